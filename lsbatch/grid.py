@@ -1,0 +1,136 @@
+"""The national lattice: one projected grid, cut into tiles that are the unit of work, of storage and of failure.
+
+Rows are counted southward and columns eastward from the top left corner, always in that order. The corner is
+snapped to multiples of a tile's side in the coordinates of the CRS, so two surveys with other bounds share their
+pixels, their tiles and the window lattice of the network.
+"""
+
+import math
+from dataclasses import dataclass
+
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import BoundingBox, Geometry
+from odc.geo.geom import box as geom_box
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One cell of the lattice.
+
+    Attributes
+    ----------
+    row, col : int
+        Position in the grid, from the top left.
+    geobox : GeoBox
+        Pixel lattice of the tile, without halo.
+    """
+
+    row: int
+    col: int
+    geobox: GeoBox
+
+    @property
+    def id(self) -> str:
+        """Name used in receipts, parts and messages, e.g. ``r012c034``."""
+        return f"r{self.row:03d}c{self.col:03d}"
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns of the tile in the national array."""
+        rows, cols = self.geobox.shape
+        return (
+            slice(self.row * rows, (self.row + 1) * rows),
+            slice(self.col * cols, (self.col + 1) * cols),
+        )
+
+    def padded(self, halo_px: int) -> GeoBox:
+        """Lattice of the tile with `halo_px` more pixels on each of the four sides."""
+        return self.geobox.pad(halo_px) if halo_px else self.geobox
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A projected lattice that covers a survey's bounds with whole tiles.
+
+    Attributes
+    ----------
+    crs : str
+        Projected CRS in metres, e.g. ``EPSG:25833``.
+    resolution_m : float
+        Side of a pixel.
+    tile_px : int
+        Side of a tile in pixels; also the side of a Zarr shard.
+    bounds : tuple of float
+        left, bottom, right, top in `crs`; snapped outward to whole tiles by `snapped`.
+    """
+
+    crs: str
+    resolution_m: float
+    tile_px: int
+    bounds: tuple[float, float, float, float]
+
+    @classmethod
+    def snapped(
+        cls, crs: str, resolution_m: float, tile_px: int, bounds: tuple[float, float, float, float]
+    ) -> "Grid":
+        """Grow `bounds` outward to multiples of a tile's side, so that lattices of different surveys coincide."""
+        side = resolution_m * tile_px
+        left, bottom, right, top = bounds
+        # 1e-6 of a tile: bounds that are multiples already must not gain a row through float division
+        return cls(
+            crs,
+            resolution_m,
+            tile_px,
+            (
+                math.floor(left / side + 1e-6) * side,
+                math.floor(bottom / side + 1e-6) * side,
+                math.ceil(right / side - 1e-6) * side,
+                math.ceil(top / side - 1e-6) * side,
+            ),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the national array, in pixels."""
+        left, bottom, right, top = self.bounds
+        return round((top - bottom) / self.resolution_m), round((right - left) / self.resolution_m)
+
+    @property
+    def tile_shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid, in tiles."""
+        rows, cols = self.shape
+        return rows // self.tile_px, cols // self.tile_px
+
+    @property
+    def geobox(self) -> GeoBox:
+        """Lattice of the whole grid."""
+        return GeoBox.from_bbox(
+            BoundingBox(*self.bounds, crs=self.crs), shape=self.shape, tight=True
+        )
+
+    def tile(self, row: int, col: int) -> Tile:
+        """The tile at a position; raises IndexError outside the grid."""
+        rows, cols = self.tile_shape
+        if not (0 <= row < rows and 0 <= col < cols):
+            raise IndexError(f"tile {row=}, {col=} outside a grid of {rows} x {cols} tiles")
+        n = self.tile_px
+        return Tile(row, col, self.geobox[row * n : (row + 1) * n, col * n : (col + 1) * n])
+
+    def tiles(self, geometry: Geometry | None = None) -> tuple[Tile, ...]:
+        """Tiles in row-major order; with a geometry, only those that it touches."""
+        rows, cols = self.tile_shape
+        every = (self.tile(row, col) for row in range(rows) for col in range(cols))
+        if geometry is None:
+            return tuple(every)
+        wanted = geometry.to_crs(self.crs)
+        return tuple(t for t in every if wanted.intersects(geom_box(*t.geobox.boundingbox.bbox, self.crs)))
+
+    def neighbours(self, row: int, col: int) -> tuple[tuple[int, int], ...]:
+        """Positions of the up to eight tiles around one, in row-major order."""
+        rows, cols = self.tile_shape
+        return tuple(
+            (r, c)
+            for r in range(max(0, row - 1), min(rows, row + 2))
+            for c in range(max(0, col - 1), min(cols, col + 2))
+            if (r, c) != (row, col)
+        )
