@@ -1,0 +1,210 @@
+"""The national cube: one sharded Zarr 3 array a band, one shard a tile, written region by region.
+
+A shard is written by exactly one task, because shards shared between processes lose pixels silently (37 to 40 of 64
+chunks in 3 of 3 trials, see docs/architecture.md). A shard that holds only fill is never written.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec, BloscShuffle
+
+from lsbatch.errors import StaleStoreError
+from lsbatch.grid import Grid, Tile
+from lsbatch.layers import Band, Layer
+
+#: Pixels on a side of the unit of compression; a halo of 96 px then reads one ring of chunks, not a whole shard.
+CHUNK_PX = 256
+
+
+def create(store: Path, grid: Grid, layer: Layer) -> None:
+    """Write the metadata of a layer, whole, before any tile; a layer that is there and fits is left alone.
+
+    Raises
+    ------
+    StaleStoreError
+        If the store was made for another grid or schema, or cannot be written.
+    """
+    try:
+        root = zarr.open_group(store, mode="a", zarr_format=3, use_consolidated=False)
+        if layer.name in root:
+            _check(root[layer.name], grid, layer, store)
+            return
+        group = root.create_group(layer.name, attributes=_group_attributes(grid, layer))
+        _coordinates(group, grid)
+        for band in layer.bands:
+            _array(group, grid, band)
+        # last, as the mark that every array above is there
+        group.attrs["complete"] = True
+        _consolidate(store)
+    except OSError as error:
+        raise StaleStoreError(f"{store}: cannot be written: {error.strerror or error}") from None
+
+
+def read(
+    store: Path, grid: Grid, layer: Layer, tile: Tile, halo_px: int, names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Bands of a tile with a halo.
+
+    Returns
+    -------
+    dict of str to array (rows + 2 halo, cols + 2 halo)
+        float32 with NaN as nodata for scaled bands, integers as stored for the others. Pixels outside the grid are
+        nodata.
+    """
+    group = zarr.open_group(store / layer.name, mode="r")
+    inside, place, shape = _padded_region(grid, tile, halo_px)
+    out = {}
+    for name in names:
+        band = layer[name]
+        stored = np.full(shape, band.fill, band.dtype)
+        stored[place] = group[name][inside]
+        out[name] = decode(stored, band)
+    return out
+
+
+def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]) -> None:
+    """Fill a tile's shard in every band of the layer; arrays are (tile rows, tile cols), without halo."""
+    group = zarr.open_group(store / layer.name, mode="r+")
+    for band in layer.bands:
+        group[band.name][tile.region] = encode(bands[band.name], band)
+
+
+def open_layer(store: Path, name: str) -> xr.Dataset:
+    """A layer as a labelled, lazy dataset; the same as ``xarray.open_zarr(store, group=name)``."""
+    return xr.open_zarr(store, group=name)
+
+
+def encode(values: np.ndarray, band: Band) -> np.ndarray:
+    """Physical values to stored integers, rounded to the nearest step; out of range becomes the range's end."""
+    if band.scale is None:
+        return np.asarray(values).astype(band.dtype)
+    info = np.iinfo(band.dtype)
+    low = info.min + (band.fill == info.min)
+    high = info.max - (band.fill == info.max)
+    steps = np.rint((np.asarray(values, np.float64) - band.offset) / band.scale)
+    hole = np.isnan(steps)
+    return np.where(hole, band.fill, np.clip(np.where(hole, 0, steps), low, high)).astype(band.dtype)
+
+
+def decode(stored: np.ndarray, band: Band) -> np.ndarray:
+    """Inverse of `encode`, float32 with NaN."""
+    if band.scale is None:
+        return stored
+    values = (stored * np.float64(band.scale) + band.offset).astype(np.float32)
+    values[stored == band.fill] = np.nan
+    return values
+
+
+def _padded_region(
+    grid: Grid, tile: Tile, halo_px: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice], tuple[int, int]]:
+    """Slices of the national array, where they go in the padded block, and the block's shape."""
+    inside, place, shape = [], [], []
+    for span, size in zip(tile.region, grid.shape, strict=True):
+        start, stop = span.start - halo_px, span.stop + halo_px
+        inside.append(slice(max(0, start), min(size, stop)))
+        place.append(slice(max(0, -start), stop - start - max(0, stop - size)))
+        shape.append(stop - start)
+    return tuple(inside), tuple(place), tuple(shape)  # type: ignore[return-value]
+
+
+def _group_attributes(grid: Grid, layer: Layer) -> dict[str, Any]:
+    return {
+        "Conventions": "CF-1.11",
+        "title": f"lsbatch {layer.name}",
+        # makes spatial_ref a coordinate for xarray, and so the CRS visible to rioxarray
+        "coordinates": "spatial_ref",
+        "lsbatch_grid": _grid_key(grid),
+        "complete": False,
+    }
+
+
+def _grid_key(grid: Grid) -> dict[str, Any]:
+    return {
+        "crs": grid.crs,
+        "resolution_m": float(grid.resolution_m),
+        "tile_px": grid.tile_px,
+        "bounds": [float(b) for b in grid.bounds],
+    }
+
+
+def _check(group: Any, grid: Grid, layer: Layer, store: Path) -> None:
+    found = dict(group.attrs.get("lsbatch_grid", {}))
+    if found != _grid_key(grid):
+        raise StaleStoreError(
+            f"{store}/{layer.name}: was made for the grid {found}, the settings say {_grid_key(grid)}; "
+            "choose another output folder, or delete this one"
+        )
+    missing = [band.name for band in layer.bands if band.name not in group]
+    if missing or not group.attrs.get("complete"):
+        raise StaleStoreError(
+            f"{store}/{layer.name}: is incomplete (bands missing: {', '.join(missing) or 'none, but it was not finished'}); "
+            "delete that folder and run again"
+        )
+
+
+def _consolidate(store: Path) -> None:
+    """One metadata file for all layers: opening 22 bands is one read, and xarray does not warn a newcomer."""
+    with warnings.catch_warnings():
+        # zarr-python says that consolidated metadata is not yet in the v3 specification; other readers ignore it
+        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
+        zarr.consolidate_metadata(store)
+
+
+def _coordinates(group: Any, grid: Grid) -> None:
+    box = grid.geobox
+    for axis, name in (("y", "projection_y_coordinate"), ("x", "projection_x_coordinate")):
+        values = box.coordinates[axis].values.astype("float64")
+        group.create_array(
+            axis,
+            data=values,
+            dimension_names=(axis,),
+            attributes={"standard_name": name, "units": "metre", "axis": axis.upper()},
+        )
+    crs = box.crs
+    group.create_array(
+        "spatial_ref",
+        data=np.int32(crs.epsg or 0) * np.ones((), "int32"),
+        dimension_names=(),
+        attributes={
+            "crs_wkt": crs.to_wkt(),
+            "spatial_ref": crs.to_wkt(),
+            "GeoTransform": " ".join(repr(float(v)) for v in box.transform.to_gdal()),
+        },
+    )
+
+
+def _array(group: Any, grid: Grid, band: Band) -> None:
+    attributes: dict[str, Any] = {
+        "long_name": band.description,
+        "units": band.units,
+        "grid_mapping": "spatial_ref",
+    }
+    if band.fill or band.scale is not None:
+        # without it xarray keeps counts and bits, whose 0 is a value, as integers
+        attributes["_FillValue"] = band.fill
+    if band.scale is not None:
+        attributes["scale_factor"] = band.scale
+    if band.offset:
+        # only where needed: add_offset makes xarray decode to float64
+        attributes["add_offset"] = band.offset
+    chunk = math.gcd(CHUNK_PX, grid.tile_px)
+    group.create_array(
+        band.name,
+        shape=grid.shape,
+        dtype=band.dtype,
+        chunks=(chunk, chunk),
+        shards=(grid.tile_px, grid.tile_px),
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle=BloscShuffle.bitshuffle),
+        fill_value=band.fill,
+        dimension_names=("y", "x"),
+        attributes=attributes,
+        config={"write_empty_chunks": False},
+    )

@@ -1,0 +1,65 @@
+"""Write aside, rename last: a file is either the old one, whole, or the new one, whole."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lsbatch.errors import StaleStoreError
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; rename it to `path` if the block ends well, remove it otherwise.
+
+    The suffix is kept, because drivers choose the format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    temporary.unlink()
+    try:
+        yield temporary
+        os.replace(temporary, path)
+        # mkstemp made it private; the survey is for the group to read
+        path.chmod(0o666 & ~_umask())
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text atomically."""
+    with aside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, keys in the order given."""
+    write_text(path, json.dumps(value, indent=1, default=str) + "\n")
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder that can be written to.
+
+    Raises
+    ------
+    StaleStoreError
+        With the reason, for a read-only or full disk, or a file in the way.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise StaleStoreError(f"{path}: cannot be written to: {error.strerror or error}") from None
+    return path

@@ -1,0 +1,51 @@
+"""Where a survey keeps what: one folder, the same layout everywhere."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of a survey.
+
+    Attributes
+    ----------
+    root : Path
+        ``output`` of the settings.
+    """
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        """The cube."""
+        return self.root / "cube.zarr"
+
+    @property
+    def receipts(self) -> Path:
+        """One JSON a stage and tile."""
+        return self.root / "receipts"
+
+    @property
+    def plan(self) -> Path:
+        """What was found in the archives."""
+        return self.root / "plan"
+
+    @property
+    def model(self) -> Path:
+        """Weights and logs of `lsbatch train`."""
+        return self.root / "model"
+
+    @property
+    def inventory(self) -> Path:
+        """GeoPackage, GeoParquet, CSV."""
+        return self.root / "inventory"
+
+    @property
+    def report(self) -> Path:
+        """The HTML page and the scores."""
+        return self.root / "report"
+
+    def part(self, stage: str, tile: str, suffix: str = ".parquet") -> Path:
+        """Features that a stage found in a tile."""
+        return self.root / "parts" / stage / f"{tile}{suffix}"
