@@ -79,8 +79,8 @@ class Stage:
 class Fold:
     """A step that reads every receipt or part once and writes one artefact.
 
-    `apply` takes the survey's workspace (see `lsbatch.archive.workspace`) and the settings, writes, and returns
-    counts for its receipt.
+    `apply` takes the survey (grid, positions, workspace; see `lsbatch.engine.Survey`) and the settings, writes its
+    artefact whole, and returns counts for its receipt.
     """
 
     name: str
@@ -107,6 +107,7 @@ class Receipt:
     scenes: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     error: str | None = None
+    trace: str | None = None
 
     def __bool__(self) -> bool:
         return self.error is None

@@ -1,0 +1,118 @@
+"""Features in and out: truth polygons, the parts that tiles leave, and the inventory's files."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import rasterio.features
+import shapely
+from odc.geo.geobox import GeoBox
+from pyogrio.errors import DataSourceError
+
+from lsbatch.archive.files import aside
+from lsbatch.archive.regions import rasterize
+from lsbatch.config import TruthSettings, Windows
+from lsbatch.errors import ConfigError
+
+
+def read_truth(settings: TruthSettings, windows: Windows, crs: str, bounds: tuple[float, ...] | None = None) -> gpd.GeoDataFrame:
+    """Mapped landslides that happened between the looks, in the grid's CRS.
+
+    Parameters
+    ----------
+    settings : TruthSettings
+    windows : Windows
+        With a date column, a landslide counts when it is later than the last possible look before began and not
+        later than the last day after: one that slid before or after both pictures is not in their difference.
+    crs : str
+        CRS of the result.
+    bounds : tuple of float, optional
+        left, bottom, right, top in `crs`: only polygons that touch it.
+    """
+    truth = read_vector(settings.file, crs, bounds)
+    if settings.date_field is None:
+        return truth
+    if settings.date_field not in truth:
+        raise ConfigError(f"truth.date_field = {settings.date_field!r}: is no column of {settings.file}; it has {', '.join(truth.columns)}")
+    days = pd.to_datetime(truth[settings.date_field]).dt.date
+    return truth[(days > windows.pre[0]) & (days <= windows.post[1])].reset_index(drop=True)
+
+
+def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -> gpd.GeoDataFrame:
+    """Any vector file that GDAL reads, in `crs`; a file without a CRS is refused."""
+    try:
+        info = pyogrio.read_info(file)
+        if not info["crs"]:
+            raise ConfigError(f"{file}: has no CRS; save it with one")
+        box = None
+        if bounds is not None:
+            box = gpd.GeoSeries([shapely.box(*bounds)], crs=crs).to_crs(info["crs"]).total_bounds
+        frame = gpd.read_file(file, bbox=None if box is None else tuple(box))
+    except DataSourceError as error:
+        raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
+    return frame.to_crs(crs)
+
+
+def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.ndarray:
+    """Pixels whose centre lies in a mapped landslide, bool (rows, cols)."""
+    truth = read_truth(settings, windows, str(geobox.crs), tuple(geobox.boundingbox.bbox))
+    if truth.empty:
+        return np.zeros(geobox.shape, bool)
+    return rasterize(shapely.union_all(shapely.make_valid(truth.geometry.values)), geobox)
+
+
+def write_parquet(path: Path, frame: gpd.GeoDataFrame) -> None:
+    """GeoParquet 1.1 with a covering bounding box, atomically."""
+    with aside(path) as temporary:
+        frame.to_parquet(temporary, schema_version="1.1.0", write_covering_bbox=True, index=False)
+
+
+def write_geopackage(path: Path, frame: gpd.GeoDataFrame, layer: str) -> None:
+    """GeoPackage of one layer, atomically."""
+    with aside(path) as temporary:
+        pyogrio.write_dataframe(frame, temporary, layer=layer, driver="GPKG", promote_to_multi=True)
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Attributes as CSV, atomically."""
+    with aside(path) as temporary:
+        frame.to_csv(temporary, index=False)
+
+
+def write_edges(path: Path, edges: np.ndarray) -> None:
+    """Labels along the top, bottom, left and right row or column of a tile, (4, tile_px) int32, atomically."""
+    with aside(path) as temporary:
+        np.save(temporary, edges, allow_pickle=False)
+
+
+def read_edges(path: Path) -> np.ndarray:
+    """Inverse of `write_edges`."""
+    return np.load(path, allow_pickle=False)
+
+
+def read_part(path: Path) -> gpd.GeoDataFrame:
+    """Features of one tile."""
+    return gpd.read_parquet(path)
+
+
+def polygonize(labels: np.ndarray, count: int, geobox: GeoBox) -> np.ndarray:
+    """Outline of each label 1..count, along pixel edges, as a valid MultiPolygon.
+
+    Parameters
+    ----------
+    labels : array (rows, cols), int32
+        0 is background.
+    count : int
+    geobox : GeoBox
+
+    Returns
+    -------
+    array (count,) of shapely geometries
+    """
+    pieces: list[list[shapely.Polygon]] = [[] for _ in range(count)]
+    # 4-connected pieces: an 8-connected outline touches itself at corners, which is not a valid ring
+    for shape, value in rasterio.features.shapes(labels, labels > 0, connectivity=4, transform=geobox.transform):
+        pieces[int(value) - 1].append(shapely.geometry.shape(shape))
+    return np.array([shapely.multipolygons(one) for one in pieces], dtype=object)

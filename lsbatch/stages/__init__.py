@@ -1,0 +1,25 @@
+"""The steps of the story, in order: archive -> STACK -> PROBABILITY -> MASK -> parts -> inventory -> report."""
+
+from collections.abc import Callable
+
+from lsbatch.config import Config
+from lsbatch.layers import STACK, Layer, mask, probability
+from lsbatch.records import Fold, Stage
+from lsbatch.stages import clean, inventory, outline, predict, report, score, stack
+
+PIPELINE: tuple[Stage | Fold, ...] = (
+    stack.STAGE,
+    predict.STAGE,
+    clean.STAGE,
+    outline.STAGE,
+    score.STAGE,
+    inventory.FOLD,
+    report.FOLD,
+)
+
+#: Layers by the short name that `Stage.reads` uses.
+LAYERS: dict[str, Callable[[Config], Layer]] = {
+    "stack": lambda _: STACK,
+    "probability": lambda config: probability(config.model.family),
+    "mask": lambda config: mask(config.model.family),
+}

@@ -1,0 +1,41 @@
+"""PROBABILITY to MASK: threshold, then a focal mode that removes single pixels."""
+
+import math
+
+import numpy as np
+
+from lsbatch.config import Config
+from lsbatch.kernels import focal
+from lsbatch.layers import mask
+from lsbatch.records import Block, Stage
+
+UNOBSERVED = 255
+
+
+def apply(block: Block, config: Config) -> Block:
+    """1 landslide, 0 none, 255 not observed; an unobserved pixel neither votes nor is voted over."""
+    probability, halo = block.bands["probability"], block.halo_px
+    # NaN compares false and is set apart in the line after
+    labels = (probability >= config.clean.threshold).astype(np.uint8)
+    labels[np.isnan(probability)] = UNOBSERVED
+    if config.clean.mode_radius_px > 0:
+        labels = focal.mode(labels, config.clean.mode_radius_px)
+    rows, cols = labels.shape
+    landslide = labels[halo : rows - halo, halo : cols - halo]
+    tally = {
+        "landslide_pixels": int(np.count_nonzero(landslide == 1)),
+        "surveyed_pixels": int(np.count_nonzero(landslide != UNOBSERVED)),
+    }
+    return Block(block.tile, 0, {"landslide": landslide}, tally)
+
+
+STAGE = Stage(
+    name="clean",
+    version=1,
+    apply=apply,
+    settings=lambda config: config.clean.model_dump(),
+    reads=lambda config: {"probability": ("probability",)},
+    writes=lambda config: mask(config.model.family),
+    halo_px=lambda config: math.ceil(config.clean.mode_radius_px),
+    after=("predict",),
+)

@@ -1,0 +1,134 @@
+"""MASK to polygon parts: what each landslide looks like inside one tile, as sums that add up across tiles.
+
+A landslide that crosses a tile's edge leaves a part in each tile. Everything kept of a part adds, or is a minimum or
+a maximum, so the inventory's record is the same as if the country were one tile.
+"""
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from lsbatch.archive import vectors
+from lsbatch.config import Config
+from lsbatch.kernels import regions, terrain
+from lsbatch.records import Block, Stage
+from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.stages.stack import OPTICAL, RADAR
+
+#: Probability is kept as a histogram of hundredths, so that percentiles of joined parts are exact to 0.01.
+HISTOGRAM_BINS = 101
+
+_MEANS = ("dNDVI", "diffVV", "diffVH", "slope")
+_STACK = (*_MEANS, "elevation", "pre_date", "post_date", "observed")
+
+
+def apply(block: Block, config: Config) -> Block:
+    """Label the tile alone, outline each label, and sum its evidence."""
+    core = {name: _trim(values, block.halo_px) for name, values in block.bands.items()}
+    labels, count = regions.label(core["landslide"] == 1)
+    tally = {"parts": count}
+    if count == 0:
+        return Block(block.tile, 0, {}, tally)
+    side = config.grid.resolution_m
+    aspect = _trim(terrain.aspect(block.bands["elevation"], side, side), block.halo_px)
+    frame = pd.DataFrame({"tile_row": block.tile.row, "tile_col": block.tile.col, "label": np.arange(1, count + 1)})
+    frame = frame.assign(
+        **_places(labels, count, core["elevation"], block.tile.region),
+        **_sums(labels, count, core, aspect),
+        **_dates(labels, count, core),
+        unobserved_edge_px=_beside(labels, count, core["landslide"] == UNOBSERVED),
+    )
+    frame["probability_histogram"] = list(_histograms(labels, count, core["probability"]))
+    polygons = vectors.polygonize(labels, count, block.tile.geobox)
+    part = gpd.GeoDataFrame(frame, geometry=polygons, crs=config.grid.crs)
+    return Block(block.tile, 0, {"edges": regions.edges(labels)}, tally, part=part)
+
+
+def _trim(values: np.ndarray, halo: int) -> np.ndarray:
+    rows, cols = values.shape
+    return values[halo : rows - halo, halo : cols - halo]
+
+
+def _places(labels: np.ndarray, count: int, elevation: np.ndarray, region: tuple[slice, slice]) -> dict[str, np.ndarray]:
+    """National row and column of the first pixel in row-major order, of the highest and of the lowest."""
+    flat = np.flatnonzero(labels)
+    ids = labels.ravel()[flat] - 1
+    height = elevation.ravel()[flat]
+    cols = labels.shape[1]
+    out: dict[str, np.ndarray] = {"pixels": np.bincount(ids, minlength=count)}
+    # stable orders: ties go to the first pixel in row-major order, whatever the tile
+    orders = {
+        "first": np.argsort(ids, kind="stable"),
+        "top": np.lexsort((np.nan_to_num(-height, nan=np.inf), ids)),
+        "toe": np.lexsort((np.nan_to_num(height, nan=np.inf), ids)),
+    }
+    starts = np.searchsorted(np.sort(ids, kind="stable"), np.arange(count))
+    for name, order in orders.items():
+        pixel = flat[order[starts]]
+        out[f"{name}_row"] = pixel // cols + region[0].start
+        out[f"{name}_col"] = pixel % cols + region[1].start
+        if name != "first":
+            out[f"{name}_elevation_m"] = elevation.ravel()[pixel].astype(np.float64)
+    return out
+
+
+def _sums(labels: np.ndarray, count: int, core: dict[str, np.ndarray], aspect: np.ndarray) -> dict[str, np.ndarray]:
+    """Sum and number of the pixels that have a value, for every band of evidence, and the maxima."""
+    out = {}
+    bands = {name: core[name] for name in _MEANS} | {"probability": core["probability"]}
+    bands |= {"aspect_sin": np.sin(np.radians(aspect)), "aspect_cos": np.cos(np.radians(aspect))}
+    for name, values in bands.items():
+        good = (labels > 0) & np.isfinite(values)
+        ids = labels[good] - 1
+        out[f"{name}_sum"] = np.bincount(ids, values[good].astype(np.float64), count)
+        out[f"{name}_count"] = np.bincount(ids, minlength=count)
+    for name in ("probability", "slope"):
+        peak = np.full(count, -np.inf)
+        good = (labels > 0) & np.isfinite(core[name])
+        np.maximum.at(peak, labels[good] - 1, core[name][good].astype(np.float64))
+        out[f"{name}_max"] = peak
+    for name, bit in (("optical_px", OPTICAL), ("radar_px", RADAR)):
+        seen = (labels > 0) & ((core["observed"] & bit) > 0)
+        out[name] = np.bincount(labels[seen] - 1, minlength=count)
+    return out
+
+
+def _dates(labels: np.ndarray, count: int, core: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Last look before and first look after, days since 1970; far apart where there is none."""
+    none = np.iinfo(np.int16).min
+    latest = np.full(count, none, np.int64)
+    earliest = np.full(count, np.iinfo(np.int16).max, np.int64)
+    before, after = core["pre_date"], core["post_date"]
+    seen = (labels > 0) & (before != none)
+    np.maximum.at(latest, labels[seen] - 1, before[seen])
+    seen = (labels > 0) & (after != none)
+    np.minimum.at(earliest, labels[seen] - 1, after[seen])
+    return {"last_before": latest, "first_after": earliest}
+
+
+def _beside(labels: np.ndarray, count: int, unobserved: np.ndarray) -> np.ndarray:
+    """Pixels of each label with an unobserved pixel beside them: there the outline is the edge of what was seen."""
+    near = np.zeros_like(unobserved)
+    near[1:] |= unobserved[:-1]
+    near[:-1] |= unobserved[1:]
+    near[:, 1:] |= unobserved[:, :-1]
+    near[:, :-1] |= unobserved[:, 1:]
+    return np.bincount(labels[near & (labels > 0)] - 1, minlength=count)
+
+
+def _histograms(labels: np.ndarray, count: int, probability: np.ndarray) -> np.ndarray:
+    good = (labels > 0) & np.isfinite(probability)
+    step = np.rint(probability[good] * (HISTOGRAM_BINS - 1)).astype(np.int64)
+    flat = np.bincount((labels[good] - 1) * HISTOGRAM_BINS + step, minlength=count * HISTOGRAM_BINS)
+    return flat.reshape(count, HISTOGRAM_BINS).astype(np.int32)
+
+
+STAGE = Stage(
+    name="outline",
+    version=1,
+    apply=apply,
+    settings=lambda config: {},
+    reads=lambda config: {"mask": ("landslide",), "probability": ("probability",), "stack": _STACK},
+    halo_px=lambda _: 1,
+    after=("clean", "predict", "stack"),
+)

@@ -1,0 +1,44 @@
+"""STACK to PROBABILITY: the model's answer for a tile, equal to its answer for the whole country at once."""
+
+import numpy as np
+
+from lsbatch.config import Config
+from lsbatch.layers import probability
+from lsbatch.models import base
+from lsbatch.records import Block, Stage
+
+
+def apply(block: Block, config: Config) -> Block:
+    """Probability of a landslide; NaN where an input band was not observed."""
+    weights = base.resolve(config)
+    answer = base.answer(weights, block.bands, block.halo_px, config.predict)
+    tally = {"predicted_pixels": int(np.isfinite(answer).sum())}
+    return Block(block.tile, 0, {"probability": answer}, tally)
+
+
+def _settings(config: Config) -> dict[str, object]:
+    card = base.card(base.resolve(config))
+    base.check(card, config)
+    return {
+        "weights": card.checksum,
+        "bands": config.inputs,
+        # the exact tiling answers the same with every window, so the window is no reason to compute again
+        "tiling": config.predict.tiling,
+    }
+
+
+def _halo_px(config: Config) -> int:
+    return base.halo_px(base.card(base.resolve(config)), config.predict)
+
+
+STAGE = Stage(
+    name="predict",
+    version=1,
+    apply=apply,
+    settings=_settings,
+    reads=lambda config: {"stack": config.inputs},
+    writes=lambda config: probability(config.model.family),
+    halo_px=_halo_px,
+    after=("stack",),
+    resources=lambda config: {"GPU": 1} if config.predict.device == "cuda" else {},
+)
