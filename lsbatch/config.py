@@ -37,13 +37,27 @@ class Windows(Section):
 class SurveySettings(Section):
     """What is surveyed, and when."""
 
-    id: str = Field("survey", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="name of the survey; starts every landslide id")
-    kind: Literal["annual", "event"] = Field("annual", description="annual: a season against the season of the year before; event: days before and after a date")
+    id: str = Field(
+        "survey",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="name of the survey; starts every landslide id",
+    )
+    kind: Literal["annual", "event"] = Field(
+        "annual",
+        description="annual: a season against the season of the year before; event: days before and after a date",
+    )
     year: int | None = Field(None, ge=2015, le=2100, description="annual: the survey year (the looks after)")
     season: tuple[str, str] = Field(("06-15", "09-15"), description="annual: first and last day of the season, MM-DD")
-    event_date: date | None = Field(None, description="event: the day, or the first day, of the storm or the earthquake")
+    event_date: date | None = Field(
+        None, description="event: the day, or the first day, of the storm or the earthquake"
+    )
     window_days: int = Field(30, ge=1, le=366, description="event: days before and after the date")
-    newest_passes: int | None = Field(None, ge=1, le=100, description="keep only this many Sentinel-1 passes per relative orbit nearest to the event, on each side; empty: all")
+    newest_passes: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="keep only this many Sentinel-1 passes per relative orbit nearest to the event, on each side; empty: all",
+    )
 
     @field_validator("season")
     @classmethod
@@ -84,7 +98,9 @@ class RegionSettings(Section):
     """Where: exactly one of bounds and file."""
 
     bounds: tuple[float, float, float, float] | None = Field(None, description="left, bottom, right, top in grid.crs")
-    file: Path | None = Field(None, description="vector file whose polygons are the region (any format and CRS that GDAL reads)")
+    file: Path | None = Field(
+        None, description="vector file whose polygons are the region (any format and CRS that GDAL reads)"
+    )
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -100,7 +116,12 @@ class GridSettings(Section):
 
     crs: str = Field("EPSG:25833", description="projected CRS in metres")
     resolution_m: float = Field(10.0, gt=0, le=1000, description="side of a pixel")
-    tile_px: int = Field(2048, ge=128, le=8192, description="side of a tile: the unit of work, of storage (one shard) and of failure; a multiple of 128")
+    tile_px: int = Field(
+        2048,
+        ge=128,
+        le=8192,
+        description="side of a tile: the unit of work, of storage (one shard) and of failure; a multiple of 128",
+    )
 
     @field_validator("crs")
     @classmethod
@@ -110,22 +131,30 @@ class GridSettings(Section):
         except CRSError:
             raise ValueError("is not a known CRS; give one such as EPSG:25833") from None
         if not parsed.is_projected or parsed.axis_info[0].unit_name != "metre":
-            raise ValueError(f"is {parsed.name!r} in {parsed.axis_info[0].unit_name}s; a projected CRS in metres is needed, for example EPSG:25833")
+            raise ValueError(
+                f"is {parsed.name!r} in {parsed.axis_info[0].unit_name}s; a projected CRS in metres is needed, for example EPSG:25833"
+            )
         return crs
 
     @field_validator("tile_px")
     @classmethod
     def _is_multiple(cls, tile_px: int) -> int:
         if tile_px % 128:
-            raise ValueError("must be a multiple of 128, so that chunks, chips (stride 64) and the network's lattice fit whole tiles")
+            raise ValueError(
+                "must be a multiple of 128, so that chunks, chips (stride 64) and the network's lattice fit whole tiles"
+            )
         return tile_px
 
 
 class SourceSettings(Section):
     """One archive: where its STAC catalogue is and which collections hold the sensor."""
 
-    preset: Literal["earth-search", "planetary-computer", "local", "stac"] = Field(description="earth-search, planetary-computer (signed when read), local (a folder with catalog.json), stac (any STAC API or static catalogue)")
-    url: str | None = Field(None, description="catalogue: an API's root, or catalog.json as a path or over http(s); empty: the preset's own")
+    preset: Literal["earth-search", "planetary-computer", "local", "stac"] = Field(
+        description="earth-search, planetary-computer (signed when read), local (a folder with catalog.json), stac (any STAC API or static catalogue)"
+    )
+    url: str | None = Field(
+        None, description="catalogue: an API's root, or catalog.json as a path or over http(s); empty: the preset's own"
+    )
     collections: tuple[str, ...] = Field((), description="collection ids; empty: the preset's own for this sensor")
 
     @model_validator(mode="after")
@@ -142,7 +171,9 @@ class ArchiveSettings(Section):
     sentinel1: SourceSettings | None = Field(None, description="Sentinel-1, terrain-corrected gamma0 in linear power")
     dem: SourceSettings | None = Field(None, description="elevation")
     max_cloud_percent: float = Field(80.0, ge=0, le=100, description="Sentinel-2 scenes with more cloud are not read")
-    attempts: int = Field(4, ge=1, le=20, description="tries for a read or a search that fails in passing; waits double from 0.5 s")
+    attempts: int = Field(
+        4, ge=1, le=20, description="tries for a read or a search that fails in passing; waits double from 0.5 s"
+    )
 
 
 class CompositeSettings(Section):
@@ -165,8 +196,13 @@ class CompositeSettings(Section):
 class ModelSettings(Section):
     """Which model answers, and with which weights."""
 
-    family: Literal["unet", "cart"] = Field("unet", description="unet: learned from polygons; cart: decision tree on points of eight classes")
-    weights: str | None = Field(None, description="file of weights (.safetensors) or 'package:NAME' for those that come with lsbatch; empty: survey/model, made by lsbatch train")
+    family: Literal["unet", "cart"] = Field(
+        "unet", description="unet: learned from polygons; cart: decision tree on points of eight classes"
+    )
+    weights: str | None = Field(
+        None,
+        description="file of weights (.safetensors) or 'package:NAME' for those that come with lsbatch; empty: survey/model, made by lsbatch train",
+    )
 
 
 class TrainSettings(Section):
@@ -174,19 +210,25 @@ class TrainSettings(Section):
 
     chip_px: int = Field(128, ge=32, le=512, description="side of a chip")
     stride_px: int = Field(64, ge=16, le=512, description="step between chips")
-    block_px: int = Field(512, ge=128, description="side of the spatial blocks that are dealt whole to train, validation and test")
+    block_px: int = Field(
+        512, ge=128, description="side of the spatial blocks that are dealt whole to train, validation and test"
+    )
     validation_share: float = Field(0.2, gt=0, lt=0.5, description="share of the blocks for validation")
     test_share: float = Field(0.2, ge=0, lt=0.5, description="share of the blocks for the test score")
     depth: int = Field(4, ge=1, le=6, description="poolings of the U-Net")
     width: int = Field(16, ge=4, le=128, description="channels of its first level")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout at the deepest level")
-    loss: Literal["dice_bce", "focal"] = Field("dice_bce", description="dice_bce: Dice plus weighted cross-entropy; focal: focal loss")
+    loss: Literal["dice_bce", "focal"] = Field(
+        "dice_bce", description="dice_bce: Dice plus weighted cross-entropy; focal: focal loss"
+    )
     batch: int = Field(32, ge=1, le=1024, description="chips a step")
     epochs: int = Field(30, ge=1, le=1000, description="at most this many passes over the chips")
     patience: int = Field(6, ge=1, le=100, description="epochs without a better validation score before it stops")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="peak of the one-cycle schedule")
     empty_share: float = Field(1.0, ge=0, le=100, description="chips without a landslide for each chip with one")
-    symmetries: bool = Field(True, description="augment by the eight symmetries of the square, unless a band knows the look direction")
+    symmetries: bool = Field(
+        True, description="augment by the eight symmetries of the square, unless a band knows the look direction"
+    )
     max_minutes: float | None = Field(None, gt=0, description="stop after this time; empty: no limit")
     seed: int = Field(0, ge=0, description="of the split, the weights and the order")
 
@@ -194,8 +236,13 @@ class TrainSettings(Section):
 class PredictSettings(Section):
     """Tiled inference."""
 
-    tiling: Literal["exact", "blend"] = Field("exact", description="exact: windows with a halo of the receptive field, equal to the whole image; blend: the paper's 128/64 sliding window")
-    window_px: int = Field(1024, ge=128, le=4096, description="largest window of the exact tiling, halo included; a multiple of 64")
+    tiling: Literal["exact", "blend"] = Field(
+        "exact",
+        description="exact: windows with a halo of the receptive field, equal to the whole image; blend: the paper's 128/64 sliding window",
+    )
+    window_px: int = Field(
+        1024, ge=128, le=4096, description="largest window of the exact tiling, halo included; a multiple of 64"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one")
 
     @field_validator("window_px")
@@ -216,14 +263,18 @@ class CleanSettings(Section):
 class InventorySettings(Section):
     """From mask to records."""
 
-    min_area_m2: float = Field(500.0, ge=0, description="smaller landslides are left out of the inventory (not of the pixel counts)")
+    min_area_m2: float = Field(
+        500.0, ge=0, description="smaller landslides are left out of the inventory (not of the pixel counts)"
+    )
 
 
 class TruthSettings(Section):
     """Mapped landslides, for training and scoring."""
 
     file: Path = Field(description="vector file of landslide polygons")
-    date_field: str | None = Field(None, description="column with the day of the landslide; only those between the windows count; empty: all count")
+    date_field: str | None = Field(
+        None, description="column with the day of the landslide; only those between the windows count; empty: all count"
+    )
     points: Path | None = Field(None, description="vector file of training points for cart")
     class_field: str = Field("class", description="column of the points' class; 'landslide' against all others")
 
@@ -231,8 +282,13 @@ class TruthSettings(Section):
 class ClusterSettings(Section):
     """Who does the work."""
 
-    kind: Literal["local", "serial", "address"] = Field("local", description="local: processes on this machine; serial: this process; address: a Dask scheduler that runs already")
-    workers: int | None = Field(None, ge=1, le=10000, description="local: processes; empty: as many as cores and memory allow")
+    kind: Literal["local", "serial", "address"] = Field(
+        "local",
+        description="local: processes on this machine; serial: this process; address: a Dask scheduler that runs already",
+    )
+    workers: int | None = Field(
+        None, ge=1, le=10000, description="local: processes; empty: as many as cores and memory allow"
+    )
     threads: int = Field(1, ge=1, le=256, description="threads of a worker, used inside a tile")
     memory_gb: float = Field(4.0, gt=0.2, le=10000, description="memory of a worker")
     address: str | None = Field(None, description="address: the scheduler, e.g. tcp://127.0.0.1:8786")
@@ -253,7 +309,9 @@ class Config(Section):
     grid: GridSettings = Field(GridSettings(), description="the national lattice")
     archives: ArchiveSettings = Field(description="where scenes come from")
     composite: CompositeSettings = Field(CompositeSettings(), description="from scenes to the STACK")
-    bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2"] = Field("s1vv_s2", description="inputs of the model: the paper's settings 1 to 4 by name")
+    bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2"] = Field(
+        "s1vv_s2", description="inputs of the model: the paper's settings 1 to 4 by name"
+    )
     model: ModelSettings = Field(ModelSettings(), description="who answers")
     train: TrainSettings = Field(TrainSettings(), description="how the U-Net learns")
     predict: PredictSettings = Field(PredictSettings(), description="tiled inference")
@@ -273,11 +331,15 @@ class Config(Section):
     @model_validator(mode="after")
     def _blocks_fit_chips(self) -> Self:
         if self.train.chip_px % 2**self.train.depth or self.predict.window_px % 2**self.train.depth:
-            raise ValueError(f"train.chip_px and predict.window_px must be multiples of 2^train.depth = {2**self.train.depth}")
+            raise ValueError(
+                f"train.chip_px and predict.window_px must be multiples of 2^train.depth = {2**self.train.depth}"
+            )
         if self.train.block_px < self.train.chip_px or self.grid.tile_px % self.train.stride_px:
             raise ValueError("train.block_px must hold a chip, and grid.tile_px be a multiple of train.stride_px")
         if self.train.validation_share + self.train.test_share > 0.8:
-            raise ValueError("train.validation_share and train.test_share leave less than a fifth of the blocks for training")
+            raise ValueError(
+                "train.validation_share and train.test_share leave less than a fifth of the blocks for training"
+            )
         return self
 
     @property
@@ -397,7 +459,9 @@ def _yaml_lines(section: Section, depth: int) -> list[str]:
 
 def _bounds(info: Any) -> str:
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    found = [f"{signs[key]} {getattr(m, key)}" for m in info.metadata for key in signs if getattr(m, key, None) is not None]
+    found = [
+        f"{signs[key]} {getattr(m, key)}" for m in info.metadata for key in signs if getattr(m, key, None) is not None
+    ]
     return f" ({', '.join(found)})" if found else ""
 
 
@@ -411,3 +475,16 @@ def _scalar(value: Any) -> str:
     if isinstance(value, (bool, int)):
         return str(value).lower()
     return json.dumps(str(value))
+
+
+def example() -> Config:
+    """Settings to start from: Norway's annual survey."""
+    return Config(
+        survey=SurveySettings(id="norway-2024", year=2024),
+        region=RegionSettings(bounds=(-80000.0, 6440000.0, 1120000.0, 7945000.0)),
+        archives=ArchiveSettings(
+            sentinel2=SourceSettings(preset="earth-search"),
+            sentinel1=SourceSettings(preset="planetary-computer"),
+            dem=SourceSettings(preset="planetary-computer"),
+        ),
+    )

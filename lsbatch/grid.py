@@ -13,6 +13,11 @@ from odc.geo.geom import BoundingBox, Geometry
 from odc.geo.geom import box as geom_box
 
 
+def tile_id(row: int, col: int) -> str:
+    """Name of a tile in receipts, parts and messages, e.g. ``r012c034``."""
+    return f"r{row:03d}c{col:03d}"
+
+
 @dataclass(frozen=True)
 class Tile:
     """One cell of the lattice.
@@ -31,8 +36,8 @@ class Tile:
 
     @property
     def id(self) -> str:
-        """Name used in receipts, parts and messages, e.g. ``r012c034``."""
-        return f"r{self.row:03d}c{self.col:03d}"
+        """See `tile_id`."""
+        return tile_id(self.row, self.col)
 
     @property
     def region(self) -> tuple[slice, slice]:
@@ -70,9 +75,7 @@ class Grid:
     bounds: tuple[float, float, float, float]
 
     @classmethod
-    def snapped(
-        cls, crs: str, resolution_m: float, tile_px: int, bounds: tuple[float, float, float, float]
-    ) -> "Grid":
+    def snapped(cls, crs: str, resolution_m: float, tile_px: int, bounds: tuple[float, float, float, float]) -> "Grid":
         """Grow `bounds` outward to multiples of a tile's side, so that lattices of different surveys coincide."""
         side = resolution_m * tile_px
         left, bottom, right, top = bounds
@@ -104,9 +107,7 @@ class Grid:
     @property
     def geobox(self) -> GeoBox:
         """Lattice of the whole grid."""
-        return GeoBox.from_bbox(
-            BoundingBox(*self.bounds, crs=self.crs), shape=self.shape, tight=True
-        )
+        return GeoBox.from_bbox(BoundingBox(*self.bounds, crs=self.crs), shape=self.shape, tight=True)
 
     def tile(self, row: int, col: int) -> Tile:
         """The tile at a position; raises IndexError outside the grid."""

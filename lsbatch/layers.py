@@ -79,10 +79,7 @@ STACK = Layer(
             for pol in ("VV", "VH")
             for period, when in _PERIODS.items()
         ),
-        *(
-            _db(f"diff{pol}", f"change of gamma0 {pol}: after minus before, in dB")
-            for pol in ("VV", "VH")
-        ),
+        *(_db(f"diff{pol}", f"change of gamma0 {pol}: after minus before, in dB") for pol in ("VV", "VH")),
         *(
             _reflectance(f"{period}{key}", f"surface reflectance, {colour}, greenest pixel {when}")
             for period, when in _PERIODS.items()
@@ -135,9 +132,7 @@ def sensors(bands: tuple[str, ...]) -> frozenset[str]:
 
 def probability(model: str) -> Layer:
     """Layer of a model's answer; one uint16 step is 1.5e-5, below float16 and far below any threshold's meaning."""
-    band = Band(
-        "probability", "1", f"probability of a landslide, {model}", "uint16", 1 / 65534, fill=65535
-    )
+    band = Band("probability", "1", f"probability of a landslide, {model}", "uint16", 1 / 65534, fill=65535)
     return Layer(f"probability/{model}", (band,))
 
 

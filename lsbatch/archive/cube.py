@@ -4,7 +4,10 @@ A shard is written by exactly one task, because shards shared between processes 
 chunks in 3 of 3 trials, see docs/architecture.md). A shard that holds only fill is never written.
 """
 
+import errno
 import math
+import shutil
+import uuid
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,27 +27,38 @@ CHUNK_PX = 256
 
 
 def create(store: Path, grid: Grid, layer: Layer) -> None:
-    """Write the metadata of a layer, whole, before any tile; a layer that is there and fits is left alone.
+    """Write the metadata of a layer, whole, before any tile; one that is there and fits is left alone.
 
     Raises
     ------
     StaleStoreError
         If the store was made for another grid or schema, or cannot be written.
     """
+    target = store / layer.name
     try:
-        root = zarr.open_group(store, mode="a", zarr_format=3, use_consolidated=False)
-        if layer.name in root:
-            _check(root[layer.name], grid, layer, store)
-            return
-        group = root.create_group(layer.name, attributes=_group_attributes(grid, layer))
-        _coordinates(group, grid)
-        for band in layer.bands:
-            _array(group, grid, band)
-        # last, as the mark that every array above is there
-        group.attrs["complete"] = True
-        _consolidate(store)
+        if not (target / "zarr.json").exists():
+            _create(store, target, grid, layer)
+            _consolidate(store)
     except OSError as error:
         raise StaleStoreError(f"{store}: cannot be written: {error.strerror or error}") from None
+    _check(zarr.open_group(target, mode="r"), grid, layer, store)
+
+
+def _create(store: Path, target: Path, grid: Grid, layer: Layer) -> None:
+    """Make the layer aside and rename it into place: jobs that share a survey may all try, one wins."""
+    for parent in (store, *reversed(target.relative_to(store).parents[:-1])):
+        zarr.open_group(store / parent, mode="a", zarr_format=3, use_consolidated=False)
+    temporary = store / f".making-{uuid.uuid4().hex}"
+    group = zarr.create_group(temporary, zarr_format=3, attributes=_group_attributes(grid, layer))
+    _coordinates(group, grid)
+    for band in layer.bands:
+        _array(group, grid, band)
+    try:
+        temporary.rename(target)
+    except OSError as error:
+        shutil.rmtree(temporary)
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def read(
@@ -122,7 +136,6 @@ def _group_attributes(grid: Grid, layer: Layer) -> dict[str, Any]:
         # makes spatial_ref a coordinate for xarray, and so the CRS visible to rioxarray
         "coordinates": "spatial_ref",
         "lsbatch_grid": _grid_key(grid),
-        "complete": False,
     }
 
 
@@ -143,10 +156,10 @@ def _check(group: Any, grid: Grid, layer: Layer, store: Path) -> None:
             "choose another output folder, or delete this one"
         )
     missing = [band.name for band in layer.bands if band.name not in group]
-    if missing or not group.attrs.get("complete"):
+    if missing:
         raise StaleStoreError(
-            f"{store}/{layer.name}: is incomplete (bands missing: {', '.join(missing) or 'none, but it was not finished'}); "
-            "delete that folder and run again"
+            f"{store}/{layer.name}: was made by another version of lsbatch and lacks {', '.join(missing)}; "
+            "choose another output folder, or delete this one"
         )
 
 

@@ -17,7 +17,9 @@ from lsbatch.config import TruthSettings, Windows
 from lsbatch.errors import ConfigError
 
 
-def read_truth(settings: TruthSettings, windows: Windows, crs: str, bounds: tuple[float, ...] | None = None) -> gpd.GeoDataFrame:
+def read_truth(
+    settings: TruthSettings, windows: Windows, crs: str, bounds: tuple[float, ...] | None = None
+) -> gpd.GeoDataFrame:
     """Mapped landslides that happened between the looks, in the grid's CRS.
 
     Parameters
@@ -35,7 +37,9 @@ def read_truth(settings: TruthSettings, windows: Windows, crs: str, bounds: tupl
     if settings.date_field is None:
         return truth
     if settings.date_field not in truth:
-        raise ConfigError(f"truth.date_field = {settings.date_field!r}: is no column of {settings.file}; it has {', '.join(truth.columns)}")
+        raise ConfigError(
+            f"truth.date_field = {settings.date_field!r}: is no column of {settings.file}; it has {', '.join(truth.columns)}"
+        )
     days = pd.to_datetime(truth[settings.date_field]).dt.date
     return truth[(days > windows.pre[0]) & (days <= windows.post[1])].reset_index(drop=True)
 

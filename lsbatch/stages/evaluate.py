@@ -8,6 +8,7 @@ import geopandas as gpd
 from lsbatch.archive import receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import NoDataError
+from lsbatch.grid import tile_id
 from lsbatch.records import Confusion, Receipt
 
 
@@ -38,7 +39,8 @@ def summary(survey: Survey) -> dict[str, Any]:
     config, folder = survey.config, survey.workspace.receipts
     if config.truth is None:
         raise NoDataError("the settings name no truth, so there is nothing to score against; set truth.file")
-    scored = receipts.read_stage(folder, "score")
+    planned = {tile_id(*position) for position in survey.positions}
+    scored = {tile: r for tile, r in receipts.read_stage(folder, "score").items() if tile in planned}
     total = confusion(scored.values())
     if total.total == 0:
         raise NoDataError(f"{survey.config.output}: no tile was scored yet; run 'lsbatch run' first")

@@ -12,9 +12,10 @@ import shapely
 from pyproj import Geod
 
 import lsbatch
-from lsbatch.archive import vectors
+from lsbatch.archive import receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.config import Config, digest
+from lsbatch.grid import tile_id
 from lsbatch.kernels import regions
 from lsbatch.models import base
 from lsbatch.records import Fold
@@ -63,10 +64,11 @@ SCHEMA: dict[str, str] = {
 def _joined_parts(survey: Survey) -> pd.DataFrame:
     """All parts, each with the number of the landslide it belongs to."""
     frames, edges, counts = [], {}, {}
+    done = receipts.read_stage(survey.workspace.receipts, "outline")
     for position in survey.positions:
-        tile = survey.tile(position)
-        path = survey.workspace.part("outline", tile.id)
-        if path.exists():
+        receipt = done.get(tile_id(*position))
+        if receipt and receipt.tally["parts"]:
+            path = survey.workspace.part("outline", receipt.tile)
             frames.append(vectors.read_part(path))
             edges[position] = vectors.read_edges(path.with_suffix(".npy"))
             counts[position] = len(frames[-1])
@@ -187,7 +189,9 @@ def _provenance(config: Config) -> dict[str, str]:
 
 
 def _settings(config: Config) -> Mapping[str, Any]:
-    return {"inventory": config.inventory.model_dump(), "survey": config.survey.model_dump(mode="json")} | _provenance(config)
+    return {"inventory": config.inventory.model_dump(), "survey": config.survey.model_dump(mode="json")} | _provenance(
+        config
+    )
 
 
 FOLD = Fold(name="inventory", version=1, apply=apply, settings=_settings, after=("outline",))

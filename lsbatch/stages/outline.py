@@ -49,7 +49,9 @@ def _trim(values: np.ndarray, halo: int) -> np.ndarray:
     return values[halo : rows - halo, halo : cols - halo]
 
 
-def _places(labels: np.ndarray, count: int, elevation: np.ndarray, region: tuple[slice, slice]) -> dict[str, np.ndarray]:
+def _places(
+    labels: np.ndarray, count: int, elevation: np.ndarray, region: tuple[slice, slice]
+) -> dict[str, np.ndarray]:
     """National row and column of the first pixel in row-major order, of the highest and of the lowest."""
     flat = np.flatnonzero(labels)
     ids = labels.ravel()[flat] - 1

@@ -53,7 +53,7 @@ def median(scenes: Sequence[Scene], geobox: GeoBox, config: Config) -> Median:
     dropped: dict[str, str] = {}
     if passes:
         halo = config.composite.speckle_size_px // 2 if config.composite.speckle != "none" else 0
-        height = max(1, STRIP_BYTES // (len(passes) * len(POLARISATIONS) * (cols + 2 * halo) * 4) - 2 * halo)
+        height = strip_rows(len(passes), cols, halo)
         for top in range(0, rows, height):
             rows_here = slice(top, min(rows, top + height))
             strip = _strip(passes, geobox, rows_here, halo, config, dropped)
@@ -63,6 +63,12 @@ def median(scenes: Sequence[Scene], geobox: GeoBox, config: Config) -> Median:
             looks[rows_here] = np.minimum(count, 255)
     used = tuple(s.id for group in passes for s in group if s.id not in dropped)
     return Median(power, looks, used, tuple(dropped.values()))
+
+
+def strip_rows(passes: int, cols: int, halo: int) -> int:
+    """Rows of a strip whose buffer of all passes, halo included, fits into `STRIP_BYTES`; at least one."""
+    row_bytes = passes * len(POLARISATIONS) * (cols + 2 * halo) * 4
+    return max(1, STRIP_BYTES // row_bytes - 2 * halo)
 
 
 def _by_pass(scenes: Sequence[Scene]) -> list[list[Scene]]:

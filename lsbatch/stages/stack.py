@@ -126,7 +126,9 @@ def _decisions(scenes: dict[str, tuple[Scene, ...]], used: set[str]) -> dict[str
     every = [scene for group in scenes.values() for scene in group if scene.id in used]
     return {
         "offsets": sorted({f"{s.offset_dn:g}: {s.offset_reason}" for s in every if s.sensor == "sentinel2"}),
-        "orbits": sorted({f"{s.orbit_state} {s.relative_orbit} {s.platform}" for s in every if s.sensor == "sentinel1"}),
+        "orbits": sorted(
+            {f"{s.orbit_state} {s.relative_orbit} {s.platform}" for s in every if s.sensor == "sentinel1"}
+        ),
     }
 
 

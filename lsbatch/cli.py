@@ -1,0 +1,212 @@
+"""The command line. Heavy imports are inside the commands, so that --help answers in under a second."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lsbatch import __version__
+from lsbatch.errors import LsbatchError
+
+app = typer.Typer(
+    name="lsbatch",
+    help="A country's landslides, surveyed every year from Sentinel-1, Sentinel-2 and a DEM.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="settings of the survey (YAML)")]
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is answered by one sentence and exit code 2."""
+    try:
+        app()
+    except LsbatchError as error:
+        print(f"lsbatch: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("lsbatch: interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"lsbatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="new folder for the synthetic country and its survey")] = Path("demo"),
+    seed: Annotated[int, typer.Option(min=0, help="of the country; 900-999 were never trained on")] = 900,
+    size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="pixels of 10 m")] = "1536x1536",
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train", help="train new weights on other countries first, instead of those that come with lsbatch"
+        ),
+    ] = False,
+) -> None:
+    """Survey a small synthetic country, from satellite archive to inventory, and say how well it went."""
+    from lsbatch import demo as story
+    from lsbatch import terminal
+
+    rows, cols = _size(size)
+    faults = story.tell(folder, seed=seed, rows=rows, cols=cols, train=train, screen=terminal.Screen())
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="new folder for the country")],
+    seed: Annotated[int, typer.Option(min=0, help="same seed, same bytes")] = 1,
+    size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="pixels of 10 m")] = "1024x1024",
+) -> None:
+    """Make a synthetic country: a STAC catalogue of COGs, true landslides, and config.yaml."""
+    from lsbatch import country
+    from lsbatch.archive.files import make_folder
+
+    rows, cols = _size(size)
+    config = country.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols)
+    print(f"Wrote {folder}. Next: lsbatch run {config}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    rows, _, cols = text.lower().partition("x")
+    if not (rows.isdigit() and cols.isdigit() and min(int(rows), int(cols)) >= 256):
+        raise typer.BadParameter(f"{text!r} is not ROWSxCOLS with at least 256 pixels each, for example 1024x1024")
+    return int(rows), int(cols)
+
+
+@app.command()
+def config(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="settings to check and print in full; none: an example")
+    ] = None,
+) -> None:
+    """Print settings with every field explained: an example, or those of a file with its defaults filled in."""
+    from lsbatch import config as settings
+
+    print(settings.to_yaml(settings.load(file) if file else settings.example()), end="")
+
+
+@app.command()
+def catalog(
+    folder: Annotated[Path, typer.Argument(help="folder of GeoTIFFs")],
+) -> None:
+    """Turn a folder of GeoTIFFs into a static STAC catalogue that a survey can read."""
+    from lsbatch.archive.folder import make_catalog
+
+    result = make_catalog(folder)
+    print(result)
+
+
+@app.command()
+def plan(config: ConfigPath) -> None:
+    """Search the archives and say what a run would read: tiles, scenes, gaps, gigabytes. No pixel is read."""
+    from lsbatch import terminal
+    from lsbatch.archive import plan as planning
+
+    settings = _load(config)
+    made = planning.make(settings)
+    planning.save(made, settings.output)
+    terminal.Screen().plan(made)
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    until: Annotated[
+        str | None, typer.Option(help="last stage to do: stack, predict, clean, outline, score, inventory, report")
+    ] = None,
+    part: Annotated[
+        str,
+        typer.Option(metavar="I/N", help="do only every N-th tile from the I-th; for job arrays without a scheduler"),
+    ] = "1/1",
+    replan: Annotated[
+        bool, typer.Option("--replan", help="search the archives again, for scenes that came since")
+    ] = False,
+) -> None:
+    """Do everything that is pending, tile by tile; run again to go on after an interruption."""
+    from lsbatch import runs, terminal
+
+    index, count = _part(part)
+    faults = runs.survey(_load(config), terminal.Screen(), until=until, part=(index, count), replan=replan)
+    raise typer.Exit(1 if faults else 0)
+
+
+def _part(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise typer.BadParameter(f"{text!r} is not I/N with 1 <= I <= N, for example 3/16")
+    return int(index), int(count)
+
+
+@app.command()
+def status(config: ConfigPath) -> None:
+    """Say what is done, pending and failed, and why. Exit code 1 if a tile failed."""
+    from lsbatch import runs, terminal
+
+    raise typer.Exit(1 if runs.status(_load(config), terminal.Screen()) else 0)
+
+
+@app.command()
+def train(
+    configs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CONFIG...", help="surveys whose STACK and truth to learn from; the first one's settings rule"
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="file of weights to write; default: the first survey's model folder")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="start anew instead of resuming an interrupted training")
+    ] = False,
+) -> None:
+    """Train the model of the settings on one or more surveys; resumes where it was interrupted."""
+    from lsbatch import runs, terminal
+
+    runs.train([_load(path) for path in configs], terminal.Screen(), out=out, fresh=fresh)
+
+
+@app.command()
+def evaluate(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Score a survey that was run against its mapped landslides."""
+    from lsbatch import terminal
+    from lsbatch.archive.survey import open_survey
+    from lsbatch.stages.evaluate import summary
+
+    found: dict[str, Any] = summary(open_survey(_load(config)))
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        terminal.Screen().scores(found)
+
+
+def _load(path: Path) -> Any:
+    from lsbatch import config as settings
+
+    return settings.load(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The demo: a synthetic country is made, surveyed through the real reading path, and scored against its truth."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lsbatch import config as settings
+from lsbatch import country, runs
+from lsbatch.archive.files import make_folder
+from lsbatch.archive.survey import open_survey
+from lsbatch.errors import StaleStoreError
+from lsbatch.stages.evaluate import summary
+
+#: Seeds of the countries that `--train` learns from; 900-999 are kept for evaluation and never used here.
+TRAINING_SEEDS = (1, 2)
+EVALUATION_SEEDS = range(900, 1000)
+
+
+def tell(folder: Path, *, seed: int, rows: int, cols: int, train: bool, screen: Any) -> int:
+    """Simulate, survey and score; returns the number of tiles that failed. Run again to go on where it stopped."""
+    began = time.monotonic()
+    path = _country(folder, seed, rows, cols, screen)
+    config = settings.load(path)
+    if train:
+        config = _trained(folder, config, seed, screen)
+    faults = runs.survey(config, screen)
+    if not faults:
+        _say(summary(open_survey(config)), screen, config, time.monotonic() - began)
+    return faults
+
+
+def _country(folder: Path, seed: int, rows: int, cols: int, screen: Any) -> Path:
+    """The country's settings file; made once, marked by that file, which is written last."""
+    path = folder / "config.yaml"
+    wanted = f"seed {seed}, {rows} x {cols} pixels"
+    mark = folder / "country.txt"
+    if path.exists() and mark.exists():
+        if mark.read_text(encoding="utf-8") != wanted:
+            raise StaleStoreError(
+                f"{folder}: holds another country ({mark.read_text(encoding='utf-8')}); choose another folder, or delete this one"
+            )
+        screen.text(f"Country:   {folder} (made before)")
+        return path
+    began = time.monotonic()
+    path = country.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols)
+    mark.write_text(wanted, encoding="utf-8")
+    screen.text(f"Country:   {folder}: {wanted}, made in {time.monotonic() - began:.0f} s. All of it is synthetic.")
+    return path
+
+
+def _trained(folder: Path, config: settings.Config, seed: int, screen: Any) -> settings.Config:
+    seeds = [s for s in TRAINING_SEEDS if s != seed]
+    learned = []
+    for other in seeds:
+        path = _country(folder / f"training-{other}", other, 1024, 1024, screen)
+        learned.append(settings.load(path))
+    weights = folder / "weights.safetensors"
+    if not weights.exists():
+        runs.train(learned, screen, out=weights, fresh=False)
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": str(weights)})})
+
+
+def _say(found: dict[str, Any], screen: Any, config: settings.Config, seconds: float) -> None:
+    def percent(value: float | None) -> str:
+        return "undefined" if value is None else f"{value:.2f}"
+
+    screen.text("")
+    screen.text(f"Found {found['landslides']} landslides on {found['surveyed_km2']:.1f} km2, in {seconds:.0f} s.")
+    screen.text(
+        f"Against the known truth (synthetic): {found['landslides_found']} of {found['landslides_mapped']} landslides of at least "
+        f"{config.inventory.min_area_m2:g} m2 found; {found['landslides_true']} of {found['landslides']} records are landslides."
+    )
+    screen.text(
+        f"Pixels: precision {percent(found['precision'])}, recall {percent(found['recall'])}, F1 {percent(found['f1'])}, MCC {percent(found['mcc'])} "
+        f"(TP {found['tp']:,}, FP {found['fp']:,}, FN {found['fn']:,}, TN {found['tn']:,}; prevalence {found['prevalence'] or 0:.2%})."
+    )

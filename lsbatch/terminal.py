@@ -1,0 +1,117 @@
+"""What a person reads while a command works: bars on a terminal, plain lines in a log."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from lsbatch.archive.plan import Plan
+from lsbatch.archive.survey import Survey
+from lsbatch.records import Receipt
+from lsbatch.work import Todo
+
+#: Failed tiles that are named in full; the rest are counted.
+SHOWN_FAILURES = 10
+
+
+class Screen:
+    """Shows a run as it goes. On a terminal each stage is a bar; in a log it is one line when it ends."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._bars: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage = ""
+        self._began = 0.0
+        self._counts: Counter[str] = Counter()
+
+    def text(self, line: str) -> None:
+        """A line for the reader."""
+        self.console.print(escape(line))
+
+    def plan(self, made: Plan) -> None:
+        """What was found in the archives."""
+        for line in made.lines():
+            self.text(line)
+
+    def begins(self, name: str, todo: Todo | None) -> None:
+        """A step begins; ends the one before it."""
+        self._end()
+        self._stage, self._began, self._counts = name, time.monotonic(), Counter()
+        total = 1 if todo is None else len(todo.digests)
+        if todo is not None:
+            self._counts.update(fresh=todo.done, blocked=len(todo.blocked), waiting=len(todo.waiting))
+        if self.console.is_terminal and total:
+            self._bars = Progress(
+                TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"), console=self.console, transient=True,
+            )  # fmt: skip
+            self._bars.start()
+            self._task = self._bars.add_task(name, total=total, note="")
+
+    def done(self, receipt: Receipt) -> None:
+        """A tile or a fold ended."""
+        self._counts["done" if receipt else "failed"] += 1
+        if not receipt:
+            self.console.print(f"[red]failed[/red] {escape(f'{receipt.stage} {receipt.tile}: {receipt.error}')}")
+        for reason in receipt.dropped:
+            self.console.print(f"[yellow]left out[/yellow] {escape(f'{receipt.tile}: {reason}')}")
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, advance=1)
+
+    def _end(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+        if not self._stage:
+            return
+        seconds = time.monotonic() - self._began
+        words = [f"{n} {what}" for what, n in self._counts.items() if n and what != "fresh"]
+        fresh = f"{self._counts['fresh']} already done" if self._counts["fresh"] else ""
+        note = ", ".join(filter(None, [*words, fresh])) or "already done"
+        self.console.print(f"{self._stage:<10} {note} [dim]({seconds:.1f} s)[/dim]")
+        self._stage = ""
+
+    def finished(self, survey: Survey, faults: int) -> None:
+        """A run ended: where the results are, or what to do."""
+        self._end()
+        if faults:
+            self.text(
+                f"{faults} tiles failed or wait for one that failed. Reasons: lsbatch status. Run again to try them again."
+            )
+        report = survey.workspace.report / "report.html"
+        if report.exists():
+            self.text(f"Inventory: {survey.workspace.inventory / 'landslides.gpkg'}")
+            self.text(f"Report:    {report}")
+
+    def status(self, rows: Sequence[Mapping[str, Any]], failed: Sequence[Receipt]) -> None:
+        """State of a survey as a table, then the reasons of failures."""
+        table = Table("stage", *("done", "pending", "failed", "blocked"), box=None)
+        for row in rows:
+            table.add_row(*(str(row[key]) for key in ("stage", "done", "pending", "failed", "blocked")))
+        self.console.print(table)
+        for receipt in failed[:SHOWN_FAILURES]:
+            self.text(f"{receipt.stage} {receipt.tile}: {receipt.error}")
+        if len(failed) > SHOWN_FAILURES:
+            self.text(f"... and {len(failed) - SHOWN_FAILURES} more failed tiles")
+
+    def scores(self, found: Mapping[str, Any]) -> None:
+        """Counts and scores against the mapped landslides."""
+        table = Table("against mapped landslides", "", box=None)
+        for key, value in found.items():
+            shown = "undefined" if value is None else f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+            table.add_row(key, shown)
+        self.console.print(table)

@@ -1,0 +1,112 @@
+"""Laws: running twice computes nothing; a changed setting computes again exactly what depends on it; one failing tile
+stops no other; a kill at any point loses nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsbatch import engine, work
+from lsbatch.archive import cube, load, receipts
+from lsbatch.archive.survey import Survey
+from lsbatch.errors import SceneError
+from lsbatch.layers import STACK, mask
+from tests import surveys
+
+STAGES = ("stack", "predict", "clean", "outline", "score")
+
+
+def test_running_twice_computes_nothing(done_survey: Survey) -> None:
+    count = surveys.Count()
+    assert engine.run(done_survey, progress=count.progress) == 0
+    assert count.tiles == []
+
+
+def test_changed_threshold_computes_clean_and_what_follows(done_survey: Survey, tmp_path: Path) -> None:
+    survey = surveys.copy_survey(done_survey, tmp_path / "s")
+    clean = survey.config.clean.model_copy(update={"threshold": 0.37})
+    survey = Survey(survey.config.model_copy(update={"clean": clean}), survey.grid, survey.positions)
+    count = surveys.Count()
+    assert engine.run(survey, progress=count.progress) == 0
+    assert count.stages() == {"clean", "outline", "score", "inventory", "report"}
+    assert sum(stage == "clean" for stage, _ in count.tiles) == len(survey.positions)
+
+
+def test_changed_composite_computes_everything(done_survey: Survey, tmp_path: Path) -> None:
+    survey = surveys.copy_survey(done_survey, tmp_path / "s")
+    composite = survey.config.composite.model_copy(update={"cloud_dilate_px": 5})
+    survey = Survey(survey.config.model_copy(update={"composite": composite}), survey.grid, survey.positions)
+    todo = work.pending(survey, work.step_named("stack"))
+    assert len(todo.digests) == len(survey.positions)
+
+
+def test_changed_cluster_computes_nothing(done_survey: Survey) -> None:
+    cluster = done_survey.config.cluster.model_copy(update={"memory_gb": 7.0, "in_flight": 3})
+    survey = Survey(done_survey.config.model_copy(update={"cluster": cluster}), done_survey.grid, done_survey.positions)
+    count = surveys.Count()
+    assert engine.run(survey, progress=count.progress) == 0
+    assert count.tiles == []
+
+
+def test_failing_tile_stops_no_other_and_heals(
+    stacked_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
+    bad = survey.tile(survey.positions[1])
+    receipts.remove(survey.workspace.receipts, "stack", bad.id)
+    real = load.read
+
+    def broken(scene, bands, geobox, *, attempts):  # type: ignore[no-untyped-def]
+        raise SceneError(f"{scene.id}: made to fail")
+
+    monkeypatch.setattr(load, "read", broken)
+    count = surveys.Count()
+    faults = engine.run(survey, until="outline", progress=count.progress)
+    assert set(count.failed) == {("stack", bad.id)}
+    assert "made to fail" in count.failed["stack", bad.id]
+    # the tile itself, and itself blocked in three later stages
+    assert faults == 4
+    done = {tile for stage, tile in count.tiles if stage == "outline"}
+    assert done == {survey.tile(p).id for p in survey.positions} - {bad.id}
+
+    monkeypatch.setattr(load, "read", real)
+    healed = surveys.Count()
+    assert engine.run(survey, until="outline", progress=healed.progress) == 0
+    # the neighbours read the mended tile in their halo, so they are done again too
+    assert {tile for stage, tile in healed.tiles if stage == "predict"} >= {bad.id}
+    fresh = surveys.copy_survey(stacked_survey, tmp_path / "undisturbed")
+    assert engine.run(fresh, until="outline") == 0
+    layer = mask(survey.config.model.family)
+    for name, values in surveys.whole(fresh, layer).items():
+        np.testing.assert_array_equal(values, surveys.whole(survey, layer)[name])
+
+
+def test_kill_between_data_and_receipt_leaves_the_tile_undone(
+    stacked_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*args: object) -> None:
+        raise Killed
+
+    before = surveys.whole(survey, STACK)
+    position = survey.positions[0]
+    monkeypatch.setattr(cube, "write", killed)
+    with pytest.raises(Killed):
+        work.commit(survey.config, survey.grid, "stack", position, "other digest")
+    monkeypatch.undo()
+    assert list(work.pending(survey, work.step_named("stack")).digests) == [position]
+    assert engine.run(survey, until="stack") == 0
+    after = surveys.whole(survey, STACK)
+    for name in STACK.names:
+        np.testing.assert_array_equal(before[name], after[name])
+
+
+def test_damaged_receipt_counts_as_absent(stacked_survey: Survey, tmp_path: Path) -> None:
+    survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
+    tile = survey.tile(survey.positions[2])
+    receipts.path(survey.workspace.receipts, "stack", tile.id).write_text('{"stage": "sta', encoding="utf-8")
+    assert list(work.pending(survey, work.step_named("stack")).digests) == [survey.positions[2]]

@@ -1,0 +1,75 @@
+"""Small surveys for tests: a synthetic country on disk, read through the real path, with a model that is trained in no time."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from lsbatch import config as settings
+from lsbatch import country, engine
+from lsbatch.archive import plan
+from lsbatch.archive.survey import Survey, open_survey
+
+SEED = 7
+SIDE_PX = 512
+
+
+def make_country(folder: Path) -> Path:
+    """A country of 512 x 512 pixels; returns its settings file."""
+    return country.simulate(folder, seed=SEED, rows=SIDE_PX, cols=SIDE_PX)
+
+
+def configured(path: Path, output: Path, **changes: Any) -> settings.Config:
+    """Settings of a country with another output folder, tiles of 256 px and no Dask, and `changes` by section."""
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    raw["output"] = str(output)
+    raw["grid"]["tile_px"] = 256
+    raw["cluster"] = {"kind": "serial"}
+    for section, values in changes.items():
+        raw[section] = raw.get(section, {}) | values if isinstance(values, dict) else values
+    return settings.parse(raw, path.parent)
+
+
+def ready(config: settings.Config) -> Survey:
+    """Plan and open."""
+    config.output.mkdir(parents=True, exist_ok=True)
+    plan.save(plan.make(config), config.output)
+    return open_survey(config)
+
+
+def copy_survey(survey: Survey, output: Path) -> Survey:
+    """The same survey, as far as it went, in another folder."""
+    shutil.copytree(survey.workspace.root, output)
+    return Survey(survey.config.model_copy(update={"output": output}), survey.grid, survey.positions)
+
+
+class Count:
+    """Hears what a run does."""
+
+    def __init__(self) -> None:
+        self.tiles: list[tuple[str, str]] = []
+        self.failed: dict[tuple[str, str], str] = {}
+
+    @property
+    def progress(self) -> engine.Progress:
+        """Callbacks for `engine.run`."""
+        return engine.Progress(done=self._done)
+
+    def _done(self, receipt: Any) -> None:
+        self.tiles.append((receipt.stage, receipt.tile))
+        if not receipt:
+            self.failed[receipt.stage, receipt.tile] = receipt.error
+
+    def stages(self) -> set[str]:
+        """Stages that did anything."""
+        return {stage for stage, _ in self.tiles}
+
+
+def whole(survey: Survey, layer: Any) -> dict[str, np.ndarray]:
+    """All bands of a layer as stored, national arrays."""
+    import zarr
+
+    group = zarr.open_group(survey.workspace.store / layer.name, mode="r")
+    return {name: group[name][:] for name in layer.names}
