@@ -26,3 +26,7 @@ class StaleStoreError(LsbatchError):
 
 class ModelError(LsbatchError):
     """Weights are missing, damaged, or were trained for other bands."""
+
+
+class SceneError(LsbatchError):
+    """A scene cannot be read, after all tries; it is left out and named in the tile's receipt."""

@@ -9,8 +9,7 @@ import math
 from dataclasses import dataclass
 
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import BoundingBox, Geometry
-from odc.geo.geom import box as geom_box
+from odc.geo.geom import BoundingBox
 
 
 def tile_id(row: int, col: int) -> str:
@@ -117,14 +116,10 @@ class Grid:
         n = self.tile_px
         return Tile(row, col, self.geobox[row * n : (row + 1) * n, col * n : (col + 1) * n])
 
-    def tiles(self, geometry: Geometry | None = None) -> tuple[Tile, ...]:
-        """Tiles in row-major order; with a geometry, only those that it touches."""
+    def tiles(self) -> tuple[Tile, ...]:
+        """All tiles in row-major order."""
         rows, cols = self.tile_shape
-        every = (self.tile(row, col) for row in range(rows) for col in range(cols))
-        if geometry is None:
-            return tuple(every)
-        wanted = geometry.to_crs(self.crs)
-        return tuple(t for t in every if wanted.intersects(geom_box(*t.geobox.boundingbox.bbox, self.crs)))
+        return tuple(self.tile(row, col) for row in range(rows) for col in range(cols))
 
     def neighbours(self, row: int, col: int) -> tuple[tuple[int, int], ...]:
         """Positions of the up to eight tiles around one, in row-major order."""

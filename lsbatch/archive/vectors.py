@@ -9,10 +9,9 @@ import pyogrio
 import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
-from pyogrio.errors import DataSourceError
 
 from lsbatch.archive.files import aside
-from lsbatch.archive.regions import rasterize
+from lsbatch.archive.regions import rasterize, read_vector
 from lsbatch.config import TruthSettings, Windows
 from lsbatch.errors import ConfigError
 
@@ -33,7 +32,7 @@ def read_truth(
     bounds : tuple of float, optional
         left, bottom, right, top in `crs`: only polygons that touch it.
     """
-    truth = read_vector(settings.file, crs, bounds)
+    truth = read_vector(str(settings.file), crs, bounds)
     if settings.date_field is None:
         return truth
     if settings.date_field not in truth:
@@ -42,21 +41,6 @@ def read_truth(
         )
     days = pd.to_datetime(truth[settings.date_field]).dt.date
     return truth[(days > windows.pre[0]) & (days <= windows.post[1])].reset_index(drop=True)
-
-
-def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -> gpd.GeoDataFrame:
-    """Any vector file that GDAL reads, in `crs`; a file without a CRS is refused."""
-    try:
-        info = pyogrio.read_info(file)
-        if not info["crs"]:
-            raise ConfigError(f"{file}: has no CRS; save it with one")
-        box = None
-        if bounds is not None:
-            box = gpd.GeoSeries([shapely.box(*bounds)], crs=crs).to_crs(info["crs"]).total_bounds
-        frame = gpd.read_file(file, bbox=None if box is None else tuple(box))
-    except DataSourceError as error:
-        raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
-    return frame.to_crs(crs)
 
 
 def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.ndarray:

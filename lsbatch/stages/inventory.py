@@ -107,7 +107,7 @@ def _record(group: pd.DataFrame, survey: Survey, config: Config) -> dict[str, An
 
 
 def _pixel_id(survey: Survey, row: int, col: int) -> str:
-    """Eight letters and digits from the CRS and the metre position of the first pixel.
+    """Ten hex digits from the CRS and the metre position of the first pixel.
 
     Position, not order: the id is the same with other tiles, other workers, or when another landslide comes or goes.
     """

@@ -1,0 +1,77 @@
+# On a fresh machine: Python 3.11 with venv, and make. Everything else is installed into .venv.
+#
+#   make demo          survey a small synthetic country into demo/   (SIZE=ROWSxCOLS and SEED=N to choose)
+#   make test          all tests but the slow ones                   (ARGS='-k grid' to choose)
+#   make test-slow     the slow ones
+#   make system-packages   Debian packages that a few tests use; those tests are skipped without them
+#   make constraints   write constraints.txt anew, from the newest versions that pyproject.toml allows
+#   make clean         remove .venv, demo/ and what builds and tests leave
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SEED ?= 900
+SIZE ?= 1536x1536
+# processes of pytest; loadfile keeps the tests of a file together, so its surveys are made once
+JOBS ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+# --no-compile: 46 s instead of 80 s; modules are compiled when first imported
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow system-packages constraints clean
+# two installations at once would share .venv
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^#  *make/  make/p' Makefile
+
+demo: .venv/lsbatch.stamp
+	$(BIN)/lsbatch demo demo --seed $(SEED) --size $(SIZE)
+
+test: .venv/test.stamp
+	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile --durations 10 $(ARGS)
+
+test-slow: .venv/test.stamp
+	$(BIN)/python -m pytest -m slow --durations 10 $(ARGS)
+
+# A stamp is written last. While .venv/installing is there, an installation runs or was killed in the middle: pip may
+# take a half-written package for a whole one, so such a .venv is thrown away. Any other .venv is kept.
+.venv/lsbatch.stamp: pyproject.toml constraints.txt
+	$(call install,.)
+
+.venv/test.stamp: pyproject.toml constraints.txt
+	$(call install,'.[test]')
+	@touch .venv/lsbatch.stamp
+
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	    { echo "lsbatch needs Python 3.11; name it with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@if [ -e .venv/installing ]; then rm -rf .venv; fi
+	@mkdir -p .venv && touch .venv/installing
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || \
+	    { echo "could not make .venv; Debian and Ubuntu keep venv in the package python3.11-venv"; exit 1; }
+	@echo "Installing lsbatch into .venv (2 GB; a minute or two where the network is fast)"
+	$(PIP) -e $(1)
+	@rm .venv/installing && touch $@
+endef
+
+# Debian package -> the command that the tests look for
+system-packages:
+	@missing=""; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	if [ -z "$$missing" ]; then echo "system packages: all here"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; \
+	else echo "not installed (needs root and apt):$$missing; the tests that open the report in a browser are skipped"; fi
+
+constraints:
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[test,dashboard]'
+	@grep '^#' constraints.txt > build/constraints.txt
+	build/constraints/bin/python -m pip freeze --exclude lsbatch --exclude-editable | sed 's/+cpu//' | grep '==' >> build/constraints.txt
+	mv build/constraints.txt constraints.txt && rm -r build/constraints
+
+clean:
+	rm -rf .venv demo build dist .pytest_cache .hypothesis .ruff_cache .ci-demo
+	find lsbatch tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,157 @@
+"""The Sentinel-2 offset: what is added to DN before it is multiplied by 1/10000. Never decided from the sensing date.
+
+Since processing baseline 04.00 ESA adds 1000 to DN; baseline 05 did so to scenes of 2015 too; some providers take it
+away again. Three witnesses, the nearer to the pixels the stronger:
+
+1. the provider's flag ``boa_offset_applied``: true means that the files hold plain DN, whatever else is written.
+   Earth Search keeps ``raster:bands`` offset -0.1 on every such item, so that field does not contradict the flag;
+2. the provider's ``raster:bands`` scale and offset: what the files hold. GDAL's own default, scale 1 and offset 0,
+   says nothing;
+3. the processing baseline: what ESA delivered, the truth where the provider says nothing.
+
+Where two of them cannot both be true the item is refused: one scene less costs a look, a wrong offset is 0.1 of
+reflectance in every pixel. Flags that are wrong in themselves (Element84/earth-search issues 66 and 71, some scenes
+of 2022 and 2025) cannot be seen from an item; the collection ``sentinel-2-c1-l2a`` does not have that fault.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lsbatch.errors import CatalogError
+
+QUANTIFICATION = 1e-4
+OFFSET_DN = -1000.0
+FIRST_WITH_OFFSET = (4, 0)
+
+FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+
+_BASELINE = re.compile(r"(\d{1,2})\.(\d{1,2})")
+_IN_NAME = re.compile(r"_N(\d{2})\.?(\d{2})(?:_|$)")
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Reflectance = (DN + dn) * scale, and the sentence that says why."""
+
+    dn: float
+    scale: float
+    reason: str
+
+
+def decide(item: Mapping[str, Any], assets: Mapping[str, str], baseline: str | None) -> Offset:
+    """Weigh the three witnesses.
+
+    Raises
+    ------
+    CatalogError
+        If they contradict each other or none of them speaks.
+    """
+    name = item["id"]
+    flag, written = _flag(item), _written(item, assets)
+    shifted = None if baseline is None else _number(baseline) >= FIRST_WITH_OFFSET
+    if flag is not None and flag[1]:
+        said = f"; raster:bands offset {written.reason} is not applied again" if written and written.dn else ""
+        return Offset(0.0, QUANTIFICATION, f"{flag[0]} is true: the provider took it away{said}")
+    if written is not None:
+        if written.dn and shifted is False:
+            raise CatalogError(
+                f"{name}: raster:bands says offset {written.reason}, but baseline {baseline} never had one; not read, as one of them is wrong"
+            )
+        if not written.dn and shifted and flag is not None:
+            raise CatalogError(
+                f"{name}: {flag[0]} is false and baseline {baseline} has an offset, but raster:bands says there is none; not read, as one of them is wrong"
+            )
+        return Offset(written.dn, written.scale, f"raster:bands says offset {written.reason}")
+    if shifted is None:
+        raise CatalogError(
+            f"{name}: tells neither its processing baseline nor raster:bands nor boa_offset_applied, so its offset is unknown; not read"
+        )
+    not_applied = f", and {flag[0]} is false" if flag else ", and the provider says nothing else"
+    rule = "04.00 or later" if shifted else "before 04.00"
+    return Offset(OFFSET_DN if shifted else 0.0, QUANTIFICATION, f"processing baseline is {rule}{not_applied}")
+
+
+def baseline_of(item: Mapping[str, Any]) -> str | None:
+    """Processing baseline as ``NN.NN``: from its own field, else from the product's name.
+
+    Raises
+    ------
+    CatalogError
+        If field and name lie on different sides of 04.00.
+    """
+    properties = item.get("properties") or {}
+    fields = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
+    given = next((b for key in fields if (b := _parse(_BASELINE, properties.get(key)))), None)
+    named = next((b for text in product_names(item) if (b := _parse(_IN_NAME, text))), None)
+    if given and named and (_number(given) >= FIRST_WITH_OFFSET) != (_number(named) >= FIRST_WITH_OFFSET):
+        raise CatalogError(
+            f"{item['id']}: its processing baseline is {given} by field and {named} by product name; not read, as one of them is wrong"
+        )
+    return given or named
+
+
+def product_names(item: Mapping[str, Any]) -> Iterator[str]:
+    """Texts of an item that hold ESA's product name."""
+    properties = item.get("properties") or {}
+    for key in ("s2:product_uri", "sentinel:product_id", "s2:product_id", "s2:datatake_id"):
+        if isinstance(properties.get(key), str):
+            yield properties[key].removesuffix(".SAFE")
+    yield str(item.get("id", ""))
+
+
+def _parse(pattern: re.Pattern[str], text: Any) -> str | None:
+    found = pattern.search(str(text)) if text else None
+    if not found:
+        return None
+    number = int(found[1]), int(found[2])
+    # 99.99 and its like are runs of a private Sen2Cor: its offset is that of its L1C, which nobody wrote down
+    return f"{number[0]:02d}.{number[1]:02d}" if (1, 0) <= number < (20, 0) else None
+
+
+def _number(baseline: str) -> tuple[int, int]:
+    major, minor = baseline.split(".")
+    return int(major), int(minor)
+
+
+def _flag(item: Mapping[str, Any]) -> tuple[str, bool] | None:
+    properties = item.get("properties") or {}
+    for key in FLAGS:
+        value = properties.get(key)
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            value = value.lower() == "true"
+        if isinstance(value, bool):
+            return key, value
+        if value is not None:
+            raise CatalogError(f"{item['id']}: {key} = {value!r} is neither true nor false")
+    return None
+
+
+def _written(item: Mapping[str, Any], assets: Mapping[str, str]) -> Offset | None:
+    """What raster:bands of the four colours says; its `reason` is the offset as written."""
+    found = {_of_asset(item["assets"][assets[band]]) for band in ("R", "G", "B", "NIR")}
+    if len(found) > 1:
+        raise CatalogError(f"{item['id']}: raster:bands gives its colours different scales or offsets; not read")
+    pair = found.pop()
+    if pair is None:
+        return None
+    scale, offset = pair
+    # scale 1 with an offset counts in DN
+    dn = offset / scale
+    if not (math.isfinite(dn) and 0 < scale <= 1 and -5000 <= dn <= 0) or (dn and dn > -1):
+        raise CatalogError(f"{item['id']}: raster:bands scale {scale:g} and offset {offset:g} are no Sentinel-2 calibration; not read")
+    return Offset(round(dn, 6), QUANTIFICATION if scale == 1 else scale, f"{offset:g}")
+
+
+def _of_asset(asset: Mapping[str, Any]) -> tuple[float, float] | None:
+    """(scale, offset) as stated by version 1 or 2 of the raster extension; None where nothing is stated."""
+    bands = asset.get("raster:bands") or asset.get("bands") or [{}]
+    first = bands[0] if isinstance(bands[0], Mapping) else {}
+    offset = first.get("offset", first.get("raster:offset", asset.get("raster:offset")))
+    scale = first.get("scale", first.get("raster:scale", asset.get("raster:scale")))
+    if offset is None:
+        return None
+    scale, offset = QUANTIFICATION if scale is None else float(scale), float(offset)
+    return None if (scale, offset) == (1.0, 0.0) else (scale, offset)

@@ -1,0 +1,327 @@
+"""The plan: which tiles, and which scenes each of them reads. Made once, saved, and read by every worker.
+
+One small file a tile holds its scenes, so that a worker reads what it needs and a receipt can depend on exactly that.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+
+from lsbatch.archive import catalog
+from lsbatch.archive.files import write_json
+from lsbatch.archive.receipts import checksum
+from lsbatch.archive.regions import read_region
+from lsbatch.archive.scenes import Scene
+from lsbatch.config import Config, digest
+from lsbatch.errors import NoDataError, StaleStoreError
+from lsbatch.grid import Grid, tile_id
+
+KEYS = ("pre_s2", "post_s2", "pre_s1", "post_s1", "dem")
+SENSORS = {"pre_s2": "sentinel2", "post_s2": "sentinel2", "pre_s1": "sentinel1", "post_s1": "sentinel1", "dem": "dem"}
+#: Bytes that a scene gives for a pixel of the tile, before compression: four bands of uint16 and a quarter SCL; two
+#: polarisations of float32; a DEM of 30 m.
+BYTES_PER_PX = {"sentinel2": 8.25, "sentinel1": 8.0, "dem": 0.45}
+
+Scenes = dict[str, tuple[Scene, ...]]
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """What one tile reads: scenes by key, the rule that matched orbits, and bytes before compression."""
+
+    scenes: Scenes
+    matched_by: str
+    megabytes: float
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Keys for which there is no scene."""
+        return tuple(key for key in KEYS if not self.scenes[key])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A survey's tiles and scenes.
+
+    Attributes
+    ----------
+    settings : str
+        Digest of the settings it was made for.
+    grid : Grid
+    tiles : tuple of (row, col)
+        That touch the region, in row-major order.
+    region : shapely geometry
+        In the grid's CRS.
+    by_tile : mapping of tile id to TilePlan
+        Empty in a plan that was loaded; see `tile_scenes`.
+    summary : mapping
+        Scenes, gaps and gigabytes, for people.
+    """
+
+    settings: str
+    grid: Grid
+    tiles: tuple[tuple[int, int], ...]
+    region: shapely.Geometry
+    by_tile: Mapping[str, TilePlan]
+    summary: Mapping[str, Any]
+
+    def lines(self) -> list[str]:
+        """The plan in words."""
+        s = self.summary
+        out = [
+            f"Plan: {s['tiles']} tiles of {self.grid.tile_px} px at {self.grid.resolution_m:g} m, {s['region_km2']:,.0f} km2",
+            f"Looks: {s['windows']['pre'][0]} to {s['windows']['pre'][1]} before, {s['windows']['post'][0]} to {s['windows']['post'][1]} after",
+        ]
+        for key, row in s["scenes"].items():
+            out.append(
+                f"  {key:8} {row['scenes']:5d} scenes, {row['least']} to {row['most']} a tile"
+                + (f"; none on {row['tiles_without']} tiles" if row["tiles_without"] else "")
+            )
+        out += [f"  {text}" for text in s["orbits"]]
+        out.append(f"To read: about {s['gigabytes']:.1f} GB before compression")
+        return out
+
+
+def make(config: Config) -> Plan:
+    """Search the archives and give each tile its scenes; no pixel is read.
+
+    Raises
+    ------
+    NoDataError
+        Where a sensor that the band setting needs has no scene at all in a window.
+    CatalogError, ConfigError
+    """
+    region = read_region(config)
+    settings = config.grid
+    grid = Grid.snapped(settings.crs, settings.resolution_m, settings.tile_px, region.bounds)
+    tiles, boxes = _tiles(grid, region)
+    found = _search(config, region)
+    to_lonlat = pyproj.Transformer.from_crs(settings.crs, "EPSG:4326", always_xy=True)
+    footprints = shapely.transform(
+        shapely.segmentize(boxes, settings.resolution_m * settings.tile_px / 4), _transform(to_lonlat), interleaved=False
+    )
+    per_tile = _distribute(found, footprints)
+    by_tile = {
+        tile_id(*position): _tile_plan(scenes, config) for position, scenes in zip(tiles, per_tile, strict=True)
+    }
+    return Plan(_digest(config), grid, tiles, region, by_tile, _summary(config, region, found, by_tile))
+
+
+def _transform(transformer: pyproj.Transformer) -> Any:
+    return lambda x, y: transformer.transform(x, y)
+
+
+def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
+    """Positions of the tiles that share area with the region, and their boxes in the grid's CRS."""
+    rows, cols = grid.tile_shape
+    side = grid.resolution_m * grid.tile_px
+    left, _, _, top = grid.bounds
+    row, col = (a.ravel() for a in np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij"))
+    boxes = shapely.box(left + col * side, top - (row + 1) * side, left + (col + 1) * side, top - row * side)
+    shapely.prepare(region)
+    # the interiors meet: a tile that only shares an edge with the region has no pixel in it
+    inside = shapely.intersects(region, boxes) & ~shapely.touches(region, boxes)
+    return tuple(zip(row[inside].tolist(), col[inside].tolist(), strict=True)), boxes[inside]
+
+
+def _search(config: Config, region: shapely.Geometry) -> Scenes:
+    transformer = pyproj.Transformer.from_crs(config.grid.crs, "EPSG:4326", always_xy=True)
+    footprint = shapely.transform(shapely.segmentize(region, 10_000), _transform(transformer), interleaved=False)
+    windows = config.survey.windows
+    days = {"pre_s2": windows.pre, "post_s2": windows.post, "pre_s1": windows.pre, "post_s1": windows.post, "dem": None}
+    found: Scenes = {}
+    for key in KEYS:
+        source = getattr(config.archives, SENSORS[key])
+        found[key] = ()
+        if source is not None:
+            found[key] = catalog.search(
+                source,
+                SENSORS[key],
+                footprint,
+                days[key],
+                max_cloud_percent=config.archives.max_cloud_percent,
+                attempts=config.archives.attempts,
+            )
+            if not found[key]:
+                url, collections = catalog.where(source, SENSORS[key])
+                when = "" if days[key] is None else f" from {days[key][0]} to {days[key][1]}"
+                raise NoDataError(
+                    f"archives.{SENSORS[key]}: {url} has no scene of {', '.join(collections)} over the region{when}; "
+                    "check the region, the year and the season"
+                )
+    return found
+
+
+def _distribute(found: Scenes, footprints: np.ndarray) -> list[Scenes]:
+    """Scenes whose footprint touches the tile, for each tile."""
+    out: list[Scenes] = [dict.fromkeys(KEYS, ()) for _ in footprints]
+    for key, scenes in found.items():
+        if not scenes:
+            continue
+        shapes = [shapely.geometry.shape(scene.item["geometry"]) for scene in scenes]
+        tile_index, scene_index = shapely.STRtree(shapes).query(footprints, predicate="intersects")
+        members: dict[int, list[int]] = {}
+        for tile, scene in zip(tile_index.tolist(), scene_index.tolist(), strict=True):
+            members.setdefault(tile, []).append(scene)
+        for tile, indices in members.items():
+            out[tile][key] = tuple(scenes[i] for i in sorted(indices))
+    return out
+
+
+def _tile_plan(scenes: Scenes, config: Config) -> TilePlan:
+    scenes, rule = same_orbits(scenes) if config.composite.same_orbits else (scenes, "all orbits")
+    if config.survey.newest_passes is not None:
+        scenes = newest(scenes, config.survey.newest_passes)
+    pixels = config.grid.tile_px**2
+    size = sum(BYTES_PER_PX[SENSORS[key]] * pixels * len(group) for key, group in scenes.items())
+    return TilePlan(scenes, rule, round(size / 1e6, 1))
+
+
+def same_orbits(scenes: Scenes) -> tuple[Scenes, str]:
+    """Sentinel-1 before and after from the same relative orbits and platforms.
+
+    Other look directions or platforms shift the picture and change the backscatter of slopes, which looks like change.
+    Where no pair of orbit and platform is in both windows (a platform failed), the same relative orbit has to do;
+    where not even that is, nothing is compared.
+    """
+    for rule, key in (
+        ("same relative orbit and platform", lambda s: (s.relative_orbit, s.platform)),
+        ("same relative orbit", lambda s: s.relative_orbit),
+    ):
+        shared = {key(s) for s in scenes["pre_s1"]} & {key(s) for s in scenes["post_s1"]}
+        if shared:
+            kept = {k: tuple(s for s in scenes[k] if key(s) in shared) for k in ("pre_s1", "post_s1")}
+            return {**scenes, **kept}, rule
+    if scenes["pre_s1"] or scenes["post_s1"]:
+        return {**scenes, "pre_s1": (), "post_s1": ()}, "no relative orbit is in both windows"
+    return scenes, "no Sentinel-1"
+
+
+def newest(scenes: Scenes, passes: int) -> Scenes:
+    """The last passes before and the first after, for each relative orbit."""
+
+    def keep(group: Sequence[Scene], latest: bool) -> tuple[Scene, ...]:
+        days: dict[int | None, set[str]] = {}
+        for scene in group:
+            days.setdefault(scene.relative_orbit, set()).add(scene.day)
+        wanted = {orbit: set(sorted(found, reverse=latest)[:passes]) for orbit, found in days.items()}
+        return tuple(s for s in group if s.day in wanted[s.relative_orbit])
+
+    return {**scenes, "pre_s1": keep(scenes["pre_s1"], True), "post_s1": keep(scenes["post_s1"], False)}
+
+
+def _summary(
+    config: Config, region: shapely.Geometry, found: Scenes, by_tile: Mapping[str, TilePlan]
+) -> dict[str, Any]:
+    rows = {}
+    for key in KEYS:
+        if getattr(config.archives, SENSORS[key]) is None:
+            continue
+        counts = [len(tile.scenes[key]) for tile in by_tile.values()]
+        used = {s.id for tile in by_tile.values() for s in tile.scenes[key]}
+        rows[key] = {
+            "scenes": len(used),
+            "found": len(found[key]),
+            "least": min(counts),
+            "most": max(counts),
+            "tiles_without": counts.count(0),
+        }
+    rules = Counter(tile.matched_by for tile in by_tile.values())
+    return {
+        "tiles": len(by_tile),
+        "region_km2": region.area / 1e6,
+        "windows": config.survey.windows.model_dump(mode="json"),
+        "scenes": rows,
+        "orbits": [f"{rule}: {count} tiles" for rule, count in sorted(rules.items()) if rule != "no Sentinel-1"],
+        "gigabytes": round(sum(tile.megabytes for tile in by_tile.values()) / 1000, 3),
+    }
+
+
+def _digest(config: Config) -> str:
+    """Of the settings that a plan depends on."""
+    region = config.region.model_dump(mode="json", exclude={"file"})
+    file = None if config.region.file is None else checksum(config.region.file)
+    return digest(
+        [
+            region,
+            file,
+            config.grid.model_dump(),
+            config.archives.model_dump(exclude={"attempts"}),
+            config.survey.windows.model_dump(mode="json"),
+            config.survey.newest_passes,
+            config.composite.same_orbits,
+        ]
+    )
+
+
+def file(root: Path) -> Path:
+    """The plan's main file, written last."""
+    return root / "plan" / "plan.json"
+
+
+def tile_file(root: Path, tile: str) -> Path:
+    """The file with a tile's scenes."""
+    return root / "plan" / "tiles" / f"{tile}.json"
+
+
+def save(plan: Plan, root: Path) -> None:
+    """Write the tiles' files, then the plan that names them."""
+    for name, tile in plan.by_tile.items():
+        scenes = {key: [scene.to_dict() for scene in group] for key, group in tile.scenes.items()}
+        write_json(tile_file(root, name), {"matched_by": tile.matched_by, "scenes": scenes})
+    write_json(
+        file(root),
+        {
+            "settings": plan.settings,
+            "grid": asdict(plan.grid),
+            "tiles": plan.tiles,
+            "region": shapely.to_wkt(plan.region, rounding_precision=3),
+            "summary": plan.summary,
+        },
+    )
+
+
+def fits(config: Config) -> bool:
+    """Whether the saved plan was made for these settings."""
+    path = file(config.output)
+    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["settings"] == _digest(config)
+
+
+def load(root: Path) -> Plan:
+    """The saved plan, without the scenes.
+
+    Raises
+    ------
+    NoDataError
+        If there is none.
+    """
+    path = file(root)
+    if not path.exists():
+        raise NoDataError(f"{root}: no plan was made here yet; run 'lsbatch run' or 'lsbatch plan' first")
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, modified: int) -> Plan:
+    del modified  # only part of the cache's key: a new plan is read anew
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        grid = Grid(**{**raw["grid"], "bounds": tuple(raw["grid"]["bounds"])})
+        tiles = tuple((row, col) for row, col in raw["tiles"])
+        return Plan(raw["settings"], grid, tiles, shapely.from_wkt(raw["region"]), {}, raw["summary"])
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise StaleStoreError(f"{path}: is damaged ({error}); run with --replan") from None
+
+
+def tile_scenes(root: Path, tile: str) -> Scenes:
+    """Scenes of a tile by key."""
+    raw = json.loads(tile_file(root, tile).read_text(encoding="utf-8"))
+    return {key: tuple(Scene.from_dict(scene) for scene in raw["scenes"][key]) for key in KEYS}

@@ -1,0 +1,263 @@
+"""One catalogue item, understood: which asset is which band, when, from which orbit, and what its numbers mean.
+
+`describe` is pure. What it decides on the Sentinel-2 offset, and from which field, is in `archive/offset.py`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from shapely import to_geojson
+from shapely.geometry import box, shape
+from shapely.geometry.base import BaseGeometry
+
+from lsbatch.archive.offset import Offset, baseline_of, decide, product_names
+from lsbatch.errors import CatalogError
+
+#: Our band names and the asset keys of the archives, in order of preference.
+BANDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "sentinel2": {
+        "R": ("red", "b04", "b04_10m"),
+        "G": ("green", "b03", "b03_10m"),
+        "B": ("blue", "b02", "b02_10m"),
+        "NIR": ("nir", "b08", "b08_10m"),
+        "SCL": ("scl", "scl_20m"),
+    },
+    "sentinel1": {"VV": ("vv", "gamma0_vv"), "VH": ("vh", "gamma0_vh")},
+    "dem": {"elevation": ("elevation", "data", "dem")},
+}
+
+#: Sentinel-1 products that are not on the map yet, or not in power: only terrain-corrected gamma0 is read.
+RAW_PRODUCTS = ("RAW", "SLC", "GRD", "OCN")
+
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+
+# an id names files and lines of a log
+_ID = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
+_PLATFORM = re.compile(r"(?:SENTINEL-?|S)([12])[-_ ]?([A-D])", re.IGNORECASE)
+_ORBIT = re.compile(r"_R(\d{3})_")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is read of an item, and every decision made on it; plain values, so that it can be a plan and travel.
+
+    Attributes
+    ----------
+    id, sensor, collection : str
+        `sensor` is ``sentinel2``, ``sentinel1`` or ``dem``.
+    time : str
+        Of acquisition, ISO 8601, UTC.
+    platform : str or None
+        Normalised, e.g. ``sentinel-2a``.
+    relative_orbit : int or None
+    orbit_state : str or None
+        ``ascending`` or ``descending``.
+    baseline : str or None
+        Sentinel-2 processing baseline, e.g. ``05.11``.
+    offset_dn, scale : float
+        Physical value = (DN + offset_dn) * scale.
+    offset_reason : str
+        The field from which `offset_dn` was decided, as a sentence for the provenance.
+    nodata : float or None
+        Value that means nodata in the files; None leaves it to the files.
+    assets : mapping of our band name to asset key
+    item : mapping
+        STAC item with nothing but what reading needs.
+    """
+
+    id: str
+    sensor: str
+    collection: str
+    time: str
+    platform: str | None
+    relative_orbit: int | None
+    orbit_state: str | None
+    baseline: str | None
+    offset_dn: float
+    scale: float
+    offset_reason: str
+    nodata: float | None
+    assets: Mapping[str, str] = field(hash=False)
+    item: Mapping[str, Any] = field(hash=False, repr=False)
+
+    @property
+    def footprint(self) -> BaseGeometry:
+        """Outline in EPSG:4326."""
+        return shape(self.item["geometry"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "Scene":
+        """Inverse of `to_dict`."""
+        return cls(**raw)
+
+
+def describe(item: Mapping[str, Any], sensor: str) -> Scene:
+    """Decide everything about an item.
+
+    Parameters
+    ----------
+    item : mapping
+        A STAC item as it came, hrefs absolute.
+    sensor : str
+        What it is meant to be: ``sentinel2``, ``sentinel1`` or ``dem``.
+
+    Raises
+    ------
+    CatalogError
+        If it is no item of that sensor, or its fields contradict each other, with the sentence that says so.
+    """
+    name, properties = _name(item), item.get("properties") or {}
+    if sensor == "sentinel1" and str(properties.get("sar:product_type", "")).upper() in RAW_PRODUCTS:
+        raise CatalogError(
+            f"{name}: is {properties['sar:product_type']}; only terrain-corrected gamma0 (RTC) in linear power is read"
+        )
+    assets = _assets(item, sensor, name)
+    baseline = baseline_of(item) if sensor == "sentinel2" else None
+    offset = decide(item, assets, baseline) if sensor == "sentinel2" else Offset(0.0, 1.0, "values are physical")
+    return Scene(
+        id=name,
+        sensor=sensor,
+        collection=str(item.get("collection") or ""),
+        time=_time(properties, name, sensor),
+        platform=_platform(properties.get("platform")),
+        relative_orbit=_relative_orbit(item),
+        orbit_state=_orbit_state(properties),
+        baseline=baseline,
+        offset_dn=offset.dn,
+        scale=offset.scale,
+        offset_reason=offset.reason,
+        nodata=_nodata(item, sensor, assets),
+        assets=assets,
+        item=_slim(item, assets, name),
+    )
+
+
+def granule(item: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Sensing start and granule of a Sentinel-2 item, the same for every processing of it; None if it tells neither."""
+    for text in product_names(item):
+        found = re.search(r"(S2[A-D])_MSIL2A_(\d{8}T\d{6})_.*_(T\d{2}[A-Z]{3})", text)
+        if found:
+            return f"{found[1]}_{found[2]}", found[3]
+    return None
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    name = item.get("id")
+    if item.get("type") != "Feature" or not isinstance(name, str):
+        raise CatalogError("the catalogue answered something that is not a STAC item: it has no type Feature and id")
+    if not _ID.fullmatch(name) or name in (".", ".."):
+        raise CatalogError(f"item {name!r}: its id holds a path separator or a control character")
+    return name
+
+
+def _assets(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
+    keys = {key.lower(): key for key in item.get("assets") or {}}
+    found = {band: _key(keys, wanted) for band, wanted in BANDS[sensor].items()}
+    chosen = {band: key for band, key in found.items() if key is not None}
+    missing = [band for band in found if band not in chosen]
+    # HH scenes over the sea ice have neither; a scene with VV alone is still good for VV
+    needed = ["VV"] if sensor == "sentinel1" else missing
+    if set(needed) & set(missing):
+        raise CatalogError(
+            f"{name}: has no asset for {', '.join(sorted(set(needed) & set(missing)))}; it has {', '.join(keys.values()) or 'none'}"
+        )
+    return chosen
+
+
+def _key(keys: Mapping[str, str], wanted: tuple[str, ...]) -> str | None:
+    for one in wanted:
+        if one in keys:
+            return keys[one]
+    # OPERA names its assets by the whole file
+    endings = [key for low, key in keys.items() if re.search(rf"_{wanted[0]}(\.tif)?$", low)]
+    return endings[0] if len(endings) == 1 else None
+
+
+def _time(properties: Mapping[str, Any], name: str, sensor: str) -> str:
+    text = properties.get("datetime") or properties.get("start_datetime")
+    if text is None and sensor == "dem":
+        return "1970-01-01T00:00:00Z"
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise CatalogError(f"{name}: datetime = {text!r} is no time") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _platform(text: Any) -> str | None:
+    if not text:
+        return None
+    found = _PLATFORM.fullmatch(str(text))
+    return f"sentinel-{found[1]}{found[2].lower()}" if found else str(text).lower()
+
+
+def _relative_orbit(item: Mapping[str, Any]) -> int | None:
+    given = (item.get("properties") or {}).get("sat:relative_orbit")
+    if given is not None:
+        return int(given)
+    for text in product_names(item):
+        found = _ORBIT.search(text)
+        if found:
+            return int(found[1])
+    return None
+
+
+def _orbit_state(properties: Mapping[str, Any]) -> str | None:
+    state = str(properties.get("sat:orbit_state", "")).lower()
+    return state if state in ("ascending", "descending") else None
+
+
+def _nodata(item: Mapping[str, Any], sensor: str, assets: Mapping[str, str]) -> float | None:
+    if sensor == "sentinel2":
+        # by ESA's definition of the product, in every baseline
+        return 0.0
+    asset = item["assets"][next(iter(assets.values()))]
+    given = ((asset.get("raster:bands") or asset.get("bands") or [{}])[0] or {}).get("nodata", asset.get("nodata"))
+    # JSON has no NaN: the raster extension spells it as text
+    return None if given is None else float(given)
+
+
+def _slim(item: Mapping[str, Any], assets: Mapping[str, str], name: str) -> dict[str, Any]:
+    properties = item.get("properties") or {}
+    kept = {key: properties[key] for key in ("proj:shape", "proj:transform") if properties.get(key)}
+    code = properties.get("proj:code") or (f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else None)
+    if code:
+        kept["proj:code"] = code
+    outline = _geometry(item, name)
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": [PROJECTION] if code else [],
+        "id": name,
+        "collection": item.get("collection"),
+        "geometry": json.loads(to_geojson(outline)),
+        "bbox": list(outline.bounds),
+        "properties": {"datetime": _time(properties, name, "dem"), **kept},
+        "links": [],
+        "assets": {key: _slim_asset(item["assets"][key]) for key in assets.values()},
+    }
+
+
+def _slim_asset(asset: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("href", "type", "proj:shape", "proj:transform", "proj:code", "file:size")
+    return {**{key: asset[key] for key in kept if asset.get(key) is not None}, "roles": ["data"]}
+
+
+def _geometry(item: Mapping[str, Any], name: str) -> BaseGeometry:
+    raw, bounds = item.get("geometry"), item.get("bbox")
+    try:
+        outline = shape(raw) if raw else box(*bounds) if bounds else None
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise CatalogError(f"{name}: its geometry cannot be read: {error}") from None
+    if outline is None or outline.is_empty:
+        raise CatalogError(f"{name}: has neither geometry nor bbox, so no one knows where it is")
+    return outline

@@ -1,0 +1,185 @@
+"""Settings from YAML and back: one clear sentence a fault, and every description as a comment."""
+
+import hashlib
+import json
+import math
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lsbatch.config.survey import ArchiveSettings, RegionSettings, Section, SourceSettings, SurveySettings
+from lsbatch.config.whole import Config
+from lsbatch.errors import ConfigError
+
+
+#: Characters of a wrong value that a message shows.
+LONGEST_VALUE = 120
+
+
+def digest(value: Any) -> str:
+    """16 hex digits of a JSON-like value; floats by their shortest form, keys in order."""
+    text = json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and no key twice: the second would silently replace the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path) -> Config:
+    """Read settings from YAML; relative paths become relative to the file.
+
+    Raises
+    ------
+    ConfigError
+        With one line a fault: the field, the value, what is allowed.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    # whatever else: PyYAML lets out what Python says of a 13th month, an empty !!int or a thousand open brackets
+    except Exception as error:
+        raise ConfigError(f"{path}: is not YAML that may be loaded: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: must hold settings by name, as 'lsbatch config' prints them")
+    return parse(raw, path.parent, str(path))
+
+
+def parse(raw: dict[str, Any], folder: Path, where: str = "settings") -> Config:
+    """Validate plain values; `folder` is what relative paths start from."""
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        lines = "; ".join(_sentence(fault) for fault in error.errors(include_url=False))
+        raise ConfigError(f"{where}: {lines}") from None
+    return _rooted(config, folder.resolve())
+
+
+def _sentence(fault: Any) -> str:
+    field = ".".join(str(part) for part in fault["loc"]) or "settings"
+    if fault["type"] == "missing":
+        return f"{field}: is missing"
+    if fault["type"] == "extra_forbidden":
+        return f"{field}: is not a setting{_nearest(fault['loc'])}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{field}{_shown(fault['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (dict, BaseModel)):
+        return ""
+    text = value.isoformat() if isinstance(value, date) else repr(value)
+    return f" = {text}" if len(text) <= LONGEST_VALUE else f" = {text[:LONGEST_VALUE]}..."
+
+
+def _nearest(loc: tuple[Any, ...]) -> str:
+    section: Any = Config
+    for part in loc[:-1]:
+        section = _section(section.model_fields[part].annotation)
+    return f"; allowed: {', '.join(section.model_fields)}"
+
+
+def _section(annotation: Any) -> Any:
+    """The Section inside ``X`` or ``X | None``."""
+    options = getattr(annotation, "__args__", (annotation,))
+    return next(option for option in options if isinstance(option, type) and issubclass(option, Section))
+
+
+def _rooted(config: Config, folder: Path) -> Config:
+    def absolute(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        try:
+            return folder / path.expanduser()
+        except RuntimeError:
+            raise ConfigError(f"{path}: names the home folder of somebody who is not known here") from None
+
+    def source(s: SourceSettings | None) -> SourceSettings | None:
+        if s is None or s.url is None or "://" in s.url:
+            return s
+        return s.model_copy(update={"url": str(absolute(Path(s.url)))})
+
+    archives = config.archives.model_copy(
+        update={name: source(getattr(config.archives, name)) for name in ("sentinel2", "sentinel1", "dem")}
+    )
+    weights = config.model.weights
+    if weights and not weights.startswith("package:"):
+        weights = str(absolute(Path(weights)))
+    truth = config.truth and config.truth.model_copy(
+        update={"file": absolute(config.truth.file), "points": absolute(config.truth.points)}
+    )
+    return config.model_copy(
+        update={
+            "archives": archives,
+            "region": config.region.model_copy(update={"file": absolute(config.region.file)}),
+            "model": config.model.model_copy(update={"weights": weights}),
+            "truth": truth,
+            "output": absolute(config.output),
+        }
+    )
+
+
+def to_yaml(config: Config) -> str:
+    """Settings as YAML with every description as a comment; `parse` of the text gives the same settings."""
+    return "\n".join(_yaml_lines(config, 0)) + "\n"
+
+
+def _yaml_lines(section: Section, depth: int) -> list[str]:
+    pad, lines = "  " * depth, []
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if depth == 0 and lines:
+            lines.append("")
+        lines.append(f"{pad}# {info.description}{_bounds(info)}")
+        if isinstance(value, Section):
+            lines += [f"{pad}{name}:", *_yaml_lines(value, depth + 1)]
+        else:
+            lines.append(f"{pad}{name}: {_scalar(value)}".rstrip())
+    return lines
+
+
+def _bounds(info: Any) -> str:
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    found = [
+        f"{signs[key]} {getattr(m, key)}" for m in info.metadata for key in signs if getattr(m, key, None) is not None
+    ]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_scalar(v) for v in value) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, (bool, int)):
+        return str(value).lower()
+    # PyYAML's own quoting: JSON's differs from YAML's in characters beyond the first 65,536
+    return yaml.dump(str(value), Dumper=yaml.SafeDumper, default_style='"', width=math.inf).strip()
+
+
+def example() -> Config:
+    """Settings to start from: Norway's annual survey."""
+    return Config(
+        survey=SurveySettings(id="norway-2024", year=2024),
+        region=RegionSettings(bounds=(-80000.0, 6440000.0, 1120000.0, 7945000.0)),
+        archives=ArchiveSettings(
+            sentinel2=SourceSettings(preset="earth-search"),
+            sentinel1=SourceSettings(preset="planetary-computer"),
+            dem=SourceSettings(preset="planetary-computer"),
+        ),
+    )

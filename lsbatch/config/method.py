@@ -1,0 +1,133 @@
+"""How it is done: composites, the model and its training, inference, cleaning, the inventory, truth and workers."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from lsbatch.config.survey import Section
+
+
+class CompositeSettings(Section):
+    """How scenes become one picture before and one after."""
+
+    cloud_dilate_px: int = Field(3, ge=0, le=50, description="pixels by which clouds are grown")
+    speckle: Literal["none", "lee"] = Field("none", description="filter for each Sentinel-1 scene before the median")
+    speckle_size_px: int = Field(7, ge=3, le=31, description="side of the filter's window, odd")
+    speckle_looks: float = Field(4.4, gt=0, le=1000, description="equivalent number of looks of a scene")
+    same_orbits: bool = Field(True, description="compose before and after from the same relative orbits and platforms")
+
+    @field_validator("speckle_size_px")
+    @classmethod
+    def _is_odd(cls, size: int) -> int:
+        if size % 2 == 0:
+            raise ValueError("must be odd")
+        return size
+
+
+class ModelSettings(Section):
+    """Which model answers, and with which weights."""
+
+    family: Literal["unet", "cart"] = Field(
+        "unet", description="unet: learned from polygons; cart: decision tree on points of eight classes"
+    )
+    weights: str | None = Field(
+        None,
+        description="file of weights (.safetensors) or 'package:NAME' for those that come with lsbatch; empty: survey/model, made by lsbatch train",
+    )
+
+
+class TrainSettings(Section):
+    """How the U-Net is trained. Depth, width and loss are not in the paper: these defaults are ours."""
+
+    chip_px: int = Field(128, ge=32, le=512, description="side of a chip")
+    stride_px: int = Field(64, ge=16, le=512, description="step between chips")
+    block_px: int = Field(
+        512, ge=128, description="side of the spatial blocks that are dealt whole to train, validation and test"
+    )
+    validation_share: float = Field(0.2, gt=0, lt=0.5, description="share of the blocks for validation")
+    test_share: float = Field(0.2, ge=0, lt=0.5, description="share of the blocks for the test score")
+    depth: int = Field(4, ge=1, le=6, description="poolings of the U-Net")
+    width: int = Field(16, ge=4, le=128, description="channels of its first level")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout at the deepest level")
+    loss: Literal["dice_bce", "focal"] = Field(
+        "dice_bce", description="dice_bce: Dice plus weighted cross-entropy; focal: focal loss"
+    )
+    batch: int = Field(32, ge=1, le=1024, description="chips a step")
+    epochs: int = Field(30, ge=1, le=1000, description="at most this many passes over the chips")
+    patience: int = Field(6, ge=1, le=100, description="epochs without a better validation score before it stops")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="peak of the one-cycle schedule")
+    empty_share: float = Field(1.0, ge=0, le=100, description="chips without a landslide for each chip with one")
+    symmetries: bool = Field(
+        True, description="augment by the eight symmetries of the square, unless a band knows the look direction"
+    )
+    max_minutes: float | None = Field(None, gt=0, description="stop after this time; empty: no limit")
+    seed: int = Field(0, ge=0, description="of the split, the weights and the order")
+
+
+class PredictSettings(Section):
+    """Tiled inference."""
+
+    tiling: Literal["exact", "blend"] = Field(
+        "exact",
+        description="exact: windows with a halo of the receptive field, equal to the whole image; blend: the paper's 128/64 sliding window",
+    )
+    window_px: int = Field(
+        1024, ge=128, le=4096, description="largest window of the exact tiling, halo included; a multiple of 64"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one")
+
+    @field_validator("window_px")
+    @classmethod
+    def _is_multiple(cls, window_px: int) -> int:
+        if window_px % 64:
+            raise ValueError("must be a multiple of 64, the lattice of the deepest network")
+        return window_px
+
+
+class CleanSettings(Section):
+    """From probability to a mask."""
+
+    threshold: float = Field(0.5, gt=0, lt=1, description="probability from which a pixel is landslide")
+    mode_radius_px: float = Field(1.5, ge=0, le=10, description="radius of the circle of the focal mode; 0: none")
+
+
+class InventorySettings(Section):
+    """From mask to records."""
+
+    min_area_m2: float = Field(
+        500.0, ge=0, description="smaller landslides are left out of the inventory (not of the pixel counts)"
+    )
+
+
+class TruthSettings(Section):
+    """Mapped landslides, for training and scoring."""
+
+    file: Path = Field(description="vector file of landslide polygons")
+    date_field: str | None = Field(
+        None, description="column with the day of the landslide; only those between the windows count; empty: all count"
+    )
+    points: Path | None = Field(None, description="vector file of training points for cart")
+    class_field: str = Field("class", description="column of the points' class; 'landslide' against all others")
+
+
+class ClusterSettings(Section):
+    """Who does the work."""
+
+    kind: Literal["local", "serial", "address"] = Field(
+        "local",
+        description="local: processes on this machine; serial: this process; address: a Dask scheduler that runs already",
+    )
+    workers: int | None = Field(
+        None, ge=1, le=10000, description="local: processes; empty: as many as cores and memory allow"
+    )
+    threads: int = Field(1, ge=1, le=256, description="threads of a worker, used inside a tile")
+    memory_gb: float = Field(4.0, gt=0.2, le=10000, description="memory of a worker")
+    address: str | None = Field(None, description="address: the scheduler, e.g. tcp://127.0.0.1:8786")
+    in_flight: int = Field(512, ge=1, le=100000, description="tiles handed to the scheduler at once")
+
+    @model_validator(mode="after")
+    def _has_address(self) -> Self:
+        if self.kind == "address" and not self.address:
+            raise ValueError("kind address needs address")
+        return self

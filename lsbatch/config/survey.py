@@ -1,0 +1,176 @@
+"""What is surveyed, when, where, on which lattice and from which archives."""
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+#: Launch of Sentinel-1A, the first of both families.
+FIRST_SENTINEL = date(2014, 4, 3)
+DAY_OF_YEAR = r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+
+
+class Section(BaseModel):
+    """Base of every group of settings: frozen, and an unknown key is an error, as is a number that is none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class Windows(Section):
+    """First and last day, both included, of the looks before and after."""
+
+    pre: tuple[date, date]
+    post: tuple[date, date]
+
+
+class SurveySettings(Section):
+    """What is surveyed, and when."""
+
+    id: str = Field(
+        "survey",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="name of the survey; starts every landslide id",
+    )
+    kind: Literal["annual", "event"] = Field(
+        "annual",
+        description="annual: a season against the season of the year before; event: days before and after a date",
+    )
+    year: int | None = Field(None, ge=2015, le=2100, description="annual: the survey year (the looks after)")
+    season: tuple[str, str] = Field(("06-15", "09-15"), description="annual: first and last day of the season, MM-DD")
+    event_date: date | None = Field(
+        None,
+        ge=FIRST_SENTINEL,
+        le=date(2100, 12, 31),
+        description="event: the day, or the first day, of the storm or the earthquake",
+    )
+    window_days: int = Field(30, ge=1, le=366, description="event: days before and after the date")
+    newest_passes: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="keep only this many Sentinel-1 passes per relative orbit nearest to the event, on each side; empty: all",
+    )
+
+    @field_validator("season")
+    @classmethod
+    def _is_season(cls, season: tuple[str, str]) -> tuple[str, str]:
+        for day in season:
+            try:
+                # the pattern too: fromisoformat also takes weeks, as 2001-W10-1
+                if not re.fullmatch(DAY_OF_YEAR, day):
+                    raise ValueError
+                date.fromisoformat(f"2001-{day}")
+            except ValueError:
+                raise ValueError("must be two days of the year as MM-DD, for example ['06-15', '09-15']") from None
+        if season[0] >= season[1]:
+            raise ValueError("must begin before it ends, within one calendar year")
+        return season
+
+    @model_validator(mode="after")
+    def _has_a_time(self) -> Self:
+        if self.kind == "annual" and self.year is None:
+            raise ValueError("an annual survey needs year")
+        if self.kind == "event" and self.event_date is None:
+            raise ValueError("an event survey needs event_date")
+        return self
+
+    @property
+    def windows(self) -> Windows:
+        """Days before and after, from the year and season or from the event."""
+        if self.kind == "annual":
+            pre, post = (
+                tuple(date.fromisoformat(f"{year}-{day}") for day in self.season)
+                for year in (self.year - 1, self.year)  # type: ignore[operator]
+            )
+            return Windows(pre=pre, post=post)
+        day, span = self.event_date, timedelta(days=self.window_days)
+        one = timedelta(days=1)
+        # the day of the event itself is in neither: a scene of that day may be from before or after it
+        return Windows(pre=(day - span, day - one), post=(day + one, day + span))  # type: ignore[operator]
+
+
+class RegionSettings(Section):
+    """Where: exactly one of bounds and file."""
+
+    bounds: tuple[float, float, float, float] | None = Field(None, description="left, bottom, right, top in grid.crs")
+    file: Path | None = Field(
+        None, description="vector file whose polygons are the region (any format and CRS that GDAL reads)"
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.bounds is None) == (self.file is None):
+            raise ValueError("needs exactly one of bounds and file")
+        if self.bounds and not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
+            raise ValueError("bounds must be left, bottom, right, top with left < right and bottom < top")
+        return self
+
+
+class GridSettings(Section):
+    """The national pixel lattice."""
+
+    crs: str = Field("EPSG:25833", description="projected CRS in metres")
+    resolution_m: float = Field(10.0, gt=0, le=1000, description="side of a pixel")
+    tile_px: int = Field(
+        2048,
+        ge=128,
+        le=8192,
+        description="side of a tile: the unit of work, of storage (one shard) and of failure; a multiple of 128",
+    )
+
+    @field_validator("crs")
+    @classmethod
+    def _is_metric(cls, crs: str) -> str:
+        try:
+            parsed = CRS.from_user_input(crs)
+        except CRSError:
+            raise ValueError("is not a known CRS; give one such as EPSG:25833") from None
+        unit = parsed.axis_info[0].unit_name if parsed.axis_info else "unknown unit"
+        if not parsed.is_projected or unit != "metre":
+            raise ValueError(
+                f"is {parsed.name!r} ({unit}); a projected CRS in metres is needed, for example EPSG:25833"
+            )
+        return crs
+
+    @field_validator("tile_px")
+    @classmethod
+    def _is_multiple(cls, tile_px: int) -> int:
+        if tile_px % 128:
+            raise ValueError(
+                "must be a multiple of 128, so that chunks, chips (stride 64) and the network's lattice fit whole tiles"
+            )
+        return tile_px
+
+
+class SourceSettings(Section):
+    """One archive: where its STAC catalogue is and which collections hold the sensor."""
+
+    preset: Literal["earth-search", "planetary-computer", "local", "stac"] = Field(
+        description="earth-search, planetary-computer (signed when read), local (a folder with catalog.json), stac (any STAC API or static catalogue)"
+    )
+    url: str | None = Field(
+        None, description="catalogue: an API's root, or catalog.json as a path or over http(s); empty: the preset's own"
+    )
+    collections: tuple[str, ...] = Field((), description="collection ids; empty: the preset's own for this sensor")
+
+    @model_validator(mode="after")
+    def _has_url(self) -> Self:
+        if self.preset in ("local", "stac") and not (self.url and self.collections):
+            raise ValueError(f"preset {self.preset} needs url and collections")
+        return self
+
+
+class ArchiveSettings(Section):
+    """The three sources; a source that the band setting does not use may be left out."""
+
+    sentinel2: SourceSettings | None = Field(None, description="Sentinel-2 L2A")
+    sentinel1: SourceSettings | None = Field(None, description="Sentinel-1, terrain-corrected gamma0 in linear power")
+    dem: SourceSettings | None = Field(None, description="elevation")
+    max_cloud_percent: float = Field(80.0, ge=0, le=100, description="Sentinel-2 scenes with more cloud are not read")
+    attempts: int = Field(
+        4, ge=1, le=20, description="tries for a read or a search that fails in passing; waits double from 0.5 s"
+    )

@@ -1,0 +1,73 @@
+"""All settings together, and the laws between them."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from lsbatch.config.method import (
+    CleanSettings,
+    ClusterSettings,
+    CompositeSettings,
+    InventorySettings,
+    ModelSettings,
+    PredictSettings,
+    TrainSettings,
+    TruthSettings,
+)
+from lsbatch.config.survey import ArchiveSettings, GridSettings, RegionSettings, Section, SurveySettings
+from lsbatch.layers import BAND_SETTINGS, sensors
+
+
+class Config(Section):
+    """All settings of a survey."""
+
+    survey: SurveySettings = Field(description="what and when")
+    region: RegionSettings = Field(description="where")
+    grid: GridSettings = Field(GridSettings(), description="the national lattice")
+    archives: ArchiveSettings = Field(description="where scenes come from")
+    composite: CompositeSettings = Field(CompositeSettings(), description="from scenes to the STACK")
+    bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2"] = Field(
+        "s1vv_s2", description="inputs of the model: the paper's settings 1 to 4 by name"
+    )
+    model: ModelSettings = Field(ModelSettings(), description="who answers")
+    train: TrainSettings = Field(TrainSettings(), description="how the U-Net learns")
+    predict: PredictSettings = Field(PredictSettings(), description="tiled inference")
+    clean: CleanSettings = Field(CleanSettings(), description="from probability to mask")
+    inventory: InventorySettings = Field(InventorySettings(), description="from mask to records")
+    truth: TruthSettings | None = Field(None, description="mapped landslides; empty: nothing is scored")
+    cluster: ClusterSettings = Field(ClusterSettings(), description="who works")
+    output: Path = Field(Path("survey"), description="folder of the survey")
+
+    @model_validator(mode="after")
+    def _sources_cover_bands(self) -> Self:
+        missing = sorted(s for s in sensors(BAND_SETTINGS[self.bands]) if getattr(self.archives, s) is None)
+        if missing:
+            raise ValueError(f"bands {self.bands} needs archives.{', archives.'.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_fit_chips(self) -> Self:
+        train, lattice = self.train, 2**self.train.depth
+        if train.chip_px % lattice or self.predict.window_px % lattice:
+            raise ValueError(
+                f"train.chip_px = {train.chip_px} and predict.window_px = {self.predict.window_px} must be multiples of "
+                f"2^train.depth = {lattice}"
+            )
+        if train.block_px < train.chip_px:
+            raise ValueError(f"train.block_px = {train.block_px} must hold a chip of train.chip_px = {train.chip_px}")
+        if self.grid.tile_px % train.stride_px:
+            raise ValueError(
+                f"grid.tile_px = {self.grid.tile_px} must be a multiple of train.stride_px = {train.stride_px}"
+            )
+        if train.validation_share + train.test_share > 0.8:
+            raise ValueError(
+                f"train.validation_share = {train.validation_share} and train.test_share = {train.test_share} leave less "
+                "than a fifth of the blocks for training"
+            )
+        return self
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """STACK bands of the band setting, in the model's order."""
+        return BAND_SETTINGS[self.bands]
