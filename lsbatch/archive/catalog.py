@@ -6,7 +6,7 @@ Nothing here reads a pixel, and nothing is signed: the addresses in a plan must 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from urllib3 import Retry
 from lsbatch.archive import static
 from lsbatch.archive.hrefs import Fence, shown, without_secrets
 from lsbatch.archive.scenes import Scene, describe, granule
-from lsbatch.archive.static import Query
+from lsbatch.archive.static import Answer, Query
 from lsbatch.config import SourceSettings
 from lsbatch.errors import CatalogError
 
@@ -111,16 +111,18 @@ def search(
     query = Query(collections, footprint, days)
     with _in_one_sentence(url), _io(attempts) as io:
         items = list(_items(url, query, io))
-    kept = _newest_processing([i for i in items if _touches(i, footprint) and not _cloudy(i, sensor, max_cloud_percent)])
+    items = [one for one in items if _touches(one[0], footprint) and not _cloudy(one[0], sensor, max_cloud_percent)]
+    fence = _fence(url)
     scenes: dict[str, Scene] = {}
     left_out: list[str] = []
-    for item in kept:
+    for item, document in _newest_processing(items):
         try:
             scene = describe(item, sensor)
         except CatalogError as error:
             left_out.append(str(error))
             continue
-        scenes[scene.id] = scene
+        # outside the try: a catalogue that names what it may not name is not used at all
+        scenes[scene.id] = replace(scene, item=fence.item(scene.item, document))
     return Found(tuple(sorted(scenes.values(), key=lambda s: (s.time, s.id))), tuple(sorted(left_out)), where)
 
 
@@ -176,22 +178,25 @@ def _short(error: Exception) -> str:
     return text if len(text) <= 300 else f"{text[:300]} ..."
 
 
-def _items(url: str, query: Query, io: StacApiIO) -> Iterator[dict[str, Any]]:
+def _fence(url: str) -> Fence:
+    return Fence(None if "://" in url else Path(url).resolve().parent)
+
+
+def _items(url: str, query: Query, io: StacApiIO) -> Iterator[Answer]:
     local = "://" not in url
     start = str(Path(url).resolve()) if local else url
-    fence = Fence(Path(start).parent if local else None)
     root = static.read(start, io)
     if not local and _is_api(root):
-        yield from _ask(url, query, io, fence)
+        yield from _ask(url, query, io)
     else:
-        yield from static.walk(start, root, query, io, fence)
+        yield from static.walk(start, root, query, io, _fence(url))
 
 
 def _is_api(root: Mapping[str, Any]) -> bool:
     return bool(root.get("conformsTo")) or any(link.get("rel") == "search" for link in root.get("links", ()))
 
 
-def _ask(url: str, query: Query, io: StacApiIO, fence: Fence) -> Iterator[dict[str, Any]]:
+def _ask(url: str, query: Query, io: StacApiIO) -> Iterator[Answer]:
     client = pystac_client.Client.open(url, stac_io=io)
     answer = client.search(
         method="POST",
@@ -202,7 +207,7 @@ def _ask(url: str, query: Query, io: StacApiIO, fence: Fence) -> Iterator[dict[s
     )
     for item in answer.items_as_dicts():
         own = next((link.get("href") for link in item.get("links", ()) if link.get("rel") == "self"), url)
-        yield fence.item(item, own)
+        yield item, own
 
 
 def _simple(footprint: BaseGeometry) -> BaseGeometry:
@@ -229,13 +234,13 @@ def _cloudy(item: Mapping[str, Any], sensor: str, max_cloud_percent: float) -> b
     return cover is not None and float(cover) > max_cloud_percent
 
 
-def _newest_processing(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _newest_processing(items: list[Answer]) -> list[Answer]:
     """Where an archive holds a granule in several baselines, only the newest; two halves of one baseline are kept."""
     newest: dict[tuple[str, str], str] = {}
-    for item in items:
+    for item, _ in items:
         if key := granule(item):
             newest[key] = max(newest.get(key, ""), _baseline(item))
-    return [i for i in items if not (key := granule(i)) or _baseline(i) == newest[key]]
+    return [one for one in items if not (key := granule(one[0])) or _baseline(one[0]) == newest[key]]
 
 
 def _baseline(item: Mapping[str, Any]) -> str:

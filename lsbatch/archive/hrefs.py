@@ -7,6 +7,7 @@ systems - is refused before anything is opened.
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Fence:
             raise CatalogError(self._refusal(href, document))
         return target
 
-    def item(self, item: dict[str, Any], document: str) -> dict[str, Any]:
+    def item(self, item: Mapping[str, Any], document: str) -> dict[str, Any]:
         """A STAC item with absolute, checked addresses; signatures of Azure are dropped, they are made when read."""
         assets = {}
         for key, asset in (item.get("assets") or {}).items():
@@ -68,7 +69,7 @@ class Fence:
             if (parts.hostname or "").endswith(AZURE):
                 href = urlunsplit(parts._replace(query=""))
             assets[key] = asset | {"href": href}
-        return item | {"assets": assets}
+        return {**item, "assets": assets}
 
     def _on_network(self, href: str, document: str) -> str:
         target = urljoin(document, href)

@@ -105,7 +105,7 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
     Parameters
     ----------
     item : mapping
-        A STAC item as it came, hrefs absolute.
+        A STAC item as it came.
     sensor : str
         What it is meant to be: ``sentinel2``, ``sentinel1`` or ``dem``.
 

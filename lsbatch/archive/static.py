@@ -16,6 +16,10 @@ from lsbatch.errors import CatalogError
 MAX_DEPTH = 20
 
 
+#: An item as it came, and the address of the document it came in, to which its own addresses are relative.
+Answer = tuple[dict[str, Any], str]
+
+
 @dataclass(frozen=True)
 class Query:
     """What is asked: collection ids, a footprint in EPSG:4326, and the first and last day or None."""
@@ -35,8 +39,8 @@ def read(address: str, io: StacApiIO) -> dict[str, Any]:
 
 def walk(
     address: str, root: Mapping[str, Any], query: Query, io: StacApiIO, fence: Fence
-) -> Iterator[dict[str, Any]]:
-    """Items of the wanted collections in the footprint's bounds and the days, with absolute addresses.
+) -> Iterator[Answer]:
+    """Items of the wanted collections in the footprint's bounds and the days.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def walk(
         if kind == "Feature":
             names.add(str(document.get("collection")))
             if document.get("collection") in query.collections and _fits(document, query):
-                yield fence.item(document, here)
+                yield dict(document), here
             continue
         if kind == "Collection":
             names.add(str(document.get("id")))

@@ -65,7 +65,7 @@ def parse(raw: dict[str, Any], folder: Path, where: str = "settings") -> Config:
     except ValidationError as error:
         lines = "; ".join(_sentence(fault) for fault in error.errors(include_url=False))
         raise ConfigError(f"{where}: {lines}") from None
-    return _rooted(config, folder.resolve())
+    return _rooted(config, folder.resolve(), where)
 
 
 def _sentence(fault: Any) -> str:
@@ -98,14 +98,14 @@ def _section(annotation: Any) -> Any:
     return next(option for option in options if isinstance(option, type) and issubclass(option, Section))
 
 
-def _rooted(config: Config, folder: Path) -> Config:
+def _rooted(config: Config, folder: Path, where: str) -> Config:
     def absolute(path: Path | None) -> Path | None:
         if path is None:
             return None
         try:
             return folder / path.expanduser()
         except RuntimeError:
-            raise ConfigError(f"{path}: names the home folder of somebody who is not known here") from None
+            raise ConfigError(f"{where}: {path}: is in the home folder of somebody who is not known here") from None
 
     def source(s: SourceSettings | None) -> SourceSettings | None:
         if s is None or s.url is None or "://" in s.url:

@@ -12,7 +12,7 @@ class CompositeSettings(Section):
     """How scenes become one picture before and one after."""
 
     cloud_dilate_px: int = Field(3, ge=0, le=50, description="pixels by which clouds are grown")
-    speckle: Literal["none", "lee"] = Field("none", description="filter for each Sentinel-1 scene before the median")
+    speckle: Literal["none", "lee"] = Field("none", description="filter of each Sentinel-1 scene before the median: none or lee")
     speckle_size_px: int = Field(7, ge=3, le=31, description="side of the filter's window, odd")
     speckle_looks: float = Field(4.4, gt=0, le=1000, description="equivalent number of looks of a scene")
     same_orbits: bool = Field(True, description="compose before and after from the same relative orbits and platforms")

@@ -28,7 +28,8 @@ class Config(Section):
     archives: ArchiveSettings = Field(description="where scenes come from")
     composite: CompositeSettings = Field(CompositeSettings(), description="from scenes to the STACK")
     bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2"] = Field(
-        "s1vv_s2", description="inputs of the model: the paper's settings 1 to 4 by name"
+        "s1vv_s2",
+        description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv (radar alone), s2",
     )
     model: ModelSettings = Field(ModelSettings(), description="who answers")
     train: TrainSettings = Field(TrainSettings(), description="how the U-Net learns")

@@ -1,0 +1,88 @@
+"""A synthetic country behind the demo and the tests: real formats, known truth, one seed.
+
+Nothing in it was seen by a satellite, and every result on it is a result on synthetic data.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lsbatch.country import ground, scenes, truth, write
+
+#: Cores used; numpy's dice and GDAL's compression let other threads run.
+THREADS = 2
+
+_CONFIG = """\
+# A synthetic country (seed {seed}, {rows} x {cols} pixels of 10 m), made by lsbatch simulate. All of it is invented.
+survey:
+  id: synthetic-{seed}
+  kind: annual
+  year: {year}
+  season: ["{first}", "{last}"]
+region:
+  bounds: [{left}, {bottom}, {right}, {top}]
+grid:
+  crs: {crs}
+  resolution_m: 10
+  tile_px: {tile_px}
+archives:
+  sentinel2: {{preset: local, url: catalog/catalog.json, collections: [sentinel-2-l2a, sentinel-2-l2a-pc]}}
+  sentinel1: {{preset: local, url: catalog/catalog.json, collections: [sentinel-1-rtc]}}
+  dem: {{preset: local, url: catalog/catalog.json, collections: [cop-dem-glo-30]}}
+bands: s1vv_s2
+model:
+  family: unet
+  weights: package:unet-s1vv_s2
+truth:
+  file: truth.gpkg
+  date_field: date
+  points: points.gpkg
+output: survey
+"""
+
+
+def simulate(folder: Path, *, seed: int, rows: int, cols: int) -> Path:
+    """Write a country: a STAC catalogue of COGs, its truth, and settings that survey it.
+
+    Parameters
+    ----------
+    folder : Path
+        Written into; files of the same names are replaced.
+    seed : int
+        Same seed, same size: same bytes. 900-999 are kept for final evaluation.
+    rows, cols : int
+        Pixels of 10 m.
+
+    Returns
+    -------
+    Path
+        The settings file, written last.
+    """
+    made = ground.make(seed, rows, cols)
+    archive = folder / "catalog"
+    truth.save(made, folder)
+    items = {"sentinel2": [], "sentinel1": [], "dem": [scenes.elevation(made, archive)]}
+    with ThreadPoolExecutor(THREADS) as pool:
+        for sensor, new in pool.map(lambda job: job(), scenes.jobs(made, archive)):
+            items[sensor] += new
+    planetary = [i for i in items["sentinel2"] if "B04" in i.assets]
+    earth_search = [i for i in items["sentinel2"] if "red" in i.assets]
+    write.catalogue(
+        archive,
+        {
+            "sentinel-2-l2a": ("Sentinel-2 L2A in the fashion of Earth Search (synthetic)", earth_search),
+            "sentinel-2-l2a-pc": ("Sentinel-2 L2A in the fashion of Planetary Computer (synthetic)", planetary),
+            "sentinel-1-rtc": ("Sentinel-1 gamma0, terrain corrected (synthetic)", items["sentinel1"]),
+            "cop-dem-glo-30": ("Elevation at one arc second (synthetic)", items["dem"]),
+        },
+    )
+    path = folder / "config.yaml"
+    box = made.geobox.boundingbox
+    first, last = ground.SEASON
+    path.write_text(
+        _CONFIG.format(
+            seed=seed, rows=rows, cols=cols, year=ground.YEAR, first=first, last=last, crs=ground.CRS,
+            left=box.left, bottom=box.bottom, right=box.right, top=box.top, tile_px=512,
+        ),
+        encoding="utf-8",
+    )  # fmt: skip
+    return path

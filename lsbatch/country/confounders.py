@@ -1,0 +1,121 @@
+"""What fools a detector: clear-cuts, harvested fields, floods along rivers, snow that melts late."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from lsbatch.country import cover as covers
+from lsbatch.country.landslides import Landslides
+from lsbatch.country.relief import Relief, fractal
+
+CLEARCUT, HARVEST, FLOOD, LATE_SNOW = 1, 2, 3, 4
+NAMES = {CLEARCUT: "clear-cut", HARVEST: "harvest", FLOOD: "flood", LATE_SNOW: "late snow"}
+#: Area of each kind over the landslides' area; together at least twice.
+TIMES_LANDSLIDES = {CLEARCUT: 1.0, HARVEST: 0.9, FLOOD: 0.3, LATE_SNOW: 0.4}
+
+
+@dataclass(frozen=True)
+class Confounders:
+    """Changes that are no landslides.
+
+    Attributes
+    ----------
+    kind : uint8 (rows, cols)
+        0, or one of the kinds above.
+    strength : float32 (rows, cols)
+        How complete the change is, 0..1.
+    """
+
+    kind: np.ndarray
+    strength: np.ndarray
+
+
+def make(
+    relief: Relief, cover: np.ndarray, fields: np.ndarray, slides: Landslides, rng: np.random.Generator
+) -> Confounders:
+    """Draw each kind until it has its area; none lies on a landslide."""
+    kind = np.zeros(cover.shape, np.uint8)
+    strength = np.zeros(cover.shape, np.float32)
+    free = slides.labels == 0
+    target = {k: times * np.count_nonzero(~free) for k, times in TIMES_LANDSLIDES.items()}
+    _clearcuts(kind, strength, relief, cover, free, target[CLEARCUT], rng)
+    _harvest(kind, strength, fields, free, target[HARVEST], rng)
+    _flood(kind, strength, relief, cover, free, target[FLOOD], rng)
+    _late_snow(kind, strength, relief, cover, free, target[LATE_SNOW], rng)
+    return Confounders(kind, strength)
+
+
+def _clearcuts(
+    kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Turned blocks on forest slopes that a machine can stand on."""
+    good = (cover == covers.FOREST) & free & (relief.slope_deg < 27) & (kind == 0)
+    places = np.argwhere(good)
+    done = 0
+    for row, col in places[rng.permutation(len(places))[:400]]:
+        half = 24
+        r0, c0 = max(0, row - half), max(0, col - half)
+        window = (slice(r0, row + half), slice(c0, col + half))
+        r, c = np.indices(good[window].shape)
+        turn = rng.uniform(0, np.pi)
+        u = (r + r0 - row) * np.cos(turn) + (c + c0 - col) * np.sin(turn)
+        v = -(r + r0 - row) * np.sin(turn) + (c + c0 - col) * np.cos(turn)
+        block = (np.abs(u) < rng.uniform(6, 16)) & (np.abs(v) < rng.uniform(4, 10)) & good[window] & (kind[window] == 0)
+        if block.sum() < 30:
+            continue
+        kind[window][block] = CLEARCUT
+        strength[window][block] = rng.uniform(0.55, 0.95)
+        done += int(block.sum())
+        if done >= target:
+            return
+
+
+def _harvest(
+    kind: np.ndarray, strength: np.ndarray, fields: np.ndarray, free: np.ndarray, target: float, rng: np.random.Generator
+) -> None:
+    """Whole fields, mown or ploughed before every look after."""
+    numbers, sizes = np.unique(fields[(fields > 0) & free], return_counts=True)
+    order = rng.permutation(len(numbers))
+    chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), target)) + 1]
+    powers = np.zeros(int(fields.max()) + 1, np.float32)
+    powers[numbers[chosen]] = rng.uniform(0.5, 1.0, len(chosen))
+    hit = (powers[fields] > 0) & free & (kind == 0) & (fields > 0)
+    kind[hit] = HARVEST
+    strength[hit] = powers[fields][hit]
+
+
+def _nearest_ground(
+    kind: np.ndarray, strength: np.ndarray, good: np.ndarray, cost: np.ndarray, target: float, power: np.ndarray, what: int
+) -> None:
+    """The `target` cheapest pixels of `good`."""
+    places = np.flatnonzero(good & (kind == 0))
+    chosen = places[np.argsort(cost.ravel()[places], kind="stable")[: int(target)]]
+    kind.ravel()[chosen] = what
+    strength.ravel()[chosen] = power.ravel()[chosen]
+
+
+def _flood(
+    kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Low banks beside rivers, buried under sand or still wet."""
+    water = cover == covers.WATER
+    distance = ndimage.distance_transform_edt(~water)
+    good = free & ~water & (relief.slope_deg < 8) & (distance < 25)
+    cost = distance + 6 * fractal(cover.shape, rng, 2.6, 60)
+    power = np.clip(0.75 + 0.2 * fractal(cover.shape, rng, 2.4, 30), 0.3, 1)
+    _nearest_ground(kind, strength, good, cost, target, power, FLOOD)
+
+
+def _late_snow(
+    kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Hollows high up that were green last year and under snow, or just out of it, this year."""
+    shade = np.cos(np.radians(relief.aspect_deg)) * np.clip(relief.slope_deg / 30, 0, 1)
+    good = free & (cover == covers.SCRUB) & (relief.slope_deg < 42)
+    cost = -(relief.elevation_m + 150 * shade + 130 * fractal(cover.shape, rng, 2.6, 50))
+    power = np.clip(0.6 + 0.25 * fractal(cover.shape, rng, 2.4, 20), 0.15, 1)
+    _nearest_ground(kind, strength, good, cost, target, power, LATE_SNOW)

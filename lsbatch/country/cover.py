@@ -1,0 +1,61 @@
+"""Land cover: what grows or lies where, before anything happens."""
+
+import numpy as np
+from scipy import ndimage
+
+from lsbatch.country.relief import Relief, fractal
+
+#: The paper's CART learns landslides against seven other classes; these are the seven.
+WATER, FOREST, SCRUB, ROCK, FARMLAND, SNOW, BUILT = range(7)
+NAMES = ("water", "forest", "scrub", "rock", "farmland", "snow", "built")
+
+
+def make(relief: Relief, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Cover (rows, cols) uint8, and the number of the field for farmland, 0 elsewhere, int32."""
+    z, slope = relief.elevation_m, relief.slope_deg
+    shape = z.shape
+    tree_line = 830 + 70 * fractal(shape, rng, 3, 200)
+    cover = np.where(z < tree_line, FOREST, SCRUB).astype(np.uint8)
+    cover[(z > tree_line + 320) | ((slope > 44) & (fractal(shape, rng, 2.5, 30) > 0.2))] = ROCK
+    # openings in the forest
+    cover[(cover == FOREST) & (fractal(shape, rng, 2.8, 40) > 1.7)] = SCRUB
+    # perennial snow lies high, flat and in the shade
+    shade = np.cos(np.radians(relief.aspect_deg)) * np.clip(slope / 30, 0, 1)
+    cover[(z > 1150) & (slope < 30) & (z + 120 * shade + 90 * fractal(shape, rng, 3, 80) > 1370)] = SNOW
+    fields = _fields(relief, rng)
+    cover[fields > 0] = FARMLAND
+    cover[_built(relief, fields, rng)] = BUILT
+    fields[cover != FARMLAND] = 0
+    cover[relief.lake | relief.river] = WATER
+    fields[cover == WATER] = 0
+    return cover, fields
+
+
+def _fields(relief: Relief, rng: np.random.Generator) -> np.ndarray:
+    """Rectangles of a turned lattice on flat valley ground, numbered; about two of three are farmed."""
+    rows, cols = np.indices(relief.elevation_m.shape)
+    turn = rng.uniform(0, np.pi)
+    u = rows * np.cos(turn) + cols * np.sin(turn)
+    v = -rows * np.sin(turn) + cols * np.cos(turn)
+    long, short = rng.uniform(16, 26), rng.uniform(8, 13)
+    strip = np.floor(v / short).astype(np.int64)
+    number = (np.floor(u / long + 0.37 * (strip % 3)).astype(np.int64) * 100_003 + strip) % 2_147_483_647
+    used = rng.permutation(64)[number % 64] < 42
+    flat = (relief.slope_deg < 7) & (relief.elevation_m < 520) & (relief.valley_m < 650)
+    # fields have straight edges: a pixel that is a little too steep does not bite a piece out
+    flat = ndimage.binary_opening(flat, iterations=3)
+    return np.where(flat & used, number % 1_000_000 + 1, 0).astype(np.int32)
+
+
+def _built(relief: Relief, fields: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Villages: clusters of small blocks on flat valley ground."""
+    out = np.zeros(fields.shape, bool)
+    places = np.argwhere(fields > 0)
+    if len(places) == 0:
+        return out
+    for row, col in places[rng.integers(0, len(places), max(1, len(places) // 4000))]:
+        for dr, dc in rng.normal(0, 9, (25, 2)):
+            r, c = int(row + dr), int(col + dc)
+            height, width = rng.integers(1, 4, 2)
+            out[max(0, r) : max(0, r + height), max(0, c) : max(0, c + width)] = True
+    return out & (relief.slope_deg < 10)

@@ -1,0 +1,142 @@
+"""Landslides: sources on steep slopes, the steepest way down, a deposit; sizes like a real inventory's."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from scipy import ndimage, stats
+
+from lsbatch.country import cover as covers
+from lsbatch.country.relief import RESOLUTION_M, Relief, descend
+
+#: Three-parameter inverse gamma of landslide areas (Malamud et al. 2004): exponent, scale and shift in km2.
+RHO, SCALE_KM2, SHIFT_KM2 = 1.4, 1.28e-3, -1.32e-4
+#: Smaller ones cannot be mapped at 10 m; larger ones do not fit these valleys.
+SMALLEST_M2, LARGEST_M2 = 1000.0, 60_000.0
+#: Share of the land; the paper's prevalence is below one per cent.
+LAND_SHARE = 0.0075
+
+
+@dataclass(frozen=True)
+class Landslides:
+    """All landslides of a country.
+
+    Attributes
+    ----------
+    labels : int32 (rows, cols)
+        0, or the number of the landslide from 1.
+    stage : float32 (rows, cols)
+        0 at the source to 1 at the toe; NaN elsewhere.
+    day : tuple of date
+        Of landslide 1, 2, ...
+    stripped : float32 (rows, cols)
+        Share of the vegetation that is gone, 0..1.
+    roughness_db : float32 (rows, cols)
+        Change of backscatter that the debris alone would cause, either sign.
+    """
+
+    labels: np.ndarray
+    stage: np.ndarray
+    day: tuple[date, ...]
+    stripped: np.ndarray
+    roughness_db: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.day)
+
+
+def areas_m2(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Areas from the truncated inverse gamma, by its inverse distribution function."""
+    law = stats.invgamma(RHO, scale=SCALE_KM2, loc=SHIFT_KM2)
+    low, high = law.cdf(np.array([SMALLEST_M2, LARGEST_M2]) / 1e6)
+    return law.ppf(rng.uniform(low, high, count)) * 1e6
+
+
+def make(relief: Relief, cover: np.ndarray, storm: date, rng: np.random.Generator) -> Landslides:
+    """Draw landslides until they cover their share of the land."""
+    shape = cover.shape
+    land_px = np.count_nonzero(cover != covers.WATER)
+    wanted_px = LAND_SHARE * land_px
+    smooth = ndimage.gaussian_filter(relief.elevation_m, 1.2)
+    chance = _susceptibility(relief, cover)
+    places = rng.choice(chance.size, size=min(20_000, np.count_nonzero(chance)), replace=False, p=(chance / chance.sum()).ravel())
+    labels, stage = np.zeros(shape, np.int32), np.full(shape, np.nan, np.float32)
+    sizes = iter(areas_m2(len(places), rng))
+    count = covered = 0
+    for place in places:
+        row, col = divmod(int(place), shape[1])
+        window, body, along = _body(smooth, row, col, next(sizes), rng)
+        free = labels[window] == 0
+        if body.sum() < SMALLEST_M2 / RESOLUTION_M**2 or not free[body].all() or (cover[window][body] == covers.WATER).mean() > 0.1:
+            continue
+        count += 1
+        labels[window][body] = count
+        stage[window][body] = along[body]
+        covered += int(body.sum())
+        if covered >= wanted_px:
+            break
+    labels[cover == covers.WATER] = 0
+    stage[labels == 0] = np.nan
+    # most on the day of the storm, a quarter in the weeks around it
+    shifts = np.where(rng.random(count) < 0.75, 0, rng.integers(-20, 21, count))
+    days = tuple(storm + timedelta(days=int(d)) for d in shifts)
+    return Landslides(labels, stage, days, *_traces(labels, count, cover, stage, rng))
+
+
+def _susceptibility(relief: Relief, cover: np.ndarray) -> np.ndarray:
+    """Chance of a source: steep, below the summits, vegetated more than bare."""
+    slope = np.exp(-(((relief.slope_deg - 36) / 6) ** 2)) * (relief.slope_deg > 26)
+    weight = np.zeros(7)
+    weight[[covers.FOREST, covers.SCRUB, covers.ROCK]] = 1.0, 0.8, 0.08
+    chance = slope * weight[cover]
+    # room for the way down
+    edge = 12
+    chance[:edge] = chance[-edge:] = 0
+    chance[:, :edge] = chance[:, -edge:] = 0
+    return chance
+
+
+def _body(
+    z: np.ndarray, row: int, col: int, area_m2: float, rng: np.random.Generator
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+    """Pixels of one landslide in a window: near the steepest way down, wider at the source and in the deposit."""
+    # length grows faster than width (Taylor et al. 2018: ellipse ratios of 2 to 7 from small to large)
+    ratio = 2.2 * (area_m2 / SMALLEST_M2) ** 0.28 * rng.lognormal(0, 0.2)
+    length_px = np.sqrt(area_m2 * ratio) / RESOLUTION_M
+    width_px = length_px / ratio
+    path = descend(z, row, col, max(3, int(length_px)), 9.0, RESOLUTION_M)
+    margin = int(width_px * 2) + 3
+    r0, c0 = np.maximum(path.min(axis=0) - margin, 0)
+    r1, c1 = np.minimum(path.max(axis=0) + margin + 1, z.shape)
+    off_path = np.ones((r1 - r0, c1 - c0), bool)
+    off_path[path[:, 0] - r0, path[:, 1] - c0] = False
+    order = np.zeros(off_path.shape, np.float32)
+    order[path[:, 0] - r0, path[:, 1] - c0] = np.linspace(0, 1, len(path))
+    distance, (ri, ci) = ndimage.distance_transform_edt(off_path, return_indices=True)
+    along = order[ri, ci]
+    # a wide scar, a narrower track, a lobe
+    width = width_px * (0.8 + 0.35 * np.exp(-((along / 0.18) ** 2)) + 0.45 * np.exp(-(((along - 0.95) / 0.15) ** 2)))
+    ragged = ndimage.gaussian_filter(rng.standard_normal(off_path.shape), 1.5) * 1.2
+    body = distance <= np.maximum(width / 2 + ragged, 0.6)
+    kept, _ = ndimage.label(body, np.ones((3, 3)))
+    body = kept == kept[row - r0, col - c0]
+    return (slice(r0, r1), slice(c0, c1)), body, along
+
+
+def _traces(
+    labels: np.ndarray, count: int, cover: np.ndarray, stage: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much vegetation each pixel lost, and how its backscatter changed."""
+    inside = labels > 0
+    # some scars keep rafts of trees, some are old snow paths with little left to strip
+    loss = np.concatenate([[0], rng.beta(5.0, 1.6, count)])
+    patchy = ndimage.gaussian_filter(rng.standard_normal(labels.shape), 0.8)
+    stripped = np.clip(loss[labels] + 0.22 * patchy / patchy.std(), 0, 1) * inside
+    # debris is rough (brighter) more often than it is a smooth mudflow (darker); forest loses its volume
+    rough = np.where(rng.random(count) < 0.7, rng.normal(3.4, 0.9, count), rng.normal(-3.0, 0.8, count))
+    change = np.concatenate([[0], rough])[labels]
+    change = change * (1 - 0.25 * np.nan_to_num(stage)) * inside
+    change = np.where(cover == covers.ROCK, 0.35 * change, change)
+    return stripped.astype(np.float32), change.astype(np.float32)

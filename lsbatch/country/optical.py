@@ -1,0 +1,156 @@
+"""What Sentinel-2 would have sent: Level-2A reflectance and scene classification of one day."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from scipy import ndimage
+
+from lsbatch.country import confounders, cover
+from lsbatch.country.ground import YEAR, Ground, rng
+from lsbatch.country.relief import RESOLUTION_M, fractal
+
+BANDS = ("R", "G", "B", "NIR")
+#: Reflectance of R, G, B, NIR in July.
+_COVER = np.array(
+    [
+        [0.020, 0.035, 0.040, 0.015],  # water
+        [0.025, 0.040, 0.025, 0.260],  # forest
+        [0.060, 0.075, 0.045, 0.270],  # scrub
+        [0.160, 0.150, 0.135, 0.200],  # rock
+        [0.050, 0.080, 0.045, 0.380],  # farmland
+        [0.800, 0.820, 0.840, 0.700],  # snow
+        [0.170, 0.160, 0.150, 0.220],  # built
+    ],
+    np.float32,
+)
+_DEBRIS = np.array([0.165, 0.130, 0.098, 0.235], np.float32)
+_CHANGED = {
+    confounders.CLEARCUT: np.array([0.110, 0.100, 0.070, 0.240], np.float32),
+    confounders.HARVEST: np.array([0.135, 0.125, 0.085, 0.265], np.float32),
+    confounders.FLOOD: np.array([0.125, 0.120, 0.100, 0.160], np.float32),
+    confounders.LATE_SNOW: np.array([0.150, 0.130, 0.100, 0.210], np.float32),
+}
+_GREEN = np.array([False, True, True, False, True, False, False])
+#: How much a vegetated cover differs from one year to the next, as a share of its vigour.
+YEAR_TO_YEAR = 0.045
+CLOUD_BASE_M = 1500.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """One acquisition over the whole country, before it is cut into granules.
+
+    Attributes
+    ----------
+    day : date
+    sun_azimuth_deg, sun_elevation_deg : float
+    reflectance : float32 (4, rows, cols)
+    scl : uint8 (rows, cols)
+    cloud_percent : float
+    """
+
+    day: date
+    sun_azimuth_deg: float
+    sun_elevation_deg: float
+    reflectance: np.ndarray
+    scl: np.ndarray
+    cloud_percent: float
+
+
+def surface(ground: Ground, year: int, vigour: float) -> np.ndarray:
+    """Reflectance of the ground (4, rows, cols) in a year, without sun, air or cloud."""
+    dice = rng(ground.seed, 10, year)
+    green = _GREEN[ground.cover]
+    out = np.moveaxis(_COVER[ground.cover], -1, 0).copy()
+    out *= 1 + 0.10 * ground.texture
+    # browner: red up, infrared down
+    brown = (1 - vigour) + YEAR_TO_YEAR * np.abs(fractal(ground.shape, dice, 2.4, 60))
+    out[3] *= np.where(green, 1 - 0.8 * brown, 1)
+    out[:3] *= np.where(green, 1 + 0.9 * brown, 1)
+    if year >= YEAR:
+        _change(out, ground)
+    return out
+
+
+def _change(out: np.ndarray, ground: Ground) -> None:
+    """Lay debris and the confounders' surfaces over the ground; edges are mixed, as 10 m pixels are."""
+    for kind, spectrum in _CHANGED.items():
+        share = np.where(ground.confounders.kind == kind, ground.confounders.strength, 0).astype(np.float32)
+        out += share * (spectrum[:, None, None] * (1 + 0.12 * ground.texture) - out)
+    share = ndimage.gaussian_filter(ground.slides.stripped, 0.45)
+    rocky = ground.cover == cover.ROCK
+    fresh = _DEBRIS[:, None, None] * np.where(rocky, 1.1, 1) * (1 + 0.15 * ground.texture)
+    out += share * (fresh - out)
+
+
+def look(ground: Ground, day: date, number: int, cloudiness: float) -> Look:
+    """One day's scene."""
+    dice = rng(ground.seed, 11, day.toordinal())
+    turn = (day - date(day.year, 6, 21)).days / 365 * 2 * np.pi
+    elevation = 28.5 + 23.4 * np.cos(turn)
+    azimuth = 168.0 + number % 3
+    # leaves are fullest in late July
+    vigour = 1 - 0.18 * min(1.0, abs((day - date(day.year, 7, 25)).days) / 50)
+    values = surface(ground, day.year, vigour)
+    lit = _lit(ground, azimuth, elevation)
+    shade = np.clip((0.38 - lit) / 0.38, 0, 1)
+    # Sen2Cor divides by a small cosine on dark slopes: visible bands come out far too bright, infrared less so
+    values[:3] *= 1 + 1.1 * shade
+    values[3] *= 1 + 0.25 * shade
+    cloud, thin = _clouds(ground.shape, cloudiness, dice)
+    values += np.where(cloud, 0.55 + 0.1 * dice.standard_normal(ground.shape), 0) * (1 - values)
+    values += np.where(thin & ~cloud, 0.05, 0)
+    shadow = _shifted(cloud, azimuth, elevation) & ~cloud
+    values *= np.where(shadow, 0.42, 1)
+    values *= 1 + 0.02 * dice.standard_normal(values.shape, dtype=np.float32)
+    scl = _classes(values, ground, cloud, thin, shadow, shade, day)
+    return Look(day, azimuth, elevation, np.clip(values, 0.0005, 1.5).astype(np.float32), scl, 100 * float(cloud.mean()))
+
+
+def _lit(ground: Ground, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
+    """Cosine of the sun's angle to the ground."""
+    slope = np.radians(ground.relief.slope_deg)
+    turn = np.radians(azimuth_deg - ground.relief.aspect_deg)
+    up = np.radians(elevation_deg)
+    return np.sin(up) * np.cos(slope) + np.cos(up) * np.sin(slope) * np.cos(turn)
+
+
+def _clouds(shape: tuple[int, int], cover_share: float, dice: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Dense cloud and thin cloud that the classification misses in part."""
+    field = fractal(shape, dice, 3.2, 250)
+    return field > np.quantile(field, 1 - cover_share), field > np.quantile(field, max(0, 1 - cover_share - 0.03))
+
+
+def _shifted(cloud: np.ndarray, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
+    """The clouds' shadow: away from the sun by base height over the tangent of its elevation."""
+    reach = CLOUD_BASE_M / np.tan(np.radians(elevation_deg)) / RESOLUTION_M
+    away = np.radians(azimuth_deg + 180)
+    rows, cols = round(-np.cos(away) * reach), round(np.sin(away) * reach)
+    out = np.zeros_like(cloud)
+    n, m = cloud.shape
+    if abs(rows) < n and abs(cols) < m:
+        target = (slice(max(0, rows), n + min(0, rows)), slice(max(0, cols), m + min(0, cols)))
+        source = (slice(max(0, -rows), n + min(0, -rows)), slice(max(0, -cols), m + min(0, -cols)))
+        out[target] = cloud[source]
+    return out
+
+
+def _classes(
+    values: np.ndarray, ground: Ground, cloud: np.ndarray, thin: np.ndarray, shadow: np.ndarray, shade: np.ndarray, day: date
+) -> np.ndarray:
+    """Scene classification as Sen2Cor would have it, mostly."""
+    ndvi = (values[3] - values[0]) / (values[3] + values[0])
+    scl = np.where(ndvi > 0.4, 4, 5).astype(np.uint8)
+    scl[ground.cover == cover.WATER] = 6
+    scl[(shade > 0.8) & (ndvi < 0.5)] = 2
+    scl[ground.cover == cover.SNOW] = 11
+    late = (ground.confounders.kind == confounders.LATE_SNOW) & (ground.confounders.strength > 0.9)
+    if day.year >= YEAR and day.month < 7:
+        scl[late] = 11
+    # the edge of a cloud is called medium, a part of the thin cloud cirrus, the rest is missed
+    scl[thin] = np.where(ground.texture > 0, 10, scl)[thin]
+    scl[cloud] = 9
+    scl[cloud & ~ndimage.binary_erosion(cloud, iterations=3)] = 8
+    scl[shadow] = 3
+    return scl

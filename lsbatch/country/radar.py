@@ -1,0 +1,118 @@
+"""What Sentinel-1 would have sent: terrain-corrected gamma0 of one pass, linear power with speckle."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from lsbatch.country import confounders, cover
+from lsbatch.country.ground import YEAR, Ground, rng
+from lsbatch.country.relief import fractal
+
+#: Equivalent number of looks of an IW GRD product.
+LOOKS = 4.4
+NODATA = -32768.0
+#: gamma0 VV in decibels, and how much lower VH is.
+_VV_DB = np.array([-19.0, -9.6, -11.0, -10.2, -11.2, -14.5, -4.5], np.float32)
+_VH_BELOW_DB = np.array([8.0, 5.8, 6.8, 8.0, 7.5, 7.0, 7.0], np.float32)
+#: Texture within a cover, and what terrain correction leaves of the slope's effect.
+TEXTURE_DB = 1.2
+LEFT_OVER_DB = 1.3
+#: Change by a confounder at full strength: VV, VH.
+_CHANGED_DB = {
+    confounders.CLEARCUT: (-1.4, -2.4),
+    confounders.HARVEST: (-1.6, -1.8),
+    confounders.FLOOD: (-3.5, -3.0),
+    confounders.LATE_SNOW: (-2.6, -2.2),
+}
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """A relative orbit over the country.
+
+    Attributes
+    ----------
+    number : int
+    state : str
+        ascending or descending.
+    platform : str
+    look_azimuth_deg : float
+        From the sensor to the ground, clockwise from north; Sentinel-1 looks to the right of its way.
+    incidence_deg : float
+        On the ellipsoid, in the middle of the country.
+    cols : (float, float)
+        Part of the country's width that the swath covers.
+    """
+
+    number: int
+    state: str
+    platform: str
+    look_azimuth_deg: float
+    incidence_deg: float
+    cols: tuple[float, float]
+
+
+ORBITS = (
+    Orbit(44, "ascending", "sentinel-1a", 78.0, 36.0, (0.0, 1.0)),
+    Orbit(146, "ascending", "sentinel-1b", 79.0, 42.5, (0.25, 1.0)),
+    Orbit(66, "descending", "sentinel-1b", 282.0, 38.0, (0.0, 0.8)),
+    Orbit(139, "descending", "sentinel-1a", 281.0, 33.0, (0.0, 1.0)),
+)
+#: Flies only in the year after: a survey that compares like with like must leave it out.
+ONLY_AFTER = Orbit(117, "ascending", "sentinel-1a", 80.0, 31.0, (0.0, 1.0))
+
+
+def facing(ground: Ground, orbit: Orbit) -> tuple[np.ndarray, np.ndarray]:
+    """Slope towards the sensor in degrees (positive faces it), and the cosine of the angle between slope and look."""
+    towards = np.cos(np.radians(orbit.look_azimuth_deg + 180 - ground.relief.aspect_deg))
+    return np.degrees(np.arctan(np.tan(np.radians(ground.relief.slope_deg)) * towards)), towards
+
+
+def gamma0(ground: Ground, orbit: Orbit, day: date) -> dict[str, np.ndarray]:
+    """VV and VH of one pass, float32 linear power (rows, cols); layover, shadow and what the swath misses are nodata."""
+    dice = rng(ground.seed, 20, orbit.number, day.toordinal())
+    slope_r, towards = facing(ground, orbit)
+    base = _VV_DB[ground.cover] + TEXTURE_DB * ground.texture
+    base += LEFT_OVER_DB * np.clip(slope_r / 30, -1, 1)
+    # the ground's moisture, the same for a day: patches of some hundred metres
+    base += 0.35 * dice.standard_normal() + 0.3 * fractal(ground.shape, dice, 3, 60)
+    bare = np.isin(ground.cover, (cover.FARMLAND, cover.SCRUB))
+    base += np.where(bare, 0.5 * dice.standard_normal(), 0)
+    base += np.where(ground.cover == cover.WATER, 1.5 * dice.standard_normal(), 0)
+    vh = base - _VH_BELOW_DB[ground.cover]
+    if day.year >= YEAR:
+        more, less = _change(ground, towards)
+        base, vh = base + more, vh + less
+    hidden = (slope_r >= orbit.incidence_deg) | (slope_r <= orbit.incidence_deg - 90) | ~_swath(ground, orbit)
+    return {name: _speckled(db, hidden, dice) for name, db in (("VV", base), ("VH", vh))}
+
+
+def _change(ground: Ground, towards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Change of VV and VH in decibels by landslides and confounders, as this look sees it."""
+    slides = ground.slides
+    # a darker scar is seen from one side only, so averaging both looks washes it out; a rough one from both
+    seen = np.where(slides.roughness_db < 0, 1 + 0.75 * towards, 1 + 0.2 * towards)
+    rough = slides.roughness_db * seen
+    volume = np.where(ground.cover == cover.FOREST, -1.0, 0) * slides.stripped
+    vv, vh = rough + 0.6 * volume, 0.55 * rough + 1.8 * volume
+    for kind, (of_vv, of_vh) in _CHANGED_DB.items():
+        share = np.where(ground.confounders.kind == kind, ground.confounders.strength, 0)
+        vv, vh = vv + share * of_vv, vh + share * of_vh
+    return vv, vh
+
+
+def _swath(ground: Ground, orbit: Orbit) -> np.ndarray:
+    """Pixels inside the swath; its edges lean with the orbit."""
+    rows, cols = ground.shape
+    lean = 0.18 if orbit.state == "ascending" else -0.18
+    position = (np.arange(cols)[None, :] + lean * (np.arange(rows)[:, None] - rows / 2)) / cols
+    low, high = orbit.cols
+    return (position >= (low if low > 0 else -9)) & (position <= (high if high < 1 else 9))
+
+
+def _speckled(db: np.ndarray, hidden: np.ndarray, dice: np.random.Generator) -> np.ndarray:
+    power = 10 ** (db.astype(np.float32) / 10)
+    power *= dice.standard_gamma(LOOKS, db.shape, dtype=np.float32) / np.float32(LOOKS)
+    power[hidden] = NODATA
+    return power

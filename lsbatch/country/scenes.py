@@ -1,0 +1,190 @@
+"""The acquisition calendar, and each acquisition as the items that an archive would list."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import numpy as np
+import pystac
+from odc.geo.geobox import GeoBox
+
+from lsbatch.country import optical, radar, write
+from lsbatch.country.ground import SEASON, YEAR, Ground, rng
+
+#: Sentinel-2 days and Sentinel-1 passes per orbit in a season.
+DAYS_A_SEASON = 6
+PASSES_A_SEASON = 4
+#: Parts of the country's width that the granules of the two UTM zones hold; they overlap, as real ones do.
+ZONES = {"EPSG:32632": (0.0, 0.58), "EPSG:32633": (0.3, 1.0)}
+
+Made = tuple[str, list[pystac.Item]]
+
+
+@dataclass(frozen=True)
+class Processing:
+    """What a Sentinel-2 product was made with, and what its digital numbers carry."""
+
+    baseline: str
+    flag: bool | None
+    added: int
+
+
+def season(year: int) -> tuple[date, date]:
+    """First and last day."""
+    first, last = (date.fromisoformat(f"{year}-{day}") for day in SEASON)
+    return first, last
+
+
+def jobs(ground: Ground, folder: Path) -> list[Callable[[], Made]]:
+    """Everything there is to acquire, as calls that write files and return their items; independent of each other."""
+    out: list[Callable[[], Made]] = []
+    for year in (YEAR - 1, YEAR):
+        out += [_optical_job(ground, folder, day, i) for i, day in enumerate(_days(ground, year, DAYS_A_SEASON, 0))]
+        orbits = (*radar.ORBITS, radar.ONLY_AFTER) if year == YEAR else radar.ORBITS
+        for orbit in orbits:
+            days = _days(ground, year, PASSES_A_SEASON, orbit.number)
+            out += [_radar_job(ground, folder, orbit, day) for day in days[: 1 if orbit is radar.ONLY_AFTER else None]]
+    return out
+
+
+def _days(ground: Ground, year: int, count: int, salt: int) -> list[date]:
+    first, last = season(year)
+    step = (last - first).days / count
+    dice = rng(ground.seed, 30, year, salt)
+    return [first + timedelta(days=int(step * (i + dice.uniform(0.05, 0.95)))) for i in range(count)]
+
+
+def processing(day: date, number: int, fashion: str) -> Processing:
+    """Both baselines in both years, in every way that the archives tell of the offset.
+
+    Earth Search: applied by the provider and said so; or not applied and said so. Planetary Computer: only the
+    baseline tells.
+    """
+    if number % 3 == 0:
+        return Processing("02.14", False if fashion == "earth-search" else None, 0)
+    if fashion == "earth-search":
+        return Processing("05.00", True, 0) if number % 3 == 1 else Processing("05.00", False, 1000)
+    return Processing("05.00", None, 1000)
+
+
+def _optical_job(ground: Ground, folder: Path, day: date, number: int) -> Callable[[], Made]:
+    def make() -> Made:
+        dice = rng(ground.seed, 31, day.toordinal())
+        cloudiness = (0.08, 0.35, 0.15, 0.55, 0.2, 0.3)[number % 6] * dice.uniform(0.7, 1.3)
+        seen = optical.look(ground, day, number, cloudiness)
+        items = []
+        for crs, cols in ZONES.items():
+            fashion = "planetary-computer" if crs.endswith("32") else "earth-search"
+            # now and then a granule is missing from the archive
+            if number == 4 and fashion == ("earth-search" if day.year == YEAR else "planetary-computer"):
+                continue
+            items.append(_granule(ground, folder, seen, number, crs, cols, fashion))
+        return "sentinel2", items
+
+    return make
+
+
+def _granule(
+    ground: Ground, folder: Path, seen: optical.Look, number: int, crs: str, cols: tuple[float, float], fashion: str
+) -> pystac.Item:
+    box = write.granule(ground, crs, cols)
+    made = processing(seen.day, number, fashion)
+    zone, letter = crs[-2:], "AB"[number % 2]
+    if fashion == "earth-search":
+        name, keys = f"S2{letter}_{zone}VPJ_{seen.day:%Y%m%d}_0_L2A", write.EARTH_SEARCH
+    else:
+        name, keys = f"S2{letter}_MSIL2A_{seen.day:%Y%m%d}T105031_R051_T{zone}VNP", write.PLANETARY
+    where = folder / ("sentinel-2-l2a" if fashion == "earth-search" else "sentinel-2-l2a-pc") / name
+    outside = _beyond_swath(box, seen.day, number)
+    dn = np.rint(seen.reflectance * 10_000 + made.added).astype(np.uint16)
+    item = write.item(name, datetime.combine(seen.day, time(10, 50, 31), UTC), box, _optical_properties(seen, made, letter, fashion))
+    for i, band in enumerate(optical.BANDS):
+        values = write.warped(dn[i], ground.geobox, box, 0)
+        values[outside] = 0
+        path = where / f"{keys[band]}.tif"
+        write.cog(path, values, box, 0)
+        extra = {"raster:bands": [_raster_band(made)]} if fashion == "earth-search" else {}
+        item.add_asset(keys[band], write.asset(path, band, **extra))
+    coarse = GeoBox.from_bbox(box.boundingbox, crs, resolution=20)
+    scl = write.warped(seen.scl, ground.geobox, coarse, 0)
+    scl[_beyond_swath(coarse, seen.day, number)] = 0
+    write.cog(where / "SCL.tif", scl, coarse, 0)
+    shape = {"proj:shape": list(coarse.shape), "proj:transform": [float(v) for v in coarse.transform[:6]]}
+    item.add_asset(keys["SCL"], write.asset(where / "SCL.tif", "scene classification", **shape))
+    return item
+
+
+def _raster_band(made: Processing) -> dict[str, object]:
+    # as Earth Search has it: -0.1 stands there from baseline 04 on, also where the offset was applied already
+    return {"nodata": 0, "data_type": "uint16", "scale": 0.0001, "offset": -0.1 if made.baseline >= "04" else 0}
+
+
+def _optical_properties(seen: optical.Look, made: Processing, letter: str, fashion: str) -> dict[str, object]:
+    common = {"eo:cloud_cover": round(seen.cloud_percent, 3), "s2:processing_baseline": made.baseline, "instruments": ["msi"]}
+    if fashion == "earth-search":
+        return common | {
+            "platform": f"sentinel-2{letter.lower()}",
+            "earthsearch:boa_offset_applied": made.flag,
+            "view:sun_azimuth": seen.sun_azimuth_deg,
+            "view:sun_elevation": round(seen.sun_elevation_deg, 4),
+        }
+    return common | {
+        "platform": f"Sentinel-2{letter}",
+        "s2:mean_solar_azimuth": seen.sun_azimuth_deg,
+        "s2:mean_solar_zenith": round(90 - seen.sun_elevation_deg, 4),
+        "sat:relative_orbit": 51,
+        "sat:orbit_state": "descending",
+    }
+
+
+def _beyond_swath(box: GeoBox, day: date, number: int) -> np.ndarray:
+    """On every third day the swath ends inside the granule, along a leaning line."""
+    rows, cols = box.shape
+    if number % 3 != 2:
+        return np.zeros(box.shape, bool)
+    position = np.arange(cols)[None, :] / cols + 0.2 * np.arange(rows)[:, None] / rows
+    return position > 0.8 if day.toordinal() % 2 else position < 0.35
+
+
+def _radar_job(ground: Ground, folder: Path, orbit: radar.Orbit, day: date) -> Callable[[], Made]:
+    def make() -> Made:
+        clock = time(17, 2, 11) if orbit.state == "ascending" else time(5, 41, 50)
+        letter = orbit.platform[-1].upper()
+        name = f"S1{letter}_IW_GRDH_1SDV_{day:%Y%m%d}T{clock:%H%M%S}_{orbit.number:03d}_rtc"
+        # terrain-corrected products come on the UTM grid; zone 33 has the nation's pixels
+        box = write.granule(ground, "EPSG:32633", (0.0, 1.0))
+        properties = {
+            "platform": orbit.platform,
+            "constellation": "sentinel-1",
+            "instruments": ["c-sar"],
+            "sat:relative_orbit": orbit.number,
+            "sat:orbit_state": orbit.state,
+            "sar:instrument_mode": "IW",
+            "sar:frequency_band": "C",
+            "sar:polarizations": ["VV", "VH"],
+            "sar:product_type": "GRD",
+        }
+        item = write.item(name, datetime.combine(day, clock, UTC), box, properties)
+        for key, power in radar.gamma0(ground, orbit, day).items():
+            path = folder / "sentinel-1-rtc" / name / f"{key.lower()}.tif"
+            write.cog(path, write.warped(power, ground.geobox, box, radar.NODATA), box, radar.NODATA)
+            band = {"nodata": radar.NODATA, "data_type": "float32"}
+            item.add_asset(key.lower(), write.asset(path, f"gamma0 {key}", **{"raster:bands": [band]}))
+        return "sentinel1", [item]
+
+    return make
+
+
+def elevation(ground: Ground, folder: Path) -> pystac.Item:
+    """The DEM, one arc second in WGS 84, a little wider than the country."""
+    b = ground.geobox.extent.to_crs("EPSG:4326").boundingbox
+    step = 1 / 3600
+    edges = (np.floor(b.left / step) - 2, np.floor(b.bottom / step) - 2, np.ceil(b.right / step) + 2, np.ceil(b.top / step) + 2)
+    box = GeoBox.from_bbox(tuple(float(e) * step for e in edges), "EPSG:4326", resolution=step)
+    values = write.smoothed(ground.relief.elevation_m, ground.geobox, box)
+    path = folder / "cop-dem-glo-30" / "dem" / "dem.tif"
+    write.cog(path, values, box, None)
+    item = write.item("synthetic_DSM_COG_10_DEM", datetime(2021, 4, 22, tzinfo=UTC), box, {"platform": "tandem-x"})
+    item.add_asset("data", write.asset(path, "elevation"))
+    return item

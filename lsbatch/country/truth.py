@@ -1,0 +1,97 @@
+"""What is known of a synthetic country: landslides, confounders, cover, training points."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import rasterio.features
+import shapely
+
+from lsbatch.country import confounders, cover, write
+from lsbatch.country.ground import CRS, Ground, rng
+
+#: The paper's training points: landslides, and all seven other classes together.
+LANDSLIDE_POINTS, OTHER_POINTS = 18, 112
+
+
+def save(ground: Ground, folder: Path) -> None:
+    """Write truth.gpkg, confounders.gpkg, points.gpkg and cover.tif."""
+    with _fixed_date():
+        _write(landslides(ground), folder / "truth.gpkg", "landslides")
+        _write(changes(ground), folder / "confounders.gpkg", "confounders")
+        _write(points(ground, draw=0), folder / "points.gpkg", "points")
+    write.cog(folder / "cover.tif", ground.cover, ground.geobox, None)
+
+
+def _write(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
+    path.unlink(missing_ok=True)
+    pyogrio.write_dataframe(frame, path, layer=layer, driver="GPKG")
+
+
+@contextmanager
+def _fixed_date() -> Iterator[None]:
+    """GeoPackages carry the time they were written; the same seed has to give the same bytes."""
+    before = os.environ.get("OGR_CURRENT_DATE")
+    os.environ["OGR_CURRENT_DATE"] = "2020-12-31T00:00:00Z"
+    try:
+        yield
+    finally:
+        del os.environ["OGR_CURRENT_DATE"]
+        if before is not None:
+            os.environ["OGR_CURRENT_DATE"] = before
+
+
+def _outlines(labels: np.ndarray, ground: Ground) -> tuple[list[int], list[shapely.Geometry]]:
+    """Number and multipolygon of each label, along pixel edges."""
+    pieces: dict[int, list[shapely.Geometry]] = {}
+    shapes = rasterio.features.shapes(labels, labels > 0, transform=ground.geobox.transform)
+    for shape, value in shapes:
+        pieces.setdefault(int(value), []).append(shapely.geometry.shape(shape))
+    numbers = sorted(pieces)
+    return numbers, [shapely.multipolygons(pieces[n]) for n in numbers]
+
+
+def landslides(ground: Ground) -> gpd.GeoDataFrame:
+    """True landslides with their day."""
+    numbers, shapes = _outlines(ground.slides.labels, ground)
+    main = [cover.NAMES[np.bincount(ground.cover[ground.slides.labels == n]).argmax()] for n in numbers]
+    frame = {
+        "landslide_id": [f"true-{n:04d}" for n in numbers],
+        "date": [ground.slides.day[n - 1].isoformat() for n in numbers],
+        "area_m2": [shape.area for shape in shapes],
+        "cover": main,
+    }
+    return gpd.GeoDataFrame(frame, geometry=shapes, crs=CRS)
+
+
+def changes(ground: Ground) -> gpd.GeoDataFrame:
+    """Changes that are no landslides, by kind."""
+    numbers, shapes = _outlines(ground.confounders.kind.astype(np.int32), ground)
+    kinds = [confounders.NAMES[n] for n in numbers]
+    return gpd.GeoDataFrame({"kind": kinds, "area_m2": [s.area for s in shapes]}, geometry=shapes, crs=CRS)
+
+
+def points(ground: Ground, draw: int) -> gpd.GeoDataFrame:
+    """Training points of eight classes, pixel centres, as the paper has them; another `draw` gives others.
+
+    The seven other classes share their points evenly, as far as the country has each. An interpreter looks at what is
+    there after, so a field that was harvested is farmland and a clear-cut is forest land: some of the points are
+    changed ground.
+    """
+    dice = rng(ground.seed, 40, draw)
+    classes = np.where(ground.slides.labels > 0, len(cover.NAMES), ground.cover)
+    rows, cols, names = [], [], []
+    present = [c for c in range(len(cover.NAMES)) if np.count_nonzero(classes == c) >= OTHER_POINTS]
+    shares = np.diff(np.linspace(0, OTHER_POINTS, len(present) + 1).round().astype(int))
+    for number, count in [*zip(present, shares, strict=True), (len(cover.NAMES), LANDSLIDE_POINTS)]:
+        places = np.flatnonzero(classes == number)
+        chosen = dice.choice(places, min(int(count), len(places)), replace=False)
+        rows += (chosen // classes.shape[1]).tolist()
+        cols += (chosen % classes.shape[1]).tolist()
+        names += [(*cover.NAMES, "landslide")[number]] * len(chosen)
+    x, y = ground.geobox.transform * (np.array(cols) + 0.5, np.array(rows) + 0.5)
+    return gpd.GeoDataFrame({"class": names}, geometry=shapely.points(x, y), crs=CRS)

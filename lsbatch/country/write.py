@@ -1,0 +1,105 @@
+"""Scenes to Cloud-Optimised GeoTIFFs and STAC items, in the fashions of the archives they stand for."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import rasterio
+import shapely
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
+
+from lsbatch.country.ground import Ground
+
+#: Fashions of Sentinel-2 catalogues: asset keys for R, G, B, NIR, SCL.
+EARTH_SEARCH = {"R": "red", "G": "green", "B": "blue", "NIR": "nir", "SCL": "scl"}
+PLANETARY = {"R": "B04", "G": "B03", "B": "B02", "NIR": "B08", "SCL": "SCL"}
+
+
+def cog(path: Path, values: np.ndarray, box: GeoBox, nodata: float | None) -> None:
+    """One band as a COG with overviews, blocks of 256 px, deflate."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {"driver": "COG", "height": box.shape[0], "width": box.shape[1], "count": 1, "dtype": values.dtype.name}
+    with rasterio.open(
+        path, "w", **profile, crs=str(box.crs), transform=box.transform, nodata=nodata, compress="deflate",
+        level=1, blocksize=256, overview_resampling="nearest",
+    ) as file:  # fmt: skip
+        file.write(values, 1)
+
+
+def warped(values: np.ndarray, source: GeoBox, target: GeoBox, fill: float) -> np.ndarray:
+    """National pixels on a granule's lattice, by nearest neighbour; `fill` outside the country."""
+    out = np.full(target.shape, fill, values.dtype)
+    reproject(
+        values, out, src_transform=source.transform, src_crs=str(source.crs), dst_transform=target.transform,
+        dst_crs=str(target.crs), resampling=Resampling.nearest, src_nodata=None, dst_nodata=fill, init_dest_nodata=True,
+    )  # fmt: skip
+    return out
+
+
+def granule(ground: Ground, crs: str, cols: tuple[float, float], resolution_m: float = 10.0) -> GeoBox:
+    """Lattice of a part of the country's width in another CRS, on multiples of 20 m as the real granules are."""
+    box = ground.geobox
+    n = box.shape[1]
+    part = box[:, int(n * cols[0]) : int(n * cols[1])]
+    b = part.extent.to_crs(crs).boundingbox
+    step = 20.0
+    left, top = np.floor(b.left / step) * step, np.ceil(b.top / step) * step
+    right, bottom = np.ceil(b.right / step) * step, np.floor(b.bottom / step) * step
+    return GeoBox.from_bbox((left, bottom, right, top), crs, resolution=resolution_m)
+
+
+def item(name: str, when: datetime, box: GeoBox, properties: Mapping[str, Any]) -> pystac.Item:
+    """An item with the footprint and projection of its lattice."""
+    outline = box.extent.to_crs("EPSG:4326").geom
+    footprint = shapely.set_precision(shapely.Polygon(outline.exterior.simplify(1e-4)), 1e-7)
+    epsg = box.crs.epsg
+    projection = {
+        "proj:epsg": epsg,
+        "proj:code": f"EPSG:{epsg}",
+        "proj:shape": list(box.shape),
+        "proj:transform": [float(v) for v in box.transform[:6]],
+    }
+    return pystac.Item(
+        name, shapely.geometry.mapping(footprint), list(footprint.bounds), when.astimezone(UTC), {**properties, **projection}
+    )
+
+
+def asset(path: Path, title: str, **extra: Any) -> pystac.Asset:
+    """A COG of an item; extra fields stand in the asset itself, as the archives have them."""
+    return pystac.Asset(str(path), title=title, media_type=pystac.MediaType.COG, roles=["data"], extra_fields=extra)
+
+
+def catalogue(folder: Path, collections: Mapping[str, tuple[str, list[pystac.Item]]]) -> Path:
+    """A self-contained static catalogue with relative links."""
+    root = pystac.Catalog("synthetic-country", "A synthetic country: nothing here was seen by a satellite")
+    for name, (description, items) in collections.items():
+        times = sorted(i.datetime for i in items if i.datetime)
+        boxes = np.array([i.bbox for i in items])
+        low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+        extent = pystac.Extent(
+            pystac.SpatialExtent([[*low.tolist(), *high.tolist()]]), pystac.TemporalExtent([[times[0], times[-1]]])
+        )
+        collection = pystac.Collection(name, description, extent, license="CC0-1.0")
+        collection.add_items(sorted(items, key=lambda i: i.id))
+        root.add_child(collection)
+    root.normalize_hrefs(str(folder))
+    root.make_all_asset_hrefs_relative()
+    root.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
+    return folder / "catalog.json"
+
+
+def smoothed(values: np.ndarray, source: GeoBox, target: GeoBox) -> np.ndarray:
+    """A continuous field on a coarser lattice, bilinear; beyond the country its edge values go on."""
+    margin = 40
+    wide = np.pad(values, margin, mode="edge")
+    out = np.zeros(target.shape, np.float32)
+    reproject(
+        wide, out, src_transform=source.pad(margin).transform, src_crs=str(source.crs), dst_transform=target.transform,
+        dst_crs=str(target.crs), resampling=Resampling.bilinear,
+    )  # fmt: skip
+    return out
