@@ -10,6 +10,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SEED ?= 900
 SIZE ?= 1536x1536
+# where to take torch from first, e.g. https://download.pytorch.org/whl/cpu: the plain one may bring gigabytes of CUDA
+TORCH_INDEX ?=
 # processes of pytest; loadfile keeps the tests of a file together, so its surveys are made once
 JOBS ?= 2
 ARGS ?=
@@ -52,6 +54,7 @@ define install
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || \
 	    { echo "could not make .venv; Debian and Ubuntu keep venv in the package python3.11-venv"; exit 1; }
 	@echo "Installing lsbatch into .venv (2 GB; a minute or two where the network is fast)"
+	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' constraints.txt))
 	$(PIP) -e $(1)
 	@rm .venv/installing && touch $@
 endef

@@ -69,6 +69,29 @@ def test_shipped_settings_are_all_there() -> None:
     assert {path.stem for path in CONFIGS} == {"norway-annual", "jolster-2019", "emergency-sar", "synthetic"}
 
 
+def test_synthetic_settings_are_those_that_simulate_writes(tmp_path: Path) -> None:
+    from lsbatch import country
+
+    rows = cols = 256
+    folder = tmp_path / "synthetic"
+    folder.mkdir()
+    written = settings.load(country.simulate(folder, seed=1, rows=rows, cols=cols))
+    raw = yaml.safe_load(next(p for p in CONFIGS if p.stem == "synthetic").read_text(encoding="utf-8"))
+    (tmp_path / "configs").mkdir()
+    shipped = settings.parse(raw, tmp_path / "configs")
+
+    def plain(made: settings.Config) -> Any:
+        """As plain values, with .. in paths resolved."""
+        text = made.model_dump_json(exclude={"region"})
+        return text.replace(f"{tmp_path}/configs/../", f"{tmp_path}/")
+
+    assert plain(shipped) == plain(written)
+    # the same corner; the shipped one is larger
+    left, _, _, top = shipped.region.bounds
+    assert (left, top) == (written.region.bounds[0], written.region.bounds[3])
+    assert (shipped.region.bounds[2] - left, top - shipped.region.bounds[1]) == (10_240, 10_240)
+
+
 def test_shipped_windows_are_what_their_notes_say() -> None:
     windows = {path.stem: settings.load(path).survey.windows for path in CONFIGS}
     day = date.fromisoformat

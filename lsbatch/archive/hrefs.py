@@ -21,6 +21,8 @@ REMOTE = ("http", "https", "s3", "gs", "az")
 AZURE = ".blob.core.windows.net"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# urllib3 shows addresses in pieces
+_QUERY = re.compile(r"\?[^\s'\"<>,;)]+=[^\s'\"<>,;)]*")
 _ADDRESS = re.compile(r"(?:https?|s3|gs|az)://[^\s'\"<>,;)]+|/vsi\w+/[^\s'\"<>,;)]+")
 
 
@@ -92,4 +94,4 @@ def shown(address: str) -> str:
 
 def without_secrets(text: str) -> str:
     """A message with every address in it reduced as by `shown`."""
-    return _ADDRESS.sub(lambda found: shown(found[0]), text)
+    return _QUERY.sub("", _ADDRESS.sub(lambda found: shown(found[0]), text))

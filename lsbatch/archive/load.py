@@ -45,20 +45,22 @@ FIRST_WAIT_S = 0.5
 #: Answers that will be the same next time. 403 is not here for signed addresses: a fresh signature may mend it.
 _FINAL = ("HTTP response code: 400", "HTTP response code: 401", "HTTP response code: 404", "HTTP response code: 410")
 
-GDAL_OPTIONS = {
+GDAL_OPTIONS: dict[str, Any] = {
     # or GDAL lists the folder, a request a file on object stores
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    # bounds what GDAL keeps of decoded blocks, whatever the machine's memory
+    "GDAL_CACHEMAX": 256 * 2**20,
+    "GDAL_NUM_THREADS": "1",
+}
+NETWORK_OPTIONS = {
     "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_HTTP_MULTIPLEX": "YES",
-    "GDAL_HTTP_VERSION": "2",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
     # trying again is done here, once, with the number of tries that the settings say
     "GDAL_HTTP_MAX_RETRY": "0",
     "VSI_CACHE": "TRUE",
     "VSI_CACHE_SIZE": "5000000",
-    "GDAL_NUM_THREADS": "1",
 }
 
 _DTYPES = {"sentinel2": "uint16", "sentinel1": "float32", "dem": "float32"}
@@ -93,7 +95,7 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     if not present:
         return out
     dtypes = {key: "uint8" if band == "SCL" else _DTYPES[scene.sensor] for band, key in present.items()}
-    with _environment():
+    with _environment(scene):
         loaded = odc.stac.load(
             [pystac.Item.from_dict(dict(scene.item), preserve_dict=False, migrate=False)],
             bands=list(present.values()),
@@ -106,13 +108,16 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     return out | {band: loaded[key].values[0] for band, key in present.items()}
 
 
-def _environment() -> AbstractContextManager[Any]:
-    """GDAL's options; those of the shell's environment win."""
-    options = {key: value for key, value in GDAL_OPTIONS.items() if key not in os.environ}
-    if "AWS_NO_SIGN_REQUEST" not in os.environ and not _has_aws_credentials():
-        # the Copernicus DEM and Sentinel-2 COGs are public: without it GDAL searches for credentials and gives up
+def _environment(scene: Scene) -> AbstractContextManager[Any]:
+    """GDAL's options for where the scene is; those of the shell's environment win."""
+    options = dict(GDAL_OPTIONS)
+    schemes = {urlsplit(asset["href"]).scheme for asset in scene.item["assets"].values()}
+    if schemes & set(REMOTE):
+        options |= NETWORK_OPTIONS
+    if "s3" in schemes and not _has_aws_credentials():
+        # the Copernicus DEM and the Sentinel-2 COGs are public: without it GDAL looks for credentials and gives up
         options["AWS_NO_SIGN_REQUEST"] = "YES"
-    return rasterio.Env(**options)
+    return rasterio.Env(**{key: value for key, value in options.items() if key not in os.environ})
 
 
 def _has_aws_credentials() -> bool:

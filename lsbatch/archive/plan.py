@@ -5,32 +5,34 @@ One small file a tile holds its scenes, so that a worker reads what it needs and
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 import shapely
 
-from lsbatch.archive import catalog
+from lsbatch.archive import windows
 from lsbatch.archive.files import write_json
+from lsbatch.archive.passes import Scenes, newest, same_orbits
 from lsbatch.archive.receipts import checksum
 from lsbatch.archive.regions import read_region
 from lsbatch.archive.scenes import Scene
+from lsbatch.archive.windows import KEYS, SENSORS
 from lsbatch.config import Config, digest
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import Grid, tile_id
 
-KEYS = ("pre_s2", "post_s2", "pre_s1", "post_s1", "dem")
-SENSORS = {"pre_s2": "sentinel2", "post_s2": "sentinel2", "pre_s1": "sentinel1", "post_s1": "sentinel1", "dem": "dem"}
 #: Bytes that a scene gives for a pixel of the tile, before compression: four bands of uint16 and a quarter SCL; two
 #: polarisations of float32; a DEM of 30 m.
 BYTES_PER_PX = {"sentinel2": 8.25, "sentinel1": 8.0, "dem": 0.45}
 
-Scenes = dict[str, tuple[Scene, ...]]
+#: Pixels around a tile for which scenes are planned too: the widest halo that a source stage reads.
+HALO_PX = 32
+#: Scenes that cannot be used, shown in full; the rest are counted.
+SHOWN_LEFT_OUT = 5
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ class Plan:
                 + (f"; none on {row['tiles_without']} tiles" if row["tiles_without"] else "")
             )
         out += [f"  {text}" for text in s["orbits"]]
+        for reason in s["left_out"][:SHOWN_LEFT_OUT]:
+            out.append(f"  left out: {reason}")
+        if len(s["left_out"]) > SHOWN_LEFT_OUT:
+            out.append(f"  left out: {len(s['left_out']) - SHOWN_LEFT_OUT} more, see plan/plan.json")
         out.append(f"To read: about {s['gigabytes']:.1f} GB before compression")
         return out
 
@@ -103,20 +109,17 @@ def make(config: Config) -> Plan:
     settings = config.grid
     grid = Grid.snapped(settings.crs, settings.resolution_m, settings.tile_px, region.bounds)
     tiles, boxes = _tiles(grid, region)
-    found = _search(config, region)
-    to_lonlat = pyproj.Transformer.from_crs(settings.crs, "EPSG:4326", always_xy=True)
-    footprints = shapely.transform(
-        shapely.segmentize(boxes, settings.resolution_m * settings.tile_px / 4), _transform(to_lonlat), interleaved=False
-    )
+    found, left_out = windows.search(config, region)
+    # a halo reads beyond the tile, and a scene may touch only that
+    grown = shapely.buffer(boxes, HALO_PX * settings.resolution_m, join_style="mitre")
+    side = settings.resolution_m * settings.tile_px
+    footprints = np.asarray(windows.to_lonlat(shapely.segmentize(grown, side / 4), settings.crs))
     per_tile = _distribute(found, footprints)
     by_tile = {
         tile_id(*position): _tile_plan(scenes, config) for position, scenes in zip(tiles, per_tile, strict=True)
     }
-    return Plan(_digest(config), grid, tiles, region, by_tile, _summary(config, region, found, by_tile))
-
-
-def _transform(transformer: pyproj.Transformer) -> Any:
-    return lambda x, y: transformer.transform(x, y)
+    summary = _summary(config, region, found, by_tile) | {"left_out": left_out}
+    return Plan(_digest(config), grid, tiles, region, by_tile, summary)
 
 
 def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
@@ -132,41 +135,13 @@ def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int],
     return tuple(zip(row[inside].tolist(), col[inside].tolist(), strict=True)), boxes[inside]
 
 
-def _search(config: Config, region: shapely.Geometry) -> Scenes:
-    transformer = pyproj.Transformer.from_crs(config.grid.crs, "EPSG:4326", always_xy=True)
-    footprint = shapely.transform(shapely.segmentize(region, 10_000), _transform(transformer), interleaved=False)
-    windows = config.survey.windows
-    days = {"pre_s2": windows.pre, "post_s2": windows.post, "pre_s1": windows.pre, "post_s1": windows.post, "dem": None}
-    found: Scenes = {}
-    for key in KEYS:
-        source = getattr(config.archives, SENSORS[key])
-        found[key] = ()
-        if source is not None:
-            found[key] = catalog.search(
-                source,
-                SENSORS[key],
-                footprint,
-                days[key],
-                max_cloud_percent=config.archives.max_cloud_percent,
-                attempts=config.archives.attempts,
-            )
-            if not found[key]:
-                url, collections = catalog.where(source, SENSORS[key])
-                when = "" if days[key] is None else f" from {days[key][0]} to {days[key][1]}"
-                raise NoDataError(
-                    f"archives.{SENSORS[key]}: {url} has no scene of {', '.join(collections)} over the region{when}; "
-                    "check the region, the year and the season"
-                )
-    return found
-
-
 def _distribute(found: Scenes, footprints: np.ndarray) -> list[Scenes]:
     """Scenes whose footprint touches the tile, for each tile."""
     out: list[Scenes] = [dict.fromkeys(KEYS, ()) for _ in footprints]
     for key, scenes in found.items():
         if not scenes:
             continue
-        shapes = [shapely.geometry.shape(scene.item["geometry"]) for scene in scenes]
+        shapes = shapely.make_valid([scene.footprint for scene in scenes])
         tile_index, scene_index = shapely.STRtree(shapes).query(footprints, predicate="intersects")
         members: dict[int, list[int]] = {}
         for tile, scene in zip(tile_index.tolist(), scene_index.tolist(), strict=True):
@@ -183,39 +158,6 @@ def _tile_plan(scenes: Scenes, config: Config) -> TilePlan:
     pixels = config.grid.tile_px**2
     size = sum(BYTES_PER_PX[SENSORS[key]] * pixels * len(group) for key, group in scenes.items())
     return TilePlan(scenes, rule, round(size / 1e6, 1))
-
-
-def same_orbits(scenes: Scenes) -> tuple[Scenes, str]:
-    """Sentinel-1 before and after from the same relative orbits and platforms.
-
-    Other look directions or platforms shift the picture and change the backscatter of slopes, which looks like change.
-    Where no pair of orbit and platform is in both windows (a platform failed), the same relative orbit has to do;
-    where not even that is, nothing is compared.
-    """
-    for rule, key in (
-        ("same relative orbit and platform", lambda s: (s.relative_orbit, s.platform)),
-        ("same relative orbit", lambda s: s.relative_orbit),
-    ):
-        shared = {key(s) for s in scenes["pre_s1"]} & {key(s) for s in scenes["post_s1"]}
-        if shared:
-            kept = {k: tuple(s for s in scenes[k] if key(s) in shared) for k in ("pre_s1", "post_s1")}
-            return {**scenes, **kept}, rule
-    if scenes["pre_s1"] or scenes["post_s1"]:
-        return {**scenes, "pre_s1": (), "post_s1": ()}, "no relative orbit is in both windows"
-    return scenes, "no Sentinel-1"
-
-
-def newest(scenes: Scenes, passes: int) -> Scenes:
-    """The last passes before and the first after, for each relative orbit."""
-
-    def keep(group: Sequence[Scene], latest: bool) -> tuple[Scene, ...]:
-        days: dict[int | None, set[str]] = {}
-        for scene in group:
-            days.setdefault(scene.relative_orbit, set()).add(scene.day)
-        wanted = {orbit: set(sorted(found, reverse=latest)[:passes]) for orbit, found in days.items()}
-        return tuple(s for s in group if s.day in wanted[s.relative_orbit])
-
-    return {**scenes, "pre_s1": keep(scenes["pre_s1"], True), "post_s1": keep(scenes["post_s1"], False)}
 
 
 def _summary(
@@ -276,7 +218,10 @@ def save(plan: Plan, root: Path) -> None:
     """Write the tiles' files, then the plan that names them."""
     for name, tile in plan.by_tile.items():
         scenes = {key: [scene.to_dict() for scene in group] for key, group in tile.scenes.items()}
-        write_json(tile_file(root, name), {"matched_by": tile.matched_by, "scenes": scenes})
+        write_json(
+            tile_file(root, name),
+            {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes},
+        )
     write_json(
         file(root),
         {
@@ -287,6 +232,13 @@ def save(plan: Plan, root: Path) -> None:
             "summary": plan.summary,
         },
     )
+    _remove_old(plan, root)
+
+
+def _remove_old(plan: Plan, root: Path) -> None:
+    for path in (root / "plan" / "tiles").glob("*.json"):
+        if path.stem not in plan.by_tile:
+            path.unlink()
 
 
 def fits(config: Config) -> bool:

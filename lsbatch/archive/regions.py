@@ -1,5 +1,8 @@
 """The region of a survey, as one geometry in the grid's CRS, and geometries as pixels."""
 
+from pathlib import Path
+
+import geopandas as gpd
 import numpy as np
 import pyogrio
 import rasterio.features
@@ -10,6 +13,9 @@ from shapely.geometry.base import BaseGeometry
 
 from lsbatch.config import Config
 from lsbatch.errors import ConfigError
+
+#: Shapely's type ids of Polygon and MultiPolygon.
+POLYGONS = (3, 6)
 
 
 def read_region(config: Config) -> BaseGeometry:
@@ -22,20 +28,40 @@ def read_region(config: Config) -> BaseGeometry:
     """
     if config.region.bounds is not None:
         return shapely.box(*config.region.bounds)
-    file = config.region.file
-    try:
-        frame = pyogrio.read_dataframe(file, columns=[])
-    except DataSourceError as error:
-        raise ConfigError(f"region.file = {file}: is no vector file that can be read: {error}") from None
-    # a table without geometries is read as a plain DataFrame
-    if getattr(frame, "crs", None) is None:
-        raise ConfigError(f"region.file = {file}: has no CRS; save it with one")
-    shapes = frame.geometry.dropna().to_crs(config.grid.crs)
-    parts = shapely.get_parts(shapely.make_valid(shapes.values))
-    polygons = parts[np.isin(shapely.get_type_id(parts), (3, 6)) & ~shapely.is_empty(parts)]
+    frame = read_vector(config.region.file, config.grid.crs)
+    parts = shapely.get_parts(shapely.make_valid(frame.geometry.dropna().values))
+    polygons = parts[np.isin(shapely.get_type_id(parts), POLYGONS) & ~shapely.is_empty(parts)]
     if not len(polygons) or not np.isfinite(shapely.bounds(polygons)).all():
-        raise ConfigError(f"region.file = {file}: holds no polygon that {config.grid.crs} can show")
+        raise ConfigError(f"region.file = {config.region.file}: holds no polygon that {config.grid.crs} can show")
     return shapely.union_all(polygons)
+
+
+def read_vector(file: str | Path, crs: str, bounds: tuple[float, ...] | None = None) -> gpd.GeoDataFrame:
+    """Any vector file that GDAL reads, in `crs`.
+
+    Parameters
+    ----------
+    file : path
+    crs : str
+    bounds : tuple of float, optional
+        left, bottom, right, top in `crs`: only features whose box touches it.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read or has no CRS.
+    """
+    try:
+        stored = pyogrio.read_info(file)["crs"]
+        if not stored:
+            raise ConfigError(f"{file}: has no CRS; save it with one")
+        box = None if bounds is None else tuple(gpd.GeoSeries([shapely.box(*bounds)], crs=crs).to_crs(stored).total_bounds)
+        frame = pyogrio.read_dataframe(file, bbox=box)
+    except DataSourceError as error:
+        raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise ConfigError(f"{file}: is a table without geometries")
+    return frame.to_crs(crs)
 
 
 def rasterize(geometry: BaseGeometry, geobox: GeoBox) -> np.ndarray:

@@ -6,7 +6,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,13 +85,19 @@ class Scene:
     item: Mapping[str, Any] = field(hash=False, repr=False)
 
     @property
+    def day(self) -> str:
+        """Day of acquisition, UTC, ``YYYY-MM-DD``."""
+        return self.time[:10]
+
+    @property
     def footprint(self) -> BaseGeometry:
         """Outline in EPSG:4326."""
         return shape(self.item["geometry"])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        # not asdict: it copies the item deeply, and a nation has 50,000 pairs of tile and scene
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Scene":
@@ -115,7 +121,7 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
         If it is no item of that sensor, or its fields contradict each other, with the sentence that says so.
     """
     name, properties = _name(item), item.get("properties") or {}
-    if sensor == "sentinel1" and str(properties.get("sar:product_type", "")).upper() in RAW_PRODUCTS:
+    if sensor == "sentinel1" and not _is_terrain_corrected(item):
         raise CatalogError(
             f"{name}: is {properties['sar:product_type']}; only terrain-corrected gamma0 (RTC) in linear power is read"
         )
@@ -156,6 +162,14 @@ def _name(item: Mapping[str, Any]) -> str:
     if not _ID.fullmatch(name) or name in (".", ".."):
         raise CatalogError(f"item {name!r}: its id holds a path separator or a control character")
     return name
+
+
+def _is_terrain_corrected(item: Mapping[str, Any]) -> bool:
+    """Whether it is RTC. The Planetary Computer's RTC items keep the product type of the GRD they were made from."""
+    if str((item.get("properties") or {}).get("sar:product_type", "")).upper() not in RAW_PRODUCTS:
+        return True
+    names = (item["id"], item.get("collection") or "", *(item.get("assets") or {}))
+    return any(re.search(r"(^|[^a-z])(rtc|gamma0)([^a-z]|$)", name.lower()) for name in names)
 
 
 def _assets(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:

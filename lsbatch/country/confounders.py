@@ -66,7 +66,7 @@ def _clearcuts(
         if block.sum() < 30:
             continue
         kind[window][block] = CLEARCUT
-        strength[window][block] = rng.uniform(0.55, 0.95)
+        strength[window][block] = rng.uniform(0.4, 0.85)
         done += int(block.sum())
         if done >= target:
             return
@@ -80,7 +80,7 @@ def _harvest(
     order = rng.permutation(len(numbers))
     chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), target)) + 1]
     powers = np.zeros(int(fields.max()) + 1, np.float32)
-    powers[numbers[chosen]] = rng.uniform(0.5, 1.0, len(chosen))
+    powers[numbers[chosen]] = rng.uniform(0.4, 0.9, len(chosen))
     hit = (powers[fields] > 0) & free & (kind == 0) & (fields > 0)
     kind[hit] = HARVEST
     strength[hit] = powers[fields][hit]

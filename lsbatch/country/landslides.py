@@ -135,7 +135,7 @@ def _traces(
     patchy = ndimage.gaussian_filter(rng.standard_normal(labels.shape), 0.8)
     stripped = np.clip(loss[labels] + 0.22 * patchy / patchy.std(), 0, 1) * inside
     # debris is rough (brighter) more often than it is a smooth mudflow (darker); forest loses its volume
-    rough = np.where(rng.random(count) < 0.7, rng.normal(3.4, 0.9, count), rng.normal(-3.0, 0.8, count))
+    rough = np.where(rng.random(count) < 0.7, rng.normal(2.5, 0.6, count), rng.normal(-2.6, 0.7, count))
     change = np.concatenate([[0], rough])[labels]
     change = change * (1 - 0.25 * np.nan_to_num(stage)) * inside
     change = np.where(cover == covers.ROCK, 0.35 * change, change)

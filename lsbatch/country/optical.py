@@ -26,10 +26,10 @@ _COVER = np.array(
 )
 _DEBRIS = np.array([0.165, 0.130, 0.098, 0.235], np.float32)
 _CHANGED = {
-    confounders.CLEARCUT: np.array([0.110, 0.100, 0.070, 0.240], np.float32),
-    confounders.HARVEST: np.array([0.135, 0.125, 0.085, 0.265], np.float32),
-    confounders.FLOOD: np.array([0.125, 0.120, 0.100, 0.160], np.float32),
-    confounders.LATE_SNOW: np.array([0.150, 0.130, 0.100, 0.210], np.float32),
+    confounders.CLEARCUT: np.array([0.085, 0.090, 0.058, 0.250], np.float32),
+    confounders.HARVEST: np.array([0.105, 0.110, 0.070, 0.300], np.float32),
+    confounders.FLOOD: np.array([0.110, 0.110, 0.090, 0.190], np.float32),
+    confounders.LATE_SNOW: np.array([0.110, 0.110, 0.080, 0.230], np.float32),
 }
 _GREEN = np.array([False, True, True, False, True, False, False])
 #: How much a vegetated cover differs from one year to the next, as a share of its vigour.

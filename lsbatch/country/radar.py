@@ -16,8 +16,8 @@ NODATA = -32768.0
 _VV_DB = np.array([-19.0, -9.6, -11.0, -10.2, -11.2, -14.5, -4.5], np.float32)
 _VH_BELOW_DB = np.array([8.0, 5.8, 6.8, 8.0, 7.5, 7.0, 7.0], np.float32)
 #: Texture within a cover, and what terrain correction leaves of the slope's effect.
-TEXTURE_DB = 1.2
-LEFT_OVER_DB = 1.3
+TEXTURE_DB = 2.0
+LEFT_OVER_DB = 2.0
 #: Change by a confounder at full strength: VV, VH.
 _CHANGED_DB = {
     confounders.CLEARCUT: (-1.4, -2.4),

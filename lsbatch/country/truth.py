@@ -16,6 +16,7 @@ from lsbatch.country.ground import CRS, Ground, rng
 
 #: The paper's training points: landslides, and all seven other classes together.
 LANDSLIDE_POINTS, OTHER_POINTS = 18, 112
+CHANGED_SHARE = 0.25
 
 
 def save(ground: Ground, folder: Path) -> None:
@@ -78,9 +79,9 @@ def changes(ground: Ground) -> gpd.GeoDataFrame:
 def points(ground: Ground, draw: int) -> gpd.GeoDataFrame:
     """Training points of eight classes, pixel centres, as the paper has them; another `draw` gives others.
 
-    The seven other classes share their points evenly, as far as the country has each. An interpreter looks at what is
-    there after, so a field that was harvested is farmland and a clear-cut is forest land: some of the points are
-    changed ground.
+    The seven other classes share their points evenly, as far as the country has each. An interpreter who wants to tell
+    landslides from other changes puts some points on a clear-cut, on a mown field, on a flooded bank: `CHANGED_SHARE` of
+    a class's points lie on ground that changed, where the class has any.
     """
     dice = rng(ground.seed, 40, draw)
     classes = np.where(ground.slides.labels > 0, len(cover.NAMES), ground.cover)
@@ -89,9 +90,20 @@ def points(ground: Ground, draw: int) -> gpd.GeoDataFrame:
     shares = np.diff(np.linspace(0, OTHER_POINTS, len(present) + 1).round().astype(int))
     for number, count in [*zip(present, shares, strict=True), (len(cover.NAMES), LANDSLIDE_POINTS)]:
         places = np.flatnonzero(classes == number)
-        chosen = dice.choice(places, min(int(count), len(places)), replace=False)
+        chosen = _drawn(places, int(count), ground.confounders.kind.ravel()[places] > 0, dice)
         rows += (chosen // classes.shape[1]).tolist()
         cols += (chosen % classes.shape[1]).tolist()
         names += [(*cover.NAMES, "landslide")[number]] * len(chosen)
-    x, y = ground.geobox.transform * (np.array(cols) + 0.5, np.array(rows) + 0.5)
+    x, y = ground.geobox.transform @ (np.array(cols) + 0.5, np.array(rows) + 0.5)
     return gpd.GeoDataFrame({"class": names}, geometry=shapely.points(x, y), crs=CRS)
+
+
+def _drawn(places: np.ndarray, count: int, changed: np.ndarray, dice: np.random.Generator) -> np.ndarray:
+    """`count` of the places, a share of them changed ground as far as there is any."""
+    of_changed = min(round(CHANGED_SHARE * count), int(changed.sum()))
+    return np.concatenate(
+        [
+            dice.choice(places[changed], of_changed, replace=False),
+            dice.choice(places[~changed], min(count - of_changed, int((~changed).sum())), replace=False),
+        ]
+    )

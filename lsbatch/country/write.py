@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pystac
 import rasterio
 import shapely
 from odc.geo.geobox import GeoBox
-from rasterio.enums import Resampling
-from rasterio.warp import reproject
+from pyproj import Transformer
+from scipy import ndimage
 
 from lsbatch.country.ground import Ground
 
@@ -31,14 +32,30 @@ def cog(path: Path, values: np.ndarray, box: GeoBox, nodata: float | None) -> No
         file.write(values, 1)
 
 
+@lru_cache(maxsize=16)
+def _places(source: GeoBox, target: GeoBox) -> tuple[np.ndarray, np.ndarray]:
+    """Where the target's pixel centres lie on the source's lattice, as fractional rows and columns of pixel centres."""
+    n, m = target.shape
+    x, y = target.transform @ (np.arange(m)[None, :] + 0.5, np.arange(n)[:, None] + 0.5)
+    x, y = np.broadcast_arrays(x, y)
+    if target.crs != source.crs:
+        x, y = Transformer.from_crs(str(target.crs), str(source.crs), always_xy=True).transform(x, y)
+    cols, rows = ~source.transform @ (x, y)
+    return rows - 0.5, cols - 0.5
+
+
 def warped(values: np.ndarray, source: GeoBox, target: GeoBox, fill: float) -> np.ndarray:
     """National pixels on a granule's lattice, by nearest neighbour; `fill` outside the country."""
+    rows, cols = (np.floor(place + 0.5).astype(np.int64) for place in _places(source, target))
+    inside = (rows >= 0) & (rows < source.shape[0]) & (cols >= 0) & (cols < source.shape[1])
     out = np.full(target.shape, fill, values.dtype)
-    reproject(
-        values, out, src_transform=source.transform, src_crs=str(source.crs), dst_transform=target.transform,
-        dst_crs=str(target.crs), resampling=Resampling.nearest, src_nodata=None, dst_nodata=fill, init_dest_nodata=True,
-    )  # fmt: skip
+    out[inside] = values[rows[inside], cols[inside]]
     return out
+
+
+def smoothed(values: np.ndarray, source: GeoBox, target: GeoBox) -> np.ndarray:
+    """A continuous field on a coarser lattice, bilinear; beyond the country its edge values go on."""
+    return ndimage.map_coordinates(values, _places(source, target), order=1, mode="nearest").astype(np.float32)
 
 
 def granule(ground: Ground, crs: str, cols: tuple[float, float], resolution_m: float = 10.0) -> GeoBox:
@@ -91,15 +108,3 @@ def catalogue(folder: Path, collections: Mapping[str, tuple[str, list[pystac.Ite
     root.make_all_asset_hrefs_relative()
     root.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
     return folder / "catalog.json"
-
-
-def smoothed(values: np.ndarray, source: GeoBox, target: GeoBox) -> np.ndarray:
-    """A continuous field on a coarser lattice, bilinear; beyond the country its edge values go on."""
-    margin = 40
-    wide = np.pad(values, margin, mode="edge")
-    out = np.zeros(target.shape, np.float32)
-    reproject(
-        wide, out, src_transform=source.pad(margin).transform, src_crs=str(source.crs), dst_transform=target.transform,
-        dst_crs=str(target.crs), resampling=Resampling.bilinear,
-    )  # fmt: skip
-    return out

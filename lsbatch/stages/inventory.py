@@ -111,7 +111,7 @@ def _pixel_id(survey: Survey, row: int, col: int) -> str:
 
     Position, not order: the id is the same with other tiles, other workers, or when another landslide comes or goes.
     """
-    x, y = survey.grid.geobox.transform * (col + 0.5, row + 0.5)
+    x, y = survey.grid.geobox.transform @ (col + 0.5, row + 0.5)
     text = f"{survey.grid.crs} {x:.1f} {y:.1f}"
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 
@@ -143,8 +143,8 @@ def _terrain(group: pd.DataFrame, survey: Survey) -> dict[str, float]:
     top = group.sort_values(["top_elevation_m", "top_row", "top_col"], ascending=[False, True, True]).iloc[0]
     toe = group.sort_values(["toe_elevation_m", "toe_row", "toe_col"]).iloc[0]
     transform = survey.grid.geobox.transform
-    source_x, source_y = transform * (top["top_col"] + 0.5, top["top_row"] + 0.5)
-    toe_x, toe_y = transform * (toe["toe_col"] + 0.5, toe["toe_row"] + 0.5)
+    source_x, source_y = transform @ (top["top_col"] + 0.5, top["top_row"] + 0.5)
+    toe_x, toe_y = transform @ (toe["toe_col"] + 0.5, toe["toe_row"] + 0.5)
     high, low = float(top["top_elevation_m"]), float(toe["toe_elevation_m"])
     aspect = np.degrees(np.arctan2(group["aspect_sin_sum"].sum(), group["aspect_cos_sum"].sum())) % 360
     return {

@@ -27,8 +27,6 @@ spec:
         app.kubernetes.io/component: {{ .component }}
     spec:
       {{- include "lsbatch.pod" .root | nindent 6 }}
-      # a tile that runs when the pod is told to go may finish
-      terminationGracePeriodSeconds: 120
       {{- include "lsbatch.placement" .values | nindent 6 }}
       containers:
         - name: worker

@@ -1,0 +1,42 @@
+"""Which Sentinel-1 passes are compared: the same orbits and platforms before and after, the nearest to the event."""
+
+from collections.abc import Sequence
+
+from lsbatch.archive.scenes import Scene
+
+#: Scenes of a tile or of a region, by what they are for (see `windows.KEYS`).
+Scenes = dict[str, tuple[Scene, ...]]
+
+
+def same_orbits(scenes: Scenes) -> tuple[Scenes, str]:
+    """Sentinel-1 before and after from the same relative orbits and platforms.
+
+    Other look directions or platforms shift the picture and change the backscatter of slopes, which looks like change.
+    Where no pair of orbit and platform is in both windows (a platform failed), the same relative orbit has to do;
+    where not even that is, nothing is compared.
+    """
+    for rule, key in (
+        ("same relative orbit and platform", lambda s: (s.relative_orbit, s.orbit_state, s.platform)),
+        ("same relative orbit", lambda s: (s.relative_orbit, s.orbit_state)),
+    ):
+        shared = {key(s) for s in scenes["pre_s1"]} & {key(s) for s in scenes["post_s1"]}
+        if shared:
+            kept = {k: tuple(s for s in scenes[k] if key(s) in shared) for k in ("pre_s1", "post_s1")}
+            unknown = any(s.relative_orbit is None for group in kept.values() for s in group)
+            return {**scenes, **kept}, f"{rule}, some unknown" if unknown else rule
+    if scenes["pre_s1"] or scenes["post_s1"]:
+        return {**scenes, "pre_s1": (), "post_s1": ()}, "no relative orbit is in both windows"
+    return scenes, "no Sentinel-1"
+
+
+def newest(scenes: Scenes, passes: int) -> Scenes:
+    """The last passes before and the first after, for each relative orbit."""
+
+    def keep(group: Sequence[Scene], latest: bool) -> tuple[Scene, ...]:
+        days: dict[int | None, set[str]] = {}
+        for scene in group:
+            days.setdefault(scene.relative_orbit, set()).add(scene.day)
+        wanted = {orbit: set(sorted(found, reverse=latest)[:passes]) for orbit, found in days.items()}
+        return tuple(s for s in group if s.day in wanted[s.relative_orbit])
+
+    return {**scenes, "pre_s1": keep(scenes["pre_s1"], True), "post_s1": keep(scenes["post_s1"], False)}

@@ -1,0 +1,64 @@
+"""What the archives hold over a survey's region, in each of its windows."""
+
+from datetime import date
+
+import numpy as np
+import pyproj
+import shapely
+
+from lsbatch.archive import catalog
+from lsbatch.archive.passes import Scenes
+from lsbatch.config import Config
+from lsbatch.errors import NoDataError
+from lsbatch.layers import sensors
+
+KEYS = ("pre_s2", "post_s2", "pre_s1", "post_s1", "dem")
+SENSORS = {"pre_s2": "sentinel2", "post_s2": "sentinel2", "pre_s1": "sentinel1", "post_s1": "sentinel1", "dem": "dem"}
+
+
+def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]:
+    """Scenes over the region by key, and what was left out with the reason.
+
+    Raises
+    ------
+    NoDataError
+        Where a sensor that the band setting needs has no scene at all in a window.
+    CatalogError
+    """
+    footprint = to_lonlat(shapely.segmentize(region, 10_000), config.grid.crs)
+    windows = config.survey.windows
+    days = {"pre_s2": windows.pre, "post_s2": windows.post, "pre_s1": windows.pre, "post_s1": windows.post, "dem": None}
+    scenes: Scenes = dict.fromkeys(KEYS, ())
+    left_out: list[str] = []
+    for key, sensor in SENSORS.items():
+        source = getattr(config.archives, sensor)
+        if source is None:
+            continue
+        found = catalog.search(
+            source,
+            sensor,
+            footprint,
+            days[key],
+            max_cloud_percent=config.archives.max_cloud_percent,
+            attempts=config.archives.attempts,
+        )
+        if not found.scenes and sensor in sensors(config.inputs):
+            raise NoDataError(_nothing(sensor, found, days[key], footprint))
+        scenes[key] = found.scenes
+        left_out += found.left_out
+    return scenes, left_out
+
+
+def _nothing(sensor: str, found: catalog.Found, days: tuple[date, date] | None, footprint: shapely.Geometry) -> str:
+    when = "" if days is None else f" from {days[0]} to {days[1]}"
+    left, bottom, right, top = footprint.bounds
+    over = f"the region (longitude {left:.2f} to {right:.2f}, latitude {bottom:.2f} to {top:.2f})"
+    if found.left_out:
+        return f"archives.{sensor}: {found.where} has no scene over {over}{when} that can be used; {len(found.left_out)} were left out, the first: {found.left_out[0]}"
+    return f"archives.{sensor}: {found.where} has no scene over {over}{when}; check the region, the year, the season and the collections"
+
+
+def to_lonlat(shapes: shapely.Geometry | np.ndarray, crs: str) -> shapely.Geometry | np.ndarray:
+    """Geometry, or an array of them, in EPSG:4326; corners only, so densify first what must stay straight."""
+    transformer = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    return shapely.transform(shapes, transformer.transform, interleaved=False)
