@@ -13,7 +13,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import xarray as xr
-from distributed import Client, as_completed
+from distributed import Client, KilledWorker, as_completed
 
 from lsbatch.archive import cube, receipts
 from lsbatch.archive.survey import Position, Survey
@@ -118,7 +118,7 @@ def _distributed(survey: Survey, stage: Stage, work: list[tuple[Position, str]],
 
     def submit(count: int) -> None:
         for position, task in islice(tasks, count):
-            future = client.compute(task, resources=resources, pure=False)
+            future = client.compute(task, resources=resources)
             waiting[future] = position
             pool.add(future)
 
@@ -139,24 +139,30 @@ def _tasks(survey: Survey, stage: Stage, work: list[tuple[Position, str]]) -> It
         batch = work[start : start + survey.config.cluster.in_flight]
         table = da.from_array(np.arange(len(batch)), chunks=1)
         blocks = table.map_blocks(
-            _commit_row, config=survey.config, grid=survey.grid, name=stage.name, work=tuple(batch), dtype=object
+            _commit_row, config=survey.config, grid=survey.grid, stage_name=stage.name, work=tuple(batch), dtype=object,
+            meta=np.empty(0, object),
         )
         yield from zip((position for position, _ in batch), blocks.to_delayed().ravel(), strict=True)
 
 
 def _commit_row(
-    row: np.ndarray, config: Config, grid: Grid, name: str, work: tuple[tuple[Position, str], ...]
+    row: np.ndarray, config: Config, grid: Grid, stage_name: str, work: tuple[tuple[Position, str], ...]
 ) -> np.ndarray:
     position, key = work[int(row[0])]
     out = np.empty(1, dtype=object)
-    out[0] = commit(config, grid, name, position, key)
+    out[0] = commit(config, grid, stage_name, position, key)
     return out
 
 
 def _lost(survey: Survey, stage: Stage, position: Position, future: Any) -> Receipt:
-    """A task that never answered: its worker died too often, or the task was cancelled."""
-    why = future.exception() if future.status == "error" else "the task was cancelled"
-    fault = Fault(f"the worker was lost: {why}")
+    """Receipt of a task that never answered: its worker died too often, or the task was cancelled."""
+    error = future.exception() if future.status == "error" else None
+    if error is None:
+        fault = Fault("the task was cancelled, because the scheduler or the last worker went away")
+    elif isinstance(error, KilledWorker):
+        fault = Fault(f"the worker was killed, mostly for want of memory ({error.allowed_failures} tries); raise cluster.memory_gb or lower grid.tile_px")
+    else:
+        fault = fault_of(error)
     receipt = make_receipt(stage.name, tile_id(*position), "", time.perf_counter(), fault=fault)
     receipts.write(survey.workspace.receipts, receipt)
     return receipt
@@ -198,7 +204,7 @@ def lazy(survey: Survey, name: str) -> xr.DataArray:
         _compute_block,
         config=survey.config,
         grid=survey.grid,
-        name=name,
+        stage_name=name,
         positions=survey.positions,
         new_axis=0,
         chunks=((len(layer.bands),), (side,) * rows, (side,) * cols),
@@ -213,9 +219,9 @@ def lazy(survey: Survey, name: str) -> xr.DataArray:
 
 
 def _compute_block(
-    table: np.ndarray, config: Config, grid: Grid, name: str, positions: tuple[Position, ...]
+    table: np.ndarray, config: Config, grid: Grid, stage_name: str, positions: tuple[Position, ...]
 ) -> np.ndarray:
-    stage = step_named(name)
+    stage = step_named(stage_name)
     assert isinstance(stage, Stage)
     layer = stage.writes(config)
     assert layer is not None

@@ -13,3 +13,51 @@ settings.register_profile("dev", deadline=None, suppress_health_check=[HealthChe
 # the same examples on every run: a failure in CI is this change's, and can be had again
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import surveys
+
+
+@pytest.fixture(scope="session")
+def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings file of a synthetic country of 512 x 512 pixels."""
+    return surveys.make_country(tmp_path_factory.mktemp("country"))
+
+
+@pytest.fixture(scope="session")
+def planned_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """A survey of four tiles whose scenes are planned; copy it before changing it."""
+    return surveys.ready(surveys.configured(country, tmp_path_factory.mktemp("planned") / "s"))
+
+
+@pytest.fixture(scope="session")
+def stacked_survey(planned_survey, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """The same with its STACK."""
+    from lsbatch import engine
+
+    survey = surveys.copy_survey(planned_survey, tmp_path_factory.mktemp("stacked") / "s")
+    assert engine.run(survey, until="stack") == 0
+    return survey
+
+
+@pytest.fixture(scope="session")
+def done_survey(stacked_survey, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """The same, run to its report."""
+    from lsbatch import engine
+
+    survey = surveys.copy_survey(stacked_survey, tmp_path_factory.mktemp("done") / "s")
+    assert engine.run(survey) == 0
+    return survey
+
+
+@pytest.fixture
+def shared_data() -> Iterator[Path]:
+    """Real scenes beside the project; a test that needs them is skipped where they are absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is absent")
+    yield folder

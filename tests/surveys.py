@@ -11,6 +11,9 @@ from lsbatch import config as settings
 from lsbatch import country, engine
 from lsbatch.archive import plan
 from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.layers import STACK
+
+__all__ = ["STACK"]
 
 SEED = 7
 SIDE_PX = 512

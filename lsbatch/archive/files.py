@@ -43,9 +43,13 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, keys in the order given."""
-    write_text(path, json.dumps(value, indent=1, default=str) + "\n")
+def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+    """Write JSON atomically, keys in the order given.
+
+    Indented for a reader; None for what is written by the thousand, because only then Python's quick encoder is used:
+    3 s instead of 26 s for the 4,400 tiles of Norway's plan.
+    """
+    write_text(path, json.dumps(value, indent=indent, default=str) + "\n")
 
 
 def make_folder(path: Path) -> Path:

@@ -1,9 +1,10 @@
 """One scene into one lattice, through odc-stac, so that the pixels do not depend on how the lattice was cut.
 
-Two habits of GDAL's warper make a pixel depend on the piece it is in; measured on a Sentinel-2 scene moved from one UTM
+Three habits of GDAL's warper make a pixel depend on the piece it is in; measured on a Sentinel-2 scene moved from one UTM
 zone to the next, over 90 % of the pixels of a 2048 px tile differed from those of its parts, by up to 61 DN:
 
 - it guesses from the piece's outline how much it must blur (see `_shrink`, which tells it);
+- it halves a piece again and again where the source does not fill it;
 - it transforms two ends and the middle of each row and bends in between where that is off by less than 1/8 pixel, so
   rows of other lengths bend elsewhere. Columns are therefore warped in blocks of `BLOCK_PX` on the national lattice.
 """
@@ -11,6 +12,7 @@ zone to the next, over 90 % of the pixels of a 2048 px tile differed from those 
 import logging
 import math
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -42,9 +44,6 @@ METRES_A_DEGREE = 111_320.0
 #: First wait before a read is tried again; doubles.
 FIRST_WAIT_S = 0.5
 
-#: Answers that will be the same next time. 403 is not here for signed addresses: a fresh signature may mend it.
-_FINAL = ("HTTP response code: 400", "HTTP response code: 401", "HTTP response code: 404", "HTTP response code: 410")
-
 GDAL_OPTIONS: dict[str, Any] = {
     # or GDAL lists the folder, a request a file on object stores
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -57,8 +56,6 @@ NETWORK_OPTIONS = {
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
-    # trying again is done here, once, with the number of tries that the settings say
-    "GDAL_HTTP_MAX_RETRY": "0",
     "VSI_CACHE": "TRUE",
     "VSI_CACHE_SIZE": "5000000",
 }
@@ -95,9 +92,12 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     if not present:
         return out
     dtypes = {key: "uint8" if band == "SCL" else _DTYPES[scene.sensor] for band, key in present.items()}
-    with _environment(scene):
+    # odc-stac reads nothing, and says nothing, where it cannot project a footprint (a world-wide DEM); the plan has
+    # chosen the scene for this place already
+    here = {**scene.item, "geometry": geobox.pad(64).geographic_extent.json, "bbox": None}
+    with _environment(scene, attempts):
         loaded = odc.stac.load(
-            [pystac.Item.from_dict(dict(scene.item), preserve_dict=False, migrate=False)],
+            [pystac.Item.from_dict(here, preserve_dict=False, migrate=False)],
             bands=list(present.values()),
             geobox=geobox,
             resampling={key: "nearest" if band == "SCL" else "bilinear" for band, key in present.items()},
@@ -108,12 +108,13 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     return out | {band: loaded[key].values[0] for band, key in present.items()}
 
 
-def _environment(scene: Scene) -> AbstractContextManager[Any]:
+def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
     """GDAL's options for where the scene is; those of the shell's environment win."""
     options = dict(GDAL_OPTIONS)
     schemes = {urlsplit(asset["href"]).scheme for asset in scene.item["assets"].values()}
     if schemes & set(REMOTE):
-        options |= NETWORK_OPTIONS
+        # GDAL's own tries for 429 and 5xx: it remembers that an address failed, so a later open fails unasked
+        options |= NETWORK_OPTIONS | {"GDAL_HTTP_MAX_RETRY": attempts - 1, "GDAL_HTTP_RETRY_DELAY": FIRST_WAIT_S}
     if "s3" in schemes and not _has_aws_credentials():
         # the Copernicus DEM and the Sentinel-2 COGs are public: without it GDAL looks for credentials and gives up
         options["AWS_NO_SIGN_REQUEST"] = "YES"
@@ -169,16 +170,21 @@ def _patiently(uri: str, attempts: int, work: Callable[[], None]) -> None:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, (RasterioError, OSError)) and not any(code in str(error) for code in _FINAL)
+    """Whether another try may mend it: a broken transfer, or a signature that expired; answers were tried by GDAL."""
+    if not isinstance(error, (RasterioError, OSError)):
+        return False
+    text = f"{error} {error.__cause__}"
+    return "HTTP response code" not in text or ("HTTP response code: 403" in text and AZURE in text)
 
 
 def _signed(uri: str) -> str:
     """An address of the Planetary Computer with a fresh signature; any other as it is."""
     if not (urlsplit(uri).hostname or "").endswith(AZURE):
         return uri
-    # 0.4 s to import, for one archive of several
-    import planetary_computer
-
+    with warnings.catch_warnings():
+        # planetary-computer 1.0 declares its models in pydantic's old way; 0.4 s to import, for one archive of several
+        warnings.filterwarnings("ignore", "Support for class-based `config`", DeprecationWarning)
+        import planetary_computer
     return planetary_computer.sign_url(uri)
 
 
@@ -257,6 +263,8 @@ def _warp(target: np.ndarray, raster: Any, geobox: GeoBox, scene: Scene, nearest
             dst_nodata=0 if target.dtype.kind == "u" else np.nan,
             resampling=Resampling.nearest if nearest else Resampling.bilinear,
             **_shrink(raster, geobox),
+            # at the edge of a scene GDAL would halve the block, in rows and in columns
+            SRC_FILL_RATIO_HEURISTICS="NO",
         )
         inside = slice(max(start, cols.start), min(start + BLOCK_PX, cols.stop))
         target[rows, inside] = block[:, inside.start - start : inside.stop - start]

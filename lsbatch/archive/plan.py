@@ -221,6 +221,7 @@ def save(plan: Plan, root: Path) -> None:
         write_json(
             tile_file(root, name),
             {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes},
+            indent=None,
         )
     write_json(
         file(root),

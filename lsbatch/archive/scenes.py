@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -236,8 +237,8 @@ def _nodata(item: Mapping[str, Any], sensor: str, assets: Mapping[str, str]) -> 
         return 0.0
     asset = item["assets"][next(iter(assets.values()))]
     given = ((asset.get("raster:bands") or asset.get("bands") or [{}])[0] or {}).get("nodata", asset.get("nodata"))
-    # JSON has no NaN: the raster extension spells it as text
-    return None if given is None else float(given)
+    # the raster extension spells NaN as text; a file's NaN needs no telling
+    return None if given is None or math.isnan(float(given)) else float(given)
 
 
 def _slim(item: Mapping[str, Any], assets: Mapping[str, str], name: str) -> dict[str, Any]:

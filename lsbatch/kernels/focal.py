@@ -1,9 +1,18 @@
-"""Focal filters on labels."""
+"""Focal filters in a circle: mode of labels, median, dilation and erosion of masks.
+
+A pixel belongs to the circle if its centre does, so a radius of 1.5 px is 3 x 3. Outside the array there is nothing:
+tiles read a halo of `floor(radius_px)`.
+"""
 
 import numpy as np
 from numba import njit
 
+from lsbatch.kernels.networks import median_into, middle
+
 NODATA = 255
+#: Columns treated together, so that the rows of a window stay in the first cache.
+STRIP_COLS = 1024
+FAR = 65535
 
 
 def circle(radius_px: float) -> np.ndarray:
@@ -32,29 +41,152 @@ def mode(labels: np.ndarray, radius_px: float = 1.5) -> np.ndarray:
 
 
 @njit(nogil=True)
-def _mode(labels, offsets):  # type: ignore[no-untyped-def]
+def _mode(labels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     rows, cols = labels.shape
-    out = np.empty_like(labels)
-    votes = np.zeros(256, np.int32)
+    out = np.full((rows, cols), NODATA, np.uint8)
+    reach = offsets[:, 0].max()
+    present = np.zeros((rows, 256), np.bool_)
     for row in range(rows):
         for col in range(cols):
-            if labels[row, col] == NODATA:
-                out[row, col] = NODATA
-                continue
-            best, best_votes = np.uint8(NODATA), 0
-            for k in range(offsets.shape[0]):
-                r, c = row + offsets[k, 0], col + offsets[k, 1]
-                if 0 <= r < rows and 0 <= c < cols and labels[r, c] != NODATA:
-                    votes[labels[r, c]] += 1
-            for k in range(offsets.shape[0]):
-                r, c = row + offsets[k, 0], col + offsets[k, 1]
-                if 0 <= r < rows and 0 <= c < cols and labels[r, c] != NODATA:
-                    label = labels[r, c]
-                    if votes[label] > best_votes or (votes[label] == best_votes and label < best):
-                        best, best_votes = label, votes[label]
-            for k in range(offsets.shape[0]):
-                r, c = row + offsets[k, 0], col + offsets[k, 1]
-                if 0 <= r < rows and 0 <= c < cols:
-                    votes[labels[r, c]] = 0
-            out[row, col] = best
+            present[row, labels[row, col]] = True
+    votes = np.empty(cols, np.uint16)
+    most = np.empty(cols, np.uint16)
+    for row in range(rows):
+        most[:] = 0
+        top, bottom = max(0, row - reach), min(rows, row + reach + 1)
+        # ascending, and only a larger count wins: ties stay with the smaller label
+        for label in range(NODATA):
+            if present[top:bottom, label].any():
+                _count_into(votes, labels, row, np.uint8(label), offsets)
+                _win_into(out[row], most, votes, labels[row], np.uint8(label))
     return out
+
+
+@njit(nogil=True)
+def _count_into(votes: np.ndarray, labels: np.ndarray, row: int, label: int, offsets: np.ndarray) -> None:
+    rows, cols = labels.shape
+    votes[:] = 0
+    for k in range(offsets.shape[0]):
+        r, shift = row + offsets[k, 0], offsets[k, 1]
+        if 0 <= r < rows and abs(shift) < cols:
+            width = cols - abs(shift)
+            target = votes[max(0, -shift) :][:width]
+            source = labels[r][max(0, shift) :][:width]
+            for col in range(width):
+                target[col] += np.uint16(source[col] == label)
+
+
+@njit(nogil=True)
+def _win_into(out: np.ndarray, most: np.ndarray, votes: np.ndarray, own: np.ndarray, label: int) -> None:
+    for col in range(out.size):
+        wins = (votes[col] > most[col]) & (own[col] != NODATA)
+        most[col] = votes[col] if wins else most[col]
+        out[col] = label if wins else out[col]
+
+
+def median(values: np.ndarray, radius_px: float = 1.5) -> np.ndarray:
+    """Median in a circle of what is not NaN; a hole stays a hole.
+
+    Parameters
+    ----------
+    values : array (rows, cols)
+    radius_px : float
+
+    Returns
+    -------
+    array (rows, cols), float32
+    """
+    offsets = circle(radius_px)
+    return _median(np.ascontiguousarray(values, np.float32), offsets, middle(len(offsets)))
+
+
+@njit(nogil=True)
+def _median(values: np.ndarray, offsets: np.ndarray, exchanges: np.ndarray) -> np.ndarray:
+    rows, cols = values.shape
+    out = np.empty((rows, cols), np.float32)
+    width = min(cols, STRIP_COLS)
+    window = np.empty((offsets.shape[0], width), np.float32)
+    missing = np.empty(width, np.int32)
+    for row in range(rows):
+        for left in range(0, cols, width):
+            right = min(cols, left + width)
+            for k in range(offsets.shape[0]):
+                _shift_into(window[k][: right - left], values, row + offsets[k, 0], left + offsets[k, 1])
+            target, own = out[row, left:right], values[row, left:right]
+            median_into(target, window, exchanges, missing)
+            for col in range(target.size):
+                target[col] = target[col] if own[col] == own[col] else np.float32(np.nan)
+    return out
+
+
+@njit(nogil=True)
+def _shift_into(target: np.ndarray, values: np.ndarray, row: int, left: int) -> None:
+    """Copy values[row, left:left + target.size]; NaN outside the array."""
+    rows, cols = values.shape
+    start, stop = max(0, -left), min(target.size, cols - left)
+    if not 0 <= row < rows or stop <= start:
+        target[:] = np.nan
+        return
+    target[:start] = np.nan
+    target[start:stop] = values[row, left + start : left + stop]
+    target[stop:] = np.nan
+
+
+def dilate(mask: np.ndarray, radius_px: float) -> np.ndarray:
+    """True within the radius of a True pixel, centre to centre.
+
+    Parameters
+    ----------
+    mask : bool array (rows, cols)
+    radius_px : float
+        0 returns a copy.
+
+    Returns
+    -------
+    bool array (rows, cols)
+    """
+    span = np.arange(int(np.floor(radius_px)) + 1)
+    reach = np.floor(np.sqrt(radius_px**2 - span**2)).astype(np.uint16)
+    return _dilate(np.ascontiguousarray(mask, np.bool_), reach)
+
+
+def erode(mask: np.ndarray, radius_px: float) -> np.ndarray:
+    """True farther than the radius from every False pixel; outside the array nothing is False."""
+    return ~dilate(~np.asarray(mask, np.bool_), radius_px)
+
+
+@njit(nogil=True)
+def _dilate(mask: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """`reach[d]` is how far a pixel reaches along a row that is d rows away."""
+    rows, cols = mask.shape
+    out = np.zeros((rows, cols), np.bool_)
+    away = np.empty(cols, np.uint16)
+    for row in range(rows):
+        if not _distance_into(away, mask[row]):
+            continue
+        for d in range(reach.size):
+            for r in (row - d, row + d):
+                if 0 <= r < rows:
+                    _near_into(out[r], away, reach[d])
+    return out
+
+
+@njit(nogil=True)
+def _near_into(target: np.ndarray, away: np.ndarray, reach: int) -> None:
+    for col in range(target.size):
+        target[col] |= away[col] <= reach
+
+
+@njit(nogil=True)
+def _distance_into(away: np.ndarray, mask: np.ndarray) -> bool:
+    """Columns to the nearest True of the row; False if there is none."""
+    last, found = FAR, False
+    for col in range(mask.size):
+        last = 0 if mask[col] else min(last + 1, FAR)
+        found |= mask[col]
+        away[col] = last
+    last = FAR
+    for col in range(mask.size - 1, -1, -1):
+        last = 0 if mask[col] else min(last + 1, FAR)
+        away[col] = min(np.int64(away[col]), last)
+    return found

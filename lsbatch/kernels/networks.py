@@ -53,19 +53,20 @@ def median_into(out: np.ndarray, values: np.ndarray, exchanges: np.ndarray, miss
     ----------
     out : array (cols,), float32
         Changed.
-    values : array (count, cols), float32
+    values : array (count, cols or more), float32
         Changed too: NaN filled, and sorted as far as the middle needs it.
     exchanges : array (exchanges, 2)
         `middle(count)`.
-    missing : array (cols,), int32
+    missing : array (cols or more,), int32
         Changed: the number of NaN in each column.
     """
-    count = values.shape[0]
-    missing[:] = 0
+    count, cols = values.shape[0], out.size
+    missing[:cols] = 0
     for i in range(count):
-        _fill_into(values[i], missing)
+        _fill_into(values[i][:cols], missing)
     for k in range(exchanges.shape[0]):
-        low, high = values[exchanges[k, 0]], values[exchanges[k, 1]]
+        # slices of one axis, which the compiler knows to be contiguous
+        low, high = values[exchanges[k, 0]][:cols], values[exchanges[k, 1]][:cols]
         for col in range(low.size):
             a, b = low[col], high[col]
             low[col] = a if a < b else b

@@ -1,13 +1,16 @@
-"""Sentinel-2: reflectance from digital numbers, the clear-sky mask, and the greenest-pixel fold."""
+"""Sentinel-2: reflectance from digital numbers, masks of cloud and shadow, and the greenest-pixel fold."""
 
 import numpy as np
 from numba import njit
-from scipy import ndimage
+
+from lsbatch.kernels import focal
 
 #: Scene classification classes that never take part: nodata, saturated, shadow, cloud medium, cloud high, cirrus,
-#: snow. Class 2 (dark area) stays: it is mostly terrain shade, where landslides happen too.
+#: snow. Class 2 (dark area) stays: it is mostly terrain shade, where landslides happen too, and `terrain.shadow` is the
+#: better guard there.
 DROPPED = (0, 1, 3, 8, 9, 10, 11)
-CLOUDS = (8, 9)
+#: Classes that are dilated: cloud medium, cloud high, cirrus.
+CLOUDS = (8, 9, 10)
 NO_DAY = -32768
 
 
@@ -17,6 +20,7 @@ def reflectance(dn: np.ndarray, offset: float, scale: float) -> np.ndarray:
     Parameters
     ----------
     dn : array of uint16
+        Other types are taken too; a NaN stays NaN.
     offset : float
         In digital numbers: -1000 from processing baseline 04.00 unless the provider has applied it, 0 before.
     scale : float
@@ -26,32 +30,149 @@ def reflectance(dn: np.ndarray, offset: float, scale: float) -> np.ndarray:
     -------
     array of float32, NaN where DN is 0.
     """
-    values = (np.asarray(dn, np.float32) + np.float32(offset)) * np.float32(scale)
-    values[np.asarray(dn) == 0] = np.nan
-    return values
+    dn = np.asarray(dn)
+    if dn.dtype != np.uint16:
+        dn = dn.astype(np.float64)
+    return _reflectance(np.ascontiguousarray(dn).reshape(-1), float(offset), float(scale)).reshape(dn.shape)
 
 
-def clear(scl: np.ndarray, dilate_px: int = 0) -> np.ndarray:
-    """Pixels that may be used, from the scene classification; clouds are grown by a circle of `dilate_px`."""
-    scl = np.asarray(scl)
-    table = np.ones(256, bool)
-    table[list(DROPPED)] = False
-    good = table[scl]
+@njit(nogil=True)
+def _reflectance(dn: np.ndarray, offset: float, scale: float) -> np.ndarray:
+    out = np.empty(dn.size, np.float32)
+    for i in range(dn.size):
+        out[i] = np.float32(np.nan) if dn[i] == 0 else np.float32((dn[i] + offset) * scale)
+    return out
+
+
+def clear(scl: np.ndarray, dilate_px: float = 0) -> np.ndarray:
+    """Pixels that may be used, from the scene classification.
+
+    Parameters
+    ----------
+    scl : array (rows, cols), uint8
+        SCL classes; see `DROPPED`.
+    dilate_px : float
+        Radius of the circle by which the classes `CLOUDS` are grown.
+
+    Returns
+    -------
+    bool array (rows, cols)
+    """
+    scl = np.asarray(scl, np.uint8)
+    good = _among(DROPPED, scl, False)
     if dilate_px > 0:
-        cloud = np.isin(scl, CLOUDS)
-        if cloud.any():
-            # a distance transform costs the same for every radius
-            good &= ndimage.distance_transform_edt(~cloud) > dilate_px
+        good &= ~focal.dilate(_among(CLOUDS, scl, True), dilate_px)
     return good
 
 
+def _among(classes: tuple[int, ...], scl: np.ndarray, value: bool) -> np.ndarray:
+    """`value` where the class is one of `classes`, the opposite elsewhere."""
+    table = np.full(256, not value)
+    table[list(classes)] = value
+    return table[scl]
+
+
+def cloud_shadow(
+    probability: np.ndarray,
+    nir: np.ndarray,
+    water: np.ndarray,
+    sun_azimuth_deg: float,
+    dx_m: float,
+    dy_m: float,
+    *,
+    cloudy: float = 50,
+    dark: float = 0.15,
+    distance_m: float = 1000,
+    opening_m: float = 40,
+    buffer_m: float = 50,
+) -> np.ndarray:
+    """Cloud and cloud shadow from a cloud probability, as in the s2cloudless recipe.
+
+    Cloud is `probability` > `cloudy`. Shadow is what is dark, is not water and lies within `distance_m` of cloud on the
+    side away from the sun. Both together are opened and grown. Pixels may be oblong; a radius is then counted in the
+    longer side, so a mask is never larger than was asked for by more than that.
+
+    Parameters
+    ----------
+    probability : array (rows, cols)
+        Percent; NaN is not cloud.
+    nir : array (rows, cols)
+        Reflectance; NaN is not dark.
+    water : bool array (rows, cols)
+        SCL class 6.
+    sun_azimuth_deg : float
+        Mean solar azimuth, where the sun stands, clockwise from north; shadows fall on the opposite side.
+    dx_m, dy_m : float
+        Sides of a pixel.
+    cloudy, dark, distance_m, opening_m, buffer_m : float
+        Percent, reflectance and metres. The opening is 2 px of 20 m.
+
+    Returns
+    -------
+    bool array (rows, cols), True where not to be used. A tile needs a halo of `distance_m` + `opening_m` * 2 +
+    `buffer_m`.
+    """
+    cloud = np.greater(probability, cloudy)
+    shade = np.less(nir, dark) & ~np.asarray(water, np.bool_)
+    shade &= cast(cloud, sun_azimuth_deg, distance_m, dx_m, dy_m)
+    side_m = max(dx_m, dy_m)
+    core = focal.erode(cloud | shade, opening_m / side_m)
+    return focal.dilate(core, (opening_m + buffer_m) / side_m)
+
+
+def cast(mask: np.ndarray, sun_azimuth_deg: float, distance_m: float, dx_m: float, dy_m: float) -> np.ndarray:
+    """True where a True pixel lies within the distance in the direction of the sun.
+
+    The ray goes from pixel to pixel along the axis that it is closer to, and to the nearest pixel on the other.
+    """
+    azimuth = np.radians(sun_azimuth_deg)
+    # towards the sun, in pixels for each metre; rows count southwards
+    rows, cols = -np.cos(azimuth) / dy_m, np.sin(azimuth) / dx_m
+    longer = max(abs(rows), abs(cols))
+    steps = np.arange(int(distance_m * longer) + 1)
+    offsets = np.stack([np.rint(steps * rows / longer), np.rint(steps * cols / longer)], axis=1).astype(np.int64)
+    return _cast(np.ascontiguousarray(mask, np.bool_), offsets)
+
+
+@njit(nogil=True)
+def _cast(mask: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    rows, cols = mask.shape
+    out = np.zeros((rows, cols), np.bool_)
+    for row in range(rows):
+        if not mask[row].any():
+            continue
+        for k in range(offsets.shape[0]):
+            r, shift = row - offsets[k, 0], -offsets[k, 1]
+            if 0 <= r < rows and abs(shift) < cols:
+                width = cols - abs(shift)
+                target = out[r][max(0, shift) :][:width]
+                source = mask[row][max(0, -shift) :][:width]
+                for col in range(width):
+                    target[col] |= source[col]
+    return out
+
+
 def ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
-    """(nir - red) / (nir + red), float32, clipped to -1..1; NaN where the sum is not positive."""
-    nir, red = np.asarray(nir, np.float32), np.asarray(red, np.float32)
-    total = nir + red
-    with np.errstate(invalid="ignore", divide="ignore"):
-        out = (nir - red) / total
-        return np.where(total > 0, np.clip(out, -1, 1), np.float32(np.nan)).astype(np.float32)
+    """(nir - red) / (nir + red), float32, clipped to -1..1; NaN where the sum is not positive.
+
+    Parameters
+    ----------
+    nir, red : arrays of one shape
+        Reflectance. After the offset it may be negative, which is why the ratio is clipped.
+    """
+    nir, red = np.ascontiguousarray(nir, np.float32), np.ascontiguousarray(red, np.float32)
+    return _ndvi(nir.reshape(-1), red.reshape(-1)).reshape(nir.shape)
+
+
+@njit(nogil=True, error_model="numpy")
+def _ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
+    out = np.empty(nir.size, np.float32)
+    for i in range(nir.size):
+        total = nir[i] + red[i]
+        ratio = (nir[i] - red[i]) / total
+        ratio = min(max(ratio, np.float32(-1)), np.float32(1))
+        out[i] = ratio if total > 0 else np.float32(np.nan)
+    return out
 
 
 def dndvi(pre: np.ndarray, post: np.ndarray) -> np.ndarray:
@@ -71,7 +192,8 @@ def greener_into(
 ) -> None:
     """Fold one look into a greenest-pixel composite: all bands from the one day with the highest NDVI.
 
-    The first four arrays are changed. The order of folding does not matter: ties go to the latest day.
+    The first four arrays are changed. The order of folding does not matter: ties go to the latest day. A day is folded
+    once; join its granules first.
 
     Parameters
     ----------
@@ -88,21 +210,57 @@ def greener_into(
     day : int
         Days since 1970-01-01.
     """
-    _greener_into(best, best_ndvi, best_day, looks, bands, ndvi, clear, day)
+    look = np.ascontiguousarray(bands, np.float32), np.ascontiguousarray(ndvi, np.float32)
+    _greener_into(best, best_ndvi, best_day, looks, *look, np.ascontiguousarray(clear, np.bool_), np.int64(day))
 
 
 @njit(nogil=True)
-def _greener_into(best, best_ndvi, best_day, looks, bands, ndvi, clear, day):  # type: ignore[no-untyped-def]
-    for row in range(ndvi.shape[0]):
-        for col in range(ndvi.shape[1]):
-            new = ndvi[row, col]
-            if not clear[row, col] or np.isnan(new):
-                continue
-            if looks[row, col] < 255:
-                looks[row, col] += 1
-            old = best_ndvi[row, col]
-            if np.isnan(old) or new > old or (new == old and day > best_day[row, col]):
-                best_ndvi[row, col] = new
-                best_day[row, col] = day
-                for band in range(best.shape[0]):
-                    best[band, row, col] = bands[band, row, col]
+def _greener_into(
+    best: np.ndarray,
+    best_ndvi: np.ndarray,
+    best_day: np.ndarray,
+    looks: np.ndarray,
+    bands: np.ndarray,
+    ndvi: np.ndarray,
+    clear: np.ndarray,
+    day: int,
+) -> None:
+    rows, cols = ndvi.shape
+    wins = np.empty(cols, np.bool_)
+    for row in range(rows):
+        any_wins = _wins_into(wins, best_ndvi[row], best_day[row], looks[row], ndvi[row], clear[row], day)
+        if any_wins:
+            for band in range(best.shape[0]):
+                _take_into(best[band, row], bands[band, row], wins)
+
+
+@njit(nogil=True)
+def _wins_into(
+    wins: np.ndarray,
+    best_ndvi: np.ndarray,
+    best_day: np.ndarray,
+    looks: np.ndarray,
+    ndvi: np.ndarray,
+    clear: np.ndarray,
+    day: int,
+) -> bool:
+    """Where the look of one row is chosen, and whether anywhere."""
+    found = False
+    for col in range(ndvi.size):
+        new, old = ndvi[col], best_ndvi[col]
+        seen = clear[col] & (new == new)
+        later = (new == old) & (day > best_day[col])
+        win = seen & ((old != old) | (new > old) | later)
+        looks[col] += seen & (looks[col] < 255)
+        best_ndvi[col] = new if win else old
+        best_day[col] = day if win else best_day[col]
+        wins[col] = win
+        found |= win
+    return found
+
+
+@njit(nogil=True)
+def _take_into(target: np.ndarray, source: np.ndarray, wins: np.ndarray) -> None:
+    for col in range(target.size):
+        if wins[col]:
+            target[col] = source[col]

@@ -39,5 +39,5 @@ def _masked_median(stack: np.ndarray, exchanges: np.ndarray) -> np.ndarray:
             width = min(STRIP_COLS, cols - left)
             for t in range(times):
                 values[t, :width] = stack[t, row, left : left + width]
-            median_into(out[row, left : left + width], values[:, :width], exchanges, missing[:width])
+            median_into(out[row, left : left + width], values, exchanges, missing)
     return out

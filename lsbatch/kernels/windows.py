@@ -1,121 +1,133 @@
-"""Where windows lie on a block, and how their answers are put together; pure arithmetic.
+"""Window arithmetic: how a padded block is cut so that tiles agree with the whole.
 
-A block is a tile's core with a halo on each side. Its core starts on a multiple of the tile's side in the national
-array, so a window that is aligned to the core is aligned to the nation.
+Two ways. `exact` reads windows with a halo of the network's receptive field and keeps what no border has touched;
+`blend` slides the paper's 128 px windows by 64 px and averages with weights. Both are anchored on the national
+lattice: a block's core starts on a multiple of the tile's side, which is a multiple of 128, so what is a multiple of
+the step within a block is one within the country. With windows anchored on each tile instead, seams of up to 0.46 in
+probability were measured.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+#: The paper's sliding window.
+BLEND_WINDOW_PX, BLEND_STRIDE_PX = 128, 64
+
 
 @dataclass(frozen=True)
 class Window:
-    """A square of a block.
+    """A rectangle that is read, and the part of its answer that is kept.
 
     Attributes
     ----------
-    read : (slice, slice)
-        Rows and columns of the block that the network sees.
-    keep : (slice, slice)
-        Rows and columns of the core (without halo) that its answer is for.
-    trim : (slice, slice)
-        The same pixels in the window's own rows and columns.
+    read : (rows, cols) slices of the padded block
+    inner : (rows, cols) slices of the window's answer
+    keep : (rows, cols) slices of the block's core, without halo; as large as `inner`
     """
 
     read: tuple[slice, slice]
+    inner: tuple[slice, slice]
     keep: tuple[slice, slice]
-    trim: tuple[slice, slice]
 
 
-def exact(core_shape: tuple[int, int], halo_px: int, window_px: int, lattice_px: int) -> tuple[Window, ...]:
-    """Windows of one size, at most `window_px` with halo, that cover the core and start on the lattice.
+def exact(shape: tuple[int, int], halo_px: int, window_px: int, lattice_px: int) -> tuple[Window, ...]:
+    """Windows whose kept parts tile a block's core, each with the whole halo around it.
+
+    All have one shape, as large as `window_px` allows and no larger than needed: an axis is shared out evenly, so the
+    last window is not a sliver and no batch needs padding.
 
     Parameters
     ----------
-    core_shape : (rows, cols)
-        Multiples of `lattice_px`.
-    halo_px : int
-        Multiple of `lattice_px`, at least the receptive field's radius.
-    window_px : int
-        Largest side, halo included.
-    lattice_px : int
-        2^depth of the network.
+    shape : (rows, cols) of the padded block; the core is what is left within `halo_px` on each side
+    halo_px : multiple of `lattice_px`, at least the network's receptive field
+    window_px : largest side of a window, halo included
+    lattice_px : 2^depth of the network; windows start on its multiples
 
     Raises
     ------
     ValueError
-        If a size is off the lattice, or no pixel is left between two halos.
+        If the halo or the core is off the lattice, or no window fits.
     """
-    for name, value in (("rows", core_shape[0]), ("cols", core_shape[1]), ("halo_px", halo_px)):
-        if value % lattice_px:
-            raise ValueError(f"{name}={value} is not a multiple of the network's lattice of {lattice_px} px")
-    axes = [_spans(size, halo_px, window_px, lattice_px) for size in core_shape]
-    return tuple(
-        Window(
-            (slice(r, r + h + 2 * halo_px), slice(c, c + w + 2 * halo_px)),
-            (slice(r, r + h), slice(c, c + w)),
-            (slice(halo_px, halo_px + h), slice(halo_px, halo_px + w)),
-        )
-        for r, h in axes[0]
-        for c, w in axes[1]
-    )
+    rows, cols = (_exact_axis(size - 2 * halo_px, halo_px, window_px, lattice_px) for size in shape)
+    return tuple(_crossed(row, col) for row in rows for col in cols)
 
 
-def _spans(size: int, halo_px: int, window_px: int, lattice_px: int) -> list[tuple[int, int]]:
-    """(start, length) of equal spans that cover an axis; the last one is moved back to end with the core."""
-    largest = (window_px - 2 * halo_px) // lattice_px * lattice_px
-    if largest <= 0:
-        raise ValueError(f"window_px={window_px} leaves nothing between two halos of {halo_px} px; it must be at least {2 * halo_px + lattice_px}")
-    count = -(-size // largest)
-    length = -(-size // count // lattice_px) * lattice_px
-    return [(min(i * length, size - length), length) for i in range(count)]
+def _exact_axis(core_px: int, halo_px: int, window_px: int, lattice_px: int) -> list[tuple[slice, slice, slice]]:
+    """Slices (read, inner, keep) along one axis."""
+    room = (window_px - 2 * halo_px) // lattice_px * lattice_px
+    if halo_px % lattice_px or core_px % lattice_px:
+        raise ValueError(f"{halo_px=} and {core_px=} must be multiples of {lattice_px=}")
+    if room < lattice_px:
+        raise ValueError(f"{window_px=} must hold two halos of {halo_px} px and {lattice_px} px between them")
+    count = math.ceil(core_px / room)
+    step = math.ceil(core_px / count / lattice_px) * lattice_px
+    found = []
+    for first in range(0, core_px, step):
+        # the last window moves back into the block; what another one answered before is not kept twice
+        start = min(first, core_px - step)
+        stop = start + step
+        inner = slice(halo_px + first - start, halo_px + step)
+        found.append((slice(start, stop + 2 * halo_px), inner, slice(first, stop)))
+    return found
 
 
-def blend(core_shape: tuple[int, int], window_px: int, stride_px: int) -> tuple[tuple[slice, slice], ...]:
-    """Sliding windows of a block whose halo is `window_px - stride_px`, complete for every pixel of the core.
+def blend_px(window_px: int = BLEND_WINDOW_PX, stride_px: int = BLEND_STRIDE_PX) -> int:
+    """Halo that `blend` needs: with it every window that touches the core is whole."""
+    return window_px - stride_px
 
-    They start on multiples of the stride from the national origin, so neighbouring tiles use the same windows.
+
+def blend(
+    shape: tuple[int, int], halo_px: int, window_px: int = BLEND_WINDOW_PX, stride_px: int = BLEND_STRIDE_PX
+) -> tuple[Window, ...]:
+    """Every window of the national lattice that touches a block's core, in row-major order.
+
+    `inner` and `keep` are the part of each window that lies in the core. Neighbouring tiles compute the windows that
+    they share each for itself, from the same pixels, and add the same products in the same order, so they agree bit
+    for bit with the whole.
+
+    Raises
+    ------
+    ValueError
+        If the block carries less halo than `blend_px`, or the core is no multiple of the stride.
     """
-    halo_px = window_px - stride_px
-    starts = [range(0, size + halo_px, stride_px) for size in core_shape]
-    for size in core_shape:
-        if size % stride_px or halo_px % stride_px:
-            raise ValueError(f"{size} px and a halo of {halo_px} px must be multiples of the stride of {stride_px} px")
-    return tuple((slice(r, r + window_px), slice(c, c + window_px)) for r in starts[0] for c in starts[1])
+    if halo_px < blend_px(window_px, stride_px):
+        raise ValueError(f"{halo_px=} must be at least {blend_px(window_px, stride_px)}, a window less a stride")
+    if window_px % stride_px:
+        raise ValueError(f"{window_px=} must be a multiple of {stride_px=}")
+    rows, cols = (_blend_axis(size - 2 * halo_px, halo_px, window_px, stride_px) for size in shape)
+    return tuple(_crossed(row, col) for row in rows for col in cols)
 
 
-def hann(window_px: int) -> np.ndarray:
-    """Weights (window_px, window_px), float32, largest in the middle and above 0 everywhere.
+def _blend_axis(core_px: int, halo_px: int, window_px: int, stride_px: int) -> list[tuple[slice, slice, slice]]:
+    if core_px % stride_px:
+        raise ValueError(f"{core_px=} must be a multiple of {stride_px=}")
+    found = []
+    for first in range(stride_px - window_px, core_px, stride_px):
+        keep = slice(max(0, first), min(core_px, first + window_px))
+        inner = slice(keep.start - first, keep.stop - first)
+        found.append((slice(halo_px + first, halo_px + first + window_px), inner, keep))
+    return found
 
-    Sampled half a pixel inside the Hann window's zeros: a weight of 0 would give 0/0 where windows end together.
+
+def _crossed(row: Sequence[slice], col: Sequence[slice]) -> Window:
+    read, inner, keep = zip(row, col, strict=True)
+    return Window(read, inner, keep)
+
+
+def hann(window_px: int = BLEND_WINDOW_PX) -> np.ndarray:
+    """Weights of a window, (window, window) float32: a Hann bell at pixel centres, above 0 everywhere.
+
+    Weights that reach 0 give 0/0 where one window stands alone; sampled at pixel centres the smallest is 2e-8.
     """
-    one = np.sin(np.pi * (np.arange(window_px) + 0.5) / window_px) ** 2
-    return np.outer(one, one).astype(np.float32)
+    bell = np.sin(np.pi * (np.arange(window_px) + 0.5) / window_px) ** 2
+    return np.outer(bell, bell).astype(np.float32)
 
 
-def add_into(total: np.ndarray, weight: np.ndarray, place: tuple[slice, slice], values: np.ndarray, weights: np.ndarray) -> None:
-    """Add a window's weighted answer and its weights; divide `total` by `weight` once, at the end."""
-    total[place] += weights * values
-    weight[place] += weights
-
-
-def receptive_radius_px(depth: int) -> int:
-    """How far an input pixel can be from an output pixel that it changes, in a U-Net of this house.
-
-    Two 3x3 convolutions a level, 2x2 pooling, 2x2 upsampling; found by following the interval of one output pixel
-    back through the deepest way, for each of the 2^depth positions on the lattice.
-    """
-    worst = 0
-    for pixel in range(2**depth):
-        low = high = pixel + 2**depth * 64
-        start = low
-        for _ in range(depth):
-            # two convolutions of the decoder, then the coarser cells that were upsampled
-            low, high = (low - 2) // 2, (high + 2) // 2
-        low, high = low - 2, high + 2
-        for _ in range(depth):
-            # the pixels that a coarse cell was pooled from, then two convolutions of the encoder
-            low, high = 2 * low - 2, 2 * high + 1 + 2
-        worst = max(worst, start - low, high - start)
-    return worst
+def add_into(total: np.ndarray, weight: np.ndarray, answer: np.ndarray, window: Window, bell: np.ndarray) -> None:
+    """Accumulate w * p into `total` and w into `weight`, both float32 and as large as the core."""
+    share = bell[window.inner]
+    total[window.keep] += share * answer[window.inner]
+    weight[window.keep] += share

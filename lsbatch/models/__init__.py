@@ -1,1 +1,1 @@
-"""Learn from chips, answer probabilities: the only home of torch, lightning and scikit-learn."""
+"""Learn from chips, answer probabilities."""

@@ -1,65 +1,218 @@
-"""The U-Net: two convolutions a level, batch norm, no instance norm.
+"""A plain U-Net and its exact tiled answer.
 
-Batch norm in evaluation is a fixed scale a channel, so the network is shift-equivariant on its lattice of 2^depth
-pixels and tiled inference can be exact. Depth, width and loss are not in the paper; the defaults are ours.
+Batch norm and no instance norm, so that a pixel's answer depends on a bounded neighbourhood alone: windows on the
+lattice of 2^depth pixels with a halo of the receptive field give what the whole image would give.
 """
 
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lsbatch.config import PredictSettings
+from lsbatch.errors import ModelError
+from lsbatch.kernels import windows
+from lsbatch.models import cards
+
+#: 3x3 convolutions on each level, on the way down and on the way up.
+CONVOLUTIONS = 2
+#: Windows of 128 px in one batch of `blend`; always this many, so that no result depends on how a batch was filled.
+BLEND_BATCH = 16
+
+
+class Double(nn.Sequential):
+    """Two times 3x3 convolution, batch norm, ReLU."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        layers: list[nn.Module] = []
+        for first in (channels_in, *[channels] * (CONVOLUTIONS - 1)):
+            conv = nn.Conv2d(first, channels, 3, padding=1, bias=False)
+            layers += [conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+        super().__init__(*layers)
 
 
 class UNet(nn.Module):
-    """Logits (n, 1, rows, cols) from bands (n, bands, rows, cols); rows and cols are multiples of 2^depth."""
+    """Logit of a landslide, (n, rows, cols), from normalised bands, (n, bands, rows, cols).
 
-    def __init__(self, bands: int, width: int, depth: int, dropout: float = 0.0) -> None:
+    Rows and columns must be multiples of 2^depth. `width` channels on the first level, twice as many on each next.
+    """
+
+    def __init__(self, bands: int, depth: int, width: int, dropout: float = 0.0) -> None:
         super().__init__()
-        channels = [width * 2**level for level in range(depth + 1)]
-        self.down = nn.ModuleList(
-            _convolutions(before, after) for before, after in zip([bands, *channels], channels, strict=False)
-        )
-        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * c, c, 2, stride=2) for c in reversed(channels[:-1]))
-        self.merge = nn.ModuleList(_convolutions(2 * c, c) for c in reversed(channels[:-1]))
-        self.dropout = nn.Dropout2d(dropout)
-        self.head = nn.Conv2d(width, 1, 1)
+        sizes = [width * 2**level for level in range(depth + 1)]
+        self.down = nn.ModuleList(Double(i, o) for i, o in zip([bands, *sizes], sizes, strict=False))
+        self.rise = nn.ModuleList(nn.ConvTranspose2d(2 * size, size, 2, stride=2) for size in sizes[:-1])
+        self.up = nn.ModuleList(Double(2 * size, size) for size in sizes[:-1])
+        self.drop = nn.Dropout2d(dropout)
+        self.last = nn.Conv2d(width, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Follow the U: keep each level on the way down, merge it on the way up."""
-        kept = []
+        """See the class."""
+        skips = []
         for level in self.down[:-1]:
             x = level(x)
-            kept.append(x)
-            x = F.max_pool2d(x, 2)
-        x = self.dropout(self.down[-1](x))
-        for up, merge, skip in zip(self.up, self.merge, reversed(kept), strict=True):
-            x = merge(torch.cat([skip, up(x)], dim=1))
-        return self.head(x)
+            skips.append(x)
+            x = nn.functional.max_pool2d(x, 2)
+        x = self.drop(self.down[-1](x))
+        for rise, up in zip(reversed(self.rise), reversed(self.up), strict=True):
+            x = up(torch.cat([skips.pop(), rise(x)], dim=1))
+        return self.last(x)[:, 0]
 
 
-def _convolutions(before: int, after: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (before, after):
-        layers += [nn.Conv2d(channels, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+def lattice_px(depth: int) -> int:
+    """Steps by which the network may be shifted with nothing but a shift in its answer."""
+    return 2**depth
 
 
-def loss(logits: Tensor, truth: Tensor, weight: Tensor, positive_weight: float, kind: str) -> Tensor:
-    """Loss over the pixels whose weight is not 0.
+def reach_px(depth: int) -> tuple[int, int]:
+    """First and last input pixel, along an axis, that the answers of one lattice cell [0, 2^depth) depend on.
 
-    Parameters
-    ----------
-    logits, truth, weight : tensors of one shape
-        `truth` is 0 or 1; `weight` 0 where nothing was observed.
-    positive_weight : float
-        Weight of a landslide pixel in the cross-entropy.
-    kind : {"dice_bce", "focal"}
-        Soft Dice over the batch plus weighted cross-entropy; or focal loss with gamma 2 (Lin et al. 2017).
+    Follows the deepest path backwards; every other path lies within it. A 3x3 convolution widens a span by one pixel
+    of its level on each side, a pixel of the level above comes from half its number, and a pooled pixel from two.
     """
-    raw = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    share = torch.where(truth > 0, positive_weight, 1.0) * weight
-    if kind == "focal":
-        missed = torch.where(truth > 0, 1 - torch.sigmoid(logits), torch.sigmoid(logits))
-        return (raw * missed**2 * share).sum() / share.sum().clamp(min=1)
-    answer = torch.sigmoid(logits) * weight
-    dice = 1 - (2 * (answer * truth).sum() + 1) / (answer.sum() + (truth * weight).sum() + 1)
-    return dice + (raw * share).sum() / share.sum().clamp(min=1)
+    low, high = 0, lattice_px(depth) - 1
+    for _ in range(depth):
+        low, high = (low - CONVOLUTIONS) // 2, (high + CONVOLUTIONS) // 2
+    low, high = low - CONVOLUTIONS, high + CONVOLUTIONS
+    for _ in range(depth):
+        low, high = 2 * low - CONVOLUTIONS, 2 * high + 1 + CONVOLUTIONS
+    return low, high
+
+
+def halo_px(depth: int) -> int:
+    """Halo of the exact tiling: the reach beyond a lattice cell, rounded up to the lattice."""
+    low, high = reach_px(depth)
+    cell = lattice_px(depth)
+    return math.ceil(max(-low, high - (cell - 1)) / cell) * cell
+
+
+def structure(of: cards.Card) -> UNet:
+    """A network for a card, with weights that mean nothing yet."""
+    return UNet(len(of.bands), of.network["depth"], of.network["width"], of.network["dropout"])
+
+
+def state(network: UNet, dtype: type = np.float16) -> dict[str, np.ndarray]:
+    """Weights as arrays; floats as `dtype`, counters left out."""
+    return {
+        name: value.detach().cpu().numpy().astype(dtype)
+        for name, value in network.state_dict().items()
+        if value.is_floating_point()
+    }
+
+
+def restore(network: UNet, found: Mapping[str, np.ndarray]) -> UNet:
+    """Put arrays into a network.
+
+    Raises
+    ------
+    ModelError
+        If they are of another structure.
+    """
+    tensors = {name: torch.from_numpy(value.astype(np.float32)) for name, value in found.items()}
+    counters = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}
+    try:
+        network.load_state_dict(tensors | counters)
+    except RuntimeError as error:
+        raise ModelError(f"weights do not fit their card: {' '.join(str(error).split())[:200]}") from None
+    return network
+
+
+def fused(network: UNet) -> UNet:
+    """For prediction: batch norm becomes part of the convolution before it, and dropout does nothing."""
+    network.eval()
+    for level in (*network.down, *network.up):
+        kept: list[nn.Module] = []
+        for layer in level:
+            kept.append(fuse_conv_bn_eval(kept.pop(), layer) if isinstance(layer, nn.BatchNorm2d) else layer)
+        while len(level):
+            del level[0]
+        level.extend(kept)
+    return network
+
+
+def device(name: str) -> torch.device:
+    """auto: the GPU where there is one.
+
+    Raises
+    ------
+    ModelError
+        If cuda was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ModelError("predict.device = 'cuda': torch sees no GPU here; set it to auto or cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float]) -> np.ndarray:
+    """Bands (..., bands, rows, cols) less their mean, over their spread; nodata becomes 0, the mean."""
+    shape = (-1, 1, 1)
+    scaled = (block - np.reshape(np.float32(means), shape)) / np.reshape(np.float32(stds), shape)
+    return np.where(np.isfinite(scaled), scaled, np.float32(0))
+
+
+def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings) -> np.ndarray:
+    """Probability in the core of a block (bands, rows + 2 carried, cols + 2 carried), (rows, cols) float32."""
+    of = cards.card(path)
+    network, where = _network(path, of.checksum, predict.device)
+    needed = of.halo_px if predict.tiling == "exact" else windows.blend_px()
+    if carried_px < needed:
+        raise ValueError(f"a block with {carried_px} px around it cannot be answered, {needed} px are needed")
+    spare = carried_px - needed
+    rows, cols = (size - spare for size in block.shape[1:])
+    inputs = torch.from_numpy(normalised(block[:, spare:rows, spare:cols], of.means, of.stds)).to(where)
+    if predict.tiling == "exact":
+        return _exact(network, inputs, of, predict.window_px)
+    return _blended(network, inputs)
+
+
+@lru_cache(maxsize=2)
+def _network(path: Path, _checksum: str, name: str) -> tuple[UNet, torch.device]:
+    """The network of a file, kept for the next tile of this process."""
+    where = device(name)
+    network = restore(structure(cards.card(path)), cards.arrays(path))
+    return fused(network).to(where, memory_format=torch.channels_last), where
+
+
+@torch.inference_mode()
+def _exact(network: UNet, inputs: Tensor, of: cards.Card, window_px: int) -> np.ndarray:
+    shape = inputs.shape[1], inputs.shape[2]
+    out = np.empty(tuple(size - 2 * of.halo_px for size in shape), np.float32)
+    for window in windows.exact(shape, of.halo_px, window_px, of.lattice_px):
+        found = probability(network, inputs[None, :, window.read[0], window.read[1]])[0]
+        out[window.keep] = found[window.inner].cpu().numpy()
+    return out
+
+
+@torch.inference_mode()
+def _blended(network: UNet, inputs: Tensor) -> np.ndarray:
+    shape = inputs.shape[1], inputs.shape[2]
+    halo = windows.blend_px()
+    cut, bell = windows.blend(shape, halo), windows.hann()
+    total, weight = (np.zeros(tuple(size - 2 * halo for size in shape), np.float32) for _ in range(2))
+    for start in range(0, len(cut), BLEND_BATCH):
+        batch = cut[start : start + BLEND_BATCH]
+        filled = [*batch, *[batch[-1]] * (BLEND_BATCH - len(batch))]
+        found = probability(network, torch.stack([inputs[:, w.read[0], w.read[1]] for w in filled])).cpu().numpy()
+        for window, each in zip(batch, found, strict=False):
+            windows.add_into(total, weight, each, window, bell)
+    return total / weight
+
+
+def probability(network: nn.Module, batch: Tensor) -> Tensor:
+    """Answers of a batch (n, bands, rows, cols), (n, rows, cols)."""
+    return torch.sigmoid(network(batch.contiguous(memory_format=torch.channels_last)))
+
+
+def card(bands: tuple[str, ...], depth: int, width: int, dropout: float, **known: Any) -> cards.Card:
+    """Card of a network; `known` are the fields that its structure does not say."""
+    network = {"depth": depth, "width": width, "dropout": dropout}
+    return cards.Card(
+        family="unet", bands=bands, network=network, halo_px=halo_px(depth), lattice_px=lattice_px(depth), **known
+    )

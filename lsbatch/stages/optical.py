@@ -83,12 +83,12 @@ def _look(
     look: np.ndarray | None = None
     for scene in scenes:
         try:
-            raw = load.read(scene, (*COLOURS, "SCL"), geobox, attempts=config.archives.attempts)
+            raw = load.read(scene, COLOURS, geobox, attempts=config.archives.attempts)
+            clear = _clear(scene, geobox, config)
         except SceneError as error:
             dropped.append(str(error))
             continue
         used.append(scene.id)
-        clear = optical.clear(raw["SCL"], dilate_px=config.composite.cloud_dilate_px)
         bands = np.stack([optical.reflectance(raw[name], scene.offset_dn, scene.scale) for name in COLOURS])
         bands[:, ~clear] = np.nan
         if look is None:
@@ -97,3 +97,11 @@ def _look(
             hole = np.isnan(look).any(axis=0)
             look[:, hole] = bands[:, hole]
     return look
+
+
+def _clear(scene: Scene, geobox: GeoBox, config: Config) -> np.ndarray:
+    """Pixels that may be used; read a little wider, because a cloud of the next tile grows into this one."""
+    grown = config.composite.cloud_dilate_px
+    scl = load.read(scene, ("SCL",), geobox.pad(grown), attempts=config.archives.attempts)["SCL"]
+    clear = optical.clear(scl, dilate_px=grown)
+    return clear[grown : clear.shape[0] - grown, grown : clear.shape[1] - grown]

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -150,7 +151,7 @@ def test_nodata_of_power_becomes_nan(tmp_path: Path, in_file: float | None, in_i
     found = load.read(single(path, "sentinel1", **in_item), ("VV",), box)["VV"]
     assert found.dtype == np.float32
     valid = found[np.isfinite(found)]
-    assert 0.5 < valid.size / found.size < 1
+    assert 0.3 < valid.size / found.size < 1
     # no value is mixed with the nodata beside it
     np.testing.assert_allclose(valid, 0.1, rtol=1e-6)
     if crs == CRS:
@@ -240,8 +241,7 @@ def test_faults_that_stay_are_told_after_the_last_try(served: servers.Served, ba
     served.faults[band] = [503] * 50
     with pytest.raises(SceneError, match="asset red"):
         load.read(scene(served.url), ("R",), HOME, attempts=3)
-    # GDAL asks for the head and the first bytes at each try
-    assert 3 <= 50 - len(served.faults[band]) <= 6
+    assert served.asked[band] == 3
 
 
 def test_a_raster_that_is_gone_is_asked_for_once(served: servers.Served) -> None:
@@ -259,8 +259,9 @@ def test_messages_hold_no_signature(served: servers.Served) -> None:
 
 
 def test_only_the_planetary_computer_is_signed_and_only_when_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    import planetary_computer
-
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import planetary_computer
     asked: list[str] = []
 
     def sign(url: str) -> str:

@@ -1,0 +1,42 @@
+"""Walking a decision tree over pixels."""
+
+import numpy as np
+from numba import njit
+
+#: Child of a leaf, as scikit-learn numbers it.
+LEAF = -1
+
+
+@njit(nogil=True)
+def walk(
+    values: np.ndarray,
+    feature: np.ndarray,
+    threshold: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    answer: np.ndarray,
+) -> np.ndarray:
+    """Answer of the leaf that each pixel falls into.
+
+    Parameters
+    ----------
+    values : array (bands, pixels) float32
+        Without NaN; a pixel with NaN goes right at every turn, as in any comparison that is false.
+    feature, left, right : array (nodes,) integer
+        Band of each node's question and the nodes that follow; children of a leaf are `LEAF`.
+    threshold : array (nodes,) float64
+        A pixel goes left where its value is not above.
+    answer : array (nodes,) float32
+
+    Returns
+    -------
+    array (pixels,) float32
+    """
+    out = np.empty(values.shape[1], np.float32)
+    for pixel in range(values.shape[1]):
+        node = 0
+        while left[node] != LEAF:
+            # float32 against float64, as scikit-learn compares
+            node = left[node] if values[feature[node], pixel] <= threshold[node] else right[node]
+        out[pixel] = answer[node]
+    return out

@@ -1,0 +1,167 @@
+"""Weights on disk: arrays and a card in one safetensors file. No pickle is read, so a file can hold no code.
+
+The card is JSON in the file's header, and is read without torch and without the arrays.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from lsbatch.errors import ModelError, StaleStoreError
+
+#: Key of the header's metadata under which the card stands.
+KEY = "lsbatch"
+#: A header is a few thousand bytes; a length beyond this is another kind of file.
+LONGEST_HEADER = 10_000_000
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a model without loading it.
+
+    Attributes
+    ----------
+    family : str
+        unet or cart.
+    bands : tuple of str
+        STACK bands in the model's order.
+    means, stds : tuple of float
+        Normalisation of each band, from training blocks alone.
+    network : mapping
+        Structure, e.g. depth and width.
+    halo_px, lattice_px : int
+        What the exact tiling needs around a block, and the lattice that its windows keep.
+    settings : mapping
+        Training settings.
+    scores : mapping
+        Counts and scores on held-out blocks.
+    made_by : mapping
+        Software, surveys and time it took.
+    checksum : str
+        Of the arrays and of everything above that changes an answer.
+    """
+
+    family: str
+    bands: tuple[str, ...]
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+    network: Mapping[str, Any]
+    halo_px: int
+    lattice_px: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    checksum: str = ""
+
+
+def card(path: Path) -> Card:
+    """Read the card of a file of weights.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, is no safetensors file (a pickle, for example), is cut short, or holds no card.
+    """
+    path = Path(path)
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    # a run asks once a tile; a file that was replaced has another time, size or inode
+    return _card(path, state.st_mtime_ns, state.st_size, state.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _card(path: Path, _mtime_ns: int, size: int, _inode: int) -> Card:
+    header = _header(path, size)
+    text = header.get("__metadata__", {}).get(KEY)
+    if text is None:
+        raise ModelError(f"{path}: is a safetensors file, but holds no model of lsbatch; make one with 'lsbatch train'")
+    try:
+        raw = json.loads(text)
+        known = {f.name: raw[f.name] for f in fields(Card)}
+        lists = {name: tuple(known[name]) for name in ("bands", "means", "stds")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: its card was written by another version of lsbatch ({error!r})") from None
+    return Card(**{**known, **lists})
+
+
+def _header(path: Path, size: int) -> dict[str, Any]:
+    """The JSON between the first eight bytes, which are its length, and the arrays."""
+    refusal = f"{path}: is no safetensors file of weights, and nothing else is loaded (a pickle could run code)"
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(LONGEST_HEADER, size - 8):
+                raise ModelError(refusal)
+            header = json.loads(file.read(length))
+        ends = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(refusal) from None
+    if 8 + length + max(ends, default=0) != size:
+        raise ModelError(f"{path}: is damaged: it has {size} bytes, its header says {8 + length + max(ends, default=0)}")
+    return header
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of weights.
+
+    Raises
+    ------
+    ModelError
+        If they are not those that the card was written for.
+    """
+    expected = card(path)
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from None
+    if checksum(found, expected) != expected.checksum:
+        raise ModelError(f"{path}: is damaged: its arrays do not have the checksum {expected.checksum} of its card")
+    return found
+
+
+def checksum(found: Mapping[str, np.ndarray], of: Card) -> str:
+    """16 hex digits of the arrays and of what else changes an answer."""
+    key = [of.family, of.bands, of.means, of.stds, of.network, of.halo_px, of.lattice_px]
+    total = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8)
+    for name in sorted(found):
+        total.update(f"{name} {found[name].dtype} {found[name].shape}".encode())
+        total.update(np.ascontiguousarray(found[name]).tobytes())
+    return total.hexdigest()
+
+
+def save(path: Path, found: Mapping[str, np.ndarray], unsigned: Card) -> Card:
+    """Write weights aside and rename them; returns the card with its checksum.
+
+    Raises
+    ------
+    StaleStoreError
+        If the folder cannot be written to; what was there is kept.
+    """
+    signed = replace(unsigned, checksum=checksum(found, unsigned))
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}.safetensors")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # safetensors writes memory as it lies: a view would come back scrambled
+        whole = {name: np.ascontiguousarray(value) for name, value in found.items()}
+        save_file(whole, temporary, metadata={KEY: json.dumps(asdict(signed))})
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise StaleStoreError(f"{path}: cannot be written: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return signed

@@ -1,0 +1,299 @@
+"""Training chips: small squares of STACK with their truth, dealt to train, validation and test by spatial block.
+
+Neighbouring chips share half their pixels, so a split by chip would show the network its own test. Blocks are dealt
+whole instead, and a chip that touches blocks of two shares is dropped.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from lsbatch.config import TrainSettings, digest
+from lsbatch.errors import NoDataError
+from lsbatch.grid import Grid, Tile
+
+TRAIN, VALIDATION, TEST = range(3)
+SHARES = ("train", "validation", "test")
+#: Truth of a pixel where a band is missing: it is in no loss and in no score.
+UNOBSERVED = 255
+#: Ends of names of bands that know from where the radar looked: mirrored, they would show what no radar sees.
+LOOKING = ("_asc", "_desc")
+
+ReadBands = Callable[[Tile, int, tuple[str, ...]], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A survey to learn from.
+
+    Attributes
+    ----------
+    name : str
+    version : str
+        Changes when the pixels of its STACK or its truth do; chips of another version are cut anew.
+    grid : Grid
+    tiles : tuple of Tile
+    read : callable (Tile, halo_px, band names) -> mapping of name to float32 array, NaN as nodata
+    truth : callable GeoBox -> bool array of its shape
+    points : callable () -> (rows, cols, classes) of training points in the national array, or None
+    """
+
+    name: str
+    version: str
+    grid: Grid
+    tiles: tuple[Tile, ...]
+    read: ReadBands
+    truth: Callable[[GeoBox], np.ndarray]
+    points: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
+
+
+@dataclass(frozen=True)
+class Chips:
+    """What `cut` leaves on disk, opened.
+
+    Attributes
+    ----------
+    bands : array (chips, bands, side, side) float32, memory-mapped
+        Physical values, NaN as nodata.
+    truth : array (chips, side, side) uint8, memory-mapped
+        0, 1 or UNOBSERVED.
+    share : array (chips,)
+        TRAIN or VALIDATION.
+    means, stds : tuple of float
+        Of each band over the pixels of the training blocks.
+    landslide, other : int
+        Observed pixels of the training chips.
+    """
+
+    bands: np.ndarray
+    truth: np.ndarray
+    share: np.ndarray
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+    landslide: int
+    other: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Share of each block of each source.
+
+    Attributes
+    ----------
+    block_px : int
+    shares : tuple of array (block rows, block cols) int8
+        One array a source; -1 where the survey has no tile.
+    """
+
+    block_px: int
+    shares: tuple[np.ndarray, ...]
+
+    def of(self, source: int, rows: slice, cols: slice) -> int | None:
+        """Share of a rectangle of pixels, None where it touches blocks of more than one."""
+        near = self.shares[source][tuple(slice(s.start // self.block_px, -(-s.stop // self.block_px)) for s in (rows, cols))]
+        return int(near.flat[0]) if near.size and (near == near.flat[0]).all() else None
+
+    def pixels(self, source: int, rows: slice, cols: slice) -> np.ndarray:
+        """Share of each pixel of a rectangle, int8."""
+        index = (np.arange(s.start, s.stop) // self.block_px for s in (rows, cols))
+        return self.shares[source][np.ix_(*index)]
+
+
+def deal(sources: Sequence[Source], settings: TrainSettings) -> Split:
+    """Deal the blocks of all sources, shuffled together by the seed.
+
+    Raises
+    ------
+    NoDataError
+        If there are too few blocks for every share to have one.
+    """
+    shares = []
+    for source in sources:
+        count = [-(-size // settings.block_px) for size in source.grid.shape]
+        mine = np.full(count, -1, np.int8)
+        for tile in source.tiles:
+            rows, cols = (slice(s.start // settings.block_px, -(-s.stop // settings.block_px)) for s in tile.region)
+            mine[rows, cols] = TRAIN
+        shares.append(mine)
+    places = [(k, r, c) for k, mine in enumerate(shares) for r, c in np.argwhere(mine == TRAIN)]
+    wanted = [settings.validation_share, settings.test_share]
+    counts = [max(1, round(share * len(places))) if share else 0 for share in wanted]
+    if len(places) - sum(counts) < 1:
+        raise NoDataError(
+            f"the surveys have {len(places)} blocks of train.block_px = {settings.block_px}, too few for training, validation "
+            "and test; set a smaller train.block_px or train on more surveys"
+        )
+    order = np.random.default_rng(settings.seed).permutation(len(places))
+    for share, chosen in zip((VALIDATION, TEST), np.split(order, np.cumsum(counts)), strict=False):
+        for k, r, c in (places[i] for i in chosen):
+            shares[k][r, c] = share
+    return Split(settings.block_px, tuple(shares))
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place for a chip: source, tile, its first row and column in the tile, its share and its observed pixels."""
+
+    source: int
+    tile: int
+    row: int
+    col: int
+    share: int
+    landslide: int
+    other: int
+
+
+def cut(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path) -> Chips:
+    """Choose chips and write them to one array on disk, tile by tile.
+
+    Two passes over the tiles: the first counts landslides and sums up the training blocks, the second writes the
+    chosen chips. Memory holds one tile. What an earlier call left for the same sources and settings is opened again.
+
+    Raises
+    ------
+    NoDataError
+        If no training or no validation chip has a landslide.
+    """
+    key = _key(sources, names, settings)
+    made = folder / "chips.json"
+    if not made.exists() or json.loads(made.read_text(encoding="utf-8"))["key"] != key:
+        made.unlink(missing_ok=True)
+        _cut(sources, names, settings, folder, key)
+    facts = json.loads(made.read_text(encoding="utf-8"))
+    bands, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("bands.npy", "truth.npy"))
+    lists = {name: tuple(facts[name]) for name in ("means", "stds")}
+    return Chips(bands, truth, np.array(facts["share"]), **lists, landslide=facts["landslide"], other=facts["other"])
+
+
+def _key(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings) -> str:
+    used = ("chip_px", "stride_px", "block_px", "validation_share", "test_share", "empty_share", "seed")
+    return digest(
+        [
+            [[s.name, s.version, s.grid, [tile.id for tile in s.tiles]] for s in sources],
+            names,
+            settings.model_dump(include=set(used)),
+        ]
+    )
+
+
+def _cut(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, key: str) -> None:
+    split = deal(sources, settings)
+    sums = np.zeros((3, len(names)))
+    spots: list[Spot] = []
+    for index, tile, bands, truth in _tiles(sources, names, settings):
+        spots += _spots(split, sources[index], index, tile, truth, settings)
+        _add_statistics(sums, split, sources[index], index, tile, bands)
+    chosen = _choose(spots, settings)
+    _write(sources, names, settings, folder, chosen)
+    count, total, squares = sums
+    means = total / count
+    stds = np.sqrt(np.maximum(squares / count - means**2, 0))
+    train = [spot for spot in chosen if spot.share == TRAIN]
+    facts = {
+        "key": key,
+        "means": means.tolist(),
+        # a band that never changes in training tells nothing: 1 keeps it from becoming infinite
+        "stds": np.where(stds > 0, stds, 1.0).tolist(),
+        "share": [spot.share for spot in chosen],
+        "landslide": sum(spot.landslide for spot in train),
+        "other": sum(spot.other for spot in train),
+    }
+    (folder / "chips.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _tiles(
+    sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings
+) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """Source, tile, bands (bands, rows, cols) and truth (rows, cols), with the margin that its last chips need."""
+    margin = max(0, settings.chip_px - settings.stride_px)
+    for index, source in enumerate(sources):
+        for number, tile in enumerate(source.tiles):
+            found = source.read(tile, margin, names)
+            bands = np.stack([found[name] for name in names])[:, margin:, margin:]
+            truth = source.truth(tile.padded(margin))[margin:, margin:].astype(np.uint8)
+            truth[~np.isfinite(bands).all(axis=0)] = UNOBSERVED
+            yield index, number, bands, truth
+
+
+def _spots(
+    split: Split, source: Source, index: int, number: int, truth: np.ndarray, settings: TrainSettings
+) -> Iterator[Spot]:
+    """Chips that begin in a tile, lie in one share and see something; of validation only those that do not overlap."""
+    rows, cols = source.tiles[number].region
+    side, step = settings.chip_px, settings.stride_px
+    for row in range(rows.start, rows.stop, step):
+        for col in range(cols.start, cols.stop, step):
+            if row + side > source.grid.shape[0] or col + side > source.grid.shape[1]:
+                continue
+            share = split.of(index, slice(row, row + side), slice(col, col + side))
+            if share not in (TRAIN, VALIDATION) or (share == VALIDATION and (row % side or col % side)):
+                continue
+            place = row - rows.start, col - cols.start
+            piece = truth[place[0] : place[0] + side, place[1] : place[1] + side]
+            landslide, other = (int(np.count_nonzero(piece == value)) for value in (1, 0))
+            if landslide + other:
+                yield Spot(index, number, *place, share, landslide, other)
+
+
+def _add_statistics(
+    sums: np.ndarray, split: Split, source: Source, index: int, number: int, bands: np.ndarray
+) -> None:
+    """Count, sum and sum of squares of each band, over the tile's own pixels that lie in training blocks."""
+    side = source.grid.tile_px
+    train = split.pixels(index, *source.tiles[number].region) == TRAIN
+    for k, band in enumerate(bands[:, :side, :side]):
+        values = band[train & np.isfinite(band)].astype(np.float64)
+        sums[:, k] += values.size, values.sum(), np.square(values).sum()
+
+
+def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
+    """All validation chips, all training chips with a landslide, and `empty_share` times as many without."""
+    train = [spot for spot in spots if spot.share == TRAIN]
+    full = [spot for spot in train if spot.landslide]
+    empty = [spot for spot in train if not spot.landslide]
+    validation = [spot for spot in spots if spot.share == VALIDATION]
+    for chips, share in ((full, TRAIN), ([spot for spot in validation if spot.landslide], VALIDATION)):
+        if not chips:
+            raise NoDataError(
+                f"no {SHARES[share]} chip of {settings.chip_px} px holds a landslide that was observed; train on more surveys, or "
+                "set another train.seed or a smaller train.block_px"
+            )
+    count = min(len(empty), round(settings.empty_share * len(full)))
+    dice = np.random.default_rng([settings.seed, 1])
+    kept = [empty[i] for i in sorted(dice.choice(len(empty), count, replace=False))]
+    return [*full, *kept, *validation]
+
+
+def _write(
+    sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, chosen: Sequence[Spot]
+) -> None:
+    side, count = settings.chip_px, len(chosen)
+    folder.mkdir(parents=True, exist_ok=True)
+    create = np.lib.format.open_memmap
+    bands_out = create(folder / "bands.npy", "w+", np.float32, (count, len(names), side, side))
+    truth_out = create(folder / "truth.npy", "w+", np.uint8, (count, side, side))
+    places: dict[tuple[int, int], list[tuple[int, Spot]]] = {}
+    for number, spot in enumerate(chosen):
+        places.setdefault((spot.source, spot.tile), []).append((number, spot))
+    for index, tile, bands, truth in _tiles(sources, names, settings):
+        for number, spot in places.get((index, tile), ()):
+            rows, cols = slice(spot.row, spot.row + side), slice(spot.col, spot.col + side)
+            bands_out[number], truth_out[number] = bands[:, rows, cols], truth[rows, cols]
+    bands_out.flush()
+    truth_out.flush()
+
+
+def symmetries(names: Sequence[str], wanted: bool) -> int:
+    """How many of the eight symmetries of the square may be used: all, or only the identity."""
+    return 8 if wanted and not any(name.endswith(LOOKING) for name in names) else 1
+
+
+def turned(values: Any, symmetry: int) -> Any:
+    """One of the eight symmetries of the last two axes: quarter turns, then a mirror."""
+    turn = np.rot90(values, symmetry % 4, axes=(-2, -1))
+    return turn[..., ::-1] if symmetry >= 4 else turn

@@ -1,0 +1,269 @@
+"""Training the U-Net: chips to weights, with checkpoints, early stop, resume, a log and a learning curve."""
+
+import csv
+import json
+import logging
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
+from torch.utils.data import DataLoader, Dataset
+
+import lsbatch
+from lsbatch.archive.files import write_json
+from lsbatch.config import Config, TrainSettings, digest
+from lsbatch.kernels import scores
+from lsbatch.models import chips as cutting
+from lsbatch.models import curve, unet
+from lsbatch.models.chips import Chips, Source
+from lsbatch.models.cards import Card, save
+from lsbatch.models.losses import loss
+from lsbatch.records import Confusion
+
+__all__ = ["Source", "fit"]
+
+#: More weight than this on the few landslide pixels makes the outlines fat.
+LARGEST_WEIGHT = 10.0
+LOG_FIELDS = ("epoch", "seconds", "train_loss", "validation_loss", "validation_mcc", "validation_f1")
+
+
+class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Chips of a split as torch sees them: normalised bands, truth, and where something was observed."""
+
+    def __init__(self, chips: Chips, split: str, stats: tuple[np.ndarray, np.ndarray], turn: bool, seed: int) -> None:
+        self.chips, self.index, self.turn = chips, chips.of(split), turn
+        self.mean, self.std = (a.astype(np.float32)[:, None, None] for a in stats)
+        self.dice = np.random.default_rng([seed, 2])
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        k = self.index[i]
+        values = (self.chips.values[k] - self.mean) / self.std
+        seen = np.isfinite(values).all(axis=0)
+        truth = self.chips.truth[k].astype(np.float32)
+        symmetry = int(self.dice.integers(8)) if self.turn else 0
+        out = (np.nan_to_num(values, nan=0.0), truth, seen.astype(np.float32))
+        return tuple(torch.from_numpy(cutting.turned(a, symmetry).copy()) for a in out)  # type: ignore[return-value]
+
+
+class Learner(pl.LightningModule):
+    """The network with its loss, schedule and counts."""
+
+    def __init__(self, bands: int, settings: TrainSettings, positive_weight: float, steps: int) -> None:
+        super().__init__()
+        self.net = unet.UNet(bands, settings.depth, settings.width, settings.dropout).to(memory_format=torch.channels_last)
+        self.settings, self.positive_weight, self.steps = settings, positive_weight, steps
+        self.counts = Confusion()
+        self.losses: dict[str, list[float]] = {"train": [], "validation": []}
+
+    def _loss(self, batch: Any, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        values, truth, seen = batch
+        logits = self.net(values.contiguous(memory_format=torch.channels_last)).float()
+        found = loss(logits, truth, seen, self.positive_weight, self.settings.loss)
+        self.losses[name].append(float(found.detach()))
+        return found, logits
+
+    def training_step(self, batch: Any, _: int) -> torch.Tensor:
+        """One batch."""
+        return self._loss(batch, "train")[0]
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        """Count hits and misses of one batch at a probability of 0.5."""
+        found, logits = self._loss(batch, "validation")
+        counts = scores.confusion(logits.cpu().numpy() >= 0, batch[1].cpu().numpy() > 0, batch[2].cpu().numpy() > 0)
+        self.counts += Confusion(*counts)
+        del found
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what early stop and checkpoints look at; undefined MCC counts as -1."""
+        self.log("validation_mcc", -1.0 if self.counts.mcc is None else self.counts.mcc)
+
+    test_step = validation_step
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with a one-cycle schedule over the longest possible training."""
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.settings.learning_rate, weight_decay=1e-4)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.settings.learning_rate, total_steps=self.steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Log(Callback):
+    """A row an epoch in a CSV that a resumed training goes on with, and the learning curve drawn from it."""
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self.path, self.say, self.began = path, say, time.monotonic()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Write the row, draw the curve, clear the counts."""
+        assert isinstance(learner, Learner)
+        counts, losses = learner.counts, learner.losses
+        row = {
+            "epoch": trainer.current_epoch,
+            "seconds": round(time.monotonic() - self.began, 1),
+            **{f"{name}_loss": round(float(np.mean(found)), 5) if found else "" for name, found in losses.items()},
+            "validation_mcc": "" if counts.mcc is None else round(counts.mcc, 5),
+            "validation_f1": "" if counts.f1 is None else round(counts.f1, 5),
+        }
+        learner.counts, learner.losses = Confusion(), {"train": [], "validation": []}
+        fresh = not self.path.exists()
+        with self.path.open("a", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, LOG_FIELDS)
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+        self.began = time.monotonic()
+        curve.draw(self.path, self.path.with_suffix(".png"))
+        self.say(f"epoch {row['epoch']:3d}  loss {row['train_loss']}  validation MCC {row['validation_mcc'] or 'undefined'}  {row['seconds']} s")
+
+
+def fit(
+    sources: list[Source], config: Config, out: Path, resume: bool = True, progress: Callable[[str], None] = lambda line: None
+) -> Card:
+    """Train on surveys and write weights.
+
+    Parameters
+    ----------
+    sources : list of Source
+    config : Config
+        Its `train` and its band setting rule.
+    out : Path
+        File of weights; beside it a folder ``<name>-training`` keeps chips, checkpoint, log and curve.
+    resume : bool
+        Go on with an interrupted training of the same settings and surveys.
+    progress : callable str -> None
+
+    Returns
+    -------
+    Card
+        With the scores on the validation and test blocks, which were never trained on.
+    """
+    settings, folder = config.train, out.with_name(f"{out.stem}-training")
+    key = digest([settings, config.inputs, [source.name for source in sources]])
+    if not (resume and _key(folder) == key):
+        shutil.rmtree(folder, ignore_errors=True)
+    pl.seed_everything(settings.seed, verbose=False)
+    chips = cutting.collect(sources, config.inputs, settings, folder)
+    write_json(folder / "training.json", {"key": key})
+    stats = cutting.statistics(chips)
+    turn = settings.symmetries and not cutting.knows_look_direction(config.inputs)
+    loaders = _loaders(chips, stats, turn, settings)
+    share = float(np.mean([chips.truth[i].mean() for i in chips.of("train")]))
+    weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))
+    learner = Learner(len(config.inputs), settings, weight, max(1, len(loaders["train"])) * settings.epochs + 1)
+    counts = {name: len(chips.of(name)) for name in cutting.SPLITS}
+    progress(f"Chips: {', '.join(f'{n} {name}' for name, n in counts.items())}; landslide {share:.2%} of the training pixels")
+    trainer = _trainer(folder, settings, progress)
+    last = folder / "last.ckpt"
+    _quiet(lambda: trainer.fit(learner, loaders["train"], loaders["validation"], ckpt_path=last if last.exists() else None, weights_only=True))
+    return _finished(learner, trainer, folder, out, loaders, stats, config, counts, [s.name for s in sources])
+
+
+def _key(folder: Path) -> str | None:
+    path = folder / "training.json"
+    return json.loads(path.read_text(encoding="utf-8"))["key"] if path.exists() else None
+
+
+def _loaders(chips: Chips, stats: tuple[np.ndarray, np.ndarray], turn: bool, settings: TrainSettings) -> dict[str, Any]:
+    return {
+        name: DataLoader(
+            ChipSet(chips, name, stats, turn and name == "train", settings.seed),
+            batch_size=settings.batch,
+            shuffle=name == "train",
+            generator=torch.Generator().manual_seed(settings.seed),
+        )
+        for name in cutting.SPLITS
+    }
+
+
+def _trainer(folder: Path, settings: TrainSettings, progress: Callable[[str], None]) -> pl.Trainer:
+    callbacks: list[Callback] = [
+        Log(folder / "log.csv", progress),
+        EarlyStopping("validation_mcc", mode="max", patience=settings.patience),
+        ModelCheckpoint(folder, "best", monitor="validation_mcc", mode="max", save_last=True, enable_version_counter=False),
+    ]
+    if settings.max_minutes is not None:
+        callbacks.append(Timer(timedelta(minutes=settings.max_minutes)))
+    return pl.Trainer(
+        max_epochs=settings.epochs,
+        accelerator="auto",
+        devices=1,
+        precision=_precision(),
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
+
+
+def _precision() -> str:
+    """bfloat16 where the hardware multiplies it: a GPU, or a CPU with AMX (2.4 times the chips a second of float32)."""
+    if torch.cuda.is_available() or torch.cpu._is_amx_tile_supported():
+        return "bf16-mixed"
+    return "32-true"
+
+
+def _quiet(work: Callable[[], Any]) -> Any:
+    """Lightning says on every run that it has no loader workers and where the GPU is; a person need not know."""
+    logger = logging.getLogger("pytorch_lightning")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            return work()
+    finally:
+        logger.setLevel(before)
+
+
+def _finished(
+    learner: Learner, trainer: pl.Trainer, folder: Path, out: Path, loaders: dict[str, Any],
+    stats: tuple[np.ndarray, np.ndarray], config: Config, counts: dict[str, int], surveys: list[str],
+) -> Card:  # fmt: skip
+    """Score the best weights on blocks that were held out, and write them."""
+    best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    # half precision halves the file and moves no probability by more than a thousandth (tests/models)
+    half = {k: v.half().float() if v.is_floating_point() else v for k, v in best.items()}
+    learner.load_state_dict(half)
+    found = {name: _counted(learner, loaders[name]) for name in ("validation", "test")}
+    learner.load_state_dict(best)
+    card = unet.card(
+        config.inputs,
+        config.train.depth,
+        config.train.width,
+        config.train.dropout,
+        means=tuple(stats[0].tolist()),
+        stds=tuple(stats[1].tolist()),
+        settings=config.train.model_dump(),
+        scores={"chips": counts, **{name: c.scores() for name, c in found.items()}},
+        made_by={"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, "surveys": surveys},
+    )
+    card = save(out, unet.state(learner.net), card)
+    for name in ("values.npy", "truth.npy"):
+        (folder / name).unlink()
+    # the next training under this name starts anew
+    (folder / "training.json").unlink()
+    del trainer
+    return card
+
+
+def _counted(learner: Learner, loader: Any) -> Confusion:
+    learner.eval()
+    total = Confusion()
+    with torch.inference_mode():
+        for values, truth, seen in loader:
+            logits = learner.net(values)
+            total += Confusion(*scores.confusion(logits.numpy() >= 0, truth.numpy() > 0, seen.numpy() > 0))
+    return total
