@@ -72,8 +72,16 @@ def read(
         float32 with NaN as nodata for scaled bands, integers as stored for the others. Pixels outside the grid are
         nodata.
     """
+    rows, cols = (slice(span.start - halo_px, span.stop + halo_px) for span in tile.region)
+    return read_window(store, grid, layer, rows, cols, names)
+
+
+def read_window(
+    store: Path, grid: Grid, layer: Layer, rows: slice, cols: slice, names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Bands of any rows and columns of the national lattice, across tile edges; otherwise as `read`."""
     group = zarr.open_group(store / layer.name, mode="r")
-    inside, place, shape = _padded_region(grid, tile, halo_px)
+    inside, place, shape = _clipped((rows, cols), grid.shape)
     out = {}
     for name in names:
         band = layer[name]
@@ -116,17 +124,18 @@ def decode(stored: np.ndarray, band: Band) -> np.ndarray:
     return values
 
 
-def _padded_region(
-    grid: Grid, tile: Tile, halo_px: int
+def _clipped(
+    window: tuple[slice, slice], shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice], tuple[int, int]]:
-    """Slices of the national array, where they go in the padded block, and the block's shape."""
-    inside, place, shape = [], [], []
-    for span, size in zip(tile.region, grid.shape, strict=True):
-        start, stop = span.start - halo_px, span.stop + halo_px
-        inside.append(slice(max(0, start), min(size, stop)))
-        place.append(slice(max(0, -start), stop - start - max(0, stop - size)))
-        shape.append(stop - start)
-    return tuple(inside), tuple(place), tuple(shape)  # type: ignore[return-value]
+    """What of a window lies in the national array, where that goes in the window, and the window's shape."""
+    inside, place, sides = [], [], []
+    for span, size in zip(window, shape, strict=True):
+        start, stop = min(max(0, span.start), size), max(min(size, span.stop), 0)
+        inside.append(slice(start, max(start, stop)))
+        place.append(slice(start - span.start, max(start, stop) - span.start))
+        sides.append(span.stop - span.start)
+    # a window wholly outside has an empty inside; its place may lie beyond it, which slices allow
+    return tuple(inside), tuple(place), tuple(sides)  # type: ignore[return-value]
 
 
 def _group_attributes(grid: Grid, layer: Layer) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 
 from lsbatch.archive import windows
-from lsbatch.archive.files import write_json
+from lsbatch.archive.files import write_json, write_text
 from lsbatch.archive.passes import Scenes, newest, same_orbits
 from lsbatch.archive.receipts import checksum
 from lsbatch.archive.regions import read_region
@@ -218,11 +218,9 @@ def save(plan: Plan, root: Path) -> None:
     """Write the tiles' files, then the plan that names them."""
     for name, tile in plan.by_tile.items():
         scenes = {key: [scene.to_dict() for scene in group] for key, group in tile.scenes.items()}
-        write_json(
-            tile_file(root, name),
-            {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes},
-            indent=None,
-        )
+        told = {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes}
+        # without spaces: a nation has 4,000 of these files
+        write_text(tile_file(root, name), json.dumps(told, separators=(",", ":")))
     write_json(
         file(root),
         {

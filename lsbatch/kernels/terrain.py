@@ -83,9 +83,9 @@ def _terrain(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Slope, aspect and hillshade; an empty array for what is not wanted."""
     rows, cols = dem.shape
-    slopes = np.full((rows if wanted & SLOPE else 0, cols), np.nan, np.float32)
-    aspects = np.full((rows if wanted & ASPECT else 0, cols), np.nan, np.float32)
-    shades = np.full((rows if wanted & HILLSHADE else 0, cols), np.nan, np.float32)
+    slopes = _framed(rows if wanted & SLOPE else 0, cols)
+    aspects = _framed(rows if wanted & ASPECT else 0, cols)
+    shades = _framed(rows if wanted & HILLSHADE else 0, cols)
     inner = max(cols - 2, 0)
     east, south = np.empty(inner), np.empty(inner)
     for row in range(1, rows - 1):
@@ -97,6 +97,16 @@ def _terrain(
         if wanted & HILLSHADE:
             _hillshade_into(shades[row][1 : 1 + inner], east, south, sun)
     return slopes, aspects, shades
+
+
+@njit(nogil=True)
+def _framed(rows: int, cols: int) -> np.ndarray:
+    """Not yet filled, with NaN in the outermost rows and columns."""
+    out = np.empty((rows, cols), np.float32)
+    if rows > 0:
+        out[0] = out[-1] = np.nan
+        out[:, 0] = out[:, -1] = np.nan
+    return out
 
 
 @njit(nogil=True)
