@@ -66,7 +66,12 @@ def demo(
     from lsbatch import terminal
 
     rows, cols = _size(size)
-    faults = story.tell(folder, seed=seed, rows=rows, cols=cols, train=train, screen=terminal.Screen())
+    trainer = None
+    if train:
+        from lsbatch import training
+
+        trainer = training.train
+    faults = story.tell(folder, seed=seed, rows=rows, cols=cols, trainer=trainer, screen=terminal.Screen())
     raise typer.Exit(1 if faults else 0)
 
 
@@ -180,9 +185,9 @@ def train(
     ] = False,
 ) -> None:
     """Train the model of the settings on one or more surveys; resumes where it was interrupted."""
-    from lsbatch import runs, terminal
+    from lsbatch import terminal, training
 
-    runs.train([_load(path) for path in configs], terminal.Screen(), out=out, fresh=fresh)
+    training.train([_load(path) for path in configs], terminal.Screen(), out=out, fresh=fresh)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """The demo: a synthetic country is made, surveyed through the real reading path, and scored against its truth."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,20 @@ from lsbatch.stages.evaluate import summary
 
 #: Seeds of the countries that `--train` learns from; 900-999 are kept for evaluation and never used here.
 TRAINING_SEEDS = (1, 2)
-EVALUATION_SEEDS = range(900, 1000)
 
 
-def tell(folder: Path, *, seed: int, rows: int, cols: int, train: bool, screen: Any) -> int:
-    """Simulate, survey and score; returns the number of tiles that failed. Run again to go on where it stopped."""
+def tell(
+    folder: Path, *, seed: int, rows: int, cols: int, screen: Any, trainer: Callable[..., None] | None = None
+) -> int:
+    """Simulate, survey and score; returns the number of tiles that failed. Run again to go on where it stopped.
+
+    With a `trainer` (`lsbatch.training.train`) it trains its own weights first, on other countries.
+    """
     began = time.monotonic()
     path = _country(folder, seed, rows, cols, screen)
     config = settings.load(path)
-    if train:
-        config = _trained(folder, config, seed, screen)
+    if trainer:
+        config = _trained(folder, config, seed, screen, trainer)
     faults = runs.survey(config, screen)
     if not faults:
         _say(summary(open_survey(config)), screen, config, time.monotonic() - began)
@@ -48,7 +53,9 @@ def _country(folder: Path, seed: int, rows: int, cols: int, screen: Any) -> Path
     return path
 
 
-def _trained(folder: Path, config: settings.Config, seed: int, screen: Any) -> settings.Config:
+def _trained(
+    folder: Path, config: settings.Config, seed: int, screen: Any, trainer: Callable[..., None]
+) -> settings.Config:
     seeds = [s for s in TRAINING_SEEDS if s != seed]
     learned = []
     for other in seeds:
@@ -56,7 +63,7 @@ def _trained(folder: Path, config: settings.Config, seed: int, screen: Any) -> s
         learned.append(settings.load(path))
     weights = folder / "weights.safetensors"
     if not weights.exists():
-        runs.train(learned, screen, out=weights, fresh=False)
+        trainer(learned, screen, out=weights, fresh=False)
     return config.model_copy(update={"model": config.model.model_copy(update={"weights": str(weights)})})
 
 

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lsbatch import cluster, engine, work
-from lsbatch.archive import plan, receipts, vectors
+from lsbatch.archive import plan, receipts
 from lsbatch.archive.files import make_folder
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.config import Config
-from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.models import base
-from lsbatch.models import train as training
 from lsbatch.records import Receipt, Stage
 from lsbatch.work import Todo
 
@@ -91,36 +89,3 @@ def status(config: Config, screen: Screen) -> int:
         rows.append(row)
     screen.status(rows, failed)
     return len(failed)
-
-
-def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh: bool) -> None:
-    """Bring every survey's STACK up to date, then train on all of them."""
-    first = configs[0]
-    for config in configs:
-        if config.truth is None:
-            raise ConfigError(f"{config.survey.id}: names no truth to learn from; set truth.file")
-        if config.inputs != first.inputs:
-            raise ConfigError(
-                f"{config.survey.id}: has bands {config.bands}, {first.survey.id} has {first.bands}; train on one band setting"
-            )
-        if survey(config, screen, until="stack"):
-            raise NoDataError(
-                f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status', then train again"
-            )
-    target = out or base.default_path(first)
-    card = training.fit([source(config) for config in configs], first, target, resume=not fresh, progress=screen.text)
-    screen.text(f"Weights: {target} ({card.checksum})")
-
-
-def source(config: Config) -> training.Source:
-    """A survey as the trainer sees it: its cube, its tiles and the truth of a tile."""
-    ready = open_survey(config)
-    assert config.truth is not None
-    truth, windows = config.truth, config.survey.windows
-    return training.Source(
-        name=config.survey.id,
-        store=ready.workspace.store,
-        grid=ready.grid,
-        tiles=tuple(ready.tile(p) for p in ready.positions),
-        truth=lambda tile: vectors.truth_mask(truth, windows, tile.geobox),
-    )

@@ -51,6 +51,23 @@ def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.
     return rasterize(shapely.union_all(shapely.make_valid(truth.geometry.values)), geobox)
 
 
+def read_points(settings: TruthSettings, crs: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Training points of the decision tree: x and y in `crs`, and the class as text, each of shape (points,).
+
+    Raises
+    ------
+    ConfigError
+        If the file has no column of the classes' name.
+    """
+    frame = read_vector(str(settings.points), crs)
+    if settings.class_field not in frame:
+        raise ConfigError(
+            f"truth.class_field = {settings.class_field!r}: is no column of {settings.points}; it has {', '.join(frame.columns)}"
+        )
+    places = shapely.centroid(frame.geometry.values)
+    return shapely.get_x(places), shapely.get_y(places), frame[settings.class_field].astype(str).to_numpy()
+
+
 def write_parquet(path: Path, frame: gpd.GeoDataFrame) -> None:
     """GeoParquet 1.1 with a covering bounding box, atomically."""
     with aside(path) as temporary:

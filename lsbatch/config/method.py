@@ -55,8 +55,8 @@ class TrainSettings(Section):
     )
     batch: int = Field(32, ge=1, le=1024, description="chips a step")
     epochs: int = Field(30, ge=1, le=1000, description="at most this many passes over the chips")
-    patience: int = Field(6, ge=1, le=100, description="epochs without a better validation score before it stops")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="peak of the one-cycle schedule")
+    patience: int = Field(8, ge=1, le=100, description="epochs without a better validation score before it stops")
+    learning_rate: float = Field(4e-3, gt=0, le=1, description="peak of the one-cycle schedule")
     empty_share: float = Field(1.0, ge=0, le=100, description="chips without a landslide for each chip with one")
     symmetries: bool = Field(
         True, description="augment by the eight symmetries of the square, unless a band knows the look direction"

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from lsbatch.kernels import focal
+from lsbatch.kernels.rays import cast
 
 #: Scene classification classes that never take part: nodata, saturated, shadow, cloud medium, cloud high, cirrus,
 #: snow. Class 2 (dark area) stays: it is mostly terrain shade, where landslides happen too, and `terrain.shadow` is the
@@ -118,38 +119,6 @@ def cloud_shadow(
     side_m = max(dx_m, dy_m)
     core = focal.erode(cloud | shade, opening_m / side_m)
     return focal.dilate(core, (opening_m + buffer_m) / side_m)
-
-
-def cast(mask: np.ndarray, sun_azimuth_deg: float, distance_m: float, dx_m: float, dy_m: float) -> np.ndarray:
-    """True where a True pixel lies within the distance in the direction of the sun.
-
-    The ray goes from pixel to pixel along the axis that it is closer to, and to the nearest pixel on the other.
-    """
-    azimuth = np.radians(sun_azimuth_deg)
-    # towards the sun, in pixels for each metre; rows count southwards
-    rows, cols = -np.cos(azimuth) / dy_m, np.sin(azimuth) / dx_m
-    longer = max(abs(rows), abs(cols))
-    steps = np.arange(int(distance_m * longer) + 1)
-    offsets = np.stack([np.rint(steps * rows / longer), np.rint(steps * cols / longer)], axis=1).astype(np.int64)
-    return _cast(np.ascontiguousarray(mask, np.bool_), offsets)
-
-
-@njit(nogil=True)
-def _cast(mask: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    rows, cols = mask.shape
-    out = np.zeros((rows, cols), np.bool_)
-    for row in range(rows):
-        if not mask[row].any():
-            continue
-        for k in range(offsets.shape[0]):
-            r, shift = row - offsets[k, 0], -offsets[k, 1]
-            if 0 <= r < rows and abs(shift) < cols:
-                width = cols - abs(shift)
-                target = out[r][max(0, shift) :][:width]
-                source = mask[row][max(0, -shift) :][:width]
-                for col in range(width):
-                    target[col] |= source[col]
-    return out
 
 
 def ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:

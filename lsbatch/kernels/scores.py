@@ -13,7 +13,9 @@ def confusion(predicted: np.ndarray, truth: np.ndarray, surveyed: np.ndarray) ->
     Returns
     -------
     tp, fp, fn, tn : int
+        What is not surveyed is in none of them.
     """
+    predicted, truth, surveyed = (np.asarray(a, np.bool_) for a in (predicted, truth, surveyed))
     total = int(np.count_nonzero(surveyed))
     tp = int(np.count_nonzero(predicted & truth & surveyed))
     found = int(np.count_nonzero(predicted & surveyed))

@@ -7,11 +7,11 @@ rows and columns, and the neighbours of NaN, are NaN: tiles read a halo of 1 px.
 import numpy as np
 from numba import njit
 
+from lsbatch.kernels.rays import shadow
+
+__all__ = ["aspect", "hillshade", "shadow", "slope", "slope_aspect_hillshade"]
+
 SLOPE, ASPECT, HILLSHADE = 1, 2, 4
-#: Columns of which the highest and lowest ground is known before a ray is followed.
-BLOCK_COLS = 128
-#: Steps after which pixels that are shaded already are left out.
-LOOK_AGAIN = 8
 
 
 def slope(dem: np.ndarray, dx_m: float, dy_m: float) -> np.ndarray:
@@ -103,7 +103,7 @@ def _terrain(
 def _framed(rows: int, cols: int) -> np.ndarray:
     """Not yet filled, with NaN in the outermost rows and columns."""
     out = np.empty((rows, cols), np.float32)
-    if rows > 0:
+    if out.size > 0:
         out[0] = out[-1] = np.nan
         out[:, 0] = out[:, -1] = np.nan
     return out
@@ -177,132 +177,3 @@ def _angle_deg(y, x):  # type: ignore[no-untyped-def]
     angle = p * q * 57.29577951308232
     angle = 90 - angle if y > x else angle
     return angle + (x - x) + (y - y)
-
-
-def shadow(
-    dem: np.ndarray,
-    dx_m: float,
-    dy_m: float,
-    sun_azimuth_deg: float,
-    sun_elevation_deg: float,
-    distance_m: float = np.inf,
-) -> np.ndarray:
-    """Ground that the sun does not reach: turned away from it, or behind higher ground.
-
-    From each pixel a ray goes to the sun, in steps of one pixel along the axis that it is closer to; between two pixels
-    of the other axis the ground is interpolated.
-
-    Parameters
-    ----------
-    dem, dx_m, dy_m
-        As in `slope`; NaN throws no shadow and is not in shadow.
-    sun_azimuth_deg, sun_elevation_deg : float
-        Where the sun stands, clockwise from north and above the horizon. At or below the horizon all is shadow.
-    distance_m : float
-        How far a shadow is followed, so that a tile's halo can be as wide. All the way by default: a mountain of 1000 m
-        throws a shadow of 1000 m / tan(elevation).
-
-    Returns
-    -------
-    bool array (rows, cols)
-    """
-    dem = np.ascontiguousarray(dem, np.float32)
-    if sun_elevation_deg <= 0:
-        return ~np.isnan(dem)
-    if sun_elevation_deg >= 90:
-        return np.zeros(dem.shape, np.bool_)
-    azimuth = np.radians(sun_azimuth_deg)
-    rows, cols = -np.cos(azimuth) / dy_m, np.sin(azimuth) / dx_m
-    step_m = 1 / max(abs(rows), abs(cols))
-    rise_m = step_m * np.tan(np.radians(sun_elevation_deg))
-    steps = int(min(distance_m / step_m, max(dem.shape)))
-    if abs(rows) >= abs(cols):
-        return _shadow(dem, int(np.sign(rows)), cols * step_m, rise_m, steps)
-    return _shadow(np.ascontiguousarray(dem.T), int(np.sign(cols)), rows * step_m, rise_m, steps).T.copy()
-
-
-@njit(nogil=True)
-def _shadow(dem: np.ndarray, down: int, right: float, rise_m: float, steps: int) -> np.ndarray:
-    """`down` (1 or -1) rows and `right` (-1 to 1) columns a step."""
-    rows, cols = dem.shape
-    out = np.zeros((rows, cols), np.bool_)
-    peaks, lows = _extremes(dem)
-    summit = peaks.max()
-    for row in range(rows):
-        for block in range(peaks.shape[1]):
-            left = block * BLOCK_COLS
-            width = min(BLOCK_COLS, cols - left)
-            low = lows[row, block]
-            for step in range(1, steps + 1):
-                there = row + step * down
-                # nothing is high enough any more, or all is shaded
-                if not 0 <= there < rows or summit <= low + step * rise_m:
-                    break
-                # rounded, so that a ray along the axis does not fall between two pixels by 1e-16
-                shift = np.round(step * right, 6)
-                start = left + int(np.floor(shift))
-                if _peak(peaks[there], start, start + width) > low + step * rise_m:
-                    share = np.float32(shift - np.floor(shift))
-                    _shade_into(out[row], dem[row], dem[there], left, width, start - left, share, step * rise_m)
-                    if step % LOOK_AGAIN == 0:
-                        low = _lowest(dem[row, left : left + width], out[row, left : left + width])
-    return out
-
-
-@njit(nogil=True)
-def _lowest(ground: np.ndarray, shaded: np.ndarray) -> float:
-    """Lowest ground that is not shaded yet; inf where there is none."""
-    low = np.inf
-    for col in range(ground.size):
-        if not shaded[col] and ground[col] < low:
-            low = np.float64(ground[col])
-    return low
-
-
-@njit(nogil=True)
-def _extremes(dem: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Highest and lowest of every BLOCK_COLS pixels of each row; -inf and inf where all is NaN."""
-    rows, cols = dem.shape
-    blocks = (cols + BLOCK_COLS - 1) // BLOCK_COLS
-    peaks = np.full((rows, blocks), -np.inf)
-    lows = np.full((rows, blocks), np.inf)
-    for row in range(rows):
-        for col in range(cols):
-            block = col // BLOCK_COLS
-            peaks[row, block] = max(peaks[row, block], dem[row, col])
-            lows[row, block] = min(lows[row, block], dem[row, col])
-    return peaks, lows
-
-
-@njit(nogil=True)
-def _peak(peaks: np.ndarray, start: int, stop: int) -> float:
-    """Upper bound of the ground in columns start..stop, both included."""
-    highest = -np.inf
-    for block in range(max(start // BLOCK_COLS, 0), min(stop // BLOCK_COLS + 1, peaks.size)):
-        highest = max(highest, peaks[block])
-    return highest
-
-
-@njit(nogil=True)
-def _shade_into(
-    out: np.ndarray,
-    here: np.ndarray,
-    there: np.ndarray,
-    left: int,
-    width: int,
-    shift: int,
-    share: float,
-    rise_m: float,
-) -> None:
-    """Shade the pixels of `here` that lie `rise_m` below `there`, which is `shift` + `share` columns to the right."""
-    # the neighbour to the right does not count, and may be missing, where the ray meets the pixel itself
-    beyond = 1 if share > 0 else 0
-    first, last = max(left, -shift), min(left + width, here.size - shift - beyond)
-    if last <= first:
-        return
-    ground = here[first:last]
-    near, far = there[first + shift : last + shift], there[first + shift + beyond : last + shift + beyond]
-    target = out[first:last]
-    rise = np.float32(rise_m)
-    for col in range(ground.size):
-        target[col] |= near[col] + (far[col] - near[col]) * share > ground[col] + rise

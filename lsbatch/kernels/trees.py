@@ -27,6 +27,7 @@ def walk(
     threshold : array (nodes,) float64
         A pixel goes left where its value is not above.
     answer : array (nodes,) float32
+        What a pixel that ends in the node is given.
 
     Returns
     -------

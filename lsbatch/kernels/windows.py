@@ -41,10 +41,14 @@ def exact(shape: tuple[int, int], halo_px: int, window_px: int, lattice_px: int)
 
     Parameters
     ----------
-    shape : (rows, cols) of the padded block; the core is what is left within `halo_px` on each side
-    halo_px : multiple of `lattice_px`, at least the network's receptive field
-    window_px : largest side of a window, halo included
-    lattice_px : 2^depth of the network; windows start on its multiples
+    shape : (rows, cols)
+        Of the padded block; the core is what is left within `halo_px` on each side.
+    halo_px : int
+        A multiple of `lattice_px`, at least the network's receptive field.
+    window_px : int
+        Largest side of a window, halo included.
+    lattice_px : int
+        2^depth of the network; windows start on its multiples.
 
     Raises
     ------

@@ -93,6 +93,7 @@ def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: P
     halo_px : int
         Pixels that `bands` carry on each side.
     predict : PredictSettings
+        Tiling and device.
 
     Returns
     -------

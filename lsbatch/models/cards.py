@@ -106,13 +106,15 @@ def _header(path: Path, size: int) -> dict[str, Any]:
             if not 2 <= length <= min(LONGEST_HEADER, size - 8):
                 raise ModelError(refusal)
             header = json.loads(file.read(length))
-        ends = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]
+        dict(header.get("__metadata__", {}))
+        entries = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]
+        expected = 8 + length + max(map(int, entries), default=0)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise ModelError(refusal) from None
-    if 8 + length + max(ends, default=0) != size:
-        raise ModelError(f"{path}: is damaged: it has {size} bytes, its header says {8 + length + max(ends, default=0)}")
+    if expected != size:
+        raise ModelError(f"{path}: is damaged: it has {size} bytes, its header says {expected}")
     return header
 
 
@@ -159,7 +161,7 @@ def save(path: Path, found: Mapping[str, np.ndarray], unsigned: Card) -> Card:
         # safetensors writes memory as it lies: a view would come back scrambled
         whole = {name: np.ascontiguousarray(value) for name, value in found.items()}
         save_file(whole, temporary, metadata={KEY: json.dumps(asdict(signed))})
-        os.replace(temporary, path)
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise StaleStoreError(f"{path}: cannot be written: {error}") from None
     finally:

@@ -27,6 +27,7 @@ def fit(samples: np.ndarray, classes: np.ndarray, seed: int) -> dict[str, np.nda
     samples : array (n, bands)
         Points with NaN in any band are left out.
     classes : array (n,) of text
+        `LANDSLIDE` or any other name.
     seed : int
         Ties between equally good questions are broken by dice.
 

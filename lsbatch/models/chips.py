@@ -5,26 +5,23 @@ whole instead, and a chip that touches blocks of two shares is dropped.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from odc.geo.geobox import GeoBox
 
+from lsbatch.archive import cube
 from lsbatch.config import TrainSettings, digest
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
+from lsbatch.layers import STACK
 
 TRAIN, VALIDATION, TEST = range(3)
-SHARES = ("train", "validation", "test")
-#: Truth of a pixel where a band is missing: it is in no loss and in no score.
-UNOBSERVED = 255
+SPLITS = ("train", "validation", "test")
 #: Ends of names of bands that know from where the radar looked: mirrored, they would show what no radar sees.
 LOOKING = ("_asc", "_desc")
-
-ReadBands = Callable[[Tile, int, tuple[str, ...]], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -34,22 +31,18 @@ class Source:
     Attributes
     ----------
     name : str
-    version : str
-        Changes when the pixels of its STACK or its truth do; chips of another version are cut anew.
+    store : Path
+        The cube.
     grid : Grid
     tiles : tuple of Tile
-    read : callable (Tile, halo_px, band names) -> mapping of name to float32 array, NaN as nodata
-    truth : callable GeoBox -> bool array of its shape
-    points : callable () -> (rows, cols, classes) of training points in the national array, or None
+    truth : callable Tile -> bool array of its geobox's shape
     """
 
     name: str
-    version: str
+    store: Path
     grid: Grid
     tiles: tuple[Tile, ...]
-    read: ReadBands
-    truth: Callable[[GeoBox], np.ndarray]
-    points: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
+    truth: Callable[[Tile], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -58,25 +51,24 @@ class Chips:
 
     Attributes
     ----------
-    bands : array (chips, bands, side, side) float32, memory-mapped
+    values : array (chips, bands, side, side) float32, memory-mapped
         Physical values, NaN as nodata.
     truth : array (chips, side, side) uint8, memory-mapped
-        0, 1 or UNOBSERVED.
+        1 landslide, 0 none.
     share : array (chips,)
-        TRAIN or VALIDATION.
-    means, stds : tuple of float
-        Of each band over the pixels of the training blocks.
-    landslide, other : int
-        Observed pixels of the training chips.
+        Place in SPLITS of each chip.
+    sums : array (3, bands)
+        Count, sum and sum of squares of each band over the pixels of the training blocks.
     """
 
-    bands: np.ndarray
+    values: np.ndarray
     truth: np.ndarray
     share: np.ndarray
-    means: tuple[float, ...]
-    stds: tuple[float, ...]
-    landslide: int
-    other: int
+    sums: np.ndarray
+
+    def of(self, split: str) -> np.ndarray:
+        """Numbers of the chips of a split."""
+        return np.flatnonzero(self.share == SPLITS.index(split))
 
 
 @dataclass(frozen=True)
@@ -137,18 +129,17 @@ def deal(sources: Sequence[Source], settings: TrainSettings) -> Split:
 
 @dataclass(frozen=True)
 class Spot:
-    """A place for a chip: source, tile, its first row and column in the tile, its share and its observed pixels."""
+    """A place for a chip: source, tile, its first row and column in the tile, its share, and whether it holds a landslide."""
 
     source: int
     tile: int
     row: int
     col: int
     share: int
-    landslide: int
-    other: int
+    landslide: bool
 
 
-def cut(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path) -> Chips:
+def collect(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path) -> Chips:
     """Choose chips and write them to one array on disk, tile by tile.
 
     Two passes over the tiles: the first counts landslides and sums up the training blocks, the second writes the
@@ -163,47 +154,45 @@ def cut(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettin
     made = folder / "chips.json"
     if not made.exists() or json.loads(made.read_text(encoding="utf-8"))["key"] != key:
         made.unlink(missing_ok=True)
-        _cut(sources, names, settings, folder, key)
+        _collect(sources, names, settings, folder, key)
     facts = json.loads(made.read_text(encoding="utf-8"))
-    bands, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("bands.npy", "truth.npy"))
-    lists = {name: tuple(facts[name]) for name in ("means", "stds")}
-    return Chips(bands, truth, np.array(facts["share"]), **lists, landslide=facts["landslide"], other=facts["other"])
+    values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
+    return Chips(values, truth, np.array(facts["share"]), np.array(facts["sums"]))
+
+
+def statistics(chips: Chips) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread of each band over the training blocks; a band that never changes gets spread 1."""
+    count, total, squares = chips.sums
+    means = total / count
+    stds = np.sqrt(np.maximum(squares / count - means**2, 0))
+    return means, np.where(stds > 0, stds, 1.0)
 
 
 def _key(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings) -> str:
     used = ("chip_px", "stride_px", "block_px", "validation_share", "test_share", "empty_share", "seed")
     return digest(
         [
-            [[s.name, s.version, s.grid, [tile.id for tile in s.tiles]] for s in sources],
+            [[s.name, s.store, s.grid, [tile.id for tile in s.tiles]] for s in sources],
             names,
             settings.model_dump(include=set(used)),
         ]
     )
 
 
-def _cut(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, key: str) -> None:
+def _collect(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, key: str) -> None:
     split = deal(sources, settings)
     sums = np.zeros((3, len(names)))
     spots: list[Spot] = []
     for index, tile, bands, truth in _tiles(sources, names, settings):
-        spots += _spots(split, sources[index], index, tile, truth, settings)
+        spots += _spots(split, sources[index], index, tile, bands, truth, settings)
         _add_statistics(sums, split, sources[index], index, tile, bands)
     chosen = _choose(spots, settings)
     _write(sources, names, settings, folder, chosen)
-    count, total, squares = sums
-    means = total / count
-    stds = np.sqrt(np.maximum(squares / count - means**2, 0))
-    train = [spot for spot in chosen if spot.share == TRAIN]
-    facts = {
-        "key": key,
-        "means": means.tolist(),
-        # a band that never changes in training tells nothing: 1 keeps it from becoming infinite
-        "stds": np.where(stds > 0, stds, 1.0).tolist(),
-        "share": [spot.share for spot in chosen],
-        "landslide": sum(spot.landslide for spot in train),
-        "other": sum(spot.other for spot in train),
-    }
-    (folder / "chips.json").write_text(json.dumps(facts), encoding="utf-8")
+    facts = {"key": key, "share": [spot.share for spot in chosen], "sums": sums.tolist()}
+    made = folder / "chips.json"
+    # renamed last: a file that is there is whole, and so are the arrays beside it
+    made.with_suffix(".part").write_text(json.dumps(facts), encoding="utf-8")
+    made.with_suffix(".part").replace(made)
 
 
 def _tiles(
@@ -213,17 +202,19 @@ def _tiles(
     margin = max(0, settings.chip_px - settings.stride_px)
     for index, source in enumerate(sources):
         for number, tile in enumerate(source.tiles):
-            found = source.read(tile, margin, names)
+            found = cube.read(source.store, source.grid, STACK, tile, margin, names)
             bands = np.stack([found[name] for name in names])[:, margin:, margin:]
-            truth = source.truth(tile.padded(margin))[margin:, margin:].astype(np.uint8)
-            truth[~np.isfinite(bands).all(axis=0)] = UNOBSERVED
+            truth = source.truth(replace(tile, geobox=tile.padded(margin)))[margin:, margin:].astype(np.uint8)
+            # what was not seen cannot be learned; the network leaves such pixels out of loss and score
+            truth[~np.isfinite(bands).all(axis=0)] = 0
             yield index, number, bands, truth
 
 
 def _spots(
-    split: Split, source: Source, index: int, number: int, truth: np.ndarray, settings: TrainSettings
+    split: Split, source: Source, index: int, number: int, bands: np.ndarray, truth: np.ndarray, settings: TrainSettings
 ) -> Iterator[Spot]:
-    """Chips that begin in a tile, lie in one share and see something; of validation only those that do not overlap."""
+    """Chips that begin in a tile, lie in one share and see something; of validation and test only those that do not overlap."""
+    seen = np.isfinite(bands).all(axis=0)
     rows, cols = source.tiles[number].region
     side, step = settings.chip_px, settings.stride_px
     for row in range(rows.start, rows.stop, step):
@@ -231,13 +222,12 @@ def _spots(
             if row + side > source.grid.shape[0] or col + side > source.grid.shape[1]:
                 continue
             share = split.of(index, slice(row, row + side), slice(col, col + side))
-            if share not in (TRAIN, VALIDATION) or (share == VALIDATION and (row % side or col % side)):
+            if share is None or share < 0 or (share != TRAIN and (row % side or col % side)):
                 continue
             place = row - rows.start, col - cols.start
-            piece = truth[place[0] : place[0] + side, place[1] : place[1] + side]
-            landslide, other = (int(np.count_nonzero(piece == value)) for value in (1, 0))
-            if landslide + other:
-                yield Spot(index, number, *place, share, landslide, other)
+            piece = tuple(slice(p, p + side) for p in place)
+            if seen[piece].any():
+                yield Spot(index, number, *place, share, bool(truth[piece].any()))
 
 
 def _add_statistics(
@@ -252,21 +242,21 @@ def _add_statistics(
 
 
 def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
-    """All validation chips, all training chips with a landslide, and `empty_share` times as many without."""
+    """All validation and test chips, all training chips with a landslide, and `empty_share` times as many without."""
     train = [spot for spot in spots if spot.share == TRAIN]
     full = [spot for spot in train if spot.landslide]
     empty = [spot for spot in train if not spot.landslide]
-    validation = [spot for spot in spots if spot.share == VALIDATION]
-    for chips, share in ((full, TRAIN), ([spot for spot in validation if spot.landslide], VALIDATION)):
-        if not chips:
+    held_out = [spot for spot in spots if spot.share != TRAIN]
+    for share in (TRAIN, VALIDATION):
+        if not any(spot.landslide for spot in spots if spot.share == share):
             raise NoDataError(
-                f"no {SHARES[share]} chip of {settings.chip_px} px holds a landslide that was observed; train on more surveys, or "
+                f"no {SPLITS[share]} chip of {settings.chip_px} px holds a landslide that was observed; train on more surveys, or "
                 "set another train.seed or a smaller train.block_px"
             )
     count = min(len(empty), round(settings.empty_share * len(full)))
     dice = np.random.default_rng([settings.seed, 1])
     kept = [empty[i] for i in sorted(dice.choice(len(empty), count, replace=False))]
-    return [*full, *kept, *validation]
+    return [*full, *kept, *held_out]
 
 
 def _write(
@@ -275,7 +265,7 @@ def _write(
     side, count = settings.chip_px, len(chosen)
     folder.mkdir(parents=True, exist_ok=True)
     create = np.lib.format.open_memmap
-    bands_out = create(folder / "bands.npy", "w+", np.float32, (count, len(names), side, side))
+    values_out = create(folder / "values.npy", "w+", np.float32, (count, len(names), side, side))
     truth_out = create(folder / "truth.npy", "w+", np.uint8, (count, side, side))
     places: dict[tuple[int, int], list[tuple[int, Spot]]] = {}
     for number, spot in enumerate(chosen):
@@ -283,14 +273,14 @@ def _write(
     for index, tile, bands, truth in _tiles(sources, names, settings):
         for number, spot in places.get((index, tile), ()):
             rows, cols = slice(spot.row, spot.row + side), slice(spot.col, spot.col + side)
-            bands_out[number], truth_out[number] = bands[:, rows, cols], truth[rows, cols]
-    bands_out.flush()
+            values_out[number], truth_out[number] = bands[:, rows, cols], truth[rows, cols]
+    values_out.flush()
     truth_out.flush()
 
 
-def symmetries(names: Sequence[str], wanted: bool) -> int:
-    """How many of the eight symmetries of the square may be used: all, or only the identity."""
-    return 8 if wanted and not any(name.endswith(LOOKING) for name in names) else 1
+def knows_look_direction(names: Sequence[str]) -> bool:
+    """Whether a band says from where the radar looked; such chips are neither turned nor mirrored."""
+    return any(name.endswith(LOOKING) for name in names)
 
 
 def turned(values: Any, symmetry: int) -> Any:

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import math
 import shutil
 import time
 import warnings
@@ -32,6 +33,8 @@ __all__ = ["Source", "fit"]
 
 #: More weight than this on the few landslide pixels makes the outlines fat.
 LARGEST_WEIGHT = 10.0
+#: Share of the training in which the learning rate rises.
+WARM_UP = 0.3
 LOG_FIELDS = ("epoch", "seconds", "train_loss", "validation_loss", "validation_mcc", "validation_f1")
 
 
@@ -59,10 +62,12 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 class Learner(pl.LightningModule):
     """The network with its loss, schedule and counts."""
 
-    def __init__(self, bands: int, settings: TrainSettings, positive_weight: float, steps: int) -> None:
+    def __init__(
+        self, bands: int, settings: TrainSettings, positive_weight: float, steps: int, timer: Timer | None = None
+    ) -> None:
         super().__init__()
         self.net = unet.UNet(bands, settings.depth, settings.width, settings.dropout).to(memory_format=torch.channels_last)
-        self.settings, self.positive_weight, self.steps = settings, positive_weight, steps
+        self.settings, self.positive_weight, self.steps, self.timer = settings, positive_weight, steps, timer
         self.counts = Confusion()
         self.losses: dict[str, list[float]] = {"train": [], "validation": []}
 
@@ -84,6 +89,14 @@ class Learner(pl.LightningModule):
         self.counts += Confusion(*counts)
         del found
 
+    def on_train_epoch_start(self) -> None:
+        """A new mean."""
+        self.losses["train"] = []
+
+    def on_validation_epoch_start(self) -> None:
+        """New counts; not in `Log`, whose end of an epoch comes before this module's."""
+        self.counts, self.losses["validation"] = Confusion(), []
+
     def on_validation_epoch_end(self) -> None:
         """Log what early stop and checkpoints look at; undefined MCC counts as -1."""
         self.log("validation_mcc", -1.0 if self.counts.mcc is None else self.counts.mcc)
@@ -93,8 +106,21 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW with a one-cycle schedule over the longest possible training."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.settings.learning_rate, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.settings.learning_rate, total_steps=self.steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(self._progress(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _progress(self, step: int) -> float:
+        """Share of the training that is over, by steps or by the clock: the rate comes down before time is up."""
+        minutes = self.settings.max_minutes
+        clock = 0.0 if self.timer is None or minutes is None else self.timer.time_elapsed() / (60 * minutes)
+        return min(1.0, max(step / self.steps, clock))
+
+
+def one_cycle(progress: float) -> float:
+    """Learning rate as a share of its peak: up from 1/25 in the first 30 %, then down to 0, both along a cosine (Smith 2018)."""
+    if progress < WARM_UP:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / WARM_UP)) / 2
+    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 class Log(Callback):
@@ -104,7 +130,7 @@ class Log(Callback):
         self.path, self.say, self.began = path, say, time.monotonic()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
-        """Write the row, draw the curve, clear the counts."""
+        """Write the row, draw the curve."""
         assert isinstance(learner, Learner)
         counts, losses = learner.counts, learner.losses
         row = {
@@ -114,7 +140,6 @@ class Log(Callback):
             "validation_mcc": "" if counts.mcc is None else round(counts.mcc, 5),
             "validation_f1": "" if counts.f1 is None else round(counts.f1, 5),
         }
-        learner.counts, learner.losses = Confusion(), {"train": [], "validation": []}
         fresh = not self.path.exists()
         with self.path.open("a", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, LOG_FIELDS)
@@ -159,10 +184,11 @@ def fit(
     loaders = _loaders(chips, stats, turn, settings)
     share = float(np.mean([chips.truth[i].mean() for i in chips.of("train")]))
     weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))
-    learner = Learner(len(config.inputs), settings, weight, max(1, len(loaders["train"])) * settings.epochs + 1)
+    timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
+    learner = Learner(len(config.inputs), settings, weight, max(1, len(loaders["train"])) * settings.epochs + 1, timer)
     counts = {name: len(chips.of(name)) for name in cutting.SPLITS}
     progress(f"Chips: {', '.join(f'{n} {name}' for name, n in counts.items())}; landslide {share:.2%} of the training pixels")
-    trainer = _trainer(folder, settings, progress)
+    trainer = _quiet(lambda: _trainer(folder, settings, timer, progress))
     last = folder / "last.ckpt"
     _quiet(lambda: trainer.fit(learner, loaders["train"], loaders["validation"], ckpt_path=last if last.exists() else None, weights_only=True))
     return _finished(learner, trainer, folder, out, loaders, stats, config, counts, [s.name for s in sources])
@@ -185,14 +211,18 @@ def _loaders(chips: Chips, stats: tuple[np.ndarray, np.ndarray], turn: bool, set
     }
 
 
-def _trainer(folder: Path, settings: TrainSettings, progress: Callable[[str], None]) -> pl.Trainer:
+def _trainer(
+    folder: Path, settings: TrainSettings, timer: Timer | None, progress: Callable[[str], None]
+) -> pl.Trainer:
     callbacks: list[Callback] = [
         Log(folder / "log.csv", progress),
         EarlyStopping("validation_mcc", mode="max", patience=settings.patience),
-        ModelCheckpoint(folder, "best", monitor="validation_mcc", mode="max", save_last=True, enable_version_counter=False),
+        ModelCheckpoint(folder, "best", monitor="validation_mcc", mode="max", enable_version_counter=False),
+        # by itself: `save_last` of the one above follows the best epochs only, and a resumed training would repeat the rest
+        ModelCheckpoint(folder, "last", enable_version_counter=False),
     ]
-    if settings.max_minutes is not None:
-        callbacks.append(Timer(timedelta(minutes=settings.max_minutes)))
+    if timer is not None:
+        callbacks.append(timer)
     return pl.Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",

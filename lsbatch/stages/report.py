@@ -1,5 +1,190 @@
-"""Placeholder until the report lands."""
+"""The survey as one HTML page for a person: what was found, how well, where, and what to distrust.
 
+The page is whole in itself. Its content security policy allows no request and no script but its own, so that a text
+from a catalogue can do nothing even if it were not escaped - and everything is.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import jinja2
+import numpy as np
+import shapely
+from markupsafe import Markup
+
+import lsbatch
+from lsbatch.archive import plan
+from lsbatch.archive.files import write_text
+from lsbatch.archive.survey import Survey
+from lsbatch.config import Config
+from lsbatch.models import base
 from lsbatch.records import Fold
+from lsbatch.stages import report_facts as facts
+from lsbatch.stages import report_map as maps
+from lsbatch.stages import report_pictures as pictures
+from lsbatch.stages.report_quicklooks import quicklook
 
-FOLD = Fold(name="report", version=0, apply=lambda survey, config: {}, settings=lambda config: {}, after=("inventory",))
+#: Landslides with pictures.
+QUICKLOOKS = 12
+#: Tiles up to which each carries its name on the map.
+NAMED_TILES = 150
+#: Reasons shown at once; the rest can be unfolded.
+SHOWN_REASONS = 5
+
+_HERE = Path(__file__).parent
+
+
+def apply(survey: Survey, config: Config) -> dict[str, Any]:
+    """Write ``report/report.html``."""
+    records = facts.read(survey, config)
+    found = facts.landslides(survey, records)
+    tiles = facts.tiles(survey, records)
+    scores, no_scores = facts.scores(survey)
+    page = render(
+        {
+            "survey_id": config.survey.id,
+            "kind": config.survey.kind,
+            "crs": config.grid.crs,
+            "resolution_m": config.grid.resolution_m,
+            "min_area_m2": config.inventory.min_area_m2,
+            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "version": lsbatch.__version__,
+            "head": facts.headline(survey, config, records, found),
+            "faults": facts.faults(survey, config, records, tiles),
+            "scores": scores,
+            "no_scores": no_scores,
+            "tiles": tiles,
+            "stages": facts.stages(records),
+            "origin": facts.provenance(config, records),
+            "curve": _curve(config),
+            "map": _map(survey, records, found, tiles),
+            "landslides": [] if found is None else facts.rows(found),
+            "quicklooks": _quicklooks(survey, config, found),
+            "ramps": {"change": pictures.css_ramp(pictures.CHANGE), "probability": pictures.css_ramp(pictures.PROBABILITY)},
+            "change_db": pictures.CHANGE_DB,
+            "colours": {"found": pictures.FOUND, "false": pictures.FALSE, "missed": pictures.MISSED},
+            "shown_reasons": SHOWN_REASONS,
+        }
+    )
+    write_text(survey.workspace.report / "report.html", page)
+    return {"landslides": 0 if found is None else len(found), "megabytes": round(len(page.encode()) / 1e6, 2)}
+
+
+def _map(
+    survey: Survey, records: facts.Records, found: gpd.GeoDataFrame | None, tiles: list[dict[str, Any]]
+) -> dict[str, Any]:
+    region = plan.load(survey.config.output).region
+    frame = maps.frame(survey.grid, region)
+    masked = facts.worked(survey, records, "stack", "clean")
+    scored = masked & facts.worked(survey, records, "score")
+    seen = maps.overview(survey, frame, region, masked, scored)
+    unobserved, inside = np.count_nonzero(seen.unobserved), np.count_nonzero(seen.inside)
+    drawn = [] if found is None else maps.outlines(frame, found.head(facts.MOST_LANDSLIDES))
+    (edge,) = frame.shown(np.array([shapely.simplify(region, frame.metres * maps.TOLERANCE_PX)]))
+    return {
+        "width": frame.cols,
+        "height": frame.rows,
+        "metres": frame.metres,
+        "bases": maps.bases(seen, frame),
+        "hits": None if seen.hits is None else maps.hits_picture(seen, frame),
+        "region": maps.path(edge),
+        "outlines": drawn,
+        # white below the marks, in two paths, so that they stand out on every picture
+        "under": "".join(d for d in drawn if not d.endswith("h0")),
+        "under_dots": "".join(d for d in drawn if d.endswith("h0")),
+        "scale": maps.scale_bar(frame),
+        "cell": frame.cell,
+        "tiles": [{**row, "corner": frame.corner(row["position"])} for row in tiles],
+        "named": len(tiles) <= NAMED_TILES,
+        "unobserved": unobserved / inside if inside else None,
+    }
+
+
+def _quicklooks(survey: Survey, config: Config, found: gpd.GeoDataFrame | None) -> list[dict[str, Any]]:
+    if found is None:
+        return []
+    return [quicklook(survey, config, shape) for shape in found.geometry.head(QUICKLOOKS)]
+
+
+def _curve(config: Config) -> dict[str, str] | None:
+    """The learning curve that lies beside the weights, if they were trained here: its uri, or why it is not shown."""
+    weights = base.resolve(config)
+    picture = weights.with_name(f"{weights.stem}-training") / "log.png"
+    if not picture.is_file():
+        return None
+    try:
+        return {"uri": pictures.file_uri(picture.read_bytes()), "fault": ""}
+    except OSError as error:
+        return {"uri": "", "fault": f"{picture.name} cannot be read: {error}"}
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """The page from its content; every text of `content` is escaped."""
+    script, style = ((_HERE / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
+    seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "percent": percent, "area": area, "score": score, "duration": duration}
+    # the only texts that are not escaped are the two that come with lsbatch
+    return environment.get_template("report.html.j2").render(
+        {**content, "script": Markup(script), "style": Markup(style), "seal": seal}
+    )
+
+
+MISSING = "–"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """With thousands separated; a dash for what is unknown."""
+    return MISSING if value is None else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as percent."""
+    return MISSING if value is None else f"{100 * value:.{digits}f} %"
+
+
+def area(value_m2: float | None) -> str:
+    """Square metres as a person would say them."""
+    if value_m2 is None:
+        return MISSING
+    if value_m2 >= 1e6:
+        return f"{value_m2 / 1e6:,.2f} km²"
+    return f"{value_m2 / 1e4:,.1f} ha" if value_m2 >= 1e4 else f"{value_m2:,.0f} m²"
+
+
+def score(value: float | None) -> str:
+    """Three decimals, or that it is undefined: never 0 for a score that does not exist."""
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds, minutes or hours."""
+    if seconds is None:
+        return MISSING
+    if seconds < 120:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+FOLD = Fold(
+    name="report",
+    version=1,
+    apply=apply,
+    # the page shows all settings; where it lies and who worked changes nothing in it
+    settings=lambda config: {
+        "settings": config.model_dump(mode="json", exclude={"output", "cluster"}),
+        "software": lsbatch.__version__,
+    },
+    after=("stack", "predict", "clean", "outline", "score", "inventory"),
+)

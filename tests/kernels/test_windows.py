@@ -51,7 +51,7 @@ def test_exact_keeps_every_pixel_once_far_from_every_border(
     assert len({tuple(s.stop - s.start for s in w.read) for w in cut}) == 1
     for window in cut:
         for read, inner, keep, size in zip(window.read, window.inner, window.keep, shape, strict=True):
-            assert 0 <= read.start
+            assert read.start >= 0
             assert read.stop <= size
             assert read.stop - read.start <= window_px
             # starts on the lattice, and what is kept has the whole halo on both sides

@@ -21,12 +21,12 @@ FLOORS = {
     "archive": 2,
     "models": 3,
     "stages": 4,
-    **dict.fromkeys(("work", "engine", "cluster", "runs", "country", "demo"), 5),
+    **dict.fromkeys(("work", "engine", "cluster", "runs", "training", "country", "demo"), 5),
     **dict.fromkeys(("cli", "terminal", "__main__"), 6),
 }
 
 #: Rooms that do not know of each other although the floors would allow it.
-STRANGERS = (("archive", "kernels"), ("models", "archive"))
+STRANGERS = (("archive", "kernels"),)
 
 #: Rooms in which a library may be imported. What is not named here may be imported anywhere.
 HOMES: Mapping[str, tuple[str, ...]] = {

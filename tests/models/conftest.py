@@ -25,7 +25,9 @@ def make_network(depth: int, width: int, seed: int = 0) -> unet.UNet:
 
 def make_card(depth: int, width: int, bands: tuple[str, ...] = BANDS) -> cards.Card:
     """Card of such a network, with a normalisation that does something."""
-    return unet.card(bands, depth, width, 0.1, means=(-12.0, -11.0, 0.05)[: len(bands)], stds=(3.0, 2.5, 0.2)[: len(bands)])
+    return unet.card(
+        bands, depth, width, 0.1, means=(-12.0, -11.0, 0.05)[: len(bands)], stds=(3.0, 2.5, 0.2)[: len(bands)]
+    )
 
 
 @pytest.fixture(scope="session")

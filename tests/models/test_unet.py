@@ -71,7 +71,7 @@ def test_one_pixel_moves_nothing_beyond_the_halo() -> None:
 
 
 def test_halo_of_the_default_network() -> None:
-    """docs and tile sizes are built on it."""
+    """Docs and tile sizes are built on it."""
     assert unet.reach_px(4) == (-94, 109)
     assert unet.halo_px(4) == 96
 
@@ -88,9 +88,7 @@ def test_shifting_by_the_lattice_only_shifts() -> None:
 
 @pytest.mark.parametrize("side", [128, 256])
 @pytest.mark.parametrize("window_px", [192, 320])
-def test_exact_tiles_equal_the_whole(
-    weights: Path, country: dict[str, np.ndarray], side: int, window_px: int
-) -> None:
+def test_exact_tiles_equal_the_whole(weights: Path, country: dict[str, np.ndarray], side: int, window_px: int) -> None:
     halo = base.halo_px(base.card(weights), EXACT)
     whole = base.answer(weights, _cut(country, 0, 0, 512, halo), halo, EXACT.model_copy(update={"window_px": 640}))
     settings = EXACT.model_copy(update={"window_px": window_px})
@@ -149,9 +147,7 @@ def test_inputs_are_not_changed(weights: Path, country: dict[str, np.ndarray]) -
         np.testing.assert_array_equal(band, before[name])
 
 
-def test_a_block_with_nothing_to_see_loads_no_network(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_block_with_nothing_to_see_loads_no_network(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unet, "answer", lambda *_: pytest.fail("computed"))
     empty = {name: np.full((224, 224), np.nan, np.float32) for name in BANDS}
     assert np.isnan(base.answer(weights, empty, 48, EXACT)).all()

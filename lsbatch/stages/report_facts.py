@@ -1,0 +1,242 @@
+"""The report's numbers: from receipts, plan, inventory and scores to plain rows for the page."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from lsbatch.archive import plan, receipts, vectors
+from lsbatch.archive.hrefs import without_secrets
+from lsbatch.archive.survey import Position, Survey
+from lsbatch.config import Config, to_yaml
+from lsbatch.errors import LsbatchError
+from lsbatch.grid import tile_id
+from lsbatch.layers import BAND_SETTINGS
+from lsbatch.models import base
+from lsbatch.records import Receipt
+from lsbatch.stages import evaluate
+
+STAGES = ("stack", "predict", "clean", "outline", "score")
+MEANING = {
+    "stack": "read scenes, compose before and after",
+    "predict": "ask the model",
+    "clean": "threshold, remove single pixels",
+    "outline": "draw polygons",
+    "score": "compare with mapped landslides",
+    "inventory": "join polygons across tiles, write files",
+}
+BAND_NAMES = {
+    "s1_s2_dem": "Sentinel-1, Sentinel-2 and terrain",
+    "s1vv_s2": "Sentinel-1 VV and Sentinel-2",
+    "s1vv": "Sentinel-1 VV alone",
+    "s2": "Sentinel-2 alone",
+}
+#: Landslides in the list and on the map; the files hold all of them.
+MOST_LANDSLIDES = 5000
+
+
+@dataclass(frozen=True)
+class Records:
+    """Receipts of the planned tiles by stage and tile, and of the inventory.
+
+    Attributes
+    ----------
+    stages : tuple of str
+        That the settings ask for, in order.
+    by_stage : mapping of stage to mapping of tile id to Receipt
+    inventory : Receipt or None
+    """
+
+    stages: tuple[str, ...]
+    by_stage: Mapping[str, Mapping[str, Receipt]]
+    inventory: Receipt | None
+
+    def of(self, tile: str) -> list[Receipt]:
+        """Receipts of a tile, in the order of the stages."""
+        return [found for stage in self.stages if (found := self.by_stage[stage].get(tile)) is not None]
+
+    def tally(self, stage: str, tile: str, key: str) -> int | None:
+        """A count, None where the stage did not work for the tile."""
+        receipt = self.by_stage[stage].get(tile)
+        return receipt.tally.get(key) if receipt else None
+
+    def total(self, stage: str, key: str) -> int:
+        """Sum of a count over the tiles."""
+        return sum(receipt.tally.get(key, 0) for receipt in self.by_stage[stage].values() if receipt)
+
+
+def read(survey: Survey, config: Config) -> Records:
+    """All receipts that the report tells of."""
+    folder = survey.workspace.receipts
+    stages = STAGES if config.truth is not None else STAGES[:-1]
+    planned = {tile_id(*position) for position in survey.positions}
+    by_stage = {
+        stage: {tile: found for tile, found in receipts.read_stage(folder, stage).items() if tile in planned}
+        for stage in stages
+    }
+    return Records(stages, by_stage, receipts.read_stage(folder, "inventory").get("all"))
+
+
+def landslides(survey: Survey, records: Records) -> gpd.GeoDataFrame | None:
+    """The inventory as it was written, largest first; None where it could not be made."""
+    if not records.inventory:
+        return None
+    return vectors.read_part(survey.workspace.inventory / "landslides.parquet")
+
+
+def worked(survey: Survey, records: Records, *stages: str) -> frozenset[Position]:
+    """Tiles for which all of these stages worked; none where the settings do not ask for one of them."""
+    done = [records.by_stage.get(stage, {}) for stage in stages]
+    return frozenset(p for p in survey.positions if all(by_tile.get(tile_id(*p)) for by_tile in done))
+
+
+def headline(survey: Survey, config: Config, records: Records, found: gpd.GeoDataFrame | None) -> dict[str, Any]:
+    """What a person wants to know first."""
+    px_km2 = (config.grid.resolution_m / 1000) ** 2
+    region_km2 = float(plan.load(survey.config.output).summary["region_km2"])
+    surveyed_km2 = records.total("clean", "surveyed_pixels") * px_km2
+    card = base.card(base.resolve(config))
+    return {
+        "landslides": None if found is None else len(found),
+        "area_m2": None if found is None else float(found["area_m2"].sum()),
+        "largest_m2": None if found is None or found.empty else float(found["area_m2"].max()),
+        "region_km2": region_km2,
+        "surveyed_km2": surveyed_km2,
+        "surveyed_share": min(1.0, surveyed_km2 / region_km2) if region_km2 else None,
+        "windows": config.survey.windows,
+        "bands": config.bands,
+        "band_names": BAND_NAMES[config.bands],
+        "band_list": ", ".join(BAND_SETTINGS[config.bands]),
+        "model": card.family,
+        "checksum": card.checksum,
+        "synthetic": config.survey.id.startswith("synthetic"),
+    }
+
+
+def tiles(survey: Survey, records: Records) -> list[dict[str, Any]]:
+    """A row a tile, in grid order."""
+    return [_tile(tile_id(*position), position, records) for position in survey.positions]
+
+
+def _tile(tile: str, position: Position, records: Records) -> dict[str, Any]:
+    done = records.of(tile)
+    failed = next((receipt for receipt in done if not receipt), None)
+    missing = next((stage for stage in records.stages if tile not in records.by_stage[stage]), None)
+    if failed is not None:
+        status, reason = "failed", f"{failed.stage}: {failed.error}"
+    elif missing is not None:
+        status, reason = "not run", f"{missing} was not run"
+    else:
+        status, reason = "done", ""
+    region = records.tally("stack", tile, "region_pixels")
+    surveyed = records.tally("clean", tile, "surveyed_pixels")
+    stack = records.by_stage["stack"].get(tile)
+    return {
+        "id": tile,
+        "position": position,
+        "status": status,
+        "reason": reason,
+        "scenes": len(stack.scenes) if stack else None,
+        "seconds": sum(receipt.seconds for receipt in done),
+        "peak_mb": max((receipt.peak_mb for receipt in done), default=None),
+        "landslide_px": records.tally("clean", tile, "landslide_pixels"),
+        # of a tile without a pixel in the region there is no share
+        "observed": surveyed / region if region and surveyed is not None else None,
+    }
+
+
+def stages(records: Records) -> list[dict[str, Any]]:
+    """A row a stage: seconds of computing, summed and per tile, and speed."""
+    rows = [_stage(name, list(records.by_stage[name].values())) for name in records.stages]
+    if records.inventory is not None:
+        rows.append(_stage("inventory", [records.inventory]))
+    rows = [row for row in rows if row["tiles"]]
+    total = sum(row["seconds"] for row in rows)
+    longest = max((row["seconds"] for row in rows), default=0)
+    for row in rows:
+        row["share"] = row["seconds"] / total if total else None
+        row["bar"] = row["seconds"] / longest if longest else 0
+    return rows
+
+
+def _stage(name: str, done: list[Receipt]) -> dict[str, Any]:
+    seconds = np.array([receipt.seconds for receipt in done])
+    pixels = sum(receipt.pixels for receipt in done)
+    return {
+        "name": name,
+        "meaning": MEANING[name],
+        "tiles": len(done),
+        "seconds": float(seconds.sum()),
+        "median": float(np.median(seconds)) if seconds.size else None,
+        "p95": float(np.percentile(seconds, 95)) if seconds.size else None,
+        "speed": pixels / 1e6 / float(seconds.sum()) if pixels and seconds.sum() else None,
+        "peak_mb": max((receipt.peak_mb for receipt in done), default=None),
+        "workers": len({receipt.worker for receipt in done}),
+    }
+
+
+def faults(survey: Survey, config: Config, records: Records, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a reader must know before trusting the numbers: failures, and what was left out."""
+    return {
+        "failed": [row for row in rows if row["status"] == "failed"],
+        "not_run": [row for row in rows if row["status"] == "not run"],
+        "inventory": _inventory_fault(records.inventory),
+        "dropped": _dropped(records),
+        "left_out": list(plan.load(config.output).summary.get("left_out", ())),
+    }
+
+
+def _inventory_fault(receipt: Receipt | None) -> str | None:
+    if receipt is None:
+        return "the inventory was not made yet"
+    return receipt.error
+
+
+def _dropped(records: Records) -> list[dict[str, Any]]:
+    """Scenes that could not be read, with the reason and the tiles, the most frequent first."""
+    by_reason: dict[str, list[str]] = {}
+    for tile, receipt in sorted(records.by_stage["stack"].items()):
+        for reason in receipt.dropped:
+            by_reason.setdefault(reason, []).append(tile)
+    rows = [{"reason": reason, "tiles": found} for reason, found in by_reason.items()]
+    return sorted(rows, key=lambda row: (-len(row["tiles"]), row["reason"]))
+
+
+def scores(survey: Survey) -> tuple[dict[str, Any] | None, str]:
+    """Scores against mapped landslides; where there are none, None and the reason."""
+    try:
+        return evaluate.summary(survey), ""
+    except LsbatchError as error:
+        return None, str(error)
+
+
+def provenance(config: Config, records: Records) -> dict[str, Any]:
+    """Where everything came from."""
+    decisions = [receipt.tally.get("decisions", {}) for receipt in records.by_stage["stack"].values() if receipt]
+    scenes = {scene for receipt in records.by_stage["stack"].values() for scene in receipt.scenes}
+    card = base.card(base.resolve(config))
+    return {
+        "scenes": len(scenes),
+        "offsets": _counted(decisions, "offsets"),
+        "orbits": _counted(decisions, "orbits"),
+        "trained_on": [str(name) for name in card.made_by.get("surveys", ())],
+        "trained_with": str(card.made_by.get("software", "")),
+        "test_mcc": dict(card.scores.get("test") or {}).get("mcc"),
+        # addresses in settings may carry a user or a key
+        "settings": without_secrets(to_yaml(config)),
+    }
+
+
+def _counted(decisions: Iterable[Mapping[str, Any]], key: str) -> list[tuple[str, int]]:
+    """Decisions with the number of tiles that took them, the most frequent first."""
+    return Counter(text for one in decisions for text in one.get(key, ())).most_common()
+
+
+def rows(found: gpd.GeoDataFrame) -> list[dict[str, Any]]:
+    """The largest landslides as plain values: None for what is unknown."""
+    table = pd.DataFrame(found.drop(columns="geometry").head(MOST_LANDSLIDES)).astype(object)
+    return table.where(table.notna(), None).to_dict("records")

@@ -1,0 +1,242 @@
+"""The report's map: the whole region in at most 1400 pixels, read tile by tile, and the landslides as shapes over it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import BoundingBox
+
+from lsbatch.archive import cube, vectors
+from lsbatch.archive.regions import rasterize
+from lsbatch.archive.survey import Position, Survey
+from lsbatch.config import Config
+from lsbatch.grid import Grid
+from lsbatch.kernels import terrain
+from lsbatch.layers import STACK, mask
+from lsbatch.stages import report_pictures as pictures
+from lsbatch.stages.clean import UNOBSERVED
+
+#: Longer side of the map's pictures.
+MAP_PX = 1400
+#: Landslides smaller than this many map pixels are drawn as a dot.
+DOT_PX = 12.0
+#: Vertices closer than this to the outline, in map pixels, are left out; the map can be magnified about four times.
+TOLERANCE_PX = 0.25
+
+COLOURS = ("postR", "postG", "postB")
+NAMES = {"colour": "true colour, after", "radar": "radar VV, after", "relief": "relief"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the map shows, in map pixels: each tile is `cell` x `cell` of them, counted from the grid's top left.
+
+    Attributes
+    ----------
+    grid : Grid
+    cell : int
+    top, left, rows, cols : int
+        The part that is shown.
+    """
+
+    grid: Grid
+    cell: int
+    top: int
+    left: int
+    rows: int
+    cols: int
+
+    @property
+    def metres(self) -> float:
+        """Side of a map pixel."""
+        return self.grid.resolution_m * self.grid.tile_px / self.cell
+
+    @property
+    def geobox(self) -> GeoBox:
+        """Its lattice."""
+        left, top = self.grid.bounds[0] + self.left * self.metres, self.grid.bounds[3] - self.top * self.metres
+        box = BoundingBox(left, top - self.rows * self.metres, left + self.cols * self.metres, top, crs=self.grid.crs)
+        return GeoBox.from_bbox(box, shape=(self.rows, self.cols), tight=True)
+
+    def shown(self, shapes: np.ndarray) -> np.ndarray:
+        """Geometries in map pixels, x to the right and y downward."""
+        x0, y0 = self.grid.bounds[0] + self.left * self.metres, self.grid.bounds[3] - self.top * self.metres
+        return shapely.transform(shapes, lambda xy: (xy - (x0, y0)) / (self.metres, -self.metres))
+
+    def corner(self, position: Position) -> tuple[int, int]:
+        """x and y of a tile's top left corner."""
+        return position[1] * self.cell - self.left, position[0] * self.cell - self.top
+
+
+def frame(grid: Grid, region: shapely.Geometry) -> Frame:
+    """The region with a small margin, as large as `MAP_PX` allows and never finer than the pixels."""
+    west, south, east, north = shapely.bounds(region)
+    margin = 0.02 * max(east - west, north - south)
+    span = max(east - west, north - south) + 2 * margin
+    tile_m = grid.resolution_m * grid.tile_px
+    cell = max(1, min(grid.tile_px, int(MAP_PX * tile_m / span)))
+    metres = tile_m / cell
+    height, width = (side * cell for side in grid.tile_shape)
+    left = max(0, int((west - margin - grid.bounds[0]) / metres))
+    top = max(0, int((grid.bounds[3] - north - margin) / metres))
+    right = min(width, int(np.ceil((east + margin - grid.bounds[0]) / metres)))
+    bottom = min(height, int(np.ceil((grid.bounds[3] - south + margin) / metres)))
+    return Frame(grid, cell, top, left, bottom - top, right - left)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Coarse bands of the frame, NaN where unknown, and shares of found, false and missed pixels where truth exists."""
+
+    bands: dict[str, np.ndarray]
+    hits: np.ndarray | None
+    inside: np.ndarray
+
+    @property
+    def unobserved(self) -> np.ndarray:
+        """Inside the region, but not surveyed."""
+        return self.inside & ~(self.bands["surveyed"] >= 0.5)
+
+
+def overview(
+    survey: Survey, where: Frame, region: shapely.Geometry, masked: frozenset[Position], scored: frozenset[Position]
+) -> Overview:
+    """Read the tiles that are done one after another; memory is that of one tile and of the map.
+
+    Parameters
+    ----------
+    survey : Survey
+    where : Frame
+    region : shapely geometry
+    masked, scored : set of (row, col)
+        Tiles that have a mask, and those of them that were compared with mapped landslides.
+    """
+    config = survey.config
+    names = _bands(config)
+    shape = where.rows, where.cols
+    bands = {name: np.full(shape, np.nan, np.float32) for name in (*names, "surveyed")}
+    hits = np.zeros((3, *shape), np.float32) if scored else None
+    for position in sorted(masked):
+        tile = survey.tile(position)
+        fine = cube.read(survey.workspace.store, survey.grid, STACK, tile, 0, names)
+        found = cube.read(
+            survey.workspace.store, survey.grid, mask(config.model.family), tile, 0, ("landslide",)
+        )["landslide"]
+        target, part = _overlap(where, position)
+        cell = where.cell, where.cell
+        for name in names:
+            bands[name][target] = pictures.reduced(fine[name], cell)[part]
+        surveyed = found != UNOBSERVED
+        bands["surveyed"][target] = pictures.reduced(surveyed.astype(np.float32), cell)[part]
+        if hits is not None and position in scored:
+            for i, values in enumerate(_hits(found == 1, surveyed, tile.geobox, config)):
+                hits[i][target] = pictures.reduced(values.astype(np.float32), cell)[part]
+    return Overview(bands, hits, rasterize(region, where.geobox))
+
+
+def _bands(config: Config) -> tuple[str, ...]:
+    archives = config.archives
+    return (
+        *(COLOURS if archives.sentinel2 else ()),
+        *(("postVV",) if archives.sentinel1 else ()),
+        *(("elevation",) if archives.dem else ()),
+    )
+
+
+def _overlap(where: Frame, position: Position) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where a tile lies in the map, and which part of the tile that is."""
+    x, y = where.corner(position)
+    target, part = [], []
+    for start, size in ((y, where.rows), (x, where.cols)):
+        first, last = max(0, start), min(size, start + where.cell)
+        target.append(slice(first, max(first, last)))
+        part.append(slice(first - start, max(first, last) - start))
+    return (target[0], target[1]), (part[0], part[1])
+
+
+def _hits(found: np.ndarray, surveyed: np.ndarray, geobox: GeoBox, config: Config) -> tuple[np.ndarray, ...]:
+    assert config.truth is not None
+    truth = vectors.truth_mask(config.truth, config.survey.windows, geobox)
+    return found & truth, found & ~truth & surveyed, ~found & truth & surveyed
+
+
+def bases(seen: Overview, where: Frame) -> list[dict[str, str]]:
+    """The pictures to draw upon, best first: those for which there is anything to show."""
+    bands = seen.bands
+    found: dict[str, np.ndarray] = {}
+    if "postR" in bands and np.isfinite(bands["postR"]).any():
+        colours = [bands[name] for name in COLOURS]
+        found["colour"] = pictures.true_colour(colours, pictures.stretch(*colours, gamma=1.5))
+    if "postVV" in bands and np.isfinite(bands["postVV"]).any():
+        found["radar"] = pictures.grey(bands["postVV"], pictures.stretch(bands["postVV"]))
+    if "elevation" in bands and np.isfinite(bands["elevation"]).any():
+        found["relief"] = relief(bands["elevation"], where.metres)
+    if not found:
+        found["relief"] = np.full((where.rows, where.cols, 3), 235, np.uint8)
+    return [
+        {"key": key, "name": NAMES[key], "uri": pictures.jpeg_uri(_finished(picture, seen))}
+        for key, picture in found.items()
+    ]
+
+
+def relief(elevation: np.ndarray, metres: float) -> np.ndarray:
+    """Light grey hillshade, lit from the north-west; raised where a coarse pixel flattens the mountains."""
+    raised = np.float32(np.clip(metres / 40, 1, 8))
+    shade = terrain.hillshade(elevation * raised, metres, metres)
+    # the outermost pixels have no slope; level ground is 180
+    light = np.where(np.isfinite(shade), shade, 180) / 255
+    return pictures.grey(0.35 + 0.65 * light, pictures.Stretch(0.0, 1.0))
+
+
+def hits_picture(seen: Overview, where: Frame) -> str:
+    """Found, false and missed over a pale relief; a coarse pixel takes the colour that most of its pixels have."""
+    assert seen.hits is not None
+    if "elevation" in seen.bands:
+        base = relief(seen.bands["elevation"], where.metres)
+        base = (0.45 * base + 0.55 * 255).round().astype(np.uint8)
+    else:
+        base = np.full((where.rows, where.cols, 3), 240, np.uint8)
+    base = _finished(base, seen)
+    most = np.argmax(seen.hits, axis=0)
+    for i, colour in enumerate((pictures.FOUND, pictures.FALSE, pictures.MISSED)):
+        base = pictures.painted(base, (most == i) & (seen.hits[i] > 0), colour)
+    return pictures.png_uri(base)
+
+
+def _finished(picture: np.ndarray, seen: Overview) -> np.ndarray:
+    return pictures.hatched(pictures.painted(picture, ~seen.inside, "#ffffff"), seen.unobserved)
+
+
+def outlines(frame_: Frame, landslides: gpd.GeoDataFrame) -> list[str]:
+    """An SVG path for each landslide: its simplified outline, or a dot where it is small."""
+    shapes = frame_.shown(np.asarray(landslides.geometry.values))
+    small = shapely.area(shapes) < DOT_PX
+    places = shapely.get_coordinates(shapely.point_on_surface(shapes))
+    thin = shapely.simplify(shapes, TOLERANCE_PX)
+    return [
+        f"M{x:.1f} {y:.1f}h0" if dot else path(shape)
+        for (x, y), dot, shape in zip(places, small, thin, strict=True)
+    ]
+
+
+def path(shape: shapely.Geometry, digits: int = 1) -> str:
+    """SVG path of all rings of a polygon, for the even-odd rule."""
+    rings = shapely.get_rings(shapely.get_parts(shape))
+    return "".join(_ring(shapely.get_coordinates(ring)[:-1], digits) for ring in rings)
+
+
+def _ring(points: np.ndarray, digits: int) -> str:
+    texts = [f"{round(x, digits):g} {round(y, digits):g}" for x, y in points.tolist()]
+    return f"M{'L'.join(texts)}Z"
+
+
+def scale_bar(where: Frame) -> dict[str, Any]:
+    """A round length of about a fifth of the map's width: its text and its map pixels."""
+    target = where.cols * where.metres / 5
+    power = 10.0 ** np.floor(np.log10(target))
+    length = max(step * power for step in (1, 2, 5) if step * power <= target)
+    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    return {"text": text, "px": round(length / where.metres, 1)}

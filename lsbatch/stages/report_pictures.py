@@ -1,0 +1,135 @@
+"""Pixels to pictures that a page can carry: stretches, colour ramps that the colour-blind can read, data URIs."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+#: Ramps by position 0..1. Change: Okabe and Ito's blue and vermillion, white where nothing changed.
+CHANGE = ((0.0, "#0072b2"), (0.5, "#f7f7f7"), (1.0, "#d55e00"))
+#: Probability: cividis, which is even in lightness and reads the same with every kind of colour blindness.
+PROBABILITY = ((0.0, "#00204c"), (0.2, "#31446b"), (0.4, "#666870"), (0.6, "#958f78"), (0.8, "#cbba69"), (1.0, "#ffe945"))
+
+#: End of the ramp of radar change, in dB.
+CHANGE_DB = 6.0
+#: Found, false and missed: apart in lightness too, so that they survive a grey print.
+FOUND, FALSE, MISSED = "#0072b2", "#e69f00", "#000000"
+
+_HATCH_DARK, _HATCH_LIGHT = (176, 176, 176), (222, 222, 222)
+_HATCH_PX = 6
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Values shown as black and as white, and the gamma between them."""
+
+    low: float
+    high: float
+    gamma: float = 1.0
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """0..1; NaN becomes 0."""
+        span = max(self.high - self.low, 1e-9)
+        share = np.clip((np.nan_to_num(values, nan=self.low) - self.low) / span, 0, 1)
+        return share ** (1 / self.gamma)
+
+
+def stretch(*arrays: np.ndarray, gamma: float = 1.0) -> Stretch:
+    """One stretch for several bands, or for before and after, so that they can be compared.
+
+    Half a percent is cut at the dark end and two at the bright end, where clouds' rims and snow are.
+    """
+    values = np.concatenate([a[np.isfinite(a)] for a in arrays])
+    if not values.size:
+        return Stretch(0.0, 1.0, gamma)
+    low, high = np.percentile(values, (0.5, 98))
+    return Stretch(float(low), float(high), gamma)
+
+
+def true_colour(bands: list[np.ndarray], how: Stretch) -> np.ndarray:
+    """(rows, cols, 3) uint8 from red, green and blue reflectance."""
+    return _bytes(np.stack([how(band) for band in bands], axis=-1))
+
+
+def grey(values: np.ndarray, how: Stretch) -> np.ndarray:
+    """(rows, cols, 3) uint8 from one band."""
+    return _bytes(np.repeat(how(values)[..., None], 3, axis=-1))
+
+
+def ramped(values: np.ndarray, ramp: tuple[tuple[float, str], ...], low: float, high: float) -> np.ndarray:
+    """(rows, cols, 3) uint8: values from `low` to `high` along a ramp."""
+    share = Stretch(low, high)(values)
+    stops = [position for position, _ in ramp]
+    colours = np.array([rgb(colour) for _, colour in ramp], float)
+    return np.stack([np.interp(share, stops, colours[:, i]) for i in range(3)], axis=-1).round().astype(np.uint8)
+
+
+def css_ramp(ramp: tuple[tuple[float, str], ...]) -> str:
+    """The ramp as a CSS gradient, for legends."""
+    return f"linear-gradient(to right, {', '.join(f'{colour} {position:.0%}' for position, colour in ramp)})"
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green, blue of ``#rrggbb``."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def hatched(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The picture with diagonal grey stripes where nothing was observed."""
+    rows, cols = np.nonzero(hole)
+    dark = (rows + cols) % _HATCH_PX < _HATCH_PX // 3
+    out = picture.copy()
+    out[rows, cols] = np.where(dark[:, None], _HATCH_DARK, _HATCH_LIGHT).astype(np.uint8)
+    return out
+
+
+def painted(picture: np.ndarray, where: np.ndarray, colour: str) -> np.ndarray:
+    """The picture with a plain colour where asked."""
+    out = picture.copy()
+    out[where] = rgb(colour)
+    return out
+
+
+def reduced(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Mean over the area of each coarse pixel, of what is not NaN; NaN where less than half of it is known.
+
+    Exact for sides that do not divide, and no coarse pixel looks beyond its own area, so tiles have no seam.
+    """
+    if values.shape == shape:
+        return values.astype(np.float32)
+    good = np.isfinite(values)
+    weight = _boxed(good.astype(np.float32), shape)
+    total = _boxed(np.where(good, values, 0).astype(np.float32), shape)
+    return np.where(weight >= 0.5, total / np.maximum(weight, 0.5), np.nan).astype(np.float32)
+
+
+def _boxed(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return np.asarray(Image.fromarray(values).resize(shape[::-1], Image.Resampling.BOX))
+
+
+def png_uri(picture: np.ndarray) -> str:
+    """Lossless: small pictures whose every pixel counts."""
+    return _uri(picture, "PNG", optimize=True)
+
+
+def jpeg_uri(picture: np.ndarray) -> str:
+    """For large photographs: a tenth of the bytes of PNG."""
+    return _uri(picture, "JPEG", quality=86, subsampling=0, optimize=True)
+
+
+def _uri(picture: np.ndarray, kind: str, **options: object) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def file_uri(png: bytes) -> str:
+    """A PNG file that is there already, decoded first: what is no picture raises OSError and does not get into the page."""
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+        return png_uri(np.asarray(picture.convert("RGB")))
+
+
+def _bytes(share: np.ndarray) -> np.ndarray:
+    return (share * 255).round().astype(np.uint8)

@@ -1,0 +1,82 @@
+"""Which weights answer, and whether they fit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsbatch import config as settings
+from lsbatch.errors import ModelError
+from lsbatch.models import base, cards, cart, unet
+from tests.models.conftest import make_card, make_network
+
+
+def _config(output: Path, **changes: object) -> settings.Config:
+    config = settings.example()
+    model = config.model.model_copy(update={key: changes.pop(key) for key in ("family", "weights") if key in changes})
+    return config.model_copy(update={"output": output, "model": model, **changes})
+
+
+def test_without_a_name_it_is_what_train_writes(tmp_path: Path) -> None:
+    config = _config(tmp_path)
+    with pytest.raises(ModelError, match="run 'lsbatch train' first"):
+        base.resolve(config)
+    path = base.default_path(config)
+    assert path == tmp_path / "model" / "unet-s1vv_s2.safetensors"
+    cards.save(path, unet.state(make_network(1, 4)), make_card(1, 4))
+    assert base.resolve(config) == path
+
+
+def test_a_file_by_name(tmp_path: Path, weights: Path) -> None:
+    assert base.resolve(_config(tmp_path, weights=str(weights))) == weights
+    with pytest.raises(ModelError, match="there is no such file"):
+        base.resolve(_config(tmp_path, weights=str(tmp_path / "x.safetensors")))
+
+
+def test_packaged_weights_by_name(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "PACKAGED", weights.parent)
+    assert base.resolve(_config(tmp_path, weights="package:unet")) == weights
+    with pytest.raises(ModelError, match=r"lsbatch comes with package:unet$"):
+        base.resolve(_config(tmp_path, weights="package:other"))
+
+
+def test_a_packaged_name_leads_nowhere_else(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "PACKAGED", tmp_path / "empty")
+    with pytest.raises(ModelError, match="no weights"):
+        base.resolve(_config(tmp_path, weights=f"package:{weights.with_suffix('')}"))
+
+
+def test_weights_for_other_bands_are_refused_naming_both() -> None:
+    with pytest.raises(ModelError) as caught:
+        base.check(make_card(3, 4, ("preVV", "postVV")), settings.example())
+    assert "s1vv_s2" in str(caught.value)
+    assert "preVV, postVV, dNDVI" in str(caught.value)
+    assert "trained for preVV, postVV;" in str(caught.value)
+
+
+def test_bands_in_another_order_are_refused() -> None:
+    with pytest.raises(ModelError, match="were trained for"):
+        base.check(make_card(3, 4, ("postVV", "preVV", "dNDVI")), settings.example())
+
+
+def test_weights_of_another_family_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="of family 'unet'"):
+        base.check(make_card(3, 4), _config(tmp_path, family="cart"))
+
+
+def test_fitting_weights_pass() -> None:
+    base.check(make_card(3, 4), settings.example())
+
+
+def test_bands_are_taken_by_name(weights: Path, country: dict[str, np.ndarray]) -> None:
+    block = {name: band[:224, :224] for name, band in country.items()}
+    predict = settings.PredictSettings(device="cpu", window_px=256)
+    more = {"elevation": np.zeros((224, 224), np.float32), **dict(reversed(block.items()))}
+    np.testing.assert_array_equal(base.answer(weights, block, 48, predict), base.answer(weights, more, 48, predict))
+
+
+def test_halo_of_each_way() -> None:
+    exact, blend = (settings.PredictSettings(tiling=tiling) for tiling in ("exact", "blend"))
+    assert base.halo_px(make_card(4, 4), exact) == 96
+    assert base.halo_px(make_card(4, 4), blend) == 64
+    assert base.halo_px(cart.card(("preVV",)), exact) == 0

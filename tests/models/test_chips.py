@@ -1,0 +1,189 @@
+"""Chips: what is cut, what is dealt to whom, and that nothing leaks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsbatch.archive import cube
+from lsbatch.config import TrainSettings
+from lsbatch.errors import NoDataError
+from lsbatch.grid import Grid, Tile
+from lsbatch.layers import STACK
+from lsbatch.models import chips
+
+SIDE, TILE = 512, 256
+NAMES = ("preVV", "postVV", "dNDVI")
+SETTINGS = TrainSettings(chip_px=64, stride_px=32, block_px=128, depth=2, width=4, empty_share=0.5, seed=3)
+
+
+def _truth() -> np.ndarray:
+    dice, (rows, cols) = np.random.default_rng(1), np.mgrid[:SIDE, :SIDE]
+    found = np.zeros((SIDE, SIDE), bool)
+    for row, col in dice.integers(0, SIDE, (25, 2)):
+        found |= (rows - row) ** 2 + (cols - col) ** 2 < 36
+    return found
+
+
+TRUTH = _truth()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> chips.Source:
+    """Two by two tiles whose preVV is the pixel's row and whose postVV is its column, in dB of the store's range."""
+    grid = Grid.snapped("EPSG:25833", 10, TILE, (0, 0, SIDE * 10, SIDE * 10))
+    store = tmp_path_factory.mktemp("cube") / "cube.zarr"
+    store.mkdir()
+    cube.create(store, grid, STACK)
+    rows, cols = (a.astype(np.float32) / 4 for a in np.mgrid[:SIDE, :SIDE])
+    bands = {"preVV": rows, "postVV": cols, "dNDVI": -0.5 * TRUTH.astype(np.float32)}
+    bands["preVV"][300:330, 300:330] = np.nan
+    for tile in grid.tiles():
+        empty = {band.name: np.full((TILE, TILE), np.nan if band.scale else 0) for band in STACK.bands}
+        cube.write(store, STACK, tile, empty | {name: band[tile.region] for name, band in bands.items()})
+    return chips.Source("toy", store, grid, grid.tiles(), truth_of(grid))
+
+
+def truth_of(grid: Grid) -> Callable[[Tile], np.ndarray]:
+    """Truth of any geobox of the lattice, as `runs.source` gives it."""
+
+    def truth(tile: Tile) -> np.ndarray:
+        box, whole = tile.geobox.boundingbox, grid.geobox.boundingbox
+        row, col = (round(d / grid.resolution_m) + SIDE for d in (whole.top - box.top, box.left - whole.left))
+        rows, cols = tile.geobox.shape
+        return np.pad(TRUTH, SIDE)[row : row + rows, col : col + cols]
+
+    return truth
+
+
+@pytest.fixture(scope="module")
+def cut(source: chips.Source, tmp_path_factory: pytest.TempPathFactory) -> chips.Chips:
+    """Chips of the country."""
+    return chips.collect([source], NAMES, SETTINGS, tmp_path_factory.mktemp("chips"))
+
+
+def _places(cut: chips.Chips, split: str) -> list[tuple[int, int]]:
+    """First row and column of each chip, read from its own pixels."""
+    found = []
+    for k in cut.of(split):
+        rows, cols = cut.values[k, 0] * 4, cut.values[k, 1] * 4
+        found.append((round(float(np.nanmin(rows - np.arange(64)[:, None]))), round(float(np.nanmin(cols[:, 0])))))
+    return found
+
+
+def test_no_pixel_of_a_held_out_block_is_in_a_training_chip(cut: chips.Chips) -> None:
+    owner = np.full((SIDE, SIDE), -1)
+    for number, split in enumerate(chips.SPLITS):
+        for row, col in _places(cut, split):
+            piece = owner[row : row + 64, col : col + 64]
+            assert ((piece == -1) | (piece == number)).all()
+            piece[:] = number
+    # blocks are dealt whole: each has one owner, and all three have some
+    blocks = owner.reshape(4, 128, 4, 128).swapaxes(1, 2).reshape(16, -1)
+    owners = [set(block[block >= 0].tolist()) for block in blocks]
+    assert all(len(found) <= 1 for found in owners)
+    assert set.union(*owners) == {0, 1, 2}
+
+
+def test_chips_hold_their_own_pixels_also_across_tiles(cut: chips.Chips) -> None:
+    crossing = 0
+    for split in chips.SPLITS:
+        for k, (row, col) in zip(cut.of(split), _places(cut, split), strict=True):
+            assert row % 32 == 0
+            assert col % 32 == 0
+            seen = np.isfinite(cut.values[k]).all(axis=0)
+            expected = TRUTH[row : row + 64, col : col + 64] & seen
+            np.testing.assert_array_equal(cut.truth[k] == 1, expected)
+            crossing += row < TILE < row + 64 or col < TILE < col + 64
+    assert crossing > 0
+
+
+def test_held_out_chips_count_each_pixel_once(cut: chips.Chips) -> None:
+    for split in ("validation", "test"):
+        places = _places(cut, split)
+        assert all(row % 64 == 0 and col % 64 == 0 for row, col in places)
+        assert len(set(places)) == len(places)
+        # also the empty ones: a score on chips with landslides alone knows no false alarm
+        assert any(not cut.truth[k].any() for k in cut.of(split))
+
+
+def test_empty_chips_are_as_many_as_asked_for(cut: chips.Chips) -> None:
+    train = cut.of("train")
+    full = sum(bool(cut.truth[k].any()) for k in train)
+    assert len(train) - full == pytest.approx(SETTINGS.empty_share * full, abs=1)
+
+
+def test_normalisation_knows_training_blocks_alone(source: chips.Source, cut: chips.Chips) -> None:
+    shares = chips.deal([source], SETTINGS).shares[0]
+    train = np.kron(shares, np.ones((128, 128))) == chips.TRAIN
+    rows, cols = (a.astype(np.float64) / 4 for a in np.mgrid[:SIDE, :SIDE])
+    rows[300:330, 300:330] = np.nan
+    means, stds = chips.statistics(cut)
+    np.testing.assert_allclose(means[:2], [np.nanmean(rows[train]), np.nanmean(cols[train])], atol=0.006)
+    np.testing.assert_allclose(stds[:2], [np.nanstd(rows[train]), np.nanstd(cols[train])], atol=0.006)
+
+
+def test_a_band_that_never_changes_does_not_become_infinite(cut: chips.Chips) -> None:
+    sums = cut.sums.copy()
+    sums[1:, 2] = 0
+    assert chips.statistics(replace(cut, sums=sums))[1][2] == 1
+
+
+def test_chips_are_found_again(source: chips.Source, tmp_path: Path) -> None:
+    def written() -> int:
+        chips.collect([source], NAMES, SETTINGS, tmp_path)
+        return (tmp_path / "values.npy").stat().st_mtime_ns
+
+    first = written()
+    assert written() == first
+    chips.collect([source], NAMES, SETTINGS.model_copy(update={"seed": 4}), tmp_path)
+    assert (tmp_path / "values.npy").stat().st_mtime_ns != first
+
+
+def test_the_deal_follows_the_seed(source: chips.Source) -> None:
+    def dealt(seed: int) -> list[int]:
+        return chips.deal([source], SETTINGS.model_copy(update={"seed": seed})).shares[0].ravel().tolist()
+
+    assert dealt(1) == dealt(1)
+    assert any(dealt(seed) != dealt(1) for seed in range(2, 6))
+    assert all(dealt(seed).count(share) == 3 for seed in range(5) for share in (chips.VALIDATION, chips.TEST))
+
+
+def test_blocks_of_several_surveys_are_dealt_together(source: chips.Source) -> None:
+    # one block each: alone, no survey could be split
+    wide = SETTINGS.model_copy(update={"block_px": 512})
+    shares = chips.deal([source] * 5, wide).shares
+    assert sorted(int(s[0, 0]) for s in shares) == [0, 0, 0, 1, 2]
+    with pytest.raises(NoDataError, match=r"1 blocks of train\.block_px = 512, too few"):
+        chips.deal([source], wide)
+
+
+def test_tiles_outside_the_survey_have_no_block(source: chips.Source) -> None:
+    share = chips.deal([replace(source, tiles=source.tiles[:1])], SETTINGS).shares[0]
+    assert (share[:2, :2] >= 0).all()
+    assert (share[2:] == -1).all()
+    assert (share[:, 2:] == -1).all()
+
+
+def test_no_landslide_to_learn_from_is_said(source: chips.Source, tmp_path: Path) -> None:
+    barren = replace(source, truth=lambda tile: np.zeros(tile.geobox.shape, bool))
+    with pytest.raises(NoDataError, match="no train chip of 64 px holds a landslide"):
+        chips.collect([barren], NAMES, SETTINGS, tmp_path)
+
+
+def test_eight_symmetries_are_eight(cut: chips.Chips) -> None:
+    picture = np.arange(12).reshape(1, 3, 4)
+    square = np.arange(18).reshape(2, 3, 3)
+    assert len({chips.turned(square, s).tobytes() for s in range(8)}) == 8
+    for symmetry in range(8):
+        turned = chips.turned(picture, symmetry)
+        assert sorted(turned.ravel().tolist()) == list(range(12))
+        # bands and truth turn together
+        np.testing.assert_array_equal(chips.turned(square, symmetry)[1], chips.turned(square[1], symmetry))
+
+
+@pytest.mark.parametrize(("names", "known"), [(NAMES, False), (("preVV_asc", "dNDVI"), True), (("postVH_desc",), True)])
+def test_bands_that_know_the_look_direction(names: tuple[str, ...], known: bool) -> None:
+    assert chips.knows_look_direction(names) is known

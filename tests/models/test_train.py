@@ -1,0 +1,167 @@
+"""Training, on a country of discs in noise that is learned in seconds."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsbatch import config as settings
+from lsbatch.archive import cube
+from lsbatch.errors import ModelError
+from lsbatch.grid import Grid, Tile
+from lsbatch.layers import STACK
+from lsbatch.models import base, cards, train
+from lsbatch.models.chips import Source
+
+SIDE, TILE = 512, 256
+TRAIN = settings.TrainSettings(
+    chip_px=64, stride_px=64, block_px=128, depth=2, width=8, batch=4, epochs=4, empty_share=0.3, learning_rate=0.01
+)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Discs that are 1.5 times the noise darker in dNDVI; a threshold on one pixel finds few of them."""
+    dice, (rows, cols) = np.random.default_rng(1), np.mgrid[:SIDE, :SIDE]
+    truth = np.zeros((SIDE, SIDE), bool)
+    for row, col in dice.integers(0, SIDE, (60, 2)):
+        truth |= (rows - row) ** 2 + (cols - col) ** 2 < 49
+    bands = {name: dice.normal(0, 1, truth.shape) for name in ("preVV", "postVV", "dNDVI")}
+    bands["dNDVI"] = 0.1 * (bands["dNDVI"] - 1.5 * truth)
+    bands["preVV"][200:216] = np.nan
+    grid = Grid.snapped("EPSG:25833", 10, TILE, (0, 0, SIDE * 10, SIDE * 10))
+    store = tmp_path_factory.mktemp("cube") / "cube.zarr"
+    store.mkdir()
+    cube.create(store, grid, STACK)
+    for tile in grid.tiles():
+        empty = {band.name: np.full((TILE, TILE), np.nan if band.scale else 0) for band in STACK.bands}
+        cube.write(store, STACK, tile, empty | {name: band[tile.region] for name, band in bands.items()})
+
+    def truth_of(tile: Tile) -> np.ndarray:
+        box, whole = tile.geobox.boundingbox, grid.geobox.boundingbox
+        row, col = (round(d / 10) + SIDE for d in (whole.top - box.top, box.left - whole.left))
+        return np.pad(truth, SIDE)[row : row + tile.geobox.shape[0], col : col + tile.geobox.shape[1]]
+
+    return Source("discs", store, grid, grid.tiles(), truth_of)
+
+
+def _config(**changes: object) -> settings.Config:
+    return settings.example().model_copy(update={"train": TRAIN.model_copy(update=changes)})
+
+
+def _log(out: Path) -> list[dict[str, str]]:
+    with (out.with_name(f"{out.stem}-training") / "log.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def trained(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of one training."""
+    out = tmp_path_factory.mktemp("trained") / "unet-s1vv_s2.safetensors"
+    train.fit([source], _config(), out)
+    return out
+
+
+def test_it_learns(trained: Path, source: Source) -> None:
+    """On blocks that it never saw: a threshold on dNDVI alone reaches an MCC of 0.3."""
+    card = base.card(trained)
+    assert card.scores["test"]["mcc"] > 0.5
+    counts = [card.scores["test"][name] for name in ("tp", "fp", "fn", "tn")]
+    assert 0 < sum(counts) <= 3 * 128 * 128
+
+
+def test_the_best_epoch_is_kept(trained: Path) -> None:
+    best = max(float(row["validation_mcc"]) for row in _log(trained))
+    # float16 weights and float32 sums against bfloat16 sums
+    assert base.card(trained).scores["validation"]["mcc"] == pytest.approx(best, abs=0.03)
+
+
+def test_the_weights_answer_where_they_were_trained(trained: Path, source: Source) -> None:
+    """Through the same path as a survey: a tile of the cube, exact tiling."""
+    config, tile = _config(), source.tiles[3]
+    card = base.card(trained)
+    base.check(card, config)
+    halo = base.halo_px(card, config.predict)
+    bands = cube.read(source.store, source.grid, STACK, tile, halo, config.inputs)
+    found = base.answer(trained, bands, halo, config.predict)
+    truth = source.truth(tile)
+    assert np.nanmean(found[truth]) > np.nanmean(found[~truth]) + 0.3
+
+
+def test_the_card_says_how_it_came_about(trained: Path) -> None:
+    card = base.card(trained)
+    assert card.settings == TRAIN.model_dump()
+    assert card.network == {"depth": 2, "width": 8, "dropout": TRAIN.dropout}
+    assert "discs" in card.made_by["surveys"]
+    assert card.stds[2] == pytest.approx(0.1, abs=0.03)
+    assert set(card.scores) >= {"chips", "validation", "test"}
+
+
+def test_a_log_and_a_picture_are_left_and_no_chips(trained: Path) -> None:
+    folder = trained.with_name(f"{trained.stem}-training")
+    assert [int(row["epoch"]) for row in _log(trained)] == [0, 1, 2, 3]
+    assert (folder / "log.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(folder.glob("*.npy"))
+
+
+def test_a_training_that_was_killed_goes_on(source: Source, tmp_path: Path) -> None:
+    out = tmp_path / "unet.safetensors"
+
+    def kill(line: str) -> None:
+        if line.startswith("epoch   2"):
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train.fit([source], _config(), out, progress=kill)
+    assert not out.exists()
+    lines: list[str] = []
+    train.fit([source], _config(), out, progress=lines.append)
+    epochs = [line.split()[1] for line in lines if line.startswith("epoch")]
+    assert epochs == ["2", "3"]
+    assert base.card(out).scores["test"]["mcc"] > 0.5
+
+
+def test_another_setting_starts_anew(source: Source, tmp_path: Path) -> None:
+    out = tmp_path / "unet.safetensors"
+
+    def kill(line: str) -> None:
+        if line.startswith("epoch   1"):
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train.fit([source], _config(epochs=2), out, progress=kill)
+    lines: list[str] = []
+    train.fit([source], _config(epochs=1), out, progress=lines.append)
+    assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["0"]
+
+
+def test_what_train_says_is_its_own(source: Source, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """No advert, no hint on loader workers, no line about GPUs that are not there."""
+    train.fit([source], _config(epochs=1), tmp_path / "unet.safetensors")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["dice_bce", "focal"])
+def test_losses_fall_with_a_better_answer(kind: str) -> None:
+    import torch
+
+    from lsbatch.models.losses import loss
+
+    truth = torch.zeros(2, 8, 8)
+    truth[:, :2] = 1
+    seen = torch.ones_like(truth)
+    good, none, bad = (loss(logits, truth, seen, 3.0, kind) for logits in (8 * truth - 4, 0 * truth, 4 - 8 * truth))
+    assert 0 <= good < none < bad
+    # what was not observed is not asked
+    seen[:, 2:] = 0
+    wrong = torch.where(seen > 0, 8 * truth - 4, 50.0)
+    assert torch.allclose(loss(wrong, truth, seen, 3.0, kind), loss(8 * truth - 4, truth, seen, 3.0, kind))
+
+
+def test_trained_weights_for_other_bands_are_refused(trained: Path) -> None:
+    other = _config().model_copy(update={"bands": "s1vv"})
+    with pytest.raises(ModelError, match="trained for preVV, postVV, dNDVI"):
+        base.check(base.card(trained), other)
+    assert replace(base.card(trained), checksum="") == replace(cards.card(trained), checksum="")
