@@ -90,10 +90,10 @@ def report(found: dict[str, list[Confusion]]) -> int:
     """Table of the paper's and the reached MCC; 1 if one is out of bounds."""
     print(f"{'setting':10} {'paper':>6} {'mean':>6} {'sd':>5} {'P':>5} {'R':>5} {'prevalence':>10} {'TP':>8} {'FP':>8} {'FN':>8} {'TN':>10}")
     worst = 0.0
-    for name, trees in found.items():
+    for name, counts in found.items():
         # a tree that finds nothing has no MCC; it counts as no better than chance, or bad trees would be left out
-        values = np.array([0.0 if tree.mcc is None else tree.mcc for tree in trees])
-        total = sum(trees, Confusion())
+        values = np.array([0.0 if tree.mcc is None else tree.mcc for tree in counts])
+        total = sum(counts, Confusion())
         worst = max(worst, abs(values.mean() - PAPER[name]))
         print(
             f"{name:10} {PAPER[name]:6.2f} {values.mean():6.2f} {values.std():5.2f} {total.precision or 0:5.2f} {total.recall or 0:5.2f} "

@@ -1,7 +1,6 @@
 """What the commands do: plan if needed, run what is pending, say what happened."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from lsbatch import cluster, engine, work

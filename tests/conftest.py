@@ -14,7 +14,6 @@ settings.register_profile("dev", deadline=None, suppress_health_check=[HealthChe
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,9 +54,9 @@ def done_survey(stacked_survey, tmp_path_factory: pytest.TempPathFactory):  # ty
 
 
 @pytest.fixture
-def shared_data() -> Iterator[Path]:
+def shared_data() -> Path:
     """Real scenes beside the project; a test that needs them is skipped where they are absent."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is absent")
-    yield folder
+    return folder

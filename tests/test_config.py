@@ -1,6 +1,7 @@
 """Settings: what is in configs/ is sound, and what is wrong is answered by one sentence, never a traceback."""
 
 import copy
+import itertools
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def test_example_is_sound_and_explains_every_field() -> None:
     text = settings.to_yaml(settings.example())
     assert back(settings.example()) == settings.parse(settings.example().model_dump(), Path("/elsewhere"))
     lines = text.splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         if ":" in line and not line.lstrip().startswith("#"):
             assert above.lstrip().startswith("# "), line
 

@@ -3,12 +3,23 @@
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lsbatch.errors import StaleStoreError
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+#: Asked once, at import: asking sets it for a moment, for all threads.
+UMASK = _umask()
 
 
 @contextmanager
@@ -18,23 +29,14 @@ def aside(path: Path) -> Iterator[Path]:
     The suffix is kept, because drivers choose the format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    temporary.unlink()
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
     try:
         yield temporary
-        os.replace(temporary, path)
-        # mkstemp made it private; the survey is for the group to read
-        path.chmod(0o666 & ~_umask())
+        # safetensors makes its files private; a survey is for the group to read
+        temporary.chmod(0o666 & ~UMASK)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def write_text(path: Path, text: str) -> None:

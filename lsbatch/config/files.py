@@ -14,7 +14,6 @@ from lsbatch.config.survey import ArchiveSettings, RegionSettings, Section, Sour
 from lsbatch.config.whole import Config
 from lsbatch.errors import ConfigError
 
-
 #: Characters of a wrong value that a message shows.
 LONGEST_VALUE = 120
 

@@ -5,7 +5,6 @@ The card is JSON in the file's header, and is read without torch and without the
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -17,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from lsbatch.archive.files import aside
 from lsbatch.errors import ModelError, StaleStoreError
 
 #: Key of the header's metadata under which the card stands.
@@ -155,15 +155,11 @@ def save(path: Path, found: Mapping[str, np.ndarray], unsigned: Card) -> Card:
         If the folder cannot be written to; what was there is kept.
     """
     signed = replace(unsigned, checksum=checksum(found, unsigned))
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}.safetensors")
+    # safetensors writes memory as it lies: a view would come back scrambled
+    whole = {name: np.ascontiguousarray(value) for name, value in found.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # safetensors writes memory as it lies: a view would come back scrambled
-        whole = {name: np.ascontiguousarray(value) for name, value in found.items()}
-        save_file(whole, temporary, metadata={KEY: json.dumps(asdict(signed))})
-        temporary.replace(path)
+        with aside(path) as temporary:
+            save_file(whole, temporary, metadata={KEY: json.dumps(asdict(signed))})
     except (OSError, SafetensorError) as error:
         raise StaleStoreError(f"{path}: cannot be written: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return signed

@@ -24,8 +24,8 @@ from lsbatch.config import Config, TrainSettings, digest
 from lsbatch.kernels import scores
 from lsbatch.models import chips as cutting
 from lsbatch.models import curve, unet
-from lsbatch.models.chips import Chips, Source
 from lsbatch.models.cards import Card, save
+from lsbatch.models.chips import Chips, Source
 from lsbatch.models.losses import loss
 from lsbatch.records import Confusion
 

@@ -63,7 +63,8 @@ def test_part_waits_for_neighbours(planned_survey: Survey, tmp_path: Path) -> No
     survey = surveys.copy_survey(planned_survey, tmp_path / "s")
     assert engine.run(survey, until="predict", part=(1, 2)) == 0
     todo = work.pending(survey, work.step_named("predict"), (1, 2))
-    assert todo.waiting and not todo.digests
+    assert todo.waiting
+    assert not todo.digests
     assert receipts.read_stage(survey.workspace.receipts, "predict") == {}
 
 

@@ -1,5 +1,6 @@
 """Laws: running twice computes nothing; a changed setting computes again exactly what depends on it; one failing tile
-stops no other; a kill at any point loses nothing."""
+stops no other; a kill at any point loses nothing.
+"""
 
 from pathlib import Path
 

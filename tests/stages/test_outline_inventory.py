@@ -41,7 +41,7 @@ def test_sums_are_those_of_each_label(seed: int, density: float) -> None:
         return
     values = rng.normal(size=labels.shape).astype(np.float32)
     values[rng.random(labels.shape) < 0.1] = np.nan
-    core: dict[str, Any] = {name: values for name in ("dNDVI", "diffVV", "diffVH", "slope", "probability")}
+    core: dict[str, Any] = dict.fromkeys(("dNDVI", "diffVV", "diffVH", "slope", "probability"), values)
     core["observed"] = rng.integers(0, 8, labels.shape).astype(np.uint8)
     sums = outline._sums(labels, count, core, values)
     for label in range(1, count + 1):
