@@ -10,6 +10,7 @@ Monthly composites stand for scenes, dated the first of the month. What was chec
 - the DEM, whole metres, is the same in every month.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,8 @@ def _write(path: Path, values: np.ndarray, nodata: float | None, place: dict[str
         file.write(values, 1)
         if scale is not None:
             file.scales, file.offsets = (scale,), (0.0,)
+
+
+if __name__ == "__main__":
+    convert_belgium(Path(sys.argv[1]), Path(sys.argv[2]))
+    print(f"Wrote {sys.argv[2]}")

@@ -1,0 +1,272 @@
+"""The synthetic country: reproducible to the byte, in real formats, and honest about its difficulty."""
+
+import hashlib
+import json
+from datetime import date
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from rasterio.warp import transform
+from scipy import ndimage, stats
+
+from lsbatch import country as countries
+from lsbatch.country import confounders, cover, ground, landslides, optical, radar, scenes
+from lsbatch.kernels import sar
+
+SEED, SIDE = 7, 512
+
+
+@pytest.fixture(scope="module")
+def made() -> ground.Ground:
+    """The same country as the session's `country`, in memory."""
+    return ground.make(SEED, SIDE, SIDE)
+
+
+@pytest.fixture(scope="module")
+def items(country: Path) -> list[pystac.Item]:
+    root = pystac.Catalog.from_file(str(country.parent / "catalog" / "catalog.json"))
+    return list(root.get_items(recursive=True))
+
+
+def _of(items: list[pystac.Item], collection: str) -> list[pystac.Item]:
+    return [item for item in items if item.collection_id == collection]
+
+
+def _read(item: pystac.Item, key: str) -> np.ndarray:
+    with rasterio.open(item.assets[key].get_absolute_href()) as file:
+        return file.read(1)
+
+
+# The same bytes
+
+
+def _bytes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.slow
+def test_same_seed_same_bytes_another_seed_another_country(tmp_path: Path) -> None:
+    first, again, other = (tmp_path / name for name in ("first", "again", "other"))
+    for folder, seed in ((first, 3), (again, 3), (other, 4)):
+        folder.mkdir()
+        countries.simulate(folder, seed=seed, rows=256, cols=256)
+    one, two = _bytes(first), _bytes(again)
+    assert one == two
+    assert len(one) > 100
+    different = _bytes(other)
+    assert all(one[name] != different[name] for name in ("truth.gpkg", "cover.tif", "points.gpkg"))
+
+
+def test_the_same_ground_from_the_same_seed(made: ground.Ground) -> None:
+    again = ground.make(SEED, SIDE, SIDE)
+    np.testing.assert_array_equal(again.slides.labels, made.slides.labels)
+    np.testing.assert_array_equal(radar.gamma0(again, radar.ORBITS[0], date(2020, 7, 1))["VV"],
+                                  radar.gamma0(made, radar.ORBITS[0], date(2020, 7, 1))["VV"])  # fmt: skip
+
+
+# Real formats
+
+
+def test_every_raster_is_a_cloud_optimised_geotiff(items: list[pystac.Item]) -> None:
+    paths = [asset.get_absolute_href() for item in items for asset in item.assets.values()]
+    assert len(paths) > 100
+    for path in paths[::7]:
+        with rasterio.open(path) as file:
+            assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert file.block_shapes == [(256, 256)] or max(file.shape) <= 256
+
+
+def test_items_hold_what_stac_asks_for(items: list[pystac.Item]) -> None:
+    for item in items:
+        json.dumps(item.to_dict())
+        assert item.geometry is not None
+        assert item.properties["proj:code"] == f"EPSG:{item.properties['proj:epsg']}"
+        path = next(iter(item.assets.values())).get_absolute_href()
+        with rasterio.open(path) as file:
+            assert list(file.shape) == item.properties["proj:shape"]
+            assert file.crs.to_epsg() == item.properties["proj:epsg"]
+
+
+def test_sentinel_2_comes_in_two_utm_zones(items: list[pystac.Item]) -> None:
+    found = {item.properties["proj:epsg"] for name in ("sentinel-2-l2a", "sentinel-2-l2a-pc") for item in _of(items, name)}
+    assert found == {32632, 32633}
+
+
+def test_both_baselines_and_every_way_to_tell_the_offset(items: list[pystac.Item]) -> None:
+    search, planetary = _of(items, "sentinel-2-l2a"), _of(items, "sentinel-2-l2a-pc")
+    told = {(i.properties["s2:processing_baseline"], i.properties["earthsearch:boa_offset_applied"]) for i in search}
+    assert told == {("02.14", False), ("05.00", True), ("05.00", False)}
+    assert {i.properties["s2:processing_baseline"] for i in planetary} == {"02.14", "05.00"}
+    assert all("earthsearch:boa_offset_applied" not in i.properties for i in planetary)
+
+
+def test_the_offset_is_in_the_numbers_as_told(items: list[pystac.Item], made: ground.Ground) -> None:
+    """Water is dark: its infrared DN lies near 150, or near 1150 where 1000 was added."""
+    water = made.cover == cover.WATER
+    rows, cols = np.argwhere(ndimage.binary_erosion(water, iterations=4)).T
+    checked = 0
+    for item in _of(items, "sentinel-2-l2a"):
+        added = item.properties["s2:processing_baseline"] >= "04" and not item.properties["earthsearch:boa_offset_applied"]
+        x, y = made.geobox.transform @ (cols + 0.5, rows + 0.5)
+        with rasterio.open(item.assets["nir"].get_absolute_href()) as file:
+            xs, ys = transform(ground.CRS, file.crs, x, y)
+            dn = np.array([value[0] for value in file.sample(zip(xs, ys, strict=True))])
+        seen = dn[dn > 0]
+        if len(seen) > 50:
+            checked += 1
+            assert (np.percentile(seen, 20) > 1000) == added
+    assert checked >= 6
+
+
+def test_granules_are_missing_and_swaths_end(items: list[pystac.Item]) -> None:
+    search, planetary = _of(items, "sentinel-2-l2a"), _of(items, "sentinel-2-l2a-pc")
+    days = [{i.datetime.date() for i in found} for found in (search, planetary)]
+    # a day that only one of the zones has
+    assert days[0] ^ days[1]
+    # a granule that is empty along a leaning line, on land that the other days see
+    empty = [float((_read(item, "nir") == 0).mean()) for item in search]
+    assert max(empty) - min(empty) > 0.1
+
+
+# What was promised of the ground
+
+
+def test_landslides_are_rare_and_what_fools_is_twice_as_much(made: ground.Ground) -> None:
+    land = made.cover != cover.WATER
+    slides, fooling = made.slides.labels > 0, made.confounders.kind > 0
+    assert 0.003 < slides.sum() / land.sum() < 0.01
+    assert fooling.sum() >= 2 * slides.sum()
+    assert not (slides & fooling).any()
+    assert set(np.unique(made.confounders.kind)) == {0, *confounders.NAMES}
+
+
+def test_all_covers_are_there(made: ground.Ground) -> None:
+    assert set(np.unique(made.cover)) == set(range(len(cover.NAMES)))
+
+
+def test_sizes_follow_the_inverse_gamma() -> None:
+    """The law itself, and its tail: many small, few large (Malamud et al. 2004)."""
+    areas = landslides.areas_m2(4000, np.random.default_rng(0))
+    law = stats.invgamma(landslides.RHO, scale=landslides.SCALE_KM2, loc=landslides.SHIFT_KM2)
+    low, high = law.cdf(np.array([landslides.SMALLEST_M2, landslides.LARGEST_M2]) / 1e6)
+    assert stats.kstest(areas, lambda a: (law.cdf(a / 1e6) - low) / (high - low)).pvalue > 0.01
+    assert areas.min() >= landslides.SMALLEST_M2
+    assert areas.max() <= landslides.LARGEST_M2
+
+
+def test_landslides_begin_steep_and_run_down(made: ground.Ground) -> None:
+    drops = []
+    for number in range(1, made.slides.count + 1):
+        body = made.slides.labels == number
+        z, along = made.relief.elevation_m[body], made.slides.stage[body]
+        drops.append(z[along <= 0.2].mean() - z[along >= 0.8].mean() if (along >= 0.8).any() else np.nan)
+    assert np.nanmean(np.array(drops) > 0) > 0.95
+    source = made.relief.slope_deg[made.slides.stage <= 0.1]
+    assert np.median(source) > 25
+
+
+def test_backscatter_changes_either_way(made: ground.Ground) -> None:
+    rough = [made.slides.roughness_db[made.slides.labels == n].mean() for n in range(1, made.slides.count + 1)]
+    assert min(rough) < -0.5 < 0.5 < max(rough)
+
+
+def test_a_darker_scar_is_seen_from_one_side_only(made: ground.Ground) -> None:
+    dark = made.slides.roughness_db < -1
+    changes = []
+    for orbit in (radar.ORBITS[0], radar.ORBITS[2]):
+        _, towards = radar.facing(made, orbit)
+        changes.append(radar._change(made, towards)[0][dark])
+    assert np.corrcoef(changes)[0, 1] < 0.5
+
+
+def test_truth_is_the_ground(country: Path, made: ground.Ground) -> None:
+    truth = gpd.read_file(country.parent / "truth.gpkg")
+    assert len(truth) == made.slides.count
+    assert truth.area.sum() == pytest.approx(100 * (made.slides.labels > 0).sum())
+    assert truth.crs.to_epsg() == 25833
+    days = truth["date"].astype(str)
+    assert days.between("2020-05-14", "2020-06-23").all()
+    assert (days == "2020-06-03").mean() > 0.5
+
+
+def test_points_of_eight_classes(country: Path) -> None:
+    points = gpd.read_file(country.parent / "points.gpkg")
+    counts = points["class"].value_counts()
+    assert counts["landslide"] == 18
+    assert set(counts.index) <= {*cover.NAMES, "landslide"}
+    assert 100 <= len(points) <= 130
+
+
+# What the satellites see of it
+
+
+def test_speckle_has_the_promised_looks(made: ground.Ground) -> None:
+    """Two passes of one orbit differ by speckle and weather only: the ratio on water tells the looks."""
+    field = made.cover == cover.FOREST
+    power = radar.gamma0(made, radar.ORBITS[0], date(2019, 7, 1))["VV"]
+    good = field & (power > 0)
+    # in patches of 3 x 3 the ground hardly varies
+    patches = np.lib.stride_tricks.sliding_window_view(np.where(good, power, np.nan), (3, 3))[::3, ::3].reshape(-1, 9)
+    patches = patches[np.isfinite(patches).all(axis=1)].astype(np.float64)
+    looks = patches.mean(axis=1) ** 2 / patches.var(axis=1, ddof=1)
+    simulated = np.random.default_rng(0).gamma(4.4, 1, (len(patches), 9))
+    expected = simulated.mean(axis=1) ** 2 / simulated.var(axis=1, ddof=1)
+    assert np.median(looks) == pytest.approx(np.median(expected), rel=0.05)
+    assert sar.enl(power[good]) < 4.4
+
+
+def test_layover_and_shadow_are_nodata(made: ground.Ground) -> None:
+    orbit = radar.ORBITS[3]
+    slope_r, _ = radar.facing(made, orbit)
+    power = radar.gamma0(made, orbit, date(2020, 7, 1))["VV"]
+    hidden = slope_r >= orbit.incidence_deg
+    assert hidden.any()
+    assert (power[hidden] == radar.NODATA).all()
+    assert (power[(slope_r < 20) & (slope_r > -40)] > 0).mean() > 0.99
+
+
+def test_an_orbit_that_flew_only_after(items: list[pystac.Item]) -> None:
+    years = {
+        orbit: {i.datetime.year for i in _of(items, "sentinel-1-rtc") if i.properties["sat:relative_orbit"] == orbit}
+        for orbit in (*(o.number for o in radar.ORBITS), radar.ONLY_AFTER.number)
+    }
+    assert years.pop(radar.ONLY_AFTER.number) == {ground.YEAR}
+    assert all(found == {ground.YEAR - 1, ground.YEAR} for found in years.values())
+
+
+def test_dark_north_slopes_are_over_corrected(made: ground.Ground) -> None:
+    """Level 2A leaves shade too bright, in the visible more than in the infrared."""
+    seen = optical.look(made, date(2020, 7, 1), 0, 0.0)
+    bare = optical.surface(made, 2020, 1 - 0.18 * 24 / 50)
+    lit = optical._lit(made, seen.sun_azimuth_deg, seen.sun_elevation_deg)
+    dark, bright = lit < 0.1, lit > 0.6
+    assert dark.any()
+    red, nir = (np.median(seen.reflectance[band][dark] / bare[band][dark]) for band in (0, 3))
+    assert red > 1.4
+    assert 1.05 < nir < red
+    assert np.median(seen.reflectance[0][bright] / bare[0][bright]) == pytest.approx(1, abs=0.05)
+
+
+def test_clouds_lie_with_their_shadows(made: ground.Ground) -> None:
+    seen = optical.look(made, date(2020, 7, 1), 0, 0.3)
+    assert seen.cloud_percent == pytest.approx(30, abs=3)
+    for scl_class in (3, 8, 9):
+        assert (seen.scl == scl_class).any()
+    clear = optical.look(made, date(2020, 7, 1), 0, 0.0)
+    shadow = seen.scl == 3
+    assert np.median(seen.reflectance[3][shadow] / clear.reflectance[3][shadow]) < 0.6
+
+
+def test_seasons_are_those_of_the_settings() -> None:
+    for year in (ground.YEAR - 1, ground.YEAR):
+        first, last = scenes.season(year)
+        assert first < last
+        assert (first.year, last.year) == (year, year)
