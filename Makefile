@@ -3,7 +3,7 @@
 #   make demo          survey a small synthetic country into demo/   (SIZE=ROWSxCOLS and SEED=N to choose)
 #   make test          all tests but the slow ones                   (ARGS='-k grid' to choose)
 #   make test-slow     the slow ones
-#   make system-packages   Debian packages that a few tests use; those tests are skipped without them
+#   make system-packages   Debian packages that a few tests use; make test does it where it may (root and apt)
 #   make constraints   write constraints.txt anew, from the newest versions that pyproject.toml allows
 #   make clean         remove .venv, demo/ and what builds and tests leave
 
@@ -31,10 +31,10 @@ help:
 demo: .venv/lsbatch.stamp
 	$(BIN)/lsbatch demo demo --seed $(SEED) --size $(SIZE)
 
-test: .venv/test.stamp
+test: system-packages .venv/test.stamp
 	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile --durations 10 $(ARGS)
 
-test-slow: .venv/test.stamp
+test-slow: system-packages .venv/test.stamp
 	$(BIN)/python -m pytest -m slow --durations 10 $(ARGS)
 
 # A stamp is written last. While .venv/installing is there, an installation runs or was killed in the middle: pip may
@@ -63,10 +63,12 @@ endef
 system-packages:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v gdaldem >/dev/null || missing="$$missing gdal-bin"; \
 	if [ -z "$$missing" ]; then echo "system packages: all here"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; \
-	else echo "not installed (needs root and apt):$$missing; the tests that open the report in a browser are skipped"; fi
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null || \
+	    echo "could not be installed:$$missing; the tests that need them are skipped"; \
+	else echo "not installed (needs root and apt):$$missing; the tests that need them are skipped"; fi
 
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints

@@ -4,6 +4,7 @@ Nothing here reads a pixel, and nothing is signed: the addresses in a plan must 
 """
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -152,9 +153,14 @@ def _io(attempts: int) -> Iterator[StacApiIO]:
         retry_after_max=120,
     )
     io = StacApiIO(timeout=TIMEOUT_S, max_retries=retry)
+    # each retry would be logged with the whole address, and a key may stand in it; the last failure is raised anyway
+    logger = logging.getLogger("urllib3.connectionpool")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield io
     finally:
+        logger.setLevel(before)
         io.session.close()
 
 
@@ -205,9 +211,16 @@ def _ask(url: str, query: Query, io: StacApiIO) -> Iterator[Answer]:
         datetime=None if query.days is None else [day.isoformat() for day in query.days],
         limit=PAGE,
     )
-    for item in answer.items_as_dicts():
-        own = next((link.get("href") for link in item.get("links", ()) if link.get("rel") == "self"), url)
-        yield item, own
+    seen: set[tuple[Any, Any]] = set()
+    for page in answer.pages_as_dicts():
+        new = {(item.get("collection"), item.get("id")): item for item in page["features"]}
+        if new and seen.issuperset(new):
+            # a server that takes no notice of its own "next" would be asked for ever
+            raise CatalogError(f"{shown(url)}: its list of items does not end: a page holds only what was listed before")
+        seen |= set(new)
+        for item in page["features"]:
+            own = next((link.get("href") for link in item.get("links", ()) if link.get("rel") == "self"), url)
+            yield item, own
 
 
 def _simple(footprint: BaseGeometry) -> BaseGeometry:

@@ -4,7 +4,9 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -285,3 +287,45 @@ def test_a_copy_of_the_folder_elsewhere_still_reads(archive: Path, tmp_path: Pat
     (scene, *_) = catalog.search(source(str(moved), "dem"), "dem", PLACE, None).scenes
     assert scene.item["assets"]["elevation"]["href"] == str(moved / "dem_10m.tif")
     assert static.MAX_DEPTH > 3
+
+
+class _Endless(BaseHTTPRequestHandler):
+    """A STAC API whose every page names itself as the next one."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        root = f"http://127.0.0.1:{self.server.server_port}"
+        self._send({
+            "type": "Catalog", "id": "endless", "stac_version": "1.0.0", "description": "endless",
+            "conformsTo": ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/collections", "https://api.stacspec.org/v1.0.0/item-search"],
+            "links": [{"rel": "search", "type": "application/geo+json", "href": f"{root}/search", "method": "POST"}, {"rel": "root", "href": root}, {"rel": "self", "href": root}],
+        })  # fmt: skip
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        link = {"rel": "next", "href": f"http://127.0.0.1:{self.server.server_port}/search", "method": "POST", "body": {}}
+        self._send({"type": "FeatureCollection", "features": [synthetic_item(1)], "links": [link]})
+
+    def _send(self, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/geo+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_pages_that_never_end() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Endless)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    api = SourceSettings(preset="stac", url=f"http://127.0.0.1:{server.server_port}", collections=("sentinel-2-l2a",))
+    try:
+        with pytest.raises(CatalogError, match="its list of items does not end"):
+            catalog.search(api, "sentinel2", PLACE, SUMMERS)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
