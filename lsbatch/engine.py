@@ -59,9 +59,9 @@ def run(
     part: tuple[int, int] = (1, 1),
     progress: Progress = Progress(),
 ) -> int:
-    """Do all that is pending, stage after stage; the number of tiles that failed or are blocked by one that did.
+    """Do all that is pending, stage after stage; the number of tiles, and folds, that failed.
 
-    With `part` = (i, n) only every n-th tile is done and folds are left to a run without `part`, because they read
+    A tile whose earlier stage failed is not counted again. With `part` = (i, n) only every n-th tile is done and folds are left to a run without `part`, because they read
     every tile.
     """
     faults = 0
@@ -88,7 +88,7 @@ def _run_stage(survey: Survey, stage: Stage, client: Client | None, part: tuple[
     layer = stage.writes(survey.config)
     if layer is not None:
         cube.create(survey.workspace.store, survey.grid, layer)
-    faults = len(todo.blocked)
+    faults = 0
     for receipt in run_tiles(survey, stage, todo, client):
         progress.done(receipt)
         faults += not receipt

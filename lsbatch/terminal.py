@@ -89,9 +89,8 @@ class Screen:
         """A run ended: where the results are, or what to do."""
         self._end()
         if faults:
-            self.text(
-                f"{faults} tiles failed or wait for one that failed. Reasons: lsbatch status. Run again to try them again."
-            )
+            what = "1 tile or step" if faults == 1 else f"{faults} tiles or steps"
+            self.text(f"{what} failed. Reasons: lsbatch status. Run again to try again.")
         report = survey.workspace.report / "report.html"
         if report.exists():
             self.text(f"Inventory: {survey.workspace.inventory / 'landslides.gpkg'}")

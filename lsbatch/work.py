@@ -91,7 +91,7 @@ def pending(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Tod
     """
     folder = survey.workspace.receipts
     mine = receipts.read_stage(folder, stage.name)
-    upstream = {name: receipts.read_stage(folder, name) for name in stage.after}
+    upstream = {name: receipts.read_stage(folder, name) for name in _before(stage)}
     base = _base_digest(survey, stage)
     halo = stage.halo_px(survey.config)
     planned = frozenset(survey.positions)
@@ -100,7 +100,7 @@ def pending(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Tod
     done, blocked, waiting = 0, [], []
     for position in survey.positions[index - 1 :: count]:
         near = _neighbours(survey, planned, position) if halo else ()
-        state = _upstream_state(survey, upstream, position, near)
+        state = _upstream_state(stage, upstream, position, near)
         if state is None or isinstance(state, Receipt):
             (waiting if state is None else blocked).append(position)
             continue
@@ -129,8 +129,20 @@ def _neighbours(survey: Survey, planned: frozenset[Position], position: Position
     return tuple(p for p in survey.grid.neighbours(*position) if p in planned)
 
 
+def _before(stage: Stage) -> set[str]:
+    """Names of all stages that a stage follows, also from afar."""
+    found: set[str] = set()
+    for name in stage.after:
+        earlier = step_named(name)
+        found |= {name} | (_before(earlier) if isinstance(earlier, Stage) else set())
+    return found
+
+
+Receipts = Mapping[str, Mapping[str, Receipt]]
+
+
 def _upstream_state(
-    survey: Survey, upstream: Mapping[str, Mapping[str, Receipt]], position: Position, near: tuple[Position, ...]
+    stage: Stage, upstream: Receipts, position: Position, near: tuple[Position, ...]
 ) -> list[str] | Receipt | None:
     """Digests of what a tile reads; the receipt that failed if its own did; None if something was not run yet.
 
@@ -138,16 +150,26 @@ def _upstream_state(
     neighbour has been mended.
     """
     found = []
-    for by_tile in upstream.values():
-        own = by_tile.get(tile_id(*position))
+    for name in stage.after:
+        own = _state(name, upstream, tile_id(*position))
         if own is None or not own:
             return own
         found.append(own.digest)
         for other in near:
-            receipt = by_tile.get(tile_id(*other))
+            receipt = _state(name, upstream, tile_id(*other))
             if receipt is None:
                 return None
             found.append(receipt.digest if receipt else "failed")
+    return found
+
+
+def _state(name: str, upstream: Receipts, tile: str) -> Receipt | None:
+    """Receipt of a tile in a stage; without one, that of the earlier stage that failed and blocks it, if there is one."""
+    found = upstream[name].get(tile)
+    if found is None:
+        step = step_named(name)
+        earlier = (_state(other, upstream, tile) for other in step.after if other in upstream)
+        return next((receipt for receipt in earlier if receipt is not None and not receipt), None)
     return found
 
 

@@ -83,7 +83,8 @@ def _joined_parts(survey: Survey) -> pd.DataFrame:
 def _record(group: pd.DataFrame, survey: Survey, config: Config) -> dict[str, Any]:
     first = group.sort_values(["first_row", "first_col"]).iloc[0]
     # normalised, so that vertices left where parts met do not tell tiles apart
-    shape = shapely.normalize(shapely.union_all(group.geometry.values))
+    # a corner of the pixels' outline comes first, and corners that only a tile's edge made are left out
+    shape = shapely.simplify(shapely.normalize(shapely.union_all(group.geometry.values)), 0)
     pixels = int(group["pixels"].sum())
     name = f"{config.survey.id}-{_pixel_id(survey, int(first['first_row']), int(first['first_col']))}"
     return {
