@@ -92,7 +92,8 @@ class Plan:
             out.append(f"  left out: {reason}")
         if len(s["left_out"]) > SHOWN_LEFT_OUT:
             out.append(f"  left out: {len(s['left_out']) - SHOWN_LEFT_OUT} more, see plan/plan.json")
-        out.append(f"To read: about {s['gigabytes']:.1f} GB before compression")
+        size = f"{s['gigabytes']:,.1f} GB" if s["gigabytes"] >= 1 else f"{1000 * s['gigabytes']:.0f} MB"
+        out.append(f"To read: about {size} before compression")
         return out
 
 

@@ -116,7 +116,8 @@ def png_uri(picture: np.ndarray) -> str:
 
 def jpeg_uri(picture: np.ndarray) -> str:
     """For large photographs: a tenth of the bytes of PNG."""
-    return _uri(picture, "JPEG", quality=86, subsampling=0, optimize=True)
+    # without optimize: Pillow then holds the picture in one buffer, which a noisy one overflows ("broken data stream")
+    return _uri(picture, "JPEG", quality=86, subsampling=0)
 
 
 def _uri(picture: np.ndarray, kind: str, **options: object) -> str:

@@ -15,6 +15,7 @@ def test_peak_of_a_2048_px_tile_is_the_same_with_40_and_with_10_scenes() -> None
     many = tile_memory.measure(2048, 40)
     assert many["scenes"] == 4 * few["scenes"] - 3
     assert many["peak_mb"] < LIMIT_MB
+    assert many["stack_mb"] < 1.1 * few["stack_mb"]
     assert many["peak_mb"] < 1.1 * few["peak_mb"]
 
 

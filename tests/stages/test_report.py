@@ -164,6 +164,11 @@ def test_hatching_changes_nothing_elsewhere() -> None:
     assert (out[:4] != 9).all()
 
 
+def test_a_picture_of_noise_can_be_written() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1400, 1400, 3), dtype=np.uint8)
+    assert report_pictures.jpeg_uri(noise).startswith("data:image/jpeg;base64,")
+
+
 def test_the_path_of_a_polygon_has_its_holes() -> None:
     ring = shapely.box(0, 0, 10, 10).difference(shapely.box(2, 2, 4, 4))
     assert report_map.path(ring).count("Z") == 2
