@@ -1,0 +1,110 @@
+"""From surveys to weights: CART through the whole pipeline, and what cannot be learned from is refused in words."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import xarray as xr
+
+from lsbatch import engine, training
+from lsbatch.archive.survey import Survey
+from lsbatch.errors import ConfigError, NoDataError
+from lsbatch.layers import probability
+from lsbatch.models import base
+from lsbatch.stages.evaluate import summary
+from tests import surveys
+
+
+class Lines:
+    """A screen that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def text(self, line: str) -> None:
+        self.said.append(line)
+
+    def plan(self, made: Any) -> None:
+        pass
+
+    def begins(self, name: str, todo: Any) -> None:
+        pass
+
+    def done(self, receipt: Any) -> None:
+        pass
+
+    def finished(self, survey: Survey, faults: int) -> None:
+        pass
+
+    def status(self, rows: Sequence[Any], failed: Sequence[Any]) -> None:
+        pass
+
+
+def test_cart_is_trained_and_surveys(stacked_survey: Survey, tmp_path: Path) -> None:
+    """On its own training country, so this shows the path and not how good it is."""
+    survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
+    model = survey.config.model.model_copy(update={"family": "cart", "weights": None})
+    config = survey.config.model_copy(update={"model": model})
+    screen = Lines()
+    training.train([config], screen, out=None, fresh=False)
+    weights = config.output / "model" / "cart-s1vv_s2.safetensors"
+    assert screen.said[-1].startswith(f"Weights: {weights}")
+    card = base.card(weights)
+    assert card.family == "cart"
+    assert 100 <= card.settings["points"] <= 130
+    ready = Survey(config, survey.grid, survey.positions)
+    assert engine.run(ready, until="score") == 0
+    found = summary(ready)
+    assert found["mcc"] > 0.3
+    answers = surveys.whole(ready, probability("cart"))["probability"]
+    assert len(np.unique(answers)) == 3
+
+
+def test_samples_are_the_pixels_under_the_points(stacked_survey: Survey) -> None:
+    """Each point's bands, looked up by xarray's nearest pixel."""
+    samples, classes = training._samples(stacked_survey.config)
+    points = gpd.read_file(stacked_survey.config.truth.points)
+    cube = xr.open_zarr(stacked_survey.workspace.store, group="stack")
+    x, y = (xr.DataArray(values.to_numpy(), dims="point") for values in (points.geometry.x, points.geometry.y))
+    expected = np.stack(
+        [cube[name].sel(x=x, y=y, method="nearest").to_numpy() for name in stacked_survey.config.inputs], axis=1
+    )
+    assert len(samples) == len(points)
+    order, theirs = np.lexsort((*samples.T, classes)), np.lexsort((*expected.T, points["class"]))
+    np.testing.assert_allclose(samples[order], expected[theirs], rtol=1e-6)
+    np.testing.assert_array_equal(classes[order], points["class"].to_numpy()[theirs])
+
+
+@pytest.mark.parametrize(
+    ("family", "truth", "says"),
+    [("unet", None, "truth.file"), ("cart", {"points": None}, "truth.points"), ("cart", {"class_field": "kind"}, "truth.class_field")],
+)
+def test_what_cannot_be_learned_from(
+    stacked_survey: Survey, tmp_path: Path, family: str, truth: dict[str, Any] | None, says: str
+) -> None:
+    survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
+    model = survey.config.model.model_copy(update={"family": family, "weights": None})
+    known = None if truth is None else survey.config.truth.model_copy(update=truth)
+    config = survey.config.model_copy(update={"model": model, "truth": known})
+    with pytest.raises(ConfigError, match=says):
+        training.train([config], Lines(), out=None, fresh=False)
+
+
+def test_surveys_of_other_bands_are_not_mixed(stacked_survey: Survey) -> None:
+    other = stacked_survey.config.model_copy(update={"bands": "s2"})
+    with pytest.raises(ConfigError, match="train on one band setting"):
+        training.train([stacked_survey.config, other], Lines(), out=None, fresh=False)
+
+
+def test_points_elsewhere(stacked_survey: Survey, tmp_path: Path) -> None:
+    survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
+    points = gpd.read_file(survey.config.truth.points)
+    points.geometry = points.translate(xoff=1e6)
+    points.to_file(tmp_path / "far.gpkg")
+    model = survey.config.model.model_copy(update={"family": "cart", "weights": None})
+    truth = survey.config.truth.model_copy(update={"points": tmp_path / "far.gpkg"})
+    with pytest.raises(NoDataError, match=r"none of its truth.points"):
+        training.train([survey.config.model_copy(update={"model": model, "truth": truth})], Lines(), out=None, fresh=False)
