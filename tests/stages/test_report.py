@@ -13,7 +13,10 @@ from PIL import Image
 
 from lsbatch.archive import receipts
 from lsbatch.archive.survey import Survey
-from lsbatch.stages import evaluate, report, report_facts, report_map, report_pictures
+from lsbatch.stages import evaluate, report
+from lsbatch.stages.report import facts as report_facts
+from lsbatch.stages.report import map as report_map
+from lsbatch.stages.report import pictures as report_pictures
 from tests import browser
 from tests.stages import fake_survey
 from tests.stages.fake_survey import Fake

@@ -16,8 +16,8 @@ from lsbatch.config import Config
 from lsbatch.grid import Grid
 from lsbatch.kernels import terrain
 from lsbatch.layers import STACK, mask
-from lsbatch.stages import report_pictures as pictures
 from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.stages.report import pictures
 
 #: Longer side of the map's pictures.
 MAP_PX = 1400

@@ -10,8 +10,8 @@ from lsbatch.archive import cube
 from lsbatch.archive.survey import Survey
 from lsbatch.config import Config
 from lsbatch.layers import STACK, probability
-from lsbatch.stages import report_pictures as pictures
-from lsbatch.stages.report_map import path
+from lsbatch.stages.report import pictures
+from lsbatch.stages.report.map import path
 
 #: Shortest side of a window in pixels, so that a small landslide is seen in its surroundings.
 LEAST_PX = 64

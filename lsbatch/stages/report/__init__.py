@@ -24,10 +24,9 @@ from lsbatch.archive.survey import Survey
 from lsbatch.config import Config
 from lsbatch.models import base
 from lsbatch.records import Fold
-from lsbatch.stages import report_facts as facts
-from lsbatch.stages import report_map as maps
-from lsbatch.stages import report_pictures as pictures
-from lsbatch.stages.report_quicklooks import quicklook
+from lsbatch.stages.report import facts, pictures
+from lsbatch.stages.report import map as maps
+from lsbatch.stages.report.quicklooks import quicklook
 
 #: Landslides with pictures.
 QUICKLOOKS = 12
@@ -125,7 +124,7 @@ def _curve(config: Config) -> dict[str, str] | None:
 
 def render(content: Mapping[str, Any]) -> str:
     """The page from its content; every text of `content` is escaped."""
-    script, style = ((_HERE / f"report.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
+    script, style = ((_HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
@@ -136,7 +135,7 @@ def render(content: Mapping[str, Any]) -> str:
     )
     environment.filters |= {"number": number, "percent": percent, "area": area, "score": score, "duration": duration}
     # the only texts that are not escaped are the two that come with lsbatch
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("page.html.j2").render(
         {**content, "script": Markup(script), "style": Markup(style), "seal": seal}
     )
 
