@@ -57,6 +57,8 @@ def simulate(folder: Path, *, seed: int, rows: int, cols: int) -> Path:
     Path
         The settings file, written last.
     """
+    # links of the catalogue are made relative to its folder, which works from absolute paths only
+    folder = folder.resolve()
     made = ground.make(seed, rows, cols)
     archive = folder / "catalog"
     truth.save(made, folder)

@@ -17,6 +17,8 @@ from lsbatch.records import Block, Stage
 from lsbatch.stages import optical, radar
 
 OPTICAL, RADAR, DEM = 1, 2, 4
+#: Scenes that the error of a tile names when none of its scenes could be read.
+NAMED_SCENES = 3
 
 
 def apply(block: Block, config: Config) -> Block:
@@ -32,7 +34,8 @@ def apply(block: Block, config: Config) -> Block:
         used += names
         dropped += lost
     if dropped and not used:
-        raise NoDataError(f"no scene of tile {tile.id} could be read: {'; '.join(dropped)}")
+        more = f"; and {len(dropped) - NAMED_SCENES} more" if len(dropped) > NAMED_SCENES else ""
+        raise NoDataError(f"no scene of tile {tile.id} could be read: {'; '.join(dropped[:NAMED_SCENES])}{more}")
     inside = rasterize(plan.load(config.output).region, tile.geobox)
     bands["observed"] = _observed(bands)
     for name, values in bands.items():

@@ -63,6 +63,17 @@ def test_same_seed_same_bytes_another_seed_another_country(tmp_path: Path) -> No
     assert all(one[name] != different[name] for name in ("truth.gpkg", "cover.tif", "points.gpkg"))
 
 
+def test_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `lsbatch simulate demo` gives it: the catalogue's links lead to the files."""
+    monkeypatch.chdir(tmp_path)
+    config = countries.simulate(Path("here"), seed=5, rows=256, cols=256)
+    assert config.samefile(tmp_path / "here" / "config.yaml")
+    root = pystac.Catalog.from_file("here/catalog/catalog.json")
+    paths = [Path(asset.get_absolute_href()) for item in root.get_items(recursive=True) for asset in item.assets.values()]
+    assert len(paths) > 100
+    assert all(path.is_file() for path in paths)
+
+
 def test_the_same_ground_from_the_same_seed(made: ground.Ground) -> None:
     again = ground.make(SEED, SIDE, SIDE)
     np.testing.assert_array_equal(again.slides.labels, made.slides.labels)
