@@ -66,6 +66,7 @@ def test_same_seed_same_bytes_another_seed_another_country(tmp_path: Path) -> No
 def test_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `lsbatch simulate demo` gives it: the catalogue's links lead to the files."""
     monkeypatch.chdir(tmp_path)
+    Path("here").mkdir()
     config = countries.simulate(Path("here"), seed=5, rows=256, cols=256)
     assert config.samefile(tmp_path / "here" / "config.yaml")
     root = pystac.Catalog.from_file("here/catalog/catalog.json")
