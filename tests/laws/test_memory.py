@@ -1,8 +1,12 @@
 """Law: peak memory of a tile does not grow with the number of scenes."""
 
+import subprocess
+import sys
+
 import pytest
 
 from benchmarks import tile_memory
+from lsbatch import work
 from lsbatch.stages import radar
 
 #: The issue's limit for a worker.
@@ -26,3 +30,12 @@ def test_strip_gets_lower_as_passes_get_more() -> None:
         held = passes * 2 * (height + 6) * (2048 + 6) * 4
         assert 0.9 * radar.STRIP_BYTES < held <= radar.STRIP_BYTES
     assert heights[-1] >= 1
+
+
+def test_a_worker_does_not_inherit_the_peak_of_its_parent() -> None:
+    ballast = bytearray(400 * 2**20)
+    ballast[:: 4096] = b"x" * len(ballast[:: 4096])
+    code = "from lsbatch import work; print(work.peak_mb())"
+    child = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert work.peak_mb() > 400
+    assert 50 < child < work.peak_mb() - 200
