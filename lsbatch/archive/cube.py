@@ -48,7 +48,8 @@ def _create(store: Path, target: Path, grid: Grid, layer: Layer) -> None:
     """Make the layer aside and rename it into place: jobs that share a survey may all try, one wins."""
     for parent in (store, *reversed(target.relative_to(store).parents[:-1])):
         zarr.open_group(store / parent, mode="a", zarr_format=3, use_consolidated=False)
-    temporary = store / f".making-{uuid.uuid4().hex}"
+    # beside the store, not in it: another job may be walking through it to consolidate
+    temporary = store.with_name(f".making-{uuid.uuid4().hex}")
     group = zarr.create_group(temporary, zarr_format=3, attributes=_group_attributes(grid, layer))
     _coordinates(group, grid)
     for band in layer.bands:
