@@ -10,6 +10,7 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
+from zarr.errors import ContainsGroupError
 
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
@@ -47,7 +49,9 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
 def _create(store: Path, target: Path, grid: Grid, layer: Layer) -> None:
     """Make the layer aside and rename it into place: jobs that share a survey may all try, one wins."""
     for parent in (store, *reversed(target.relative_to(store).parents[:-1])):
-        zarr.open_group(store / parent, mode="a", zarr_format=3, use_consolidated=False)
+        # the error: between looking for the group and making it, another job has made it
+        with suppress(ContainsGroupError):
+            zarr.open_group(store / parent, mode="a", zarr_format=3, use_consolidated=False)
     # beside the store, not in it: another job may be walking through it to consolidate
     temporary = store.with_name(f".making-{uuid.uuid4().hex}")
     group = zarr.create_group(temporary, zarr_format=3, attributes=_group_attributes(grid, layer))

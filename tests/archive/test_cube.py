@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,8 +127,12 @@ def test_layers_stand_side_by_side(store: Path, layer) -> None:  # type: ignore[
 
 def test_jobs_that_start_together_all_find_the_layer(tmp_path: Path) -> None:
     path = tmp_path / "cube.zarr"
-    with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda _: cube.create(path, GRID, STACK), range(6)))
+    code = (
+        "import sys; from pathlib import Path; from lsbatch.archive import cube; from lsbatch.grid import Grid; from lsbatch.layers import STACK;"
+        f"cube.create(Path(sys.argv[1]), Grid.snapped('EPSG:25833', 10.0, 256, {GRID.bounds}), STACK)"
+    )
+    jobs = [subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [job.communicate(timeout=120)[1] for job in jobs] == [""] * 4
     cube.write(path, STACK, GRID.tile(0, 0), _noise(4))
     assert not list(tmp_path.glob(".making-*"))
 
