@@ -37,13 +37,15 @@ def mode(labels: np.ndarray, radius_px: float = 1.5) -> np.ndarray:
     -------
     array (rows, cols), uint8
     """
-    return _mode(np.ascontiguousarray(labels, np.uint8), circle(radius_px))
+    labels = np.ascontiguousarray(labels, np.uint8)
+    out = np.full(labels.shape, NODATA, np.uint8)
+    _mode_into(out, labels, circle(radius_px))
+    return out
 
 
 @njit(nogil=True)
-def _mode(labels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def _mode_into(out: np.ndarray, labels: np.ndarray, offsets: np.ndarray) -> None:
     rows, cols = labels.shape
-    out = np.full((rows, cols), NODATA, np.uint8)
     reach = offsets[:, 0].max()
     present = np.zeros((rows, 256), np.bool_)
     for row in range(rows):
@@ -59,7 +61,6 @@ def _mode(labels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
             if present[top:bottom, label].any():
                 _count_into(votes, labels, row, np.uint8(label), offsets)
                 _win_into(out[row], most, votes, labels[row], np.uint8(label))
-    return out
 
 
 @njit(nogil=True)
@@ -97,13 +98,15 @@ def median(values: np.ndarray, radius_px: float = 1.5) -> np.ndarray:
     array (rows, cols), float32
     """
     offsets = circle(radius_px)
-    return _median(np.ascontiguousarray(values, np.float32), offsets, middle(len(offsets)))
+    values = np.ascontiguousarray(values, np.float32)
+    out = np.empty(values.shape, np.float32)
+    _median_into(out, values, offsets, middle(len(offsets)))
+    return out
 
 
 @njit(nogil=True)
-def _median(values: np.ndarray, offsets: np.ndarray, exchanges: np.ndarray) -> np.ndarray:
+def _median_into(out: np.ndarray, values: np.ndarray, offsets: np.ndarray, exchanges: np.ndarray) -> None:
     rows, cols = values.shape
-    out = np.empty((rows, cols), np.float32)
     width = min(cols, STRIP_COLS)
     window = np.empty((offsets.shape[0], width), np.float32)
     missing = np.empty(width, np.int32)
@@ -116,7 +119,6 @@ def _median(values: np.ndarray, offsets: np.ndarray, exchanges: np.ndarray) -> n
             median_into(target, window, exchanges, missing)
             for col in range(target.size):
                 target[col] = target[col] if own[col] == own[col] else np.float32(np.nan)
-    return out
 
 
 @njit(nogil=True)
@@ -147,7 +149,10 @@ def dilate(mask: np.ndarray, radius_px: float) -> np.ndarray:
     """
     span = np.arange(int(np.floor(radius_px)) + 1)
     reach = np.floor(np.sqrt(radius_px**2 - span**2)).astype(np.uint16)
-    return _dilate(np.ascontiguousarray(mask, np.bool_), reach)
+    mask = np.ascontiguousarray(mask, np.bool_)
+    out = np.zeros(mask.shape, np.bool_)
+    _dilate_into(out, mask, reach)
+    return out
 
 
 def erode(mask: np.ndarray, radius_px: float) -> np.ndarray:
@@ -156,10 +161,9 @@ def erode(mask: np.ndarray, radius_px: float) -> np.ndarray:
 
 
 @njit(nogil=True)
-def _dilate(mask: np.ndarray, reach: np.ndarray) -> np.ndarray:
+def _dilate_into(out: np.ndarray, mask: np.ndarray, reach: np.ndarray) -> None:
     """`reach[d]` is how far a pixel reaches along a row that is d rows away."""
     rows, cols = mask.shape
-    out = np.zeros((rows, cols), np.bool_)
     away = np.empty(cols, np.uint16)
     for row in range(rows):
         if not _distance_into(away, mask[row]):
@@ -168,7 +172,6 @@ def _dilate(mask: np.ndarray, reach: np.ndarray) -> np.ndarray:
             for r in (row - d, row + d):
                 if 0 <= r < rows:
                     _near_into(out[r], away, reach[d])
-    return out
 
 
 @njit(nogil=True)

@@ -34,15 +34,16 @@ def reflectance(dn: np.ndarray, offset: float, scale: float) -> np.ndarray:
     dn = np.asarray(dn)
     if dn.dtype != np.uint16:
         dn = dn.astype(np.float64)
-    return _reflectance(np.ascontiguousarray(dn).reshape(-1), float(offset), float(scale)).reshape(dn.shape)
+    # by numpy, which asks for huge pages
+    out = np.empty(dn.shape, np.float32)
+    _reflectance_into(out.reshape(-1), np.ascontiguousarray(dn).reshape(-1), float(offset), float(scale))
+    return out
 
 
 @njit(nogil=True)
-def _reflectance(dn: np.ndarray, offset: float, scale: float) -> np.ndarray:
-    out = np.empty(dn.size, np.float32)
+def _reflectance_into(out: np.ndarray, dn: np.ndarray, offset: float, scale: float) -> None:
     for i in range(dn.size):
         out[i] = np.float32(np.nan) if dn[i] == 0 else np.float32((dn[i] + offset) * scale)
-    return out
 
 
 def clear(scl: np.ndarray, dilate_px: float = 0) -> np.ndarray:
@@ -130,23 +131,78 @@ def ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
         Reflectance. After the offset it may be negative, which is why the ratio is clipped.
     """
     nir, red = np.ascontiguousarray(nir, np.float32), np.ascontiguousarray(red, np.float32)
-    return _ndvi(nir.reshape(-1), red.reshape(-1)).reshape(nir.shape)
+    out = np.empty(nir.shape, np.float32)
+    _ndvi_into(out.reshape(-1), nir.reshape(-1), red.reshape(-1))
+    return out
 
 
 @njit(nogil=True, error_model="numpy")
-def _ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
-    out = np.empty(nir.size, np.float32)
+def _ndvi_into(out: np.ndarray, nir: np.ndarray, red: np.ndarray) -> None:
     for i in range(nir.size):
         total = nir[i] + red[i]
         ratio = (nir[i] - red[i]) / total
         ratio = min(max(ratio, np.float32(-1)), np.float32(1))
         out[i] = ratio if total > 0 else np.float32(np.nan)
-    return out
 
 
 def dndvi(pre: np.ndarray, post: np.ndarray) -> np.ndarray:
     """NDVI after minus NDVI before; a landslide is negative."""
     return np.asarray(post, np.float32) - np.asarray(pre, np.float32)
+
+
+def greenest(bands: np.ndarray, clear: np.ndarray, days: np.ndarray, nir: int, red: int) -> tuple[np.ndarray, ...]:
+    """Greenest-pixel composite of looks that are all in memory; the same as `greener_into`, look by look.
+
+    Row by row over all looks, so that the best so far stays in the cache: twice as fast as look by look.
+
+    Parameters
+    ----------
+    bands : array (looks, bands, rows, cols)
+        Reflectance.
+    clear : bool array (looks, rows, cols)
+    days : array (looks,) of int
+        Days since 1970-01-01.
+    nir, red : int
+        Which of the bands give the NDVI.
+
+    Returns
+    -------
+    best, best_ndvi, best_day, looks : arrays
+        As `greener_into` leaves them.
+    """
+    bands = np.ascontiguousarray(bands, np.float32)
+    shape = bands.shape[2:]
+    out = (
+        np.full(bands.shape[1:], np.nan, np.float32),
+        np.full(shape, np.nan, np.float32),
+        np.full(shape, NO_DAY, np.int16),
+        np.zeros(shape, np.uint8),
+    )
+    _greenest_into(*out, bands, np.ascontiguousarray(clear, np.bool_), np.asarray(days, np.int16), nir, red)
+    return out
+
+
+@njit(nogil=True)
+def _greenest_into(
+    best: np.ndarray,
+    best_ndvi: np.ndarray,
+    best_day: np.ndarray,
+    looks: np.ndarray,
+    bands: np.ndarray,
+    clear: np.ndarray,
+    days: np.ndarray,
+    nir: int,
+    red: int,
+) -> None:
+    count, channels, rows, cols = bands.shape
+    green, wins = np.empty(cols, np.float32), np.empty(cols, np.bool_)
+    for row in range(rows):
+        so_far = best_ndvi[row], best_day[row], looks[row]
+        for i in range(count):
+            _ndvi_into(green, bands[i, nir, row], bands[i, red, row])
+            if _wins_row_into(wins, so_far[0], so_far[1], so_far[2], green, clear[i, row], days[i]) > 0:
+                for band in range(channels):
+                    _take_row_into(best[band, row], bands[i, band, row], wins)
 
 
 def greener_into(
@@ -179,28 +235,12 @@ def greener_into(
     day : int
         Days since 1970-01-01.
     """
-    look = np.ascontiguousarray(bands, np.float32), np.ascontiguousarray(ndvi, np.float32)
-    _greener_into(best, best_ndvi, best_day, looks, *look, np.ascontiguousarray(clear, np.bool_), np.int64(day))
-
-
-@njit(nogil=True)
-def _greener_into(
-    best: np.ndarray,
-    best_ndvi: np.ndarray,
-    best_day: np.ndarray,
-    looks: np.ndarray,
-    bands: np.ndarray,
-    ndvi: np.ndarray,
-    clear: np.ndarray,
-    day: int,
-) -> None:
-    rows, cols = ndvi.shape
-    wins = np.empty(cols, np.bool_)
-    for row in range(rows):
-        any_wins = _wins_into(wins, best_ndvi[row], best_day[row], looks[row], ndvi[row], clear[row], day)
-        if any_wins:
-            for band in range(best.shape[0]):
-                _take_into(best[band, row], bands[band, row], wins)
+    ndvi, clear = np.ascontiguousarray(ndvi, np.float32), np.ascontiguousarray(clear, np.bool_)
+    wins = np.empty(ndvi.shape, np.bool_)
+    if _wins_into(wins, best_ndvi, best_day, looks, ndvi, clear, np.int64(day)):
+        # band by band: a strip of rows of a band lies in one piece, of several bands it does not
+        for target, source in zip(best, bands, strict=True):
+            _take_into(target, np.ascontiguousarray(source, np.float32), wins)
 
 
 @njit(nogil=True)
@@ -213,23 +253,46 @@ def _wins_into(
     clear: np.ndarray,
     day: int,
 ) -> bool:
-    """Where the look of one row is chosen, and whether anywhere."""
+    """Where the look is chosen, and whether anywhere."""
     found = False
+    for row in range(ndvi.shape[0]):
+        one = _wins_row_into(wins[row], best_ndvi[row], best_day[row], looks[row], ndvi[row], clear[row], np.int16(day))
+        found |= one > 0
+    return found
+
+
+@njit(nogil=True)
+def _wins_row_into(
+    wins: np.ndarray,
+    best_ndvi: np.ndarray,
+    best_day: np.ndarray,
+    looks: np.ndarray,
+    ndvi: np.ndarray,
+    clear: np.ndarray,
+    day: int,
+) -> int:
+    found = np.int32(0)
     for col in range(ndvi.size):
-        new, old = ndvi[col], best_ndvi[col]
+        # all loaded before anything is chosen: a load inside a choice is a branch a pixel, and no vectors
+        new, old, before, count = ndvi[col], best_ndvi[col], best_day[col], looks[col]
         seen = clear[col] & (new == new)
-        later = (new == old) & (day > best_day[col])
-        win = seen & ((old != old) | (new > old) | later)
-        looks[col] += seen & (looks[col] < 255)
+        win = seen & ((old != old) | (new > old) | ((new == old) & (day > before)))
+        looks[col] = count + np.uint8(seen & (count < 255))
         best_ndvi[col] = new if win else old
-        best_day[col] = day if win else best_day[col]
+        best_day[col] = day if win else before
         wins[col] = win
-        found |= win
+        found += np.int32(win)
     return found
 
 
 @njit(nogil=True)
 def _take_into(target: np.ndarray, source: np.ndarray, wins: np.ndarray) -> None:
-    for col in range(target.size):
-        if wins[col]:
-            target[col] = source[col]
+    for row in range(wins.shape[0]):
+        _take_row_into(target[row], source[row], wins[row])
+
+
+@njit(nogil=True)
+def _take_row_into(target: np.ndarray, source: np.ndarray, wins: np.ndarray) -> None:
+    for col in range(wins.size):
+        new, old = source[col], target[col]
+        target[col] = new if wins[col] else old

@@ -25,13 +25,15 @@ def masked_median(stack: np.ndarray) -> np.ndarray:
     stack = np.ascontiguousarray(stack, np.float32)
     if stack.shape[0] == 0:
         return np.full(stack.shape[1:], np.nan, np.float32)
-    return _masked_median(stack, middle(stack.shape[0]))
+    # by numpy, which asks for huge pages
+    out = np.empty(stack.shape[1:], np.float32)
+    _masked_median_into(out, stack, middle(stack.shape[0]))
+    return out
 
 
 @njit(nogil=True)
-def _masked_median(stack: np.ndarray, exchanges: np.ndarray) -> np.ndarray:
+def _masked_median_into(out: np.ndarray, stack: np.ndarray, exchanges: np.ndarray) -> None:
     times, rows, cols = stack.shape
-    out = np.empty((rows, cols), np.float32)
     values = np.empty((times, STRIP_COLS), np.float32)
     missing = np.empty(STRIP_COLS, np.int32)
     for row in range(rows):
@@ -40,4 +42,3 @@ def _masked_median(stack: np.ndarray, exchanges: np.ndarray) -> np.ndarray:
             for t in range(times):
                 values[t, :width] = stack[t, row, left : left + width]
             median_into(out[row, left : left + width], values, exchanges, missing)
-    return out

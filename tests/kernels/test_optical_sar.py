@@ -66,6 +66,10 @@ def test_the_greenest_pixel_in_any_order(seed: int) -> None:
     for order in itertools.islice(itertools.permutations(range(4)), 1, None, 5):
         for one, other in zip(first, _folded(list(order), bands, ndvi, clear), strict=True):
             np.testing.assert_array_equal(one, other)
+    together = optical.greenest(bands, clear, np.arange(4), nir=0, red=1)
+    one_by_one = _folded([0, 1, 2, 3], bands, np.stack([optical.ndvi(look[0], look[1]) for look in bands]), clear)
+    for one, other in zip(together, one_by_one, strict=True):
+        np.testing.assert_array_equal(one, other)
     best, best_ndvi, day, looks = first
     for row, col in np.ndindex(5, 6):
         seen = [d for d in range(4) if clear[d, row, col] and np.isfinite(ndvi[d, row, col])]
