@@ -59,7 +59,7 @@ def test_unknown_band_is_named_with_those_there_are() -> None:
 
 def test_settings_are_the_papers() -> None:
     assert {name: len(bands) for name, bands in BAND_SETTINGS.items()} == {
-        "s1_s2_dem": 13, "s1vv_s2": 3, "s1vv": 2, "s2": 5,
+        "s1_s2_dem": 13, "s1vv_s2": 3, "s1vv": 2, "s2": 5, "s1vv_apart_s2": 5, "s1vv_apart": 4,
     }  # fmt: skip
     assert all(set(bands) <= set(STACK.names) for bands in BAND_SETTINGS.values())
 
@@ -71,6 +71,8 @@ def test_settings_are_the_papers() -> None:
         ("s1vv_s2", {"sentinel1", "sentinel2"}),
         ("s1vv", {"sentinel1"}),
         ("s2", {"sentinel2"}),
+        ("s1vv_apart_s2", {"sentinel1", "sentinel2"}),
+        ("s1vv_apart", {"sentinel1"}),
     ],
 )
 def test_each_setting_asks_only_for_the_archives_it_needs(setting: str, needed: set[str]) -> None:

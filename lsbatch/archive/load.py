@@ -34,6 +34,7 @@ from rasterio.errors import RasterioError
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
+from lsbatch.archive import national
 from lsbatch.archive.hrefs import AZURE, REMOTE, shown, without_secrets
 from lsbatch.archive.scenes import Scene
 from lsbatch.errors import SceneError
@@ -61,16 +62,18 @@ NETWORK_OPTIONS = {
 }
 
 _DTYPES = {"sentinel2": "uint16", "sentinel1": "float32", "dem": "float32"}
+#: Classes and percentages, read as they are.
+WHOLE_NUMBERS = ("SCL", "cloud", "mask")
 
 
 def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int = 4) -> dict[str, np.ndarray]:
-    """Bands of a scene, resampled into a lattice: SCL by nearest neighbour, everything else bilinear.
+    """Bands of a scene, resampled into a lattice: `WHOLE_NUMBERS` by nearest neighbour, everything else bilinear.
 
     Parameters
     ----------
     scene : Scene
     bands : tuple of str
-        Our names, e.g. ``("R", "SCL")``. A polarisation that the scene lacks comes back as nodata.
+        Our names, e.g. ``("R", "SCL")``. What the scene lacks comes back as nodata.
     geobox : GeoBox
         On the national lattice: any tile, any part of it, with or without halo.
     attempts : int
@@ -79,33 +82,43 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     Returns
     -------
     dict of str to array (rows, cols)
-        Numbers as stored, offset not applied: uint16 (SCL uint8) with 0 as nodata for Sentinel-2, float32 with NaN as
-        nodata for Sentinel-1 and DEM.
+        Numbers as stored, offset not applied: uint16 with 0 as nodata for Sentinel-2, float32 with NaN as nodata for
+        Sentinel-1 and DEM, uint8 with 0 as nodata for `WHOLE_NUMBERS`.
 
     Raises
     ------
     SceneError
         Names the scene, the asset and the cause.
     """
-    present = {band: scene.assets[band] for band in bands if band in scene.assets}
-    out = {band: np.full(geobox.shape, np.nan, np.float32) for band in bands if band not in present}
-    if not present:
-        return out
-    dtypes = {key: "uint8" if band == "SCL" else _DTYPES[scene.sensor] for band, key in present.items()}
+    kinds = {band: "uint8" if band in WHOLE_NUMBERS else _DTYPES[scene.sensor] for band in bands}
+    out = {
+        band: np.full(geobox.shape, np.nan if kind == "float32" else 0, kind)
+        for band, kind in kinds.items()
+        if band not in scene.assets
+    }
+    for kind in dict.fromkeys(kinds.values()):
+        present = {band: scene.assets[band] for band in bands if band in scene.assets and kinds[band] == kind}
+        if present:
+            out |= _load(scene, present, kind, geobox, attempts)
+    return out
+
+
+def _load(scene: Scene, keys: dict[str, str], kind: str, geobox: GeoBox, attempts: int) -> dict[str, np.ndarray]:
+    """Assets of one data type, by band."""
     # odc-stac reads nothing, and says nothing, where it cannot project a footprint (a world-wide DEM); the plan has
     # chosen the scene for this place already
     here = {**scene.item, "geometry": geobox.pad(64).geographic_extent.json, "bbox": None}
     with _environment(scene, attempts):
         loaded = odc.stac.load(
             [pystac.Item.from_dict(here, preserve_dict=False, migrate=False)],
-            bands=list(present.values()),
+            bands=list(keys.values()),
             geobox=geobox,
-            resampling={key: "nearest" if band == "SCL" else "bilinear" for band, key in present.items()},
-            dtype=dtypes,
-            nodata=0 if scene.sensor == "sentinel2" else math.nan,
+            resampling="nearest" if kind == "uint8" else "bilinear",
+            dtype=kind,
+            nodata=math.nan if kind == "float32" else 0,
             driver=_Driver(scene, attempts),
         )
-    return out | {band: loaded[key].values[0] for band, key in present.items()}
+    return {band: loaded[key].values[0] for band, key in keys.items()}
 
 
 def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
@@ -197,7 +210,10 @@ def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
 def _fill(target: np.ndarray, uri: str, geobox: GeoBox, scene: Scene, nearest: bool) -> None:
     """Warp the part of a raster under a lattice into `target`."""
     # by name, not by content: a VRT in a catalogue could name files that the catalogue may not
-    driver = "JP2OpenJPEG" if urlsplit(uri).path.lower().endswith(".jp2") else "GTiff"
+    ending = Path(urlsplit(uri).path).suffix.lower()
+    driver = "JP2OpenJPEG" if ending == ".jp2" else "GTiff"
+    if ending == ".vrt" and scene.collection == national.COLLECTION:
+        driver = "VRT"
     with rasterio.open(uri, driver=driver, sharing=False) as full:
         level = _overview(full, geobox)
         if level is None:
@@ -241,7 +257,7 @@ def _warp(target: np.ndarray, raster: Any, geobox: GeoBox, scene: Scene, nearest
     overlap = compute_reproject_roi(source, geobox, ttol=0.5 if nearest else 0.01)
     if roi_is_empty(overlap.roi_src) or roi_is_empty(overlap.roi_dst):
         return
-    nodata = _nodata(raster, scene)
+    nodata = None if nearest and scene.sensor != "sentinel2" else _nodata(raster, scene)
     if overlap.paste_ok and overlap.read_shrink == 1:
         values = raster.read(1, window=Window.from_slices(*overlap.roi_src), out_dtype=target.dtype)
         if target.dtype.kind == "f" and nodata is not None:

@@ -29,8 +29,10 @@ from lsbatch.grid import Grid, tile_id
 #: polarisations of float32; a DEM of 30 m.
 BYTES_PER_PX = {"sentinel2": 8.25, "sentinel1": 8.0, "dem": 0.45}
 
-#: Pixels around a tile for which scenes are planned too: the widest halo that a source stage reads.
-HALO_PX = 32
+#: Metres around a tile for which scenes are planned too: clouds and their shadows, the fringe of a GRD at 10 m, a
+#: mountain's shadow (see stages/optical.py, radar.py and ground.py); and a filter's halo besides.
+HALO_M = {"sentinel2": 1200.0, "sentinel1": 600.0, "dem": 2700.0}
+HALO_PX = 64
 #: Scenes that cannot be used, shown in full; the rest are counted.
 SHOWN_LEFT_OUT = 5
 
@@ -111,11 +113,7 @@ def make(config: Config) -> Plan:
     grid = Grid.snapped(settings.crs, settings.resolution_m, settings.tile_px, region.bounds)
     tiles, boxes = _tiles(grid, region)
     found, left_out = windows.search(config, region)
-    # a halo reads beyond the tile, and a scene may touch only that
-    grown = shapely.buffer(boxes, HALO_PX * settings.resolution_m, join_style="mitre")
-    side = settings.resolution_m * settings.tile_px
-    footprints = np.asarray(windows.to_lonlat(shapely.segmentize(grown, side / 4), settings.crs))
-    per_tile = _distribute(found, footprints)
+    per_tile = _distribute(found, {sensor: _footprints(boxes, sensor, config) for sensor in HALO_M})
     by_tile = {
         tile_id(*position): _tile_plan(scenes, config) for position, scenes in zip(tiles, per_tile, strict=True)
     }
@@ -136,12 +134,21 @@ def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int],
     return tuple(zip(row[inside].tolist(), col[inside].tolist(), strict=True)), boxes[inside]
 
 
-def _distribute(found: Scenes, footprints: np.ndarray) -> list[Scenes]:
+def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
+    """Tiles with what is read around them, in EPSG:4326: a scene may touch only the halo."""
+    grid = config.grid
+    grown = shapely.buffer(boxes, HALO_M[sensor] + HALO_PX * grid.resolution_m, join_style="mitre")
+    dense = shapely.segmentize(grown, grid.resolution_m * grid.tile_px / 4)
+    return np.asarray(windows.to_lonlat(dense, grid.crs))
+
+
+def _distribute(found: Scenes, by_sensor: Mapping[str, np.ndarray]) -> list[Scenes]:
     """Scenes whose footprint touches the tile, for each tile."""
-    out: list[Scenes] = [dict.fromkeys(KEYS, ()) for _ in footprints]
+    out: list[Scenes] = [dict.fromkeys(KEYS, ()) for _ in by_sensor["dem"]]
     for key, scenes in found.items():
         if not scenes:
             continue
+        footprints = by_sensor[SENSORS[key]]
         shapes = shapely.make_valid([scene.footprint for scene in scenes])
         tile_index, scene_index = shapely.STRtree(shapes).query(footprints, predicate="intersects")
         members: dict[int, list[int]] = {}
@@ -166,7 +173,7 @@ def _summary(
 ) -> dict[str, Any]:
     rows = {}
     for key in KEYS:
-        if getattr(config.archives, SENSORS[key]) is None:
+        if SENSORS[key] not in config.archives.sensors:
             continue
         counts = [len(tile.scenes[key]) for tile in by_tile.values()]
         used = {s.id for tile in by_tile.values() for s in tile.scenes[key]}
@@ -192,12 +199,15 @@ def _digest(config: Config) -> str:
     """Of the settings that a plan depends on."""
     region = config.region.model_dump(mode="json", exclude={"file"})
     file = None if config.region.file is None else checksum(config.region.file)
+    dem = config.archives.dem_file
     return digest(
         [
             region,
             file,
             config.grid.model_dump(),
-            config.archives.model_dump(exclude={"attempts"}),
+            config.archives.model_dump(mode="json", exclude={"attempts"}),
+            # not its checksum: a national DEM is gigabytes
+            None if dem is None or not dem.exists() else (dem.stat().st_size, dem.stat().st_mtime_ns),
             config.survey.windows.model_dump(mode="json"),
             config.survey.newest_passes,
             config.composite.same_orbits,

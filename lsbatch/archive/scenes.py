@@ -15,6 +15,7 @@ from shapely import to_geojson
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
+from lsbatch.archive import radiometry, sun
 from lsbatch.archive.offset import Offset, baseline_of, decide, product_names
 from lsbatch.errors import CatalogError
 
@@ -27,12 +28,20 @@ BANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "NIR": ("nir", "b08", "b08_10m"),
         "SCL": ("scl", "scl_20m"),
     },
-    "sentinel1": {"VV": ("vv", "gamma0_vv"), "VH": ("vh", "gamma0_vh")},
+    "sentinel1": {"VV": ("vv", "gamma0_vv", "sigma0_vv"), "VH": ("vh", "gamma0_vh", "sigma0_vh")},
     "dem": {"elevation": ("elevation", "data", "dem")},
 }
 
-#: Sentinel-1 products that are not on the map yet, or not in power: only terrain-corrected gamma0 is read.
-RAW_PRODUCTS = ("RAW", "SLC", "GRD", "OCN")
+#: Assets that are read where an archive has them: cloud probability in percent; incidence angle on the ellipsoid in
+#: degrees; OPERA's mask of layover and shadow, 0 where there is neither.
+EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
+    "sentinel2": {"cloud": ("cloud", "cld", "cloud_probability", "cld_20m")},
+    "sentinel1": {
+        "incidence": radiometry.INCIDENCE,
+        "mask": ("mask",),
+    },
+    "dem": {},
+}
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
@@ -65,6 +74,10 @@ class Scene:
         The field from which `offset_dn` was decided, as a sentence for the provenance.
     nodata : float or None
         Value that means nodata in the files; None leaves it to the files.
+    radiometry : str or None
+        Of Sentinel-1: see `radiometry.decide`.
+    sun_azimuth_deg, sun_elevation_deg : float or None
+        Of Sentinel-2, mean over the granule; clockwise from true north, above the horizon.
     assets : mapping of our band name to asset key
     item : mapping
         STAC item with nothing but what reading needs.
@@ -82,6 +95,9 @@ class Scene:
     scale: float
     offset_reason: str
     nodata: float | None
+    radiometry: str | None
+    sun_azimuth_deg: float | None
+    sun_elevation_deg: float | None
     assets: Mapping[str, str] = field(hash=False)
     item: Mapping[str, Any] = field(hash=False, repr=False)
 
@@ -122,11 +138,10 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
         If it is no item of that sensor, or its fields contradict each other, with the sentence that says so.
     """
     name, properties = _name(item), item.get("properties") or {}
-    if sensor == "sentinel1" and not _is_terrain_corrected(item):
-        raise CatalogError(
-            f"{name}: is {properties['sar:product_type']}; only terrain-corrected gamma0 (RTC) in linear power is read"
-        )
+    # before the assets: a raw product has others, and this sentence says more
+    power = radiometry.decide(item) if sensor == "sentinel1" else None
     assets = _assets(item, sensor, name)
+    sun_azimuth, sun_elevation = sun.of_item(properties) if sensor == "sentinel2" else (None, None)
     baseline = baseline_of(item) if sensor == "sentinel2" else None
     offset = decide(item, assets, baseline) if sensor == "sentinel2" else Offset(0.0, 1.0, "values are physical")
     return Scene(
@@ -142,6 +157,9 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
         scale=offset.scale,
         offset_reason=offset.reason,
         nodata=_nodata(item, sensor, assets),
+        radiometry=power,
+        sun_azimuth_deg=sun_azimuth,
+        sun_elevation_deg=sun_elevation,
         assets=assets,
         item=_slim(item, assets, name),
     )
@@ -165,14 +183,6 @@ def _name(item: Mapping[str, Any]) -> str:
     return name
 
 
-def _is_terrain_corrected(item: Mapping[str, Any]) -> bool:
-    """Whether it is RTC. The Planetary Computer's RTC items keep the product type of the GRD they were made from."""
-    if str((item.get("properties") or {}).get("sar:product_type", "")).upper() not in RAW_PRODUCTS:
-        return True
-    names = (item["id"], item.get("collection") or "", *(item.get("assets") or {}))
-    return any(re.search(r"(^|[^a-z])(rtc|gamma0)([^a-z]|$)", name.lower()) for name in names)
-
-
 def _assets(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
     keys = {key.lower(): key for key in item.get("assets") or {}}
     found = {band: _key(keys, wanted) for band, wanted in BANDS[sensor].items()}
@@ -184,7 +194,8 @@ def _assets(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
         raise CatalogError(
             f"{name}: has no asset for {', '.join(sorted(set(needed) & set(missing)))}; it has {', '.join(keys.values()) or 'none'}"
         )
-    return chosen
+    extras = {band: _key(keys, wanted) for band, wanted in EXTRAS[sensor].items()}
+    return chosen | {band: key for band, key in extras.items() if key is not None}
 
 
 def _key(keys: Mapping[str, str], wanted: tuple[str, ...]) -> str | None:

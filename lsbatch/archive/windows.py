@@ -6,7 +6,7 @@ import numpy as np
 import pyproj
 import shapely
 
-from lsbatch.archive import catalog
+from lsbatch.archive import catalog, national
 from lsbatch.archive.passes import Scenes
 from lsbatch.config import Config
 from lsbatch.errors import NoDataError
@@ -32,6 +32,12 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
     left_out: list[str] = []
     for key, sensor in SENSORS.items():
         source = getattr(config.archives, sensor)
+        if sensor == "dem" and config.archives.dem_file is not None:
+            own = national.scene(config.archives.dem_file)
+            if own.footprint.intersects(footprint):
+                scenes[key] = (own,)
+            elif source is None and sensor in sensors(config.inputs):
+                raise NoDataError(f"archives.dem_file: {config.archives.dem_file} does not reach the region")
         if source is None:
             continue
         found = catalog.search(
@@ -42,9 +48,9 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
             max_cloud_percent=config.archives.max_cloud_percent,
             attempts=config.archives.attempts,
         )
-        if not found.scenes and sensor in sensors(config.inputs):
+        if not (scenes[key] or found.scenes) and sensor in sensors(config.inputs):
             raise NoDataError(_nothing(sensor, found, days[key], footprint))
-        scenes[key] = found.scenes
+        scenes[key] += found.scenes
         left_out += found.left_out
     return scenes, left_out
 

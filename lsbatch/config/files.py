@@ -112,7 +112,10 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
         return s.model_copy(update={"url": str(absolute(Path(s.url)))})
 
     archives = config.archives.model_copy(
-        update={name: source(getattr(config.archives, name)) for name in ("sentinel2", "sentinel1", "dem")}
+        update={
+            "dem_file": absolute(config.archives.dem_file),
+            **{name: source(getattr(config.archives, name)) for name in ("sentinel2", "sentinel1", "dem")},
+        }
     )
     weights = config.model.weights
     if weights and not weights.startswith("package:"):

@@ -12,9 +12,18 @@ class CompositeSettings(Section):
     """How scenes become one picture before and one after."""
 
     cloud_dilate_px: int = Field(3, ge=0, le=50, description="pixels by which clouds are grown")
-    speckle: Literal["none", "lee"] = Field("none", description="filter of each Sentinel-1 scene before the median: none or lee")
+    speckle: Literal[
+        "none", "boxcar", "lee", "kuan", "gamma_map", "frost", "refined_lee", "lee_sigma", "multitemporal"
+    ] = Field(
+        "none",
+        description="filter of each Sentinel-1 scene before the median: none, boxcar, lee, kuan, gamma_map, frost, refined_lee, lee_sigma; or multitemporal, over all dates of a relative orbit",
+    )
     speckle_size_px: int = Field(7, ge=3, le=31, description="side of the filter's window, odd")
     speckle_looks: float = Field(4.4, gt=0, le=1000, description="equivalent number of looks of a scene")
+    slope_model: Literal["volume", "surface"] = Field(
+        "volume",
+        description="slope correction of Sentinel-1 that is not terrain-corrected yet: volume for vegetation, surface for bare ground",
+    )
     same_orbits: bool = Field(True, description="compose before and after from the same relative orbits and platforms")
 
     @field_validator("speckle_size_px")

@@ -168,9 +168,19 @@ class ArchiveSettings(Section):
     """The three sources; a source that the band setting does not use may be left out."""
 
     sentinel2: SourceSettings | None = Field(None, description="Sentinel-2 L2A")
-    sentinel1: SourceSettings | None = Field(None, description="Sentinel-1, terrain-corrected gamma0 in linear power")
+    sentinel1: SourceSettings | None = Field(None, description="Sentinel-1 in linear power: terrain-corrected gamma0 (RTC), or sigma0 on the map with its incidence angle")
     dem: SourceSettings | None = Field(None, description="elevation")
+    dem_file: Path | None = Field(
+        None,
+        description="raster of elevation in metres (GeoTIFF or VRT), such as the national DEM: believed before archives.dem, which fills what it lacks",
+    )
     max_cloud_percent: float = Field(80.0, ge=0, le=100, description="Sentinel-2 scenes with more cloud are not read")
     attempts: int = Field(
         4, ge=1, le=20, description="tries for a read or a search that fails in passing; waits double from 0.5 s"
     )
+
+    @property
+    def sensors(self) -> frozenset[str]:
+        """Those that there is a source of."""
+        given = {name for name in ("sentinel2", "sentinel1", "dem") if getattr(self, name) is not None}
+        return frozenset(given | ({"dem"} if self.dem_file is not None else set()))

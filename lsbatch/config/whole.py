@@ -27,9 +27,9 @@ class Config(Section):
     grid: GridSettings = Field(GridSettings(), description="the national lattice")
     archives: ArchiveSettings = Field(description="where scenes come from")
     composite: CompositeSettings = Field(CompositeSettings(), description="from scenes to the STACK")
-    bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2"] = Field(
+    bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2", "s1vv_apart_s2", "s1vv_apart"] = Field(
         "s1vv_s2",
-        description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv (radar alone), s2",
+        description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv (radar alone), s2; and ours, setting 5: s1vv_apart_s2 and s1vv_apart, with ascending and descending passes apart",
     )
     model: ModelSettings = Field(ModelSettings(), description="who answers")
     train: TrainSettings = Field(TrainSettings(), description="how the U-Net learns")
@@ -42,7 +42,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sources_cover_bands(self) -> Self:
-        missing = sorted(s for s in sensors(BAND_SETTINGS[self.bands]) if getattr(self.archives, s) is None)
+        missing = sorted(sensors(BAND_SETTINGS[self.bands]) - self.archives.sensors)
         if missing:
             raise ValueError(f"bands {self.bands} needs archives.{', archives.'.join(missing)}")
         return self

@@ -231,7 +231,7 @@ def greener_into(
     looks : array (rows, cols), uint8
         Clear looks, at most 255.
     bands, ndvi, clear : arrays (bands, rows, cols), (rows, cols) float32, (rows, cols) bool
-        The look; a pixel that is not clear or whose NDVI is NaN does not take part.
+        The look, its bands also as a list; a pixel that is not clear or whose NDVI is NaN does not take part.
     day : int
         Days since 1970-01-01.
     """

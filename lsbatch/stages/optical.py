@@ -1,20 +1,26 @@
 """Sentinel-2 scenes of one window into one greenest-pixel picture, one acquisition day at a time."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import groupby
 
 import numpy as np
-from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import load
+from lsbatch.archive import ahead, load, sun
 from lsbatch.archive.scenes import Scene
 from lsbatch.config import Config
 from lsbatch.errors import SceneError
 from lsbatch.kernels import optical
+from lsbatch.stages.ground import Ground
 
 COLOURS = ("R", "G", "B", "NIR")
+WATER = 6
+#: How far around a window cloud is looked for where a scene has a cloud probability: the reach of its shadow, the
+#: opening twice and the buffer (see `optical.cloud_shadow`).
+CLOUD_REACH_M = 1000 + 2 * 40 + 50
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,8 @@ class Picture:
     ndvi : array (rows, cols), float32
     day : array (rows, cols), int16
         Days since 1970-01-01 of the look that was chosen; -32768 where none.
-    looks : array (rows, cols), uint8
-        Days on which the pixel was clear.
+    looks, shaded : arrays (rows, cols), uint8
+        Days on which the pixel was clear, and on which it would have been but for a mountain's shadow; at most 255.
     used, dropped : tuple of str
         Scenes read, and those that could not be, with the reason.
     """
@@ -38,31 +44,50 @@ class Picture:
     ndvi: np.ndarray
     day: np.ndarray
     looks: np.ndarray
+    shaded: np.ndarray
     used: tuple[str, ...]
     dropped: tuple[str, ...]
 
 
-def greenest(scenes: Sequence[Scene], geobox: GeoBox, config: Config) -> Picture:
+@dataclass(frozen=True)
+class _Look:
+    """One day: four bands (rows, cols), which pixels may be used, and which a mountain's shadow has spoiled."""
+
+    bands: list[np.ndarray]
+    clear: np.ndarray
+    shaded: np.ndarray
+    used: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture:
     """Fold the clear looks of a window; memory does not depend on how many there are."""
-    rows, cols = geobox.shape
+    rows, cols = ground.geobox.shape
     picture = Picture(
         np.full((len(COLOURS), rows, cols), np.nan, np.float32),
         np.full((rows, cols), np.nan, np.float32),
-        np.full((rows, cols), -32768, np.int16),
+        np.full((rows, cols), optical.NO_DAY, np.int16),
+        np.zeros((rows, cols), np.uint8),
         np.zeros((rows, cols), np.uint8),
         (),
         (),
     )
     used: list[str] = []
     dropped: list[str] = []
-    for day, same_day in _by_day(scenes):
-        look = _look(same_day, geobox, config, used, dropped)
-        if look is not None:
-            ndvi = optical.ndvi(look[3], look[0])
+    days = list(_by_day(scenes))
+    looks = ahead.in_order([partial(_look, same_day, ground, config) for _, same_day in days])
+    for (day, _), look in zip(days, looks, strict=True):
+        used += look.used
+        dropped += look.dropped
+        if look.used:
+            ndvi = optical.ndvi(look.bands[3], look.bands[0])
             optical.greener_into(
-                picture.bands, picture.ndvi, picture.day, picture.looks, look, ndvi, np.isfinite(ndvi), day
+                picture.bands, picture.ndvi, picture.day, picture.looks, look.bands, ndvi, look.clear, day
             )
-    return Picture(picture.bands, picture.ndvi, picture.day, picture.looks, tuple(used), tuple(dropped))
+            np.add(picture.shaded, look.shaded, out=picture.shaded, where=picture.shaded < 255)
+    return Picture(
+        picture.bands, picture.ndvi, picture.day, picture.looks, picture.shaded, tuple(used), tuple(dropped)
+    )
 
 
 def _by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
@@ -72,36 +97,56 @@ def _by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
         yield (date.fromisoformat(text) - date(1970, 1, 1)).days, list(group)
 
 
-def _look(
-    scenes: list[Scene], geobox: GeoBox, config: Config, used: list[str], dropped: list[str]
-) -> np.ndarray | None:
-    """One day's clear reflectance (4, rows, cols) from its granules, or None if none could be read.
+def _look(scenes: list[Scene], ground: Ground, config: Config) -> _Look:
+    """One day from its granules.
 
-    Each granule has its own offset and mask, so they are decoded before they are joined; where two overlap the first
-    by id is kept, which counts the day as one look.
+    Each granule has its own offset, sun and mask, so they are decoded before they are joined; where two overlap the
+    first by id is kept, which counts the day as one look.
     """
-    look: np.ndarray | None = None
+    joined: tuple[list[np.ndarray], np.ndarray, np.ndarray] | None = None
+    used: list[str] = []
+    dropped: list[str] = []
     for scene in scenes:
         try:
-            raw = load.read(scene, COLOURS, geobox, attempts=config.archives.attempts)
-            clear = _clear(scene, geobox, config)
+            bands, clear, shaded = _granule(scene, ground, config)
         except SceneError as error:
             dropped.append(str(error))
             continue
         used.append(scene.id)
-        bands = np.stack([optical.reflectance(raw[name], scene.offset_dn, scene.scale) for name in COLOURS])
-        bands[:, ~clear] = np.nan
-        if look is None:
-            look = bands
-        else:
-            hole = np.isnan(look).any(axis=0)
-            look[:, hole] = bands[:, hole]
-    return look
+        if joined is None:
+            joined = bands, clear, shaded
+            continue
+        new = clear & ~joined[1]
+        for target, source in zip(joined[0], bands, strict=True):
+            np.copyto(target, source, where=new)
+        joined = joined[0], joined[1] | clear, (joined[2] | shaded) & ~(joined[1] | clear)
+    bands, clear, shaded = joined or ([], np.empty(0, bool), np.empty(0, bool))
+    return _Look(bands, clear, shaded, tuple(used), tuple(dropped))
 
 
-def _clear(scene: Scene, geobox: GeoBox, config: Config) -> np.ndarray:
-    """Pixels that may be used; read a little wider, because a cloud of the next tile grows into this one."""
-    grown = config.composite.cloud_dilate_px
-    scl = load.read(scene, ("SCL",), geobox.pad(grown), attempts=config.archives.attempts)["SCL"]
-    clear = optical.clear(scl, dilate_px=grown)
-    return clear[grown : clear.shape[0] - grown, grown : clear.shape[1] - grown]
+def _granule(scene: Scene, ground: Ground, config: Config) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Reflectance of four bands, where it may be used, and where only a mountain's shadow forbids it."""
+    attempts, geobox = config.archives.attempts, ground.geobox
+    azimuth = None if scene.sun_azimuth_deg is None else sun.on_grid(scene.sun_azimuth_deg, scene.footprint, config.grid.crs)
+    # read wider, because a cloud of the next tile, and its shadow, reach into this one
+    halo = config.composite.cloud_dilate_px
+    has_probability = "cloud" in scene.assets and azimuth is not None
+    if has_probability:
+        halo = max(halo, math.ceil(CLOUD_REACH_M / config.grid.resolution_m))
+    inner = np.s_[halo : halo + geobox.shape[0], halo : halo + geobox.shape[1]]
+    wide = ("NIR", "SCL", "cloud") if has_probability else ("SCL",)
+    raw = load.read(scene, wide, geobox.pad(halo), attempts=attempts)
+    clear = optical.clear(raw["SCL"], dilate_px=config.composite.cloud_dilate_px)
+    if has_probability:
+        nir = optical.reflectance(raw["NIR"], scene.offset_dn, scene.scale)
+        side = config.grid.resolution_m
+        clear &= ~optical.cloud_shadow(raw["cloud"], nir, raw["SCL"] == WATER, azimuth, side, side)
+        raw["NIR"] = np.ascontiguousarray(raw["NIR"][inner])
+    clear = np.ascontiguousarray(clear[inner])
+    raw |= load.read(scene, tuple(c for c in COLOURS if c not in raw), geobox, attempts=attempts)
+    for name in COLOURS:
+        # nodata in one band alone is no look either
+        clear &= raw[name] != 0
+    bands = [optical.reflectance(raw[name], scene.offset_dn, scene.scale) for name in COLOURS]
+    shaded = clear & ground.shade(azimuth, scene.sun_elevation_deg)
+    return bands, clear & ~shaded, shaded

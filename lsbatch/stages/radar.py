@@ -1,76 +1,128 @@
-"""Sentinel-1 scenes of one window into one median of linear power, by strips of rows."""
+"""Sentinel-1 scenes of one window into medians of linear power, by strips of rows.
 
+In this order: border noise, speckle, slope correction, median; everything in linear power. Terrain-corrected gamma0
+needs neither the first nor the third, and brings its mask of layover and shadow.
+"""
+
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import load
+from lsbatch.archive import ahead, load
+from lsbatch.archive.radiometry import SIGMA0
 from lsbatch.archive.scenes import Scene
-from lsbatch.config import Config
+from lsbatch.config import CompositeSettings, Config
 from lsbatch.errors import SceneError
-from lsbatch.kernels import series, speckle
+from lsbatch.kernels import sar, series, speckle, terrain
+from lsbatch.stages.ground import Ground
 
 POLARISATIONS = ("VV", "VH")
+DIRECTIONS = ("ascending", "descending")
 
 #: Bytes of the one buffer that holds all passes of a strip. A median needs every value of a pixel at once; the strip
 #: gets lower as passes get more, so a tile's memory stays the same.
 STRIP_BYTES = 192 * 2**20
+#: Rows of a COG's block: strips of whole blocks decode each of them once where the lattices agree.
+BLOCK_ROWS = 512
+#: Depth of the fringe at the border of a GRD that is looked through for noise.
+FRINGE_PX = 50
+#: Layover and shadow of sigma0 are grown by this much: the DEM does not know them to the pixel.
+BUFFER_M = 30.0
+#: Power above which a pixel may be a bright target (Lee sigma): the 98th percentile over Californian hills
+#: (../shared/data/s1_opera_california, 105 bursts). One number for all tiles, so that they agree.
+BRIGHT = {"VV": 0.60, "VH": 0.10}
+FROST_DAMPING = 2.0
+
+#: Slope and aspect in degrees, with the halo of the strips.
+Steepness = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Median:
-    """A median composite of linear power.
+    """Median composites of linear power.
 
     Attributes
     ----------
     power : dict of polarisation to array (rows, cols), float32
-        gamma0; NaN where never observed.
-    looks : array (rows, cols), uint8
+        gamma0 of all passes; NaN where never observed.
+    apart : dict of direction to array (rows, cols), float32
+        gamma0 VV of ascending and of descending passes alone.
+    looks : dict of direction to array (rows, cols), uint8
         Passes that observed the pixel, at most 255.
+    all_looks : array (rows, cols), uint8
+        Of both directions and of unknown ones.
     used, dropped : tuple of str
         Scenes read, and those that could not be, with the reason.
     """
 
     power: dict[str, np.ndarray]
-    looks: np.ndarray
+    apart: dict[str, np.ndarray]
+    looks: dict[str, np.ndarray]
+    all_looks: np.ndarray
     used: tuple[str, ...]
     dropped: tuple[str, ...]
 
 
-def median(scenes: Sequence[Scene], geobox: GeoBox, config: Config) -> Median:
-    """Median over passes, each filtered for speckle first if the settings say so.
+def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
+    """Medians over passes, all together and by direction.
 
     Frames of one pass (same platform, orbit and day) are joined before the median, so that their overlap is one
     look, not two.
     """
-    rows, cols = geobox.shape
-    power = {p: np.full((rows, cols), np.nan, np.float32) for p in POLARISATIONS}
-    looks = np.zeros((rows, cols), np.uint8)
+    shape = rows, cols = ground.geobox.shape
+    power = {p: np.full(shape, np.nan, np.float32) for p in POLARISATIONS}
+    apart = {d: np.full(shape, np.nan, np.float32) for d in DIRECTIONS}
+    looks = {d: np.zeros(shape, np.uint8) for d in DIRECTIONS}
+    all_looks = np.zeros(shape, np.uint8)
     passes = _by_pass(scenes)
     dropped: dict[str, str] = {}
     if passes:
-        halo = config.composite.speckle_size_px // 2 if config.composite.speckle != "none" else 0
+        has_sigma0 = any(s.radiometry == SIGMA0 for s in scenes)
+        halo = halo_px(config.composite, has_sigma0, ground.side_m)
+        steepness = ground.slope_aspect(halo) if has_sigma0 else None
         height = strip_rows(len(passes), cols, halo)
         for top in range(0, rows, height):
-            rows_here = slice(top, min(rows, top + height))
-            strip = _strip(passes, geobox, rows_here, halo, config, dropped)
+            here = slice(top, min(rows, top + height))
+            strip = _strip(passes, ground.geobox, here, halo, steepness, config, dropped)
             for p, name in enumerate(POLARISATIONS):
-                power[name][rows_here] = series.masked_median(strip[p])
-            count = np.isfinite(strip[0]).sum(axis=0)
-            looks[rows_here] = np.minimum(count, 255)
+                power[name][here] = series.masked_median(strip[p])
+            for direction in DIRECTIONS:
+                chosen = [i for i, group in enumerate(passes) if group[0].orbit_state == direction]
+                # of an unknown direction there may be passes: they are in the one median of all
+                vv = strip[0] if len(chosen) == len(passes) else strip[0][chosen]
+                apart[direction][here] = series.masked_median(vv)
+                looks[direction][here] = _count(vv)
+            all_looks[here] = _count(strip[0])
             # or two strips would be held while the next one is filled: 216 MB more with 40 passes than with 10
-            del strip
+            del strip, vv
     used = tuple(s.id for group in passes for s in group if s.id not in dropped)
-    return Median(power, looks, used, tuple(dropped.values()))
+    return Median(power, apart, looks, all_looks, used, tuple(dropped.values()))
+
+
+def _count(dates: np.ndarray) -> np.ndarray:
+    return np.minimum(np.isfinite(dates).sum(axis=0), 255)
+
+
+def halo_px(settings: CompositeSettings, has_sigma0: bool, side_m: float) -> int:
+    """Pixels around a window that its own depend on."""
+    reach = {"none": 0, "refined_lee": 3}.get(settings.speckle, settings.speckle_size_px // 2)
+    if has_sigma0:
+        # the fringe lies beside a solid core (see sar.border_noise); the buffer beside layover and shadow
+        reach += max(FRINGE_PX + 4, math.ceil(BUFFER_M / side_m))
+    return reach
 
 
 def strip_rows(passes: int, cols: int, halo: int) -> int:
     """Rows of a strip whose buffer of all passes, halo included, fits into `STRIP_BYTES`; at least one."""
     row_bytes = passes * len(POLARISATIONS) * (cols + 2 * halo) * 4
-    return max(1, STRIP_BYTES // row_bytes - 2 * halo)
+    rows = max(1, STRIP_BYTES // row_bytes - 2 * halo)
+    return rows - rows % BLOCK_ROWS if rows > BLOCK_ROWS else rows
 
 
 def _by_pass(scenes: Sequence[Scene]) -> list[list[Scene]]:
@@ -82,33 +134,107 @@ def _by_pass(scenes: Sequence[Scene]) -> list[list[Scene]]:
 
 
 def _strip(
-    passes: list[list[Scene]], geobox: GeoBox, rows: slice, halo: int, config: Config, dropped: dict[str, str]
+    passes: list[list[Scene]],
+    geobox: GeoBox,
+    rows: slice,
+    halo: int,
+    steepness: Steepness | None,
+    config: Config,
+    dropped: dict[str, str],
 ) -> np.ndarray:
-    """All passes over a strip of rows, (polarisations, passes, rows, cols), filtered and without halo.
+    """All passes over a strip of rows, (polarisations, passes, rows, cols), corrected and without halo.
 
     A scene that fails in one strip is left out of the later ones too; strips above keep it, and the receipt names it.
     """
     height, cols = rows.stop - rows.start, geobox.shape[1]
-    box = geobox.pad(halo)[rows.start : rows.stop + 2 * halo, :]
-    out = np.full((len(POLARISATIONS), len(passes), height, cols), np.nan, np.float32)
-    for i, frames in enumerate(passes):
-        for frame in frames:
-            if frame.id in dropped:
-                continue
-            try:
-                raw = load.read(frame, POLARISATIONS, box, attempts=config.archives.attempts)
-            except SceneError as error:
-                dropped[frame.id] = str(error)
-                continue
-            for p, name in enumerate(POLARISATIONS):
-                target, new = out[p, i], _filtered(raw[name], config, halo)
-                np.copyto(target, new, where=np.isnan(target))
+    wide = slice(rows.start, rows.stop + 2 * halo)
+    box = geobox.pad(halo)[wide, :]
+    around = steepness and (steepness[0][wide], steepness[1][wide])
+    together = config.composite.speckle == "multitemporal"
+    # one filter over all dates needs their halo, too
+    edge = halo if together else 0
+    out = np.full((len(POLARISATIONS), len(passes), height + 2 * edge, cols + 2 * edge), np.nan, np.float32)
+    frames = [(i, frame) for i, group in enumerate(passes) for frame in group if frame.id not in dropped]
+    calls = [partial(_frame, frame, box, around, config) for _, frame in frames]
+    for (i, frame), power in zip(frames, ahead.in_order(calls), strict=True):
+        if isinstance(power, SceneError):
+            dropped[frame.id] = str(power)
+            continue
+        cut = slice(halo - edge, edge - halo or None)
+        for p, name in enumerate(POLARISATIONS):
+            np.copyto(out[p, i], power[name][cut, cut], where=np.isnan(out[p, i]))
+    if together:
+        _across_dates_into(out, passes, config.composite.speckle_size_px)
+        out = out[:, :, edge : edge + height, edge : edge + cols]
     return out
 
 
-def _filtered(power: np.ndarray, config: Config, halo: int) -> np.ndarray:
-    # gamma0 that is not positive is the noise floor subtracted away, not a measurement
-    power = np.where(power > 0, power, np.nan)
-    if config.composite.speckle == "lee":
-        power = speckle.lee(power, config.composite.speckle_size_px, config.composite.speckle_looks)
-    return power[halo : power.shape[0] - halo, halo : power.shape[1] - halo]
+def _frame(
+    scene: Scene, box: GeoBox, steepness: Steepness | None, config: Config
+) -> dict[str, np.ndarray] | SceneError:
+    """One scene over a strip and its halo, filtered and as gamma0 of flat ground; the error where it cannot be read."""
+    extras = ("incidence",) if scene.radiometry == SIGMA0 else tuple({"mask"} & set(scene.assets))
+    try:
+        raw = load.read(scene, (*POLARISATIONS, *extras), box, attempts=config.archives.attempts)
+    except SceneError as error:
+        return error
+    power = {}
+    for name in POLARISATIONS:
+        # power that is not positive is the noise floor subtracted away, not a measurement
+        power[name] = np.where(raw[name] > 0, raw[name], np.float32(np.nan))
+    if scene.radiometry == SIGMA0 and steepness is not None:
+        return _flattened(power, raw["incidence"], steepness, config)
+    if "mask" in raw:
+        for values in power.values():
+            values[raw["mask"] != 0] = np.nan
+    return {name: _filtered(values, name, config.composite) for name, values in power.items()}
+
+
+def _flattened(
+    sigma0: dict[str, np.ndarray], incidence_deg: np.ndarray, steepness: Steepness, config: Config
+) -> dict[str, np.ndarray]:
+    """Border noise, speckle and slope of a calibrated GRD. The slope's correction needs the DEM: NaN where it is not known."""
+    vv = sar.border_noise(sigma0["VV"], incidence_deg, depth_px=FRINGE_PX)
+    side = config.grid.resolution_m
+    # towards the sensor the incidence angle falls; on this grid, so no convergence of meridians has to be known
+    look = terrain.aspect(incidence_deg, side, side) + 180
+    factor, _ = sar.slope_factor(
+        incidence_deg, look, *steepness, config.composite.slope_model, buffer_px=BUFFER_M / side
+    )
+    out = {}
+    for name, values in sigma0.items():
+        values[np.isnan(vv)] = np.nan
+        out[name] = _filtered(values, name, config.composite) * factor
+    return out
+
+
+def _filtered(power: np.ndarray, polarisation: str, settings: CompositeSettings) -> np.ndarray:
+    size, looks = settings.speckle_size_px, settings.speckle_looks
+    match settings.speckle:
+        case "boxcar":
+            return speckle.boxcar(power, size)
+        case "lee":
+            return speckle.lee(power, size, looks)
+        case "kuan":
+            return speckle.kuan(power, size, looks)
+        case "gamma_map":
+            return speckle.gamma_map(power, size, looks)
+        case "frost":
+            return speckle.frost(power, size, FROST_DAMPING)
+        case "refined_lee":
+            return speckle.refined_lee(power, looks)
+        case "lee_sigma":
+            return speckle.lee_sigma(power, looks, size, bright=BRIGHT[polarisation])
+        case _:
+            # none; multitemporal comes when all dates are there
+            return power
+
+
+def _across_dates_into(strip: np.ndarray, passes: list[list[Scene]], size: int) -> None:
+    """Quegan and Yu's filter, one relative orbit at a time: between orbits the ground itself looks different."""
+    orbits: defaultdict[tuple[str | None, int | None], list[int]] = defaultdict(list)
+    for i, group in enumerate(passes):
+        orbits[group[0].orbit_state, group[0].relative_orbit].append(i)
+    for polarisation in strip:
+        for dates in orbits.values():
+            polarisation[dates] = speckle.multitemporal(polarisation[dates], size)

@@ -4,19 +4,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lsbatch.archive import load, plan
+from lsbatch.archive import plan
 from lsbatch.archive.regions import rasterize
 from lsbatch.archive.scenes import Scene
 from lsbatch.config import Config
-from lsbatch.errors import NoDataError, SceneError
+from lsbatch.errors import NoDataError
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as optical_kernels
-from lsbatch.kernels import sar, terrain
+from lsbatch.kernels import sar
 from lsbatch.layers import STACK
 from lsbatch.records import Block, Stage
-from lsbatch.stages import optical, radar
+from lsbatch.stages import ground, optical, radar
+from lsbatch.stages.ground import Ground
 
-OPTICAL, RADAR, DEM = 1, 2, 4
+#: Bits of the band `observed`.
+OPTICAL, RADAR, DEM, ASCENDING, DESCENDING, SHADED = 1, 2, 4, 8, 16, 32
+BITS = {
+    "optical": OPTICAL,
+    "radar": RADAR,
+    "dem": DEM,
+    "ascending": ASCENDING,
+    "descending": DESCENDING,
+    "shaded": SHADED,
+}
+SHORT = {"ascending": "asc", "descending": "desc"}
 #: Scenes that the error of a tile names when none of its scenes could be read.
 NAMED_SCENES = 3
 
@@ -26,10 +37,12 @@ def apply(block: Block, config: Config) -> Block:
     tile = block.tile
     scenes = plan.tile_scenes(config.output, tile.id)
     bands = _blank(tile)
+    # the ground first: the sun's shadows and the radar's slopes are on it
+    here = ground.read(tile, scenes["dem"], config)
     used: list[str] = []
     dropped: list[str] = []
     for fill in (_optical, _radar, _terrain):
-        new, names, lost = fill(tile, scenes, config)
+        new, names, lost = fill(scenes, here, config)
         bands |= new
         used += names
         dropped += lost
@@ -45,7 +58,7 @@ def apply(block: Block, config: Config) -> Block:
         "region_pixels": int(inside.sum()),
         **{
             f"{key}_pixels": int(np.count_nonzero(bands["observed"] & bit))
-            for key, bit in (("optical", OPTICAL), ("radar", RADAR), ("dem", DEM))
+            for key, bit in BITS.items()
         },
         "decisions": _decisions(scenes, set(used)),
     }
@@ -60,18 +73,19 @@ def _blank(tile: Tile) -> dict[str, np.ndarray]:
     }
 
 
-Filled = tuple[dict[str, np.ndarray], list[str], list[str]]
+Filled = tuple[dict[str, np.ndarray], tuple[str, ...], tuple[str, ...]]
 
 
-def _optical(tile: Tile, scenes: dict[str, tuple[Scene, ...]], config: Config) -> Filled:
+def _optical(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -> Filled:
     bands: dict[str, np.ndarray] = {}
-    used: list[str] = []
-    dropped: list[str] = []
+    used: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     ndvi = {}
     for period in ("pre", "post"):
-        picture = optical.greenest(scenes[f"{period}_s2"], tile.geobox, config)
+        picture = optical.greenest(scenes[f"{period}_s2"], here, config)
         bands |= {f"{period}{key}": picture.bands[i] for i, key in enumerate(optical.COLOURS)}
         bands |= {f"{period}_date": picture.day, f"{period}_clear_looks": picture.looks}
+        bands[f"{period}_shaded_looks"] = picture.shaded
         ndvi[period] = picture.ndvi
         used += picture.used
         dropped += picture.dropped
@@ -79,14 +93,17 @@ def _optical(tile: Tile, scenes: dict[str, tuple[Scene, ...]], config: Config) -
     return bands, used, dropped
 
 
-def _radar(tile: Tile, scenes: dict[str, tuple[Scene, ...]], config: Config) -> Filled:
+def _radar(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -> Filled:
     bands: dict[str, np.ndarray] = {}
-    used: list[str] = []
-    dropped: list[str] = []
+    used: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     for period in ("pre", "post"):
-        composite = radar.median(scenes[f"{period}_s1"], tile.geobox, config)
+        composite = radar.median(scenes[f"{period}_s1"], here, config)
         bands |= {f"{period}{pol}": sar.to_db(power) for pol, power in composite.power.items()}
-        bands[f"{period}_sar_looks"] = composite.looks
+        for direction, power in composite.apart.items():
+            bands[f"{period}VV_{SHORT[direction]}"] = sar.to_db(power)
+            bands[f"{period}_{SHORT[direction]}_looks"] = composite.looks[direction]
+        bands[f"{period}_sar_looks"] = composite.all_looks
         used += composite.used
         dropped += composite.dropped
     for pol in radar.POLARISATIONS:
@@ -94,50 +111,45 @@ def _radar(tile: Tile, scenes: dict[str, tuple[Scene, ...]], config: Config) -> 
     return bands, used, dropped
 
 
-def _terrain(tile: Tile, scenes: dict[str, tuple[Scene, ...]], config: Config) -> Filled:
-    """Elevation and slope; one pixel of halo is read here, so slope has no seam at tile edges."""
-    box = tile.padded(1)
-    dem = np.full(box.shape, np.nan, np.float32)
-    used: list[str] = []
-    dropped: list[str] = []
-    for scene in scenes["dem"]:
-        try:
-            raw = load.read(scene, ("elevation",), box, attempts=config.archives.attempts)
-        except SceneError as error:
-            dropped.append(str(error))
-            continue
-        used.append(scene.id)
-        np.copyto(dem, raw["elevation"], where=np.isnan(dem))
-    side = config.grid.resolution_m
-    slope = terrain.slope(dem, side, side)
-    return {"elevation": dem[1:-1, 1:-1].copy(), "slope": slope[1:-1, 1:-1].copy()}, used, dropped
+def _terrain(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -> Filled:
+    del scenes, config
+    inner = slice(here.halo_px, -here.halo_px)
+    slope, _ = here.slope_aspect(0)
+    return {"elevation": here.elevation_m[inner, inner].copy(), "slope": slope}, here.used, here.dropped
 
 
 def _observed(bands: dict[str, np.ndarray]) -> np.ndarray:
     def seen(*names: str) -> np.ndarray:
         return np.logical_and.reduce([np.isfinite(bands[n]) for n in names])
 
+    in_shade = np.logical_or.reduce(
+        [(bands[f"{p}_clear_looks"] == 0) & (bands[f"{p}_shaded_looks"] > 0) for p in ("pre", "post")]
+    )
     return (
         seen("dNDVI") * np.uint8(OPTICAL)
         + seen("preVV", "postVV") * np.uint8(RADAR)
         + seen("elevation", "slope") * np.uint8(DEM)
+        + seen("preVV_asc", "postVV_asc") * np.uint8(ASCENDING)
+        + seen("preVV_desc", "postVV_desc") * np.uint8(DESCENDING)
+        + in_shade * np.uint8(SHADED)
     ).astype(np.uint8)
 
 
 def _decisions(scenes: dict[str, tuple[Scene, ...]], used: set[str]) -> dict[str, Sequence[str]]:
     """Provenance: what was decided about the scenes that were read."""
     every = [scene for group in scenes.values() for scene in group if scene.id in used]
+    radar_scenes = [s for s in every if s.sensor == "sentinel1"]
     return {
         "offsets": sorted({f"{s.offset_dn:g}: {s.offset_reason}" for s in every if s.sensor == "sentinel2"}),
-        "orbits": sorted(
-            {f"{s.orbit_state} {s.relative_orbit} {s.platform}" for s in every if s.sensor == "sentinel1"}
-        ),
+        "orbits": sorted({f"{s.orbit_state} {s.relative_orbit} {s.platform}" for s in radar_scenes}),
+        "radiometry": sorted({str(s.radiometry) for s in radar_scenes}),
+        "elevation": [s.id for s in every if s.sensor == "dem"],
     }
 
 
 STAGE = Stage(
     name="stack",
-    version=1,
+    version=2,
     apply=apply,
     settings=lambda config: config.composite.model_dump(exclude={"same_orbits"}),
     writes=lambda _: STACK,

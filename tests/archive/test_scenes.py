@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lsbatch.archive import radiometry
 from lsbatch.archive.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 
@@ -35,7 +36,8 @@ def test_recorded_rtc(name: str, platform: str, orbit: int, state: str) -> None:
     (item,) = recorded(f"sentinel1/{name}.json")
     scene = describe(item, "sentinel1")
     assert (scene.platform, scene.relative_orbit, scene.orbit_state) == (platform, orbit, state)
-    assert scene.assets == {"VV": "gamma0_vv", "VH": "gamma0_vh"}
+    assert scene.assets == {"VV": "gamma0_vv", "VH": "gamma0_vh", "incidence": "incidence"}
+    assert scene.radiometry == radiometry.GAMMA0_RTC
     assert (scene.offset_dn, scene.scale, scene.nodata) == (0, 1, 0)
 
 
@@ -108,7 +110,7 @@ def test_opera_names_its_assets_by_the_whole_file() -> None:
     item = radar()
     stem = "OPERA_L2_RTC-S1_T137-292318-IW1_20211213T015853Z_20250830T031828Z_S1A_30_v1.0"
     item["assets"] = {f"{stem}_{key}": {"href": f"https://example.org/{key}"} for key in ("VV", "VH", "mask")}
-    assert describe(item, "sentinel1").assets == {"VV": f"{stem}_VV", "VH": f"{stem}_VH"}
+    assert describe(item, "sentinel1").assets == {"VV": f"{stem}_VV", "VH": f"{stem}_VH", "mask": f"{stem}_mask"}
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "a\\b", "a\nb", "\x00", "", ".", "..", "x" * 256, None, 7])

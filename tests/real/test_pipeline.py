@@ -195,9 +195,9 @@ def test_all_thirteen_bands_are_observed(belgium: Survey) -> None:
 def test_the_greenest_month_is_taken(belgium: Survey, months: dict[str, xr.Dataset], period: str) -> None:
     data = months[period]
     dn = {name: data[f"S2-L2A-{band}"].values.astype(np.float64) for name, band in (("B", "B02"), ("G", "B03"), ("R", "B04"), ("NIR", "B08"))}
-    # a few pixels have DN 0, which is nodata; without red or infrared the look does not count
+    # a few pixels have DN 0 in a band, which is nodata: such a look does not count
     assert all((values != NODATA).all() for values in dn.values())
-    seen = (dn["NIR"] > 0) & (dn["R"] > 0)
+    seen = np.logical_and.reduce([values > 0 for values in dn.values()])
     ndvi = np.where(seen, (dn["NIR"] - dn["R"]) / np.maximum(dn["NIR"] + dn["R"], 1), -2)
     ties = abs(ndvi[0] - ndvi[1]) < 1e-6
     greenest = np.argmax(ndvi, axis=0)

@@ -1,0 +1,46 @@
+"""The national DEM: one raster file that the settings name, as a scene that comes before the archive's."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import rasterio
+import shapely
+from pyproj import Transformer
+from rasterio.errors import RasterioError
+
+from lsbatch.archive.scenes import Scene, describe
+from lsbatch.errors import CatalogError
+
+#: Collection of the scene; only a file that the settings name, and no catalogue, may be a VRT.
+COLLECTION = "dem_file"
+
+
+def scene(path: Path) -> Scene:
+    """The file as a scene. Its time is that of the file, so that a newer one makes new tiles.
+
+    Raises
+    ------
+    CatalogError
+        If it is no GeoTIFF or VRT that can be read, or does not say where it lies.
+    """
+    try:
+        with rasterio.open(path, driver="VRT" if path.suffix.lower() == ".vrt" else "GTiff") as file:
+            if file.crs is None:
+                raise CatalogError(f"archives.dem_file: {path} has no CRS, so no one knows where it lies")
+            if file.count != 1:
+                raise CatalogError(f"archives.dem_file: {path} has {file.count} bands; one of elevation in metres is read")
+            crs, bounds = file.crs.to_string(), file.bounds
+    except RasterioError as error:
+        raise CatalogError(f"archives.dem_file: {path} cannot be read as GeoTIFF or VRT: {error}") from None
+    outline = shapely.segmentize(shapely.box(*bounds), max(bounds.right - bounds.left, bounds.top - bounds.bottom) / 64)
+    to_lonlat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    stat = path.stat()
+    item = {
+        "type": "Feature",
+        "id": path.name,
+        "collection": COLLECTION,
+        "geometry": shapely.geometry.mapping(shapely.transform(outline, to_lonlat.transform, interleaved=False)),
+        "properties": {"datetime": datetime.fromtimestamp(stat.st_mtime, UTC).isoformat()},
+        "assets": {"elevation": {"href": str(path.resolve()), "file:size": stat.st_size}},
+    }
+    return describe(item, "dem")

@@ -1,0 +1,52 @@
+"""What the numbers of a Sentinel-1 item are: corrected for the terrain already, or calibrated on the ellipsoid."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lsbatch.errors import CatalogError
+
+#: Products that are not terrain-corrected, or not in power. A GRD is read once it lies on the map with its incidence
+#: angle beside it.
+RAW_PRODUCTS = ("RAW", "SLC", "GRD", "OCN")
+#: Asset keys of the incidence angle on the ellipsoid, in degrees.
+INCIDENCE = ("incidence", "incidence_angle", "incidence-angle", "incidenceanglefromellipsoid", "angle")
+
+GAMMA0_RTC, SIGMA0 = "gamma0, terrain-corrected", "sigma0 on the ellipsoid"
+
+
+def decide(item: Mapping[str, Any]) -> str:
+    """`GAMMA0_RTC`, which skips the slope correction, or `SIGMA0`, which goes through it.
+
+    Raises
+    ------
+    CatalogError
+        If it is neither, or sigma0 that cannot be corrected because its incidence angle or its place is not known.
+    """
+    properties, keys = item.get("properties") or {}, [key.lower() for key in item.get("assets") or {}]
+    if _is_terrain_corrected(item, keys):
+        return GAMMA0_RTC
+    name, product = item["id"], str(properties.get("sar:product_type") or "sigma0").upper()
+    if product not in ("SIGMA0", "GRD"):
+        raise CatalogError(
+            f"{name}: is {product}; read are terrain-corrected gamma0 (RTC), and sigma0 (GRD) on the map with its incidence angle, in linear power"
+        )
+    lacks = []
+    if not set(INCIDENCE) & set(keys):
+        lacks.append("an asset with the incidence angle")
+    if not any(properties.get(key) for key in ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")):
+        lacks.append("a projection")
+    if lacks:
+        raise CatalogError(
+            f"{name}: is {product} without {' and without '.join(lacks)}, so it cannot be corrected for the slope; only terrain-corrected gamma0 (RTC), or sigma0 on the map with its incidence angle, is read"
+        )
+    return SIGMA0
+
+
+def _is_terrain_corrected(item: Mapping[str, Any], keys: list[str]) -> bool:
+    """Whether it is RTC. The Planetary Computer's RTC items keep the product type of the GRD they were made from."""
+    names = (item["id"], item.get("collection") or "", *keys)
+    if any(re.search(r"(^|[^a-z])(rtc|gamma0)([^a-z]|$)", name.lower()) for name in names):
+        return True
+    product = str((item.get("properties") or {}).get("sar:product_type", "")).upper()
+    return product not in RAW_PRODUCTS and not any(key.startswith("sigma0") for key in keys)

@@ -1,0 +1,46 @@
+"""Where the sun stood over a scene."""
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import pyproj
+from shapely.geometry.base import BaseGeometry
+
+#: How far north one goes to see where north is.
+STEP_DEG = 1e-4
+
+
+def of_item(properties: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Azimuth clockwise from true north and elevation, degrees: by the view extension or the Planetary Computer's fields."""
+    azimuth = _number(properties, "view:sun_azimuth", "s2:mean_solar_azimuth")
+    elevation, zenith = _number(properties, "view:sun_elevation"), _number(properties, "s2:mean_solar_zenith")
+    return azimuth, 90 - zenith if elevation is None and zenith is not None else elevation
+
+
+def _number(properties: Mapping[str, Any], *keys: str) -> float | None:
+    """The first of the fields that is a finite number."""
+    for key in keys:
+        value = properties.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    return None
+
+
+def on_grid(azimuth_deg: float, footprint: BaseGeometry, crs: str) -> float:
+    """Azimuth clockwise from the grid's north, in the middle of a scene: one for all of it, so that tiles agree.
+
+    Ten degrees of longitude from a UTM zone's middle, at 61.5 N, north on the grid is 8.8 degrees off: 150 m at the
+    end of a shadow of 1 km.
+    """
+    middle = footprint.centroid
+    return (azimuth_deg + _north_deg(crs, middle.x, middle.y)) % 360
+
+
+@lru_cache(maxsize=4096)
+def _north_deg(crs: str, longitude: float, latitude: float) -> float:
+    """Azimuth of true north on the grid."""
+    transformer = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    x, y = transformer.transform([longitude, longitude], [latitude, latitude + STEP_DEG])
+    return math.degrees(math.atan2(x[1] - x[0], y[1] - y[0]))

@@ -1,0 +1,100 @@
+"""The ground of a tile and around it: elevation, slope, aspect, and what lies in a mountain's shadow."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from lsbatch.archive import load
+from lsbatch.archive.scenes import Scene
+from lsbatch.config import Config
+from lsbatch.errors import SceneError
+from lsbatch.grid import Tile
+from lsbatch.kernels import terrain
+
+#: How far a mountain's shadow is followed: 1500 m of relief at 30 degrees of sun. Every tile reads as much around it.
+SHADOW_REACH_M = 2560.0
+#: Shadow is cast on pixels of about this side, as Sentinel-2's own terrain correction is; at 10 m it would take a third
+#: of a tile's time, at 20 m it takes 2 %.
+SHADOW_SIDE_M = 20.0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Terrain of a tile, with a halo.
+
+    Attributes
+    ----------
+    geobox : GeoBox
+        Of the tile itself.
+    halo_px : int
+        Pixels around it in the arrays.
+    elevation_m : array (rows + 2 halo, cols + 2 halo), float32
+        NaN where no DEM reaches.
+    side_m : float
+        Of a pixel.
+    used, dropped : tuple of str
+        Scenes of the DEM, and those that could not be read, with the reason.
+    """
+
+    geobox: GeoBox
+    halo_px: int
+    elevation_m: np.ndarray
+    side_m: float
+    used: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+    def slope_aspect(self, halo_px: int) -> tuple[np.ndarray, np.ndarray]:
+        """Slope and aspect in degrees, with so much halo, at most `halo_px` - 1."""
+        around = self.halo_px - halo_px - 1
+        inner = slice(around, -around or None)
+        dem = self.elevation_m[inner, inner]
+        slope, aspect = terrain.slope(dem, self.side_m, self.side_m), terrain.aspect(dem, self.side_m, self.side_m)
+        return slope[1:-1, 1:-1].copy(), aspect[1:-1, 1:-1].copy()
+
+    def shade(self, sun_azimuth_deg: float | None, sun_elevation_deg: float | None) -> np.ndarray:
+        """Pixels of the tile that the sun does not reach, bool (rows, cols); none where its place is not known."""
+        if sun_azimuth_deg is None or sun_elevation_deg is None or not np.isfinite(self.elevation_m).any():
+            return np.zeros(self.geobox.shape, np.bool_)
+        factor = _coarser(self.side_m)
+        rows, cols = (n // factor for n in self.elevation_m.shape)
+        # one after another: numpy's mean over axes would add in an order that depends on the tile's size
+        parts = [self.elevation_m[i::factor, j::factor] for i in range(factor) for j in range(factor)]
+        coarse = sum(parts[1:], start=parts[0]) / np.float32(factor**2)
+        side = self.side_m * factor
+        dark = terrain.shadow(coarse, side, side, sun_azimuth_deg, sun_elevation_deg, SHADOW_REACH_M)
+        halo = self.halo_px // factor
+        return dark[halo : rows - halo, halo : cols - halo].repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _coarser(side_m: float) -> int:
+    """Pixels of the grid along a side of a pixel of shadow: 1, 2, 4 or 8, which divide every tile."""
+    return next((n for n in (8, 4, 2) if side_m * n <= SHADOW_SIDE_M), 1)
+
+
+def halo_px(side_m: float) -> int:
+    """Pixels of terrain around a tile: the reach of a shadow, whole pixels of it, and one for the slope there."""
+    # and enough for the widest halo of a radar strip (see radar.halo_px) where pixels are large
+    return max((int(SHADOW_REACH_M / side_m) // 8 + 2) * 8, 96)
+
+
+def read(tile: Tile, scenes: tuple[Scene, ...], config: Config) -> Ground:
+    """Join the DEM's scenes in their order: the first that knows a pixel's elevation is believed."""
+    side = config.grid.resolution_m
+    halo = halo_px(side)
+    box = tile.padded(halo)
+    dem = np.full(box.shape, np.nan, np.float32)
+    used: list[str] = []
+    dropped: list[str] = []
+    for scene in scenes:
+        hole = np.isnan(dem)
+        if not hole.any():
+            break
+        try:
+            raw = load.read(scene, ("elevation",), box, attempts=config.archives.attempts)
+        except SceneError as error:
+            dropped.append(str(error))
+            continue
+        used.append(scene.id)
+        np.copyto(dem, raw["elevation"], where=hole)
+    return Ground(tile.geobox, halo, dem, side, tuple(used), tuple(dropped))
