@@ -84,7 +84,10 @@ def _sentinel1(folder: Path, n: int, i: int, rng: np.random.Generator) -> dict[s
 
 
 def _dem(folder: Path, n: int, rng: np.random.Generator) -> dict[str, str]:
-    return {"data": _write(folder / "dem.tif", rng.normal(500, 5, (n, n)).astype(np.float32), -32768)}
+    # hills that throw no shadow at 45 degrees of sun, so that the shadow's work is done and no pixel lost
+    rows, cols = np.indices((n, n), np.float32)
+    hills = 500 + 150 * np.sin(rows / 60) * np.cos(cols / 75) + rng.normal(0, 0.1, (n, n))
+    return {"data": _write(folder / "dem.tif", hills.astype(np.float32), -32768)}
 
 
 def _item(name: str, when: datetime, n: int, files: dict[str, str], collection: str) -> pystac.Item:
@@ -97,7 +100,7 @@ def _item(name: str, when: datetime, n: int, files: dict[str, str], collection: 
     properties = {
         "proj:epsg": 25833, "proj:shape": [n, n], "proj:transform": [10, 0, LEFT, 0, -10, TOP], "eo:cloud_cover": 10.0,
         "s2:processing_baseline": "05.09", "earthsearch:boa_offset_applied": False, "platform": "sentinel-1a",
-        "sat:orbit_state": "ascending", "sat:relative_orbit": 44,
+        "sat:orbit_state": "ascending", "sat:relative_orbit": 44, "view:sun_azimuth": 165.0, "view:sun_elevation": 45.0,
     }  # fmt: skip
     item = pystac.Item(
         name, {"type": "Polygon", "coordinates": [ring]}, [min(lons), min(lats), max(lons), max(lats)], when, properties
@@ -111,7 +114,7 @@ def _settings(folder: Path, tile_px: int) -> Path:
     source = {"preset": "local", "url": "catalog.json"}
     config = {
         "survey": {"id": "noise", "year": 2020},
-        "region": {"bounds": [LEFT + 5, TOP - 10 * tile_px + 5, LEFT + 10 * tile_px - 5, TOP - 5]},
+        "region": {"bounds": [LEFT + 1, TOP - 10 * tile_px + 1, LEFT + 10 * tile_px - 1, TOP - 1]},
         "grid": {"tile_px": tile_px},
         "archives": {
             "sentinel2": source | {"collections": ["sentinel-2-l2a"]},

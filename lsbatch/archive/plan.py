@@ -29,10 +29,10 @@ from lsbatch.grid import Grid, tile_id
 #: polarisations of float32; a DEM of 30 m.
 BYTES_PER_PX = {"sentinel2": 8.25, "sentinel1": 8.0, "dem": 0.45}
 
-#: Metres around a tile for which scenes are planned too: clouds and their shadows, the fringe of a GRD at 10 m, a
-#: mountain's shadow (see stages/optical.py, radar.py and ground.py); and a filter's halo besides.
-HALO_M = {"sentinel2": 1200.0, "sentinel1": 600.0, "dem": 2700.0}
-HALO_PX = 64
+#: Around a tile for which scenes are planned too, the wider of the two: metres for clouds and their shadows and for a
+#: mountain's shadow; pixels for filters, the fringe of a GRD and grown clouds (see stages/optical.py, radar.py, ground.py).
+HALO_M = {"sentinel2": 1200.0, "sentinel1": 0.0, "dem": 3000.0}
+HALO_PX = 96
 #: Scenes that cannot be used, shown in full; the rest are counted.
 SHOWN_LEFT_OUT = 5
 
@@ -137,7 +137,7 @@ def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int],
 def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
     """Tiles with what is read around them, in EPSG:4326: a scene may touch only the halo."""
     grid = config.grid
-    grown = shapely.buffer(boxes, HALO_M[sensor] + HALO_PX * grid.resolution_m, join_style="mitre")
+    grown = shapely.buffer(boxes, max(HALO_M[sensor], HALO_PX * grid.resolution_m), join_style="mitre")
     dense = shapely.segmentize(grown, grid.resolution_m * grid.tile_px / 4)
     return np.asarray(windows.to_lonlat(dense, grid.crs))
 

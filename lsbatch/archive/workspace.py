@@ -42,6 +42,11 @@ class Workspace:
         return self.root / "inventory"
 
     @property
+    def catalog(self) -> Path:
+        """The tiles as a static STAC catalogue."""
+        return self.root / "stac"
+
+    @property
     def report(self) -> Path:
         """The HTML page and the scores."""
         return self.root / "report"

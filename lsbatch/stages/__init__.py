@@ -5,7 +5,7 @@ from collections.abc import Callable
 from lsbatch.config import Config
 from lsbatch.layers import STACK, Layer, mask, probability
 from lsbatch.records import Fold, Stage
-from lsbatch.stages import clean, inventory, outline, predict, report, score, stack
+from lsbatch.stages import catalog, clean, inventory, outline, predict, report, score, stack
 
 PIPELINE: tuple[Stage | Fold, ...] = (
     stack.STAGE,
@@ -14,6 +14,7 @@ PIPELINE: tuple[Stage | Fold, ...] = (
     outline.STAGE,
     score.STAGE,
     inventory.FOLD,
+    catalog.FOLD,
     report.FOLD,
 )
 

@@ -13,8 +13,9 @@ from lsbatch import config as settings
 from lsbatch.archive import plan
 from lsbatch.archive.passes import newest, same_orbits
 from lsbatch.archive.scenes import Scene, describe
-from lsbatch.config import Config
+from lsbatch.config import CompositeSettings, Config
 from lsbatch.errors import CatalogError, ConfigError, NoDataError, StaleStoreError
+from lsbatch.stages import ground, optical, radar
 from tests.archive.conftest import CRS, LEFT, TOP
 
 SCENES = dict[str, tuple[Scene, ...]]
@@ -226,3 +227,13 @@ def test_a_tile_file_says_why(archive: Path, tmp_path: Path) -> None:
     assert told["gaps"] == []
     assert told["megabytes"] > 0
     assert all(scene["offset_reason"] for scene in told["scenes"]["post_s2"])
+
+
+@pytest.mark.parametrize("side_m", [5, 10, 15, 20, 25, 30, 60, 100])
+def test_scenes_are_planned_as_far_as_any_halo_reads(side_m: float) -> None:
+    widest = radar.halo_px(CompositeSettings(speckle="boxcar", speckle_size_px=31), True, side_m)
+    planned = {sensor: max(metres, plan.HALO_PX * side_m) for sensor, metres in plan.HALO_M.items()}
+    assert planned["sentinel2"] >= max(optical.CLOUD_REACH_M + side_m, 50 * side_m)
+    assert planned["sentinel1"] >= widest * side_m
+    assert planned["dem"] >= ground.halo_px(side_m) * side_m
+    assert ground.halo_px(side_m) > widest + 1

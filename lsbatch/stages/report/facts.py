@@ -34,6 +34,8 @@ BAND_NAMES = {
     "s1vv_s2": "Sentinel-1 VV and Sentinel-2",
     "s1vv": "Sentinel-1 VV alone",
     "s2": "Sentinel-2 alone",
+    "s1vv_apart_s2": "Sentinel-1 VV, ascending and descending apart, and Sentinel-2",
+    "s1vv_apart": "Sentinel-1 VV alone, ascending and descending apart",
 }
 #: Landslides in the list and on the map; the files hold all of them.
 MOST_LANDSLIDES = 5000

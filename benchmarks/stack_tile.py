@@ -1,0 +1,193 @@
+"""One tile's STACK from 40 + 40 scenes on local COGs, against the straightforward odc.stac.load + xarray + dask.
+
+    python -m benchmarks.stack_tile [--tile 2048] [--scenes 40]
+
+The peer is what a good user would write in a notebook: `odc.stac.load` with dask chunks, masks and the greenest pixel
+by xarray's argmax and isel, medians by xarray. Both make the same bands from the same files in the tile's own lattice
+and leave out what the other has not (directions apart, terrain shadow's guard costs us its time); each runs in a
+process of its own, twice: the first time with imports and compilation, the second without. Peak memory is the
+process's. Both may use every core. The pixels are compared: within half a step of 1e-5.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import odc.stac
+import pystac
+import xarray as xr
+from scipy import ndimage
+
+from benchmarks import tile_memory
+from lsbatch import config as settings
+from lsbatch import work
+from lsbatch.archive import ahead, load, plan
+from lsbatch.archive.survey import open_survey
+from lsbatch.stages import optical, radar, stack
+
+#: Our bands that the peer makes too.
+COMPARED = ("postR", "postG", "postB", "postNIR", "preR", "dNDVI", "preVV", "postVV", "preVH", "postVH", "elevation")
+
+
+def ours(folder: Path) -> dict[str, np.ndarray]:
+    """The tile's STACK as a worker makes it."""
+    config = settings.load(folder / "config.yaml")
+    survey = open_survey(config)
+    return dict(work.compute(config, survey.grid, stack.STAGE, survey.positions[0]).bands)
+
+
+def peer(folder: Path) -> dict[str, np.ndarray]:
+    """The notebook."""
+    config = settings.load(folder / "config.yaml")
+    survey = open_survey(config)
+    box = survey.tile(survey.positions[0]).geobox
+    catalog = pystac.Catalog.from_file(str(folder / "catalog.json"))
+    items: dict[str, list[pystac.Item]] = {c.id: list(c.get_items()) for c in catalog.get_children()}
+    for item in (i for group in items.values() for i in group):
+        item.make_asset_hrefs_absolute()
+    chunks = {"x": 2048, "y": 2048}
+    lazy: dict[str, Any] = {}
+    for period, year in (("pre", 2019), ("post", 2020)):
+        s2, s1 = ([i for i in items[name] if i.datetime.year == year] for name in ("sentinel-2-l2a", "sentinel-1-rtc"))
+        lazy |= _peer_optical(period, s2, box, chunks, config.composite.cloud_dilate_px)
+        power = odc.stac.load(s1, bands=["vv", "vh"], geobox=box, chunks=chunks, groupby="id", nodata=-32768)
+        medians = power.where(power > 0).chunk(time=-1).median("time")
+        lazy |= {f"{period}{name.upper()}": 10 * np.log10(medians[name]) for name in ("vv", "vh")}
+    lazy["elevation"] = odc.stac.load(items["dem"], bands=["data"], geobox=box, chunks=chunks).data.isel(time=0)
+    done = dict(zip(lazy, dask.compute(*lazy.values()), strict=True))
+    done["dNDVI"] = done["post_ndvi"] - done["pre_ndvi"]
+    return {name: np.asarray(done[name]) for name in COMPARED}
+
+
+def _peer_optical(period: str, items: list[pystac.Item], box: Any, chunks: dict[str, int], grown: int) -> dict[str, Any]:
+    names = {"R": "red", "G": "green", "B": "blue", "NIR": "nir"}
+    how = {"scl": "nearest", "*": "bilinear"}
+    data = odc.stac.load(
+        items, bands=[*names.values(), "scl"], geobox=box, chunks=chunks, groupby="solar_day", resampling=how, nodata=0
+    )
+    span = np.arange(-grown, grown + 1)
+    disk = span[:, None] ** 2 + span**2 <= grown**2
+    cloud = xr.apply_ufunc(
+        lambda days: np.stack([ndimage.binary_dilation(day, disk) for day in days]),
+        data.scl.isin(optical.optical.CLOUDS), dask="parallelized", output_dtypes=[bool],
+    )  # fmt: skip
+    clear = ~(data.scl.isin(optical.optical.DROPPED) | cloud)
+    dn = data[list(names.values())]
+    bands = ((dn.astype("float32") - 1000) * np.float32(1e-4)).where((dn > 0) & clear)
+    ndvi = ((bands.nir - bands.red) / (bands.nir + bands.red)).clip(-1, 1).where(bands.nir + bands.red > 0)
+    best = ndvi.fillna(-np.inf).argmax("time").compute()
+    picture = bands.isel(time=best).where(ndvi.notnull().any("time"))
+    return {f"{period}{key}": picture[name] for key, name in names.items()} | {f"{period}_ndvi": ndvi.max("time")}
+
+
+@contextmanager
+def _clocked(spent: dict[str, float]) -> Iterator[None]:
+    """Add up the seconds of threads in our own parts; they overlap, so the sum is more than the time that passed."""
+    targets: list[tuple[Any, str, str]] = [
+        (load, "_warp", "decode and warp"),
+        (load.rasterio, "open", "open"),
+        (optical.optical, "greener_into", "greenest pixel"),
+        (optical.optical, "clear", "masks"),
+        (optical.optical, "reflectance", "reflectance"),
+        (radar.series, "masked_median", "median"),
+        (stack.Ground, "shade", "terrain shadow"),
+        (load, "read", "all reading"),
+    ]
+    before = [getattr(home, name) for home, name, _ in targets]
+
+    def timed(function: Callable[..., Any], label: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent[label] += time.perf_counter() - began
+
+        return call
+
+    for (home, name, label), function in zip(targets, before, strict=True):
+        setattr(home, name, timed(function, label))
+    try:
+        yield
+    finally:
+        for (home, name, _), function in zip(targets, before, strict=True):
+            setattr(home, name, function)
+
+
+def child(who: str, folder: Path) -> None:
+    """Run one of the two in this process, twice, and print what it took."""
+    make = {"ours": ours, "peer": peer}[who]
+    told: dict[str, Any] = {}
+    for run in ("first", "second"):
+        began = time.perf_counter()
+        bands = make(folder)
+        told[run] = time.perf_counter() - began
+    told["peak_mb"] = work.peak_mb()
+    np.savez(folder / f"{who}.npz", **{name: bands[name] for name in COMPARED})
+    if who == "ours":
+        spent: dict[str, float] = defaultdict(float)
+        with _clocked(spent):
+            make(folder)
+        told["spent"] = spent
+    print(json.dumps(told))
+
+
+def measure(folder: Path, who: str) -> dict[str, Any]:
+    """What a process of its own prints."""
+    command = [sys.executable, "-m", "benchmarks.stack_tile", "--child", who, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def agree(folder: Path) -> dict[str, float]:
+    """Largest difference of each band; raises where one has a value and the other none."""
+    with np.load(folder / "ours.npz") as one, np.load(folder / "peer.npz") as other:
+        out = {}
+        for name in COMPARED:
+            np.testing.assert_array_equal(np.isnan(one[name]), np.isnan(other[name]), err_msg=name)
+            out[name] = float(np.nanmax(abs(one[name].astype(np.float64) - other[name])))
+    return out
+
+
+def main() -> None:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tile", type=int, default=2048)
+    parser.add_argument("--scenes", type=int, default=40, help="of each sensor")
+    parser.add_argument("--child", nargs=2, metavar=("WHO", "FOLDER"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments.child[0], Path(arguments.child[1]))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = settings.load(tile_memory.build(folder, arguments.tile, arguments.scenes))
+        plan.save(plan.make(config), config.output)
+        found = {who: measure(folder, who) for who in ("ours", "peer")}
+        differences = agree(folder)
+    print(f"{arguments.scenes} + {arguments.scenes} scenes, tile of {arguments.tile} px, {ahead.AHEAD} scenes read ahead")
+    print("| | first tile, s | next tiles, s | peak, MB |\n|---|---|---|---|")
+    for who, row in found.items():
+        print(f"| {who} | {row['first']:.1f} | {row['second']:.1f} | {row['peak_mb']:,.0f} |")
+    one, other = found["ours"], found["peer"]
+    print(f"| ratio | {other['first'] / one['first']:.1f} | {other['second'] / one['second']:.1f} | {one['peak_mb'] / other['peak_mb']:.2f} |")
+    print(f"\nLargest difference: {max(differences.values()):.1e} ({max(differences, key=lambda k: differences[k])})")
+    print("\nWhere ours goes, seconds of all threads (they overlap; reading holds open, decode and warp):")
+    for label, seconds in sorted(one["spent"].items(), key=lambda pair: -pair[1]):
+        print(f"  {label:16} {seconds:6.1f}")
+
+
+if __name__ == "__main__":
+    main()

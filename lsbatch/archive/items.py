@@ -1,0 +1,86 @@
+"""The survey's own tiles as a static STAC catalogue: what each was made from, and where its bands lie in the cube."""
+
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import pystac
+import shapely
+from odc.geo.geobox import GeoBox
+
+import lsbatch
+from lsbatch.layers import Layer
+
+#: Corners a side of a tile's outline: between them a straight line of the grid is bent in longitude and latitude.
+CORNERS = 8
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+
+
+def tile(
+    name: str, geobox: GeoBox, days: tuple[date, date], made: str, provenance: Mapping[str, Any], store: str, layer: Layer
+) -> pystac.Item:
+    """A tile of a layer.
+
+    Parameters
+    ----------
+    name : str
+        Of the item.
+    geobox : GeoBox
+        Of the tile.
+    days : (first, last)
+        Of all looks.
+    made : str
+        When, ISO 8601.
+    provenance : mapping
+        Further properties: orbits, offsets, scenes.
+    store : str
+        Address of the layer in the cube, relative to the item.
+    layer : Layer
+    """
+    outline = geobox.extent.to_crs("EPSG:4326", resolution=geobox.extent.boundingbox.span_x / CORNERS)
+    first, last = (datetime.combine(day, at, UTC) for day, at in zip(days, (time.min, time.max), strict=True))
+    item = pystac.Item(
+        name,
+        outline.json,
+        list(shapely.box(*outline.boundingbox.bbox).bounds),
+        None,
+        {
+            "created": made,
+            "proj:code": str(geobox.crs),
+            "proj:shape": list(geobox.shape),
+            "proj:transform": [float(v) for v in geobox.transform[:6]],
+            "processing:software": {"lsbatch": lsbatch.__version__},
+            **provenance,
+        },
+        start_datetime=first,
+        end_datetime=last.replace(microsecond=0),
+        stac_extensions=[PROJECTION, PROCESSING],
+    )
+    bands = [{"name": b.name, "description": b.description, "unit": b.units, "data_type": b.dtype} for b in layer.bands]
+    item.add_asset(
+        layer.name,
+        pystac.Asset(store, f"{layer.name} of the cube", media_type="application/vnd.zarr; version=3", roles=["data"], extra_fields={"bands": bands}),
+    )  # fmt: skip
+    return item
+
+
+def write(folder: Path, name: str, description: str, items: Iterable[pystac.Item]) -> int:
+    """Write a catalogue of the items whole: aside, then in place of the old one. Returns how many there are."""
+    catalog = pystac.Catalog(name, description)
+    catalog.add_items(items)
+    aside = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    try:
+        catalog.normalize_hrefs(str(aside))
+        catalog.save(pystac.CatalogType.SELF_CONTAINED)
+        old = folder.with_name(f"{aside.name}-old")
+        if folder.exists():
+            folder.rename(old)
+        aside.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return sum(1 for _ in catalog.get_items())
