@@ -1,10 +1,10 @@
 """The kernels against named peers, side by side in one run, and against what the memory can move.
 
-    python benchmarks/kernels.py [--size 4096] [--only lee median]
+    python -m benchmarks.kernels [--size 4096] [--only lee median]
 
 Two tiles at once, on two threads, each `size` x `size` pixels: that is how a worker with two cores works. Each program
-is called once to warm up, then all programs of a case take turns; the best time of each counts. Peers that need over a
-minute are timed once. Input: gamma speckle of 4.4 looks, a made-up mountain range, 24 dates of which
+is called once to warm up, then all programs of a case take turns; the best time of each counts. numpy.nanmedian, which takes
+minutes, is not warmed up. Input: gamma speckle of 4.4 looks, a made-up mountain range, 24 dates of which
 40 % are cloud. The limit is `numpy.copyto` of float32, by two threads as well: bytes that a kernel must read and write,
 by its time, as a share of the bytes that copyto reads and writes in the same time.
 """
@@ -218,6 +218,7 @@ def seconds(programs: dict[str, Program], threads: int = THREADS) -> dict[str, f
     spent = dict.fromkeys(programs, 0.0)
     with ThreadPoolExecutor(threads) as pool:
         for name, program in programs.items():
+            # nothing to compile, and minutes a call
             if "numpy nanmedian" not in name:
                 _once(pool, program, threads)
         for _ in range(ROUNDS):

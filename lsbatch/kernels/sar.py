@@ -18,7 +18,8 @@ Inverse = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 def to_db(power: np.ndarray) -> np.ndarray:
     """10 log10(power), float32; NaN where power is not positive."""
-    power = np.asarray(power, np.float32)
+    # contiguous, because numpy's logarithm of any other layout differs in the last bit
+    power = np.ascontiguousarray(power, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         db = np.float32(10) * np.log10(power)
     return np.where(power > 0, db, np.float32(np.nan)).astype(np.float32)
@@ -26,7 +27,7 @@ def to_db(power: np.ndarray) -> np.ndarray:
 
 def from_db(db: np.ndarray) -> np.ndarray:
     """Linear power of decibels, float32."""
-    return np.power(np.float32(10), np.asarray(db, np.float32) / np.float32(10), dtype=np.float32)
+    return np.power(np.float32(10), np.ascontiguousarray(db, np.float32) / np.float32(10), dtype=np.float32)
 
 
 def enl(power: np.ndarray) -> float:

@@ -1,0 +1,68 @@
+"""The benchmarks, small: what is timed side by side does the same."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import kernels, stack_tile, tile_memory
+from lsbatch import config as settings
+from lsbatch.archive import plan
+
+SIZE = 96
+#: Away from the border, where each program pads in its own way.
+INNER = (slice(4, -4), slice(4, -4))
+#: Relative: scipy's running sums and ours round differently; gamma_map's rule has a step, where that tells.
+ALLOWED = {"lee 7 x 7": 1e-4, "kuan 7 x 7": 1e-4, "gamma_map 7 x 7": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, kernels.Case]:
+    return {case.name: case for case in kernels.cases(SIZE, tmp_path_factory.mktemp("raster"))}
+
+
+def test_every_kernel_of_the_issue_is_timed(cases: dict[str, kernels.Case]) -> None:
+    wanted = ("lee", "kuan", "gamma_map", "focal.mode", "slope + aspect + hillshade", "greenest", "masked_median")
+    for word in wanted:
+        assert any(name.startswith(word) for name in cases), word
+
+
+@pytest.mark.parametrize(
+    "name", ["lee 7 x 7", "kuan 7 x 7", "gamma_map 7 x 7", "focal.mode 1.5 px", "greenest of 24 dates", "masked_median of 24 dates"]
+)
+def test_peers_do_the_same(cases: dict[str, kernels.Case], name: str) -> None:
+    case = cases[name]
+    assert case.peers
+    ours = np.asarray(case.ours())
+    for peer, program in case.peers.items():
+        with warnings.catch_warnings():
+            # numpy says so where no date was seen
+            warnings.filterwarnings("ignore", "All-NaN slice|invalid value|divide by zero", RuntimeWarning)
+            theirs = np.asarray(program())
+        np.testing.assert_allclose(ours[(..., *INNER)], theirs[(..., *INNER)], rtol=ALLOWED.get(name, 1e-6), err_msg=peer)
+
+
+def test_gdaldem_makes_the_same_slope(cases: dict[str, kernels.Case]) -> None:
+    case = cases["slope + aspect + hillshade"]
+    if not case.peers:
+        pytest.skip("gdaldem is not here")
+    slope, _, _ = case.ours()  # type: ignore[misc]
+    np.testing.assert_allclose(slope[1, 1:-1], np.asarray(case.peers["gdaldem slope"]())[0, 1:-1], rtol=1e-4)
+
+
+def test_the_table_has_a_line_for_every_peer(cases: dict[str, kernels.Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "ENOUGH_S", 1e-9)
+    case = cases["focal.mode 1.5 px"]
+    lines = list(kernels.report(case, SIZE, kernels.copy_limit(SIZE)))
+    assert len(lines) == len(case.peers)
+    assert all(line.count("|") == 8 for line in lines)
+
+
+def test_the_notebook_makes_the_same_stack(tmp_path: Path) -> None:
+    config = settings.load(tile_memory.build(tmp_path, 256, 6))
+    plan.save(plan.make(config), config.output)
+    for who, make in (("ours", stack_tile.ours), ("peer", stack_tile.peer)):
+        bands = make(tmp_path)
+        np.savez(tmp_path / f"{who}.npz", **{name: bands[name] for name in stack_tile.COMPARED})
+    assert max(stack_tile.agree(tmp_path).values()) < 1e-5
