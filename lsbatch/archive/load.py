@@ -30,7 +30,7 @@ from odc.geo.overlap import compute_reproject_roi
 from odc.geo.roi import roi_is_empty
 from odc.loader._rio import RioDriver, RioReader
 from odc.loader.types import RasterLoadParams, RasterSource
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
@@ -38,6 +38,10 @@ from lsbatch.archive import national
 from lsbatch.archive.hrefs import AZURE, REMOTE, shown, without_secrets
 from lsbatch.archive.scenes import Scene
 from lsbatch.errors import SceneError
+
+# of the block in memory that rasterio warps into; it silences this itself with warnings.catch_warnings, which another
+# thread undoes
+warnings.filterwarnings("ignore", "Dataset has no geotransform", NotGeoreferencedWarning)
 
 #: Columns of a block of warping; every tile's side is a multiple of it (see GridSettings.tile_px).
 BLOCK_PX = 128
