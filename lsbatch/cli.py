@@ -110,6 +110,24 @@ def config(
 
 
 @app.command()
+def geocode(
+    products: Annotated[list[Path], typer.Argument(metavar="SAFE...", help="unpacked Sentinel-1 GRD products")],
+    dem: Annotated[Path, typer.Option(help="elevation in metres, best on the survey's own grid")],
+    geoid_m: Annotated[
+        float, typer.Option(help="height of the DEM's zero above the ellipsoid, e.g. 45 in southern Norway; 0: ellipsoidal")
+    ],
+    into: Annotated[Path, typer.Option(help="folder for the terrain-corrected scenes")],
+) -> None:
+    """Terrain-correct Sentinel-1 GRD as ESA delivers it, where no archive has done so; needs the extra lsbatch[grd]."""
+    from lsbatch.archive.geocode import rtc
+
+    for product in products:
+        for path in rtc(product, dem, geoid_m, into):
+            print(f"Wrote {path}")
+    print(f"Next: lsbatch catalog {into}")
+
+
+@app.command()
 def catalog(
     folder: Annotated[Path, typer.Argument(help="folder of GeoTIFFs")],
 ) -> None:

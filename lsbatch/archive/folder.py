@@ -110,6 +110,9 @@ def _recognised(root: Path) -> tuple[list[File], list[str]]:
     files, skipped = [], []
     for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in (".tif", ".tiff") and p.is_file()):
         short = path.relative_to(root)
+        if any(part.startswith(".") for part in short.parts):
+            # what a killed program had not finished
+            continue
         try:
             named = parse(path.stem)
         except ValueError:

@@ -1,0 +1,149 @@
+"""Sentinel-1 GRD as ESA delivers it (.SAFE) to terrain-corrected gamma0 on a DEM's lattice, by sarsen.
+
+sarsen is an extra: most archives have done this already (RTC). The files' names tell the orbit, so `folder.make_catalog`
+lists them as any other RTC scene.
+"""
+
+import re
+import tempfile
+import warnings
+from collections.abc import Mapping
+from math import ceil, floor
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import rasterio
+import rasterio.shutil
+import xarray as xr
+from pyproj import CRS
+from rasterio.errors import RasterioError
+from rasterio.transform import from_bounds as from_corners
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform_bounds
+from rasterio.windows import Window, from_bounds, intersect
+
+from lsbatch.archive.files import aside, make_folder
+from lsbatch.errors import CatalogError
+
+POLARISATIONS = ("VV", "VH")
+#: Degrees around the product's corners, which lie on the ellipsoid while mountains lean towards the sensor.
+MARGIN_DEG = 0.05
+#: Rows of the DEM copied together.
+STRIP_ROWS = 1024
+_GRD = re.compile(r"S1[A-D]_[A-Z0-9]{2}_GRD[A-Z]_.*\.SAFE")
+
+
+def rtc(product: Path, dem: Path, geoid_m: float, folder: Path) -> list[Path]:
+    """Write gamma0 of each polarisation that the product has; what is there already is not made again.
+
+    Gamma flattening after Small (2011): backscatter is divided by the area that the DEM shows to the radar.
+
+    Parameters
+    ----------
+    product : Path
+        An unpacked product, ``S1?_IW_GRDH_*.SAFE``.
+    dem : Path
+        Elevation, metres; its lattice is that of the answer, so it should be that of the survey.
+    geoid_m : float
+        Height of the DEM's zero above the ellipsoid WGS 84, 0 where it holds ellipsoidal heights. 40 m left out move
+        the picture by about 50 m.
+    folder : Path
+        Where to write.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    CatalogError
+        If sarsen is not installed, or the product or the DEM cannot be used.
+    """
+    try:
+        import sarsen
+    except ImportError:
+        raise CatalogError("geocoding needs sarsen, which is not installed: pip install 'lsbatch[grd]'") from None
+    if not (_GRD.fullmatch(product.name) and (product / "manifest.safe").is_file()):
+        raise CatalogError(f"{product}: is no unpacked Sentinel-1 GRD, a folder S1?_IW_GRDH_*.SAFE with its manifest.safe")
+    target = make_folder(folder)
+    with tempfile.TemporaryDirectory(dir=target, prefix=".geocode-") as scratch, warnings.catch_warnings():
+        # of libraries below about rasters without a place and chunks that do not fit; nothing a user can change
+        warnings.simplefilter("ignore")
+        try:
+            told = xr.open_dataset(product, engine="sentinel-1").attrs
+            paths = {p: target / f"{_name(product, told)}_{p}.tif" for p in _polarisations(product)}
+            missing = {p: path for p, path in paths.items() if not path.exists()}
+            if not missing:
+                return list(paths.values())
+            ground = _ellipsoidal(dem, geoid_m, _bounds(product, told), Path(scratch) / "dem.tif")
+            for polarisation, path in missing.items():
+                raw = Path(scratch) / f"{polarisation}.tif"
+                sarsen.terrain_correction(
+                    sarsen.Sentinel1SarProduct(str(product), f"{told['mode']}/{polarisation}"),
+                    str(ground),
+                    output_urlpath=str(raw),
+                    correct_radiometry="gamma_bilinear",
+                    interp_method="linear",
+                )
+                _upright(raw, path)
+        except (RasterioError, OSError, ValueError, KeyError, ParseError) as error:
+            raise CatalogError(f"{product.name}: cannot be geocoded: {' '.join(str(error).split())}") from None
+    return list(paths.values())
+
+
+def _polarisations(product: Path) -> list[str]:
+    found = [p for p in POLARISATIONS if any((product / "annotation").glob(f"*-{p.lower()}-*.xml"))]
+    if "VV" not in found:
+        raise ValueError("it has no VV")
+    return found
+
+
+def _name(product: Path, told: Mapping[str, Any]) -> str:
+    return f"{product.stem}_RTC_R{int(told['relative_orbit_number']):03d}_{told['pass'][:3]}"
+
+
+def _bounds(product: Path, told: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Left, bottom, right, top of the product in degrees."""
+    points = xr.open_dataset(product, engine="sentinel-1", group=f"{told['mode']}/VV/gcp")
+    lon, lat = points.longitude, points.latitude
+    low, high = (float(lon.min()), float(lat.min())), (float(lon.max()), float(lat.max()))
+    return low[0] - MARGIN_DEG, low[1] - MARGIN_DEG, high[0] + MARGIN_DEG, high[1] + MARGIN_DEG
+
+
+def _ellipsoidal(dem: Path, geoid_m: float, bounds_deg: tuple[float, float, float, float], target: Path) -> Path:
+    """The part of the DEM under the product, as heights above the ellipsoid."""
+    with rasterio.open(dem) as source:
+        if source.crs is None:
+            raise ValueError(f"{dem} has no CRS")
+        box = transform_bounds("EPSG:4326", source.crs, *bounds_deg, densify_pts=21)
+        whole, wanted = Window(0, 0, source.width, source.height), from_bounds(*box, source.transform)
+        if not intersect(whole, wanted):
+            raise ValueError(f"the DEM {dem} lies elsewhere")
+        window = Window.from_slices(*(slice(floor(a), ceil(b)) for a, b in whole.intersection(wanted).toranges()))
+        profile = {
+            "driver": "GTiff", "count": 1, "dtype": "float32", "nodata": float("nan"), "tiled": True,
+            "height": int(window.height), "width": int(window.width),
+            # heights are ellipsoidal from here on: without what the file says of them
+            "crs": CRS(source.crs).to_2d().to_wkt(), "transform": source.window_transform(window),
+        }  # fmt: skip
+        with rasterio.open(target, "w", **profile) as out:
+            for top in range(0, profile["height"], STRIP_ROWS):
+                strip = Window(0, top, window.width, min(STRIP_ROWS, window.height - top))
+                there = Window(window.col_off, window.row_off + top, strip.width, strip.height)
+                heights = source.read(1, window=there, masked=True).astype("float32").filled(float("nan"))
+                out.write(heights + geoid_m, 1, window=strip)
+    return target
+
+
+def _upright(raw: Path, path: Path) -> None:
+    """North up, as a COG; sarsen writes from south to north."""
+    with rasterio.open(raw) as opened:
+        south, north = sorted((opened.bounds.bottom, opened.bounds.top))
+        size = {"width": opened.width, "height": opened.height}
+        lattice = from_corners(opened.bounds.left, south, opened.bounds.right, north, **size)
+        where = {"crs": opened.crs, "transform": lattice, "nodata": float("nan")}
+        with WarpedVRT(opened, **where, **size) as upright, aside(path) as temporary:
+            rasterio.shutil.copy(
+                upright, temporary, driver="COG", compress="DEFLATE", predictor="3", overview_resampling="average"
+            )
