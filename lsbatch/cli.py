@@ -209,6 +209,29 @@ def train(
 
 
 @app.command()
+def compare(
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="surveys with truth to learn from")],
+    on: Annotated[
+        list[Path] | None,
+        typer.Option(help="surveys to score on, none of which is learned from; none: the test blocks of CONFIG"),
+    ] = None,
+    models: Annotated[str, typer.Option(help="models, by comma")] = "cart,unet",
+    bands: Annotated[str, typer.Option(help="band settings, by comma")] = "s1_s2_dem,s1vv_s2,s1vv,s2",
+    fresh: Annotated[bool, typer.Option("--fresh", help="train anew what was trained before")] = False,
+) -> None:
+    """Train and score models on several inputs: a table like the paper's, of your own region."""
+    from lsbatch import compare as contest
+    from lsbatch import terminal
+
+    screen = terminal.Screen()
+    learn, score = (tuple(_load(path) for path in paths) for paths in (configs, on or []))
+    asked = contest.Contest(learn, score, tuple(models.split(",")), tuple(bands.split(",")))
+    rows = contest.compare(asked, screen, fresh=fresh)
+    screen.table(contest.COLUMNS, contest.table(rows))
+    screen.text(f"Table: {learn[0].output / 'compare' / 'compare.csv'}; maps of right and wrong: confusion.tif beside each survey there")
+
+
+@app.command()
 def evaluate(
     config: ConfigPath,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -106,6 +107,14 @@ class Screen:
             self.text(f"{receipt.stage} {receipt.tile}: {receipt.error}")
         if len(failed) > SHOWN_FAILURES:
             self.text(f"... and {len(failed) - SHOWN_FAILURES} more failed tiles")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Rows of text, as wide as they are: figures that are cut off say nothing."""
+        shown = Table(*columns, box=None)
+        for row in rows:
+            shown.add_row(*row)
+        width = Measurement.get(self.console, self.console.options.update(width=1000), shown).maximum
+        self.console.print(shown, width=width, crop=False, soft_wrap=True)
 
     def scores(self, found: Mapping[str, Any]) -> None:
         """Counts and scores against the mapped landslides."""

@@ -8,18 +8,26 @@ import numpy as np
 
 import lsbatch
 from lsbatch import runs
-from lsbatch.archive import cube, vectors
+from lsbatch.archive import cube, receipts, vectors
 from lsbatch.archive.survey import open_survey
-from lsbatch.config import Config, TruthSettings
+from lsbatch.config import Config, TruthSettings, digest
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.layers import STACK
-from lsbatch.models import base, cards, cart
+from lsbatch.models import base, cards, cart, chips
 from lsbatch.models import train as network
+from lsbatch.models.chips import Source
 from lsbatch.runs import Screen
 
 
-def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh: bool) -> None:
+def train(
+    configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh: bool, hold_out: bool = False
+) -> None:
     """Bring every survey's STACK up to date, then train the first one's model on all of them.
+
+    Parameters
+    ----------
+    hold_out : bool
+        Keep a tree's points out of the test blocks, too, as a network's chips always are.
 
     Raises
     ------
@@ -38,9 +46,11 @@ def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh:
             )
     target = out or base.default_path(first)
     if first.model.family == "cart":
-        card = _cart(configs, target)
+        card = _cart(configs, target, hold_out)
     else:
-        card = network.fit([_source(c) for c in configs], first, target, resume=not fresh, progress=screen.text)
+        known = {"learned": learned(configs, hold_out)}
+        sources = [source(config) for config in configs]
+        card = network.fit(sources, first, target, resume=not fresh, progress=screen.text, known=known)
     screen.text(f"Weights: {target} ({card.checksum})")
 
 
@@ -55,11 +65,23 @@ def _checked(config: Config, first: Config) -> None:
         )
 
 
-def _source(config: Config) -> network.Source:
+def learned(configs: Sequence[Config], hold_out: bool) -> str:
+    """Digest of all that a training depends on: settings, truth, and what is in the STACK."""
+    first = configs[0]
+    regions = []
+    for config in configs:
+        truth, ready = cast(TruthSettings, config.truth), open_survey(config)
+        stacked = receipts.read_stage(ready.workspace.receipts, "stack")
+        files = [receipts.checksum(file) for file in (truth.file, truth.points) if file is not None]
+        regions.append([config.survey.id, files, truth.date_field, sorted((t, r.digest) for t, r in stacked.items())])
+    return digest([first.model.family, first.inputs, first.train, hold_out, regions])
+
+
+def source(config: Config) -> Source:
     """A survey as the trainer sees it: its cube, its tiles and the truth of a tile."""
     ready = open_survey(config)
     truth, windows = cast(TruthSettings, config.truth), config.survey.windows
-    return network.Source(
+    return Source(
         name=config.survey.id,
         store=ready.workspace.store,
         grid=ready.grid,
@@ -68,20 +90,28 @@ def _source(config: Config) -> network.Source:
     )
 
 
-def _cart(configs: Sequence[Config], target: Path) -> cards.Card:
-    found = [_samples(config) for config in configs]
+def _cart(configs: Sequence[Config], target: Path, hold_out: bool) -> cards.Card:
+    split = chips.deal([source(config) for config in configs], configs[0].train) if hold_out else None
+    found = [_samples(config, split, index) for index, config in enumerate(configs)]
     samples, classes = (np.concatenate(parts) for parts in zip(*found, strict=True))
     first = configs[0]
     card = cart.card(
         first.inputs,
         settings={"seed": first.train.seed, "points": len(classes)},
-        made_by={"software": f"lsbatch {lsbatch.__version__}", "surveys": [config.survey.id for config in configs]},
+        made_by={
+            "software": f"lsbatch {lsbatch.__version__}",
+            "surveys": [config.survey.id for config in configs],
+            "learned": learned(configs, hold_out),
+        },
     )
     return cards.save(target, cart.fit(samples, classes, first.train.seed), card)
 
 
-def _samples(config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Bands (points, bands) under the training points of a survey, and their classes; points off its tiles are left out."""
+def _samples(config: Config, split: chips.Split | None, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bands (points, bands) under the training points of a survey, and their classes; points off its tiles are left out.
+
+    With a split of the blocks, points in test blocks are left out, too.
+    """
     ready, names = open_survey(config), config.inputs
     x, y, classes = vectors.read_points(cast(TruthSettings, config.truth), config.grid.crs)
     cols, rows = (np.floor(place).astype(int) for place in ~ready.grid.geobox.transform @ (x, y))
@@ -90,6 +120,9 @@ def _samples(config: Config) -> tuple[np.ndarray, np.ndarray]:
         tile = ready.tile(position)
         tall, wide = tile.region
         here = (rows >= tall.start) & (rows < tall.stop) & (cols >= wide.start) & (cols < wide.stop)
+        if split is not None:
+            shares = split.pixels(index, tall, wide)
+            here[here] = shares[rows[here] - tall.start, cols[here] - wide.start] != chips.TEST
         if here.any():
             bands = cube.read(ready.workspace.store, ready.grid, STACK, tile, 0, names)
             places = rows[here] - tall.start, cols[here] - wide.start

@@ -65,7 +65,7 @@ def test_cart_is_trained_and_surveys(stacked_survey: Survey, tmp_path: Path) -> 
 
 def test_samples_are_the_pixels_under_the_points(stacked_survey: Survey) -> None:
     """Each point's bands, looked up by xarray's nearest pixel."""
-    samples, classes = training._samples(stacked_survey.config)
+    samples, classes = training._samples(stacked_survey.config, None, 0)
     points = gpd.read_file(stacked_survey.config.truth.points)
     cube = xr.open_zarr(stacked_survey.workspace.store, group="stack")
     x, y = (xr.DataArray(values.to_numpy(), dims="point") for values in (points.geometry.x, points.geometry.y))

@@ -21,3 +21,66 @@ def confusion(predicted: np.ndarray, truth: np.ndarray, surveyed: np.ndarray) ->
     found = int(np.count_nonzero(predicted & surveyed))
     real = int(np.count_nonzero(truth & surveyed))
     return tp, found - tp, real - tp, total - found - real + tp
+
+
+#: Scores that `measures` gives, in this order.
+MEASURES = ("precision", "recall", "f1", "iou", "mcc")
+
+
+def by_cell(predicted: np.ndarray, truth: np.ndarray, surveyed: np.ndarray, side_px: int) -> np.ndarray:
+    """Confusion counts of square cells.
+
+    Parameters
+    ----------
+    predicted, truth, surveyed : bool arrays (rows, cols)
+        Both sides multiples of `side_px`.
+
+    Returns
+    -------
+    array (rows / side_px, cols / side_px, 4) of int64
+        tp, fp, fn, tn.
+    """
+    rows, cols = (size // side_px for size in np.shape(truth))
+    kinds = (predicted & truth, predicted & ~truth, ~predicted & truth, ~predicted & ~truth)
+    cells = [(kind & surveyed).reshape(rows, side_px, cols, side_px).sum(axis=(1, 3), dtype=np.int64) for kind in kinds]
+    return np.stack(cells, axis=-1)
+
+
+def measures(counts: np.ndarray) -> np.ndarray:
+    """Precision, recall, F1, IoU and MCC of counts (..., 4), float64 (..., 5); NaN where undefined.
+
+    MCC is that of Matthews (1975), with its square root; it never exceeds sqrt(precision * recall).
+    """
+    tp, fp, fn, tn = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        root = np.sqrt(tp + fp) * np.sqrt(tp + fn) * np.sqrt(tn + fp) * np.sqrt(tn + fn)
+        found = (
+            tp / (tp + fp), tp / (tp + fn), 2 * tp / (2 * tp + fp + fn), tp / (tp + fp + fn), (tp * tn - fp * fn) / root
+        )  # fmt: skip
+    out = np.stack(found, axis=-1)
+    return np.where(np.isfinite(out), out, np.nan)
+
+
+def intervals(blocks: np.ndarray, share: float = 0.95, draws: int = 2000, seed: int = 0) -> np.ndarray:
+    """Bootstrap intervals of the scores: whole blocks are drawn with replacement, because pixels depend on neighbours.
+
+    Parameters
+    ----------
+    blocks : array (n, 4) of int
+        Counts of spatial blocks.
+    share : float
+        Of the draws that lie in the interval; equal tails.
+
+    Returns
+    -------
+    array (5, 2)
+        Lower and upper bound of each of `MEASURES`; NaN with fewer than two blocks, or where every draw is undefined.
+    """
+    out = np.full((len(MEASURES), 2), np.nan)
+    if len(blocks) > 1:
+        weights = np.random.default_rng(seed).multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), draws)
+        found = measures(weights @ blocks)
+        for k, values in enumerate(found.T):
+            if np.isfinite(values).any():
+                out[k] = np.nanquantile(values, [(1 - share) / 2, (1 + share) / 2])
+    return out

@@ -87,7 +87,7 @@ class Split:
 
     def of(self, source: int, rows: slice, cols: slice) -> int | None:
         """Share of a rectangle of pixels, None where it touches blocks of more than one."""
-        near = self.shares[source][tuple(slice(s.start // self.block_px, -(-s.stop // self.block_px)) for s in (rows, cols))]
+        near = self.shares[source][tuple(slice(max(0, s.start) // self.block_px, -(-s.stop // self.block_px)) for s in (rows, cols))]
         return int(near.flat[0]) if near.size and (near == near.flat[0]).all() else None
 
     def pixels(self, source: int, rows: slice, cols: slice) -> np.ndarray:
@@ -139,22 +139,25 @@ class Spot:
     landslide: bool
 
 
-def collect(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path) -> Chips:
+def collect(
+    sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, halo_px: int = 0
+) -> Chips:
     """Choose chips and write them to one array on disk, tile by tile.
 
     Two passes over the tiles: the first counts landslides and sums up the training blocks, the second writes the
     chosen chips. Memory holds one tile. What an earlier call left for the same sources and settings is opened again.
+    Test chips keep a distance of `halo_px`, the network's reach, from blocks of other shares.
 
     Raises
     ------
     NoDataError
         If no training or no validation chip has a landslide.
     """
-    key = _key(sources, names, settings)
+    key = digest([_key(sources, names, settings), halo_px])
     made = folder / "chips.json"
     if not made.exists() or json.loads(made.read_text(encoding="utf-8"))["key"] != key:
         made.unlink(missing_ok=True)
-        _collect(sources, names, settings, folder, key)
+        _collect(sources, names, settings, folder, key, halo_px)
     facts = json.loads(made.read_text(encoding="utf-8"))
     values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
     return Chips(values, truth, np.array(facts["share"]), np.array(facts["sums"]))
@@ -179,12 +182,15 @@ def _key(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSetti
     )
 
 
-def _collect(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, key: str) -> None:
+def _collect(
+    sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, key: str, halo_px: int
+) -> None:
     split = deal(sources, settings)
     sums = np.zeros((3, len(names)))
     spots: list[Spot] = []
     for index, tile, bands, truth in _tiles(sources, names, settings):
-        spots += _spots(split, sources[index], index, tile, bands, truth, settings)
+        found = _spots(split, sources[index], index, tile, bands, truth, settings)
+        spots += (spot for spot in found if spot.share != TEST or _is_apart(split, sources[index], spot, settings.chip_px, halo_px))
         _add_statistics(sums, split, sources[index], index, tile, bands)
     chosen = _choose(spots, settings)
     _write(sources, names, settings, folder, chosen)
@@ -228,6 +234,12 @@ def _spots(
             piece = tuple(slice(p, p + side) for p in place)
             if seen[piece].any():
                 yield Spot(index, number, *place, share, bool(truth[piece].any()))
+
+
+def _is_apart(split: Split, source: Source, spot: Spot, side_px: int, halo_px: int) -> bool:
+    """Whether all pixels within the halo of a chip lie in its own share."""
+    starts = (span.start + at for span, at in zip(source.tiles[spot.tile].region, (spot.row, spot.col), strict=True))
+    return split.of(spot.source, *(slice(start - halo_px, start + side_px + halo_px) for start in starts)) == spot.share
 
 
 def _add_statistics(

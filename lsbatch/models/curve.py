@@ -27,7 +27,9 @@ def draw(log: Path, picture: Path) -> None:
         right.plot(*zip(*points, strict=True), color="#D55E00", label="validation MCC", marker=".")
     left.set(xlabel="epoch", ylabel="loss")
     right.set(ylabel="MCC", ylim=(-0.05, 1))
-    left.legend(loc="center left", frameon=False)
-    right.legend(loc="center right", frameon=False)
+    for side, place in ((left, "center left"), (right, "center right")):
+        # undefined so far: a legend of nothing would warn
+        if side.lines:
+            side.legend(loc=place, frameon=False)
     with aside(picture) as temporary:
         figure.savefig(temporary, dpi=110)

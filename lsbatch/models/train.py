@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -152,8 +152,9 @@ class Log(Callback):
 
 
 def fit(
-    sources: list[Source], config: Config, out: Path, resume: bool = True, progress: Callable[[str], None] = lambda line: None
-) -> Card:
+    sources: list[Source], config: Config, out: Path, resume: bool = True, progress: Callable[[str], None] = lambda line: None,
+    known: Mapping[str, Any] | None = None,
+) -> Card:  # fmt: skip
     """Train on surveys and write weights.
 
     Parameters
@@ -166,6 +167,8 @@ def fit(
     resume : bool
         Go on with an interrupted training of the same settings and surveys.
     progress : callable str -> None
+    known : mapping, optional
+        Written into the card's `made_by`.
 
     Returns
     -------
@@ -177,7 +180,7 @@ def fit(
     if not (resume and _key(folder) == key):
         shutil.rmtree(folder, ignore_errors=True)
     pl.seed_everything(settings.seed, verbose=False)
-    chips = cutting.collect(sources, config.inputs, settings, folder)
+    chips = cutting.collect(sources, config.inputs, settings, folder, unet.halo_px(settings.depth))
     write_json(folder / "training.json", {"key": key})
     stats = cutting.statistics(chips)
     turn = settings.symmetries and not cutting.knows_look_direction(config.inputs)
@@ -191,7 +194,8 @@ def fit(
     trainer = _quiet(lambda: _trainer(folder, settings, timer, progress))
     last = folder / "last.ckpt"
     _quiet(lambda: trainer.fit(learner, loaders["train"], loaders["validation"], ckpt_path=last if last.exists() else None, weights_only=True))
-    return _finished(learner, trainer, folder, out, loaders, stats, config, counts, [s.name for s in sources])
+    made_by = {"surveys": [source.name for source in sources], **(known or {})}
+    return _finished(learner, trainer, folder, out, loaders, stats, config, counts, made_by)
 
 
 def _key(folder: Path) -> str | None:
@@ -260,7 +264,7 @@ def _quiet(work: Callable[[], Any]) -> Any:
 
 def _finished(
     learner: Learner, trainer: pl.Trainer, folder: Path, out: Path, loaders: dict[str, Any],
-    stats: tuple[np.ndarray, np.ndarray], config: Config, counts: dict[str, int], surveys: list[str],
+    stats: tuple[np.ndarray, np.ndarray], config: Config, counts: dict[str, int], made_by: Mapping[str, Any],
 ) -> Card:  # fmt: skip
     """Score the best weights on blocks that were held out, and write them."""
     best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
@@ -278,7 +282,7 @@ def _finished(
         stds=tuple(stats[1].tolist()),
         settings=config.train.model_dump(),
         scores={"chips": counts, **{name: c.scores() for name, c in found.items()}},
-        made_by={"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, "surveys": surveys},
+        made_by={"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, **made_by},
     )
     card = save(out, unet.state(learner.net), card)
     for name in ("values.npy", "truth.npy"):

@@ -4,12 +4,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 
 from lsbatch.archive import receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import NoDataError
 from lsbatch.grid import tile_id
+from lsbatch.kernels import scores
 from lsbatch.records import Confusion, Receipt
+from lsbatch.stages.score import CELL_PX
+
+#: Upper bounds of the classes of size of mapped landslides, m2.
+SIZES_M2 = (1_000, 5_000, 10_000, float("inf"))
 
 
 def confusion(found: Iterable[Receipt]) -> Confusion:
@@ -21,15 +27,44 @@ def confusion(found: Iterable[Receipt]) -> Confusion:
     return total
 
 
+def cells(found: Iterable[Receipt]) -> np.ndarray:
+    """Counts of the cells of all tiles, (n, 6): row and column in cells of the nation, tp, fp, fn, tn."""
+    rows = [row for receipt in found if receipt for row in receipt.tally.get("cells", ())]
+    return np.array(rows, np.int64).reshape(-1, 6)
+
+
+def blocks(counts: np.ndarray, block_px: int) -> np.ndarray:
+    """Cells (n, 6) summed up in square blocks, (blocks, 4)."""
+    if not len(counts):
+        return np.empty((0, 4), np.int64)
+    _, inverse = np.unique(counts[:, :2] * CELL_PX // block_px, axis=0, return_inverse=True)
+    total = np.zeros((inverse.max() + 1, 4), np.int64)
+    np.add.at(total, inverse.reshape(-1), counts[:, 2:])
+    return total
+
+
+def scored(counts: np.ndarray, block_px: int) -> dict[str, Any]:
+    """Counts, scores and 95 % intervals (by blocks) of cells (n, 6); None where undefined."""
+    total = Confusion(*(int(n) for n in counts[:, 2:].sum(axis=0)))
+    bounds = scores.intervals(blocks(counts, block_px))
+    named = {
+        f"{name}_{end}": None if np.isnan(value) else float(value)
+        for name, pair in zip(scores.MEASURES, bounds, strict=True)
+        for end, value in zip(("low", "high"), pair, strict=True)
+    }
+    return total.scores() | named
+
+
 def summary(survey: Survey) -> dict[str, Any]:
     """Counts, scores, prevalence and surveyed area of a survey that was run.
 
     Returns
     -------
     dict
-        tp, fp, fn, tn, precision, recall, f1, iou, mcc, prevalence (None where undefined), surveyed_km2,
+        tp, fp, fn, tn, precision, recall, f1, iou, mcc, prevalence (None where undefined), the bounds of their 95 %
+        intervals (mcc_low, mcc_high, ...) by a bootstrap over blocks of `train.block_px`, surveyed_km2,
         tiles, tiles_failed, landslides (records), and with truth: landslides_mapped and landslides_found (mapped
-        ones of at least the inventory's smallest area that a record touches).
+        ones of at least the inventory's smallest area that a record touches), both also by size.
 
     Raises
     ------
@@ -40,21 +75,22 @@ def summary(survey: Survey) -> dict[str, Any]:
     if config.truth is None:
         raise NoDataError("the settings name no truth, so there is nothing to score against; set truth.file")
     planned = {tile_id(*position) for position in survey.positions}
-    scored = {tile: r for tile, r in receipts.read_stage(folder, "score").items() if tile in planned}
-    total = confusion(scored.values())
+    tiles = {tile: r for tile, r in receipts.read_stage(folder, "score").items() if tile in planned}
+    total = confusion(tiles.values())
     if total.total == 0:
         raise NoDataError(f"{survey.config.output}: no tile was scored yet; run 'lsbatch run' first")
     side_km = config.grid.resolution_m / 1000
     return {
+        **scored(cells(tiles.values()), config.train.block_px),
         **total.scores(),
         "surveyed_km2": round(total.total * side_km**2, 4),
         "tiles": len(survey.positions),
-        "tiles_failed": sum(not receipt for receipt in scored.values()) + len(survey.positions) - len(scored),
-        **_objects(survey),
+        "tiles_failed": sum(not receipt for receipt in tiles.values()) + len(survey.positions) - len(tiles),
+        **objects(survey),
     }
 
 
-def _objects(survey: Survey) -> Mapping[str, Any]:
+def objects(survey: Survey) -> Mapping[str, Any]:
     config = survey.config
     assert config.truth is not None
     file = survey.workspace.inventory / "landslides.parquet"
@@ -70,7 +106,18 @@ def _objects(survey: Survey) -> Mapping[str, Any]:
         "landslides_true": len(_touched(found, truth)),
         "landslides_mapped": len(large),
         "landslides_found": len(hits),
+        **_by_size(large, hits),
     }
+
+
+def _by_size(mapped: gpd.GeoDataFrame, hits: set[int]) -> dict[str, int]:
+    """Mapped and found landslides in classes of size."""
+    out: dict[str, int] = {}
+    for low, high in zip((0.0, *SIZES_M2), SIZES_M2, strict=False):
+        name = f"{low:.0f}_m2_or_more" if high == float("inf") else f"{low:.0f}_to_{high:.0f}_m2"
+        chosen = mapped.index[(mapped.area >= low) & (mapped.area < high)]
+        out |= {f"mapped_{name}": len(chosen), f"found_{name}": len(hits.intersection(chosen))}
+    return out
 
 
 def _touched(these: gpd.GeoDataFrame, those: gpd.GeoDataFrame) -> set[int]:

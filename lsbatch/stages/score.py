@@ -1,4 +1,6 @@
-"""MASK against mapped landslides: exact counts of surveyed pixels."""
+"""MASK against mapped landslides: exact counts of surveyed pixels, of the tile and of small cells of it."""
+
+import numpy as np
 
 from lsbatch.archive import vectors
 from lsbatch.archive.receipts import checksum
@@ -7,14 +9,22 @@ from lsbatch.kernels import scores
 from lsbatch.records import Block, Stage
 from lsbatch.stages.clean import UNOBSERVED
 
+#: Side of a cell; every tile's side is a multiple of it. Small enough to leave out the rims of test blocks.
+CELL_PX = 128
+
 
 def apply(block: Block, config: Config) -> Block:
     """Confusion counts of a tile; pixels that were not observed are outside the survey."""
     assert config.truth is not None
     found = block.bands["landslide"]
     truth = vectors.truth_mask(config.truth, config.survey.windows, block.tile.geobox)
-    tp, fp, fn, tn = scores.confusion(found == 1, truth, found != UNOBSERVED)
-    return Block(block.tile, 0, {}, {"tp": tp, "fp": fp, "fn": fn, "tn": tn})
+    cells = scores.by_cell(found == 1, truth, found != UNOBSERVED, CELL_PX)
+    total = dict(zip(("tp", "fp", "fn", "tn"), cells.sum(axis=(0, 1)).tolist(), strict=True))
+    # in cells of the nation; those that nobody saw are left out
+    top, left = (span.start // CELL_PX for span in block.tile.region)
+    places = np.argwhere(cells.sum(axis=2) > 0)
+    told = np.column_stack([places + np.array([top, left]), cells[tuple(places.T)]])
+    return Block(block.tile, 0, {}, total | {"cells": told.tolist()})
 
 
 def _settings(config: Config) -> dict[str, object]:
@@ -29,7 +39,7 @@ def _settings(config: Config) -> dict[str, object]:
 
 STAGE = Stage(
     name="score",
-    version=1,
+    version=2,
     apply=apply,
     settings=_settings,
     reads=lambda config: {"mask": ("landslide",)},

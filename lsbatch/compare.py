@@ -1,0 +1,209 @@
+"""Models against inputs, trained and scored the same way: the paper's question, asked of any region.
+
+Scored regions that a model has also learned from count in their test blocks alone, without the rim that the network's
+reach looks across; regions given to be scored on count whole.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lsbatch import config as settings
+from lsbatch import runs, training
+from lsbatch.archive import cube, maps, receipts, variants, vectors
+from lsbatch.archive.files import write_json, write_text
+from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.config import Config
+from lsbatch.errors import ConfigError, NoDataError
+from lsbatch.grid import Tile
+from lsbatch.kernels import scores
+from lsbatch.layers import mask
+from lsbatch.models import base, chips
+from lsbatch.runs import Screen
+from lsbatch.stages import evaluate
+from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.stages.score import CELL_PX
+
+#: Classes of the map: what was found and what is there.
+TN, TP, FP, FN = 0, 1, 2, 3
+COLOURS = {TN: (240, 240, 240, 255), TP: (27, 120, 55, 255), FP: (217, 95, 2, 255), FN: (117, 112, 179, 255)}
+COLUMNS = ("model", "bands", "region", "P", "R", "F1", "IoU", "MCC", "95 %", "TP", "FP", "FN", "TN", "prevalence")
+#: What a row of scores holds beside its names.
+SCORES = (
+    "precision", "recall", "f1", "iou", "mcc", "prevalence", "tp", "fp", "fn", "tn",
+    *(f"{name}_{end}" for name in scores.MEASURES for end in ("low", "high")),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What is compared with what, and where.
+
+    Attributes
+    ----------
+    learn : tuple of Config
+        Surveys to learn from; the first one's settings and folder rule.
+    score : tuple of Config
+        Surveys to score on; empty: the test blocks of those that were learned from.
+    families, bands : tuple of str
+        Models and band settings; every pair is trained.
+    """
+
+    learn: tuple[Config, ...]
+    score: tuple[Config, ...]
+    families: tuple[str, ...]
+    bands: tuple[str, ...]
+
+
+def compare(contest: Contest, screen: Screen, *, fresh: bool = False) -> list[dict[str, Any]]:
+    """Train, run and score every pair; write ``compare/compare.json`` and ``.csv`` into the first survey's folder.
+
+    Returns
+    -------
+    list of dict
+        A row for each model, band setting and region; scores None where undefined. With more than one region a row
+        over all follows.
+
+    Raises
+    ------
+    ConfigError
+        If a survey names no truth, or a band setting lacks its archives.
+    NoDataError
+        If a tile could not be stacked or answered.
+    """
+    home = contest.learn[0].output / "compare"
+    surveys = (*contest.learn, *contest.score)
+    for config in surveys:
+        if config.truth is None:
+            raise ConfigError(f"{config.survey.id}: names no truth to compare with; set truth.file")
+        if runs.survey(config, screen, until="stack"):
+            raise NoDataError(f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status'")
+    rows: list[dict[str, Any]] = []
+    for family in contest.families:
+        for bands in contest.bands:
+            screen.text(f"{family} on {bands}")
+            rows += _pair(contest, family, bands, home, screen, fresh)
+            # after every pair, so that a killed comparison has shown what it knew
+            write_json(home / "compare.json", rows)
+            write_text(home / "compare.csv", _csv(rows))
+    return rows
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _variant(config: Config, family: str, bands: str, home: Path, weights: Path | None) -> Config:
+    """The same survey with another model, in a folder of its own."""
+    raw = config.model_dump(mode="json")
+    raw["bands"] = bands
+    raw["model"] |= {"family": family, "weights": None if weights is None else str(weights)}
+    raw["output"] = str(home / f"{family}-{bands}" / config.survey.id)
+    return settings.parse(raw, home)
+
+
+def _pair(
+    contest: Contest, family: str, bands: str, home: Path, screen: Screen, fresh: bool
+) -> list[dict[str, Any]]:
+    own = not contest.score
+    weights = home / f"{family}-{bands}" / "model" / f"{family}-{bands}.safetensors"
+    learn = [_variant(config, family, bands, home, None) for config in contest.learn]
+    for config, variant in zip(contest.learn, learn, strict=True):
+        variants.share(config.output, variant.output)
+    if fresh or not _is_current(weights, learn, own):
+        training.train(learn, screen, out=weights, fresh=fresh, hold_out=own)
+    counts: dict[str, np.ndarray] = {}
+    rows = []
+    for config in contest.score or contest.learn:
+        variant = _variant(config, family, bands, home, weights)
+        variants.share(config.output, variant.output)
+        if runs.survey(variant, screen, until="inventory"):
+            raise NoDataError(f"{config.survey.id}: not every tile could be answered by {family}; see {variant.output / 'receipts'}")
+        survey = open_survey(variant)
+        found = evaluate.cells(receipts.read_stage(survey.workspace.receipts, "score").values())
+        if own:
+            found = _of_test_blocks(found, learn, list(contest.learn).index(config), base.card(weights).halo_px)
+        counts[config.survey.id] = found
+        objects = {} if own else evaluate.objects(survey)
+        rows.append(_row(family, bands, config.survey.id, found, config, objects))
+        _map(survey)
+    if len(rows) > 1:
+        first = contest.learn[0]
+        # regions far apart, so that no block holds cells of two
+        apart = [each + np.array([i * 1_000_000, 0, 0, 0, 0, 0]) for i, each in enumerate(counts.values())]
+        rows.append(_row(family, bands, "all", np.concatenate(apart), first, {}))
+    return rows
+
+
+def _row(
+    family: str, bands: str, region: str, counts: np.ndarray, config: Config, objects: dict[str, Any]
+) -> dict[str, Any]:
+    found = evaluate.scored(counts, config.train.block_px)
+    return {"model": family, "bands": bands, "region": region} | {key: found[key] for key in SCORES} | objects
+
+
+def _is_current(weights: Path, learn: Sequence[Config], own: bool) -> bool:
+    """Whether the weights were made from these surveys with these settings."""
+    if not weights.exists():
+        return False
+    return bool(base.card(weights).made_by.get("learned") == training.learned(learn, own))
+
+
+def _of_test_blocks(counts: np.ndarray, learn: Sequence[Config], index: int, halo_px: int) -> np.ndarray:
+    """Cells of which everything within the halo lies in test blocks, the same that training left out."""
+    split = chips.deal([training.source(config) for config in learn], learn[0].train)
+
+    def is_test(row: int, col: int) -> bool:
+        spans = (slice(at * CELL_PX - halo_px, (at + 1) * CELL_PX + halo_px) for at in (row, col))
+        return split.of(index, *spans) == chips.TEST
+
+    kept = [row for row in counts if is_test(int(row[0]), int(row[1]))]
+    if not kept:
+        raise NoDataError(
+            f"no test block of train.block_px = {learn[0].train.block_px} holds a cell of {CELL_PX} px farther than {halo_px} px, "
+            "the network's reach, from blocks that were learned from; set a larger train.block_px or score on other surveys"
+        )
+    return np.array(kept)
+
+
+def _map(survey: Survey) -> None:
+    """Where the model is right and wrong, as COG."""
+    config, layer = survey.config, mask(survey.config.model.family)
+    assert config.truth is not None
+    truth = config.truth
+
+    def read(tile: Tile) -> np.ndarray:
+        found = cube.read(survey.workspace.store, survey.grid, layer, tile, 0, layer.names)["landslide"]
+        real = vectors.truth_mask(truth, config.survey.windows, tile.geobox)
+        classes = np.select([found == UNOBSERVED, (found == 1) & real, found == 1, real], [UNOBSERVED, TP, FP, FN], TN)
+        return classes.astype(np.uint8)
+
+    tiles = [survey.tile(position) for position in survey.positions]
+    maps.write_classes(survey.workspace.root / "confusion.tif", survey.grid, tiles, read, COLOURS, UNOBSERVED)
+
+
+def table(rows: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Rows of text under `COLUMNS`."""
+    return [
+        (
+            str(row["model"]), str(row["bands"]), str(row["region"]),
+            *(_ratio(row[name]) for name in scores.MEASURES),
+            "one block" if row["mcc_low"] is None else f"{_ratio(row['mcc_low'])} to {_ratio(row['mcc_high'])}",
+            *(f"{row[name]:,}" for name in ("tp", "fp", "fn", "tn")),
+            "undefined" if row["prevalence"] is None else f"{row['prevalence']:.2%}",
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _ratio(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
