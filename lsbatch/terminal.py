@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -109,12 +108,11 @@ class Screen:
             self.text(f"... and {len(failed) - SHOWN_FAILURES} more failed tiles")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows of text, as wide as they are: figures that are cut off say nothing."""
-        shown = Table(*columns, box=None)
-        for row in rows:
-            shown.add_row(*row)
-        width = Measurement.get(self.console, self.console.options.update(width=1000), shown).maximum
-        self.console.print(shown, width=width, crop=False, soft_wrap=True)
+        """Rows of text, as wide as they are: rich would cut figures to fit the terminal."""
+        lines = [columns, *rows]
+        widths = [max(len(line[k]) for line in lines) for k in range(len(columns))]
+        for line in lines:
+            self.text("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
     def scores(self, found: Mapping[str, Any]) -> None:
         """Counts and scores against the mapped landslides."""
