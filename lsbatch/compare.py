@@ -22,7 +22,7 @@ from lsbatch.config import Config
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.kernels import scores
-from lsbatch.layers import mask
+from lsbatch.layers import OWN_BANDS, mask
 from lsbatch.models import base, chips
 from lsbatch.runs import Screen
 from lsbatch.stages import evaluate
@@ -85,7 +85,7 @@ def compare(contest: Contest, screen: Screen, *, fresh: bool = False) -> list[di
             raise NoDataError(f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status'")
     rows: list[dict[str, Any]] = []
     for family in contest.families:
-        for bands in contest.bands:
+        for bands in ("own",) if family in OWN_BANDS else contest.bands:
             screen.text(f"{family} on {bands}")
             rows += _pair(contest, family, bands, home, screen, fresh)
             # after every pair, so that a killed comparison has shown what it knew
@@ -105,7 +105,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 def _variant(config: Config, family: str, bands: str, home: Path, weights: Path | None) -> Config:
     """The same survey with another model, in a folder of its own."""
     raw = config.model_dump(mode="json")
-    raw["bands"] = bands
+    raw["bands"] = config.bands if family in OWN_BANDS else bands
     raw["model"] |= {"family": family, "weights": None if weights is None else str(weights)}
     raw["output"] = str(home / f"{family}-{bands}" / config.survey.id)
     return settings.parse(raw, home)

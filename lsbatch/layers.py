@@ -142,6 +142,13 @@ BAND_SETTINGS: dict[str, tuple[str, ...]] = {
     "s1vv_apart": ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc"),
 }  # fmt: skip
 
+#: Models whose inputs are part of the method: they take these, whatever the band setting says.
+_BEFORE_AFTER = ("preR", "preG", "preB", "preNIR", "postR", "postG", "postB", "postNIR")
+OWN_BANDS: dict[str, tuple[str, ...]] = {
+    "tehrani": (*_BEFORE_AFTER, "elevation", "slope"),
+    "prakash": ("preR", "preG", "preB", "postR", "postG", "postB", "elevation", "slope"),
+}
+
 _RADAR = re.compile(r"(pre|post|diff)V[VH]")
 _TERRAIN = ("elevation", "slope")
 

@@ -1,8 +1,9 @@
 """From surveys with known landslides to weights. Apart from `runs`, because Lightning takes seconds to import."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from lsbatch.archive import cube, receipts, vectors
 from lsbatch.archive.survey import open_survey
 from lsbatch.config import Config, TruthSettings, digest
 from lsbatch.errors import ConfigError, NoDataError
+from lsbatch.grid import Tile
 from lsbatch.layers import STACK
-from lsbatch.models import base, cards, cart, chips
+from lsbatch.models import base, cards, cart, chips, tehrani
 from lsbatch.models import train as network
 from lsbatch.models.chips import Source
 from lsbatch.runs import Screen
 
+#: Pixels of each tile from which tehrani's classes are learned.
+SAMPLED_PX = 50_000
 
 def train(
     configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh: bool, hold_out: bool = False
@@ -47,6 +51,8 @@ def train(
     target = out or base.default_path(first)
     if first.model.family == "cart":
         card = _cart(configs, target, hold_out)
+    elif first.model.family == "tehrani":
+        card = _tehrani(configs, target, hold_out)
     else:
         known = {"learned": learned(configs, hold_out)}
         sources = [source(config) for config in configs]
@@ -98,13 +104,65 @@ def _cart(configs: Sequence[Config], target: Path, hold_out: bool) -> cards.Card
     card = cart.card(
         first.inputs,
         settings={"seed": first.train.seed, "points": len(classes)},
-        made_by={
-            "software": f"lsbatch {lsbatch.__version__}",
-            "surveys": [config.survey.id for config in configs],
-            "learned": learned(configs, hold_out),
-        },
+        made_by=_made_by(configs, hold_out),
     )
     return cards.save(target, cart.fit(samples, classes, first.train.seed), card)
+
+
+def _tehrani(configs: Sequence[Config], target: Path, hold_out: bool) -> cards.Card:
+    """Two passes over the tiles: class centres from a sample of the change, then segments and what they are."""
+    first = configs[0]
+    sources = [source(config) for config in configs]
+    split = chips.deal(sources, first.train) if hold_out else None
+    dice = np.random.default_rng(first.train.seed)
+    changes = []
+    for _, _, block, _ in _blocks(sources, 0):
+        values = tehrani.change(block).ravel()
+        values = values[np.isfinite(values)]
+        changes.append(dice.permutation(values)[:SAMPLED_PX])
+    middle = tehrani.centres(np.concatenate(changes), first.train.seed)
+    side_m = first.grid.resolution_m
+    features, slides = [], []
+    for index, tile, block, truth in _blocks(sources, tehrani.HALO_PX):
+        found = tehrani.cut(block, middle, side_m)
+        mine = _own(found.first - tehrani.HALO_PX, tile, None if split is None else (split, index))
+        shares = tehrani.shares(found.labels, truth)
+        features.append(found.features[mine])
+        slides.append(shares[mine] >= 0.5)
+    samples, landslide = np.concatenate(features), np.concatenate(slides)
+    card = tehrani.card(
+        side_m,
+        settings={"seed": first.train.seed, "segments": len(landslide), "landslides": int(landslide.sum())},
+        made_by=_made_by(configs, hold_out),
+    )
+    return cards.save(target, tehrani.fit(samples, landslide, middle, first.train.seed), card)
+
+
+def _blocks(sources: Sequence[Source], halo_px: int) -> Iterator[tuple[int, Tile, np.ndarray, np.ndarray]]:
+    """Source, tile, tehrani's bands and truth, with a halo."""
+    for index, source in enumerate(sources):
+        for tile in source.tiles:
+            found = cube.read(source.store, source.grid, STACK, tile, halo_px, tehrani.BANDS)
+            truth = source.truth(replace(tile, geobox=tile.padded(halo_px)))
+            yield index, tile, np.stack([found[name] for name in tehrani.BANDS]), truth
+
+
+def _own(places: np.ndarray, tile: Tile, split: tuple[chips.Split, int] | None) -> np.ndarray:
+    """Segments whose first pixel lies in the tile, and not in a test block."""
+    side = [span.stop - span.start for span in tile.region]
+    mine = ((places >= 0) & (places < side)).all(axis=1)
+    if split is not None and mine.any():
+        shares = split[0].pixels(split[1], *tile.region)
+        mine[mine] = shares[tuple(places[mine].T)] != chips.TEST
+    return mine
+
+
+def _made_by(configs: Sequence[Config], hold_out: bool) -> dict[str, Any]:
+    return {
+        "software": f"lsbatch {lsbatch.__version__}",
+        "surveys": [config.survey.id for config in configs],
+        "learned": learned(configs, hold_out),
+    }
 
 
 def _samples(config: Config, split: chips.Split | None, index: int) -> tuple[np.ndarray, np.ndarray]:

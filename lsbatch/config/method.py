@@ -37,8 +37,9 @@ class CompositeSettings(Section):
 class ModelSettings(Section):
     """Which model answers, and with which weights."""
 
-    family: Literal["unet", "cart"] = Field(
-        "unet", description="unet: learned from polygons; cart: decision tree on points of eight classes"
+    family: Literal["unet", "cart", "tehrani", "prakash"] = Field(
+        "unet",
+        description="unet: learned from polygons; cart: decision tree on points of eight classes; tehrani: random forest on segments of the red-green change; prakash: three-stream network of pictures before and after and of the terrain. The last two take bands of their own, whatever bands says",
     )
     weights: str | None = Field(
         None,

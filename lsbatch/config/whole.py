@@ -16,7 +16,7 @@ from lsbatch.config.method import (
     TruthSettings,
 )
 from lsbatch.config.survey import ArchiveSettings, GridSettings, RegionSettings, Section, SurveySettings
-from lsbatch.layers import BAND_SETTINGS, sensors
+from lsbatch.layers import BAND_SETTINGS, OWN_BANDS, sensors
 
 
 class Config(Section):
@@ -42,9 +42,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sources_cover_bands(self) -> Self:
-        missing = sorted(sensors(BAND_SETTINGS[self.bands]) - self.archives.sensors)
+        missing = sorted(sensors(self.inputs) - self.archives.sensors)
         if missing:
-            raise ValueError(f"bands {self.bands} needs archives.{', archives.'.join(missing)}")
+            who = f"model.family {self.model.family}" if self.model.family in OWN_BANDS else f"bands {self.bands}"
+            raise ValueError(f"{who} needs archives.{', archives.'.join(missing)}")
         return self
 
     @model_validator(mode="after")
@@ -70,5 +71,5 @@ class Config(Section):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """STACK bands of the band setting, in the model's order."""
-        return BAND_SETTINGS[self.bands]
+        """STACK bands in the model's order: its own, or those of the band setting."""
+        return OWN_BANDS.get(self.model.family) or BAND_SETTINGS[self.bands]

@@ -1,6 +1,6 @@
 """Which weights answer, whether they fit, and their answer for a block; the families behind it are interchangeable."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,8 @@ import numpy as np
 from lsbatch.config import Config, PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.kernels import windows
-from lsbatch.models import cart, unet
+from lsbatch.layers import OWN_BANDS
+from lsbatch.models import cart, tehrani, unet
 from lsbatch.models.cards import Card, card
 
 __all__ = ["Card", "answer", "card", "check", "default_path", "halo_px", "resolve"]
@@ -19,7 +20,9 @@ PREFIX = "package:"
 
 def default_path(config: Config) -> Path:
     """Where `lsbatch train` writes, and where a survey without `model.weights` looks."""
-    return config.output / "model" / f"{config.model.family}-{config.bands}.safetensors"
+    family = config.model.family
+    name = family if family in OWN_BANDS else f"{family}-{config.bands}"
+    return config.output / "model" / f"{name}.safetensors"
 
 
 def resolve(config: Config) -> Path:
@@ -72,13 +75,30 @@ def check(of: Card, config: Config) -> None:
             f"bands = {config.bands!r} ({', '.join(config.inputs)}): the weights were trained for {', '.join(of.bands)}; "
             "set bands or model.weights, or run 'lsbatch train'"
         )
+    if halo_px(of, config.predict) > config.grid.tile_px:
+        raise ModelError(
+            f"grid.tile_px = {config.grid.tile_px}: {of.family} looks {of.halo_px} px beyond a tile, which must not be smaller than that"
+        )
 
 
 def halo_px(of: Card, predict: PredictSettings) -> int:
     """Pixels that a block must carry around its core."""
-    if of.family == "cart":
-        return 0
-    return of.halo_px if predict.tiling == "exact" else windows.blend_px()
+    if of.family == "unet" and predict.tiling == "blend":
+        return windows.blend_px()
+    return of.halo_px
+
+
+def _cart(path: Path, block: np.ndarray, halo_px: int, _: PredictSettings) -> np.ndarray:
+    rows, cols = block.shape[1:]
+    return cart.answer(path, block[:, halo_px : rows - halo_px, halo_px : cols - halo_px])
+
+
+#: (weights, block with halo, halo_px, settings) to the probability in the block's core
+_ANSWERS: Mapping[str, Callable[[Path, np.ndarray, int, PredictSettings], np.ndarray]] = {
+    "unet": unet.answer,
+    "cart": _cart,
+    "tehrani": lambda path, block, halo_px, _: tehrani.answer(path, block, halo_px),
+}
 
 
 def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings) -> np.ndarray:
@@ -113,6 +133,5 @@ def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: P
     out = np.full((rows, cols), np.nan, np.float32)
     # sea, nodata, outside the country: nothing to see costs nothing
     if seen.any():
-        found = cart.answer(path, core) if of.family == "cart" else unet.answer(path, block, halo_px, predict)
-        out[seen] = found[seen]
+        out[seen] = _ANSWERS[of.family](path, block, halo_px, predict)[seen]
     return out

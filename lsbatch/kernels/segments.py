@@ -1,0 +1,174 @@
+"""Segments of a classified picture: regions of one class, with the small ones taken in by their neighbours.
+
+What a segment is depends on nothing farther away than it reaches itself and `reach_px` more, so that tiles with enough
+halo agree with the whole.
+"""
+
+import numpy as np
+from numba import njit
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+NONE = 0
+#: How often small regions are joined. On a synthetic country 87, 30, 5 and 4 % of the pixels are still in small regions after 1, 2, 3
+#: and 5 rounds.
+ROUNDS = 3
+
+
+def reach_px(longest_px: int, smallest_px: int) -> int:
+    """Halo with which every segment up to `longest_px` in rows and columns is the same in each tile that holds a part of it.
+
+    Whether a region beside it is small is known when `smallest_px` more are seen, and once more for every round.
+    """
+    return longest_px + (ROUNDS + 1) * smallest_px
+
+
+def regions(classes: np.ndarray) -> tuple[np.ndarray, int]:
+    """Labels 1..n of the 8-connected regions of equal class, in order of their first pixel, int32, and n.
+
+    Parameters
+    ----------
+    classes : array (rows, cols) uint8
+        0 belongs to no region.
+    """
+    classes = np.ascontiguousarray(classes, np.uint8)
+    labels = np.zeros(classes.shape, np.int32)
+    return labels, int(_regions_into(labels, classes))
+
+
+@njit(nogil=True)
+def _root(parent: np.ndarray, i: int) -> int:
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(nogil=True)
+def _regions_into(labels: np.ndarray, classes: np.ndarray) -> int:
+    rows, cols = classes.shape
+    parent = np.empty(rows * cols + 1, np.int32)
+    count = 0
+    for row in range(rows):
+        for col in range(cols):
+            kind = classes[row, col]
+            if kind == NONE:
+                continue
+            own = 0
+            for down, right in ((0, -1), (-1, -1), (-1, 0), (-1, 1)):
+                r, c = row + down, col + right
+                if r >= 0 and 0 <= c < cols and classes[r, c] == kind:
+                    other = _root(parent, labels[r, c])
+                    if own == 0:
+                        own = other
+                    elif other != own:
+                        # the older one stays: labels then follow the first pixel
+                        own, other = min(own, other), max(own, other)
+                        parent[other] = own
+            if own == 0:
+                count += 1
+                parent[count] = count
+                own = count
+            labels[row, col] = own
+    number = np.zeros(count + 1, np.int32)
+    found = 0
+    for i in range(1, count + 1):
+        if parent[i] == i:
+            found += 1
+            number[i] = found
+        else:
+            number[i] = number[_root(parent, i)]
+    for row in range(rows):
+        for col in range(cols):
+            labels[row, col] = number[labels[row, col]] if labels[row, col] > 0 else 0
+    return found
+
+
+def merged(
+    labels: np.ndarray, count: int, kinds: np.ndarray, centres: np.ndarray, smallest_px: int, rounds: int = ROUNDS
+) -> np.ndarray:
+    """Labels after regions below `smallest_px` have joined the neighbour whose class is most like theirs, round by round.
+
+    A region's class is that of its largest part. Of equally like neighbours the one with the longest common border is
+    taken, then the one whose first pixel comes first. What is still small after the last round becomes 0.
+
+    Parameters
+    ----------
+    labels : array (rows, cols) int32
+        As `regions` gives.
+    count : int
+        Largest label.
+    kinds : array (rows, cols) uint8
+        The classes that `regions` was given, 1 and more.
+    centres : array (classes,)
+        Value of class 1, 2, ...; likeness is their distance.
+    smallest_px : int
+    rounds : int
+
+    Returns
+    -------
+    array (rows, cols) int32
+        1..n in order of the first pixel, 0 for none.
+    """
+    kind = np.zeros(count + 1, np.int64)
+    kind[labels.ravel()] = kinds.ravel()
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    pairs, shared = _borders(labels, count)
+    now = np.arange(count + 1)
+    for _ in range(rounds):
+        small = (sizes < smallest_px) & (np.arange(count + 1) == now)
+        small[NONE] = False
+        ends = now[pairs]
+        apart = ends[:, 0] != ends[:, 1]
+        both = np.concatenate([ends[apart], ends[apart][:, ::-1]])
+        both, weights = both[small[both[:, 0]]], np.concatenate([shared[apart]] * 2)[small[both[:, 0]]]
+        if not len(both):
+            break
+        found, border = _summed(both, weights, count)
+        unlike = np.abs(centres[kind[found[:, 0]] - 1] - centres[kind[found[:, 1]] - 1])
+        order = np.lexsort((found[:, 1], -border, unlike, found[:, 0]))
+        first = np.unique(found[order, 0], return_index=True)[1]
+        now = _joined(now, found[order[first]])
+        # the class of the largest part; of equals that of the first
+        parts = np.flatnonzero(np.bincount(now, minlength=count + 1))
+        by_size = np.lexsort((np.arange(count + 1), -sizes, now))
+        largest = by_size[np.unique(now[by_size], return_index=True)[1]]
+        sizes_now = np.bincount(now, sizes, minlength=count + 1).astype(np.int64)
+        kind[parts] = kind[largest]
+        sizes = sizes_now
+        sizes[np.arange(count + 1) != now] = 0
+    final = now[labels]
+    final[sizes[final] < smallest_px] = NONE
+    kept, first_pixel, numbers = np.unique(final, return_index=True, return_inverse=True)
+    rank = np.zeros(len(kept), np.int32)
+    real = np.flatnonzero(kept != NONE)
+    rank[real[np.argsort(first_pixel[real])]] = np.arange(1, len(real) + 1)
+    return rank[numbers.reshape(labels.shape)]
+
+
+def _joined(now: np.ndarray, links: np.ndarray) -> np.ndarray:
+    """Representative of each region after every (one, other) was joined; the smallest label of a group stands for it."""
+    graph = coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(len(now), len(now)))
+    groups = connected_components(graph, directed=False)[1]
+    smallest = np.full(groups.max() + 1, len(now))
+    np.minimum.at(smallest, groups, np.arange(len(now)))
+    return smallest[groups][now]
+
+
+def _summed(pairs: np.ndarray, weights: np.ndarray | None, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Different pairs in order, and the sum of each one's weights (1 where none are given)."""
+    # as one number a pair: numpy sorts rows of two ten times slower
+    keys, inverse = np.unique(pairs[:, 0].astype(np.int64) * (count + 1) + pairs[:, 1], return_inverse=True)
+    return np.column_stack(np.divmod(keys, count + 1)), np.bincount(inverse, weights)
+
+
+def _borders(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of regions that touch, (n, 2), and how many pairs of pixels do."""
+    rows, cols = labels.shape
+    found = []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here = labels[: rows - down, max(0, -right) : cols - max(0, right)]
+        there = labels[down:, max(0, right) : cols - max(0, -right)]
+        touching = (here != there) & (here != NONE) & (there != NONE)
+        found.append(np.sort(np.column_stack([here[touching], there[touching]]), axis=1))
+    return _summed(np.concatenate(found), None, count)
