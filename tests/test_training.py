@@ -8,11 +8,13 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 
+from lsbatch import config as settings
 from lsbatch import engine, training
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import ConfigError, NoDataError
-from lsbatch.layers import probability
+from lsbatch.layers import OWN_BANDS, probability
 from lsbatch.models import base
 from lsbatch.stages.evaluate import summary
 from tests import surveys
@@ -61,6 +63,26 @@ def test_cart_is_trained_and_surveys(stacked_survey: Survey, tmp_path: Path) -> 
     assert found["mcc"] > 0.3
     answers = surveys.whole(ready, probability("cart"))["probability"]
     assert len(np.unique(answers)) == 3
+
+
+@pytest.mark.parametrize("family", ["prakash", "tehrani"])
+def test_models_with_bands_of_their_own_are_trained_and_survey(country: Path, tmp_path: Path, family: str) -> None:
+    """On its own training country, and hardly trained: this shows the path and not how good it is."""
+    raw = yaml.safe_load(country.read_text(encoding="utf-8"))
+    raw |= {"output": str(tmp_path / "s"), "cluster": {"kind": "serial"}, "bands": "s1vv"}
+    # tehrani looks 512 px beyond a tile
+    raw["grid"]["tile_px"] = 512
+    raw["model"] = {"family": family}
+    raw["train"] = {"width": 4, "epochs": 1, "block_px": 128, "chip_px": 64}
+    ready = surveys.ready(settings.parse(raw, country.parent))
+    training.train([ready.config], Lines(), out=None, fresh=False)
+    card = base.card(ready.config.output / "model" / f"{family}.safetensors")
+    assert (card.family, card.bands) == (family, OWN_BANDS[family])
+    assert engine.run(ready, until="score") == 0
+    stored = surveys.whole(ready, probability(family))["probability"]
+    assert 0.5 < (stored != probability(family)["probability"].fill).mean() < 1
+    if family == "tehrani":
+        assert summary(ready)["mcc"] > 0.3
 
 
 def test_samples_are_the_pixels_under_the_points(stacked_survey: Survey) -> None:

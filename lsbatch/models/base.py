@@ -9,7 +9,7 @@ from lsbatch.config import Config, PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.kernels import windows
 from lsbatch.layers import OWN_BANDS
-from lsbatch.models import cart, tehrani, unet
+from lsbatch.models import cart, prakash, tehrani, unet
 from lsbatch.models.cards import Card, card
 
 __all__ = ["Card", "answer", "card", "check", "default_path", "halo_px", "resolve"]
@@ -97,6 +97,7 @@ def _cart(path: Path, block: np.ndarray, halo_px: int, _: PredictSettings) -> np
 _ANSWERS: Mapping[str, Callable[[Path, np.ndarray, int, PredictSettings], np.ndarray]] = {
     "unet": unet.answer,
     "cart": _cart,
+    "prakash": prakash.answer,
     "tehrani": lambda path, block, halo_px, _: tehrani.answer(path, block, halo_px),
 }
 

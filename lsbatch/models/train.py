@@ -1,4 +1,4 @@
-"""Training the U-Net: chips to weights, with checkpoints, early stop, resume, a log and a learning curve."""
+"""Training a network: chips to weights, with checkpoints, early stop, resume, a log and a learning curve."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ from lsbatch.archive.files import write_json
 from lsbatch.config import Config, TrainSettings, digest
 from lsbatch.kernels import scores
 from lsbatch.models import chips as cutting
-from lsbatch.models import curve, unet
+from lsbatch.models import curve, prakash, unet
 from lsbatch.models.cards import Card, save
 from lsbatch.models.chips import Chips, Source
 from lsbatch.models.losses import loss
@@ -38,11 +38,16 @@ WARM_UP = 0.3
 LOG_FIELDS = ("epoch", "seconds", "train_loss", "validation_loss", "validation_mcc", "validation_f1")
 
 
+Prepare = Callable[[np.ndarray], np.ndarray]
+
+
 class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """Chips of a split as torch sees them: normalised bands, truth, and where something was observed."""
 
-    def __init__(self, chips: Chips, split: str, stats: tuple[np.ndarray, np.ndarray], turn: bool, seed: int) -> None:
-        self.chips, self.index, self.turn = chips, chips.of(split), turn
+    def __init__(
+        self, chips: Chips, split: str, stats: tuple[np.ndarray, np.ndarray], turn: bool, seed: int, prepare: Prepare
+    ) -> None:
+        self.chips, self.index, self.turn, self.prepare = chips, chips.of(split), turn, prepare
         self.mean, self.std = (a.astype(np.float32)[:, None, None] for a in stats)
         self.dice = np.random.default_rng([seed, 2])
 
@@ -51,32 +56,35 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         k = self.index[i]
-        values = (self.chips.values[k] - self.mean) / self.std
-        seen = np.isfinite(values).all(axis=0)
-        truth = self.chips.truth[k].astype(np.float32)
         symmetry = int(self.dice.integers(8)) if self.turn else 0
-        out = (np.nan_to_num(values, nan=0.0), truth, seen.astype(np.float32))
-        return tuple(torch.from_numpy(cutting.turned(a, symmetry).copy()) for a in out)  # type: ignore[return-value]
+        raw, truth = (cutting.turned(a[k], symmetry).copy() for a in (self.chips.values, self.chips.truth))
+        # after turning: a hillshade is lit from the north-west, however the ground lies
+        values = (self.prepare(raw) - self.mean) / self.std
+        seen = np.isfinite(values).all(axis=0)
+        out = (np.nan_to_num(values, nan=0.0), truth.astype(np.float32), seen.astype(np.float32))
+        return tuple(torch.from_numpy(a) for a in out)  # type: ignore[return-value]
 
 
 class Learner(pl.LightningModule):
     """The network with its loss, schedule and counts."""
 
     def __init__(
-        self, bands: int, settings: TrainSettings, positive_weight: float, steps: int, timer: Timer | None = None
+        self, net: torch.nn.Module, settings: TrainSettings, positive_weight: float, steps: int, timer: Timer | None = None
     ) -> None:
         super().__init__()
-        self.net = unet.UNet(bands, settings.depth, settings.width, settings.dropout).to(memory_format=torch.channels_last)
+        self.net = net.to(memory_format=torch.channels_last)
         self.settings, self.positive_weight, self.steps, self.timer = settings, positive_weight, steps, timer
         self.counts = Confusion()
         self.losses: dict[str, list[float]] = {"train": [], "validation": []}
 
     def _loss(self, batch: Any, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         values, truth, seen = batch
-        logits = self.net(values.contiguous(memory_format=torch.channels_last)).float()
-        found = loss(logits, truth, seen, self.positive_weight, self.settings.loss)
+        answers = self.net(values.contiguous(memory_format=torch.channels_last))
+        # a network with deep supervision gives the answer of each level, the finest first
+        levels = [a.float() for a in (answers if isinstance(answers, list) else [answers])]
+        found = torch.stack([loss(a, truth, seen, self.positive_weight, self.settings.loss) for a in levels]).mean()
         self.losses[name].append(float(found.detach()))
-        return found, logits
+        return found, levels[0]
 
     def training_step(self, batch: Any, _: int) -> torch.Tensor:
         """One batch."""
@@ -176,19 +184,23 @@ def fit(
         With the scores on the validation and test blocks, which were never trained on.
     """
     settings, folder = config.train, out.with_name(f"{out.stem}-training")
-    key = digest([settings, config.inputs, [source.name for source in sources]])
+    key = digest([settings, config.model.family, config.inputs, [source.name for source in sources]])
     if not (resume and _key(folder) == key):
         shutil.rmtree(folder, ignore_errors=True)
     pl.seed_everything(settings.seed, verbose=False)
-    chips = cutting.collect(sources, config.inputs, settings, folder, unet.halo_px(settings.depth))
+    own = config.model.family == "prakash"
+    halo_px = prakash.HALO_PX if own else unet.halo_px(settings.depth)
+    chips = cutting.collect(sources, config.inputs, settings, folder, halo_px)
     write_json(folder / "training.json", {"key": key})
-    stats = cutting.statistics(chips)
+    stats = (np.array(prakash.MEANS), np.array(prakash.STDS)) if own else cutting.statistics(chips)
     turn = settings.symmetries and not cutting.knows_look_direction(config.inputs)
-    loaders = _loaders(chips, stats, turn, settings)
+    side_m = config.grid.resolution_m
+    loaders = _loaders(chips, stats, turn, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw))
+    net = prakash.build(settings) if own else unet.UNet(len(config.inputs), settings.depth, settings.width, settings.dropout)
     share = float(np.mean([chips.truth[i].mean() for i in chips.of("train")]))
     weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))
     timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
-    learner = Learner(len(config.inputs), settings, weight, max(1, len(loaders["train"])) * settings.epochs + 1, timer)
+    learner = Learner(net, settings, weight, max(1, len(loaders["train"])) * settings.epochs + 1, timer)
     counts = {name: len(chips.of(name)) for name in cutting.SPLITS}
     progress(f"Chips: {', '.join(f'{n} {name}' for name, n in counts.items())}; landslide {share:.2%} of the training pixels")
     trainer = _quiet(lambda: _trainer(folder, settings, timer, progress))
@@ -203,10 +215,12 @@ def _key(folder: Path) -> str | None:
     return json.loads(path.read_text(encoding="utf-8"))["key"] if path.exists() else None
 
 
-def _loaders(chips: Chips, stats: tuple[np.ndarray, np.ndarray], turn: bool, settings: TrainSettings) -> dict[str, Any]:
+def _loaders(
+    chips: Chips, stats: tuple[np.ndarray, np.ndarray], turn: bool, settings: TrainSettings, prepare: Prepare
+) -> dict[str, Any]:
     return {
         name: DataLoader(
-            ChipSet(chips, name, stats, turn and name == "train", settings.seed),
+            ChipSet(chips, name, stats, turn and name == "train", settings.seed, prepare),
             batch_size=settings.batch,
             shuffle=name == "train",
             generator=torch.Generator().manual_seed(settings.seed),
@@ -273,17 +287,17 @@ def _finished(
     learner.load_state_dict(half)
     found = {name: _counted(learner, loaders[name]) for name in ("validation", "test")}
     learner.load_state_dict(best)
-    card = unet.card(
-        config.inputs,
-        config.train.depth,
-        config.train.width,
-        config.train.dropout,
-        means=tuple(stats[0].tolist()),
-        stds=tuple(stats[1].tolist()),
-        settings=config.train.model_dump(),
-        scores={"chips": counts, **{name: c.scores() for name, c in found.items()}},
-        made_by={"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, **made_by},
-    )
+    settings = config.train
+    known = {
+        "settings": settings.model_dump(),
+        "scores": {"chips": counts, **{name: c.scores() for name, c in found.items()}},
+        "made_by": {"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, **made_by},
+    }
+    if config.model.family == "prakash":
+        card = prakash.card(config.grid.resolution_m, settings.width, settings.dropout, **known)
+    else:
+        means, stds = (tuple(a.tolist()) for a in stats)
+        card = unet.card(config.inputs, settings.depth, settings.width, settings.dropout, means=means, stds=stds, **known)
     card = save(out, unet.state(learner.net), card)
     for name in ("values.npy", "truth.npy"):
         (folder / name).unlink()

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from lsbatch.config import PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.kernels import windows
 from lsbatch.models import cards
+
+Network = TypeVar("Network", bound=nn.Module)
 
 #: 3x3 convolutions on each level, on the way down and on the way up.
 CONVOLUTIONS = 2
@@ -97,7 +99,7 @@ def structure(of: cards.Card) -> UNet:
     return UNet(len(of.bands), of.network["depth"], of.network["width"], of.network["dropout"])
 
 
-def state(network: UNet, dtype: type = np.float16) -> dict[str, np.ndarray]:
+def state(network: nn.Module, dtype: type = np.float16) -> dict[str, np.ndarray]:
     """Weights as arrays; floats as `dtype`, counters left out."""
     return {
         name: value.detach().cpu().numpy().astype(dtype)
@@ -106,7 +108,7 @@ def state(network: UNet, dtype: type = np.float16) -> dict[str, np.ndarray]:
     }
 
 
-def restore(network: UNet, found: Mapping[str, np.ndarray]) -> UNet:
+def restore(network: Network, found: Mapping[str, np.ndarray]) -> Network:
     """Put arrays into a network.
 
     Raises
