@@ -84,3 +84,27 @@ def intervals(blocks: np.ndarray, share: float = 0.95, draws: int = 2000, seed: 
             if np.isfinite(values).any():
                 out[k] = np.nanquantile(values, [(1 - share) / 2, (1 + share) / 2])
     return out
+
+
+def reliability(probability: np.ndarray, truth: np.ndarray, bins: int = 10) -> np.ndarray:
+    """How often what was said with a probability was so.
+
+    Parameters
+    ----------
+    probability : array (rows, cols)
+        0 to 1; NaN is left out.
+    truth : bool array (rows, cols)
+    bins : int
+        Of equal width.
+
+    Returns
+    -------
+    array (bins, 3) of float64
+        Pixels, sum of their probabilities, and how many of them are landslide.
+    """
+    seen = np.isfinite(probability)
+    said = probability[seen].astype(np.float64)
+    place = np.minimum((said * bins).astype(np.int64), bins - 1)
+    return np.column_stack(
+        [np.bincount(place, weights, minlength=bins) for weights in (None, said, truth[seen].astype(np.float64))]
+    )

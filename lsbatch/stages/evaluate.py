@@ -55,6 +55,12 @@ def scored(counts: np.ndarray, block_px: int) -> dict[str, Any]:
     return total.scores() | named
 
 
+def reliability(found: Iterable[Receipt]) -> np.ndarray:
+    """Pixels, sum of probabilities and landslide pixels of ten bins of probability, (10, 3), over all tiles."""
+    rows = [np.array(receipt.tally["reliability"]) for receipt in found if receipt and "reliability" in receipt.tally]
+    return np.sum(rows, axis=0) if rows else np.zeros((10, 3))
+
+
 def summary(survey: Survey) -> dict[str, Any]:
     """Counts, scores, prevalence and surveyed area of a survey that was run.
 
@@ -62,7 +68,8 @@ def summary(survey: Survey) -> dict[str, Any]:
     -------
     dict
         tp, fp, fn, tn, precision, recall, f1, iou, mcc, prevalence (None where undefined), the bounds of their 95 %
-        intervals (mcc_low, mcc_high, ...) by a bootstrap over blocks of `train.block_px`, surveyed_km2,
+        intervals (mcc_low, mcc_high, ...) by a bootstrap over blocks of `train.block_px`, calibration_error (mean
+        distance of what was said from what was so, over ten bins of probability), surveyed_km2,
         tiles, tiles_failed, landslides (records), and with truth: landslides_mapped and landslides_found (mapped
         ones of at least the inventory's smallest area that a record touches), both also by size.
 
@@ -83,11 +90,17 @@ def summary(survey: Survey) -> dict[str, Any]:
     return {
         **scored(cells(tiles.values()), config.train.block_px),
         **total.scores(),
+        "calibration_error": _calibration_error(reliability(tiles.values())),
         "surveyed_km2": round(total.total * side_km**2, 4),
         "tiles": len(survey.positions),
         "tiles_failed": sum(not receipt for receipt in tiles.values()) + len(survey.positions) - len(tiles),
         **objects(survey),
     }
+
+
+def _calibration_error(bins: np.ndarray) -> float | None:
+    total = bins[:, 0].sum()
+    return float(np.abs(bins[:, 1] - bins[:, 2]).sum() / total) if total else None
 
 
 def objects(survey: Survey) -> Mapping[str, Any]:

@@ -24,7 +24,8 @@ def apply(block: Block, config: Config) -> Block:
     top, left = (span.start // CELL_PX for span in block.tile.region)
     places = np.argwhere(cells.sum(axis=2) > 0)
     told = np.column_stack([places + np.array([top, left]), cells[tuple(places.T)]])
-    return Block(block.tile, 0, {}, total | {"cells": told.tolist()})
+    said = scores.reliability(block.bands["probability"], truth)
+    return Block(block.tile, 0, {}, total | {"cells": told.tolist(), "reliability": said.tolist()})
 
 
 def _settings(config: Config) -> dict[str, object]:
@@ -42,7 +43,7 @@ STAGE = Stage(
     version=2,
     apply=apply,
     settings=_settings,
-    reads=lambda config: {"mask": ("landslide",)},
+    reads=lambda config: {"mask": ("landslide",), "probability": ("probability",)},
     after=("clean",),
     wanted=lambda config: config.truth is not None,
 )

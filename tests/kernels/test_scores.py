@@ -60,3 +60,18 @@ def test_intervals_of_too_little() -> None:
     assert np.isnan(scores.intervals(np.array([[1, 2, 3, 4]]))).all()
     nothing = scores.intervals(np.array([[0, 0, 0, 5], [0, 0, 0, 9]]))
     assert np.isnan(nothing).all()
+
+
+def test_reliability_as_scikit_learn() -> None:
+    from sklearn.calibration import calibration_curve
+
+    dice = np.random.default_rng(1)
+    said = dice.random((60, 70)).astype(np.float32)
+    truth = dice.random((60, 70)) < said**2
+    said[:5] = np.nan
+    said[6, 0], said[6, 1] = 0, 1
+    bins = scores.reliability(said, truth)
+    assert bins[:, 0].sum() == 55 * 70
+    so, mean = calibration_curve(truth[5:].ravel(), said[5:].ravel(), n_bins=10)
+    np.testing.assert_allclose(bins[:, 2] / bins[:, 0], so)
+    np.testing.assert_allclose(bins[:, 1] / bins[:, 0], mean, rtol=1e-6)

@@ -56,6 +56,8 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "head": facts.headline(survey, config, records, found),
             "faults": facts.faults(survey, config, records, tiles),
             "scores": scores,
+            "sizes": facts.sizes(scores or {}),
+            "reliability": facts.reliability(survey) if scores else [],
             "no_scores": no_scores,
             "tiles": tiles,
             "stages": facts.stages(records),

@@ -216,6 +216,22 @@ def scores(survey: Survey) -> tuple[dict[str, Any] | None, str]:
         return None, str(error)
 
 
+def reliability(survey: Survey) -> list[dict[str, float]]:
+    """Bins of probability that hold pixels: what was said on average, what was so, and how many pixels."""
+    found = receipts.read_stage(survey.workspace.receipts, "score")
+    bins = evaluate.reliability(found.values())
+    return [{"said": p / n, "so": hits / n, "pixels": int(n)} for n, p, hits in bins.tolist() if n]
+
+
+def sizes(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Mapped and found landslides by size, from the scores; classes without any are left out."""
+    names = [key.removeprefix("mapped_") for key in found if key.startswith("mapped_")]
+    return [
+        {"name": name.replace("_m2_or_more", " m² or more").replace("_to_", " to ").replace("_m2", " m²"), "mapped": found[f"mapped_{name}"], "found": found[f"found_{name}"]}
+        for name in names if found[f"mapped_{name}"]
+    ]  # fmt: skip
+
+
 def provenance(config: Config, records: Records) -> dict[str, Any]:
     """Where everything came from."""
     decisions = [receipt.tally.get("decisions", {}) for receipt in records.by_stage["stack"].values() if receipt]
