@@ -138,9 +138,9 @@ def build(settings: TrainSettings) -> Prakash:
     return Prakash(settings.width, settings.dropout)
 
 
-def card(side_m: float, width: int, dropout: float, **known: Any) -> cards.Card:
+def card(side_m: float, width: int, dropout: float, temperature: float = 1.0, **known: Any) -> cards.Card:
     """Card of a network; it holds for pixels of one size."""
-    network = {"width": width, "dropout": dropout, "side_m": side_m}
+    network = {"width": width, "dropout": dropout, "side_m": side_m, "temperature": temperature}
     return cards.Card("prakash", BANDS, MEANS, STDS, network, HALO_PX, KEPT_PX, **known)
 
 
@@ -178,4 +178,5 @@ def _network(path: Path, _checksum: str, name: str) -> tuple[Prakash, torch.devi
     where = unet.device(name)
     of = cards.card(path)
     network = unet.restore(Prakash(of.network["width"], of.network["dropout"]), cards.arrays(path))
+    unet.cooled(network.heads[-1], of)
     return network.eval().to(where, memory_format=torch.channels_last), where

@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,15 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
-from torch.utils.data import DataLoader, Dataset
 
 import lsbatch
 from lsbatch.archive.files import write_json
 from lsbatch.config import Config, TrainSettings, digest
 from lsbatch.kernels import scores
+from lsbatch.models import calibration, curve, feed, prakash, unet
 from lsbatch.models import chips as cutting
-from lsbatch.models import curve, prakash, unet
 from lsbatch.models.cards import Card, save
-from lsbatch.models.chips import Chips, Source
+from lsbatch.models.chips import Source
 from lsbatch.models.losses import loss
 from lsbatch.records import Confusion
 
@@ -36,33 +35,6 @@ LARGEST_WEIGHT = 10.0
 #: Share of the training in which the learning rate rises.
 WARM_UP = 0.3
 LOG_FIELDS = ("epoch", "seconds", "train_loss", "validation_loss", "validation_mcc", "validation_f1")
-
-
-Prepare = Callable[[np.ndarray], np.ndarray]
-
-
-class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Chips of a split as torch sees them: normalised bands, truth, and where something was observed."""
-
-    def __init__(
-        self, chips: Chips, split: str, stats: tuple[np.ndarray, np.ndarray], turn: bool, seed: int, prepare: Prepare
-    ) -> None:
-        self.chips, self.index, self.turn, self.prepare = chips, chips.of(split), turn, prepare
-        self.mean, self.std = (a.astype(np.float32)[:, None, None] for a in stats)
-        self.dice = np.random.default_rng([seed, 2])
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        k = self.index[i]
-        symmetry = int(self.dice.integers(8)) if self.turn else 0
-        raw, truth = (cutting.turned(a[k], symmetry).copy() for a in (self.chips.values, self.chips.truth))
-        # after turning: a hillshade is lit from the north-west, however the ground lies
-        values = (self.prepare(raw) - self.mean) / self.std
-        seen = np.isfinite(values).all(axis=0)
-        out = (np.nan_to_num(values, nan=0.0), truth.astype(np.float32), seen.astype(np.float32))
-        return tuple(torch.from_numpy(a) for a in out)  # type: ignore[return-value]
 
 
 class Learner(pl.LightningModule):
@@ -195,38 +167,24 @@ def fit(
     stats = (np.array(prakash.MEANS), np.array(prakash.STDS)) if own else cutting.statistics(chips)
     turn = settings.symmetries and not cutting.knows_look_direction(config.inputs)
     side_m = config.grid.resolution_m
-    loaders = _loaders(chips, stats, turn, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw))
+    feeds = feed.loaders(chips, stats, turn, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw))
     net = prakash.build(settings) if own else unet.UNet(len(config.inputs), settings.depth, settings.width, settings.dropout)
     share = float(np.mean([chips.truth[i].mean() for i in chips.of("train")]))
     weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))
     timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
-    learner = Learner(net, settings, weight, max(1, len(loaders["train"])) * settings.epochs + 1, timer)
+    learner = Learner(net, settings, weight, max(1, len(feeds["train"])) * settings.epochs + 1, timer)
     counts = {name: len(chips.of(name)) for name in cutting.SPLITS}
     progress(f"Chips: {', '.join(f'{n} {name}' for name, n in counts.items())}; landslide {share:.2%} of the training pixels")
     trainer = _quiet(lambda: _trainer(folder, settings, timer, progress))
     last = folder / "last.ckpt"
-    _quiet(lambda: trainer.fit(learner, loaders["train"], loaders["validation"], ckpt_path=last if last.exists() else None, weights_only=True))
+    _quiet(lambda: trainer.fit(learner, feeds["train"], feeds["validation"], ckpt_path=last if last.exists() else None, weights_only=True))
     made_by = {"surveys": [source.name for source in sources], **(known or {})}
-    return _finished(learner, trainer, folder, out, loaders, stats, config, counts, made_by)
+    return _finished(learner, trainer, folder, out, feeds, stats, config, counts, made_by)
 
 
 def _key(folder: Path) -> str | None:
     path = folder / "training.json"
     return json.loads(path.read_text(encoding="utf-8"))["key"] if path.exists() else None
-
-
-def _loaders(
-    chips: Chips, stats: tuple[np.ndarray, np.ndarray], turn: bool, settings: TrainSettings, prepare: Prepare
-) -> dict[str, Any]:
-    return {
-        name: DataLoader(
-            ChipSet(chips, name, stats, turn and name == "train", settings.seed, prepare),
-            batch_size=settings.batch,
-            shuffle=name == "train",
-            generator=torch.Generator().manual_seed(settings.seed),
-        )
-        for name in cutting.SPLITS
-    }
 
 
 def _trainer(
@@ -277,7 +235,7 @@ def _quiet(work: Callable[[], Any]) -> Any:
 
 
 def _finished(
-    learner: Learner, trainer: pl.Trainer, folder: Path, out: Path, loaders: dict[str, Any],
+    learner: Learner, trainer: pl.Trainer, folder: Path, out: Path, feeds: dict[str, Any],
     stats: tuple[np.ndarray, np.ndarray], config: Config, counts: dict[str, int], made_by: Mapping[str, Any],
 ) -> Card:  # fmt: skip
     """Score the best weights on blocks that were held out, and write them."""
@@ -285,12 +243,14 @@ def _finished(
     # half precision halves the file and moves no probability by more than a thousandth (tests/models)
     half = {k: v.half().float() if v.is_floating_point() else v for k, v in best.items()}
     learner.load_state_dict(half)
-    found = {name: _counted(learner, loaders[name]) for name in ("validation", "test")}
+    found = {name: _counted(learner, feeds[name]) for name in ("validation", "test")}
+    temperature = calibration.temperature(*_answers(learner, feeds["validation"]))
     learner.load_state_dict(best)
     settings = config.train
     known = {
         "settings": settings.model_dump(),
         "scores": {"chips": counts, **{name: c.scores() for name, c in found.items()}},
+        "temperature": temperature,
         "made_by": {"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, **made_by},
     }
     if config.model.family == "prakash":
@@ -308,10 +268,22 @@ def _finished(
 
 
 def _counted(learner: Learner, loader: Any) -> Confusion:
-    learner.eval()
     total = Confusion()
+    for logits, truth, seen in _batches(learner, loader):
+        total += Confusion(*scores.confusion(logits >= 0, truth, seen))
+    return total
+
+
+def _answers(learner: Learner, loader: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and truth of all pixels that were seen."""
+    found = [(logits[seen], truth[seen]) for logits, truth, seen in _batches(learner, loader)]
+    logits, truth = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return logits, truth
+
+
+def _batches(learner: Learner, loader: Any) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Logits, truth and what was seen, batch by batch."""
+    learner.eval()
     with torch.inference_mode():
         for values, truth, seen in loader:
-            logits = learner.net(values)
-            total += Confusion(*scores.confusion(logits.numpy() >= 0, truth.numpy() > 0, seen.numpy() > 0))
-    return total
+            yield learner.net(values).numpy(), truth.numpy() > 0, seen.numpy() > 0

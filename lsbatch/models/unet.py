@@ -178,8 +178,20 @@ def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSetti
 def _network(path: Path, _checksum: str, name: str) -> tuple[UNet, torch.device]:
     """The network of a file, kept for the next tile of this process."""
     where = device(name)
-    network = restore(structure(cards.card(path)), cards.arrays(path))
-    return fused(network).to(where, memory_format=torch.channels_last), where
+    of = cards.card(path)
+    network = fused(restore(structure(of), cards.arrays(path)))
+    cooled(network.last, of)
+    return network.to(where, memory_format=torch.channels_last), where
+
+
+def cooled(last: nn.Conv2d, of: cards.Card) -> None:
+    """Divide the logits by the card's temperature, by way of the last convolution; nothing is computed for it."""
+    # weights of earlier versions have none
+    heat = of.network.get("temperature", 1.0)
+    with torch.no_grad():
+        last.weight /= heat
+        if last.bias is not None:
+            last.bias /= heat
 
 
 @torch.inference_mode()
@@ -212,9 +224,11 @@ def probability(network: nn.Module, batch: Tensor) -> Tensor:
     return torch.sigmoid(network(batch.contiguous(memory_format=torch.channels_last)))
 
 
-def card(bands: tuple[str, ...], depth: int, width: int, dropout: float, **known: Any) -> cards.Card:
+def card(
+    bands: tuple[str, ...], depth: int, width: int, dropout: float, temperature: float = 1.0, **known: Any
+) -> cards.Card:
     """Card of a network; `known` are the fields that its structure does not say."""
-    network = {"depth": depth, "width": width, "dropout": dropout}
+    network = {"depth": depth, "width": width, "dropout": dropout, "temperature": temperature}
     return cards.Card(
         family="unet", bands=bands, network=network, halo_px=halo_px(depth), lattice_px=lattice_px(depth), **known
     )

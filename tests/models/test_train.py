@@ -93,7 +93,8 @@ def test_the_weights_answer_where_they_were_trained(trained: Path, source: Sourc
 def test_the_card_says_how_it_came_about(trained: Path) -> None:
     card = base.card(trained)
     assert card.settings == TRAIN.model_dump()
-    assert card.network == {"depth": 2, "width": 8, "dropout": TRAIN.dropout}
+    assert {k: card.network[k] for k in ("depth", "width", "dropout")} == {"depth": 2, "width": 8, "dropout": TRAIN.dropout}
+    assert 0.05 <= card.network["temperature"] <= 20
     assert "discs" in card.made_by["surveys"]
     assert card.stds[2] == pytest.approx(0.1, abs=0.03)
     assert set(card.scores) >= {"chips", "validation", "test"}

@@ -1,0 +1,35 @@
+"""Temperature: one number that makes probabilities mean what they say (Guo et al. 2017)."""
+
+import numpy as np
+from scipy import optimize, special
+
+#: Bounds of the temperature; a network that is off by more has not learned.
+COLDEST, HOTTEST = 0.05, 20.0
+
+
+def temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The number by which logits are divided, so that the likelihood of the truth is largest.
+
+    Whether a probability is above 0.5 does not change.
+
+    Parameters
+    ----------
+    logits : array (pixels,)
+        Of blocks that were not trained on.
+    truth : bool array (pixels,)
+
+    Returns
+    -------
+    float
+        1 where the truth has one class alone, because then no temperature is best.
+    """
+    if truth.all() or not truth.any():
+        return 1.0
+    signed = np.where(truth, logits, -logits).astype(np.float64)
+
+    def loss(log_heat: float) -> float:
+        # -log sigmoid(x)
+        return float(-special.log_expit(signed / np.exp(log_heat)).mean())
+
+    found = optimize.minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
