@@ -232,6 +232,31 @@ def compare(
 
 
 @app.command()
+def models() -> None:
+    """List models, band settings, and the weights that come with lsbatch."""
+    from lsbatch import terminal
+    from lsbatch.models import base
+
+    screen = terminal.Screen()
+    for head, rows in base.overview():
+        screen.table(head, rows)
+        screen.text("")
+
+
+@app.command()
+def export(
+    weights: Annotated[str, typer.Argument(help="file of weights of a unet, or package:NAME")],
+    out: Annotated[Path, typer.Argument(help="file to write, .onnx; its STAC item is written beside it")],
+) -> None:
+    """Write a U-Net as ONNX for other programs, after a check that the answers agree; needs the extra lsbatch[export]."""
+    from lsbatch.models import base
+    from lsbatch.models.export import to_onnx
+
+    apart = to_onnx(base.named(weights), out)
+    print(f"Wrote {out} and {out.with_suffix('.json')}; ONNX Runtime and torch differ by {apart:.1e} at most")
+
+
+@app.command()
 def evaluate(
     config: ConfigPath,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,

@@ -8,7 +8,7 @@ import numpy as np
 from lsbatch.config import Config, PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.kernels import windows
-from lsbatch.layers import OWN_BANDS
+from lsbatch.layers import BAND_SETTINGS, OWN_BANDS
 from lsbatch.models import cart, prakash, tehrani, unet
 from lsbatch.models.cards import Card, card
 
@@ -16,6 +16,12 @@ __all__ = ["Card", "answer", "card", "check", "default_path", "halo_px", "resolv
 
 PACKAGED = Path(__file__).parent / "weights"
 PREFIX = "package:"
+_FAMILIES = {
+    "unet": "U-Net, learned from polygons; equal to the whole image in tiles",
+    "cart": "decision tree on points of eight classes (the paper's)",
+    "tehrani": "random forest on segments of the red-green change",
+    "prakash": "three-stream network of pictures before and after and of the terrain",
+}
 
 
 def default_path(config: Config) -> Path:
@@ -33,15 +39,26 @@ def resolve(config: Config) -> Path:
     ModelError
         If it is missing, with what to do.
     """
-    name = config.model.weights
-    if name is None:
-        path = default_path(config)
-        if not path.is_file():
-            raise ModelError(
-                f"{path}: no weights yet; run 'lsbatch train' first, or set model.weights to a file or to 'package:NAME' "
-                f"({_packaged()})"
-            )
-    elif name.startswith(PREFIX):
+    if config.model.weights is not None:
+        return named(config.model.weights)
+    path = default_path(config)
+    if not path.is_file():
+        raise ModelError(
+            f"{path}: no weights yet; run 'lsbatch train' first, or set model.weights to a file or to 'package:NAME' "
+            f"({_packaged()})"
+        )
+    return path
+
+
+def named(name: str) -> Path:
+    """File of weights by its path or as ``package:NAME``.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    if name.startswith(PREFIX):
         # with_suffix would take the end of a name with a dot
         path = PACKAGED / f"{Path(name.removeprefix(PREFIX)).name}.safetensors"
         if not path.is_file():
@@ -56,6 +73,22 @@ def resolve(config: Config) -> Path:
 def _packaged() -> str:
     names = sorted(path.stem for path in PACKAGED.glob("*.safetensors"))
     return ", ".join(f"{PREFIX}{name}" for name in names) or "no weights"
+
+
+def overview() -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """Tables of models, of band settings and of packaged weights: heads and rows of text."""
+    families = [(name, ", ".join(OWN_BANDS.get(name, ("those of the band setting",))), text) for name, text in _FAMILIES.items()]
+    packaged = []
+    for path in sorted(PACKAGED.glob("*.safetensors")):
+        of = card(path)
+        mcc = dict(of.scores.get("test") or {}).get("mcc")
+        score = "" if mcc is None else f"{mcc:.2f} on held-out blocks of synthetic countries"
+        packaged.append((f"{PREFIX}{path.stem}", of.family, ", ".join(of.bands), score))
+    return [
+        (("model.family", "bands", "what it is"), families),
+        (("bands", "inputs"), [(name, ", ".join(bands)) for name, bands in BAND_SETTINGS.items()]),
+        (("model.weights", "family", "bands", "MCC"), packaged),
+    ]
 
 
 def check(of: Card, config: Config) -> None:

@@ -162,7 +162,7 @@ def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float])
 def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings) -> np.ndarray:
     """Probability in the core of a block (bands, rows + 2 carried, cols + 2 carried), (rows, cols) float32."""
     of = cards.card(path)
-    network, where = _network(path, of.checksum, predict.device)
+    network, where = loaded(path, of.checksum, predict.device)
     needed = of.halo_px if predict.tiling == "exact" else windows.blend_px()
     if carried_px < needed:
         raise ValueError(f"a block with {carried_px} px around it cannot be answered, {needed} px are needed")
@@ -175,7 +175,7 @@ def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSetti
 
 
 @lru_cache(maxsize=2)
-def _network(path: Path, _checksum: str, name: str) -> tuple[UNet, torch.device]:
+def loaded(path: Path, _checksum: str, name: str) -> tuple[UNet, torch.device]:
     """The network of a file, kept for the next tile of this process."""
     where = device(name)
     of = cards.card(path)

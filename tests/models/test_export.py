@@ -1,0 +1,102 @@
+"""ONNX against torch in ONNX Runtime, and the metadata of the model against stac-model."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pystac
+import pytest
+import torch
+
+from lsbatch.config import PredictSettings
+from lsbatch.errors import ModelError
+from lsbatch.models import base, cards, cart, export
+
+WEIGHTS = base.named("package:unet-s1vv")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("onnx") / "unet.onnx"
+    assert export.to_onnx(WEIGHTS, out) <= export.TOLERANCE
+    return out
+
+
+def test_onnx_answers_as_a_survey_does(written: Path) -> None:
+    """The middle of a window with the halo, NaN inside."""
+    import onnxruntime
+
+    card = base.card(WEIGHTS)
+    halo, side = card.halo_px, 64
+    dice = np.random.default_rng(3)
+    block = dice.normal(-11, 3, (2, side + 2 * halo, side + 2 * halo)).astype(np.float32)
+    block[0, 100:110, 90:99] = np.nan
+    expected = base.answer(WEIGHTS, dict(zip(card.bands, block, strict=True)), halo, PredictSettings(device="cpu"))
+    session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"bands": block[None]})
+    core = found[0, halo:-halo, halo:-halo]
+    seen = np.isfinite(expected)
+    assert not seen.all()
+    np.testing.assert_allclose(core[seen], expected[seen], atol=export.TOLERANCE)
+
+
+def test_one_file_holds_all(written: Path) -> None:
+    assert {path.name for path in written.parent.iterdir()} == {"unet.onnx", "unet.json"}
+
+
+def test_stac_model_reads_the_metadata(written: Path) -> None:
+    from stac_model.schema import MLModelProperties
+
+    raw = json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))
+    item = pystac.Item.from_dict(raw)
+    assert export.MLM in item.stac_extensions
+    told = MLModelProperties.model_validate({k.removeprefix("mlm:"): v for k, v in raw["properties"].items() if k.startswith("mlm:")})
+    assert [band.name for band in told.input[0].bands] == list(base.card(WEIGHTS).bands)
+    assert told.input[0].input.shape[1] == 2
+    assert item.assets["model"].roles == ["mlm:model"]
+    assert (written.parent / item.assets["model"].href).exists()
+
+
+def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tmp_path / "tree.safetensors"
+    dice = np.random.default_rng(0)
+    classes = np.array(["landslide", "forest"] * 20)
+    cards.save(tree, cart.fit(dice.normal(size=(40, 2)), classes, 0), cart.card(("preVV", "postVV")))
+    with pytest.raises(ModelError, match="only a unet can be written"):
+        export.to_onnx(tree, tmp_path / "t.onnx")
+    monkeypatch.setattr(export, "_difference", lambda *_: 0.5)
+    with pytest.raises(ModelError, match=r"differs from torch by 5\.0e-01"):
+        export.to_onnx(WEIGHTS, tmp_path / "u.onnx")
+    assert not list(tmp_path.glob("*.onnx")), "a file that is wrong is not left"
+
+
+def test_commands(tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "lsbatch.cli", *words], capture_output=True, text=True)
+
+    listed = run("models")
+    assert listed.returncode == 0
+    for name in ("unet", "cart", "tehrani", "prakash", "s1vv_apart_s2", "package:unet-s1vv_s2"):
+        assert name in listed.stdout
+    done = run("export", "package:unet-s1vv", str(tmp_path / "u.onnx"))
+    assert done.returncode == 0, done.stderr
+    assert "differ by" in done.stdout
+    wrong = run("export", "package:none", str(tmp_path / "v.onnx"))
+    assert wrong.returncode == 2
+    assert "lsbatch comes with package:unet-s1vv" in wrong.stderr
+
+
+def test_temperature_moves_probabilities_and_no_decision(tmp_path: Path) -> None:
+    of = base.card(WEIGHTS)
+    warm = tmp_path / "warm.safetensors"
+    cards.save(warm, cards.arrays(WEIGHTS), cards.replace(of, network={**of.network, "temperature": 2.0}))
+    block = np.random.default_rng(1).normal(-11, 3, (2, 32 + 2 * of.halo_px, 32 + 2 * of.halo_px)).astype(np.float32)
+    bands = dict(zip(of.bands, block, strict=True))
+    cold, found = (base.answer(path, bands, of.halo_px, PredictSettings(device="cpu")) for path in (WEIGHTS, warm))
+    unsure = (cold > 1e-3) & (cold < 1 - 1e-3)
+    assert unsure.mean() > 0.3
+    raw = [torch.logit(torch.from_numpy(values[unsure])) for values in (found, cold)]
+    np.testing.assert_allclose(raw[0] * 2, raw[1], atol=2e-3)
+    np.testing.assert_array_equal(found >= 0.5, cold >= 0.5)
