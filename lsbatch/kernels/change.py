@@ -1,0 +1,86 @@
+"""When a series of backscatter changed: a step on top of the seasons, by likelihood, over all orbits together."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+YEAR_DAYS = 365.25
+#: Looks before and after a step, at least.
+FEWEST = 4
+
+
+def step(days: np.ndarray, decibels: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """How much better a step explains a series than seasons alone, for each candidate day.
+
+    Both models have a mean and one cosine and sine of the year; the second has a step from the candidate day on. With
+    normal errors the log likelihood ratio is n / 2 log(SSE of the first / SSE of the second). The channels' are added.
+
+    Parameters
+    ----------
+    days : array (looks,)
+        Of one relative orbit, in any order; as numbers.
+    decibels : array (looks, channels)
+        A look with NaN in a channel is left out of that one.
+    candidates : array (days,)
+        The step lies between the last look before a candidate and the first on it or after.
+
+    Returns
+    -------
+    array (candidates,) float64
+        0 where fewer than `FEWEST` looks lie on one side.
+    """
+    out = np.zeros(len(candidates))
+    for channel in np.asarray(decibels, np.float64).T:
+        seen = np.isfinite(channel)
+        if seen.sum() < 2 * FEWEST:
+            continue
+        at, values = np.asarray(days, np.float64)[seen], channel[seen]
+        turn = 2 * np.pi * at / YEAR_DAYS
+        seasons = np.column_stack([np.ones_like(at), np.cos(turn), np.sin(turn)])
+        base = _rest(seasons, values)
+        for k, day in enumerate(candidates):
+            after = at >= day
+            if min(after.sum(), (~after).sum()) >= FEWEST:
+                found = _rest(np.column_stack([seasons, after]), values)
+                # never exactly 0: what is below a thousandth of a decibel is the storage's rounding
+                out[k] += len(values) / 2 * np.log((base + 1e-6) / (found + 1e-6))
+    return out
+
+
+def _rest(model: np.ndarray, values: np.ndarray) -> float:
+    """Mean squared residual of least squares."""
+    answer = np.linalg.lstsq(model, values, rcond=None)[0]
+    return float(((values - model @ answer) ** 2).mean())
+
+
+def date(
+    series: Sequence[tuple[np.ndarray, np.ndarray]], first: float = -np.inf, last: float = np.inf, within: float = 1.92
+) -> tuple[float, float, float, float]:
+    """Day of the most likely step over several relative orbits.
+
+    Orbits see the ground differently, so each has its own mean, seasons and step; their log likelihood ratios are added.
+
+    Parameters
+    ----------
+    series : sequence of (days, decibels)
+        As `step` takes them.
+    first, last : float
+        The step is looked for between these days; seasons are learned from the whole series.
+    within : float
+        The interval holds days whose ratio is lower by this at most; 1.92 is 95 % for one parameter.
+
+    Returns
+    -------
+    day, earliest, latest, ratio : float
+        The day is the middle between the looks around the step; the interval runs from the look before the first likely
+        candidate to the last likely candidate. NaN and 0 with too few looks.
+    """
+    looks = np.unique(np.concatenate([np.asarray(days, np.float64) for days, _ in series]))
+    ratio = np.sum([step(days, decibels, looks) for days, decibels in series], axis=0)
+    ratio[(looks < first) | (looks > last)] = 0
+    if not ratio.size or ratio.max() <= 0:
+        return float("nan"), float("nan"), float("nan"), 0.0
+    best = int(ratio.argmax())
+    likely = np.flatnonzero(ratio >= ratio[best] - within)
+    middle = (looks[best - 1] + looks[best]) / 2
+    return float(middle), float(looks[likely[0] - 1]), float(looks[likely[-1]]), float(ratio[best])
