@@ -54,7 +54,7 @@ def _rest(model: np.ndarray, values: np.ndarray) -> float:
 
 
 def date(
-    series: Sequence[tuple[np.ndarray, np.ndarray]], first: float = -np.inf, last: float = np.inf, within: float = 1.92
+    series: Sequence[tuple[np.ndarray, np.ndarray]], first: float = -np.inf, last: float = np.inf, within: float = 4.0
 ) -> tuple[float, float, float, float]:
     """Day of the most likely step over several relative orbits.
 
@@ -67,7 +67,8 @@ def date(
     first, last : float
         The step is looked for between these days; seasons are learned from the whole series.
     within : float
-        The interval holds days whose ratio is lower by this at most; 1.92 is 95 % for one parameter.
+        The interval holds days whose ratio is lower by this at most. The day of a step is no regular parameter: the 1.92
+        that would be 95 % of one held the day of 86 in 100 weak steps, 4 of 99 (tests).
 
     Returns
     -------
