@@ -153,6 +153,15 @@ _RADAR = re.compile(r"(pre|post|diff)V[VH]")
 _TERRAIN = ("elevation", "slope")
 
 
+#: Ends of names of bands that know from where the radar looked: mirrored, they would show what no radar sees.
+_LOOKING = ("_asc", "_desc")
+
+
+def knows_look_direction(bands: tuple[str, ...]) -> bool:
+    """Whether a band says from where the radar looked; such pictures are neither turned nor mirrored."""
+    return any(name.endswith(_LOOKING) for name in bands)
+
+
 def sensors(bands: tuple[str, ...]) -> frozenset[str]:
     """Archives that a set of STACK bands needs: sentinel1, sentinel2, dem."""
     return frozenset(
@@ -163,7 +172,9 @@ def sensors(bands: tuple[str, ...]) -> frozenset[str]:
 def probability(model: str) -> Layer:
     """Layer of a model's answer; one uint16 step is 1.5e-5, below float16 and far below any threshold's meaning."""
     band = Band("probability", "1", f"probability of a landslide, {model}", "uint16", 1 / 65534, fill=65535)
-    return Layer(f"probability/{model}", (band,))
+    # nodata, and so no bytes, unless predict.flips asks for it
+    spread = Band("spread", "1", "standard deviation of the probability over mirror images", "uint8", 1 / 254, fill=255)
+    return Layer(f"probability/{model}", (band, spread))
 
 
 def mask(model: str) -> Layer:

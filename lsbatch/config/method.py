@@ -85,6 +85,10 @@ class PredictSettings(Section):
     window_px: int = Field(
         1024, ge=128, le=4096, description="largest window of the exact tiling, halo included; a multiple of 64"
     )
+    flips: bool = Field(
+        False,
+        description="unet: mean of the answers to the picture and its three mirror images, and their spread as a measure of doubt; four times the work, and not for bands that know the look direction",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one")
 
     @field_validator("window_px")

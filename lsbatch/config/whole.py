@@ -16,7 +16,7 @@ from lsbatch.config.method import (
     TruthSettings,
 )
 from lsbatch.config.survey import ArchiveSettings, GridSettings, RegionSettings, Section, SurveySettings
-from lsbatch.layers import BAND_SETTINGS, OWN_BANDS, sensors
+from lsbatch.layers import BAND_SETTINGS, OWN_BANDS, knows_look_direction, sensors
 
 
 class Config(Section):
@@ -67,6 +67,14 @@ class Config(Section):
                 f"train.validation_share = {train.validation_share} and train.test_share = {train.test_share} leave less "
                 "than a fifth of the blocks for training"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _flips_make_sense(self) -> Self:
+        if self.predict.flips and self.model.family != "unet":
+            raise ValueError(f"predict.flips is for model.family unet, not {self.model.family}")
+        if self.predict.flips and knows_look_direction(self.inputs):
+            raise ValueError(f"predict.flips: bands {self.bands} know the look direction; mirrored, they show what no radar sees")
         return self
 
     @property

@@ -136,7 +136,14 @@ _ANSWERS: Mapping[str, Callable[[Path, np.ndarray, int, PredictSettings], np.nda
 
 
 def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings) -> np.ndarray:
-    """Probability of a landslide in a block's core.
+    """Probability of a landslide in a block's core; the first of `answers`."""
+    return answers(path, bands, halo_px, predict)[0]
+
+
+def answers(
+    path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of a landslide in a block's core, and its spread over mirror images.
 
     Parameters
     ----------
@@ -151,8 +158,8 @@ def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: P
 
     Returns
     -------
-    array (rows, cols) float32
-        NaN where any of the model's bands is NaN.
+    probability, spread : arrays (rows, cols) float32
+        NaN where any of the model's bands is NaN; the spread everywhere unless `predict.flips` is set.
 
     Notes
     -----
@@ -164,8 +171,10 @@ def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: P
     rows, cols = (size - 2 * halo_px for size in block.shape[1:])
     core = block[:, halo_px : halo_px + rows, halo_px : halo_px + cols]
     seen = np.isfinite(core).all(axis=0)
-    out = np.full((rows, cols), np.nan, np.float32)
+    out, spread = (np.full((rows, cols), np.nan, np.float32) for _ in range(2))
     # sea, nodata, outside the country: nothing to see costs nothing
-    if seen.any():
+    if seen.any() and predict.flips:
+        out[seen], spread[seen] = (values[seen] for values in unet.flipped(path, block, halo_px, predict))
+    elif seen.any():
         out[seen] = _ANSWERS[of.family](path, block, halo_px, predict)[seen]
-    return out
+    return out, spread

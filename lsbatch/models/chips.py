@@ -20,8 +20,6 @@ from lsbatch.layers import STACK
 
 TRAIN, VALIDATION, TEST = range(3)
 SPLITS = ("train", "validation", "test")
-#: Ends of names of bands that know from where the radar looked: mirrored, they would show what no radar sees.
-LOOKING = ("_asc", "_desc")
 
 
 @dataclass(frozen=True)
@@ -288,11 +286,6 @@ def _write(
             values_out[number], truth_out[number] = bands[:, rows, cols], truth[rows, cols]
     values_out.flush()
     truth_out.flush()
-
-
-def knows_look_direction(names: Sequence[str]) -> bool:
-    """Whether a band says from where the radar looked; such chips are neither turned nor mirrored."""
-    return any(name.endswith(LOOKING) for name in names)
 
 
 def turned(values: Any, symmetry: int) -> Any:

@@ -24,6 +24,8 @@ Network = TypeVar("Network", bound=nn.Module)
 
 #: 3x3 convolutions on each level, on the way down and on the way up.
 CONVOLUTIONS = 2
+#: Axes that are mirrored: none, columns, rows, both.
+FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 #: Windows of 128 px in one batch of `blend`; always this many, so that no result depends on how a batch was filled.
 BLEND_BATCH = 16
 
@@ -161,6 +163,21 @@ def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float])
 
 def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings) -> np.ndarray:
     """Probability in the core of a block (bands, rows + 2 carried, cols + 2 carried), (rows, cols) float32."""
+    return _answers(path, block, carried_px, predict, FLIPS[:1])[0]
+
+
+def flipped(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the probability over the picture and its mirror images, and its standard deviation; otherwise as `answer`.
+
+    Windows are mirrored, not tiles, so that tiles still equal the whole.
+    """
+    found = np.stack(_answers(path, block, carried_px, predict, FLIPS))
+    return found.mean(axis=0), found.std(axis=0)
+
+
+def _answers(
+    path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, flips: Sequence[tuple[int, ...]]
+) -> list[np.ndarray]:
     of = cards.card(path)
     network, where = loaded(path, of.checksum, predict.device)
     needed = of.halo_px if predict.tiling == "exact" else windows.blend_px()
@@ -170,8 +187,8 @@ def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSetti
     rows, cols = (size - spare for size in block.shape[1:])
     inputs = torch.from_numpy(normalised(block[:, spare:rows, spare:cols], of.means, of.stds)).to(where)
     if predict.tiling == "exact":
-        return _exact(network, inputs, of, predict.window_px)
-    return _blended(network, inputs)
+        return [_exact(network, inputs, of, predict.window_px, flip) for flip in flips]
+    return [_blended(network, inputs, flip) for flip in flips]
 
 
 @lru_cache(maxsize=2)
@@ -195,17 +212,17 @@ def cooled(last: nn.Conv2d, of: cards.Card) -> None:
 
 
 @torch.inference_mode()
-def _exact(network: UNet, inputs: Tensor, of: cards.Card, window_px: int) -> np.ndarray:
+def _exact(network: UNet, inputs: Tensor, of: cards.Card, window_px: int, flip: tuple[int, ...]) -> np.ndarray:
     shape = inputs.shape[1], inputs.shape[2]
     out = np.empty(tuple(size - 2 * of.halo_px for size in shape), np.float32)
     for window in windows.exact(shape, of.halo_px, window_px, of.lattice_px):
-        found = probability(network, inputs[None, :, window.read[0], window.read[1]])[0]
+        found = _mirrored(network, inputs[None, :, window.read[0], window.read[1]], flip)[0]
         out[window.keep] = found[window.inner].cpu().numpy()
     return out
 
 
 @torch.inference_mode()
-def _blended(network: UNet, inputs: Tensor) -> np.ndarray:
+def _blended(network: UNet, inputs: Tensor, flip: tuple[int, ...]) -> np.ndarray:
     shape = inputs.shape[1], inputs.shape[2]
     halo = windows.blend_px()
     cut, bell = windows.blend(shape, halo), windows.hann()
@@ -213,10 +230,14 @@ def _blended(network: UNet, inputs: Tensor) -> np.ndarray:
     for start in range(0, len(cut), BLEND_BATCH):
         batch = cut[start : start + BLEND_BATCH]
         filled = [*batch, *[batch[-1]] * (BLEND_BATCH - len(batch))]
-        found = probability(network, torch.stack([inputs[:, w.read[0], w.read[1]] for w in filled])).cpu().numpy()
+        found = _mirrored(network, torch.stack([inputs[:, w.read[0], w.read[1]] for w in filled]), flip).cpu().numpy()
         for window, each in zip(batch, found, strict=False):
             windows.add_into(total, weight, each, window, bell)
     return total / weight
+
+
+def _mirrored(network: nn.Module, batch: Tensor, flip: tuple[int, ...]) -> Tensor:
+    return probability(network, batch.flip(flip)).flip(flip) if flip else probability(network, batch)
 
 
 def probability(network: nn.Module, batch: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from lsbatch.records import Block, Stage
 def apply(block: Block, config: Config) -> Block:
     """Probability of a landslide; NaN where an input band was not observed."""
     weights = base.resolve(config)
-    answer = base.answer(weights, block.bands, block.halo_px, config.predict)
+    answer, spread = base.answers(weights, block.bands, block.halo_px, config.predict)
     tally = {"predicted_pixels": int(np.isfinite(answer).sum())}
-    return Block(block.tile, 0, {"probability": answer}, tally)
+    return Block(block.tile, 0, {"probability": answer, "spread": spread}, tally)
 
 
 def _settings(config: Config) -> dict[str, object]:
@@ -24,6 +24,7 @@ def _settings(config: Config) -> dict[str, object]:
         "bands": config.inputs,
         # the exact tiling answers the same with every window, so the window is no reason to compute again
         "tiling": config.predict.tiling,
+        "flips": config.predict.flips,
     }
 
 

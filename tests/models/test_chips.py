@@ -11,7 +11,7 @@ from lsbatch.archive import cube
 from lsbatch.config import TrainSettings
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
-from lsbatch.layers import STACK
+from lsbatch.layers import STACK, knows_look_direction
 from lsbatch.models import chips
 
 SIDE, TILE = 512, 256
@@ -186,4 +186,4 @@ def test_eight_symmetries_are_eight(cut: chips.Chips) -> None:
 
 @pytest.mark.parametrize(("names", "known"), [(NAMES, False), (("preVV_asc", "dNDVI"), True), (("postVH_desc",), True)])
 def test_bands_that_know_the_look_direction(names: tuple[str, ...], known: bool) -> None:
-    assert chips.knows_look_direction(names) is known
+    assert knows_look_direction(names) is known

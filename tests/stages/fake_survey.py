@@ -133,6 +133,7 @@ def _bands(fake: Fake, inside: np.ndarray) -> dict[str, np.ndarray]:
         bands["elevation"] = 900 * _smooth(rng, 40)
     slides &= inside & ~cloud
     bands["probability"] = np.where(slides, 0.93, 0.04).astype(np.float32)
+    bands["spread"] = np.full_like(bands["probability"], np.nan)
     bands["landslide"] = np.where(inside & ~cloud, slides, 255).astype(np.uint8)
     bands["labels"], _ = scipy.ndimage.label(slides, np.ones((3, 3), int))
     bands["inside"] = inside
