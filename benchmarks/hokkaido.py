@@ -1,0 +1,86 @@
+"""A network trained elsewhere on the real scene of the Hokkaido landslides of 2018, where nothing is labelled.
+
+    python -m benchmarks.hokkaido WEIGHTS [--folder ../shared/data/s2_hokkaido] [--picture docs/pictures/hokkaido.png]
+
+WEIGHTS are of a prakash, which needs no near infrared; 40 % of the picture before is missing, the rest is snowy. What it
+prints is how much of the ground was answered and how much of that is called a landslide: no score, as there is no truth.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from matplotlib import pyplot as plt
+from rasterio.enums import Resampling
+from rasterio.transform import from_origin
+from rasterio.warp import reproject, transform_bounds
+
+from benchmarks.preprocessing_pictures import draw, grey, true_colour
+from lsbatch.config import PredictSettings
+from lsbatch.kernels import terrain
+from lsbatch.models import base, prakash
+
+CRS, SIDE_M = "EPSG:32654", 10.0
+FILES = {"R": "B4.tif", "G": "B3.tif", "B": "B2.tif"}
+
+
+def bands(folder: Path) -> dict[str, np.ndarray]:
+    """Reflectance before and after, elevation and slope on a UTM lattice of 10 m; sides are multiples of 128 px."""
+    with rasterio.open(folder / "post-event" / "B4.tif") as one:
+        left, bottom, right, top = transform_bounds(one.crs, CRS, *one.bounds)
+    rows, cols = (int(np.ceil(span / SIDE_M / 128)) * 128 for span in (top - bottom, right - left))
+    transform = from_origin(left, top, SIDE_M, SIDE_M)
+
+    def warped(path: Path, scale: float) -> np.ndarray:
+        out = np.full((rows, cols), np.nan, np.float32)
+        with rasterio.open(path) as source:
+            reproject(
+                rasterio.band(source, 1), out, dst_transform=transform, dst_crs=CRS, dst_nodata=np.nan, resampling=Resampling.bilinear
+            )
+        return out * np.float32(scale)
+
+    found = {
+        f"{period}{name}": warped(folder / f"{period}-event" / file, 1e-4)
+        for period in ("pre", "post") for name, file in FILES.items()
+    }  # fmt: skip
+    found["elevation"] = warped(folder / "dsm_30m.tif", 1.0)
+    found["slope"] = terrain.slope(found["elevation"], SIDE_M, SIDE_M)
+    return found
+
+
+def answered(weights: Path, found: dict[str, np.ndarray]) -> np.ndarray:
+    """Probability, NaN where any band is missing; what lies outside the scene is nodata."""
+    halo = prakash.HALO_PX
+    framed = {name: np.pad(values, halo, constant_values=np.nan) for name, values in found.items()}
+    return base.answer(weights, framed, halo, PredictSettings(device="cpu"))
+
+
+def main() -> None:
+    """Print shares, draw the picture."""
+    here = Path(__file__).resolve().parents[1]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--folder", type=Path, default=here.parent / "shared" / "data" / "s2_hokkaido")
+    parser.add_argument("--picture", type=Path, default=here / "docs" / "pictures" / "hokkaido.png")
+    arguments = parser.parse_args()
+    found = bands(arguments.folder)
+    chance = answered(arguments.weights, found)
+    seen = np.isfinite(chance)
+    print(f"{seen.mean():.0%} of {chance.size:,} pixels answered; {np.nanmean(chance[seen] >= 0.5):.1%} of these called landslide")
+    plt.switch_backend("agg")
+    shade = terrain.hillshade(found["elevation"], SIDE_M, SIDE_M)
+    draw(
+        arguments.picture,
+        [
+            ("before (40 % missing, snow)", true_colour(*(found[f"pre{c}"] for c in "RGB")), {}),
+            ("after", true_colour(*(found[f"post{c}"] for c in "RGB")), {}),
+            ("hillshade", shade, grey(0, 255)),
+            ("probability, trained on a synthetic country", chance, {"cmap": "cividis", "vmin": 0, "vmax": 1}),
+        ],
+        2,
+    )
+
+
+if __name__ == "__main__":
+    main()

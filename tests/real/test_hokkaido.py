@@ -1,0 +1,29 @@
+"""A real scene with a missing corner, snow and no near infrared: it is answered where it was seen, and only there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import hokkaido
+from lsbatch.config import TrainSettings
+from lsbatch.models import cards, prakash, unet
+
+FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "s2_hokkaido"
+pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason=f"real data are not at {FOLDER}")
+
+
+def test_it_is_answered_where_it_was_seen(tmp_path: Path) -> None:
+    """By a network that was never trained: what it says means nothing, where it says it does."""
+    torch.manual_seed(0)
+    settings = TrainSettings(width=4)
+    weights = tmp_path / "p.safetensors"
+    cards.save(weights, unet.state(prakash.build(settings)), prakash.card(hokkaido.SIDE_M, settings.width, settings.dropout))
+    found = hokkaido.bands(FOLDER)
+    missing = np.isnan(found["preR"])
+    assert missing[np.isfinite(found["postR"])].mean() == pytest.approx(0.40, abs=0.02)
+    chance = hokkaido.answered(weights, found)
+    seen = np.logical_and.reduce([np.isfinite(values) for values in found.values()])
+    np.testing.assert_array_equal(np.isfinite(chance), seen)
+    assert 0.4 < seen.mean() < 0.7
