@@ -128,8 +128,8 @@ STACK = Layer(
     ),
 )
 
-#: The paper's inputs, by name, its settings 1 to 4; then ours, setting 5, which the paper asks for and did not test: an
-#: average over both directions washes out a decrease that only one of them sees.
+#: The paper's inputs, by name, its settings 1 to 4; then ours: setting 5, which the paper asks for and did not test, as an
+#: average over both directions washes out a decrease that only one of them sees; and what is left without some archive.
 BAND_SETTINGS: dict[str, tuple[str, ...]] = {
     "s1_s2_dem": (
         "preVV", "postVV", "diffVV", "preVH", "postVH", "diffVH",
@@ -138,6 +138,8 @@ BAND_SETTINGS: dict[str, tuple[str, ...]] = {
     "s1vv_s2": ("preVV", "postVV", "dNDVI"),
     "s1vv": ("preVV", "postVV"),
     "s2": ("postR", "postG", "postB", "postNIR", "dNDVI"),
+    # where there is no near infrared, as in pictures of the true colours
+    "s2_rgb": ("preR", "preG", "preB", "postR", "postG", "postB"),
     "s1vv_apart_s2": ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc", "dNDVI"),
     "s1vv_apart": ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc"),
 }  # fmt: skip
@@ -153,13 +155,26 @@ _RADAR = re.compile(r"(pre|post|diff)V[VH]")
 _TERRAIN = ("elevation", "slope")
 
 
-#: Ends of names of bands that know from where the radar looked: mirrored, they would show what no radar sees.
-_LOOKING = ("_asc", "_desc")
+#: Ends of names of bands that know from where the radar looked, and of those that look from the other side.
+_LOOKING = {"_asc": "_desc", "_desc": "_asc"}
 
 
 def knows_look_direction(bands: tuple[str, ...]) -> bool:
-    """Whether a band says from where the radar looked; such pictures are neither turned nor mirrored."""
-    return any(name.endswith(_LOOKING) for name in bands)
+    """Whether a band says from where the radar looked; turned, such a picture would show what no radar sees."""
+    return any(name.endswith(tuple(_LOOKING)) for name in bands)
+
+
+def mirrored(bands: tuple[str, ...]) -> tuple[int, ...]:
+    """Where each band of a picture mirrored from east to west is found in the picture.
+
+    Ascending passes look to the east and descending ones to the west, as far from north each, so that the mirror image of
+    the one is what the other sees. Every direction must have its partner among the bands.
+    """
+    def other_side(name: str) -> str:
+        end = next((end for end in _LOOKING if name.endswith(end)), "")
+        return name.removesuffix(end) + _LOOKING.get(end, "")
+
+    return tuple(bands.index(other_side(name)) for name in bands)
 
 
 def sensors(bands: tuple[str, ...]) -> frozenset[str]:

@@ -69,7 +69,8 @@ class TrainSettings(Section):
     learning_rate: float = Field(4e-3, gt=0, le=1, description="peak of the one-cycle schedule")
     empty_share: float = Field(1.0, ge=0, le=100, description="chips without a landslide for each chip with one")
     symmetries: bool = Field(
-        True, description="augment by the eight symmetries of the square, unless a band knows the look direction"
+        True,
+        description="augment by the eight symmetries of the square; where bands know the look direction, by the mirror from east to west with ascending and descending exchanged"
     )
     max_minutes: float | None = Field(None, gt=0, description="stop after this time; empty: no limit")
     seed: int = Field(0, ge=0, description="of the split, the weights and the order")

@@ -1,6 +1,6 @@
 """Chips as torch reads them: turned, prepared, normalised."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,20 +8,29 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lsbatch.config import TrainSettings
+from lsbatch.layers import knows_look_direction, mirrored
 from lsbatch.models import chips as cutting
 from lsbatch.models.chips import Chips
 
 #: What a model does to raw bands before they are normalised.
 Prepare = Callable[[np.ndarray], np.ndarray]
+#: A symmetry of `chips.turned`, and where each band of the turned picture is found in the picture.
+Turn = tuple[int, tuple[int, ...]]
+
+
+def turns(names: tuple[str, ...]) -> list[Turn]:
+    """Ways to turn a chip: all eight, or where bands know the look direction the mirror from east to west alone."""
+    straight = tuple(range(len(names)))
+    return [(0, straight), (4, mirrored(names))] if knows_look_direction(names) else [(k, straight) for k in range(8)]
 
 
 class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """Chips of a split as torch sees them: normalised bands, truth, and where something was observed."""
 
     def __init__(
-        self, chips: Chips, split: str, stats: tuple[np.ndarray, np.ndarray], turn: bool, seed: int, prepare: Prepare
+        self, chips: Chips, split: str, stats: tuple[np.ndarray, np.ndarray], turns: Sequence[Turn], seed: int, prepare: Prepare
     ) -> None:
-        self.chips, self.index, self.turn, self.prepare = chips, chips.of(split), turn, prepare
+        self.chips, self.index, self.turns, self.prepare = chips, chips.of(split), turns, prepare
         self.mean, self.std = (a.astype(np.float32)[:, None, None] for a in stats)
         self.dice = np.random.default_rng([seed, 2])
 
@@ -30,8 +39,8 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         k = self.index[i]
-        symmetry = int(self.dice.integers(8)) if self.turn else 0
-        raw, truth = (cutting.turned(a[k], symmetry).copy() for a in (self.chips.values, self.chips.truth))
+        symmetry, order = self.turns[self.dice.integers(len(self.turns))] if self.turns else (0, slice(None))
+        raw, truth = (cutting.turned(a, symmetry).copy() for a in (self.chips.values[k][order, ...], self.chips.truth[k]))
         # after turning: a hillshade is lit from the north-west, however the ground lies
         values = (self.prepare(raw) - self.mean) / self.std
         seen = np.isfinite(values).all(axis=0)
@@ -40,12 +49,12 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 
 
 def loaders(
-    chips: Chips, stats: tuple[np.ndarray, np.ndarray], turn: bool, settings: TrainSettings, prepare: Prepare
+    chips: Chips, stats: tuple[np.ndarray, np.ndarray], turns: Sequence[Turn], settings: TrainSettings, prepare: Prepare
 ) -> dict[str, Any]:
     """A loader for each split; only training chips are turned and shuffled."""
     return {
         name: DataLoader(
-            ChipSet(chips, name, stats, turn and name == "train", settings.seed, prepare),
+            ChipSet(chips, name, stats, turns if name == "train" else (), settings.seed, prepare),
             batch_size=settings.batch,
             shuffle=name == "train",
             generator=torch.Generator().manual_seed(settings.seed),

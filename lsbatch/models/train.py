@@ -21,7 +21,6 @@ import lsbatch
 from lsbatch.archive.files import write_json
 from lsbatch.config import Config, TrainSettings, digest
 from lsbatch.kernels import scores
-from lsbatch.layers import knows_look_direction
 from lsbatch.models import calibration, curve, feed, prakash, unet
 from lsbatch.models import chips as cutting
 from lsbatch.models.cards import Card, save
@@ -182,9 +181,9 @@ def fit(
     chips = cutting.collect(sources, config.inputs, settings, folder, halo_px)
     write_json(folder / "training.json", {"key": key})
     stats = (np.array(prakash.MEANS), np.array(prakash.STDS)) if own else cutting.statistics(chips)
-    turn = settings.symmetries and not knows_look_direction(config.inputs)
+    turns = feed.turns(config.inputs) if settings.symmetries else []
     side_m = config.grid.resolution_m
-    feeds = feed.loaders(chips, stats, turn, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw))
+    feeds = feed.loaders(chips, stats, turns, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw))
     net = prakash.build(settings) if own else unet.UNet(len(config.inputs), settings.depth, settings.width, settings.dropout)
     share = float(np.mean([chips.truth[i].mean() for i in chips.of("train")]))
     weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))

@@ -11,8 +11,8 @@ from lsbatch.archive import cube
 from lsbatch.config import TrainSettings
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
-from lsbatch.layers import STACK, knows_look_direction
-from lsbatch.models import chips
+from lsbatch.layers import STACK, knows_look_direction, mirrored
+from lsbatch.models import chips, feed
 
 SIDE, TILE = 512, 256
 NAMES = ("preVV", "postVV", "dNDVI")
@@ -187,3 +187,27 @@ def test_eight_symmetries_are_eight(cut: chips.Chips) -> None:
 @pytest.mark.parametrize(("names", "known"), [(NAMES, False), (("preVV_asc", "dNDVI"), True), (("postVH_desc",), True)])
 def test_bands_that_know_the_look_direction(names: tuple[str, ...], known: bool) -> None:
     assert knows_look_direction(names) is known
+
+
+def test_a_mirror_exchanges_the_look_directions() -> None:
+    names = ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc", "dNDVI")
+    assert [names[i] for i in mirrored(names)] == ["preVV_desc", "postVV_desc", "preVV_asc", "postVV_asc", "dNDVI"]
+    assert feed.turns(names) == [(0, (0, 1, 2, 3, 4)), (4, (2, 3, 0, 1, 4))]
+    assert feed.turns(NAMES) == [(k, tuple(range(len(NAMES)))) for k in range(8)]
+
+
+def test_a_turned_chip_is_one_of_its_turns(cut: chips.Chips) -> None:
+    """Bands and truth of a chip together; a mirrored one has its bands exchanged."""
+    order = (1, 0, *range(2, len(NAMES)))
+    stats = np.zeros(len(NAMES)), np.ones(len(NAMES))
+    fed = feed.ChipSet(cut, "train", stats, [(0, tuple(range(len(NAMES)))), (4, order)], 0, lambda raw: raw)
+    k = fed.index[0]
+    plain, mirror = cut.values[k], cut.values[k][list(order), :, ::-1]
+    found = set()
+    for _ in range(20):
+        values, truth, _ = (part.numpy() for part in fed[0])
+        turned = np.array_equal(values, np.nan_to_num(mirror))
+        assert turned or np.array_equal(values, np.nan_to_num(plain))
+        np.testing.assert_array_equal(truth, cut.truth[k][:, ::-1] if turned else cut.truth[k])
+        found.add(turned)
+    assert found == {False, True}

@@ -1,0 +1,149 @@
+"""The paper's question on synthetic countries: which inputs, and is a U-Net worth it? Several seeds of the training.
+
+    python -m benchmarks.unet_settings [--folder DIR] [--seeds 0 1 2] [--bands s1vv_s2 ...] [--size 1024]
+
+Learned on countries 311, 313, 314 and 315, scored on 312 and 316; 1024 x 1024 pixels of 10 m each. Prints, for each band
+setting, the MCC of CART, of the U-Net (mean and spread over the seeds of its training), and false alarms on slopes that
+face north and south. Run again after an interruption, it goes on: what is in `compare.json` is not trained again.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from lsbatch import compare, country, runs, terminal
+from lsbatch import config as settings
+from lsbatch.archive import cube, variants
+from lsbatch.archive.survey import open_survey
+from lsbatch.config import Config
+from lsbatch.kernels import terrain
+from lsbatch.layers import STACK
+
+LEARN, SCORE = (311, 313, 314, 315), (312, 316)
+BANDS = ("s1_s2_dem", "s1vv_s2", "s1vv", "s2", "s1vv_apart_s2", "s2_rgb")
+#: Half the default width: four countries on two cores, in minutes.
+TRAIN = {"width": 8, "epochs": 60, "patience": 12, "validation_share": 0.15, "test_share": 0.1}
+#: Slopes on which light matters, and how far from north or south they may face.
+STEEP_DEG, FACING_DEG = 20.0, 45.0
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """False positives and pixels without a landslide on steep slopes that face north, and south."""
+
+    north: tuple[int, int] = (0, 0)
+    south: tuple[int, int] = (0, 0)
+
+    def __add__(self, other: "Alarms") -> "Alarms":
+        pairs = [tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in ((self.north, other.north), (self.south, other.south))]
+        return Alarms(*pairs)  # type: ignore[arg-type]
+
+
+def surveyed(folder: Path, number: int, size: int) -> Config:
+    """Settings of a country, made and stacked if it is not there."""
+    path = folder / f"country-{number}" / "config.yaml"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        country.simulate(path.parent, seed=number, rows=size, cols=size)
+    config = settings.load(path)
+    if runs.survey(config, terminal.Screen(), until="stack"):
+        raise SystemExit(f"country {number}: not every tile could be stacked")
+    return config
+
+
+def seeded(config: Config, folder: Path, seed: int) -> Config:
+    """The same survey with another seed of the training, in a folder of its own that shares STACK."""
+    raw = config.model_dump(mode="json") | {"output": str(folder / config.survey.id), "train": {**TRAIN, "seed": seed}}
+    out = settings.parse(raw, folder)
+    variants.share(config.output, out.output)
+    return out
+
+
+def alarms(config: Config) -> Alarms:
+    """False positives by where a slope faces, from the map of right and wrong and the DEM."""
+    survey, total = open_survey(config), Alarms()
+    with rasterio.open(survey.workspace.root / "confusion.tif") as source:
+        classes = source.read(1)
+    for position in survey.positions:
+        tile = survey.tile(position)
+        block = cube.read(survey.workspace.store, survey.grid, STACK, tile, 0, ("elevation", "slope"))
+        faces = terrain.aspect(block["elevation"], config.grid.resolution_m, config.grid.resolution_m)
+        found = classes[tile.region]
+        found = np.pad(found, [(0, n - m) for n, m in zip(faces.shape, found.shape, strict=True)], constant_values=255)
+        barren = np.isin(found, (compare.TN, compare.FP)) & (block["slope"] > STEEP_DEG)
+        sides = []
+        for middle in (0.0, 180.0):
+            near = barren & (np.abs((faces - middle + 180) % 360 - 180) < FACING_DEG)
+            sides.append((int((found[near] == compare.FP).sum()), int(near.sum())))
+        total += Alarms(*sides)
+    return total
+
+
+def row(bands: str, results: dict[str, list[dict[str, float]]]) -> str:
+    """A line of the table."""
+    def share(side: str) -> str:
+        hit, all_ = (sum(r[f"{side}_{k}"] for r in results["unet"]) for k in ("fp", "px"))
+        return f"{1000 * hit / all_:.2f}" if all_ else "undefined"
+
+    tree, network = ([r["mcc"] for r in results[family]] for family in ("cart", "unet"))
+    if None in (*tree, *network):
+        return f"{bands} | undefined: a model called nothing a landslide"
+    spread = f"{np.std(network, ddof=1):.3f}" if len(network) > 1 else "one seed"
+    minutes = np.mean([r["minutes"] for r in results["unet"]])
+    return " | ".join([
+        bands, f"{np.mean(tree):.3f}", f"{np.mean(network):.3f}", spread, " ".join(f"{m:.3f}" for m in network),
+        f"{np.mean(network) - np.mean(tree):+.3f}", share("north"), share("south"), f"{minutes:.1f}",
+    ])  # fmt: skip
+
+
+def main() -> None:
+    """Train, score, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("settings-work"), help="where countries and models go")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--bands", nargs="+", default=list(BANDS))
+    parser.add_argument("--size", type=int, default=1024, help="pixels on a side")
+    arguments = parser.parse_args()
+    folder, screen = arguments.folder.absolute(), terminal.Screen()
+    countries = {number: surveyed(folder, number, arguments.size) for number in (*LEARN, *SCORE)}
+    results: dict[str, dict[str, list[dict[str, float]]]] = {bands: {"cart": [], "unet": []} for bands in arguments.bands}
+    for seed in arguments.seeds:
+        for bands in arguments.bands:
+            for family in ("cart", "unet"):
+                home = folder / f"seed-{seed}-{family}-{bands}"
+                learn, score = (tuple(seeded(countries[n], home, seed) for n in some) for some in (LEARN, SCORE))
+                results[bands][family].append(one(compare.Contest(learn, score, (family,), (bands,)), screen))
+        print("bands | CART | U-Net | spread | each seed | U-Net over CART | false alarms per mille, north | south | minutes", flush=True)
+        for bands in arguments.bands:
+            print(row(bands, results[bands]), flush=True)
+
+
+def one(contest: compare.Contest, screen: terminal.Screen) -> dict[str, float]:
+    """Scores over all countries, false alarms by slope, minutes of training."""
+    rows = compare.compare(contest, screen)
+    home = contest.learn[0].output / "compare"
+    name = f"{contest.families[0]}-{contest.bands[0]}"
+    total = Alarms()
+    for config in contest.score:
+        raw = config.model_dump(mode="json") | {"output": str(home / name / config.survey.id), "bands": contest.bands[0]}
+        total += alarms(settings.parse(raw, home))
+    return {
+        "mcc": rows[-1]["mcc"], "minutes": minutes(home / name / "model" / f"{name}-training" / "log.csv"),
+        "north_fp": total.north[0], "north_px": total.north[1], "south_fp": total.south[0], "south_px": total.south[1],
+    }  # fmt: skip
+
+
+def minutes(log: Path) -> float:
+    """Time of a training; a tree has no log."""
+    if not log.exists():
+        return 0.0
+    lines = log.read_text(encoding="utf-8").splitlines()
+    at = lines[0].split(",").index("seconds")
+    return sum(float(line.split(",")[at]) for line in lines[1:]) / 60
+
+
+if __name__ == "__main__":
+    main()
