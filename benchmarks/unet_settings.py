@@ -25,7 +25,7 @@ from lsbatch.layers import STACK
 LEARN, SCORE = (311, 313, 314, 315), (312, 316)
 BANDS = ("s1_s2_dem", "s1vv_s2", "s1vv", "s2", "s1vv_apart_s2", "s2_rgb")
 #: Half the default width: four countries on two cores, in minutes.
-TRAIN = {"width": 8, "epochs": 60, "patience": 12, "validation_share": 0.15, "test_share": 0.1}
+TRAIN = {"width": 8, "epochs": 20, "validation_share": 0.15, "test_share": 0.1}
 #: Slopes on which light matters, and how far from north or south they may face.
 STEEP_DEG, FACING_DEG = 20.0, 45.0
 

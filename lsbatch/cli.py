@@ -80,13 +80,14 @@ def simulate(
     folder: Annotated[Path, typer.Argument(help="new folder for the country")],
     seed: Annotated[int, typer.Option(min=0, help="same seed, same bytes")] = 1,
     size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="pixels of 10 m")] = "1024x1024",
+    history: Annotated[int, typer.Option(min=0, max=10, help="years of dense Sentinel-2 before, for ccdc")] = 0,
 ) -> None:
     """Make a synthetic country: a STAC catalogue of COGs, true landslides, and config.yaml."""
     from lsbatch import country
     from lsbatch.archive.files import make_folder
 
     rows, cols = _size(size)
-    config = country.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols)
+    config = country.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols, history_years=history)
     print(f"Wrote {folder}. Next: lsbatch run {config}")
 
 
@@ -160,15 +161,18 @@ def run(
         str,
         typer.Option(metavar="I/N", help="do only every N-th tile from the I-th; for job arrays without a scheduler"),
     ] = "1/1",
+    model: Annotated[str | None, typer.Option(help="another model than the settings name, with weights of its own")] = None,
     replan: Annotated[
         bool, typer.Option("--replan", help="search the archives again, for scenes that came since")
     ] = False,
 ) -> None:
     """Do everything that is pending, tile by tile; run again to go on after an interruption."""
+    from lsbatch import config as settings
     from lsbatch import runs, terminal
 
     index, count = _part(part)
-    faults = runs.survey(_load(config), terminal.Screen(), until=until, part=(index, count), replan=replan)
+    asked = _load(config) if model is None else settings.with_model(_load(config), model)
+    faults = runs.survey(asked, terminal.Screen(), until=until, part=(index, count), replan=replan)
     raise typer.Exit(1 if faults else 0)
 
 

@@ -149,7 +149,11 @@ _BEFORE_AFTER = ("preR", "preG", "preB", "preNIR", "postR", "postG", "postB", "p
 OWN_BANDS: dict[str, tuple[str, ...]] = {
     "tehrani": (*_BEFORE_AFTER, "elevation", "slope"),
     "prakash": ("preR", "preG", "preB", "postR", "postG", "postB", "elevation", "slope"),
+    "ccdc": ("preR", "preNIR", "dNDVI", "slope"),
 }
+
+#: Models that tell the day of each pixel, in two bands beside the probability.
+DATING = ("ccdc",)
 
 _RADAR = re.compile(r"(pre|post|diff)V[VH]")
 _TERRAIN = ("elevation", "slope")
@@ -189,7 +193,8 @@ def probability(model: str) -> Layer:
     band = Band("probability", "1", f"probability of a landslide, {model}", "uint16", 1 / 65534, fill=65535)
     # nodata, and so no bytes, unless predict.flips asks for it
     spread = Band("spread", "1", "standard deviation of the probability over mirror images", "uint8", 1 / 254, fill=255)
-    return Layer(f"probability/{model}", (band, spread))
+    days = (_days("before", "last clear look before the break"), _days("after", "first look after the break"))
+    return Layer(f"probability/{model}", (band, spread, *(days if model in DATING else ())))
 
 
 def mask(model: str) -> Layer:

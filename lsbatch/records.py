@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Stage:
     name, version
         Part of the digest; raise `version` when the result changes for the same settings.
     apply : callable (Block, Config) -> Block
-        Pure; trims its own halo. A source stage gets an empty block and reads the archive.
+        Pure; trims its own halo. A stage that reads scenes does so itself.
     reads : callable Config -> mapping of layer name to band names
     writes : callable Config -> Layer, or None where the stage leaves a part or only a tally
     halo_px : callable Config -> int
@@ -57,8 +58,8 @@ class Stage:
         Exactly the settings that change the result.
     after : tuple of str
         Stages whose receipts this one depends on.
-    source : bool
-        Reads the plan and the archive instead of the cube.
+    scenes : callable (Config, tile id) -> Path or None
+        File of the plan with the scenes that it reads from the archive; None where it reads the cube alone.
     resources : callable Config -> mapping, for dask placement, e.g. {"GPU": 1}
     """
 
@@ -70,7 +71,7 @@ class Stage:
     writes: Callable[[Config], Layer | None] = lambda _: None
     halo_px: Callable[[Config], int] = lambda _: 0
     after: tuple[str, ...] = ()
-    source: bool = False
+    scenes: Callable[[Config, str], Path | None] = lambda _, tile: None
     resources: Callable[[Config], Mapping[str, float]] = lambda _: {}
     wanted: Callable[[Config], bool] = lambda _: True
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from lsbatch import cluster, engine, work
-from lsbatch.archive import plan, receipts
+from lsbatch.archive import history, plan, receipts
 from lsbatch.archive.files import make_folder
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.config import Config
@@ -55,12 +55,16 @@ def survey(
 
 
 def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
-    """Make and save a plan, unless the one that is there was made for these settings."""
-    if not replan and plan.fits(config):
-        return
-    made = plan.make(config)
-    plan.save(made, config.output)
-    screen.plan(made)
+    """Make and save a plan, unless the one that is there was made for these settings; the same for the years before."""
+    if replan or not plan.fits(config):
+        made = plan.make(config)
+        plan.save(made, config.output)
+        screen.plan(made)
+    if config.model.family == "ccdc" and (replan or not history.fits(config)):
+        found = history.make(config)
+        history.save(found, config)
+        first, last = history.days(config)
+        screen.text(f"History: {first} to {last}, {min(map(len, found.values()))} to {max(map(len, found.values()))} scenes a tile")
 
 
 def status(config: Config, screen: Screen) -> int:

@@ -41,6 +41,8 @@ def train(
         If a tile could not be stacked, or there is nothing to learn from.
     """
     first = configs[0]
+    if first.model.family == "ccdc":
+        raise ConfigError("model.family ccdc: learns from nothing but each pixel's own years; there is nothing to train, run 'lsbatch run'")
     for config in configs:
         _checked(config, first)
     for config in configs:

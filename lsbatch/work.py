@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.archive import cube, plan, receipts, vectors
+from lsbatch.archive import cube, receipts, vectors
 from lsbatch.archive.survey import Position, Survey
 from lsbatch.archive.workspace import Workspace
 from lsbatch.config import Config, digest
@@ -121,10 +121,9 @@ def _base_digest(survey: Survey, stage: Stage | Fold) -> str:
 
 
 def _source_digest(survey: Survey, stage: Stage, position: Position) -> str:
-    """A source stage depends on what the plan found for the tile."""
-    if not stage.source:
-        return ""
-    return receipts.checksum(plan.tile_file(survey.config.output, tile_id(*position)))
+    """A stage that reads scenes depends on what the plan found for the tile."""
+    path = stage.scenes(survey.config, tile_id(*position))
+    return "" if path is None else receipts.checksum(path)
 
 
 def _neighbours(survey: Survey, planned: frozenset[Position], position: Position) -> tuple[Position, ...]:

@@ -124,14 +124,27 @@ def make(config: Config) -> Plan:
 def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
     """Positions of the tiles that share area with the region, and their boxes in the grid's CRS."""
     rows, cols = grid.tile_shape
-    side = grid.resolution_m * grid.tile_px
-    left, _, _, top = grid.bounds
     row, col = (a.ravel() for a in np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij"))
-    boxes = shapely.box(left + col * side, top - (row + 1) * side, left + (col + 1) * side, top - row * side)
+    boxes = _boxes(grid, row, col)
     shapely.prepare(region)
     # the interiors meet: a tile that only shares an edge with the region has no pixel in it
     inside = shapely.intersects(region, boxes) & ~shapely.touches(region, boxes)
     return tuple(zip(row[inside].tolist(), col[inside].tolist(), strict=True)), boxes[inside]
+
+
+def _boxes(grid: Grid, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+    """Outlines of tiles in the grid's CRS."""
+    side = grid.resolution_m * grid.tile_px
+    left, _, _, top = grid.bounds
+    return np.asarray(shapely.box(left + col * side, top - (row + 1) * side, left + (col + 1) * side, top - row * side))
+
+
+def by_tile(made: Plan, key: str, scenes: tuple[Scene, ...], config: Config) -> dict[str, tuple[Scene, ...]]:
+    """More scenes of a sensor, those of `key` in `windows.SENSORS`, dealt to the tiles of a plan that reach them."""
+    boxes = _boxes(made.grid, *np.array(made.tiles).T)
+    sensor = SENSORS[key]
+    dealt = _distribute({key: scenes}, {sensor: _footprints(boxes, sensor, config)})
+    return {tile_id(*position): found[key] for position, found in zip(made.tiles, dealt, strict=True)}
 
 
 def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
@@ -144,7 +157,7 @@ def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
 
 def _distribute(found: Scenes, by_sensor: Mapping[str, np.ndarray]) -> list[Scenes]:
     """Scenes whose footprint touches the tile, for each tile."""
-    out: list[Scenes] = [dict.fromkeys(KEYS, ()) for _ in by_sensor["dem"]]
+    out: list[Scenes] = [dict.fromkeys(KEYS, ()) for _ in next(iter(by_sensor.values()))]
     for key, scenes in found.items():
         if not scenes:
             continue

@@ -32,10 +32,10 @@ BANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "dem": {"elevation": ("elevation", "data", "dem")},
 }
 
-#: Assets that are read where an archive has them: cloud probability in percent; incidence angle on the ellipsoid in
+#: Assets that are read where an archive has them: short-wave infrared of 1.6 um; cloud probability in percent; incidence angle on the ellipsoid in
 #: degrees; OPERA's mask of layover and shadow, 0 where there is neither.
 EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
-    "sentinel2": {"cloud": ("cloud", "cld", "cloud_probability", "cld_20m")},
+    "sentinel2": {"SWIR": ("swir16", "b11", "b11_20m"), "cloud": ("cloud", "cld", "cloud_probability", "cld_20m")},
     "sentinel1": {
         "incidence": radiometry.INCIDENCE,
         "mask": ("mask",),

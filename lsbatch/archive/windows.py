@@ -25,7 +25,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
         Where a sensor that the band setting needs has no scene at all in a window.
     CatalogError
     """
-    footprint = to_lonlat(shapely.segmentize(region, 10_000), config.grid.crs)
+    footprint = outline(region, config)
     windows = config.survey.windows
     days = {"pre_s2": windows.pre, "post_s2": windows.post, "pre_s1": windows.pre, "post_s1": windows.post, "dem": None}
     scenes: Scenes = dict.fromkeys(KEYS, ())
@@ -62,6 +62,11 @@ def _nothing(sensor: str, found: catalog.Found, days: tuple[date, date] | None, 
     if found.left_out:
         return f"archives.{sensor}: {found.where} has no scene over {over}{when} that can be used; {len(found.left_out)} were left out, the first: {found.left_out[0]}"
     return f"archives.{sensor}: {found.where} has no scene over {over}{when}; check the region, the year, the season and the collections"
+
+
+def outline(region: shapely.Geometry, config: Config) -> shapely.Geometry:
+    """A region of the grid's CRS in EPSG:4326, straight edges kept straight."""
+    return to_lonlat(shapely.segmentize(region, 10_000), config.grid.crs)
 
 
 def to_lonlat(shapes: shapely.Geometry | np.ndarray, crs: str) -> shapely.Geometry | np.ndarray:

@@ -3,7 +3,7 @@
 Paths are relative to the folder of the settings file. Nothing here opens an archive, a store or a model.
 """
 
-from lsbatch.config.files import digest, example, load, parse, to_yaml
+from lsbatch.config.files import digest, example, load, parse, to_yaml, with_model
 from lsbatch.config.method import (
     CleanSettings,
     ClusterSettings,
@@ -47,4 +47,5 @@ __all__ = [
     "load",
     "parse",
     "to_yaml",
+    "with_model",
 ]

@@ -134,6 +134,21 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
     )
 
 
+def with_model(config: Config, family: str) -> Config:
+    """The same settings with another model, and the weights that it finds by itself.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such model, or its archives are missing.
+    """
+    if family == config.model.family:
+        return config
+    raw = config.model_dump(mode="json")
+    raw["model"] |= {"family": family, "weights": None}
+    return parse(raw, config.output)
+
+
 def to_yaml(config: Config) -> str:
     """Settings as YAML with every description as a comment; `parse` of the text gives the same settings."""
     return "\n".join(_yaml_lines(config, 0)) + "\n"

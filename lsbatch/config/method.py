@@ -37,13 +37,16 @@ class CompositeSettings(Section):
 class ModelSettings(Section):
     """Which model answers, and with which weights."""
 
-    family: Literal["unet", "cart", "tehrani", "prakash"] = Field(
+    family: Literal["unet", "cart", "tehrani", "prakash", "ccdc"] = Field(
         "unet",
-        description="unet: learned from polygons; cart: decision tree on points of eight classes; tehrani: random forest on segments of the red-green change; prakash: three-stream network of pictures before and after and of the terrain. The last two take bands of their own, whatever bands says",
+        description="unet: learned from polygons; cart: decision tree on points of eight classes; tehrani: random forest on segments of the red-green change; prakash: three-stream network of pictures before and after and of the terrain; ccdc: breaks in each pixel's years of Sentinel-2, learned from nothing. The last three take bands of their own, whatever bands says",
     )
     weights: str | None = Field(
         None,
         description="file of weights (.safetensors) or 'package:NAME' for those that come with lsbatch; empty: survey/model, made by lsbatch train",
+    )
+    history_years: int = Field(
+        3, ge=1, le=10, description="ccdc: whole years of Sentinel-2 before the year of the looks before; each year is some 60 scenes a tile to read"
     )
 
 

@@ -27,9 +27,9 @@ class Config(Section):
     grid: GridSettings = Field(GridSettings(), description="the national lattice")
     archives: ArchiveSettings = Field(description="where scenes come from")
     composite: CompositeSettings = Field(CompositeSettings(), description="from scenes to the STACK")
-    bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2", "s1vv_apart_s2", "s1vv_apart"] = Field(
+    bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2", "s1vv_apart_s2", "s1vv_apart", "s2_rgb"] = Field(
         "s1vv_s2",
-        description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv (radar alone), s2; and ours, setting 5: s1vv_apart_s2 and s1vv_apart, with ascending and descending passes apart",
+        description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv (radar alone), s2; and ours, setting 5: s1vv_apart_s2 and s1vv_apart, with ascending and descending passes apart; s2_rgb where there is no near infrared",
     )
     model: ModelSettings = Field(ModelSettings(), description="who answers")
     train: TrainSettings = Field(TrainSettings(), description="how the U-Net learns")

@@ -40,7 +40,7 @@ output: survey
 """
 
 
-def simulate(folder: Path, *, seed: int, rows: int, cols: int) -> Path:
+def simulate(folder: Path, *, seed: int, rows: int, cols: int, history_years: int = 0) -> Path:
     """Write a country: a STAC catalogue of COGs, its truth, and settings that survey it.
 
     Parameters
@@ -51,6 +51,9 @@ def simulate(folder: Path, *, seed: int, rows: int, cols: int) -> Path:
         Same seed, same size: same bytes. 900-999 are kept for final evaluation.
     rows, cols : int
         Pixels of 10 m.
+    history_years : int
+        Years of dense Sentinel-2 before the survey's first year, for models that follow each pixel; the survey's own years
+        are then dense, too.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def simulate(folder: Path, *, seed: int, rows: int, cols: int) -> Path:
     truth.save(made, folder)
     items = {"sentinel2": [], "sentinel1": [], "dem": [scenes.elevation(made, archive)]}
     with ThreadPoolExecutor(THREADS) as pool:
-        for sensor, new in pool.map(lambda job: job(), scenes.jobs(made, archive)):
+        for sensor, new in pool.map(lambda job: job(), scenes.jobs(made, archive, history_years)):
             items[sensor] += new
     planetary = [i for i in items["sentinel2"] if "B04" in i.assets]
     earth_search = [i for i in items["sentinel2"] if "red" in i.assets]

@@ -58,8 +58,12 @@ class Look:
     cloud_percent: float
 
 
-def surface(ground: Ground, year: int, vigour: float) -> np.ndarray:
-    """Reflectance of the ground (4, rows, cols) in a year, without sun, air or cloud."""
+def surface(ground: Ground, day: date, vigour: float, dated: bool = False) -> np.ndarray:
+    """Reflectance of the ground (4, rows, cols) on a day, without sun, air or cloud.
+
+    Every change has happened in the looks of the survey year, unless `dated`: then landslides come on their own days.
+    """
+    year = day.year
     dice = rng(ground.seed, 10, year)
     green = _GREEN[ground.cover]
     out = np.moveaxis(_COVER[ground.cover], -1, 0).copy()
@@ -69,30 +73,30 @@ def surface(ground: Ground, year: int, vigour: float) -> np.ndarray:
     out[3] *= np.where(green, 1 - 0.8 * brown, 1)
     out[:3] *= np.where(green, 1 + 0.9 * brown, 1)
     if year >= YEAR:
-        _change(out, ground)
+        _change(out, ground, np.array([not dated or day >= slid for slid in (date.min, *ground.slides.day)]))
     return out
 
 
-def _change(out: np.ndarray, ground: Ground) -> None:
+def _change(out: np.ndarray, ground: Ground, happened: np.ndarray) -> None:
     """Lay debris and the confounders' surfaces over the ground; edges are mixed, as 10 m pixels are."""
     for kind, spectrum in _CHANGED.items():
         share = np.where(ground.confounders.kind == kind, ground.confounders.strength, 0).astype(np.float32)
         out += share * (spectrum[:, None, None] * (1 + 0.12 * ground.texture) - out)
-    share = ndimage.gaussian_filter(ground.slides.stripped, 0.45)
+    share = ndimage.gaussian_filter(ground.slides.stripped * happened[ground.slides.labels], 0.45)
     rocky = ground.cover == cover.ROCK
     fresh = _DEBRIS[:, None, None] * np.where(rocky, 1.1, 1) * (1 + 0.15 * ground.texture)
     out += share * (fresh - out)
 
 
-def look(ground: Ground, day: date, number: int, cloudiness: float) -> Look:
-    """One day's scene."""
+def look(ground: Ground, day: date, number: int, cloudiness: float, dated: bool = False) -> Look:
+    """One day's scene; `dated` as `surface` has it."""
     dice = rng(ground.seed, 11, day.toordinal())
     turn = (day - date(day.year, 6, 21)).days / 365 * 2 * np.pi
     elevation = 28.5 + 23.4 * np.cos(turn)
     azimuth = 168.0 + number % 3
     # leaves are fullest in late July
     vigour = 1 - 0.18 * min(1.0, abs((day - date(day.year, 7, 25)).days) / 50)
-    values = surface(ground, day.year, vigour)
+    values = surface(ground, day, vigour, dated)
     lit = _lit(ground, azimuth, elevation)
     shade = np.clip((0.38 - lit) / 0.38, 0, 1)
     # Sen2Cor divides by a small cosine on dark slopes: visible bands come out far too bright, infrared less so

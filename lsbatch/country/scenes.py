@@ -15,6 +15,8 @@ from lsbatch.country.ground import SEASON, YEAR, Ground, rng
 #: Sentinel-2 days and Sentinel-1 passes per orbit in a season.
 DAYS_A_SEASON = 6
 PASSES_A_SEASON = 4
+#: A history has a look every so many days from spring to autumn, as two satellites on two overlapping orbits do at 60 degrees.
+HISTORY_SEASON, HISTORY_STEP_DAYS = ("05-01", "10-10"), 3
 #: Parts of the country's width that the granules of the two UTM zones hold; they overlap, as real ones do.
 ZONES = {"EPSG:32632": (0.0, 0.58), "EPSG:32633": (0.3, 1.0)}
 
@@ -30,22 +32,39 @@ class Processing:
     added: int
 
 
-def season(year: int) -> tuple[date, date]:
+def season(year: int, days: tuple[str, str] = SEASON) -> tuple[date, date]:
     """First and last day."""
-    first, last = (date.fromisoformat(f"{year}-{day}") for day in SEASON)
+    first, last = (date.fromisoformat(f"{year}-{day}") for day in days)
     return first, last
 
 
-def jobs(ground: Ground, folder: Path) -> list[Callable[[], Made]]:
-    """Everything there is to acquire, as calls that write files and return their items; independent of each other."""
+def jobs(ground: Ground, folder: Path, history_years: int = 0) -> list[Callable[[], Made]]:
+    """Everything there is to acquire, as calls that write files and return their items; independent of each other.
+
+    With a history, Sentinel-2 comes every few days, from so many years before the survey's first year on.
+    """
     out: list[Callable[[], Made]] = []
+    for year in range(YEAR - 1 - history_years, YEAR - 1):
+        out += _history(ground, folder, year)
     for year in (YEAR - 1, YEAR):
-        out += [_optical_job(ground, folder, day, i) for i, day in enumerate(_days(ground, year, DAYS_A_SEASON, 0))]
+        if history_years:
+            out += _history(ground, folder, year)
+        else:
+            out += [_optical_job(ground, folder, day, i) for i, day in enumerate(_days(ground, year, DAYS_A_SEASON, 0))]
         orbits = (*radar.ORBITS, radar.ONLY_AFTER) if year == YEAR else radar.ORBITS
         for orbit in orbits:
             days = _days(ground, year, PASSES_A_SEASON, orbit.number)
             out += [_radar_job(ground, folder, orbit, day) for day in days[: 1 if orbit is radar.ONLY_AFTER else None]]
     return out
+
+
+def _history(ground: Ground, folder: Path, year: int) -> list[Callable[[], Made]]:
+    """Looks as the satellites come, most of them cloudy, on which landslides appear on their days."""
+    first, last = season(year, HISTORY_SEASON)
+    dice = rng(ground.seed, 32, year)
+    count = (last - first).days // HISTORY_STEP_DAYS
+    days = [first + timedelta(days=HISTORY_STEP_DAYS * i + int(dice.integers(2))) for i in range(count)]
+    return [_optical_job(ground, folder, day, i, float(c)) for i, (day, c) in enumerate(zip(days, dice.uniform(0.1, 0.9, count), strict=True))]
 
 
 def _days(ground: Ground, year: int, count: int, salt: int) -> list[date]:
@@ -68,11 +87,14 @@ def processing(day: date, number: int, fashion: str) -> Processing:
     return Processing("05.00", None, 1000)
 
 
-def _optical_job(ground: Ground, folder: Path, day: date, number: int) -> Callable[[], Made]:
+def _optical_job(
+    ground: Ground, folder: Path, day: date, number: int, cloudiness: float | None = None
+) -> Callable[[], Made]:
+    """A day's granules; of a history, with its own cloudiness."""
     def make() -> Made:
         dice = rng(ground.seed, 31, day.toordinal())
-        cloudiness = (0.08, 0.35, 0.15, 0.55, 0.2, 0.3)[number % 6] * dice.uniform(0.7, 1.3)
-        seen = optical.look(ground, day, number, cloudiness)
+        usual = (0.08, 0.35, 0.15, 0.55, 0.2, 0.3)[number % 6] * dice.uniform(0.7, 1.3)
+        seen = optical.look(ground, day, number, usual if cloudiness is None else cloudiness, cloudiness is not None)
         items = []
         for crs, cols in ZONES.items():
             fashion = "planetary-computer" if crs.endswith("32") else "earth-search"

@@ -21,12 +21,15 @@ _FAMILIES = {
     "cart": "decision tree on points of eight classes (the paper's)",
     "tehrani": "random forest on segments of the red-green change",
     "prakash": "three-stream network of pictures before and after and of the terrain",
+    "ccdc": "breaks in each pixel's years of Sentinel-2; tells the day; learned from nothing",
 }
 
 
 def default_path(config: Config) -> Path:
-    """Where `lsbatch train` writes, and where a survey without `model.weights` looks."""
+    """Where `lsbatch train` writes, and where a survey without `model.weights` looks; ccdc's parameters come with lsbatch."""
     family = config.model.family
+    if family == "ccdc":
+        return PACKAGED / "ccdc.safetensors"
     name = family if family in OWN_BANDS else f"{family}-{config.bands}"
     return config.output / "model" / f"{name}.safetensors"
 

@@ -19,7 +19,7 @@ from lsbatch.grid import tile_id
 from lsbatch.kernels import regions
 from lsbatch.models import base
 from lsbatch.records import Fold
-from lsbatch.stages.outline import HISTOGRAM_BINS
+from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
 
 _SUMS = ("dNDVI", "diffVV", "diffVH", "slope", "probability", "aspect_sin", "aspect_cos")
 _EPOCH = date(1970, 1, 1)
@@ -118,15 +118,27 @@ def _pixel_id(survey: Survey, row: int, col: int) -> str:
 
 
 def _dates(group: pd.DataFrame, config: Config) -> dict[str, str]:
-    """Between the last greenest look before and the first after; the windows where Sentinel-2 did not see it."""
+    """Between the looks around the break, as the middle pixel has them, where a model tells the day; else between the last
+    greenest look before and the first after; the windows where Sentinel-2 did not see it.
+    """
     windows = config.survey.windows
+    if "after_days" in group:
+        told = [np.concatenate(group[f"{name}_days"].to_list()) for name in DAYS]
+        if told[0].size:
+            # of whole days, and in order: each pixel's look before is earlier than its look after
+            middle = (int(np.quantile(days, 0.5, method="lower")) for days in told)
+            return _written(*middle, "breaks in the series")
     earliest, latest = int(group["last_before"].max()), int(group["first_after"].min())
     limits = (windows.pre[0] - _EPOCH).days, (windows.post[1] - _EPOCH).days
     if limits[0] <= earliest < latest <= limits[1]:
         days, method = (earliest, latest), "greenest looks"
     else:
         days, method = limits, "survey windows"
-    first, last = (_EPOCH + timedelta(days=day) for day in days)
+    return _written(*days, method)
+
+
+def _written(earliest: int, latest: int, method: str) -> dict[str, str]:
+    first, last = (_EPOCH + timedelta(days=day) for day in (earliest, latest))
     return {"date_earliest": first.isoformat(), "date_latest": last.isoformat(), "date_method": method}
 
 

@@ -1,7 +1,7 @@
 """Sentinel-2 scenes of one window into one greenest-pixel picture, one acquisition day at a time."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -50,8 +50,8 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """One day: four bands (rows, cols), which pixels may be used, and which a mountain's shadow has spoiled."""
+class Look:
+    """One day: bands (rows, cols) of the colours asked for, which pixels may be used, and which a mountain's shadow has spoiled."""
 
     bands: list[np.ndarray]
     clear: np.ndarray
@@ -74,8 +74,8 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
     )
     used: list[str] = []
     dropped: list[str] = []
-    days = list(_by_day(scenes))
-    looks = ahead.in_order([partial(_look, same_day, ground, config) for _, same_day in days])
+    days = list(by_day(scenes))
+    looks = ahead.in_order([looker(same_day, ground, config) for _, same_day in days])
     for (day, _), look in zip(days, looks, strict=True):
         used += look.used
         dropped += look.dropped
@@ -90,14 +90,19 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
     )
 
 
-def _by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
+def by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
     """Scenes by day since 1970-01-01, oldest first; within a day by id, so that the order never depends on the catalogue."""
     ordered = sorted(scenes, key=lambda s: (s.time[:10], s.id))
     for text, group in groupby(ordered, key=lambda s: s.time[:10]):
         yield (date.fromisoformat(text) - date(1970, 1, 1)).days, list(group)
 
 
-def _look(scenes: list[Scene], ground: Ground, config: Config) -> _Look:
+def looker(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[str, ...] = COLOURS) -> Callable[[], Look]:
+    """One day's look, to be called when it is wanted; `colours` in their order, the near infrared among them."""
+    return partial(_look, scenes, ground, config, colours)
+
+
+def _look(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[str, ...]) -> Look:
     """One day from its granules.
 
     Each granule has its own offset, sun and mask, so they are decoded before they are joined; where two overlap the
@@ -108,7 +113,7 @@ def _look(scenes: list[Scene], ground: Ground, config: Config) -> _Look:
     dropped: list[str] = []
     for scene in scenes:
         try:
-            bands, clear, shaded = _granule(scene, ground, config)
+            bands, clear, shaded = _granule(scene, ground, config, colours)
         except SceneError as error:
             dropped.append(str(error))
             continue
@@ -121,11 +126,13 @@ def _look(scenes: list[Scene], ground: Ground, config: Config) -> _Look:
             np.copyto(target, source, where=new)
         joined = joined[0], joined[1] | clear, (joined[2] | shaded) & ~(joined[1] | clear)
     bands, clear, shaded = joined or ([], np.empty(0, bool), np.empty(0, bool))
-    return _Look(bands, clear, shaded, tuple(used), tuple(dropped))
+    return Look(bands, clear, shaded, tuple(used), tuple(dropped))
 
 
-def _granule(scene: Scene, ground: Ground, config: Config) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Reflectance of four bands, where it may be used, and where only a mountain's shadow forbids it."""
+def _granule(
+    scene: Scene, ground: Ground, config: Config, colours: tuple[str, ...]
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Reflectance of the colours, where it may be used, and where only a mountain's shadow forbids it."""
     attempts, geobox = config.archives.attempts, ground.geobox
     azimuth = None if scene.sun_azimuth_deg is None else sun.on_grid(scene.sun_azimuth_deg, scene.footprint, config.grid.crs)
     # read wider, because a cloud of the next tile, and its shadow, reach into this one
@@ -143,10 +150,10 @@ def _granule(scene: Scene, ground: Ground, config: Config) -> tuple[list[np.ndar
         clear &= ~optical.cloud_shadow(raw["cloud"], nir, raw["SCL"] == WATER, azimuth, side, side)
         raw["NIR"] = np.ascontiguousarray(raw["NIR"][inner])
     clear = np.ascontiguousarray(clear[inner])
-    raw |= load.read(scene, tuple(c for c in COLOURS if c not in raw), geobox, attempts=attempts)
-    for name in COLOURS:
+    raw |= load.read(scene, tuple(c for c in colours if c not in raw), geobox, attempts=attempts)
+    for name in colours:
         # nodata in one band alone is no look either
         clear &= raw[name] != 0
-    bands = [optical.reflectance(raw[name], scene.offset_dn, scene.scale) for name in COLOURS]
+    bands = [optical.reflectance(raw[name], scene.offset_dn, scene.scale) for name in colours]
     shaded = clear & ground.shade(azimuth, scene.sun_elevation_deg)
     return bands, clear & ~shaded, shaded

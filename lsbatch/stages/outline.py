@@ -11,12 +11,17 @@ import pandas as pd
 from lsbatch.archive import vectors
 from lsbatch.config import Config
 from lsbatch.kernels import regions, terrain
+from lsbatch.kernels.optical import NO_DAY
+from lsbatch.layers import DATING
 from lsbatch.records import Block, Stage
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.stack import OPTICAL, RADAR
 
 #: Probability is kept as a histogram of hundredths, so that percentiles of joined parts are exact to 0.01.
 HISTOGRAM_BINS = 101
+
+#: Bands of models that tell the day: last look before, first look after.
+DAYS = ("before", "after")
 
 _MEANS = ("dNDVI", "diffVV", "diffVH", "slope")
 _STACK = (*_MEANS, "elevation", "pre_date", "post_date", "observed")
@@ -39,6 +44,8 @@ def apply(block: Block, config: Config) -> Block:
         unobserved_edge_px=_beside(labels, count, core["landslide"] == UNOBSERVED),
     )
     frame["probability_histogram"] = list(_histograms(labels, count, core["probability"]))
+    for name in DAYS if "after" in core else ():
+        frame[f"{name}_days"] = _days(labels, count, core[name])
     polygons = vectors.polygonize(labels, count, block.tile.geobox)
     part = gpd.GeoDataFrame(frame, geometry=polygons, crs=config.grid.crs)
     return Block(block.tile, 0, {"edges": regions.edges(labels)}, tally, part=part)
@@ -108,6 +115,14 @@ def _dates(labels: np.ndarray, count: int, core: dict[str, np.ndarray]) -> dict[
     return {"last_before": latest, "first_after": earliest}
 
 
+def _days(labels: np.ndarray, count: int, days: np.ndarray) -> list[np.ndarray]:
+    """The days that a model gives the pixels of each label, in any order."""
+    known = (labels > 0) & (days != NO_DAY)
+    order = np.argsort(labels[known], kind="stable")
+    cuts = np.searchsorted(labels[known][order], np.arange(2, count + 1))
+    return np.split(days[known][order], cuts)
+
+
 def _beside(labels: np.ndarray, count: int, unobserved: np.ndarray) -> np.ndarray:
     """Pixels of each label with an unobserved pixel beside them: there the outline is the edge of what was seen."""
     near = np.zeros_like(unobserved)
@@ -130,7 +145,11 @@ STAGE = Stage(
     version=1,
     apply=apply,
     settings=lambda config: {},
-    reads=lambda config: {"mask": ("landslide",), "probability": ("probability",), "stack": _STACK},
+    reads=lambda config: {
+        "mask": ("landslide",),
+        "probability": ("probability", *(DAYS if config.model.family in DATING else ())),
+        "stack": _STACK,
+    },
     halo_px=lambda _: 1,
     after=("clean", "predict", "stack"),
 )

@@ -1,15 +1,21 @@
 """STACK to PROBABILITY: the model's answer for a tile, equal to its answer for the whole country at once."""
 
+from pathlib import Path
+
 import numpy as np
 
+from lsbatch.archive import history
 from lsbatch.config import Config
 from lsbatch.layers import probability
 from lsbatch.models import base
 from lsbatch.records import Block, Stage
+from lsbatch.stages import series
 
 
 def apply(block: Block, config: Config) -> Block:
     """Probability of a landslide; NaN where an input band was not observed."""
+    if config.model.family == "ccdc":
+        return series.apply(block, config)
     weights = base.resolve(config)
     answer, spread = base.answers(weights, block.bands, block.halo_px, config.predict)
     tally = {"predicted_pixels": int(np.isfinite(answer).sum())}
@@ -28,6 +34,10 @@ def _settings(config: Config) -> dict[str, object]:
     }
 
 
+def _scenes(config: Config, tile: str) -> Path | None:
+    return history.tile_file(config.output, tile) if config.model.family == "ccdc" else None
+
+
 def _halo_px(config: Config) -> int:
     return base.halo_px(base.card(base.resolve(config)), config.predict)
 
@@ -40,6 +50,7 @@ STAGE = Stage(
     reads=lambda config: {"stack": config.inputs},
     writes=lambda config: probability(config.model.family),
     halo_px=_halo_px,
+    scenes=_scenes,
     after=("stack",),
     resources=lambda config: {"GPU": 1} if config.predict.device == "cuda" else {},
 )

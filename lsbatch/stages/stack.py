@@ -153,5 +153,5 @@ STAGE = Stage(
     apply=apply,
     settings=lambda config: config.composite.model_dump(exclude={"same_orbits"}),
     writes=lambda _: STACK,
-    source=True,
+    scenes=lambda config, tile: plan.tile_file(config.output, tile),
 )

@@ -246,7 +246,7 @@ def test_an_orbit_that_flew_only_after(items: list[pystac.Item]) -> None:
 def test_dark_north_slopes_are_over_corrected(made: ground.Ground) -> None:
     """Level 2A leaves shade too bright, in the visible more than in the infrared."""
     seen = optical.look(made, date(2020, 7, 1), 0, 0.0)
-    bare = optical.surface(made, 2020, 1 - 0.18 * 24 / 50)
+    bare = optical.surface(made, date(2020, 7, 1), 1 - 0.18 * 24 / 50)
     lit = optical._lit(made, seen.sun_azimuth_deg, seen.sun_elevation_deg)
     dark, bright = lit < 0.1, lit > 0.6
     assert dark.any()

@@ -1,0 +1,81 @@
+"""The years before: Sentinel-2 scenes of each tile from long before the survey to its end, for models that follow a pixel.
+
+Kept beside the plan and not in it, so that STACK depends on what STACK reads.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+from lsbatch.archive import catalog, plan, windows
+from lsbatch.archive.files import write_json, write_text
+from lsbatch.archive.scenes import Scene
+from lsbatch.config import Config, digest
+from lsbatch.errors import NoDataError
+
+
+def days(config: Config) -> tuple[date, date]:
+    """First and last day, both included."""
+    survey = config.survey.windows
+    first = survey.pre[0]
+    return date(first.year - config.model.history_years, 1, 1), survey.post[1]
+
+
+def make(config: Config) -> Mapping[str, tuple[Scene, ...]]:
+    """Search the archive and give each tile of the saved plan its scenes; no pixel is read.
+
+    Raises
+    ------
+    NoDataError
+        If there is no scene at all.
+    CatalogError
+    """
+    made = plan.load(config.output)
+    source = config.archives.sentinel2
+    # the settings refuse a family that needs Sentinel-2 without an archive of it
+    assert source is not None
+    found = catalog.search(
+        source,
+        "sentinel2",
+        windows.outline(made.region, config),
+        days(config),
+        max_cloud_percent=config.archives.max_cloud_percent,
+        attempts=config.archives.attempts,
+    )
+    if not found.scenes:
+        raise NoDataError(f"archives.sentinel2: {found.where} has no scene from {days(config)[0]} to {days(config)[1]} for {config.model.family} to follow")
+    return plan.by_tile(made, "post_s2", found.scenes, config)
+
+
+def file(root: Path) -> Path:
+    """Written last."""
+    return root / "plan" / "history.json"
+
+
+def tile_file(root: Path, tile: str) -> Path:
+    """The file with a tile's scenes."""
+    return root / "plan" / "history" / f"{tile}.json"
+
+
+def save(scenes: Mapping[str, tuple[Scene, ...]], config: Config) -> None:
+    """Write the tiles' files, then the one that says for which settings."""
+    for name, group in scenes.items():
+        write_text(tile_file(config.output, name), json.dumps([scene.to_dict() for scene in group], separators=(",", ":")))
+    write_json(file(config.output), {"settings": _digest(config), "scenes": len({s.id for group in scenes.values() for s in group})})
+
+
+def fits(config: Config) -> bool:
+    """Whether what is saved was searched for these settings."""
+    path = file(config.output)
+    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["settings"] == _digest(config)
+
+
+def tile_scenes(root: Path, tile: str) -> tuple[Scene, ...]:
+    """Scenes of a tile by time."""
+    return tuple(Scene.from_dict(raw) for raw in json.loads(tile_file(root, tile).read_text(encoding="utf-8")))
+
+
+def _digest(config: Config) -> str:
+    plan_settings = json.loads(plan.file(config.output).read_text(encoding="utf-8"))["settings"]
+    return digest([plan_settings, [day.isoformat() for day in days(config)]])

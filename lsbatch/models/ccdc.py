@@ -1,0 +1,127 @@
+"""CCDC in its newest form, COLD (Zhu et al. 2020), by pyxccd: when did a pixel stop to follow its own seasons?
+
+Each pixel's clear looks are fitted with a yearly cycle; six looks in a row that leave it are a break. A break inside the
+survey's windows at which NDVI falls is a landslide as far as its vegetation is gone: the probability is the share of
+greenness that the break took (vegetation cover is linear in NDVI between bare and full; Carlson and Ripley 1997), and
+0.5 means half of it. It is a score on the same scale as the other models' and was never calibrated.
+
+What is ours: the share, and the rule for which pixels are looked at.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lsbatch.layers import OWN_BANDS
+from lsbatch.models.cards import Card
+
+BANDS = OWN_BANDS["ccdc"]
+#: Series that hold no look.
+MISSING = -32768
+#: Days from the first of January of the year 1 to that of 1970: pyxccd counts as Python's `date.toordinal` does.
+EPOCH = 719_163
+#: Looks are integers of this size, on which COLD's penalty of 20 is meant.
+SCALE = 10_000
+#: Everything that decides an answer; travels with the card.
+PARAMETERS: Mapping[str, float] = {
+    # the published ones
+    "chi_square": 0.99,
+    "consecutive": 6,
+    "penalty": 20,
+    # NDVI of bare ground
+    "bare_ndvi": 0.1,
+    # a pixel that cannot have slid, or would not show it, is not looked at
+    "least_ndvi": 0.3,
+    "least_slope_deg": 3,
+    "least_fall": 0.05,
+}
+#: With fewer looks pyxccd 1.1.0 does not say that it cannot tell, it dies (101 of 101 series of 15 to 23 looks).
+FEWEST = 24
+
+
+def card() -> Card:
+    """Nothing is learned: the parameters are the model."""
+    return Card("ccdc", BANDS, (), (), dict(PARAMETERS), 0, 1, made_by={"software": "pyxccd"})
+
+
+def candidates(bands: Mapping[str, np.ndarray], rule: Mapping[str, float]) -> np.ndarray:
+    """Pixels that may have slid, bool (rows, cols).
+
+    Those that were green before (no water, rock or snow), are not flat, and were less green in their greenest look after.
+    Where a band was not seen the answer is False.
+    """
+    red, near = bands["preR"], bands["preNIR"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        green = (near - red) / (near + red) >= rule["least_ndvi"]
+    return green & (bands["slope"] >= rule["least_slope_deg"]) & (bands["dNDVI"] <= -rule["least_fall"])
+
+
+def breaks(
+    days: np.ndarray, series: np.ndarray, window: tuple[int, int], rule: Mapping[str, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The break of each pixel that took most of its greenness.
+
+    Parameters
+    ----------
+    days : int array (looks,)
+        Since 1970-01-01, rising.
+    series : int16 array (bands, looks, pixels)
+        NDVI first, then reflectances, times 10,000; `MISSING` in NDVI where a look was not clear.
+    window : (int, int)
+        First and last day on which a break counts.
+    rule : mapping
+        `PARAMETERS`.
+
+    Returns
+    -------
+    share : float32 array (pixels,)
+        Of the greenness, 0 without a break, NaN with too few looks to tell.
+    before, after : int16 arrays (pixels,)
+        Last look before the break and first look after it; `MISSING` without one.
+    """
+    count = series.shape[2]
+    share = np.full(count, np.nan, np.float32)
+    before, after = (np.full(count, MISSING, np.int16) for _ in range(2))
+    last = series.shape[0]
+    for pixel in range(count):
+        seen = series[0, :, pixel] != MISSING
+        if seen.sum() < FEWEST:
+            continue
+        when, looks = days[seen], series[:, seen, pixel].T.astype(np.int64)
+        segments = _segments(when, looks, last, rule)
+        if segments is None:
+            continue
+        share[pixel] = 0
+        for segment in segments:
+            day = int(segment["t_break"]) - EPOCH
+            if segment["change_prob"] < 100 or not window[0] <= day <= window[1]:
+                continue
+            at = int(np.searchsorted(when, day))
+            lost = _lost(looks[at : at + int(rule["consecutive"]), 0], float(segment["magnitude"][0]), rule["bare_ndvi"])
+            if at and lost > share[pixel]:
+                share[pixel], before[pixel], after[pixel] = lost, when[at - 1], when[at]
+    return share, before, after
+
+
+def _segments(when: np.ndarray, looks: np.ndarray, last: int, rule: Mapping[str, float]) -> Any:
+    """pyxccd's records, None where it cannot start a model; clouds that were missed are sought in the first and the last band."""
+    # a second to import, and only here
+    from pyxccd import cold_detect_flex
+
+    try:
+        return cold_detect_flex(
+            when + EPOCH, looks, np.zeros(len(when), np.int64), rule["penalty"], p_cg=rule["chi_square"],
+            conse=int(rule["consecutive"]), tmask_b1_index=1, tmask_b2_index=last,
+        )  # fmt: skip
+    except Exception as error:
+        # it has no exception of its own for what is not its fault
+        if "no change records" in str(error):
+            return None
+        raise
+
+
+def _lost(looks: np.ndarray, magnitude: float, bare: float) -> float:
+    """Share of the greenness that was expected and did not come; `magnitude` is looks minus expectation."""
+    expected = (np.median(looks) - magnitude) / SCALE - bare
+    return float(np.clip(-magnitude / SCALE / expected, 0, 1)) if expected > 0 else 0.0
