@@ -58,6 +58,7 @@ def to_onnx(weights: Path, out: Path) -> float:
     if of.family != "unet":
         raise ModelError(f"{weights}: is of family {of.family}; only a unet can be written as ONNX")
     try:
+        import onnx
         import onnxruntime
         import onnxscript  # noqa: F401  torch asks for it late, with a longer message
     except ImportError:
@@ -66,11 +67,12 @@ def to_onnx(weights: Path, out: Path) -> float:
     whole = Whole(network, of).eval()
     with aside(out) as temporary:
         _write(whole, len(of.bands), temporary)
+        onnx.save(_untraced(onnx.load(temporary)), temporary)
         session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
         apart = max(_difference(whole, session, of, shape) for shape in CHECKED)
         if not apart <= TOLERANCE:
             raise ModelError(f"{out}: ONNX Runtime differs from torch by {apart:.1e}, more than {TOLERANCE:g}; not written")
-    write_json(out.with_suffix(".json"), item(of, out))
+    write_json(out.with_suffix(".json"), item(of, out, datetime.fromtimestamp(weights.stat().st_mtime, UTC)))
     return apart
 
 
@@ -98,6 +100,13 @@ def _write(whole: Whole, bands: int, path: Path) -> None:
         logger.setLevel(before)
 
 
+def _untraced(model: Any) -> Any:
+    """Without torch's notes on which line of which file of this machine made each node."""
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+    return model
+
+
 def _difference(whole: Whole, session: Any, of: cards.Card, shape: tuple[int, int, int]) -> float:
     dice = np.random.default_rng(0)
     spread = [np.reshape(values, (-1, 1, 1)) for values in (of.means, of.stds)]
@@ -108,8 +117,8 @@ def _difference(whole: Whole, session: Any, of: cards.Card, shape: tuple[int, in
     return float(np.abs(ours - session.run(None, {"bands": windows})[0]).max())
 
 
-def item(of: cards.Card, model: Path) -> dict[str, Any]:
-    """STAC item of a model with the Machine Learning Model extension."""
+def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
+    """STAC item of a model with the Machine Learning Model extension; `made` is when its weights were written."""
     bands = list(of.bands)
     lattice = of.lattice_px
     # a window of which half the side keeps the halo's distance from the border
@@ -153,7 +162,7 @@ def item(of: cards.Card, model: Path) -> dict[str, Any]:
         "id": f"lsbatch-{of.family}-{of.checksum}",
         # of nowhere: a model is not a place
         "geometry": None,
-        "properties": {"datetime": datetime.now(UTC).isoformat(timespec="seconds"), **properties},
+        "properties": {"datetime": made.isoformat(timespec="seconds"), **properties},
         "links": [],
         "assets": {
             "model": {
