@@ -250,14 +250,14 @@ def models() -> None:
 @app.command()
 def export(
     weights: Annotated[str, typer.Argument(help="file of weights of a unet, or package:NAME")],
-    out: Annotated[Path, typer.Argument(help="file to write, .onnx; its STAC item is written beside it")],
+    out: Annotated[Path, typer.Argument(help="file to write: .onnx, with its STAC item beside it, or .dlpk for ArcGIS")],
 ) -> None:
-    """Write a U-Net as ONNX for other programs, after a check that the answers agree; needs the extra lsbatch[export]."""
-    from lsbatch.models import base
-    from lsbatch.models.export import to_onnx
+    """Write a U-Net for other programs, after a check that the answers agree; needs the extra lsbatch[export]."""
+    from lsbatch.models import base, esri
 
-    apart = to_onnx(base.named(weights), out)
-    print(f"Wrote {out} and {out.with_suffix('.json')}; ONNX Runtime and torch differ by {apart:.1e} at most")
+    write = esri.writer(out)
+    apart = write(base.named(weights), out)
+    print(f"Wrote {out}; ONNX Runtime and torch differ by {apart:.1e} at most")
 
 
 @app.command()

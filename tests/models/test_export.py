@@ -83,6 +83,12 @@ def test_commands(tmp_path: Path) -> None:
     done = run("export", "package:unet-s1vv", str(tmp_path / "u.onnx"))
     assert done.returncode == 0, done.stderr
     assert "differ by" in done.stdout
+    package = run("export", "package:unet-s1vv", str(tmp_path / "u.dlpk"))
+    assert package.returncode == 0, package.stderr
+    assert (tmp_path / "u.dlpk").is_file()
+    other = run("export", "package:unet-s1vv", str(tmp_path / "u.tif"))
+    assert other.returncode == 2
+    assert other.stderr == f"lsbatch: {tmp_path / 'u.tif'}: export writes .onnx or .dlpk, and chooses by the end of the name\n"
     wrong = run("export", "package:none", str(tmp_path / "v.onnx"))
     assert wrong.returncode == 2
     assert "lsbatch comes with package:unet-s1vv" in wrong.stderr
