@@ -9,7 +9,7 @@ from lsbatch.config import Config, PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.kernels import windows
 from lsbatch.layers import BAND_SETTINGS, OWN_BANDS
-from lsbatch.models import cart, prakash, tehrani, unet
+from lsbatch.models import cart, ccdc, prakash, tehrani, unet
 from lsbatch.models.cards import Card, card
 
 __all__ = ["Card", "answer", "card", "check", "default_path", "halo_px", "resolve"]
@@ -106,6 +106,8 @@ def check(of: Card, config: Config) -> None:
         raise ModelError(
             f"model.family = {config.model.family!r}: the weights are of family {of.family!r}; set model.family or model.weights"
         )
+    if of.family == "ccdc":
+        ccdc.check()
     if of.bands != config.inputs:
         raise ModelError(
             f"bands = {config.bands!r} ({', '.join(config.inputs)}): the weights were trained for {', '.join(of.bands)}; "

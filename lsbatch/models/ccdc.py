@@ -8,11 +8,13 @@ greenness that the break took (vegetation cover is linear in NDVI between bare a
 What is ours: the share, and the rule for which pixels are looked at.
 """
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from lsbatch.errors import ModelError
 from lsbatch.layers import OWN_BANDS
 from lsbatch.models.cards import Card
 
@@ -43,6 +45,18 @@ FEWEST = 24
 def card() -> Card:
     """Nothing is learned: the parameters are the model."""
     return Card("ccdc", BANDS, (), (), dict(PARAMETERS), 0, 1, made_by={"software": "pyxccd"})
+
+
+def check() -> None:
+    """Refuse to begin without the library.
+
+    Raises
+    ------
+    ModelError
+        With what to install.
+    """
+    if importlib.util.find_spec("pyxccd") is None:
+        raise ModelError("model.family ccdc needs pyxccd, which is not installed: pip install 'lsbatch[ccdc]'")
 
 
 def candidates(bands: Mapping[str, np.ndarray], rule: Mapping[str, float]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def _strips(chosen: np.ndarray, looks: int) -> Iterator[slice]:
     cuts = np.flatnonzero(np.diff(held // MOST_BYTES)) + 1
     # whole pixels of shadow (see `ground.Ground.shade`)
     edges = sorted({0, *(int(cut) // 8 * 8 for cut in cuts), len(chosen)})
-    yield from (slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True) if chosen[start:stop].any())
+    yield from (slice(start, stop) for start, stop in pairwise(edges) if chosen[start:stop].any())
 
 
 def _series(

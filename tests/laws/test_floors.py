@@ -31,7 +31,7 @@ STRANGERS = (("archive", "kernels"),)
 #: Rooms in which a library may be imported. What is not named here may be imported anywhere.
 HOMES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("dask", "distributed"), ("engine", "cluster")),
-    **dict.fromkeys(("torch", "torchmetrics", "pytorch_lightning", "sklearn", "safetensors"), ("models",)),
+    **dict.fromkeys(("torch", "torchmetrics", "pytorch_lightning", "sklearn", "safetensors", "pyxccd"), ("models",)),
     **dict.fromkeys(("zarr", "requests", "tenacity", "pystac_client", "planetary_computer"), ("archive",)),
     **dict.fromkeys(("odc.stac", "odc.loader"), ("archive",)),
     # the country writes the files that the archive reads
