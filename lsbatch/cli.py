@@ -268,13 +268,14 @@ def evaluate(
     """Score a survey that was run against its mapped landslides."""
     from lsbatch import terminal
     from lsbatch.archive.survey import open_survey
-    from lsbatch.stages.evaluate import summary
+    from lsbatch.stages.evaluate import plots, summary
 
-    found: dict[str, Any] = summary(open_survey(_load(config)))
+    survey = open_survey(_load(config))
+    found: dict[str, Any] = summary(survey)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(found | {"plots": plots(survey)}, indent=1))
     else:
-        terminal.Screen().scores(found)
+        terminal.Screen().scores(found, plots(survey))
 
 
 def _load(path: Path) -> Any:

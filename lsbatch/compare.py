@@ -106,7 +106,7 @@ def _variant(config: Config, family: str, bands: str, home: Path, weights: Path 
     """The same survey with another model, in a folder of its own."""
     raw = config.model_dump(mode="json")
     raw["bands"] = config.bands if family in OWN_BANDS else bands
-    raw["model"] |= {"family": family, "weights": None if weights is None else str(weights)}
+    raw["model"] |= {"family": family, "weights": None if weights is None or family == "ccdc" else str(weights)}
     raw["output"] = str(home / f"{family}-{bands}" / config.survey.id)
     return settings.parse(raw, home)
 
@@ -119,7 +119,7 @@ def _pair(
     learn = [_variant(config, family, bands, home, None) for config in contest.learn]
     for config, variant in zip(contest.learn, learn, strict=True):
         variants.share(config.output, variant.output)
-    if fresh or not _is_current(weights, learn, own):
+    if family != "ccdc" and (fresh or not _is_current(weights, learn, own)):
         training.train(learn, screen, out=weights, fresh=fresh, hold_out=own)
     counts: dict[str, np.ndarray] = {}
     rows = []
@@ -129,14 +129,20 @@ def _pair(
         if runs.survey(variant, screen, until="inventory"):
             raise NoDataError(f"{config.survey.id}: not every tile could be answered by {family}; see {variant.output / 'receipts'}")
         survey = open_survey(variant)
-        found = evaluate.cells(receipts.read_stage(survey.workspace.receipts, "score").values())
+        scored = receipts.read_stage(survey.workspace.receipts, "score").values()
+        found, plots = evaluate.cells(scored), evaluate.cells_of_plots(scored)
         if own:
-            found = _of_test_blocks(found, learn, list(contest.learn).index(config), base.card(weights).halo_px)
+            halo = base.card(base.resolve(variant)).halo_px
+            found, *inside = (_of_test_blocks(each, learn, list(contest.learn).index(config), halo) for each in (found, *plots.values()))
+            plots = dict(zip(plots, inside, strict=True))
+            if not len(found):
+                raise NoDataError(_no_test_cells(learn, halo))
         counts[config.survey.id] = found
         objects = {} if own else evaluate.objects(survey)
         rows.append(_row(family, bands, config.survey.id, found, config, objects))
+        rows += [_row(family, bands, f"{config.survey.id}/{name}", each, config, {}) for name, each in plots.items() if len(each)]
         _map(survey)
-    if len(rows) > 1:
+    if len(counts) > 1:
         first = contest.learn[0]
         # regions far apart, so that no block holds cells of two
         apart = [each + np.array([i * 1_000_000, 0, 0, 0, 0, 0]) for i, each in enumerate(counts.values())]
@@ -159,20 +165,21 @@ def _is_current(weights: Path, learn: Sequence[Config], own: bool) -> bool:
 
 
 def _of_test_blocks(counts: np.ndarray, learn: Sequence[Config], index: int, halo_px: int) -> np.ndarray:
-    """Cells of which everything within the halo lies in test blocks, the same that training left out."""
+    """Cells (n, 6) of which everything within the halo lies in test blocks, the same that training left out."""
     split = chips.deal([training.source(config) for config in learn], learn[0].train)
 
     def is_test(row: int, col: int) -> bool:
         spans = (slice(at * CELL_PX - halo_px, (at + 1) * CELL_PX + halo_px) for at in (row, col))
         return split.of(index, *spans) == chips.TEST
 
-    kept = [row for row in counts if is_test(int(row[0]), int(row[1]))]
-    if not kept:
-        raise NoDataError(
-            f"no test block of train.block_px = {learn[0].train.block_px} holds a cell of {CELL_PX} px farther than {halo_px} px, "
-            "the network's reach, from blocks that were learned from; set a larger train.block_px or score on other surveys"
-        )
-    return np.array(kept)
+    return counts[[is_test(int(row[0]), int(row[1])) for row in counts]] if len(counts) else counts
+
+
+def _no_test_cells(learn: Sequence[Config], halo_px: int) -> str:
+    return (
+        f"no test block of train.block_px = {learn[0].train.block_px} holds a cell of {CELL_PX} px farther than {halo_px} px, "
+        "the network's reach, from blocks that were learned from; set a larger train.block_px or score on other surveys"
+    )
 
 
 def _map(survey: Survey) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from lsbatch.work import Todo
 
 #: Failed tiles that are named in full; the rest are counted.
 SHOWN_FAILURES = 10
+PLOT_COLUMNS = ("plot", "precision", "recall", "f1", "iou", "mcc", "mcc_low", "mcc_high", "tp", "fp", "fn", "tn", "prevalence")
 
 
 class Screen:
@@ -114,10 +116,17 @@ class Screen:
         for line in lines:
             self.text("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
-    def scores(self, found: Mapping[str, Any]) -> None:
-        """Counts and scores against the mapped landslides."""
+    def scores(self, found: Mapping[str, Any], plots: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> None:
+        """Counts and scores against the mapped landslides, and a row for each plot."""
         table = Table("against mapped landslides", "", box=None)
         for key, value in found.items():
-            shown = "undefined" if value is None else f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
-            table.add_row(key, shown)
+            table.add_row(key, _shown(value))
         self.console.print(table)
+        if plots:
+            rows = [(name, *(_shown(one[key]) for key in PLOT_COLUMNS[1:])) for name, one in plots.items()]
+            self.text("")
+            self.table(PLOT_COLUMNS, rows)
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}" if isinstance(value, float) else f"{value:,}"

@@ -51,6 +51,29 @@ def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.
     return rasterize(shapely.union_all(shapely.make_valid(truth.geometry.values)), geobox)
 
 
+def read_plots(settings: TruthSettings, crs: str) -> dict[str, shapely.Geometry]:
+    """Polygons that are scored one by one, in `crs`, by name; none without `truth.plots`.
+
+    Raises
+    ------
+    ConfigError
+        If the file has no column of names, a name twice, or something that is no polygon.
+    """
+    if settings.plots is None:
+        return {}
+    frame = read_vector(str(settings.plots), crs)
+    if settings.plot_field not in frame:
+        raise ConfigError(
+            f"truth.plot_field = {settings.plot_field!r}: is no column of {settings.plots}; it has {', '.join(frame.columns)}"
+        )
+    names = frame[settings.plot_field].astype(str)
+    if names.duplicated().any():
+        raise ConfigError(f"truth.plots: {settings.plots} has {names[names.duplicated()].iloc[0]!r} twice; each plot needs a name of its own")
+    if frame.empty or not frame.geom_type.isin(("Polygon", "MultiPolygon")).all():
+        raise ConfigError(f"truth.plots: {settings.plots} must hold polygons, and nothing else")
+    return dict(zip(names, shapely.make_valid(frame.geometry.values), strict=True))
+
+
 def read_points(settings: TruthSettings, crs: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Training points of the decision tree: x and y in `crs`, and the class as text, each of shape (points,).
 

@@ -121,7 +121,7 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
     if weights and not weights.startswith("package:"):
         weights = str(absolute(Path(weights)))
     truth = config.truth and config.truth.model_copy(
-        update={"file": absolute(config.truth.file), "points": absolute(config.truth.points)}
+        update={name: absolute(getattr(config.truth, name)) for name in ("file", "points", "plots")}
     )
     return config.model_copy(
         update={

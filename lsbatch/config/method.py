@@ -127,6 +127,8 @@ class TruthSettings(Section):
     )
     points: Path | None = Field(None, description="vector file of training points for cart")
     class_field: str = Field("class", description="column of the points' class; 'landslide' against all others")
+    plots: Path | None = Field(None, description="vector file of polygons to be scored one by one, too; empty: none")
+    plot_field: str = Field("name", description="column of the plots' names")
 
 
 class ClusterSettings(Section):

@@ -36,6 +36,7 @@ truth:
   file: truth.gpkg
   date_field: date
   points: points.gpkg
+  plots: plots.gpkg
 output: survey
 """
 

@@ -20,11 +20,12 @@ CHANGED_SHARE = 0.25
 
 
 def save(ground: Ground, folder: Path) -> None:
-    """Write truth.gpkg, confounders.gpkg, points.gpkg and cover.tif."""
+    """Write truth.gpkg, confounders.gpkg, points.gpkg, plots.gpkg and cover.tif."""
     with _fixed_date():
         _write(landslides(ground), folder / "truth.gpkg", "landslides")
         _write(changes(ground), folder / "confounders.gpkg", "confounders")
         _write(points(ground, draw=0), folder / "points.gpkg", "points")
+        _write(quarters(ground), folder / "plots.gpkg", "plots")
     write.cog(folder / "cover.tif", ground.cover, ground.geobox, None)
 
 
@@ -74,6 +75,17 @@ def changes(ground: Ground) -> gpd.GeoDataFrame:
     numbers, shapes = _outlines(ground.confounders.kind.astype(np.int32), ground)
     kinds = [confounders.NAMES[n] for n in numbers]
     return gpd.GeoDataFrame({"kind": kinds, "area_m2": [s.area for s in shapes]}, geometry=shapes, crs=CRS)
+
+
+def quarters(ground: Ground) -> gpd.GeoDataFrame:
+    """Four parts of the country that are scored one by one."""
+    box = ground.geobox.boundingbox
+    x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
+    shapes = {
+        "north-west": (box.left, y, x, box.top), "north-east": (x, y, box.right, box.top),
+        "south-west": (box.left, box.bottom, x, y), "south-east": (x, box.bottom, box.right, y),
+    }  # fmt: skip
+    return gpd.GeoDataFrame({"name": list(shapes)}, geometry=[shapely.box(*b) for b in shapes.values()], crs=CRS)
 
 
 def points(ground: Ground, draw: int) -> gpd.GeoDataFrame:

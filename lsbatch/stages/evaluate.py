@@ -29,8 +29,26 @@ def confusion(found: Iterable[Receipt]) -> Confusion:
 
 def cells(found: Iterable[Receipt]) -> np.ndarray:
     """Counts of the cells of all tiles, (n, 6): row and column in cells of the nation, tp, fp, fn, tn."""
-    rows = [row for receipt in found if receipt for row in receipt.tally.get("cells", ())]
-    return np.array(rows, np.int64).reshape(-1, 6)
+    return _counts([receipt.tally.get("cells", ()) for receipt in found if receipt])
+
+
+def cells_of_plots(found: Iterable[Receipt]) -> dict[str, np.ndarray]:
+    """Counts of the cells, as `cells` has them, of the pixels inside each plot, by name."""
+    parts: dict[str, list[Any]] = {}
+    for receipt in found:
+        for name, rows in receipt.tally.get("plots", {}).items() if receipt else ():
+            parts.setdefault(name, []).append(rows)
+    return {name: _counts(rows) for name, rows in sorted(parts.items())}
+
+
+def _counts(parts: Iterable[Iterable[Any]]) -> np.ndarray:
+    return np.array([row for rows in parts for row in rows], np.int64).reshape(-1, 6)
+
+
+def plots(survey: Survey) -> dict[str, dict[str, Any]]:
+    """`scored` of each of `truth.plots`, by name."""
+    found = receipts.read_stage(survey.workspace.receipts, "score").values()
+    return {name: scored(counts, survey.config.train.block_px) for name, counts in cells_of_plots(found).items()}
 
 
 def blocks(counts: np.ndarray, block_px: int) -> np.ndarray:

@@ -4,7 +4,9 @@ import numpy as np
 
 from lsbatch.archive import vectors
 from lsbatch.archive.receipts import checksum
+from lsbatch.archive.regions import rasterize
 from lsbatch.config import Config
+from lsbatch.grid import Tile
 from lsbatch.kernels import scores
 from lsbatch.records import Block, Stage
 from lsbatch.stages.clean import UNOBSERVED
@@ -18,14 +20,23 @@ def apply(block: Block, config: Config) -> Block:
     assert config.truth is not None
     found = block.bands["landslide"]
     truth = vectors.truth_mask(config.truth, config.survey.windows, block.tile.geobox)
-    cells = scores.by_cell(found == 1, truth, found != UNOBSERVED, CELL_PX)
+    seen = found != UNOBSERVED
+    cells = scores.by_cell(found == 1, truth, seen, CELL_PX)
     total = dict(zip(("tp", "fp", "fn", "tn"), cells.sum(axis=(0, 1)).tolist(), strict=True))
-    # in cells of the nation; those that nobody saw are left out
-    top, left = (span.start // CELL_PX for span in block.tile.region)
-    places = np.argwhere(cells.sum(axis=2) > 0)
-    told = np.column_stack([places + np.array([top, left]), cells[tuple(places.T)]])
     said = scores.reliability(block.bands["probability"], truth)
-    return Block(block.tile, 0, {}, total | {"cells": told.tolist(), "reliability": said.tolist()})
+    plots = {}
+    for name, shape in vectors.read_plots(config.truth, config.grid.crs).items():
+        if (inside := rasterize(shape, block.tile.geobox)).any():
+            plots[name] = _told(scores.by_cell(found == 1, truth, seen & inside, CELL_PX), block.tile)
+    return Block(block.tile, 0, {}, total | {"cells": _told(cells, block.tile), "plots": plots, "reliability": said.tolist()})
+
+
+def _told(cells: np.ndarray, tile: Tile) -> list[list[int]]:
+    """Row and column, in cells of the nation, and counts of the cells in which anybody saw anything."""
+    top, left = (span.start // CELL_PX for span in tile.region)
+    places = np.argwhere(cells.sum(axis=2) > 0)
+    out: list[list[int]] = np.column_stack([places + np.array([top, left]), cells[tuple(places.T)]]).tolist()
+    return out
 
 
 def _settings(config: Config) -> dict[str, object]:
@@ -35,12 +46,14 @@ def _settings(config: Config) -> dict[str, object]:
         "truth": checksum(config.truth.file),
         "date_field": config.truth.date_field,
         "windows": windows.model_dump(mode="json"),
+        # read here, so that a wrong file is one sentence before the work and not one a tile
+        "plots": {name: shape.wkb_hex for name, shape in vectors.read_plots(config.truth, config.grid.crs).items()},
     }
 
 
 STAGE = Stage(
     name="score",
-    version=2,
+    version=3,
     apply=apply,
     settings=_settings,
     reads=lambda config: {"mask": ("landslide",), "probability": ("probability",)},

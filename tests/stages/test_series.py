@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from lsbatch import country, runs, terminal, work
+from lsbatch import compare, country, runs, terminal, work
 from lsbatch.archive import history, plan, receipts, vectors
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.layers import probability
@@ -115,3 +115,15 @@ def test_strips_are_whole_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(chosen[rows].sum() * 400 <= 400_000 + 8 * 100 * 400 for rows in strips)
     assert list(series._strips(np.zeros((512, 100), bool), 100)) == []
 
+
+
+@pytest.mark.slow
+def test_compare_takes_it_untrained_beside_the_others(path: Path, tmp_path: Path) -> None:
+    config = surveys.configured(path, tmp_path / "survey")
+    rows = compare.compare(compare.Contest((config,), (config,), ("ccdc", "cart"), ("s1vv",)), terminal.Screen())
+    found = {row["model"]: row["mcc"] for row in rows if "/" not in row["region"]}
+    assert found["ccdc"] > 0.4
+    assert found["cart"] < found["ccdc"]
+    # the history lies beside the survey's own plan, and its STACK was used
+    assert history.file(config.output).exists()
+    assert not (config.output / "cube.zarr" / "probability").exists()
