@@ -168,10 +168,16 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
 def granule(item: Mapping[str, Any]) -> tuple[str, str] | None:
     """Sensing start and granule of a Sentinel-2 item, the same for every processing of it; None if it tells neither."""
     for text in product_names(item):
-        found = re.search(r"(S2[A-D])_MSIL2A_(\d{8}T\d{6})_.*_(T\d{2}[A-Z]{3})", text)
+        found = re.search(r"(S2[A-D])_MSIL(?:1C|2A)_(\d{8}T\d{6})_.*_(T\d{2}[A-Z]{3})", text)
         if found:
             return f"{found[1]}_{found[2]}", found[3]
     return None
+
+
+def is_level_1c(item: Mapping[str, Any]) -> bool:
+    """Whether a Sentinel-2 item is of the top of the atmosphere, by its level or its product's name."""
+    level = str((item.get("properties") or {}).get("processing:level", ""))
+    return level.upper().endswith("1C") or any("_MSIL1C_" in text for text in product_names(item))
 
 
 def _name(item: Mapping[str, Any]) -> str:
@@ -188,6 +194,9 @@ def _assets(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
     found = {band: _key(keys, wanted) for band, wanted in BANDS[sensor].items()}
     chosen = {band: key for band, key in found.items() if key is not None}
     missing = [band for band in found if band not in chosen]
+    # Level 1C has no scene classification
+    if sensor == "sentinel2" and is_level_1c(item):
+        missing = [band for band in missing if band != "SCL"]
     # HH scenes over the sea ice have neither; a scene with VV alone is still good for VV
     needed = ["VV"] if sensor == "sentinel1" else missing
     if set(needed) & set(missing):

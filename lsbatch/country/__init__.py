@@ -41,7 +41,7 @@ output: survey
 """
 
 
-def simulate(folder: Path, *, seed: int, rows: int, cols: int, history_years: int = 0) -> Path:
+def simulate(folder: Path, *, seed: int, rows: int, cols: int, history_years: int = 0, level_1c: bool = False) -> Path:
     """Write a country: a STAC catalogue of COGs, its truth, and settings that survey it.
 
     Parameters
@@ -55,6 +55,8 @@ def simulate(folder: Path, *, seed: int, rows: int, cols: int, history_years: in
     history_years : int
         Years of dense Sentinel-2 before the survey's first year, for models that follow each pixel; the survey's own years
         are then dense, too.
+    level_1c : bool
+        The same looks also as Level 1C, in the collection ``sentinel-2-l1c``; not with a history.
 
     Returns
     -------
@@ -68,15 +70,17 @@ def simulate(folder: Path, *, seed: int, rows: int, cols: int, history_years: in
     truth.save(made, folder)
     items = {"sentinel2": [], "sentinel1": [], "dem": [scenes.elevation(made, archive)]}
     with ThreadPoolExecutor(THREADS) as pool:
-        for sensor, new in pool.map(lambda job: job(), scenes.jobs(made, archive, history_years)):
+        for sensor, new in pool.map(lambda job: job(), scenes.jobs(made, archive, history_years, level_1c)):
             items[sensor] += new
-    planetary = [i for i in items["sentinel2"] if "B04" in i.assets]
+    at_sensor = [i for i in items["sentinel2"] if "MSIL1C" in i.id]
+    planetary = [i for i in items["sentinel2"] if "MSIL2A" in i.id]
     earth_search = [i for i in items["sentinel2"] if "red" in i.assets]
     write.catalogue(
         archive,
         {
             "sentinel-2-l2a": ("Sentinel-2 L2A in the fashion of Earth Search (synthetic)", earth_search),
             "sentinel-2-l2a-pc": ("Sentinel-2 L2A in the fashion of Planetary Computer (synthetic)", planetary),
+            **({"sentinel-2-l1c": ("Sentinel-2 Level 1C (synthetic)", at_sensor)} if level_1c else {}),
             "sentinel-1-rtc": ("Sentinel-1 gamma0, terrain corrected (synthetic)", items["sentinel1"]),
             "cop-dem-glo-30": ("Elevation at one arc second (synthetic)", items["dem"]),
         },

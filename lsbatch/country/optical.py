@@ -35,6 +35,8 @@ _GREEN = np.array([False, True, True, False, True, False, False])
 #: How much a vegetated cover differs from one year to the next, as a share of its vigour.
 YEAR_TO_YEAR = 0.045
 CLOUD_BASE_M = 1500.0
+#: What the air adds to R, G, B, NIR at the top of the atmosphere.
+_HAZE = np.array([0.035, 0.055, 0.085, 0.015], np.float32)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class Look:
     day : date
     sun_azimuth_deg, sun_elevation_deg : float
     reflectance : float32 (4, rows, cols)
+        Of the surface, as Level 2A has it.
+    at_sensor : float32 (4, rows, cols)
+        At the top of the atmosphere, as Level 1C has it: slopes as bright as they are lit, and haze.
     scl : uint8 (rows, cols)
     cloud_percent : float
     """
@@ -54,6 +59,7 @@ class Look:
     sun_azimuth_deg: float
     sun_elevation_deg: float
     reflectance: np.ndarray
+    at_sensor: np.ndarray
     scl: np.ndarray
     cloud_percent: float
 
@@ -98,18 +104,23 @@ def look(ground: Ground, day: date, number: int, cloudiness: float, dated: bool 
     vigour = 1 - 0.18 * min(1.0, abs((day - date(day.year, 7, 25)).days) / 50)
     values = surface(ground, day, vigour, dated)
     lit = _lit(ground, azimuth, elevation)
+    at_sensor = values * np.clip(lit / np.sin(np.radians(elevation)), 0.15, 1.6) + _HAZE[:, None, None]
     shade = np.clip((0.38 - lit) / 0.38, 0, 1)
     # Sen2Cor divides by a small cosine on dark slopes: visible bands come out far too bright, infrared less so
     values[:3] *= 1 + 1.1 * shade
     values[3] *= 1 + 0.25 * shade
     cloud, thin = _clouds(ground.shape, cloudiness, dice)
-    values += np.where(cloud, 0.55 + 0.1 * dice.standard_normal(ground.shape), 0) * (1 - values)
-    values += np.where(thin & ~cloud, 0.05, 0)
+    white = np.where(cloud, 0.55 + 0.1 * dice.standard_normal(ground.shape), 0)
     shadow = _shifted(cloud, azimuth, elevation) & ~cloud
-    values *= np.where(shadow, 0.42, 1)
-    values *= 1 + 0.02 * dice.standard_normal(values.shape, dtype=np.float32)
+    noise = 1 + 0.02 * dice.standard_normal(values.shape, dtype=np.float32)
+    for seen in (values, at_sensor):
+        seen += white * (1 - seen)
+        seen += np.where(thin & ~cloud, 0.05, 0)
+        seen *= np.where(shadow, 0.42, 1)
+        seen *= noise
     scl = _classes(values, ground, cloud, thin, shadow, shade, day)
-    return Look(day, azimuth, elevation, np.clip(values, 0.0005, 1.5).astype(np.float32), scl, 100 * float(cloud.mean()))
+    surface_of, at_sensor = (np.clip(seen, 0.0005, 1.5).astype(np.float32) for seen in (values, at_sensor))
+    return Look(day, azimuth, elevation, surface_of, at_sensor, scl, 100 * float(cloud.mean()))
 
 
 def _lit(ground: Ground, azimuth_deg: float, elevation_deg: float) -> np.ndarray:

@@ -20,6 +20,15 @@ HISTORY_SEASON, HISTORY_STEP_DAYS = ("05-01", "10-10"), 3
 #: Parts of the country's width that the granules of the two UTM zones hold; they overlap, as real ones do.
 ZONES = {"EPSG:32632": (0.0, 0.58), "EPSG:32633": (0.3, 1.0)}
 
+#: Products of Sentinel-2 by the archive whose fashion they follow: collection, item id, names of the assets.
+LEVEL_1C = "level-1c"
+PRODUCTS = {
+    "earth-search": ("sentinel-2-l2a", "S2{letter}_{zone}VPJ_{day:%Y%m%d}_0_L2A", write.EARTH_SEARCH),
+    "planetary-computer": ("sentinel-2-l2a-pc", "S2{letter}_MSIL2A_{day:%Y%m%d}T105031_R051_T{zone}VNP", write.PLANETARY),
+    # top of atmosphere, without a scene classification
+    LEVEL_1C: ("sentinel-2-l1c", "S2{letter}_MSIL1C_{day:%Y%m%d}T105031_R051_T{zone}VNP", write.PLANETARY),
+}
+
 Made = tuple[str, list[pystac.Item]]
 
 
@@ -38,7 +47,7 @@ def season(year: int, days: tuple[str, str] = SEASON) -> tuple[date, date]:
     return first, last
 
 
-def jobs(ground: Ground, folder: Path, history_years: int = 0) -> list[Callable[[], Made]]:
+def jobs(ground: Ground, folder: Path, history_years: int = 0, level_1c: bool = False) -> list[Callable[[], Made]]:
     """Everything there is to acquire, as calls that write files and return their items; independent of each other.
 
     With a history, Sentinel-2 comes every few days, from so many years before the survey's first year on.
@@ -50,7 +59,8 @@ def jobs(ground: Ground, folder: Path, history_years: int = 0) -> list[Callable[
         if history_years:
             out += _history(ground, folder, year)
         else:
-            out += [_optical_job(ground, folder, day, i) for i, day in enumerate(_days(ground, year, DAYS_A_SEASON, 0))]
+            days = _days(ground, year, DAYS_A_SEASON, 0)
+            out += [_optical_job(ground, folder, day, i, level_1c=level_1c) for i, day in enumerate(days)]
         orbits = (*radar.ORBITS, radar.ONLY_AFTER) if year == YEAR else radar.ORBITS
         for orbit in orbits:
             days = _days(ground, year, PASSES_A_SEASON, orbit.number)
@@ -88,7 +98,7 @@ def processing(day: date, number: int, fashion: str) -> Processing:
 
 
 def _optical_job(
-    ground: Ground, folder: Path, day: date, number: int, cloudiness: float | None = None
+    ground: Ground, folder: Path, day: date, number: int, cloudiness: float | None = None, level_1c: bool = False
 ) -> Callable[[], Made]:
     """A day's granules; of a history, with its own cloudiness."""
     def make() -> Made:
@@ -102,6 +112,8 @@ def _optical_job(
             if number == 4 and fashion == ("earth-search" if day.year == YEAR else "planetary-computer"):
                 continue
             items.append(_granule(ground, folder, seen, number, crs, cols, fashion))
+            if level_1c:
+                items.append(_granule(ground, folder, seen, number, crs, cols, LEVEL_1C))
         return "sentinel2", items
 
     return make
@@ -113,13 +125,12 @@ def _granule(
     box = write.granule(ground, crs, cols)
     made = processing(seen.day, number, fashion)
     zone, letter = crs[-2:], "AB"[number % 2]
-    if fashion == "earth-search":
-        name, keys = f"S2{letter}_{zone}VPJ_{seen.day:%Y%m%d}_0_L2A", write.EARTH_SEARCH
-    else:
-        name, keys = f"S2{letter}_MSIL2A_{seen.day:%Y%m%d}T105031_R051_T{zone}VNP", write.PLANETARY
-    where = folder / ("sentinel-2-l2a" if fashion == "earth-search" else "sentinel-2-l2a-pc") / name
+    collection, template, keys = PRODUCTS[fashion]
+    name = template.format(letter=letter, zone=zone, day=seen.day)
+    where = folder / collection / name
     outside = _beyond_swath(box, seen.day, number)
-    dn = np.rint(seen.reflectance * 10_000 + made.added).astype(np.uint16)
+    reflectance = seen.at_sensor if fashion == LEVEL_1C else seen.reflectance
+    dn = np.rint(reflectance * 10_000 + made.added).astype(np.uint16)
     item = write.item(name, datetime.combine(seen.day, time(10, 50, 31), UTC), box, _optical_properties(seen, made, letter, fashion))
     for i, band in enumerate(optical.BANDS):
         values = write.warped(dn[i], ground.geobox, box, 0)
@@ -128,13 +139,19 @@ def _granule(
         write.cog(path, values, box, 0)
         extra = {"raster:bands": [_raster_band(made)]} if fashion == "earth-search" else {}
         item.add_asset(keys[band], write.asset(path, band, **extra))
-    coarse = GeoBox.from_bbox(box.boundingbox, crs, resolution=20)
+    if fashion != LEVEL_1C:
+        _add_classes(item, ground, where, seen, number, box, keys["SCL"])
+    return item
+
+
+def _add_classes(item: pystac.Item, ground: Ground, where: Path, seen: optical.Look, number: int, box: GeoBox, key: str) -> None:
+    """The scene classification, of 20 m."""
+    coarse = GeoBox.from_bbox(box.boundingbox, box.crs, resolution=20)
     scl = write.warped(seen.scl, ground.geobox, coarse, 0)
     scl[_beyond_swath(coarse, seen.day, number)] = 0
     write.cog(where / "SCL.tif", scl, coarse, 0)
     shape = {"proj:shape": list(coarse.shape), "proj:transform": [float(v) for v in coarse.transform[:6]]}
-    item.add_asset(keys["SCL"], write.asset(where / "SCL.tif", "scene classification", **shape))
-    return item
+    item.add_asset(key, write.asset(where / "SCL.tif", "scene classification", **shape))
 
 
 def _raster_band(made: Processing) -> dict[str, object]:

@@ -143,7 +143,11 @@ def _granule(
     inner = np.s_[halo : halo + geobox.shape[0], halo : halo + geobox.shape[1]]
     wide = ("NIR", "SCL", "cloud") if has_probability else ("SCL",)
     raw = load.read(scene, wide, geobox.pad(halo), attempts=attempts)
-    clear = optical.clear(raw["SCL"], dilate_px=config.composite.cloud_dilate_px)
+    if "SCL" in scene.assets:
+        clear = optical.clear(raw["SCL"], dilate_px=config.composite.cloud_dilate_px)
+    else:
+        # Level 1C: nothing tells clouds, so the windows have to hold clear scenes
+        clear = np.ones(raw["SCL"].shape, np.bool_)
     if has_probability:
         nir = optical.reflectance(raw["NIR"], scene.offset_dn, scene.scale)
         side = config.grid.resolution_m
