@@ -1,9 +1,10 @@
 """A network trained elsewhere on the real scene of the Hokkaido landslides of 2018, where nothing is labelled.
 
-    python -m benchmarks.hokkaido WEIGHTS [--folder ../shared/data/s2_hokkaido] [--picture docs/pictures/hokkaido.png]
+    python -m benchmarks.hokkaido WEIGHTS... [--folder ../shared/data/s2_hokkaido] [--picture docs/pictures/hokkaido.png]
 
-WEIGHTS are of a prakash, which needs no near infrared; 40 % of the picture before is missing, the rest is snowy. What it
-prints is how much of the ground was answered and how much of that is called a landslide: no score, as there is no truth.
+WEIGHTS are of models that need no near infrared: a prakash, a unet on s2_rgb. 40 % of the picture before is missing, the
+rest is snowy. What it prints is how much of the ground was answered and how much of that is called a landslide: no score,
+as there is no truth.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from rasterio.warp import reproject, transform_bounds
 from benchmarks.preprocessing_pictures import draw, grey, true_colour
 from lsbatch.config import PredictSettings
 from lsbatch.kernels import terrain
-from lsbatch.models import base, prakash
+from lsbatch.models import base
 
 CRS, SIDE_M = "EPSG:32654", 10.0
 FILES = {"R": "B4.tif", "G": "B3.tif", "B": "B2.tif"}
@@ -51,23 +52,27 @@ def bands(folder: Path) -> dict[str, np.ndarray]:
 
 def answered(weights: Path, found: dict[str, np.ndarray]) -> np.ndarray:
     """Probability, NaN where any band is missing; what lies outside the scene is nodata."""
-    halo = prakash.HALO_PX
+    predict = PredictSettings(device="cpu")
+    halo = base.halo_px(base.card(weights), predict)
     framed = {name: np.pad(values, halo, constant_values=np.nan) for name, values in found.items()}
-    return base.answer(weights, framed, halo, PredictSettings(device="cpu"))
+    return base.answer(weights, framed, halo, predict)
 
 
 def main() -> None:
     """Print shares, draw the picture."""
     here = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path)
+    parser.add_argument("weights", type=Path, nargs="+")
     parser.add_argument("--folder", type=Path, default=here.parent / "shared" / "data" / "s2_hokkaido")
     parser.add_argument("--picture", type=Path, default=here / "docs" / "pictures" / "hokkaido.png")
     arguments = parser.parse_args()
     found = bands(arguments.folder)
-    chance = answered(arguments.weights, found)
-    seen = np.isfinite(chance)
-    print(f"{seen.mean():.0%} of {chance.size:,} pixels answered; {np.nanmean(chance[seen] >= 0.5):.1%} of these called landslide")
+    chances = {}
+    for path in arguments.weights:
+        of, chance = base.card(path), answered(path, found)
+        chances[f"{of.family}, trained on synthetic countries"] = chance
+        seen = np.isfinite(chance)
+        print(f"{of.family}: {seen.mean():.0%} of {chance.size:,} pixels answered; {np.mean(chance[seen] >= 0.5):.1%} of these called landslide")
     plt.switch_backend("agg")
     shade = terrain.hillshade(found["elevation"], SIDE_M, SIDE_M)
     draw(
@@ -76,9 +81,9 @@ def main() -> None:
             ("before (40 % missing, snow)", true_colour(*(found[f"pre{c}"] for c in "RGB")), {}),
             ("after", true_colour(*(found[f"post{c}"] for c in "RGB")), {}),
             ("hillshade", shade, grey(0, 255)),
-            ("probability, trained on a synthetic country", chance, {"cmap": "cividis", "vmin": 0, "vmax": 1}),
+            *((f"probability: {name}", chance, {"cmap": "cividis", "vmin": 0, "vmax": 1}) for name, chance in chances.items()),
         ],
-        2,
+        3 if len(chances) > 1 else 2,
     )
 
 

@@ -8,22 +8,28 @@ import torch
 
 from benchmarks import hokkaido
 from lsbatch.config import TrainSettings
+from lsbatch.layers import BAND_SETTINGS
 from lsbatch.models import cards, prakash, unet
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "s2_hokkaido"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason=f"real data are not at {FOLDER}")
 
 
-def test_it_is_answered_where_it_was_seen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["prakash", "unet"])
+def test_it_is_answered_where_it_was_seen(family: str, tmp_path: Path) -> None:
     """By a network that was never trained: what it says means nothing, where it says it does."""
     torch.manual_seed(0)
-    settings = TrainSettings(width=4)
-    weights = tmp_path / "p.safetensors"
-    cards.save(weights, unet.state(prakash.build(settings)), prakash.card(hokkaido.SIDE_M, settings.width, settings.dropout))
+    settings = TrainSettings(width=4, depth=2)
+    weights, names = tmp_path / "p.safetensors", BAND_SETTINGS["s2_rgb"]
+    if family == "prakash":
+        card = cards.save(weights, unet.state(prakash.build(settings)), prakash.card(hokkaido.SIDE_M, settings.width, settings.dropout))
+    else:
+        known = unet.card(names, 2, 4, 0.1, means=(0.1,) * 6, stds=(0.1,) * 6)
+        card = cards.save(weights, unet.state(unet.UNet(6, 2, 4, 0.1)), known)
     found = hokkaido.bands(FOLDER)
     missing = np.isnan(found["preR"])
     assert missing[np.isfinite(found["postR"])].mean() == pytest.approx(0.40, abs=0.02)
     chance = hokkaido.answered(weights, found)
-    seen = np.logical_and.reduce([np.isfinite(values) for values in found.values()])
+    seen = np.logical_and.reduce([np.isfinite(found[name]) for name in card.bands])
     np.testing.assert_array_equal(np.isfinite(chance), seen)
     assert 0.4 < seen.mean() < 0.7
