@@ -249,6 +249,15 @@ def models() -> None:
 
 
 @app.command()
+def segments(config: ConfigPath) -> None:
+    """Write the segments that tehrani judges as a map with an attribute table, for QGIS and GDAL."""
+    from lsbatch import segments as cutting
+    from lsbatch import terminal
+
+    cutting.write(_load(config), terminal.Screen())
+
+
+@app.command()
 def export(
     weights: Annotated[str, typer.Argument(help="file of weights of a unet, or package:NAME")],
     out: Annotated[Path, typer.Argument(help="file to write: .onnx, with its STAC item beside it, or .dlpk for ArcGIS")],

@@ -21,7 +21,7 @@ FLOORS = {
     "archive": 2,
     "models": 3,
     "stages": 4,
-    **dict.fromkeys(("work", "engine", "cluster", "runs", "training", "compare", "country", "demo"), 5),
+    **dict.fromkeys(("work", "engine", "cluster", "runs", "training", "compare", "segments", "country", "demo"), 5),
     **dict.fromkeys(("cli", "terminal", "__main__"), 6),
 }
 
