@@ -106,7 +106,7 @@ def _cart(configs: Sequence[Config], target: Path, hold_out: bool) -> cards.Card
     card = cart.card(
         first.inputs,
         settings={"seed": first.train.seed, "points": len(classes)},
-        made_by=_made_by(configs, hold_out),
+        made_by=_made_by(configs, hold_out, split),
     )
     return cards.save(target, cart.fit(samples, classes, first.train.seed), card)
 
@@ -135,7 +135,7 @@ def _tehrani(configs: Sequence[Config], target: Path, hold_out: bool) -> cards.C
     card = tehrani.card(
         side_m,
         settings={"seed": first.train.seed, "segments": len(landslide), "landslides": int(landslide.sum())},
-        made_by=_made_by(configs, hold_out),
+        made_by=_made_by(configs, hold_out, split),
     )
     return cards.save(target, tehrani.fit(samples, landslide, middle, first.train.seed), card)
 
@@ -159,11 +159,12 @@ def _own(places: np.ndarray, tile: Tile, split: tuple[chips.Split, int] | None) 
     return mine
 
 
-def _made_by(configs: Sequence[Config], hold_out: bool) -> dict[str, Any]:
+def _made_by(configs: Sequence[Config], hold_out: bool, split: chips.Split | None) -> dict[str, Any]:
     return {
         "software": f"lsbatch {lsbatch.__version__}",
         "surveys": [config.survey.id for config in configs],
         "learned": learned(configs, hold_out),
+        **({} if split is None else {"split": chips.told([source(config) for config in configs], split)}),
     }
 
 

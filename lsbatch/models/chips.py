@@ -94,6 +94,21 @@ class Split:
         return self.shares[source][np.ix_(*index)]
 
 
+#: A block's share as a letter: training, validation, test; a dot where the survey has no tile.
+LETTERS = {TRAIN: "t", VALIDATION: "v", TEST: "x", -1: "."}
+
+
+def told(sources: Sequence[Source], split: Split) -> dict[str, Any]:
+    """The split as plain values for a card: for each survey its grid's bounds and a text a row of blocks."""
+    return {
+        "block_px": split.block_px,
+        "surveys": {
+            source.name: {"bounds": list(source.grid.bounds), "rows": ["".join(LETTERS[int(b)] for b in row) for row in shares]}
+            for source, shares in zip(sources, split.shares, strict=True)
+        },
+    }
+
+
 def deal(sources: Sequence[Source], settings: TrainSettings) -> Split:
     """Deal the blocks of all sources, shuffled together by the seed.
 

@@ -194,7 +194,8 @@ def fit(
     trainer = _quiet(lambda: _trainer(folder, settings, timer, progress))
     last = folder / "last.ckpt"
     _quiet(lambda: trainer.fit(learner, feeds["train"], feeds["validation"], ckpt_path=last if last.exists() else None, weights_only=True))
-    made_by = {"surveys": [source.name for source in sources], **(known or {})}
+    split = cutting.told(sources, cutting.deal(sources, settings))
+    made_by = {"surveys": [source.name for source in sources], "split": split, **(known or {})}
     return _finished(learner, trainer, folder, out, feeds, stats, config, counts, made_by)
 
 

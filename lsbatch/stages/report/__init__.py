@@ -24,7 +24,7 @@ from lsbatch.archive.survey import Survey
 from lsbatch.config import Config
 from lsbatch.models import base
 from lsbatch.records import Fold
-from lsbatch.stages.report import facts, pictures
+from lsbatch.stages.report import facts, pictures, split
 from lsbatch.stages.report import map as maps
 from lsbatch.stages.report.quicklooks import quicklook
 
@@ -64,6 +64,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "origin": facts.provenance(config, records),
             "curve": _curve(config),
             "map": _map(survey, records, found, tiles),
+            "split": split.facts(base.card(base.resolve(config)), survey, maps.frame(survey.grid, plan.load(config.output).region)),
             "landslides": [] if found is None else facts.rows(found),
             "quicklooks": _quicklooks(survey, config, found),
             "ramps": {"change": pictures.css_ramp(pictures.CHANGE), "probability": pictures.css_ramp(pictures.PROBABILITY)},

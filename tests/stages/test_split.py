@@ -1,0 +1,51 @@
+"""What a report says of where its weights learned."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lsbatch import training
+from lsbatch.archive.survey import Survey
+from lsbatch.models import cards, cart, chips
+from lsbatch.stages.report import map as maps
+from lsbatch.stages.report import split
+
+
+@pytest.fixture
+def survey(stacked_survey: Survey) -> Survey:
+    config = stacked_survey.config
+    return Survey(config.model_copy(update={"train": config.train.model_copy(update={"block_px": 128, "chip_px": 64})}), stacked_survey.grid, stacked_survey.positions)
+
+
+def card(**made_by: object) -> cards.Card:
+    return replace(cart.card(("preVV", "postVV")), made_by=made_by)
+
+
+def test_the_blocks_drawn_are_those_that_were_dealt(survey: Survey) -> None:
+    source = training.source(survey.config)
+    dealt = chips.deal([source], survey.config.train)
+    frame = maps.frame(survey.grid, survey.grid.geobox.extent.geom)
+    told = split.facts(card(surveys=[source.name], split=chips.told([source], dealt)), survey, frame)
+    assert "counts the test blocks alone" in told["text"]
+    # a picture painted from the rectangles is the split, pixel by pixel
+    drawn = np.full(survey.grid.shape, -1)
+    scale = survey.grid.tile_px / frame.cell
+    for block in told["blocks"]:
+        row, col = (round((block[key] + edge) * scale) for key, edge in (("y", frame.top), ("x", frame.left)))
+        side = round(block["side"] * scale)
+        drawn[row : row + side, col : col + side] = ["training", "validation", "test"].index(block["share"])
+    whole = tuple(slice(0, size) for size in survey.grid.shape)
+    np.testing.assert_array_equal(drawn, dealt.pixels(0, *whole))
+    assert {block["share"] for block in told["blocks"]} == {"training", "validation", "test"}
+
+
+def test_what_is_said_where_nothing_was_held_out(survey: Survey) -> None:
+    frame = maps.frame(survey.grid, survey.grid.geobox.extent.geom)
+    mine = survey.config.survey.id
+    assert "all of it" in split.facts(card(surveys=[mine]), survey, frame)["text"]
+    moved = {"block_px": 128, "surveys": {mine: {"bounds": [0, 0, 1, 1], "rows": ["t"]}}}
+    assert split.facts(card(surveys=[mine], split=moved), survey, frame)["blocks"] == []
+    elsewhere = split.facts(card(surveys=["a", "b", "c", "d", "e"]), survey, frame)
+    assert elsewhere == {"text": "The weights learned elsewhere (a, b, c and 2 more), from nothing of this survey.", "blocks": []}
+    assert split.facts(card(), survey, frame) == {"text": "", "blocks": []}
