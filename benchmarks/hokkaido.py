@@ -70,7 +70,7 @@ def main() -> None:
     chances = {}
     for path in arguments.weights:
         of, chance = base.card(path), answered(path, found)
-        chances[f"{of.family}, trained on synthetic countries"] = chance
+        chances[f"{of.family},\nlearned on synthetic countries"] = chance
         seen = np.isfinite(chance)
         print(f"{of.family}: {seen.mean():.0%} of {chance.size:,} pixels answered; {np.mean(chance[seen] >= 0.5):.1%} of these called landslide")
     plt.switch_backend("agg")
