@@ -4,8 +4,19 @@ Everything else that is raised is a fault of the program and keeps its traceback
 """
 
 
+def printable(text: str) -> str:
+    """A text of somebody else as it may reach a terminal, a log or a file: one line, no escape sequence, nothing that turns
+    what follows around; such characters are spelt, as in Python.
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
 class LsbatchError(Exception):
     """Base of all errors that end a command with one sentence and exit code 2."""
+
+    def __str__(self) -> str:
+        # here, because every message may quote a catalogue, a file or a name, and every reader asks for the text
+        return printable(super().__str__())
 
 
 class ConfigError(LsbatchError):
@@ -29,4 +40,22 @@ class ModelError(LsbatchError):
 
 
 class SceneError(LsbatchError):
-    """A scene cannot be read, after all tries; it is left out and named in the tile's receipt."""
+    """A scene cannot be read, after all tries; it is left out and named in the tile's receipt.
+
+    Attributes
+    ----------
+    may_pass : bool
+        The network or the archive failed, not the scene: the tile is worth another try later.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+
+
+class LeaseError(LsbatchError):
+    """Another run writes the survey."""
+
+
+class AbandonedError(LsbatchError):
+    """A tile is left as it is, because this driver no longer holds the survey."""

@@ -9,8 +9,22 @@ from typing import Any
 import numpy as np
 
 from lsbatch.config import Config
+from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.layers import Layer
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A scene that could not be read, and whether another try may mend it."""
+
+    reason: str
+    may_pass: bool = False
+
+    @classmethod
+    def of(cls, error: SceneError) -> "Dropped":
+        """From what reading it raised."""
+        return cls(str(error), error.may_pass)
 
 
 @dataclass(frozen=True)
@@ -28,8 +42,10 @@ class Block:
         Exact counts for the receipt.
     part : object or None
         A table of features (GeoDataFrame), for stages that outline.
-    scenes, dropped : tuple of str
-        Scenes that were read, and those that could not be, each with the reason.
+    scenes : tuple of str
+        Scenes that were read.
+    dropped : tuple of Dropped
+        Scenes that could not be.
     """
 
     tile: Tile
@@ -38,7 +54,7 @@ class Block:
     tally: Mapping[str, Any] = field(default_factory=dict)
     part: Any = None
     scenes: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,17 @@ class Fold:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Proof that a stage was done for a tile, or the reason why not; truthy if it worked."""
+    """Proof that a stage was done for a tile, or the reason why not; truthy if it worked.
+
+    Attributes
+    ----------
+    attempts : int
+        Tries so far, of this run and of those before it.
+    may_pass : bool
+        What went wrong may be over by the next try.
+    sums : mapping of band or file to text
+        Checksums of what was written: of a layer's stored numbers, or of a part's files.
+    """
 
     stage: str
     tile: str
@@ -109,6 +135,9 @@ class Receipt:
     dropped: tuple[str, ...] = ()
     error: str | None = None
     trace: str | None = None
+    attempts: int = 1
+    may_pass: bool = False
+    sums: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.error is None

@@ -9,7 +9,7 @@ import numpy as np
 
 import lsbatch
 from lsbatch import runs
-from lsbatch.archive import cube, receipts, vectors
+from lsbatch.archive import cube, objects, receipts, vectors
 from lsbatch.archive.survey import open_survey
 from lsbatch.config import Config, TruthSettings, digest
 from lsbatch.errors import ConfigError, NoDataError
@@ -51,6 +51,10 @@ def train(
                 f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status', then train again"
             )
     target = out or base.default_path(first)
+    if objects.is_remote(target):
+        raise ConfigError(
+            f"{target}: chips and checkpoints need a disk; train with --out FILE, then name that file as model.weights or copy it there"
+        )
     if first.model.family == "cart":
         card = _cart(configs, target, hold_out)
     elif first.model.family == "tehrani":

@@ -1,7 +1,9 @@
-"""Servers on 127.0.0.1 for tests: files with byte ranges, that can be told to fail; and a real STAC API."""
+"""Servers on 127.0.0.1 for tests: files with byte ranges, that can be told to fail; a real STAC API; an S3 API, and trouble on the way to it."""
 
 import functools
+import http.client
 import json
+import random
 import re
 import socket
 import subprocess
@@ -13,12 +15,41 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
 RUSTAC = Path(sys.executable).with_name("rustac")
+
+
+@dataclass
+class Outage:
+    """Some seconds without service, from a certain request on.
+
+    Attributes
+    ----------
+    after : int
+        Requests that are answered before.
+    seconds : float
+    requests, missed : int
+        How many came, and how many of them in the outage.
+    """
+
+    after: int
+    seconds: float
+    requests: int = 0
+    missed: int = 0
+    until: float = float("inf")
+
+    def on(self) -> bool:
+        """Count a request; whether it comes in the outage."""
+        self.requests += 1
+        if self.requests == self.after + 1:
+            self.until = time.monotonic() + self.seconds
+        off = self.requests > self.after and time.monotonic() < self.until
+        self.missed += off
+        return off
 
 
 @dataclass
@@ -31,22 +62,27 @@ class Served:
     faults : dict of path to list of status
         Answers that a path gives before it gives the file; taken from the front.
     asked : Counter of path
+    outage : Outage or None
+        When the whole server answers 503.
     """
 
     url: str
     faults: dict[str, list[int]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    outage: "Outage | None" = None
     lock: Lock = field(default_factory=Lock)
 
     def next_fault(self, path: str) -> int | None:
         """Count a request, and what to answer instead of the file."""
         with self.lock:
             self.asked[path] += 1
+            if self.outage is not None and self.outage.on():
+                return 503
             waiting = self.faults.get(path)
             return waiting.pop(0) if waiting else None
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class FileHandler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # without both, each range waits 40 ms for the other side's acknowledgement
     disable_nagle_algorithm = True
@@ -103,7 +139,7 @@ def _span(asked: re.Match[str], size: int) -> tuple[int, int]:
 def serve(folder: Path) -> Iterator[Served]:
     """Serve a folder over HTTP/1.1 with ranges."""
     served = Served("")
-    handler = functools.partial(_Handler, served=served, directory=str(folder))
+    handler = functools.partial(FileHandler, served=served, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     served.url = f"http://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -141,12 +177,178 @@ def free_port() -> int:
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(200):
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         if process.poll() is not None:
-            raise RuntimeError(f"rustac ended: {process.communicate()[0].decode()}")
+            said = process.communicate()[0] or b""
+            raise RuntimeError(f"{process.args[0]} ended: {said.decode()}")  # type: ignore[index]
         try:
-            with urllib.request.urlopen(url, timeout=1):
+            with urllib.request.urlopen(url, timeout=5):
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.02)
-    raise RuntimeError(f"rustac does not answer at {url}")
+    raise RuntimeError(f"nobody answers at {url}")
+
+
+#: Of the object storage that tests start; a test looks for it in everything that a run wrote.
+S3_SECRET = "hush-7f3a9c51e0"
+
+
+@dataclass
+class Bucket:
+    """An S3 server with one empty bucket.
+
+    Attributes
+    ----------
+    name : str
+    environment : dict
+        What a process needs in order to use it.
+    """
+
+    name: str
+    environment: dict[str, str]
+
+    def store(self) -> Any:
+        """Its objects, for looking at them; not by way of lsbatch."""
+        from obstore.store import S3Store
+
+        env = self.environment
+        return S3Store(
+            self.name, endpoint=env["AWS_ENDPOINT_URL"], access_key_id=env["AWS_ACCESS_KEY_ID"],
+            secret_access_key=S3_SECRET, region=env["AWS_REGION"], client_options={"allow_http": True},
+        )  # fmt: skip
+
+    def objects(self) -> dict[str, bytes]:
+        """All of them by key."""
+        import obstore
+
+        store = self.store()
+        keys = [meta["path"] for batch in obstore.list(store) for meta in batch]
+        return {key: bytes(obstore.get(store, key).bytes()) for key in keys}
+
+
+@contextmanager
+def s3(name: str = "surveys") -> Iterator[Bucket]:
+    """A server of the S3 API (moto), with conditional writes and multipart uploads."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        _wait_for(f"{url}/moto-api/", process)
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/{name}", method="PUT"), timeout=10):
+            pass
+        keys = {"AWS_ACCESS_KEY_ID": "lsbatch-test", "AWS_SECRET_ACCESS_KEY": S3_SECRET, "AWS_REGION": "us-east-1"}
+        yield Bucket(name, keys | {"AWS_ENDPOINT_URL": url, "AWS_ALLOW_HTTP": "true"})
+    finally:
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class Trouble:
+    """What a proxy does to requests, drawn with a seed; shares add up.
+
+    Attributes
+    ----------
+    refused, slow, cut : float
+        Shares of requests that get 503, that wait for `wait_s`, whose connection ends in the middle of the answer.
+    outage : Outage or None
+        When nobody is answered at all: the connection is closed.
+    told : Counter
+        What was done.
+    """
+
+    refused: float = 0.0
+    slow: float = 0.0
+    cut: float = 0.0
+    wait_s: float = 0.3
+    seed: int = 0
+    outage: Outage | None = None
+    told: Counter[str] = field(default_factory=Counter)
+    lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self._dice = random.Random(self.seed)
+
+    def draw(self) -> str:
+        """What becomes of the next request."""
+        with self.lock:
+            if self.outage is not None and self.outage.on():
+                self.told["dropped"] += 1
+                return "dropped"
+            shares = (self.refused, self.slow, self.cut)
+            (found,) = self._dice.choices(("refused", "slow", "cut", "passed"), (*shares, 1 - sum(shares)))
+            self.told[found] += 1
+            return found
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def __init__(self, *args: Any, target: str, trouble: Trouble, **kwargs: Any) -> None:
+        self._target, self._trouble = target, trouble
+        super().__init__(*args, **kwargs)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def _pass(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fate = self._trouble.draw()
+        if fate == "refused":
+            self.send_response(503, "Slow Down")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if fate == "dropped":
+            self.close_connection = True
+            return
+        if fate == "slow":
+            time.sleep(self._trouble.wait_s)
+        line = http.client.HTTPConnection(self._target, timeout=60)
+        line.request(self.command, self.path, body, dict(self.headers))
+        answer = line.getresponse()
+        data = answer.read()
+        line.close()
+        self.send_response(answer.status, answer.reason)
+        for key, value in answer.getheaders():
+            if key.lower() not in ("transfer-encoding", "connection", "content-length"):
+                self.send_header(key, value)
+        # of HEAD, and of 204, the length is told and nothing comes
+        self.send_header("Content-Length", answer.getheader("Content-Length") or str(len(data)))
+        self.end_headers()
+        if fate == "cut":
+            self.wfile.write(data[: len(data) // 2])
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        self.wfile.write(data)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
+
+
+@contextmanager
+def troubled(bucket: Bucket, trouble: Trouble) -> Iterator[Bucket]:
+    """The same server behind a proxy that makes trouble."""
+    with between(bucket.environment["AWS_ENDPOINT_URL"], trouble) as url:
+        yield Bucket(bucket.name, bucket.environment | {"AWS_ENDPOINT_URL": url})
+
+
+@contextmanager
+def between(url: str, trouble: Trouble) -> Iterator[str]:
+    """A proxy that makes trouble on the way to a server; gives its address."""
+    target = url.partition("://")[2]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Proxy, target=target, trouble=trouble))
+    server.handle_error = lambda *args: None  # type: ignore[method-assign]
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -4,35 +4,28 @@ Nothing here reads a pixel, and nothing is signed: the addresses in a plan must 
 """
 
 import json
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pystac_client
-import requests
 import shapely
-from pystac.errors import STACError
-from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
 from shapely.geometry.base import BaseGeometry
-from urllib3 import Retry
 
-from lsbatch.archive import static
-from lsbatch.archive.hrefs import Fence, shown, without_secrets
-from lsbatch.archive.scenes import Scene, describe, granule
+from lsbatch.archive import sound, static
+from lsbatch.archive.asking import Io, asking, in_one_sentence, links, read
+from lsbatch.archive.hrefs import Fence, shown
+from lsbatch.archive.scenes import Scene, granule
 from lsbatch.archive.static import Answer, Query
 from lsbatch.config import SourceSettings
-from lsbatch.errors import CatalogError
+from lsbatch.errors import CatalogError, printable
 
-#: First wait before a search is tried again; urllib3 doubles it from the second.
-FIRST_WAIT_S = 0.5
-TIMEOUT_S = (10, 60)
 #: Items of an answer. Earth Search answers from a function that may return 6 MB.
 PAGE = 100
+#: Items of one search; Norway's season has some 20,000. Without a bound, a catalogue that invents them fills the memory.
+MOST_ITEMS = 500_000
 #: Corners of the polygon sent to an API; tiles are tested against the whole one.
 MAX_CORNERS = 400
 
@@ -110,21 +103,36 @@ def search(
     url, collections = _where(source, sensor)
     where = f"{shown(url)} ({', '.join(collections)})"
     query = Query(collections, footprint, days)
-    with _in_one_sentence(url), _io(attempts) as io:
-        items = list(_items(url, query, io))
-    items = [one for one in items if _touches(one[0], footprint) and not _cloudy(one[0], sensor, max_cloud_percent)]
-    fence = _fence(url)
     scenes: dict[str, Scene] = {}
     left_out: list[str] = []
-    for item, document in _newest_processing(items):
-        try:
-            scene = describe(item, sensor)
-        except CatalogError as error:
-            left_out.append(str(error))
-            continue
-        # outside the try: a catalogue that names what it may not name is not used at all
-        scenes[scene.id] = replace(scene, item=fence.item(scene.item, document))
+    fence = _fence(url)
+    with in_one_sentence(url):
+        with asking(attempts) as io:
+            items = _sound(_items(url, query, io), left_out)
+        items = [one for one in items if _touches(one[0], footprint) and not _cloudy(one[0], sensor, max_cloud_percent)]
+        for item, document in _newest_processing(items):
+            try:
+                scene = sound.described(item, sensor)
+            except CatalogError as error:
+                left_out.append(str(error))
+                continue
+            # outside the try: a catalogue that names what it may not name is not used at all
+            scenes[scene.id] = replace(scene, item=fence.item(scene.item, document))
     return Found(tuple(sorted(scenes.values(), key=lambda s: (s.time, s.id))), tuple(sorted(left_out)), where)
+
+
+def _sound(answers: Iterable[Answer], left_out: list[str]) -> list[Answer]:
+    """Answers that have the shape of an item; what is wrong with the others is added to `left_out`."""
+    kept = []
+    for count, (item, document) in enumerate(answers):
+        if count >= MOST_ITEMS:
+            raise CatalogError(f"the catalogue lists more than {MOST_ITEMS:,} items for one search; survey a smaller region, or less time")
+        fault = sound.fault(item)
+        if fault is None:
+            kept.append((item, document))
+        else:
+            left_out.append(printable(fault))
+    return kept
 
 
 def _where(source: SourceSettings, sensor: str) -> tuple[str, tuple[str, ...]]:
@@ -142,56 +150,14 @@ def _where(source: SourceSettings, sensor: str) -> tuple[str, tuple[str, ...]]:
     return url, collections
 
 
-@contextmanager
-def _io(attempts: int) -> Iterator[StacApiIO]:
-    retry = Retry(
-        total=attempts - 1,
-        backoff_factor=FIRST_WAIT_S,
-        status_forcelist=(429, 500, 502, 503, 504),
-        # None: a POST search changes nothing, so it may be sent again
-        allowed_methods=None,
-        retry_after_max=120,
-    )
-    io = StacApiIO(timeout=TIMEOUT_S, max_retries=retry)
-    # each retry would be logged with the whole address, and a key may stand in it; the last failure is raised anyway
-    logger = logging.getLogger("urllib3.connectionpool")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield io
-    finally:
-        logger.setLevel(before)
-        io.session.close()
-
-
-@contextmanager
-def _in_one_sentence(url: str) -> Iterator[None]:
-    """Whatever the network and the parsers raise, as a CatalogError that names the catalogue and no secret."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise CatalogError(
-            f"{error.filename or shown(url)}: there is no such file; a catalogue is the address of a STAC API or of a catalog.json, and 'lsbatch catalog FOLDER' makes one"
-        ) from None
-    except (APIError, requests.RequestException, OSError) as error:
-        raise CatalogError(f"{shown(url)}: the catalogue cannot be reached or does not answer: {_short(error)}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, STACError, pystac_client.exceptions.ParametersError) as error:
-        raise CatalogError(f"{shown(url)}: does not answer as a STAC catalogue: {_short(error)}") from None
-
-
-def _short(error: Exception) -> str:
-    text = " ".join(without_secrets(str(error)).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:300]} ..."
-
-
 def _fence(url: str) -> Fence:
     return Fence(None if "://" in url else Path(url).resolve().parent)
 
 
-def _items(url: str, query: Query, io: StacApiIO) -> Iterator[Answer]:
+def _items(url: str, query: Query, io: Io) -> Iterator[Answer]:
     local = "://" not in url
     start = str(Path(url).resolve()) if local else url
-    root = static.read(start, io)
+    root = read(start, io)
     if not local and _is_api(root):
         yield from _ask(url, query, io)
     else:
@@ -199,10 +165,10 @@ def _items(url: str, query: Query, io: StacApiIO) -> Iterator[Answer]:
 
 
 def _is_api(root: Mapping[str, Any]) -> bool:
-    return bool(root.get("conformsTo")) or any(link.get("rel") == "search" for link in root.get("links", ()))
+    return bool(root.get("conformsTo")) or bool(links(root, "search"))
 
 
-def _ask(url: str, query: Query, io: StacApiIO) -> Iterator[Answer]:
+def _ask(url: str, query: Query, io: Io) -> Iterator[Answer]:
     client = pystac_client.Client.open(url, stac_io=io)
     answer = client.search(
         method="POST",
@@ -213,14 +179,16 @@ def _ask(url: str, query: Query, io: StacApiIO) -> Iterator[Answer]:
     )
     seen: set[tuple[Any, Any]] = set()
     for page in answer.pages_as_dicts():
-        new = {(item.get("collection"), item.get("id")): item for item in page["features"]}
+        found = page["features"]
+        new = {(str(item.get("collection")), str(item.get("id"))) for item in found if isinstance(item, Mapping)}
         if new and seen.issuperset(new):
             # a server that takes no notice of its own "next" would be asked for ever
             raise CatalogError(f"{shown(url)}: its list of items does not end: a page holds only what was listed before")
-        seen |= set(new)
-        for item in page["features"]:
-            own = next((link.get("href") for link in item.get("links", ()) if link.get("rel") == "self"), url)
-            yield item, own
+        seen |= new
+        for item in found:
+            own = links(item, "self") if isinstance(item, Mapping) else []
+            # an address on the network, or none that relative ones could start from
+            yield item, own[0] if own and isinstance(own[0], str) and "://" in own[0] else url
 
 
 def _simple(footprint: BaseGeometry) -> BaseGeometry:
@@ -244,7 +212,7 @@ def _touches(item: Mapping[str, Any], footprint: BaseGeometry) -> bool:
 def _cloudy(item: Mapping[str, Any], sensor: str, max_cloud_percent: float) -> bool:
     # not sent to the server: not every API has the query extension, and some answer nothing at all to it
     cover = (item.get("properties") or {}).get("eo:cloud_cover") if sensor == "sentinel2" else None
-    return cover is not None and float(cover) > max_cloud_percent
+    return isinstance(cover, int | float) and cover > max_cloud_percent
 
 
 def _newest_processing(items: list[Answer]) -> list[Answer]:

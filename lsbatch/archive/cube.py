@@ -4,22 +4,21 @@ A shard is written by exactly one task, because shards shared between processes 
 chunks in 3 of 3 trials, see docs/architecture.md). A shard that holds only fill is never written.
 """
 
-import errno
+import hashlib
+import json
 import math
-import shutil
-import uuid
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
-from zarr.errors import ContainsGroupError
+from zarr.storage import MemoryStore
 
+from lsbatch.archive import files, objects
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
 from lsbatch.layers import Band, Layer
@@ -38,32 +37,51 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
     """
     target = store / layer.name
     try:
-        if not (target / "zarr.json").exists():
+        if not files.exists(target / "zarr.json"):
             _create(store, target, grid, layer)
-            _consolidate(store)
+        if not _is_listed(store, layer):
+            # also after a kill between the two, after a job beside us that listed what it saw, and for a layer that is shared by a link
+            _make_groups(store, target)
+            objects.calling(store, lambda: _consolidate(store))
     except OSError as error:
         raise StaleStoreError(f"{store}: cannot be written: {error.strerror or error}") from None
-    _check(zarr.open_group(target, mode="r"), grid, layer, store)
+    _check(objects.calling(target, lambda: _open(target)), grid, layer, store)
 
 
 def _create(store: Path, target: Path, grid: Grid, layer: Layer) -> None:
-    """Make the layer aside and rename it into place: jobs that share a survey may all try, one wins."""
-    for parent in (store, *reversed(target.relative_to(store).parents[:-1])):
-        # the error: between looking for the group and making it, another job has made it
-        with suppress(ContainsGroupError):
-            zarr.open_group(store / parent, mode="a", zarr_format=3, use_consolidated=False)
-    # beside the store, not in it: another job may be walking through it to consolidate
-    temporary = store.with_name(f".making-{uuid.uuid4().hex}")
-    group = zarr.create_group(temporary, zarr_format=3, attributes=_group_attributes(grid, layer))
+    """Make the layer in memory, then write its documents, that of the group last: it says that the layer is whole.
+
+    Jobs that share a survey may all do it at once: they write the same bytes.
+    """
+    documents: dict[str, Any] = {}
+    group = zarr.create_group(MemoryStore(documents), zarr_format=3, attributes=_group_attributes(grid, layer))
     _coordinates(group, grid)
     for band in layer.bands:
         _array(group, grid, band)
-    try:
-        temporary.rename(target)
-    except OSError as error:
-        shutil.rmtree(temporary)
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
+    last = documents.pop("zarr.json")
+    for name, data in documents.items():
+        files.write_bytes(target / name, data.to_bytes())
+    files.write_bytes(target / "zarr.json", last.to_bytes())
+
+
+def _make_groups(store: Path, target: Path) -> None:
+    """The groups above a layer, as far as they are missing."""
+    above: dict[str, Any] = {}
+    zarr.create_group(MemoryStore(above), zarr_format=3)
+    parent = target
+    while parent != store:
+        parent = parent.parent
+        if not files.exists(parent / "zarr.json"):
+            files.write_bytes(parent / "zarr.json", above["zarr.json"].to_bytes())
+
+
+def _open(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
+    """A group of the store, on disk or in object storage."""
+    return zarr.open_group(_zarr(path), mode=mode)
+
+
+def _zarr(path: Path) -> Any:
+    return objects.zarr_store(path) if objects.is_remote(path) else path
 
 
 def read(
@@ -85,27 +103,62 @@ def read_window(
     store: Path, grid: Grid, layer: Layer, rows: slice, cols: slice, names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
     """Bands of any rows and columns of the national lattice, across tile edges; otherwise as `read`."""
-    group = zarr.open_group(store / layer.name, mode="r")
+    group = _open(store / layer.name)
     inside, place, shape = _clipped((rows, cols), grid.shape)
     out = {}
     for name in names:
         band = layer[name]
         stored = np.full(shape, band.fill, band.dtype)
-        stored[place] = group[name][inside]
+        stored[place] = _stored(group, name, inside, store / layer.name)
         out[name] = decode(stored, band)
     return out
 
 
-def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]) -> None:
-    """Fill a tile's shard in every band of the layer; arrays are (tile rows, tile cols), without halo."""
-    group = zarr.open_group(store / layer.name, mode="r+")
+def _stored(group: Any, name: str, inside: tuple[slice, slice], where: Path) -> np.ndarray:
+    try:
+        return group[name][inside]  # type: ignore[no-any-return]
+    except Exception as error:
+        if isinstance(error, OSError) or objects.as_os_error(error) is not None:
+            raise
+        # whatever a cut or overwritten shard makes a decoder say
+        raise StaleStoreError(
+            f"{where / name}: cannot be read back ({type(error).__name__}); lsbatch verify names the tile, lsbatch retry TILE lets it be done again"
+        ) from error
+
+
+def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Fill a tile's shard in every band of the layer; arrays are (tile rows, tile cols), without halo.
+
+    Returns
+    -------
+    dict of str to str
+        Checksum of each band's stored numbers, as `sums` reads them back.
+    """
+    group = _open(store / layer.name, "r+")
+    found = {}
     for band in layer.bands:
-        group[band.name][tile.region] = encode(bands[band.name], band)
+        stored = encode(bands[band.name], band)
+        # Zarr reads the shard that is there before it writes a whole new one, and fails if that one is cut or overwritten
+        files.remove(store / layer.name / band.name / "c" / str(tile.row) / str(tile.col))
+        group[band.name][tile.region] = stored
+        found[band.name] = _sum(stored)
+    return found
+
+
+def sums(store: Path, layer: Layer, tile: Tile) -> dict[str, str]:
+    """Checksums of a tile's stored numbers, read back from the store."""
+    group = _open(store / layer.name)
+    return {band.name: _sum(group[band.name][tile.region]) for band in layer.bands}
+
+
+def _sum(stored: np.ndarray) -> str:
+    """Of the numbers, not of the compressed bytes: another codec or chunk writes the same survey."""
+    return hashlib.blake2b(np.ascontiguousarray(stored).data, digest_size=8).hexdigest()
 
 
 def open_layer(store: Path, name: str) -> xr.Dataset:
     """A layer as a labelled, lazy dataset; the same as ``xarray.open_zarr(store, group=name)``."""
-    return xr.open_zarr(store, group=name)
+    return xr.open_zarr(_zarr(store), group=name)
 
 
 def encode(values: np.ndarray, band: Band) -> np.ndarray:
@@ -177,12 +230,23 @@ def _check(group: Any, grid: Grid, layer: Layer, store: Path) -> None:
         )
 
 
+def _is_listed(store: Path, layer: Layer) -> bool:
+    """Whether the one metadata file for all layers knows this one."""
+    try:
+        root = json.loads(files.read_text(store / "zarr.json"))
+    except FileNotFoundError:
+        return False
+    return layer.name in (root.get("consolidated_metadata") or {}).get("metadata", {})
+
+
 def _consolidate(store: Path) -> None:
     """One metadata file for all layers: opening 22 bands is one read, and xarray does not warn a newcomer."""
     with warnings.catch_warnings():
         # zarr-python says that consolidated metadata is not yet in the v3 specification; other readers ignore it
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
-        zarr.consolidate_metadata(store)
+        # a file that a kill kept from getting its name
+        warnings.filterwarnings("ignore", message="Object at .* is not recognized", category=UserWarning)
+        zarr.consolidate_metadata(_zarr(store))
 
 
 def _coordinates(group: Any, grid: Grid) -> None:

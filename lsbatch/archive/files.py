@@ -1,14 +1,24 @@
-"""Write aside, rename last: a file is either the old one, whole, or the new one, whole."""
+"""Files on disk and in object storage, by the same calls. Write aside, rename last: a file is the old one or the new one, whole.
 
+A path is a `pathlib.Path`, or for ``s3://bucket/key`` a `upath.UPath`, which names things in the same way. What reads or
+writes a path that may be either goes through this module. Endpoint and credentials
+of object storage come from the environment (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` and so on) of the process that
+reads or writes; paths, pickled or printed, never hold them.
+"""
+
+import errno
+import fcntl
 import json
 import os
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from lsbatch.archive import objects
 from lsbatch.errors import StaleStoreError
 
 
@@ -22,27 +32,76 @@ def _umask() -> int:
 UMASK = _umask()
 
 
+class _Keep:
+    """What `swap` is told in order to change nothing."""
+
+
+KEEP: Final = _Keep()
+Change = Callable[[str | None], "str | _Keep | None"]
+
+
+#: A disk of which a person must know: full, over quota, read-only.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+class WriteError(StaleStoreError, OSError):
+    """A disk is full or read-only: an `OSError` for what tries again, a sentence for a person."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: cannot be written: {self.strerror}"
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, WriteError) or error.errno not in _UNWRITABLE:
+            raise
+        raise WriteError(error.errno, error.strerror, str(path)) from None
+
+
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; rename it to `path` if the block ends well, remove it otherwise.
+    """Give a temporary path on disk; make it `path` if the block ends well, remove it otherwise.
 
-    The suffix is kept, because drivers choose the format by it.
+    On disk it lies in the same folder and is renamed; for object storage it is uploaded, which is whole or not at all. The
+    suffix is kept, because drivers choose the format by it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield temporary
-        # safetensors makes its files private; a survey is for the group to read
-        temporary.chmod(0o666 & ~UMASK)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if objects.is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="lsbatch-") as scratch:
+            temporary = Path(scratch) / path.name
+            yield temporary
+            objects.upload(temporary, path)
+        return
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
+        try:
+            yield temporary
+            # safetensors makes its files private; a survey is for the group to read
+            temporary.chmod(0o666 & ~UMASK)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write text atomically."""
+    if objects.is_remote(path):
+        objects.put(path, text.encode())
+        return
     with aside(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    if objects.is_remote(path):
+        objects.put(path, data)
+        return
+    with aside(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
@@ -54,18 +113,152 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
     write_text(path, json.dumps(value, indent=indent, default=str) + "\n")
 
 
+def read_bytes(path: Path) -> bytes:
+    """A file, whole.
+
+    Raises
+    ------
+    FileNotFoundError
+    OSError
+    """
+    return objects.get(path) if objects.is_remote(path) else path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """As `read_bytes`, from UTF-8."""
+    return read_bytes(path).decode()
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file."""
+    if not objects.is_remote(path):
+        return path.is_file()
+    try:
+        objects.head(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    if objects.is_remote(path):
+        objects.remove(path)
+    else:
+        with _writing(path):
+            path.unlink(missing_ok=True)
+
+
+def in_folder(folder: Path, suffix: str) -> list[Path]:
+    """Files directly in a folder whose name ends so, in order; without those that a kill kept from getting their name."""
+    if objects.is_remote(folder):
+        return [folder / name for name in objects.in_folder(folder, suffix)]
+    return sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
+
+
+def read_folder(folder: Path, suffix: str) -> dict[str, bytes]:
+    """All of them by name, in order."""
+    if objects.is_remote(folder):
+        return objects.get_many(folder, suffix)
+    return {path.name: path.read_bytes() for path in in_folder(folder, suffix)}
+
+
+def state(path: Path) -> tuple[int, int]:
+    """Size in bytes, and nanoseconds since 1970 when it was last written: others, if it is another file.
+
+    Raises
+    ------
+    FileNotFoundError
+    OSError
+    """
+    if objects.is_remote(path):
+        meta = objects.head(path)
+        return meta["size"], int(meta["last_modified"].timestamp() * 1e9)
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
 def make_folder(path: Path) -> Path:
     """Make a folder that can be written to.
 
     Raises
     ------
     StaleStoreError
-        With the reason, for a read-only or full disk, or a file in the way.
+        With the reason, for a read-only or full disk, a file in the way, or a bucket that refuses.
     """
     try:
+        if objects.is_remote(path):
+            objects.probe(path)
+            return path
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
         raise StaleStoreError(f"{path}: cannot be written to: {error.strerror or error}") from None
     return path
+
+
+def on_disk(path: Path) -> Path:
+    """The file itself, or a copy of it on disk, for libraries that read nothing else; fetched once as long as it stays the same."""
+    return objects.fetched(path) if objects.is_remote(path) else path
+
+
+@contextmanager
+def scratch(beside: Path) -> Iterator[Path]:
+    """A folder on disk for a moment: beside a file that will be written, so that the disk is the same, or anywhere."""
+    folder = None if objects.is_remote(beside) else make_folder(beside.parent)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".lsbatch-") as name:
+        yield Path(name)
+
+
+def swap(path: Path, change: Change) -> str | None:
+    """Change a small file that others change, too; nobody comes in between.
+
+    Parameters
+    ----------
+    path : Path
+    change : callable text or None -> text, None or KEEP
+        From what is there, None for nothing, to what shall be there.
+
+    Returns
+    -------
+    str or None
+        What is there now.
+    """
+    if objects.is_remote(path):
+        return objects.swap(path, change, KEEP)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (path.parent / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            now = path.read_text(encoding="utf-8") if path.exists() else None
+            wanted = change(now)
+            if wanted is KEEP:
+                return now
+            if wanted is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_text(path, str(wanted))
+            return wanted  # type: ignore[return-value]
+
+
+def age_s(path: Path) -> float | None:
+    """Seconds since a file was written, by the clock of the store that holds it; None if it is not there.
+
+    A disk that takes no probe, because it is full or read-only, is read by our own clock.
+    """
+    if objects.is_remote(path):
+        return objects.age_s(path)
+    try:
+        written = path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            os.write(probe.fileno(), b".")
+            now = os.fstat(probe.fileno()).st_mtime
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        now = time.time()
+    return max(0.0, now - written)

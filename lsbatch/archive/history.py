@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from lsbatch.archive import catalog, plan, windows
-from lsbatch.archive.files import write_json, write_text
+from lsbatch.archive.files import exists, read_text, write_json, write_text
 from lsbatch.archive.scenes import Scene
 from lsbatch.config import Config, digest
 from lsbatch.errors import NoDataError
@@ -68,14 +68,14 @@ def save(scenes: Mapping[str, tuple[Scene, ...]], config: Config) -> None:
 def fits(config: Config) -> bool:
     """Whether what is saved was searched for these settings."""
     path = file(config.output)
-    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["settings"] == _digest(config)
+    return exists(path) and json.loads(read_text(path))["settings"] == _digest(config)
 
 
 def tile_scenes(root: Path, tile: str) -> tuple[Scene, ...]:
     """Scenes of a tile by time."""
-    return tuple(Scene.from_dict(raw) for raw in json.loads(tile_file(root, tile).read_text(encoding="utf-8")))
+    return tuple(Scene.from_dict(raw) for raw in json.loads(read_text(tile_file(root, tile))))
 
 
 def _digest(config: Config) -> str:
-    plan_settings = json.loads(plan.file(config.output).read_text(encoding="utf-8"))["settings"]
+    plan_settings = json.loads(read_text(plan.file(config.output)))["settings"]
     return digest([plan_settings, [day.isoformat() for day in days(config)]])

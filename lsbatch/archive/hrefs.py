@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from lsbatch.errors import CatalogError
+from lsbatch.errors import CatalogError, printable
 
 REMOTE = ("http", "https", "s3", "gs", "az")
 
 #: Hosts whose files the Planetary Computer signs.
 AZURE = ".blob.core.windows.net"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: Parameters of an address that open doors: Azure's and S3's signatures, CloudFront's, tokens and keys of any maker.
+_KEYS = re.compile(
+    r"sig|expires|policy|key|key-pair-id|x-(amz|goog)-.*|.*(signature|token|secret|passw|auth|credential|api.?key|access.?key|subscription.?key).*",
+    re.IGNORECASE,
+)
 # urllib3 shows addresses in pieces
 _QUERY = re.compile(r"\?[^\s'\"<>,;)]+=[^\s'\"<>,;)]*")
 _ADDRESS = re.compile(r"(?:https?|s3|gs|az)://[^\s'\"<>,;)]+|/vsi\w+/[^\s'\"<>,;)]+")
@@ -46,8 +50,8 @@ class Fence:
         CatalogError
             If it leads out of what the catalogue may name.
         """
-        if not isinstance(href, str) or not href or _CONTROL.search(href):
-            raise CatalogError(f"{shown(document)}: names {href!r}, which is no address")
+        if not isinstance(href, str) or not href or not href.isprintable() or _scheme(href) is None:
+            raise CatalogError(f"{shown(document)}: names {without_secrets(repr(href))}, which is no address")
         scheme = urlsplit(href).scheme.lower()
         if scheme in REMOTE:
             return href
@@ -63,18 +67,15 @@ class Fence:
         return target
 
     def item(self, item: Mapping[str, Any], document: str) -> dict[str, Any]:
-        """A STAC item with absolute, checked addresses; signatures of Azure are dropped, they are made when read."""
-        assets = {}
-        for key, asset in (item.get("assets") or {}).items():
-            href = self.resolve(asset.get("href"), document)
-            parts = urlsplit(href)
-            if (parts.hostname or "").endswith(AZURE):
-                href = urlunsplit(parts._replace(query=""))
-            assets[key] = asset | {"href": href}
-        return {**item, "assets": assets}
+        """A STAC item with absolute, checked addresses, without what opens doors: a plan is a file that is passed on."""
+        assets = item.get("assets") or {}
+        hrefs = {key: _without_keys(self.resolve(asset.get("href"), document)) for key, asset in assets.items()}
+        return {**item, "assets": {key: asset | {"href": hrefs[key]} for key, asset in assets.items()}}
 
     def _on_network(self, href: str, document: str) -> str:
-        target = urljoin(document, href)
+        scheme, _, rest = document.partition("://")
+        # urljoin knows no other scheme's paths
+        target = urljoin(f"http://{rest}", href).replace("http", scheme, 1) if "://" not in href else href
         if href.startswith("/vsi") or urlsplit(target).scheme.lower() not in REMOTE:
             raise CatalogError(self._refusal(href, document))
         return target
@@ -84,12 +85,33 @@ class Fence:
         return f"{shown(document)}: names {shown(href)!r}; allowed is {inside}an address that begins with {', '.join(REMOTE)}"
 
 
+def _scheme(href: str) -> str | None:
+    """None where it cannot be parsed, as http://[::1"""
+    try:
+        return urlsplit(href).scheme.lower()
+    except ValueError:
+        return None
+
+
+def _without_keys(href: str) -> str:
+    """An address on the network without user, password, signature and token; Azure's are made anew when it is read."""
+    parts = urlsplit(href)
+    if not parts.netloc:
+        return href
+    pairs = [] if (parts.hostname or "").endswith(AZURE) else parts.query.split("&")
+    kept = [pair for pair in pairs if not _KEYS.fullmatch(unquote(pair.partition("=")[0]))]
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="&".join(kept), fragment=""))
+
+
 def shown(address: str) -> str:
-    """An address without user, password, query and fragment."""
-    parts = urlsplit(address)
+    """An address without user, password, query and fragment, and without what a terminal would obey."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return printable(address.split("?")[0].rpartition("@")[2])
     if not parts.scheme or not parts.netloc:
-        return address.split("?")[0]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return printable(address.split("?")[0])
+    return printable(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
 
 
 def without_secrets(text: str) -> str:

@@ -1,7 +1,5 @@
 """The survey's own tiles as a static STAC catalogue: what each was made from, and where its bands lie in the cube."""
 
-import shutil
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -12,6 +10,8 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 import lsbatch
+from lsbatch.archive import objects
+from lsbatch.archive.files import scratch, write_bytes
 from lsbatch.layers import Layer
 
 #: Corners a side of a tile's outline: between them a straight line of the grid is bent in longitude and latitude.
@@ -69,18 +69,21 @@ def tile(
 
 
 def write(folder: Path, name: str, description: str, items: Iterable[pystac.Item]) -> int:
-    """Write a catalogue of the items whole: aside, then in place of the old one. Returns how many there are."""
+    """Write a catalogue of the items whole: aside, then in place of the old one. Returns how many there are.
+
+    In object storage no folder can be renamed: there the root, which names the items, is written last.
+    """
     catalog = pystac.Catalog(name, description)
     catalog.add_items(items)
-    aside = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    try:
-        catalog.normalize_hrefs(str(aside))
+    with scratch(beside=folder) as place:
+        new, old = place / "new", place / "old"
+        catalog.normalize_hrefs(str(new))
         catalog.save(pystac.CatalogType.SELF_CONTAINED)
-        old = folder.with_name(f"{aside.name}-old")
-        if folder.exists():
-            folder.rename(old)
-        aside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if objects.is_remote(folder):
+            for path in sorted(new.rglob("*.json"), key=lambda path: path.name == "catalog.json"):
+                write_bytes(folder / path.relative_to(new).as_posix(), path.read_bytes())
+        else:
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
     return sum(1 for _ in catalog.get_items())

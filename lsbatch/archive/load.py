@@ -9,11 +9,9 @@ zone to the next, over 90 % of the pixels of a 2048 px tile differed from those 
   rows of other lengths bend elsewhere. Columns are therefore warped in blocks of `BLOCK_PX` on the national lattice.
 """
 
-import logging
 import math
 import os
 import warnings
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ import numpy as np
 import odc.stac
 import pystac
 import rasterio
-import tenacity
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_reproject_roi
@@ -34,8 +31,8 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
-from lsbatch.archive import national
-from lsbatch.archive.hrefs import AZURE, REMOTE, shown, without_secrets
+from lsbatch.archive import national, objects, patience
+from lsbatch.archive.hrefs import REMOTE, shown, without_secrets
 from lsbatch.archive.scenes import Scene
 from lsbatch.errors import SceneError
 
@@ -64,6 +61,12 @@ NETWORK_OPTIONS = {
     "VSI_CACHE": "TRUE",
     "VSI_CACHE_SIZE": "5000000",
 }
+
+#: Of a raster's unit of compression, unpacked, all bands of it: GDAL makes room for one before it reads a pixel. Archives
+#: have 0.1 to 4 MB, a strip of a whole Sentinel-2 scene in one piece has 241.
+LARGEST_BLOCK_BYTES = 256 * 2**20
+#: Characters of what GDAL says.
+LONGEST_CAUSE = 500
 
 _DTYPES = {"sentinel2": "uint16", "sentinel1": "float32", "dem": "float32"}
 #: Classes and percentages, read as they are.
@@ -132,15 +135,12 @@ def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
     if schemes & set(REMOTE):
         # GDAL's own tries for 429 and 5xx: it remembers that an address failed, so a later open fails unasked
         options |= NETWORK_OPTIONS | {"GDAL_HTTP_MAX_RETRY": attempts - 1, "GDAL_HTTP_RETRY_DELAY": FIRST_WAIT_S}
-    if "s3" in schemes and not _has_aws_credentials():
-        # the Copernicus DEM and the Sentinel-2 COGs are public: without it GDAL looks for credentials and gives up
-        options["AWS_NO_SIGN_REQUEST"] = "YES"
+    if "s3" in schemes:
+        options |= objects.gdal_options()
+        if not objects.has_credentials():
+            # the Copernicus DEM and the Sentinel-2 COGs are public: without it GDAL looks for credentials and gives up
+            options["AWS_NO_SIGN_REQUEST"] = "YES"
     return rasterio.Env(**{key: value for key, value in options.items() if key not in os.environ})
-
-
-def _has_aws_credentials() -> bool:
-    names = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-    return any(name in os.environ for name in names) or (Path.home() / ".aws" / "credentials").exists()
 
 
 class _Driver(RioDriver):
@@ -167,48 +167,21 @@ class _Reader(RioReader):
         nearest = cfg.resampling == "nearest"
         target = np.full(dst_geobox.shape, cfg.fill_value, cfg.dtype)
         try:
-            _patiently(uri, self._attempts, lambda: _fill(target, _signed(uri), dst_geobox, self._scene, nearest))
+            patience.patiently(
+                uri, self._attempts, FIRST_WAIT_S, lambda signed: _fill(target, signed, dst_geobox, self._scene, nearest)
+            )
         except (RasterioError, OSError) as error:
-            raise SceneError(_sentence(self._scene, uri, error)) from error
+            raise SceneError(_sentence(self._scene, uri, error), may_pass=patience.may_mend(uri, error)) from error
         return np.s_[0 : target.shape[0], 0 : target.shape[1]], target
-
-
-def _patiently(uri: str, attempts: int, work: Callable[[], None]) -> None:
-    """Do it, and again after a wait if it failed in a way that may pass; a file on disk is read once."""
-    remote = urlsplit(uri).scheme in REMOTE
-    tries = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(attempts if remote else 1),
-        wait=tenacity.wait_exponential(multiplier=FIRST_WAIT_S, max=60),
-        retry=tenacity.retry_if_exception(_may_pass),
-        before_sleep=tenacity.before_sleep_log(logging.getLogger(__name__), logging.INFO),
-        reraise=True,
-    )
-    tries(work)
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether another try may mend it: a broken transfer, or a signature that expired; answers were tried by GDAL."""
-    if not isinstance(error, (RasterioError, OSError)):
-        return False
-    text = f"{error} {error.__cause__}"
-    return "HTTP response code" not in text or ("HTTP response code: 403" in text and AZURE in text)
-
-
-def _signed(uri: str) -> str:
-    """An address of the Planetary Computer with a fresh signature; any other as it is."""
-    if not (urlsplit(uri).hostname or "").endswith(AZURE):
-        return uri
-    with warnings.catch_warnings():
-        # planetary-computer 1.0 declares its models in pydantic's old way; 0.4 s to import, for one archive of several
-        warnings.filterwarnings("ignore", "Support for class-based `config`", DeprecationWarning)
-        import planetary_computer
-    return planetary_computer.sign_url(uri)
 
 
 def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
     keys = {asset["href"]: key for key, asset in scene.item["assets"].items()}
     cause = " ".join(without_secrets(str(error.__cause__ or error)).split())
-    return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause}"
+    hint = ""
+    if patience.needs_key(uri, error):
+        hint = "; keys in a catalogue's addresses are not kept, GDAL takes them from the environment (docs/security.md)"
+    return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause[:LONGEST_CAUSE]}{hint}"
 
 
 def _fill(target: np.ndarray, uri: str, geobox: GeoBox, scene: Scene, nearest: bool) -> None:
@@ -219,12 +192,23 @@ def _fill(target: np.ndarray, uri: str, geobox: GeoBox, scene: Scene, nearest: b
     if ending == ".vrt" and scene.collection == national.COLLECTION:
         driver = "VRT"
     with rasterio.open(uri, driver=driver, sharing=False) as full:
+        _refuse_bomb(full)
         level = _overview(full, geobox)
         if level is None:
             _warp(target, full, geobox, scene, nearest)
             return
     with rasterio.open(uri, driver=driver, sharing=False, overview_level=level) as smaller:
+        _refuse_bomb(smaller)
         _warp(target, smaller, geobox, scene, nearest)
+
+
+def _refuse_bomb(raster: Any) -> None:
+    """A megabyte of zeros, well packed, says that it is one block of gigabytes."""
+    rows, cols = raster.block_shapes[0]
+    together = raster.count if raster.interleaving is not None and raster.interleaving.value == "PIXEL" else 1
+    size = rows * cols * np.dtype(raster.dtypes[0]).itemsize * together
+    if size > LARGEST_BLOCK_BYTES:
+        raise RasterioError(f"it is compressed in blocks of {size / 2**20:,.0f} MB; up to {LARGEST_BLOCK_BYTES >> 20} are read")
 
 
 def _metres(raster: Any) -> tuple[float, float]:

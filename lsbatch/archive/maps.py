@@ -1,6 +1,5 @@
 """National maps as COG, written tile by tile."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import rasterio
 import rasterio.shutil
 from rasterio.windows import Window
 
-from lsbatch.archive.files import aside, make_folder
+from lsbatch.archive.files import aside, scratch
 from lsbatch.grid import Grid, Tile
 
 Colour = tuple[int, int, int, int]
@@ -39,14 +38,13 @@ def write(
     """
     rows, cols = grid.shape
     side = grid.tile_px
-    make_folder(path.parent)
     profile = {
         "driver": "GTiff", "height": rows, "width": cols, "count": 1, "dtype": np.dtype(dtype).name, "nodata": nodata, "tiled": True,
         "blockxsize": 256, "blockysize": 256, "compress": "deflate", "crs": grid.crs, "transform": grid.geobox.transform,
         "SPARSE_OK": True, "BIGTIFF": "IF_SAFER",
     }  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".map-") as scratch:
-        flat = Path(scratch) / "flat.tif"
+    with scratch(beside=path) as folder:
+        flat = folder / "flat.tif"
         with rasterio.open(flat, "w", **profile) as out:
             if colours is not None:
                 out.write_colormap(1, dict(colours))

@@ -8,6 +8,8 @@ import shapely
 from pyproj import Transformer
 from rasterio.errors import RasterioError
 
+from lsbatch.archive import objects
+from lsbatch.archive.files import state
 from lsbatch.archive.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 
@@ -24,7 +26,14 @@ def scene(path: Path) -> Scene:
         If it is no GeoTIFF or VRT that can be read, or does not say where it lies.
     """
     try:
-        with rasterio.open(path, driver="VRT" if path.suffix.lower() == ".vrt" else "GTiff") as file:
+        size, modified = state(path)
+    except OSError as error:
+        raise CatalogError(f"archives.dem_file: {path} cannot be read: {error.strerror or error}") from None
+    try:
+        with (
+            rasterio.Env(**objects.gdal_options()),
+            rasterio.open(str(path), driver="VRT" if path.suffix.lower() == ".vrt" else "GTiff") as file,
+        ):
             if file.crs is None:
                 raise CatalogError(f"archives.dem_file: {path} has no CRS, so no one knows where it lies")
             if file.count != 1:
@@ -34,13 +43,12 @@ def scene(path: Path) -> Scene:
         raise CatalogError(f"archives.dem_file: {path} cannot be read as GeoTIFF or VRT: {error}") from None
     outline = shapely.segmentize(shapely.box(*bounds), max(bounds.right - bounds.left, bounds.top - bounds.bottom) / 64)
     to_lonlat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    stat = path.stat()
     item = {
         "type": "Feature",
         "id": path.name,
         "collection": COLLECTION,
         "geometry": shapely.geometry.mapping(shapely.transform(outline, to_lonlat.transform, interleaved=False)),
-        "properties": {"datetime": datetime.fromtimestamp(stat.st_mtime, UTC).isoformat()},
-        "assets": {"elevation": {"href": str(path.resolve()), "file:size": stat.st_size}},
+        "properties": {"datetime": datetime.fromtimestamp(modified / 1e9, UTC).isoformat()},
+        "assets": {"elevation": {"href": str(path if objects.is_remote(path) else path.resolve()), "file:size": size}},
     }
     return describe(item, "dem")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import shapely
 
-from lsbatch.archive import windows
-from lsbatch.archive.files import write_json, write_text
+from lsbatch.archive import links, windows
+from lsbatch.archive.files import exists, in_folder, read_text, remove, state, write_json, write_text
 from lsbatch.archive.passes import Scenes, newest, same_orbits
 from lsbatch.archive.receipts import checksum
 from lsbatch.archive.regions import read_region
@@ -220,7 +220,7 @@ def _digest(config: Config) -> str:
             config.grid.model_dump(),
             config.archives.model_dump(mode="json", exclude={"attempts"}),
             # not its checksum: a national DEM is gigabytes
-            None if dem is None or not dem.exists() else (dem.stat().st_size, dem.stat().st_mtime_ns),
+            None if dem is None or not exists(dem) else state(dem),
             config.survey.windows.model_dump(mode="json"),
             config.survey.newest_passes,
             config.composite.same_orbits,
@@ -240,6 +240,7 @@ def tile_file(root: Path, tile: str) -> Path:
 
 def save(plan: Plan, root: Path) -> None:
     """Write the tiles' files, then the plan that names them."""
+    links.refuse(root)
     for name, tile in plan.by_tile.items():
         scenes = {key: [scene.to_dict() for scene in group] for key, group in tile.scenes.items()}
         told = {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes}
@@ -259,15 +260,16 @@ def save(plan: Plan, root: Path) -> None:
 
 
 def _remove_old(plan: Plan, root: Path) -> None:
-    for path in (root / "plan" / "tiles").glob("*.json"):
+    for path in in_folder(root / "plan" / "tiles", ".json"):
         if path.stem not in plan.by_tile:
-            path.unlink()
+            remove(path)
 
 
 def fits(config: Config) -> bool:
     """Whether the saved plan was made for these settings."""
+    links.refuse(config.output)
     path = file(config.output)
-    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["settings"] == _digest(config)
+    return exists(path) and json.loads(read_text(path))["settings"] == _digest(config)
 
 
 def load(root: Path) -> Plan:
@@ -277,18 +279,23 @@ def load(root: Path) -> Plan:
     ------
     NoDataError
         If there is none.
+    StaleStoreError
+        If it is damaged, or a folder of the survey is a link to elsewhere.
     """
+    links.refuse(root)
     path = file(root)
-    if not path.exists():
-        raise NoDataError(f"{root}: no plan was made here yet; run 'lsbatch run' or 'lsbatch plan' first")
-    return _load(path, path.stat().st_mtime_ns)
+    try:
+        modified = state(path)[1]
+    except FileNotFoundError:
+        raise NoDataError(f"{root}: no plan was made here yet; run 'lsbatch run' or 'lsbatch plan' first") from None
+    return _load(path, modified)
 
 
 @lru_cache(maxsize=4)
 def _load(path: Path, modified: int) -> Plan:
     del modified  # only part of the cache's key: a new plan is read anew
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(read_text(path))
         grid = Grid(**{**raw["grid"], "bounds": tuple(raw["grid"]["bounds"])})
         tiles = tuple((row, col) for row, col in raw["tiles"])
         return Plan(raw["settings"], grid, tiles, shapely.from_wkt(raw["region"]), {}, raw["summary"])
@@ -298,5 +305,5 @@ def _load(path: Path, modified: int) -> Plan:
 
 def tile_scenes(root: Path, tile: str) -> Scenes:
     """Scenes of a tile by key."""
-    raw = json.loads(tile_file(root, tile).read_text(encoding="utf-8"))
+    raw = json.loads(read_text(tile_file(root, tile)))
     return {key: tuple(Scene.from_dict(scene) for scene in raw["scenes"][key]) for key in KEYS}

@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from lsbatch.archive.files import write_json
+from lsbatch.archive import files, objects
 from lsbatch.records import Receipt
 
 
@@ -15,21 +15,21 @@ def path(folder: Path, stage: str, tile: str) -> Path:
 
 def write(folder: Path, receipt: Receipt) -> None:
     """Write a receipt atomically."""
-    write_json(path(folder, receipt.stage, receipt.tile), receipt.to_dict())
+    files.write_json(path(folder, receipt.stage, receipt.tile), receipt.to_dict())
 
 
 def remove(folder: Path, stage: str, tile: str) -> None:
     """Take the receipt away before its data are touched, so that a kill in between is seen as undone."""
-    path(folder, stage, tile).unlink(missing_ok=True)
+    files.remove(path(folder, stage, tile))
 
 
 def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:
     """All receipts of a stage by tile; a receipt that cannot be parsed counts as absent."""
     found = {}
-    for file in sorted((folder / stage).glob("*.json")):
+    for text in files.read_folder(folder / stage, ".json").values():
         try:
-            receipt = Receipt.from_dict(json.loads(file.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
+            receipt = Receipt.from_dict(json.loads(text))
+        except (ValueError, TypeError, AttributeError, RecursionError):
             # a damaged receipt proves nothing: the tile is done again
             continue
         found[receipt.tile] = receipt
@@ -38,5 +38,7 @@ def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:
 
 def checksum(file: Path) -> str:
     """16 hex digits of a file's bytes."""
+    if objects.is_remote(file):
+        return hashlib.blake2b(objects.get(file), digest_size=8).hexdigest()
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=8)).hexdigest()

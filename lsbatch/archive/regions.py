@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 from pyogrio.errors import DataSourceError
 from shapely.geometry.base import BaseGeometry
 
+from lsbatch.archive.files import on_disk
 from lsbatch.config import Config
 from lsbatch.errors import ConfigError
 
@@ -36,7 +37,7 @@ def read_region(config: Config) -> BaseGeometry:
     return shapely.union_all(polygons)
 
 
-def read_vector(file: str | Path, crs: str, bounds: tuple[float, ...] | None = None) -> gpd.GeoDataFrame:
+def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -> gpd.GeoDataFrame:
     """Any vector file that GDAL reads, in `crs`.
 
     Parameters
@@ -52,12 +53,13 @@ def read_vector(file: str | Path, crs: str, bounds: tuple[float, ...] | None = N
         If it cannot be read or has no CRS.
     """
     try:
-        stored = pyogrio.read_info(file)["crs"]
+        here = on_disk(file)
+        stored = pyogrio.read_info(here)["crs"]
         if not stored:
             raise ConfigError(f"{file}: has no CRS; save it with one")
         box = None if bounds is None else tuple(gpd.GeoSeries([shapely.box(*bounds)], crs=crs).to_crs(stored).total_bounds)
-        frame = pyogrio.read_dataframe(file, bbox=box)
-    except DataSourceError as error:
+        frame = pyogrio.read_dataframe(here, bbox=box)
+    except (DataSourceError, OSError) as error:
         raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
     if not isinstance(frame, gpd.GeoDataFrame):
         raise ConfigError(f"{file}: is a table without geometries")

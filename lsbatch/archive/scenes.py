@@ -45,8 +45,8 @@ EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
-# an id names files and lines of a log
-_ID = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
+# an id names files and stands in logs and on terminals
+_ID = re.compile(r"[^/\\]{1,255}")
 _PLATFORM = re.compile(r"(?:SENTINEL-?|S)([12])[-_ ]?([A-D])", re.IGNORECASE)
 _ORBIT = re.compile(r"_R(\d{3})_")
 
@@ -184,8 +184,8 @@ def _name(item: Mapping[str, Any]) -> str:
     name = item.get("id")
     if item.get("type") != "Feature" or not isinstance(name, str):
         raise CatalogError("the catalogue answered something that is not a STAC item: it has no type Feature and id")
-    if not _ID.fullmatch(name) or name in (".", ".."):
-        raise CatalogError(f"item {name!r}: its id holds a path separator or a control character")
+    if not _ID.fullmatch(name) or not name.isprintable() or name in (".", ".."):
+        raise CatalogError(f"item {name[:80]!r}: its id holds a path separator or a control character")
     return name
 
 

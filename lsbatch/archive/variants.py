@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from lsbatch.archive import objects
 from lsbatch.archive.files import make_folder
 from lsbatch.archive.workspace import Workspace
 from lsbatch.errors import StaleStoreError
@@ -17,6 +18,8 @@ def share(base: Path, variant: Path) -> None:
     StaleStoreError
         If something else is there, or the file system has no links.
     """
+    if objects.is_remote(base) or objects.is_remote(variant):
+        raise StaleStoreError(f"{base}: object storage has no links; compare needs surveys on disk")
     ours, theirs = Workspace(variant), Workspace(base)
     pairs = (
         (ours.plan, theirs.plan),

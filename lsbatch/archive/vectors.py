@@ -1,19 +1,24 @@
 """Features in and out: truth polygons, the parts that tiles leave, and the inventory's files."""
 
+import io
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyogrio
 import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive.files import aside
+from lsbatch.archive.files import aside, read_bytes
 from lsbatch.archive.regions import rasterize, read_vector
 from lsbatch.config import TruthSettings, Windows
-from lsbatch.errors import ConfigError
+from lsbatch.errors import ConfigError, StaleStoreError
+
+#: Characters of a plot's name, which goes into receipts, tables and reports.
+LONGEST_NAME = 80
 
 
 def read_truth(
@@ -32,7 +37,7 @@ def read_truth(
     bounds : tuple of float, optional
         left, bottom, right, top in `crs`: only polygons that touch it.
     """
-    truth = read_vector(str(settings.file), crs, bounds)
+    truth = read_vector(settings.file, crs, bounds)
     if settings.date_field is None:
         return truth
     if settings.date_field not in truth:
@@ -61,12 +66,14 @@ def read_plots(settings: TruthSettings, crs: str) -> dict[str, shapely.Geometry]
     """
     if settings.plots is None:
         return {}
-    frame = read_vector(str(settings.plots), crs)
+    frame = read_vector(settings.plots, crs)
     if settings.plot_field not in frame:
         raise ConfigError(
             f"truth.plot_field = {settings.plot_field!r}: is no column of {settings.plots}; it has {', '.join(frame.columns)}"
         )
     names = frame[settings.plot_field].astype(str)
+    if not all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in names):
+        raise ConfigError(f"truth.plots: {settings.plots} has a name that is empty, longer than {LONGEST_NAME} characters, or holds a control character")
     if names.duplicated().any():
         raise ConfigError(f"truth.plots: {settings.plots} has {names[names.duplicated()].iloc[0]!r} twice; each plot needs a name of its own")
     if frame.empty or not frame.geom_type.isin(("Polygon", "MultiPolygon")).all():
@@ -82,7 +89,7 @@ def read_points(settings: TruthSettings, crs: str) -> tuple[np.ndarray, np.ndarr
     ConfigError
         If the file has no column of the classes' name.
     """
-    frame = read_vector(str(settings.points), crs)
+    frame = read_vector(settings.points, crs)
     if settings.class_field not in frame:
         raise ConfigError(
             f"truth.class_field = {settings.class_field!r}: is no column of {settings.points}; it has {', '.join(frame.columns)}"
@@ -116,13 +123,33 @@ def write_edges(path: Path, edges: np.ndarray) -> None:
 
 
 def read_edges(path: Path) -> np.ndarray:
-    """Inverse of `write_edges`."""
-    return np.load(path, allow_pickle=False)
+    """Inverse of `write_edges`.
+
+    Raises
+    ------
+    StaleStoreError
+        If it is something else. Objects are never loaded: they could run code.
+    """
+    data = read_bytes(path)
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, MemoryError) as error:
+        raise StaleStoreError(f"{path}: is damaged, or was not made by lsbatch: {error}; have its tile done again by lsbatch retry") from None
 
 
 def read_part(path: Path) -> gpd.GeoDataFrame:
-    """Features of one tile."""
-    return gpd.read_parquet(path)
+    """Features of one tile.
+
+    Raises
+    ------
+    StaleStoreError
+        If it is something else.
+    """
+    data = read_bytes(path)
+    try:
+        return gpd.read_parquet(io.BytesIO(data))
+    except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
+        raise StaleStoreError(f"{path}: is damaged, or was not made by lsbatch: {error}; have its tile done again by lsbatch retry") from None
 
 
 def polygonize(labels: np.ndarray, count: int, geobox: GeoBox) -> np.ndarray:

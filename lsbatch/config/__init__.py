@@ -6,7 +6,6 @@ Paths are relative to the folder of the settings file. Nothing here opens an arc
 from lsbatch.config.files import digest, example, load, parse, to_yaml, with_model
 from lsbatch.config.method import (
     CleanSettings,
-    ClusterSettings,
     CompositeSettings,
     InventorySettings,
     ModelSettings,
@@ -24,6 +23,7 @@ from lsbatch.config.survey import (
     Windows,
 )
 from lsbatch.config.whole import Config
+from lsbatch.config.workers import ClusterSettings, JobSettings, SlurmSettings, TlsSettings
 
 __all__ = [
     "ArchiveSettings",
@@ -33,12 +33,15 @@ __all__ = [
     "Config",
     "GridSettings",
     "InventorySettings",
+    "JobSettings",
     "ModelSettings",
     "PredictSettings",
     "RegionSettings",
     "Section",
+    "SlurmSettings",
     "SourceSettings",
     "SurveySettings",
+    "TlsSettings",
     "TrainSettings",
     "TruthSettings",
     "Windows",

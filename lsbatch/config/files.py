@@ -4,18 +4,20 @@ import hashlib
 import json
 import math
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lsbatch.config.survey import ArchiveSettings, RegionSettings, Section, SourceSettings, SurveySettings
+from lsbatch.config.survey import OBJECTS, ArchiveSettings, RegionSettings, Section, SourceSettings, SurveySettings
 from lsbatch.config.whole import Config
 from lsbatch.errors import ConfigError
 
 #: Characters of a wrong value that a message shows.
 LONGEST_VALUE = 120
+#: Of a file of settings, and values in it with its aliases written out: an example has 7,000 and 150.
+LONGEST_TEXT, MOST_VALUES = 1_000_000, 100_000
 
 
 def digest(value: Any) -> str:
@@ -35,6 +37,25 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def get_single_node(self) -> yaml.Node | None:
+        """The document, unless its aliases make it endless: nine lines can stand for a billion values."""
+        node = super().get_single_node()
+        if node is not None and _values(node, {}) > MOST_VALUES:
+            raise yaml.constructor.ConstructorError(None, None, f"with its aliases written out it has more than {MOST_VALUES:,} values", node.start_mark)
+        return node
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values in a document, those behind an alias counted each time."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        # of one that holds itself, which Python writes as [...]
+        known[id(node)] = 1
+        inside = node.value if isinstance(node, yaml.SequenceNode) else [one for pair in node.value for one in pair]
+        known[id(node)] = 1 + sum(_values(one, known) for one in inside)
+    return known[id(node)]
+
 
 def load(path: Path) -> Config:
     """Read settings from YAML; relative paths become relative to the file.
@@ -46,12 +67,16 @@ def load(path: Path) -> Config:
     """
     path = Path(path)
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST_TEXT + 1)
+        raw = yaml.load(text, Loader=_Loader) if len(text) <= LONGEST_TEXT else text
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     # whatever else: PyYAML lets out what Python says of a 13th month, an empty !!int or a thousand open brackets
     except Exception as error:
         raise ConfigError(f"{path}: is not YAML that may be loaded: {' '.join(str(error).split())}") from None
+    if len(text) > LONGEST_TEXT:
+        raise ConfigError(f"{path}: has more than {LONGEST_TEXT:,} characters; settings have a few thousand")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: must hold settings by name, as 'lsbatch config' prints them")
     return parse(raw, path.parent, str(path))
@@ -99,8 +124,9 @@ def _section(annotation: Any) -> Any:
 
 def _rooted(config: Config, folder: Path, where: str) -> Config:
     def absolute(path: Path | None) -> Path | None:
-        if path is None:
-            return None
+        if path is None or not isinstance(path, PurePath):
+            # nothing, or in object storage
+            return path
         try:
             return folder / path.expanduser()
         except RuntimeError:
@@ -118,10 +144,13 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
         }
     )
     weights = config.model.weights
-    if weights and not weights.startswith("package:"):
+    if weights and not weights.startswith(("package:", OBJECTS)):
         weights = str(absolute(Path(weights)))
     truth = config.truth and config.truth.model_copy(
         update={name: absolute(getattr(config.truth, name)) for name in ("file", "points", "plots")}
+    )
+    tls = config.cluster.tls and config.cluster.tls.model_copy(
+        update={name: absolute(getattr(config.cluster.tls, name)) for name in ("ca_file", "cert_file", "key_file")}
     )
     return config.model_copy(
         update={
@@ -129,6 +158,7 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
             "region": config.region.model_copy(update={"file": absolute(config.region.file)}),
             "model": config.model.model_copy(update={"weights": weights}),
             "truth": truth,
+            "cluster": config.cluster.model_copy(update={"tls": tls}),
             "output": absolute(config.output),
         }
     )

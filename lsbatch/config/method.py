@@ -1,11 +1,10 @@
-"""How it is done: composites, the model and its training, inference, cleaning, the inventory, truth and workers."""
+"""How it is done: composites, the model and its training, inference, cleaning, the inventory and truth."""
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from lsbatch.config.survey import Section
+from lsbatch.config.survey import Place, Section
 
 
 class CompositeSettings(Section):
@@ -121,33 +120,11 @@ class InventorySettings(Section):
 class TruthSettings(Section):
     """Mapped landslides, for training and scoring."""
 
-    file: Path = Field(description="vector file of landslide polygons")
+    file: Place = Field(description="vector file of landslide polygons")
     date_field: str | None = Field(
         None, description="column with the day of the landslide; only those between the windows count; empty: all count"
     )
-    points: Path | None = Field(None, description="vector file of training points for cart")
+    points: Place | None = Field(None, description="vector file of training points for cart")
     class_field: str = Field("class", description="column of the points' class; 'landslide' against all others")
-    plots: Path | None = Field(None, description="vector file of polygons to be scored one by one, too; empty: none")
+    plots: Place | None = Field(None, description="vector file of polygons to be scored one by one, too; empty: none")
     plot_field: str = Field("name", description="column of the plots' names")
-
-
-class ClusterSettings(Section):
-    """Who does the work."""
-
-    kind: Literal["local", "serial", "address"] = Field(
-        "local",
-        description="local: processes on this machine; serial: this process; address: a Dask scheduler that runs already",
-    )
-    workers: int | None = Field(
-        None, ge=1, le=10000, description="local: processes; empty: as many as cores and memory allow"
-    )
-    threads: int = Field(1, ge=1, le=256, description="threads of a worker, used inside a tile")
-    memory_gb: float = Field(4.0, gt=0.2, le=10000, description="memory of a worker")
-    address: str | None = Field(None, description="address: the scheduler, e.g. tcp://127.0.0.1:8786")
-    in_flight: int = Field(512, ge=1, le=100000, description="tiles handed to the scheduler at once")
-
-    @model_validator(mode="after")
-    def _has_address(self) -> Self:
-        if self.kind == "address" and not self.address:
-            raise ValueError("kind address needs address")
-        return self

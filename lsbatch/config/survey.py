@@ -2,16 +2,38 @@
 
 import re
 from datetime import date, timedelta
-from pathlib import Path
-from typing import Literal, Self
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, field_validator, model_validator
 from pyproj import CRS
 from pyproj.exceptions import CRSError
+from upath import UPath
 
 #: Launch of Sentinel-1A, the first of both families.
 FIRST_SENTINEL = date(2014, 4, 3)
+#: How an address in object storage begins.
+OBJECTS = "s3://"
 DAY_OF_YEAR = r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+
+
+def _place(value: Any) -> Any:
+    """A path on disk, or in object storage where it begins with ``s3://``, which `Path` would make a folder of."""
+    if isinstance(value, str) and value.startswith(OBJECTS):
+        if not value.removeprefix(OBJECTS).partition("/")[0]:
+            raise ValueError("must name a bucket, as in s3://bucket/folder")
+        return UPath(value.rstrip("/"))
+    if isinstance(value, str) and "://" in value:
+        raise ValueError(f"must be a path, or an address that begins with {OBJECTS}")
+    if isinstance(value, str):
+        return Path(value)
+    if isinstance(value, (PurePath, UPath)):
+        return value
+    raise ValueError(f"must be a path, or an address that begins with {OBJECTS}")
+
+
+#: A path on disk or in object storage; both have the methods of `Path`.
+Place = Annotated[Path, PlainValidator(_place), PlainSerializer(str, when_used="json")]
 
 
 class Section(BaseModel):
@@ -97,7 +119,7 @@ class RegionSettings(Section):
     """Where: exactly one of bounds and file."""
 
     bounds: tuple[float, float, float, float] | None = Field(None, description="left, bottom, right, top in grid.crs")
-    file: Path | None = Field(
+    file: Place | None = Field(
         None, description="vector file whose polygons are the region (any format and CRS that GDAL reads)"
     )
 
@@ -170,13 +192,13 @@ class ArchiveSettings(Section):
     sentinel2: SourceSettings | None = Field(None, description="Sentinel-2 L2A")
     sentinel1: SourceSettings | None = Field(None, description="Sentinel-1 in linear power: terrain-corrected gamma0 (RTC), or sigma0 on the map with its incidence angle")
     dem: SourceSettings | None = Field(None, description="elevation")
-    dem_file: Path | None = Field(
+    dem_file: Place | None = Field(
         None,
         description="raster of elevation in metres (GeoTIFF or VRT), such as the national DEM: believed before archives.dem, which fills what it lacks",
     )
     max_cloud_percent: float = Field(80.0, ge=0, le=100, description="Sentinel-2 scenes with more cloud are not read")
     attempts: int = Field(
-        4, ge=1, le=20, description="tries for a read or a search that fails in passing; waits double from 0.5 s"
+        4, ge=1, le=20, description="tries for a read or a search that fails in passing; waits double from 0.5 s, for a search from 5 s"
     )
 
     @property

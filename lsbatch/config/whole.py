@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 
 from lsbatch.config.method import (
     CleanSettings,
-    ClusterSettings,
     CompositeSettings,
     InventorySettings,
     ModelSettings,
@@ -15,7 +14,8 @@ from lsbatch.config.method import (
     TrainSettings,
     TruthSettings,
 )
-from lsbatch.config.survey import ArchiveSettings, GridSettings, RegionSettings, Section, SurveySettings
+from lsbatch.config.survey import ArchiveSettings, GridSettings, Place, RegionSettings, Section, SurveySettings
+from lsbatch.config.workers import ClusterSettings
 from lsbatch.layers import BAND_SETTINGS, OWN_BANDS, knows_look_direction, sensors
 
 
@@ -38,7 +38,7 @@ class Config(Section):
     inventory: InventorySettings = Field(InventorySettings(), description="from mask to records")
     truth: TruthSettings | None = Field(None, description="mapped landslides; empty: nothing is scored")
     cluster: ClusterSettings = Field(ClusterSettings(), description="who works")
-    output: Path = Field(Path("survey"), description="folder of the survey")
+    output: Place = Field(Path("survey"), description="folder of the survey, or its address in object storage: s3://bucket/folder")
 
     @model_validator(mode="after")
     def _sources_cover_bands(self) -> Self:
@@ -75,6 +75,12 @@ class Config(Section):
             raise ValueError(f"predict.flips is for model.family unet, not {self.model.family}")
         if self.predict.flips and knows_look_direction(self.inputs):
             raise ValueError(f"predict.flips: bands {self.bands} know the look direction; mirrored, they show what no radar sees")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_predicts(self) -> Self:
+        if self.cluster.kind == "slurm" and (self.predict.device == "cuda") != (self.cluster.slurm.gpu is not None):
+            raise ValueError("predict.device cuda and cluster.slurm.gpu need each other: predictions go to those jobs alone")
         return self
 
     @property

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lsbatch.archive import objects
+from lsbatch.archive.files import exists, on_disk
 from lsbatch.config import Config, PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.kernels import windows
@@ -45,12 +47,12 @@ def resolve(config: Config) -> Path:
     if config.model.weights is not None:
         return named(config.model.weights)
     path = default_path(config)
-    if not path.is_file():
+    if not exists(path):
         raise ModelError(
             f"{path}: no weights yet; run 'lsbatch train' first, or set model.weights to a file or to 'package:NAME' "
             f"({_packaged()})"
         )
-    return path
+    return on_disk(path)
 
 
 def named(name: str) -> Path:
@@ -67,10 +69,10 @@ def named(name: str) -> Path:
         if not path.is_file():
             raise ModelError(f"model.weights = {name!r}: lsbatch comes with {_packaged()}")
     else:
-        path = Path(name)
-        if not path.is_file():
+        path = objects.path_of(name)
+        if not exists(path):
             raise ModelError(f"model.weights = {name!r}: there is no such file; run 'lsbatch train' to make weights")
-    return path
+    return on_disk(path)
 
 
 def _packaged() -> str:
@@ -168,8 +170,8 @@ def answers(
 
     Notes
     -----
-    Torch uses as many threads as the process was given: Dask's workers set OMP_NUM_THREADS to 1, because two workers
-    with one thread each did 9.6 tiles/s where two with two threads each did 4.9 on two cores.
+    Torch uses as many threads as the process was given: a worker sets OMP_NUM_THREADS to cluster.threads, by default 1, because
+    two workers with one thread each did 9.6 tiles/s where two with two threads each did 4.9 on two cores.
     """
     of = card(path)
     block = np.stack([bands[name] for name in of.bands])

@@ -23,6 +23,10 @@ from lsbatch.errors import ModelError, StaleStoreError
 KEY = "lsbatch"
 #: A header is a few thousand bytes; a length beyond this is another kind of file.
 LONGEST_HEADER = 10_000_000
+#: Of a network's innermost layer, where it has 1024; its weights grow with the square.
+WIDEST = 4096
+#: Of halo and lattice, where a tile has up to 8192.
+LARGEST_PX = 8192
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,23 @@ def _card(path: Path, _mtime_ns: int, size: int, _inode: int) -> Card:
         raw = json.loads(text)
         known = {f.name: raw[f.name] for f in fields(Card)}
         lists = {name: tuple(known[name]) for name in ("bands", "means", "stds")}
-    except (ValueError, KeyError, TypeError) as error:
+        found = Card(**{**known, **lists})
+        _insist_on_sense(found)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: its card was written by another version of lsbatch ({error!r})") from None
-    return Card(**{**known, **lists})
+    return found
+
+
+def _insist_on_sense(found: Card) -> None:
+    """Kinds and bounds of what is used before the arrays are there to compare with: a network is made before they are loaded."""
+    texts, numbers = (found.family, found.checksum, *found.bands), (*found.means, *found.stds)
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise ValueError("family, bands and checksum must be text")
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError("means and deviations must be numbers")
+    widest = found.network.get("width", 1) * 2 ** min(found.network.get("depth", 0), 64)
+    if not (0 <= found.halo_px <= LARGEST_PX and 0 < found.lattice_px <= LARGEST_PX and widest <= WIDEST):
+        raise ValueError(f"halo and lattice may have {LARGEST_PX} px, a network {WIDEST} channels")
 
 
 def _header(path: Path, size: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 import lsbatch
 from lsbatch.archive.files import write_json
@@ -222,6 +223,8 @@ def _trainer(
         devices=1,
         precision=_precision(),
         callbacks=callbacks,
+        # one process, also in a job of SLURM, whose tasks and signals Lightning would take for its own
+        plugins=[LightningEnvironment()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -246,6 +249,8 @@ def _quiet(work: Callable[[], Any]) -> Any:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # on a login node
+            warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
             return work()
     finally:
         logger.setLevel(before)

@@ -6,7 +6,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
-from lsbatch.archive import receipts, vectors
+from lsbatch.archive import files, receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import NoDataError
 from lsbatch.grid import tile_id
@@ -125,7 +125,7 @@ def objects(survey: Survey) -> Mapping[str, Any]:
     config = survey.config
     assert config.truth is not None
     file = survey.workspace.inventory / "landslides.parquet"
-    if not file.exists():
+    if not files.exists(file):
         return {}
     found = vectors.read_part(file)
     truth = vectors.read_truth(config.truth, config.survey.windows, config.grid.crs, survey.grid.bounds)

@@ -11,6 +11,7 @@ from lsbatch.config import Config
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import terrain
+from lsbatch.records import Dropped
 
 #: How far a mountain's shadow is followed: 1500 m of relief at 30 degrees of sun. Every tile reads as much around it.
 SHADOW_REACH_M = 2560.0
@@ -34,7 +35,8 @@ class Ground:
         NaN where no DEM reaches.
     side_m : float
         Of a pixel.
-    used, dropped : tuple of str
+    used : tuple of str
+    dropped : tuple of Dropped
         Scenes of the DEM, and those that could not be read, with the reason.
     """
 
@@ -43,7 +45,7 @@ class Ground:
     elevation_m: np.ndarray
     side_m: float
     used: tuple[str, ...]
-    dropped: tuple[str, ...]
+    dropped: tuple[Dropped, ...]
 
     def slope_aspect(self, halo_px: int) -> tuple[np.ndarray, np.ndarray]:
         """Slope and aspect in degrees, with so much halo, at most `halo_px` - 1."""
@@ -86,7 +88,7 @@ def read(tile: Tile, scenes: tuple[Scene, ...], config: Config) -> Ground:
     box = tile.padded(halo)
     dem = np.full(box.shape, np.nan, np.float32)
     used: list[str] = []
-    dropped: list[str] = []
+    dropped: list[Dropped] = []
     for scene in scenes:
         hole = np.isnan(dem)
         if not hole.any():
@@ -94,7 +96,7 @@ def read(tile: Tile, scenes: tuple[Scene, ...], config: Config) -> Ground:
         try:
             raw = load.read(scene, ("elevation",), box, attempts=config.archives.attempts)
         except SceneError as error:
-            dropped.append(str(error))
+            dropped.append(Dropped.of(error))
             continue
         used.append(scene.id)
         np.copyto(dem, raw["elevation"], where=hole)

@@ -14,6 +14,7 @@ from lsbatch.archive.scenes import Scene
 from lsbatch.config import Config
 from lsbatch.errors import SceneError
 from lsbatch.kernels import optical
+from lsbatch.records import Dropped
 from lsbatch.stages.ground import Ground
 
 COLOURS = ("R", "G", "B", "NIR")
@@ -36,7 +37,8 @@ class Picture:
         Days since 1970-01-01 of the look that was chosen; -32768 where none.
     looks, shaded : arrays (rows, cols), uint8
         Days on which the pixel was clear, and on which it would have been but for a mountain's shadow; at most 255.
-    used, dropped : tuple of str
+    used : tuple of str
+    dropped : tuple of Dropped
         Scenes read, and those that could not be, with the reason.
     """
 
@@ -46,7 +48,7 @@ class Picture:
     looks: np.ndarray
     shaded: np.ndarray
     used: tuple[str, ...]
-    dropped: tuple[str, ...]
+    dropped: tuple[Dropped, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Look:
     clear: np.ndarray
     shaded: np.ndarray
     used: tuple[str, ...]
-    dropped: tuple[str, ...]
+    dropped: tuple[Dropped, ...]
 
 
 def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture:
@@ -73,7 +75,7 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
         (),
     )
     used: list[str] = []
-    dropped: list[str] = []
+    dropped: list[Dropped] = []
     days = list(by_day(scenes))
     looks = ahead.in_order([looker(same_day, ground, config) for _, same_day in days])
     for (day, _), look in zip(days, looks, strict=True):
@@ -110,12 +112,12 @@ def _look(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[st
     """
     joined: tuple[list[np.ndarray], np.ndarray, np.ndarray] | None = None
     used: list[str] = []
-    dropped: list[str] = []
+    dropped: list[Dropped] = []
     for scene in scenes:
         try:
             bands, clear, shaded = _granule(scene, ground, config, colours)
         except SceneError as error:
-            dropped.append(str(error))
+            dropped.append(Dropped.of(error))
             continue
         used.append(scene.id)
         if joined is None:

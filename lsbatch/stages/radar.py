@@ -20,6 +20,7 @@ from lsbatch.archive.scenes import Scene
 from lsbatch.config import CompositeSettings, Config
 from lsbatch.errors import SceneError
 from lsbatch.kernels import sar, series, speckle, terrain
+from lsbatch.records import Dropped
 from lsbatch.stages.ground import Ground
 
 POLARISATIONS = ("VV", "VH")
@@ -57,7 +58,8 @@ class Median:
         Passes that observed the pixel, at most 255.
     all_looks : array (rows, cols), uint8
         Of both directions and of unknown ones.
-    used, dropped : tuple of str
+    used : tuple of str
+    dropped : tuple of Dropped
         Scenes read, and those that could not be, with the reason.
     """
 
@@ -66,7 +68,7 @@ class Median:
     looks: dict[str, np.ndarray]
     all_looks: np.ndarray
     used: tuple[str, ...]
-    dropped: tuple[str, ...]
+    dropped: tuple[Dropped, ...]
 
 
 def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
@@ -81,7 +83,7 @@ def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
     looks = {d: np.zeros(shape, np.uint8) for d in DIRECTIONS}
     all_looks = np.zeros(shape, np.uint8)
     passes = _by_pass(scenes)
-    dropped: dict[str, str] = {}
+    dropped: dict[str, Dropped] = {}
     if passes:
         has_sigma0 = any(s.radiometry == SIGMA0 for s in scenes)
         halo = halo_px(config.composite, has_sigma0, ground.side_m)
@@ -140,7 +142,7 @@ def _strip(
     halo: int,
     steepness: Steepness | None,
     config: Config,
-    dropped: dict[str, str],
+    dropped: dict[str, Dropped],
 ) -> np.ndarray:
     """All passes over a strip of rows, (polarisations, passes, rows, cols), corrected and without halo.
 
@@ -158,7 +160,7 @@ def _strip(
     calls = [partial(_frame, frame, box, around, config) for _, frame in frames]
     for (i, frame), power in zip(frames, ahead.in_order(calls), strict=True):
         if isinstance(power, SceneError):
-            dropped[frame.id] = str(power)
+            dropped[frame.id] = Dropped.of(power)
             continue
         cut = slice(halo - edge, edge - halo or None)
         for p, name in enumerate(POLARISATIONS):

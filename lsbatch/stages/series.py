@@ -12,7 +12,7 @@ from lsbatch.config import Config
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as kernels
 from lsbatch.models import base, ccdc
-from lsbatch.records import Block
+from lsbatch.records import Block, Dropped
 from lsbatch.stages import ground, optical
 
 #: Bytes of series held at once; more candidates than that and the scenes are read again for the next rows.
@@ -29,7 +29,7 @@ def apply(block: Block, config: Config) -> Block:
     before, after = (np.full(chance.shape, ccdc.MISSING, np.int16) for _ in range(2))
     scenes = history.tile_scenes(config.output, block.tile.id)
     used: dict[str, None] = {}
-    dropped: dict[str, None] = {}
+    dropped: dict[Dropped, None] = {}
     windows = config.survey.windows
     span = (windows.pre[0] - _EPOCH).days, (windows.post[1] - _EPOCH).days
     for rows in _strips(chosen, len(scenes)):
@@ -60,7 +60,7 @@ def _strips(chosen: np.ndarray, looks: int) -> Iterator[slice]:
 
 def _series(
     tile: Tile, rows: slice, places: tuple[np.ndarray, ...], scenes: tuple[Scene, ...], config: Config,
-    told: tuple[dict[str, None], dict[str, None]],
+    told: tuple[dict[str, None], dict[Dropped, None]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Days (looks,) and series (bands, looks, pixels) of the places: NDVI, and short-wave infrared where all scenes have it."""
     strip = Tile(tile.row, tile.col, tile.geobox[rows])

@@ -8,12 +8,12 @@ from lsbatch.archive import plan
 from lsbatch.archive.regions import rasterize
 from lsbatch.archive.scenes import Scene
 from lsbatch.config import Config
-from lsbatch.errors import NoDataError
+from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as optical_kernels
 from lsbatch.kernels import sar
 from lsbatch.layers import STACK
-from lsbatch.records import Block, Stage
+from lsbatch.records import Block, Dropped, Stage
 from lsbatch.stages import ground, optical, radar
 from lsbatch.stages.ground import Ground
 
@@ -40,7 +40,7 @@ def apply(block: Block, config: Config) -> Block:
     # the ground first: the sun's shadows and the radar's slopes are on it
     here = ground.read(tile, scenes["dem"], config)
     used: list[str] = []
-    dropped: list[str] = []
+    dropped: list[Dropped] = []
     for fill in (_optical, _radar, _terrain):
         new, names, lost = fill(scenes, here, config)
         bands |= new
@@ -48,7 +48,8 @@ def apply(block: Block, config: Config) -> Block:
         dropped += lost
     if dropped and not used:
         more = f"; and {len(dropped) - NAMED_SCENES} more" if len(dropped) > NAMED_SCENES else ""
-        raise NoDataError(f"no scene of tile {tile.id} could be read: {'; '.join(dropped[:NAMED_SCENES])}{more}")
+        named = "; ".join(one.reason for one in dropped[:NAMED_SCENES])
+        raise SceneError(f"no scene of tile {tile.id} could be read: {named}{more}", may_pass=any(d.may_pass for d in dropped))
     inside = rasterize(plan.load(config.output).region, tile.geobox)
     bands["observed"] = _observed(bands)
     for name, values in bands.items():
@@ -73,13 +74,13 @@ def _blank(tile: Tile) -> dict[str, np.ndarray]:
     }
 
 
-Filled = tuple[dict[str, np.ndarray], tuple[str, ...], tuple[str, ...]]
+Filled = tuple[dict[str, np.ndarray], tuple[str, ...], tuple[Dropped, ...]]
 
 
 def _optical(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -> Filled:
     bands: dict[str, np.ndarray] = {}
     used: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
     ndvi = {}
     for period in ("pre", "post"):
         picture = optical.greenest(scenes[f"{period}_s2"], here, config)
@@ -96,7 +97,7 @@ def _optical(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config)
 def _radar(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -> Filled:
     bands: dict[str, np.ndarray] = {}
     used: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
     for period in ("pre", "post"):
         composite = radar.median(scenes[f"{period}_s1"], here, config)
         bands |= {f"{period}{pol}": sar.to_db(power) for pol, power in composite.power.items()}

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from lsbatch.archive import catalog, load
+from lsbatch.archive import asking, load
 from lsbatch.archive.folder import make_catalog
 from tests import servers
 
@@ -71,4 +71,4 @@ def served(archive: Path) -> Iterator[servers.Served]:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "FIRST_WAIT_S", 0.001)
-    monkeypatch.setattr(catalog, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(asking, "WAIT_S", 0.001)

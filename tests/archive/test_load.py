@@ -18,7 +18,7 @@ from rasterio.warp import reproject
 from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
-from lsbatch.archive import load
+from lsbatch.archive import load, patience
 from lsbatch.archive.scenes import Scene, describe
 from lsbatch.errors import SceneError
 from tests import servers
@@ -271,8 +271,8 @@ def test_only_the_planetary_computer_is_signed_and_only_when_read(monkeypatch: p
 
     monkeypatch.setattr(planetary_computer, "sign_url", sign)
     azure = "https://sentinel2l2a01.blob.core.windows.net/a/B04.tif"
-    assert load._signed("https://example.org/a.tif") == "https://example.org/a.tif"
-    assert load._signed("/data/a.tif") == "/data/a.tif"
+    assert patience.signed("https://example.org/a.tif") == "https://example.org/a.tif"
+    assert patience.signed("/data/a.tif") == "/data/a.tif"
     assert not asked
-    assert load._signed(azure) == f"{azure}?sig=1"
+    assert patience.signed(azure) == f"{azure}?sig=1"
     assert asked == [azure]

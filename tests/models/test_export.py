@@ -91,7 +91,8 @@ def test_commands(tmp_path: Path) -> None:
     assert other.stderr == f"lsbatch: {tmp_path / 'u.tif'}: export writes .onnx or .dlpk, and chooses by the end of the name\n"
     wrong = run("export", "package:none", str(tmp_path / "v.onnx"))
     assert wrong.returncode == 2
-    assert "lsbatch comes with package:" in wrong.stderr and "package:unet-s1vv_s2" in wrong.stderr
+    assert "lsbatch comes with package:" in wrong.stderr
+    assert "package:unet-s1vv_s2" in wrong.stderr
 
 
 def test_temperature_moves_probabilities_and_no_decision(tmp_path: Path) -> None:

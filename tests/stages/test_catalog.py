@@ -8,7 +8,7 @@ from lsbatch.archive import plan, receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.layers import STACK
-from lsbatch.work import step_named
+from lsbatch.pending import step_named
 
 
 def test_tiles_as_items(done_survey: Survey) -> None:

@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from lsbatch import compare, country, runs, terminal, work
+from lsbatch import compare, country, pending, runs, terminal, work
 from lsbatch.archive import history, plan, receipts, vectors
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.layers import probability
@@ -78,13 +78,13 @@ def test_another_history_is_another_answer_but_not_another_stack(survey: Survey,
     tile = survey.tile(survey.positions[0]).id
     scenes = history.tile_scenes(copy.config.output, tile)
     history.save({tile: scenes[:-1]}, copy.config)
-    state = {step.name: work.pending(copy, step) for step in work.stages(copy.config) if step.name in ("stack", "predict")}
+    state = {step.name: pending.todo(copy, step) for step in pending.steps(copy.config) if step.name in ("stack", "predict")}
     assert state["stack"].done == 1
     assert len(state["predict"].digests) == 1
 
 
 def test_strips_answer_as_the_whole(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, position = work.step_named("predict"), survey.positions[0]
+    stage, position = pending.step_named("predict"), survey.positions[0]
     receipt = next(iter(receipts.read_stage(survey.workspace.receipts, "predict").values()))
     # two strips: each reads all scenes again
     monkeypatch.setattr(series, "MOST_BYTES", receipt.tally["candidate_pixels"] * len(receipt.scenes) * 4 // 3)

@@ -286,7 +286,7 @@ def test_a_vrt_may_come_from_the_settings_but_not_from_a_catalogue(tmp_path: Pat
     assert (found.elevation_m == 100).all()
     stranger = ground.read(grid.tile(0, 0), (scene("dem", "stranger", {"data": str(vrt)}),), config())
     assert stranger.used == ()
-    assert "stranger: asset data" in stranger.dropped[0]
+    assert "stranger: asset data" in stranger.dropped[0].reason
 
 
 @pytest.mark.parametrize(("content", "sentence"), [(b"nothing", "cannot be read as GeoTIFF or VRT"), (None, "cannot be read")])

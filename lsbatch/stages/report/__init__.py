@@ -18,8 +18,7 @@ import shapely
 from markupsafe import Markup
 
 import lsbatch
-from lsbatch.archive import plan
-from lsbatch.archive.files import write_text
+from lsbatch.archive import files, plan
 from lsbatch.archive.survey import Survey
 from lsbatch.config import Config
 from lsbatch.models import base
@@ -73,7 +72,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "shown_reasons": SHOWN_REASONS,
         }
     )
-    write_text(survey.workspace.report / "report.html", page)
+    files.write_text(survey.workspace.report / "report.html", page)
     return {"landslides": 0 if found is None else len(found), "megabytes": round(len(page.encode()) / 1e6, 2)}
 
 
@@ -117,10 +116,10 @@ def _curve(config: Config) -> dict[str, str] | None:
     """The learning curve that lies beside the weights, if they were trained here: its uri, or why it is not shown."""
     weights = base.resolve(config)
     picture = weights.with_name(f"{weights.stem}-training") / "log.png"
-    if not picture.is_file():
+    if not files.exists(picture):
         return None
     try:
-        return {"uri": pictures.file_uri(picture.read_bytes()), "fault": ""}
+        return {"uri": pictures.file_uri(files.read_bytes(picture)), "fault": ""}
     except OSError as error:
         return {"uri": "", "fault": f"{picture.name} cannot be read: {error}"}
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ PROBABILITY = ((0.0, "#00204c"), (0.2, "#31446b"), (0.4, "#666870"), (0.6, "#958
 CHANGE_DB = 6.0
 #: Found, false and missed: apart in lightness too, so that they survive a grey print.
 FOUND, FALSE, MISSED = "#0072b2", "#e69f00", "#000000"
+
+#: Of a picture that comes as a file.
+MOST_PIXELS = 20_000_000
 
 _HATCH_DARK, _HATCH_LIGHT = (176, 176, 176), (222, 222, 222)
 _HATCH_PX = 6
@@ -127,7 +131,14 @@ def _uri(picture: np.ndarray, kind: str, **options: object) -> str:
 
 
 def file_uri(png: bytes) -> str:
-    """A PNG file that is there already, decoded first: what is no picture raises OSError and does not get into the page."""
+    """A PNG file that is there already, decoded first: what is no picture raises OSError and does not get into the page.
+
+    Nor does one of more pixels than a screen has: some kilobytes can stand for gigabytes.
+    """
+    # from PNG's first chunk, before Pillow is asked, which raises an error of its own kind for the largest
+    width, height = struct.unpack(">II", png[16:24].rjust(8, b"\0"))
+    if width * height > MOST_PIXELS:
+        raise OSError(f"it has {width} x {height} pixels, and {MOST_PIXELS:,} at most are shown")
     with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
         return png_uri(np.asarray(picture.convert("RGB")))
 

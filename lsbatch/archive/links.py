@@ -1,0 +1,47 @@
+"""The one door out of a survey's folder: a link in it, through which a run would write somewhere else.
+
+`output` itself may be a link. Below it only those are followed that `lsbatch compare` makes: from a variant to the plan and the
+STACK of the survey it is compared with. What lies deeper than a band of the cube is not looked at: a nation's cube has
+100,000 files, and who may plant a link among them may do so after any look.
+"""
+
+from pathlib import Path
+
+from lsbatch.archive import objects
+from lsbatch.archive.workspace import Workspace
+from lsbatch.errors import StaleStoreError
+from lsbatch.layers import STACK
+
+
+def refuse(root: Path) -> None:
+    """Refuse a survey one of whose folders is elsewhere.
+
+    Raises
+    ------
+    StaleStoreError
+        That names the link and where it leads.
+    """
+    if objects.is_remote(root) or not root.is_dir():
+        return
+    home = root.resolve()
+    places = (path for pattern in ("*", "*/*", f"{Workspace(root).store.name}/*/*") for path in root.glob(pattern))
+    # a file that is a link is no door: what is written takes its place (see files.aside)
+    for link in (path for path in places if path.is_symlink() and path.is_dir()):
+        target = link.resolve()
+        if not target.is_relative_to(home) and not _is_shared(link, target, root):
+            raise StaleStoreError(
+                f"{link}: is a link out of the survey's folder, to {target}; nothing is written through it: replace it by what it "
+                "stands for, or set output to a folder where there is room"
+            )
+
+
+def _is_shared(link: Path, target: Path, root: Path) -> bool:
+    """Whether `variants.share` made it: the same place in another survey, which has a plan."""
+    ours = Workspace(root)
+    for place in (ours.plan, ours.receipts / "stack", ours.store / STACK.name):
+        if link == place:
+            other = target
+            for _ in place.relative_to(root).parts:
+                other = other.parent
+            return other / place.relative_to(root) == target and (other / "plan" / "plan.json").is_file()
+    return False

@@ -1,0 +1,298 @@
+"""Object storage: ``s3://bucket/key``, on AWS or any server that speaks the same (MinIO, Ceph), by obstore.
+
+Endpoint and credentials come from the environment alone, in the process that reads or writes: explicit ones would end up
+inside pickled stores. obstore tries again by itself, for a minute, after 429, 5xx and broken connections.
+"""
+
+import atexit
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from pathlib import Path, PurePath
+from typing import Any
+
+import obstore
+from obstore import exceptions
+from obstore.store import S3Store
+from tenacity import Retrying, retry, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential
+from upath import UPath
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import ObjectStore
+
+from lsbatch.archive.hrefs import without_secrets
+
+SCHEME = "s3://"
+
+_REFUSALS = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+
+
+def _broke_off(error: BaseException) -> bool:
+    final = (*_REFUSALS, exceptions.PreconditionError, exceptions.AlreadyExistsError)
+    return isinstance(error, exceptions.BaseError) and not isinstance(error, final)
+
+
+#: obstore does not try again when an answer breaks off in its middle: such a call fails at once, and is made again here.
+#: One that failed after 5 s was tried again by obstore, in vain.
+_AGAIN: dict[str, Any] = {
+    "retry": retry_if_exception(_broke_off), "wait": wait_exponential(0.1, max=2), "reraise": True,
+    "stop": stop_after_attempt(4) | stop_after_delay(5),
+}  # fmt: skip
+
+if (os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")).startswith("http://"):
+    # who names such an endpoint means it
+    os.environ.setdefault("AWS_ALLOW_HTTP", "true")
+
+
+def is_remote(path: Path) -> bool:
+    """Whether a path is in object storage."""
+    return not isinstance(path, PurePath)
+
+
+def path_of(text: str) -> Path:
+    """A path on disk, or in object storage where the text begins so."""
+    # only to name things: its own reading and writing would go by way of fsspec, which keeps listings and knows no conditions
+    return UPath(text) if text.startswith(SCHEME) else Path(text)  # type: ignore[return-value]
+
+
+class _Zarr(ObjectStore[S3Store]):
+    """Zarr's own, that reads again what broke off: a tile of 26 bands is read by hundreds of requests."""
+
+    @retry(**_AGAIN)
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        return await super().get(key, prototype, byte_range)
+
+
+def zarr_store(path: Path) -> ObjectStore[S3Store]:
+    """The objects below a path, for Zarr."""
+    bucket, key = _split(path)
+    return _Zarr(_store(bucket, key))
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write an object, whole or not at all."""
+    store, key = _at(path)
+    calling(path, lambda: obstore.put(store, key, data))
+
+
+def upload(file: Path, path: Path) -> None:
+    """Write an object from a file on disk, whole or not at all; in parts where it is large."""
+    store, key = _at(path)
+    calling(path, lambda: obstore.put(store, key, file))
+
+
+def get_many(folder: Path, suffix: str) -> dict[str, bytes]:
+    """All objects directly in a folder whose name ends so, by name. Many requests at once: a listing of 1,000 and their bytes take a second."""
+    names = in_folder(folder, suffix)
+
+    def one(name: str) -> bytes | None:
+        try:
+            return get(folder / name)
+        except FileNotFoundError:
+            # taken away since it was listed
+            return None
+
+    with ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(one, names))
+    return {name: data for name, data in zip(names, found, strict=True) if data is not None}
+
+
+def in_folder(folder: Path, suffix: str) -> list[str]:
+    """Names, in order, of the objects directly in a folder that end so."""
+    store, key = _at(folder)
+    found = calling(folder, lambda: [meta["path"] for batch in obstore.list(store, prefix=f"{key}/") for meta in batch])
+    names = (name.removeprefix(f"{key}/") for name in found)
+    return sorted(name for name in names if name.endswith(suffix) and "/" not in name)
+
+
+def get(path: Path) -> bytes:
+    """An object's bytes.
+
+    Raises
+    ------
+    FileNotFoundError
+    OSError
+    """
+    store, key = _at(path)
+    return calling(path, lambda: bytes(obstore.get(store, key).bytes()))  # type: ignore[no-any-return]
+
+
+def head(path: Path) -> Mapping[str, Any]:
+    """An object's size, version and time.
+
+    Raises
+    ------
+    FileNotFoundError
+    OSError
+    """
+    store, key = _at(path)
+    return calling(path, lambda: obstore.head(store, key))  # type: ignore[no-any-return]
+
+
+def remove(path: Path) -> None:
+    """Remove an object, if it is there."""
+    store, key = _at(path)
+    with suppress(FileNotFoundError):
+        calling(path, lambda: obstore.delete(store, key))
+
+
+def probe(path: Path) -> None:
+    """Whether something can be written below a path; told soon, because a person waits for it.
+
+    Raises
+    ------
+    OSError
+    """
+    bucket, key = _split(path / f".probe-{uuid.uuid4().hex}")
+    store = _store(bucket, "", tries=3)
+    calling(path, lambda: obstore.put(store, key, b"."))
+    calling(path, lambda: obstore.delete(store, key))
+
+
+def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str | None:
+    """As `files.swap`: the server refuses a write if the object changed since it was read."""
+    store, key = _at(path)
+
+    def once() -> tuple[bool, str | None]:
+        try:
+            answer = obstore.get(store, key)
+            now, tag = bytes(answer.bytes()).decode(), answer.meta["e_tag"]
+        except FileNotFoundError:
+            now, tag = None, None
+        wanted = change(now)
+        if wanted is keep:
+            return True, now
+        if wanted is None:
+            # no server of the kind deletes on a condition; only a lease's own holder gets here
+            obstore.delete(store, key)
+            return True, None
+        try:
+            obstore.put(store, key, wanted.encode(), mode="create" if tag is None else {"e_tag": tag}, use_multipart=False)
+        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+            return False, None
+        return True, wanted
+
+    for _ in range(20):
+        done, there = calling(path, once)
+        if done:
+            return there
+    raise OSError(errno.EAGAIN, "others change it all the time", str(path))
+
+
+def age_s(path: Path) -> float | None:
+    """As `files.age_s`."""
+    here = path.parent / f".probe-{uuid.uuid4().hex}"
+    try:
+        written = head(path)["last_modified"]
+    except FileNotFoundError:
+        return None
+    put(here, b".")
+    now = head(here)["last_modified"]
+    remove(here)
+    return max(0.0, (now - written).total_seconds())
+
+
+def fetched(path: Path) -> Path:
+    """A copy on this machine's disk, made once a process for each version of the object.
+
+    Raises
+    ------
+    OSError
+    """
+    store, key = _at(path)
+    meta = head(path)
+    version = hashlib.blake2b(f"{path} {meta['e_tag']} {meta['size']}".encode(), digest_size=8).hexdigest()
+    copy = _copies() / version / path.name
+    if not copy.exists():
+        copy.parent.mkdir(exist_ok=True)
+        part = copy.with_name(f".{uuid.uuid4().hex}")
+        calling(path, lambda: _copy(store, key, part))
+        part.replace(copy)
+    return copy
+
+
+def as_os_error(error: Exception, where: str = "object storage") -> OSError | None:
+    """What obstore raises, as the system's own kind of error; None if it is of another kind."""
+    if not isinstance(error, exceptions.BaseError):
+        return None
+    refused = isinstance(error, _REFUSALS)
+    # its messages go on for lines with the requests that were tried
+    text = " ".join(without_secrets(str(error)).split())
+    return OSError(errno.EACCES if refused else errno.EIO, text[:300], where)
+
+
+def gdal_options() -> dict[str, str]:
+    """What tells GDAL of a server that is not AWS: it has names of its own for it. The environment's own settings win."""
+    endpoint = _endpoint()
+    if not endpoint or "AWS_S3_ENDPOINT" in os.environ:
+        return {}
+    return {
+        "AWS_S3_ENDPOINT": endpoint.partition("://")[2].rstrip("/"),
+        "AWS_HTTPS": "NO" if endpoint.startswith("http://") else "YES",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+    }
+
+
+def has_credentials() -> bool:
+    """Whether the environment or the home folder names any; public buckets are asked without."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    return any(name in os.environ for name in names) or (Path.home() / ".aws" / "credentials").exists()
+
+
+def _endpoint() -> str:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")
+
+
+@cache
+def _copies() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="lsbatch-copies-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _copy(store: S3Store, key: str, file: Path) -> None:
+    with file.open("wb") as out:
+        for chunk in obstore.get(store, key):
+            out.write(chunk)
+
+
+def _split(path: Path) -> tuple[str, str]:
+    bucket, _, key = str(path).removeprefix(SCHEME).partition("/")
+    return bucket, key
+
+
+def _at(path: Path) -> tuple[S3Store, str]:
+    bucket, key = _split(path)
+    return _store(bucket, ""), key
+
+
+@cache
+def _store(bucket: str, prefix: str, tries: int = 10) -> S3Store:
+    endpoint = _endpoint()
+    options = {"endpoint": endpoint} if endpoint else {}
+    return S3Store(
+        bucket, prefix=prefix or None, client_options={"allow_http": endpoint.startswith("http://")},
+        retry_config={"max_retries": tries}, **options,
+    )  # fmt: skip
+
+
+def calling(path: Path, call: Callable[[], Any]) -> Any:
+    """What a call answers that asks object storage and may be made again.
+
+    Raises
+    ------
+    FileNotFoundError
+    OSError
+        Instead of what obstore raises, with the path.
+    """
+    try:
+        return Retrying(**_AGAIN)(call)
+    except exceptions.BaseError as error:
+        raise as_os_error(error, str(path)) from None  # type: ignore[misc]

@@ -1,0 +1,61 @@
+"""Whether a catalogue's item has the shape of one, before anything is read from it: an item may come from anybody."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lsbatch.archive.asking import MALFORMED
+from lsbatch.archive.scenes import Scene, describe
+from lsbatch.errors import CatalogError
+
+#: Fields that are read, of an item and of its properties: what they may be.
+_FIELDS = {"properties": Mapping, "assets": Mapping, "geometry": Mapping, "collection": str}
+_PROPERTIES = {"platform": str, "eo:cloud_cover": int | float, "sat:relative_orbit": int | float, "sar:product_type": str}
+_LONGEST_TEXT = 255
+
+
+def fault(item: Any) -> str | None:
+    """What is wrong with the shape of an item, as a sentence; None for nothing."""
+    if not isinstance(item, Mapping):
+        return f"the catalogue lists something that is no STAC item: {str(item)[:40]!r}"
+    name = f"item {str(item.get('id'))[:80]!r}"
+    found = _of_wrong_kind(item, _FIELDS) or _of_wrong_kind(item.get("properties") or {}, _PROPERTIES)
+    if found:
+        return f"{name}: its {found} is no STAC; not read"
+    if item.get("bbox") is not None and not is_bbox(item["bbox"]):
+        return f"{name}: its bbox is no list of 4 or 6 numbers; not read"
+    bad = [key for key, asset in (item.get("assets") or {}).items() if not isinstance(asset, Mapping) or not is_text(key)]
+    if bad:
+        return f"{name}: its asset {bad[0][:40]!r} is no STAC; not read"
+    texts = (item.get("collection"), (item.get("properties") or {}).get("platform"))
+    if not all(text is None or is_text(text) for text in texts):
+        return f"{name}: its collection or platform holds a control character; not read"
+    return None
+
+
+def described(item: Mapping[str, Any], sensor: str) -> Scene:
+    """As `scenes.describe`.
+
+    Raises
+    ------
+    CatalogError
+        Also for fields whose values are of a kind that nobody foresaw.
+    """
+    try:
+        return describe(item, sensor)
+    except MALFORMED as error:
+        raise CatalogError(f"item {str(item.get('id'))[:80]!r}: is no STAC that can be read ({type(error).__name__}: {str(error)[:120]})") from None
+
+
+def is_bbox(found: Any) -> bool:
+    """Whether it is a list of 4 or 6 numbers."""
+    return isinstance(found, list) and len(found) in (4, 6) and all(isinstance(one, int | float) for one in found)
+
+
+def is_text(found: Any) -> bool:
+    """Whether it may stand in a file, a log and a terminal as it is: these texts go on into plans, receipts and reports."""
+    return isinstance(found, str) and found.isprintable() and len(found) <= _LONGEST_TEXT
+
+
+def _of_wrong_kind(found: Mapping[str, Any], kinds: Mapping[str, Any]) -> str | None:
+    wrong = (key for key, kind in kinds.items() if found.get(key) is not None and not isinstance(found[key], kind))
+    return next(wrong, None)

@@ -1,0 +1,149 @@
+"""A survey in object storage: a real S3 API (moto) on 127.0.0.1, quiet and in trouble; the same bytes as on disk."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import obstore
+import pytest
+
+from lsbatch.archive.survey import Survey
+from lsbatch.config import to_yaml
+from tests import servers
+from tests.servers import S3_SECRET, Bucket, Trouble
+
+#: What must not depend on where a survey lies. Receipts and reports tell times, and plans the folder's name.
+SAME = ("cube.zarr/", "parts/", "inventory/landslides.parquet", "inventory/landslides.csv")
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    with servers.s3() as found:
+        yield found
+
+
+def lsbatch(bucket: Bucket, *words: str) -> "subprocess.CompletedProcess[str]":
+    """A command that may use the bucket."""
+    return subprocess.run(
+        [sys.executable, "-m", "lsbatch.cli", *words], capture_output=True, text=True, timeout=600, env=os.environ | bucket.environment
+    )
+
+
+def settings(survey: Survey, folder: Path, address: str, **cluster: object) -> Path:
+    """The settings of a survey with its output elsewhere."""
+    config = survey.config.model_copy(update={"cluster": survey.config.cluster.model_copy(update=cluster)})
+    path = folder / "config.yaml"
+    text = to_yaml(config).replace(str(survey.config.output), address)
+    assert address in text
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def on_disk(survey: Survey) -> dict[str, bytes]:
+    """Files of a survey that must be the same wherever it lies."""
+    root = survey.workspace.root
+    names = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in names.items() if name.startswith(SAME)}
+
+
+def in_bucket(bucket: Bucket, prefix: str) -> dict[str, bytes]:
+    """The same in object storage."""
+    found = {key.removeprefix(f"{prefix}/"): data for key, data in bucket.objects().items() if key.startswith(f"{prefix}/")}
+    return {name: data for name, data in found.items() if name.startswith(SAME)}
+
+
+def test_same_bytes_as_on_disk(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
+    path = settings(done_survey, tmp_path, "s3://surveys/norway/2020", kind="local", workers=2, memory_gb=2.0)
+    first = lsbatch(bucket, "run", str(path))
+    assert first.returncode == 0, first.stdout + first.stderr
+    ours, theirs = in_bucket(bucket, "norway/2020"), on_disk(done_survey)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+    again = lsbatch(bucket, "run", str(path))
+    assert again.returncode == 0
+    assert " 1 done" not in again.stdout
+    assert " 4 done" not in again.stdout
+    status = lsbatch(bucket, "status", str(path))
+    assert status.returncode == 0
+    assert "Being written" not in status.stdout
+    checked = lsbatch(bucket, "verify", str(path))
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "20 of 20 match" in checked.stdout
+    # in no object, and in nothing that was said
+    said = "".join(done.stdout + done.stderr for done in (first, again, status, checked))
+    assert S3_SECRET not in said
+    assert [key for key, data in bucket.objects().items() if S3_SECRET.encode() in data] == []
+
+
+@pytest.mark.slow
+def test_same_bytes_in_trouble(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
+    trouble = Trouble(refused=0.04, slow=0.03, cut=0.03, seed=5)
+    with servers.troubled(bucket, trouble) as behind:
+        path = settings(done_survey, tmp_path, "s3://surveys/s", kind="serial", wait_s=0.0)
+        done = lsbatch(behind, "run", str(path), "--until", "outline")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert min(trouble.told[kind] for kind in ("refused", "slow", "cut")) >= 5, trouble.told
+    ours = in_bucket(bucket, "s")
+    theirs = {name: data for name, data in on_disk(done_survey).items() if name in ours}
+    assert len([name for name in ours if name.startswith("cube.zarr/")]) > 100
+    assert [name for name in ours if ours[name] != theirs.get(name)] == []
+
+
+def test_inputs_may_lie_there_too(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
+    truth = done_survey.config.truth
+    assert truth is not None
+    path = settings(done_survey, tmp_path, "s3://surveys/s", kind="serial")
+    text = path.read_text(encoding="utf-8")
+    text = text.replace(str(truth.file), "s3://surveys/in/truth.gpkg")
+    path.write_text(text, encoding="utf-8")
+    obstore.put(bucket.store(), "in/truth.gpkg", truth.file)
+    done = lsbatch(bucket, "run", str(path), "--until", "score")
+    assert done.returncode == 0, done.stdout + done.stderr
+    scores = lsbatch(bucket, "evaluate", str(path), "--json")
+    here = tmp_path / "here.yaml"
+    here.write_text(to_yaml(done_survey.config), encoding="utf-8")
+    expected = lsbatch(bucket, "evaluate", str(here), "--json")
+    tp = [json.loads(found.stdout)["tp"] for found in (scores, expected)]
+    assert tp[0] == tp[1] > 0
+
+
+def test_a_second_writer_is_refused_there_too(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
+    path = settings(done_survey, tmp_path, "s3://surveys/s", kind="serial")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "lsbatch.cli", "run", str(path), "--until", "stack"], env=os.environ | bucket.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not any(key.startswith("s/lease/") for key in bucket.objects()):
+            assert run.poll() is None
+        second = lsbatch(bucket, "run", str(path))
+        assert second.returncode == 2
+        assert second.stderr.startswith("lsbatch: s3://surveys/s: is being written by another run (process ")
+    finally:
+        run.kill()
+        run.wait()
+    # killed: its lease is still there, and known to be of a process of this machine that is gone
+    assert any(key.startswith("s/lease/") for key in bucket.objects())
+    third = lsbatch(bucket, "run", str(path), "--until", "stack")
+    assert third.returncode == 0, third.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "s3://surveys/s: cannot be written to: "),
+        ({}, "s3://nowhere/s: cannot be written to: "),
+    ],
+)
+def test_bad_addresses_get_one_sentence(done_survey: Survey, bucket: Bucket, tmp_path: Path, change: dict[str, str], sentence: str) -> None:
+    address = sentence.partition(":")[0] + ":" + sentence.split(":")[1]
+    path = settings(done_survey, tmp_path, address, kind="serial")
+    done = lsbatch(Bucket(bucket.name, bucket.environment | change), "run", str(path))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"lsbatch: {sentence}")
+    assert len(done.stderr.splitlines()) == 1
+    assert S3_SECRET not in done.stderr
