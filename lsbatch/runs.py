@@ -1,16 +1,19 @@
 """What the commands do: plan if needed, run what is pending, say what happened."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from lsbatch import cluster, engine, work
-from lsbatch.archive import history, plan, receipts
+from lsbatch import cluster, engine, metrics, pending, verifying
+from lsbatch.archive import history, lease, links, plan, receipts
 from lsbatch.archive.files import make_folder
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.config import Config
+from lsbatch.errors import LsbatchError
+from lsbatch.grid import tile_id
 from lsbatch.models import base
+from lsbatch.pending import Todo
 from lsbatch.records import Receipt, Stage
-from lsbatch.work import Todo
 
 
 class Screen(Protocol):
@@ -28,7 +31,7 @@ class Screen(Protocol):
     def finished(self, survey: Survey, faults: int) -> None:
         """A run ended."""
 
-    def status(self, rows: Sequence[dict[str, Any]], failed: Sequence[Receipt]) -> None:
+    def status(self, rows: Sequence[dict[str, Any]], failed: Sequence[Receipt], *, every_failure: bool) -> None:
         """State of a survey."""
 
     def text(self, line: str) -> None:
@@ -40,16 +43,19 @@ def survey(
 ) -> int:
     """Plan unless the saved plan fits, then do what is pending; returns the number of tiles that failed."""
     if until is not None:
-        work.step_named(until)
+        pending.step_named(until)
     make_folder(config.output)
-    planned(config, screen, replan=replan)
-    if until not in ("stack",):
-        # before hours of STACK: weights that are missing or were trained for other bands
-        base.check(base.card(base.resolve(config)), config)
-    ready = open_survey(config)
-    progress = engine.Progress(begins=screen.begins, done=screen.done)
-    with cluster.connect(config) as client:
-        faults = engine.run(ready, client, until=until, part=part, progress=progress)
+    links.refuse(config.output)
+    # of an allocation's tasks only the driver comes out
+    with cluster.joined(config) as driver, lease.held(config.output, part) as hold:
+        planned(config, screen, replan=replan)
+        if until not in ("stack",):
+            # before hours of STACK: weights that are missing or were trained for other bands
+            base.check(base.card(base.resolve(config)), config)
+        ready = open_survey(config)
+        progress = engine.Progress(begins=screen.begins, done=_watching(hold, screen))
+        with metrics.served(config.cluster.metrics, progress) as heard, cluster.connect(config, driver, screen.text) as crew:
+            faults = engine.run(ready, crew, until=until, part=part, progress=heard, lease=hold)
     screen.finished(ready, faults)
     return faults
 
@@ -67,28 +73,79 @@ def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
         screen.text(f"History: {first} to {last}, {min(map(len, found.values()))} to {max(map(len, found.values()))} scenes a tile")
 
 
-def status(config: Config, screen: Screen) -> int:
-    """Show what is done, pending and failed, by stage; returns the number of failed tiles."""
+def _watching(hold: lease.Held, screen: Screen) -> Callable[[Receipt], None]:
+    """Tell the screen of each receipt; end the run when the lease was lost, for example in a suspended laptop."""
+    checked = time.monotonic()
+
+    def done(receipt: Receipt) -> None:
+        nonlocal checked
+        screen.done(receipt)
+        if time.monotonic() - checked > lease.SECONDS / 4:
+            hold.check()
+            checked = time.monotonic()
+
+    return done
+
+
+def status(config: Config, screen: Screen, *, every_failure: bool = False) -> int:
+    """Show what is done, pending and failed, by stage, and who writes; returns the number of failed tiles."""
     ready = open_survey(config)
-    planned_tiles = {ready.tile(p).id for p in ready.positions}
     rows: list[dict[str, Any]] = []
     failed: list[Receipt] = []
-    for step in work.stages(config):
+    for step in pending.steps(config):
         found = receipts.read_stage(ready.workspace.receipts, step.name)
-        bad = [r for tile, r in found.items() if not r and tile in {*planned_tiles, "all"}]
-        failed += bad
-        row = {"stage": step.name, "failed": len(bad)}
         if isinstance(step, Stage):
-            todo = work.pending(ready, step)
-            row |= {
-                "done": todo.done,
-                "pending": len(todo.digests) - len(bad) + len(todo.waiting),
-                "blocked": len(todo.blocked),
-            }
+            todo = pending.todo(ready, step)
+            bad = [found[tile_id(*position)] for position in (*todo.quarantined, *todo.tries)]
+            row = {"done": todo.done, "pending": len(todo.digests) - len(todo.tries) + len(todo.waiting), "blocked": len(todo.blocked)}
         else:
             old = found.get("all")
-            fresh = bool(old) and old.digest == work.fold_digest(ready, step)
-            row |= {"done": int(fresh), "pending": int(not fresh) - len(bad), "blocked": 0}
-        rows.append(row)
-    screen.status(rows, failed)
+            fresh = old is not None and bool(old) and old.digest == pending.fold_digest(ready, step)
+            bad = [old] if old is not None and not old else []
+            row = {"done": int(fresh), "pending": int(not fresh) - len(bad), "blocked": 0}
+        failed += bad
+        rows.append({"stage": step.name, "failed": len(bad), **row})
+    screen.status(rows, failed, every_failure=every_failure)
+    for holder, left in lease.holders(config.output):
+        screen.text(f"Being written by {holder}; its lease ends in {left:.0f} s unless it is renewed")
     return len(failed)
+
+
+def retry(config: Config, screen: Screen, tile: str | None) -> None:
+    """Let a tile, or every tile that failed, be done again by the next run.
+
+    A tile that is named is done again from the first stage, whatever became of it.
+
+    Raises
+    ------
+    LsbatchError
+        If the survey has no such tile.
+    """
+    ready = open_survey(config)
+    folder = ready.workspace.receipts
+    names = {ready.tile(position).id for position in ready.positions}
+    if tile is not None and tile not in names:
+        raise LsbatchError(f"{tile!r}: is no tile of the survey; its tiles are {min(names)} to {max(names)}")
+    freed = set()
+    with lease.held(config.output):
+        for step in pending.steps(config):
+            for name, receipt in receipts.read_stage(folder, step.name).items():
+                if name == tile or (tile is None and not receipt):
+                    receipts.remove(folder, step.name, name)
+                    freed.add(name)
+    screen.text(f"{len(freed)} to be done again. Next: lsbatch run" if freed else "Nothing failed, so there is nothing to do again.")
+
+
+def verify(config: Config, screen: Screen) -> int:
+    """Read back what the receipts say was written; names the tiles that do not match, and returns how many."""
+    ready = open_survey(config)
+    found = verifying.tiles(ready)
+    for one in found.wrong:
+        screen.text(f"{one.stage} {one.tile}: {one.reason}")
+    screen.text(
+        f"{found.right} of {found.right + len(found.wrong)} match their checksums"
+        + (f"; {found.unknown} have none, because an older lsbatch made them" if found.unknown else "")
+    )
+    if found.wrong:
+        screen.text("Done again by: lsbatch retry CONFIG TILE, then lsbatch run CONFIG")
+    return len(found.wrong)

@@ -15,34 +15,38 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 
+from lsbatch.archive.files import exists
 from lsbatch.archive.plan import Plan
 from lsbatch.archive.survey import Survey
+from lsbatch.errors import printable
+from lsbatch.pending import Todo
 from lsbatch.records import Receipt
-from lsbatch.work import Todo
 
 #: Failed tiles that are named in full; the rest are counted.
 SHOWN_FAILURES = 10
+#: Between two lines in a log.
+LOG_SECONDS = 60.0
 PLOT_COLUMNS = ("plot", "precision", "recall", "f1", "iou", "mcc", "mcc_low", "mcc_high", "tp", "fp", "fn", "tn", "prevalence")
 
 
 class Screen:
-    """Shows a run as it goes. On a terminal each stage is a bar; in a log it is one line when it ends."""
+    """Shows a run as it goes. On a terminal each stage is a bar; in a log, a line a minute and one when it ends."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
         self._bars: Progress | None = None
         self._task: TaskID | None = None
         self._stage = ""
-        self._began = 0.0
+        self._began = self._told = 0.0
+        self._total = 0
         self._counts: Counter[str] = Counter()
 
     def text(self, line: str) -> None:
         """A line for the reader."""
-        self.console.print(escape(line))
+        self.console.print(escape(printable(line)))
 
     def plan(self, made: Plan) -> None:
         """What was found in the archives."""
@@ -52,27 +56,32 @@ class Screen:
     def begins(self, name: str, todo: Todo | None) -> None:
         """A step begins; ends the one before it."""
         self._end()
-        self._stage, self._began, self._counts = name, time.monotonic(), Counter()
-        total = 1 if todo is None else len(todo.digests)
+        self._stage, self._counts = name, Counter()
+        self._began = self._told = time.monotonic()
+        self._total = total = 1 if todo is None else len(todo.digests)
         if todo is not None:
-            self._counts.update(fresh=todo.done, blocked=len(todo.blocked), waiting=len(todo.waiting))
+            self._counts.update(fresh=todo.done, blocked=len(todo.blocked), waiting=len(todo.waiting), quarantined=len(todo.quarantined))
         if self.console.is_terminal and total:
             self._bars = Progress(
-                TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"), console=self.console, transient=True,
+                TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                TextColumn("{task.fields[pace]}"), console=self.console, transient=True,
             )  # fmt: skip
             self._bars.start()
-            self._task = self._bars.add_task(name, total=total, note="")
+            self._task = self._bars.add_task(name, total=total, pace="")
 
     def done(self, receipt: Receipt) -> None:
         """A tile or a fold ended."""
         self._counts["done" if receipt else "failed"] += 1
         if not receipt:
-            self.console.print(f"[red]failed[/red] {escape(f'{receipt.stage} {receipt.tile}: {receipt.error}')}")
+            self.console.print(f"[red]failed[/red] {escape(printable(f'{receipt.stage} {receipt.tile}: {receipt.error}'))}")
         for reason in receipt.dropped:
-            self.console.print(f"[yellow]left out[/yellow] {escape(f'{receipt.tile}: {reason}')}")
+            self.console.print(f"[yellow]left out[/yellow] {escape(printable(f'{receipt.tile}: {reason}'))}")
+        now, ended = time.monotonic(), self._counts["done"] + self._counts["failed"]
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, advance=1)
+            self._bars.update(self._task, advance=1, pace=pace(ended, self._total, now - self._began))
+        elif now - self._told >= LOG_SECONDS and ended < self._total:
+            self._told = now
+            self.text(f"{self._stage:<10} {ended} of {self._total} tiles, {pace(ended, self._total, now - self._began)}")
 
     def _end(self) -> None:
         if self._bars is not None:
@@ -92,22 +101,24 @@ class Screen:
         self._end()
         if faults:
             what = "1 tile or step" if faults == 1 else f"{faults} tiles or steps"
-            self.text(f"{what} failed. Reasons: lsbatch status. Run again to try again.")
+            self.text(f"{what} failed. Reasons: lsbatch status --failed. To be tried again: lsbatch retry --all, then lsbatch run.")
         report = survey.workspace.report / "report.html"
-        if report.exists():
+        if exists(report):
             self.text(f"Inventory: {survey.workspace.inventory / 'landslides.gpkg'}")
             self.text(f"Report:    {report}")
 
-    def status(self, rows: Sequence[Mapping[str, Any]], failed: Sequence[Receipt]) -> None:
-        """State of a survey as a table, then the reasons of failures."""
+    def status(self, rows: Sequence[Mapping[str, Any]], failed: Sequence[Receipt], *, every_failure: bool = False) -> None:
+        """State of a survey as a table, then the reasons of failures: the first few, or every one."""
         table = Table("stage", *("done", "pending", "failed", "blocked"), box=None)
         for row in rows:
             table.add_row(*(str(row[key]) for key in ("stage", "done", "pending", "failed", "blocked")))
         self.console.print(table)
-        for receipt in failed[:SHOWN_FAILURES]:
-            self.text(f"{receipt.stage} {receipt.tile}: {receipt.error}")
-        if len(failed) > SHOWN_FAILURES:
-            self.text(f"... and {len(failed) - SHOWN_FAILURES} more failed tiles")
+        shown = failed if every_failure else failed[:SHOWN_FAILURES]
+        for receipt in shown:
+            tries = "" if receipt.attempts == 1 else f" (after {receipt.attempts} tries)"
+            self.text(f"{receipt.stage} {receipt.tile}: {receipt.error}{tries}")
+        if len(failed) > len(shown):
+            self.text(f"... and {len(failed) - len(shown)} more: lsbatch status --failed")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Rows of text, as wide as they are: rich would cut figures to fit the terminal."""
@@ -126,6 +137,14 @@ class Screen:
             rows = [(name, *(_shown(one[key]) for key in PLOT_COLUMNS[1:])) for name, one in plots.items()]
             self.text("")
             self.table(PLOT_COLUMNS, rows)
+
+
+def pace(done: int, total: int, seconds: float) -> str:
+    """How fast it goes, and how long it will if it goes on like this."""
+    left = round((total - done) * seconds / done)
+    hours, rest = divmod(left, 3600)
+    time_left = f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s" if rest >= 60 else f"{rest} s"
+    return f"{60 * done / seconds:.1f} tiles/min, {time_left} left"
 
 
 def _shown(value: float | None) -> str:

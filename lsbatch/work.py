@@ -1,8 +1,9 @@
-"""What is pending, computing a tile, committing it. No Dask here: one tile, one process, one receipt.
+"""Computing a tile, committing it. No Dask here: one tile, one process, one receipt.
 
 The only state is the receipt that a tile leaves when its data are on disk.
 """
 
+import errno
 import os
 import resource
 import socket
@@ -10,44 +11,27 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lsbatch.archive import cube, receipts, vectors
-from lsbatch.archive.survey import Position, Survey
+from lsbatch.archive import cube, files, objects, receipts, vectors
+from lsbatch.archive.lease import Held
+from lsbatch.archive.survey import Position
 from lsbatch.archive.workspace import Workspace
-from lsbatch.config import Config, digest
-from lsbatch.errors import LsbatchError
+from lsbatch.config import Config
+from lsbatch.errors import AbandonedError, LsbatchError, SceneError
 from lsbatch.grid import Grid, tile_id
 from lsbatch.layers import Layer
-from lsbatch.records import Block, Fold, Receipt, Stage
-from lsbatch.stages import LAYERS, PIPELINE
+from lsbatch.pending import step_named
+from lsbatch.records import Block, Receipt, Stage
+from lsbatch.stages import LAYERS
 
-
-@dataclass(frozen=True)
-class Todo:
-    """What a stage still has to do.
-
-    Attributes
-    ----------
-    digests : mapping of position to text
-        Tiles to compute now, in grid order, each with the digest its receipt will carry.
-    done : int
-        Tiles with a fresh receipt.
-    blocked : tuple of position
-        Tiles whose own earlier stage failed.
-    waiting : tuple of position
-        Tiles that need an earlier stage, of their own or of a neighbour, that was not run yet.
-    """
-
-    digests: Mapping[Position, str] = field(default_factory=dict)
-    done: int = 0
-    blocked: tuple[Position, ...] = ()
-    waiting: tuple[Position, ...] = ()
+#: What another try will not change; anything else that the system says of a file may be over by then, a full disk among it.
+LASTING = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @dataclass(frozen=True)
@@ -56,122 +40,41 @@ class Fault:
 
     error: str
     trace: str | None = None
+    may_pass: bool = False
 
 
 def fault_of(error: Exception) -> Fault:
     """One sentence for what a person can mend; the sentence and the trace for everything else."""
-    if isinstance(error, LsbatchError):
-        return Fault(str(error))
+    if isinstance(error, LsbatchError) and not isinstance(error, OSError):
+        return Fault(str(error), may_pass=isinstance(error, SceneError) and error.may_pass)
+    error = objects.as_os_error(error) or error
     if isinstance(error, OSError) and error.strerror:
-        return Fault(f"{error.filename or 'storage'}: {error.strerror}")
+        return Fault(f"{error.filename or 'storage'}: {error.strerror}", may_pass=error.errno not in LASTING)
     return Fault(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 
-def stages(config: Config) -> tuple[Stage | Fold, ...]:
-    """The steps that these settings ask for, in order."""
-    return tuple(step for step in PIPELINE if step.wanted(config))
+@dataclass(frozen=True)
+class Task:
+    """One stage of one tile, as it is sent to whoever does it; or a fold, over all of them.
 
-
-def step_named(name: str) -> Stage | Fold:
-    """A step of the pipeline by name."""
-    for step in PIPELINE:
-        if step.name == name:
-            return step
-    raise LsbatchError(f"{name!r} is no stage; stages are {', '.join(s.name for s in PIPELINE)}")
-
-
-def pending(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
-    """Tiles without a fresh receipt, in grid order.
-
-    Parameters
+    Attributes
     ----------
-    survey : Survey
-    stage : Stage
-    part : (i, n)
-        Only every n-th tile from the i-th (from 1): the shares of n jobs are disjoint and together whole, without
-        a scheduler.
+    stage : str
+    position : Position or None
+        None for a fold.
+    key : str
+        Digest that the receipt will carry.
+    attempt : int
+        From 1.
+    lease : Held or None
+        The run's hold of the survey. What is computed for a run that lost it is not written.
     """
-    folder = survey.workspace.receipts
-    mine = receipts.read_stage(folder, stage.name)
-    upstream = {name: receipts.read_stage(folder, name) for name in _before(stage)}
-    base = _base_digest(survey, stage)
-    halo = stage.halo_px(survey.config)
-    planned = frozenset(survey.positions)
-    index, count = part
-    todo: dict[Position, str] = {}
-    done, blocked, waiting = 0, [], []
-    for position in survey.positions[index - 1 :: count]:
-        near = _neighbours(survey, planned, position) if halo else ()
-        state = _upstream_state(stage, upstream, position, near)
-        if state is None or isinstance(state, Receipt):
-            (waiting if state is None else blocked).append(position)
-            continue
-        key = digest([base, state, _source_digest(survey, stage, position)])
-        receipt = mine.get(tile_id(*position))
-        if receipt and receipt.digest == key:
-            done += 1
-        else:
-            todo[position] = key
-    return Todo(todo, done, tuple(blocked), tuple(waiting))
 
-
-def _base_digest(survey: Survey, stage: Stage | Fold) -> str:
-    halo = stage.halo_px(survey.config) if isinstance(stage, Stage) else 0
-    return digest([stage.name, stage.version, halo, stage.settings(survey.config), survey.grid])
-
-
-def _source_digest(survey: Survey, stage: Stage, position: Position) -> str:
-    """A stage that reads scenes depends on what the plan found for the tile."""
-    path = stage.scenes(survey.config, tile_id(*position))
-    return "" if path is None else receipts.checksum(path)
-
-
-def _neighbours(survey: Survey, planned: frozenset[Position], position: Position) -> tuple[Position, ...]:
-    return tuple(p for p in survey.grid.neighbours(*position) if p in planned)
-
-
-def _before(stage: Stage) -> set[str]:
-    """Names of all stages that a stage follows, also from afar."""
-    found: set[str] = set()
-    for name in stage.after:
-        earlier = step_named(name)
-        found |= {name} | (_before(earlier) if isinstance(earlier, Stage) else set())
-    return found
-
-
-Receipts = Mapping[str, Mapping[str, Receipt]]
-
-
-def _upstream_state(
-    stage: Stage, upstream: Receipts, position: Position, near: tuple[Position, ...]
-) -> list[str] | Receipt | None:
-    """Digests of what a tile reads; the receipt that failed if its own did; None if something was not run yet.
-
-    A neighbour that failed is read as nodata. Its digest is then 'failed', so the tile is done again when the
-    neighbour has been mended.
-    """
-    found = []
-    for name in stage.after:
-        own = _state(name, upstream, tile_id(*position))
-        if own is None or not own:
-            return own
-        found.append(own.digest)
-        for other in near:
-            receipt = _state(name, upstream, tile_id(*other))
-            if receipt is None:
-                return None
-            found.append(receipt.digest if receipt else "failed")
-    return found
-
-
-def _state(name: str, upstream: Receipts, tile: str) -> Receipt | None:
-    """Receipt of a tile in a stage; without one, that of the earlier stage that failed and blocks it, if there is one."""
-    found = upstream[name].get(tile)
-    if found is None:
-        step = step_named(name)
-        earlier = (_state(other, upstream, tile) for other in step.after if other in upstream)
-        return next((receipt for receipt in earlier if receipt is not None and not receipt), None)
-    return found
+    stage: str
+    position: Position | None
+    key: str
+    attempt: int = 1
+    lease: Held | None = None
 
 
 def compute(config: Config, grid: Grid, stage: Stage, position: Position) -> Block:
@@ -185,61 +88,75 @@ def compute(config: Config, grid: Grid, stage: Stage, position: Position) -> Blo
     return stage.apply(Block(tile, halo, bands), config)
 
 
-def commit(config: Config, grid: Grid, name: str, position: Position, key: str) -> Receipt:
+def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     """Compute a tile, write its region, and leave the receipt last.
 
     Whatever goes wrong becomes the receipt's error: one tile stops no other.
     """
-    stage, workspace = step_named(name), Workspace(config.output)
+    stage, workspace = step_named(task.stage), Workspace(config.output)
     assert isinstance(stage, Stage)
-    tile, began = tile_id(*position), time.perf_counter()
-    block, fault = None, None
+    assert task.position is not None
+    began = time.perf_counter()
+    block, fault, sums = None, None, {}
     try:
         # first, so that a kill between here and the new receipt leaves the tile undone, not falsely done
-        receipts.remove(workspace.receipts, name, tile)
-        block = compute(config, grid, stage, position)
-        _write(workspace, stage.writes(config), name, block)
+        receipts.remove(workspace.receipts, task.stage, tile_id(*task.position))
+        block = compute(config, grid, stage, task.position)
+        _insist(block, task, config)
+        if task.lease is not None:
+            task.lease.check()
+        sums = _write(workspace, stage.writes(config), task.stage, block)
+    except AbandonedError as error:
+        return make_receipt(task, began, fault=fault_of(error))
     except Exception as error:
         fault = fault_of(error)
-    receipt = make_receipt(name, tile, key, began, pixels=grid.tile_px**2, block=block, fault=fault)
+    receipt = make_receipt(task, began, pixels=grid.tile_px**2, block=block, fault=fault, sums=sums)
     try:
         receipts.write(workspace.receipts, receipt)
     except OSError as error:
         # a full disk cannot take the receipt either; the driver still hears of it
-        fault = fault or Fault(f"the receipt cannot be written: {error.strerror or error}")
-        receipt = make_receipt(name, tile, key, began, fault=fault)
+        fault = fault or Fault(f"the receipt cannot be written: {error.strerror or error}", may_pass=True)
+        receipt = make_receipt(task, began, fault=fault)
     return receipt
 
 
-def _write(workspace: Workspace, layer: Layer | None, name: str, block: Block) -> None:
+def _insist(block: Block, task: Task, config: Config) -> None:
+    """Scenes that an outage hid are worth another try of the tile; the last try does without them."""
+    hidden = [one.reason for one in block.dropped if one.may_pass]
+    if hidden and task.attempt < config.cluster.attempts:
+        more = f", and {len(hidden) - 1} scenes more" if len(hidden) > 1 else ""
+        raise SceneError(f"{hidden[0]}{more}", may_pass=True)
+
+
+def _write(workspace: Workspace, layer: Layer | None, name: str, block: Block) -> dict[str, str]:
+    """Write what a stage made; the checksums of what was written."""
     if layer is not None:
-        cube.write(workspace.store, layer, block.tile, block.bands)
-        return
+        return cube.write(workspace.store, layer, block.tile, block.bands)
     table, edges = (workspace.part(name, block.tile.id, suffix) for suffix in (".parquet", ".npy"))
     if block.part is None or block.part.empty:
-        table.unlink(missing_ok=True)
-        edges.unlink(missing_ok=True)
-        return
+        files.remove(table)
+        files.remove(edges)
+        return {}
     vectors.write_edges(edges, block.bands["edges"])
     vectors.write_parquet(table, block.part)
+    return {path.name: receipts.checksum(path) for path in (table, edges)}
 
 
 def make_receipt(
-    name: str,
-    tile: str,
-    key: str,
+    task: Task,
     began: float,
     *,
     pixels: int = 0,
     block: Block | None = None,
     tally: Mapping[str, Any] | None = None,
     fault: Fault | None = None,
+    sums: Mapping[str, str] | None = None,
 ) -> Receipt:
     """Receipt of what was just done in this process; `began` is its `time.perf_counter`."""
     return Receipt(
-        stage=name,
-        tile=tile,
-        digest=key,
+        stage=task.stage,
+        tile=tile_id(*task.position) if task.position else "all",
+        digest=task.key,
         seconds=round(time.perf_counter() - began, 4),
         pixels=pixels,
         # of the process so far: an upper bound for the tile
@@ -248,20 +165,13 @@ def make_receipt(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         tally=dict(tally or (block.tally if block and not fault else {})),
         scenes=block.scenes if block else (),
-        dropped=block.dropped if block else (),
+        dropped=tuple(one.reason for one in block.dropped) if block else (),
         error=fault.error if fault else None,
         trace=fault.trace if fault else None,
+        attempts=task.attempt,
+        may_pass=fault.may_pass if fault else False,
+        sums=dict(sums or {}),
     )
-
-
-def fold_digest(survey: Survey, fold: Fold) -> str:
-    """Everything the fold reads: all receipts of the steps before it."""
-    folder = survey.workspace.receipts
-    state = [
-        [name, sorted((tile, r.digest if r else "failed") for tile, r in receipts.read_stage(folder, name).items())]
-        for name in fold.after
-    ]
-    return digest([_base_digest(survey, fold), state])
 
 
 def peak_mb() -> float:

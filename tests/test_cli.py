@@ -130,6 +130,8 @@ def test_full_disk_fails_tiles_and_heals(country: Path, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
         assert "No space left" in done.stdout + done.stderr
         subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True, capture_output=True)
+        # three tries in vain: they wait for a person
+        assert lsbatch("retry", str(path), "--all").returncode == 0
         again = lsbatch("run", str(path), "--until", "stack")
         assert again.returncode == 0, again.stdout + again.stderr
     finally:

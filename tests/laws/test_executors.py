@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from lsbatch import engine, work
+from lsbatch import engine, pending, work
 from lsbatch.archive import receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.layers import STACK, mask, probability
@@ -43,7 +43,7 @@ def test_dask_equals_serial(planned_survey: Survey, done_survey: Survey, tmp_pat
         ) as cluster,
         Client(cluster) as client,
     ):
-        assert engine.run(survey, client, until="outline") == 0
+        assert engine.run(survey, lambda resources: client, until="outline") == 0
     _assert_same(survey, done_survey)
 
 
@@ -62,7 +62,7 @@ def test_union_of_parts_equals_serial(planned_survey: Survey, done_survey: Surve
 def test_part_waits_for_neighbours(planned_survey: Survey, tmp_path: Path) -> None:
     survey = surveys.copy_survey(planned_survey, tmp_path / "s")
     assert engine.run(survey, until="predict", part=(1, 2)) == 0
-    todo = work.pending(survey, work.step_named("predict"), (1, 2))
+    todo = pending.todo(survey, pending.step_named("predict"), (1, 2))
     assert todo.waiting
     assert not todo.digests
     assert receipts.read_stage(survey.workspace.receipts, "predict") == {}

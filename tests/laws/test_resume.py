@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch import engine, work
+from lsbatch import engine, pending, runs, terminal, work
 from lsbatch.archive import cube, load, receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import SceneError
@@ -37,7 +37,7 @@ def test_changed_composite_computes_everything(done_survey: Survey, tmp_path: Pa
     survey = surveys.copy_survey(done_survey, tmp_path / "s")
     composite = survey.config.composite.model_copy(update={"cloud_dilate_px": 5})
     survey = Survey(survey.config.model_copy(update={"composite": composite}), survey.grid, survey.positions)
-    todo = work.pending(survey, work.step_named("stack"))
+    todo = pending.todo(survey, pending.step_named("stack"))
     assert len(todo.digests) == len(survey.positions)
 
 
@@ -70,6 +70,11 @@ def test_failing_tile_stops_no_other_and_heals(
     assert done == {survey.tile(p).id for p in survey.positions} - {bad.id}
 
     monkeypatch.setattr(load, "read", real)
+    # a scene on disk that cannot be read will not be read by trying again, so the tile waits for a person
+    left = surveys.Count()
+    assert engine.run(survey, until="outline", progress=left.progress) == 1
+    assert left.tiles == []
+    runs.retry(survey.config, terminal.Screen(), None)
     healed = surveys.Count()
     assert engine.run(survey, until="outline", progress=healed.progress) == 0
     # the neighbours read the mended tile in their halo, so they are done again too
@@ -96,9 +101,9 @@ def test_kill_between_data_and_receipt_leaves_the_tile_undone(
     position = survey.positions[0]
     monkeypatch.setattr(cube, "write", killed)
     with pytest.raises(Killed):
-        work.commit(survey.config, survey.grid, "stack", position, "other digest")
+        work.commit(survey.config, survey.grid, work.Task("stack", position, "other digest"))
     monkeypatch.undo()
-    assert list(work.pending(survey, work.step_named("stack")).digests) == [position]
+    assert list(pending.todo(survey, pending.step_named("stack")).digests) == [position]
     assert engine.run(survey, until="stack") == 0
     after = surveys.whole(survey, STACK)
     for name in STACK.names:
@@ -109,4 +114,4 @@ def test_damaged_receipt_counts_as_absent(stacked_survey: Survey, tmp_path: Path
     survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
     tile = survey.tile(survey.positions[2])
     receipts.path(survey.workspace.receipts, "stack", tile.id).write_text('{"stage": "sta', encoding="utf-8")
-    assert list(work.pending(survey, work.step_named("stack")).digests) == [survey.positions[2]]
+    assert list(pending.todo(survey, pending.step_named("stack")).digests) == [survey.positions[2]]

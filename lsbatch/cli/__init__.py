@@ -1,0 +1,9 @@
+"""The command line. Heavy imports are inside the commands, so that --help answers in under a second.
+
+The modules are imported in the order in which the help lists their commands.
+"""
+
+from lsbatch.cli import beginning, survey, learning  # noqa: F401, I001
+from lsbatch.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,5 @@
+"""``python -m lsbatch.cli``."""
+
+from lsbatch.cli import main
+
+main()

@@ -1,0 +1,87 @@
+"""Commands for what comes before a survey: a country to try it on, and scenes to read."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsbatch.cli.program import app
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="new folder for the synthetic country and its survey")] = Path("demo"),
+    seed: Annotated[int, typer.Option(min=0, help="of the country; 900-999 were never trained on")] = 900,
+    size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="pixels of 10 m")] = "1536x1536",
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train", help="train new weights on other countries first, instead of those that come with lsbatch"
+        ),
+    ] = False,
+) -> None:
+    """Survey a small synthetic country, from satellite archive to inventory, and say how well it went."""
+    from lsbatch import demo as story
+    from lsbatch import terminal
+
+    rows, cols = _size(size)
+    trainer = None
+    if train:
+        from lsbatch import training
+
+        trainer = training.train
+    faults = story.tell(folder, seed=seed, rows=rows, cols=cols, trainer=trainer, screen=terminal.Screen())
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="new folder for the country")],
+    seed: Annotated[int, typer.Option(min=0, help="same seed, same bytes")] = 1,
+    size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="pixels of 10 m")] = "1024x1024",
+    history: Annotated[int, typer.Option(min=0, max=10, help="years of dense Sentinel-2 before, for ccdc")] = 0,
+    level_1c: Annotated[bool, typer.Option("--level-1c", help="each look also as Level 1C, in the collection sentinel-2-l1c")] = False,
+) -> None:
+    """Make a synthetic country: a STAC catalogue of COGs, true landslides, and config.yaml."""
+    from lsbatch import country
+    from lsbatch.archive.files import make_folder
+
+    rows, cols = _size(size)
+    config = country.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols, history_years=history, level_1c=level_1c)
+    print(f"Wrote {folder}. Next: lsbatch run {config}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    rows, _, cols = text.lower().partition("x")
+    if not (rows.isdigit() and cols.isdigit() and min(int(rows), int(cols)) >= 256):
+        raise typer.BadParameter(f"{text!r} is not ROWSxCOLS with at least 256 pixels each, for example 1024x1024")
+    return int(rows), int(cols)
+
+
+@app.command()
+def geocode(
+    products: Annotated[list[Path], typer.Argument(metavar="SAFE...", help="unpacked Sentinel-1 GRD products")],
+    dem: Annotated[Path, typer.Option(help="elevation in metres, best on the survey's own grid")],
+    geoid_m: Annotated[
+        float, typer.Option(help="height of the DEM's zero above the ellipsoid, e.g. 45 in southern Norway; 0: ellipsoidal")
+    ],
+    into: Annotated[Path, typer.Option(help="folder for the terrain-corrected scenes")],
+) -> None:
+    """Terrain-correct Sentinel-1 GRD as ESA delivers it, where no archive has done so; needs the extra lsbatch[grd]."""
+    from lsbatch.archive.geocode import rtc
+
+    for product in products:
+        for path in rtc(product, dem, geoid_m, into):
+            print(f"Wrote {path}")
+    print(f"Next: lsbatch catalog {into}")
+
+
+@app.command()
+def catalog(
+    folder: Annotated[Path, typer.Argument(help="folder of GeoTIFFs")],
+) -> None:
+    """Turn a folder of GeoTIFFs into a static STAC catalogue that a survey can read."""
+    from lsbatch.archive.folder import make_catalog
+
+    result = make_catalog(folder)
+    print(result)

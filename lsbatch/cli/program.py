@@ -1,0 +1,76 @@
+"""The program: its options, how it ends, and what all commands use."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lsbatch import __version__
+from lsbatch.errors import LsbatchError
+
+app = typer.Typer(
+    name="lsbatch",
+    help="A country's landslides, surveyed every year from Sentinel-1, Sentinel-2 and a DEM.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="settings of the survey (YAML)")]
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM: a person, a batch system or Kubernetes wants the machine back."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is answered by one sentence and exit code 2."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # a shell lets what it starts in the background ignore Ctrl-C
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _stop)
+    try:
+        app()
+    except LsbatchError as error:
+        print(f"lsbatch: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as stop:
+        print("lsbatch: stopped; what is done is kept: run the same command again to go on", file=sys.stderr)
+        # by convention: 130, 143
+        sys.exit(128 + stop.number)
+
+
+def _stop(number: int, frame: object) -> None:
+    del frame
+    # a second one ends the process at once
+    signal.signal(number, signal.SIG_DFL)
+    raise Stopped(number)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"lsbatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
+
+
+def load(path: Path) -> Any:
+    """Settings of a file."""
+    from lsbatch import config as settings
+
+    return settings.load(path)

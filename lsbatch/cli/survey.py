@@ -1,0 +1,115 @@
+"""Commands of a survey: settings, plan, run, what became of it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lsbatch.cli.program import ConfigPath, app, load
+
+
+@app.command()
+def config(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="settings to check and print in full; none: an example")
+    ] = None,
+) -> None:
+    """Print settings with every field explained: an example, or those of a file with its defaults filled in."""
+    from lsbatch import config as settings
+
+    print(settings.to_yaml(settings.load(file) if file else settings.example()), end="")
+
+
+@app.command()
+def plan(config: ConfigPath) -> None:
+    """Search the archives and say what a run would read: tiles, scenes, gaps, gigabytes. No pixel is read."""
+    from lsbatch import terminal
+    from lsbatch.archive import plan as planning
+
+    settings = load(config)
+    made = planning.make(settings)
+    planning.save(made, settings.output)
+    terminal.Screen().plan(made)
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    until: Annotated[
+        str | None, typer.Option(help="last stage to do: stack, predict, clean, outline, score, inventory, report")
+    ] = None,
+    part: Annotated[
+        str,
+        typer.Option(metavar="I/N", help="do only every N-th tile from the I-th; for job arrays without a scheduler"),
+    ] = "1/1",
+    model: Annotated[str | None, typer.Option(help="another model than the settings name, with weights of its own")] = None,
+    replan: Annotated[
+        bool, typer.Option("--replan", help="search the archives again, for scenes that came since")
+    ] = False,
+) -> None:
+    """Do everything that is pending, tile by tile; run again to go on after an interruption."""
+    from lsbatch import config as settings
+    from lsbatch import runs, terminal
+
+    index, count = _part(part)
+    asked = load(config) if model is None else settings.with_model(load(config), model)
+    faults = runs.survey(asked, terminal.Screen(), until=until, part=(index, count), replan=replan)
+    raise typer.Exit(1 if faults else 0)
+
+
+def _part(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise typer.BadParameter(f"{text!r} is not I/N with 1 <= I <= N, for example 3/16")
+    return int(index), int(count)
+
+
+@app.command()
+def status(
+    config: ConfigPath, failed: Annotated[bool, typer.Option("--failed", help="name every failed tile, not only the first ten")] = False
+) -> None:
+    """Say what is done, pending and failed, and why, and who writes. Exit code 1 if a tile failed."""
+    from lsbatch import runs, terminal
+
+    raise typer.Exit(1 if runs.status(load(config), terminal.Screen(), every_failure=failed) else 0)
+
+
+@app.command()
+def retry(
+    config: ConfigPath,
+    tile: Annotated[str | None, typer.Argument(metavar="[TILE]", help="a tile, for example r003c014: done again from the first stage")] = None,
+    all_failed: Annotated[bool, typer.Option("--all", help="every tile that failed")] = False,
+) -> None:
+    """Let tiles that failed for good, or too often, be tried again by the next run."""
+    from lsbatch import runs, terminal
+
+    if (tile is None) != all_failed:
+        raise typer.BadParameter("name one TILE, or give --all")
+    runs.retry(load(config), terminal.Screen(), tile)
+
+
+@app.command()
+def verify(config: ConfigPath) -> None:
+    """Read the cube back against the checksums in its receipts. Exit code 1 if a tile does not match."""
+    from lsbatch import runs, terminal
+
+    raise typer.Exit(1 if runs.verify(load(config), terminal.Screen()) else 0)
+
+
+@app.command()
+def evaluate(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Score a survey that was run against its mapped landslides."""
+    from lsbatch import terminal
+    from lsbatch.archive.survey import open_survey
+    from lsbatch.stages.evaluate import plots, summary
+
+    survey = open_survey(load(config))
+    found: dict[str, Any] = summary(survey)
+    if as_json:
+        print(json.dumps(found | {"plots": plots(survey)}, indent=1))
+    else:
+        terminal.Screen().scores(found, plots(survey))

@@ -1,0 +1,178 @@
+"""Tiles to whoever works: this process, or the workers of a Dask scheduler; again where another try may help.
+
+Once a tile has failed in a way that may pass, it is put back and done later, while others are done. What failed for good,
+or too often, keeps its receipt with the reason and is left alone from then on (see `pending.is_quarantined`).
+"""
+
+import heapq
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from distributed import Client, Future, KilledWorker, as_completed
+
+from lsbatch.archive import receipts
+from lsbatch.archive.lease import Held
+from lsbatch.archive.survey import Survey
+from lsbatch.config import Config
+from lsbatch.errors import LsbatchError
+from lsbatch.pending import Todo, is_quarantined
+from lsbatch.records import Receipt, Stage
+from lsbatch.work import Fault, Task, commit, fault_of, make_receipt
+
+#: Who works, for a stage that needs these resources; None: this process.
+Crew = Callable[[Mapping[str, float]], Client | None]
+
+
+def alone(resources: Mapping[str, float]) -> Client | None:
+    """No workers: this process does everything."""
+    del resources
+    return None
+
+
+@dataclass
+class _Later:
+    """Tasks that wait for another try, the first that is due in front."""
+
+    heap: list[tuple[float, int, Task]] = field(default_factory=list)
+
+    def put(self, task: Task, config: Config) -> None:
+        """After a wait that doubles from try to try."""
+        due = time.monotonic() + config.cluster.wait_s * 2 ** (task.attempt - 1)
+        heapq.heappush(self.heap, (due, len(self.heap), replace(task, attempt=task.attempt + 1)))
+
+    def due(self) -> Iterator[Task]:
+        """Those whose time has come."""
+        while self.heap and self.heap[0][0] <= time.monotonic():
+            yield heapq.heappop(self.heap)[2]
+
+    def sleep(self) -> None:
+        """Until the first is due."""
+        time.sleep(max(0.0, self.heap[0][0] - time.monotonic()))
+
+
+def run_tiles(survey: Survey, stage: Stage, todo: Todo, crew: Crew = alone, lease: Held | None = None) -> Iterator[Receipt]:
+    """Commit every tile of `todo`; yields the last receipt of each as it comes, also of those that failed.
+
+    Raises
+    ------
+    LsbatchError
+        If the scheduler went away, or workers died as they were started; what is done is done, and the next run goes on.
+    """
+    work = [Task(stage.name, position, key, todo.tries.get(position, 0) + 1, lease) for position, key in todo.digests.items()]
+    if not work:
+        return
+    try:
+        client = crew(stage.resources(survey.config))
+    except (RuntimeError, OSError) as error:
+        # Dask's word for a worker that was killed before it had begun
+        raise LsbatchError(
+            f"no workers could be started for {stage.name} ({error}); what is done is kept: run the same command again to go on"
+        ) from None
+    yield from _here(survey, work) if client is None else _Workers(survey, stage, client).run(work)
+
+
+def _here(survey: Survey, work: list[Task]) -> Iterator[Receipt]:
+    later = _Later()
+    while work:
+        for task in work:
+            receipt = commit(survey.config, survey.grid, task)
+            if _worth_another_try(receipt, survey.config):
+                later.put(task, survey.config)
+            else:
+                yield receipt
+        if later.heap:
+            later.sleep()
+        work = list(later.due())
+
+
+def _worth_another_try(receipt: Receipt, config: Config) -> bool:
+    return not receipt and not is_quarantined(receipt, config)
+
+
+@dataclass
+class _Workers:
+    """One task a tile, a bounded number in flight, each future released when its receipt is here.
+
+    512 futures in flight add 16 MB to the driver where 100,000 add 670 MB. Resources are given to `submit`, because
+    `dask.annotate` around `map_blocks` is lost by fusion (38 % of the blocks reached the GPU worker).
+    """
+
+    survey: Survey
+    stage: Stage
+    client: Client
+    flying: dict[Future, Task] = field(default_factory=dict)
+    pool: Any = field(default_factory=as_completed)
+
+    def run(self, work: list[Task]) -> Iterator[Receipt]:
+        """Receipts as they come."""
+        config, later, waiting = self.survey.config, _Later(), iter(work)
+        for name in ("batched", "client"):
+            # what they tell of a scheduler that died, with tracebacks, is one sentence here
+            logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
+        try:
+            self._submit(islice(waiting, config.cluster.in_flight))
+            while self.flying or later.heap:
+                if not self.flying:
+                    later.sleep()
+                    self._submit(later.due())
+                for future in self.pool:
+                    task = self.flying.pop(future)
+                    receipt = self._receipt(future, task)
+                    future.release()
+                    if _worth_another_try(receipt, config):
+                        later.put(task, config)
+                    else:
+                        yield receipt
+                    self._submit(later.due())
+                    self._submit(islice(waiting, max(0, config.cluster.in_flight - len(self.flying))))
+        finally:
+            if self.flying and self.client.status == "running":
+                # interrupted: what has not begun does not begin; with a scheduler that is gone it does not, either
+                with suppress(OSError, CancelledError):
+                    self.client.cancel(list(self.flying))
+
+    def _gone(self, task: Task) -> LsbatchError:
+        """What to say when the scheduler died."""
+        return LsbatchError(
+            f"the Dask scheduler at {self.survey.config.cluster.address or self.client.scheduler_info().get('address', 'unknown')} "
+            f"went away during {task.stage}; what is done is kept: run the same command again to go on"
+        )
+
+    def _submit(self, tasks: Iterable[Task]) -> None:
+        resources = dict(self.stage.resources(self.survey.config)) or None
+        for task in tasks:
+            if self.client.status == "closed":
+                raise self._gone(task)
+            # pure=False: a second try of a tile is not the first one's answer
+            future = self.client.submit(commit, self.survey.config, self.survey.grid, task, resources=resources, pure=False)
+            self.flying[future] = task
+            self.pool.add(future)
+
+    def _receipt(self, future: Future, task: Task) -> Receipt:
+        """What the worker sent; made here for a task that never answered because its workers died."""
+        if future.status == "finished":
+            try:
+                return future.result()
+            except (OSError, CancelledError):
+                # it died after it had told of the answer and before it gave it
+                raise self._gone(task) from None
+        error = future.exception() if future.status == "error" else None
+        if error is None:
+            raise self._gone(task)
+        if isinstance(error, KilledWorker):
+            tries = error.allowed_failures + 1
+            fault = Fault(
+                f"the worker was killed, mostly for want of memory ({tries} workers); raise cluster.memory_gb or lower grid.tile_px",
+                may_pass=True,
+            )
+        else:
+            fault = fault_of(error)
+        receipt = make_receipt(task, time.perf_counter(), fault=fault)
+        receipts.write(self.survey.workspace.receipts, receipt)
+        return receipt

@@ -1,0 +1,69 @@
+"""How far a run is, for Prometheus. Dask's own processes tell theirs at ``/metrics`` of their dashboards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from lsbatch.engine import Progress
+from lsbatch.errors import LsbatchError
+from lsbatch.pending import Todo
+from lsbatch.records import Receipt
+
+#: Seconds of a tile: a network's few, a STACK's minutes, a history's hour.
+BUCKETS = (1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600)
+
+
+@contextmanager
+def served(address: str | None, progress: Progress) -> Iterator[Progress]:
+    """The same progress, told at ``http://HOST:PORT/metrics`` too, as long as the block lasts.
+
+    Parameters
+    ----------
+    address : str or None
+        HOST:PORT; None for nowhere.
+    progress : Progress
+
+    Raises
+    ------
+    LsbatchError
+        If nothing can listen there.
+    """
+    if address is None:
+        yield progress
+        return
+    host, _, port = address.rpartition(":")
+    registry = CollectorRegistry()
+    try:
+        server, thread = start_http_server(int(port), host, registry)
+    except OSError as error:
+        raise LsbatchError(f"cluster.metrics = {address!r}: nothing can listen there: {error.strerror or error}") from None
+    try:
+        yield _counting(registry, progress)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _counting(registry: CollectorRegistry, progress: Progress) -> Progress:
+    ended = Counter("lsbatch_tiles", "tiles and folds that ended in this run", ("stage", "result"), registry=registry)
+    pixels = Counter("lsbatch_pixels", "pixels of tiles that ended well", ("stage",), registry=registry)
+    seconds = Histogram("lsbatch_tile_seconds", "time of a tile or fold", ("stage",), registry=registry, buckets=BUCKETS)
+    left = Gauge("lsbatch_tiles_pending", "tiles that this run has yet to do", ("stage",), registry=registry)
+    alone = Gauge("lsbatch_tiles_quarantined", "tiles that failed and are left alone until lsbatch retry", ("stage",), registry=registry)
+
+    def begins(name: str, todo: Todo | None) -> None:
+        left.labels(name).set(1 if todo is None else len(todo.digests))
+        alone.labels(name).set(0 if todo is None else len(todo.quarantined))
+        progress.begins(name, todo)
+
+    def done(receipt: Receipt) -> None:
+        ended.labels(receipt.stage, "done" if receipt else "failed").inc()
+        seconds.labels(receipt.stage).observe(receipt.seconds)
+        left.labels(receipt.stage).dec()
+        if receipt:
+            pixels.labels(receipt.stage).inc(receipt.pixels)
+        progress.done(receipt)
+
+    return Progress(begins=begins, done=done)

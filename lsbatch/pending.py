@@ -1,0 +1,168 @@
+"""What is to do: the steps that settings ask for, and the tiles that lack a fresh receipt. Nothing is computed here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lsbatch.archive import receipts
+from lsbatch.archive.survey import Position, Survey
+from lsbatch.config import Config, digest
+from lsbatch.errors import LsbatchError
+from lsbatch.grid import tile_id
+from lsbatch.records import Fold, Receipt, Stage
+from lsbatch.stages import PIPELINE
+
+Receipts = Mapping[str, Mapping[str, Receipt]]
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What a stage still has to do.
+
+    Attributes
+    ----------
+    digests : mapping of position to text
+        Tiles to compute now, in grid order, each with the digest its receipt will carry.
+    done : int
+        Tiles with a fresh receipt.
+    blocked : tuple of position
+        Tiles whose own earlier stage failed.
+    waiting : tuple of position
+        Tiles that need an earlier stage, of their own or of a neighbour, that was not run yet.
+    quarantined : tuple of position
+        Tiles that failed for good, or too often, and are left alone until `lsbatch retry`.
+    tries : mapping of position to int
+        Tries so far of tiles that failed before and are to be tried again.
+    """
+
+    digests: Mapping[Position, str] = field(default_factory=dict)
+    done: int = 0
+    blocked: tuple[Position, ...] = ()
+    waiting: tuple[Position, ...] = ()
+    quarantined: tuple[Position, ...] = ()
+    tries: Mapping[Position, int] = field(default_factory=dict)
+
+
+def steps(config: Config) -> tuple[Stage | Fold, ...]:
+    """The steps that these settings ask for, in order."""
+    return tuple(step for step in PIPELINE if step.wanted(config))
+
+
+def step_named(name: str) -> Stage | Fold:
+    """A step of the pipeline by name."""
+    for step in PIPELINE:
+        if step.name == name:
+            return step
+    raise LsbatchError(f"{name!r} is no stage; stages are {', '.join(s.name for s in PIPELINE)}")
+
+
+def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
+    """Tiles without a fresh receipt, in grid order.
+
+    Parameters
+    ----------
+    survey : Survey
+    stage : Stage
+    part : (i, n)
+        Only every n-th tile from the i-th (from 1): the shares of n jobs are disjoint and together whole, without
+        a scheduler.
+    """
+    folder = survey.workspace.receipts
+    mine = receipts.read_stage(folder, stage.name)
+    upstream = {name: receipts.read_stage(folder, name) for name in _before(stage)}
+    base = _base_digest(survey, stage)
+    halo = stage.halo_px(survey.config)
+    planned = frozenset(survey.positions)
+    index, count = part
+    digests: dict[Position, str] = {}
+    tries: dict[Position, int] = {}
+    done, blocked, waiting, quarantined = 0, [], [], []
+    for position in survey.positions[index - 1 :: count]:
+        near = _neighbours(survey, planned, position) if halo else ()
+        state = _upstream_state(stage, upstream, position, near)
+        if state is None or isinstance(state, Receipt):
+            (waiting if state is None else blocked).append(position)
+            continue
+        key = digest([base, state, _source_digest(survey, stage, position)])
+        receipt = mine.get(tile_id(*position))
+        # a receipt of other settings or other input says nothing of these
+        if receipt is None or receipt.digest != key:
+            digests[position] = key
+        elif receipt:
+            done += 1
+        elif is_quarantined(receipt, survey.config):
+            quarantined.append(position)
+        else:
+            digests[position] = key
+            tries[position] = receipt.attempts
+    return Todo(digests, done, tuple(blocked), tuple(waiting), tuple(quarantined), tries)
+
+
+def is_quarantined(receipt: Receipt, config: Config) -> bool:
+    """Whether a tile that failed is left alone: for good, or after as many tries as the settings allow."""
+    return not receipt and (not receipt.may_pass or receipt.attempts >= config.cluster.attempts)
+
+
+def _base_digest(survey: Survey, stage: Stage | Fold) -> str:
+    halo = stage.halo_px(survey.config) if isinstance(stage, Stage) else 0
+    return digest([stage.name, stage.version, halo, stage.settings(survey.config), survey.grid])
+
+
+def _source_digest(survey: Survey, stage: Stage, position: Position) -> str:
+    """A stage that reads scenes depends on what the plan found for the tile."""
+    path = stage.scenes(survey.config, tile_id(*position))
+    return "" if path is None else receipts.checksum(path)
+
+
+def _neighbours(survey: Survey, planned: frozenset[Position], position: Position) -> tuple[Position, ...]:
+    return tuple(p for p in survey.grid.neighbours(*position) if p in planned)
+
+
+def _before(stage: Stage) -> set[str]:
+    """Names of all stages that a stage follows, also from afar."""
+    found: set[str] = set()
+    for name in stage.after:
+        earlier = step_named(name)
+        found |= {name} | (_before(earlier) if isinstance(earlier, Stage) else set())
+    return found
+
+
+def _upstream_state(
+    stage: Stage, upstream: Receipts, position: Position, near: tuple[Position, ...]
+) -> list[str] | Receipt | None:
+    """Digests of what a tile reads; the receipt that failed if its own did; None if something was not run yet.
+
+    A neighbour that failed is read as nodata. Its digest is then 'failed', so the tile is done again when the
+    neighbour has been mended.
+    """
+    found = []
+    for name in stage.after:
+        own = _state(name, upstream, tile_id(*position))
+        if own is None or not own:
+            return own
+        found.append(own.digest)
+        for other in near:
+            receipt = _state(name, upstream, tile_id(*other))
+            if receipt is None:
+                return None
+            found.append(receipt.digest if receipt else "failed")
+    return found
+
+
+def _state(name: str, upstream: Receipts, tile: str) -> Receipt | None:
+    """Receipt of a tile in a stage; without one, that of the earlier stage that failed and blocks it, if there is one."""
+    found = upstream[name].get(tile)
+    if found is None:
+        step = step_named(name)
+        earlier = (_state(other, upstream, tile) for other in step.after if other in upstream)
+        return next((receipt for receipt in earlier if receipt is not None and not receipt), None)
+    return found
+
+
+def fold_digest(survey: Survey, fold: Fold) -> str:
+    """Everything the fold reads: all receipts of the steps before it."""
+    folder = survey.workspace.receipts
+    state = [
+        [name, sorted((tile, r.digest if r else "failed") for tile, r in receipts.read_stage(folder, name).items())]
+        for name in fold.after
+    ]
+    return digest([_base_digest(survey, fold), state])

@@ -1,0 +1,68 @@
+"""Reading a survey back against its receipts."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from lsbatch.archive import cube, objects, receipts
+from lsbatch.archive.survey import Survey
+from lsbatch.grid import tile_id
+from lsbatch.pending import steps
+from lsbatch.records import Receipt, Stage
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A tile whose data are not what its receipt says."""
+
+    stage: str
+    tile: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """How many match, which do not, and how many receipts say nothing."""
+
+    right: int
+    wrong: tuple[Wrong, ...]
+    unknown: int
+
+
+def tiles(survey: Survey) -> Findings:
+    """Every layer and part of every tile that its receipt calls done; decompressing is done by all cores."""
+    calls = list(_checks(survey))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        found = list(pool.map(lambda call: call(), calls))
+    wrong = tuple(one for one in found if isinstance(one, Wrong))
+    return Findings(sum(one is True for one in found), wrong, sum(one is None for one in found))
+
+
+def _checks(survey: Survey) -> Iterator[Callable[[], Wrong | bool | None]]:
+    for stage in steps(survey.config):
+        if not isinstance(stage, Stage):
+            continue
+        done = receipts.read_stage(survey.workspace.receipts, stage.name)
+        for position in survey.positions:
+            receipt = done.get(tile_id(*position))
+            if receipt:
+                yield lambda stage=stage, position=position, receipt=receipt: _check(survey, stage, position, receipt)  # type: ignore[misc]
+
+
+def _check(survey: Survey, stage: Stage, position: tuple[int, int], receipt: Receipt) -> Wrong | bool | None:
+    layer = stage.writes(survey.config)
+    if not receipt.sums:
+        # an empty part has no files; a layer without checksums was made before there were any
+        return None if layer is not None else True
+    try:
+        if layer is not None:
+            now = cube.sums(survey.workspace.store, layer, survey.tile(position))
+        else:
+            now = {name: receipts.checksum(survey.workspace.part(stage.name, name, "")) for name in receipt.sums}
+    except Exception as error:
+        # whatever a cut or overwritten file makes a decoder say
+        fault = objects.as_os_error(error) or error
+        return Wrong(stage.name, receipt.tile, f"cannot be read back: {type(error).__name__}: {' '.join(str(fault).split())[:200]}")
+    bad = sorted(name for name, value in receipt.sums.items() if now.get(name) != value)
+    return Wrong(stage.name, receipt.tile, f"not what was written: {', '.join(bad)}") if bad else True

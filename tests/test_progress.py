@@ -1,0 +1,93 @@
+"""How far a run is: the pace in a log, and what Prometheus is told."""
+
+import io
+import time
+import urllib.request
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from lsbatch import engine, metrics, runs, terminal
+from lsbatch.archive.survey import Survey
+from lsbatch.errors import LsbatchError
+from lsbatch.pending import Todo
+from lsbatch.records import Receipt
+from tests import servers, surveys
+
+RECEIPT = Receipt(stage="stack", tile="r000c000", digest="d", seconds=2.0, pixels=100, peak_mb=1, worker="w", finished="now")
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "text"),
+    [
+        (1, 3, 30.0, "2.0 tiles/min, 1 min 0 s left"),
+        (10, 12, 5.0, "120.0 tiles/min, 1 s left"),
+        (10, 7300, 600.0, "1.0 tiles/min, 121 h 30 min left"),
+    ],
+)
+def test_pace(done: int, total: int, seconds: float, text: str) -> None:
+    assert terminal.pace(done, total, seconds) == text
+
+
+def test_a_log_gets_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 110.0, 161.0, 162.0, 170.0, 170.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    out = io.StringIO()
+    screen = terminal.Screen(Console(file=out, soft_wrap=True, highlight=False))
+    screen.begins("stack", Todo({(0, col): "d" for col in range(4)}))
+    for _ in range(4):
+        screen.done(RECEIPT)
+    screen._end()
+    assert out.getvalue().splitlines() == ["stack      2 of 4 tiles, 2.0 tiles/min, 1 min 1 s left", "stack      4 done (70.0 s)"]
+
+
+def _metrics(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
+
+
+def test_prometheus_is_told_what_the_screen_is_told() -> None:
+    port, count = servers.free_port(), surveys.Count()
+    with metrics.served(f"127.0.0.1:{port}", count.progress) as progress:
+        progress.begins("stack", Todo({(0, 0): "d", (0, 1): "d", (0, 2): "d"}, quarantined=((0, 3),)))
+        progress.done(RECEIPT)
+        progress.done(replace(RECEIPT, error="why"))
+        found = _metrics(port)
+    assert found['lsbatch_tiles_total{result="done",stage="stack"}'] == 1
+    assert found['lsbatch_tiles_total{result="failed",stage="stack"}'] == 1
+    assert found['lsbatch_tiles_pending{stage="stack"}'] == 1
+    assert found['lsbatch_tiles_quarantined{stage="stack"}'] == 1
+    assert found['lsbatch_pixels_total{stage="stack"}'] == 100
+    assert found['lsbatch_tile_seconds_bucket{le="3.0",stage="stack"}'] == 2
+    assert found['lsbatch_tile_seconds_bucket{le="1.0",stage="stack"}'] == 0
+    assert len(count.tiles) == 2
+    # and nobody listens any more
+    with pytest.raises(OSError, match="refused"):
+        _metrics(port)
+
+
+def test_a_run_tells_while_it_goes(stacked_survey: Survey, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    survey, port = surveys.copy_survey(stacked_survey, tmp_path / "s"), servers.free_port()
+    config = survey.config.model_copy(update={"cluster": survey.config.cluster.model_copy(update={"metrics": f"127.0.0.1:{port}"})})
+    real, found = engine.run_fold, []
+
+    def fold(*args):  # type: ignore[no-untyped-def]
+        found.append(_metrics(port))
+        return real(*args)
+
+    monkeypatch.setattr(engine, "run_fold", fold)
+    assert runs.survey(config, terminal.Screen()) == 0
+    assert found[-1]['lsbatch_tiles_total{result="done",stage="predict"}'] == len(survey.positions)
+    assert found[-1]['lsbatch_tiles_pending{stage="predict"}'] == 0
+
+
+def test_a_port_that_is_taken_gets_one_sentence() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(LsbatchError, match=f"cluster.metrics = '127.0.0.1:{port}': nothing can listen there: Address already in use"):
+            with metrics.served(f"127.0.0.1:{port}", engine.Progress()):
+                pass
