@@ -59,11 +59,14 @@ define install
 	@rm .venv/installing && touch $@
 endef
 
-# Debian package -> the command that the tests look for
+# Debian package -> the command, or the file, that the tests look for
 system-packages:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v gdaldem >/dev/null || missing="$$missing gdal-bin"; \
+	command -v slurmctld >/dev/null || missing="$$missing slurm-wlm"; \
+	command -v munged >/dev/null || missing="$$missing munge"; \
+	[ -e /usr/share/postgresql/15/extension/postgis.control ] || missing="$$missing postgresql-15-postgis-3"; \
 	if [ -z "$$missing" ]; then echo "system packages: all here"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null || \

@@ -1,0 +1,98 @@
+"""From settings to who works: this process, processes of this machine, SLURM jobs, or a scheduler that runs already.
+
+Nothing is started before the first stage asks for workers: a survey that is done, or is only planned, starts none.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from distributed import Client
+
+from lsbatch.cluster import allocation, jobs, links, local
+from lsbatch.config import Config
+from lsbatch.dispatch import Crew, alone
+from lsbatch.errors import LsbatchError
+
+__all__ = ["connect", "joined"]
+
+
+@contextmanager
+def joined(config: Config) -> Iterator[Client | None]:
+    """Take this process's place among the tasks of a SLURM allocation; elsewhere it does nothing.
+
+    Enter it before anything that one process alone may do. Only the driver comes out of it with a client; the other
+    tasks schedule and work in here until the driver has left, and then end.
+
+    Raises
+    ------
+    LsbatchError
+        If the settings say allocation and srun did not start this process with three tasks at least.
+    """
+    if config.cluster.kind != "allocation":
+        yield None
+        return
+    with allocation.driver(config) as client:
+        yield client
+
+
+@contextmanager
+def connect(config: Config, driver: Client | None = None, say: Callable[[str], None] = print) -> Iterator[Crew]:
+    """Workers for the time of a run; none where the settings say serial.
+
+    Parameters
+    ----------
+    config : Config
+    driver : Client or None
+        What `joined` gave.
+    say : callable
+        Told where Dask's dashboard is.
+
+    Raises
+    ------
+    LsbatchError
+        Where there is no scheduler, no SLURM, no such network interface, or no GPU though one was asked for.
+    """
+    kind = config.cluster.kind
+    if kind == "serial":
+        yield alone
+    elif kind == "slurm":
+        with jobs.crew(config, say) as crew:
+            yield crew
+    elif kind == "allocation":
+        if driver is None:
+            raise LsbatchError("cluster.kind = 'allocation': is for lsbatch run inside srun; see docs/slurm.md")
+        allocation.await_workers(driver, config)
+        say(links.dashboard(driver))
+        yield lambda resources: driver
+    elif kind == "address":
+        with _scheduler(config) as client:
+            say(links.dashboard(client))
+            yield lambda resources: client
+    else:
+        local.check(config)
+        with _later(config, say) as crew:
+            yield crew
+
+
+def _scheduler(config: Config) -> Client:
+    settings = config.cluster
+    try:
+        return Client(settings.address, timeout="20s", security=links.security(settings))
+    except (OSError, TimeoutError, ValueError) as error:
+        raise LsbatchError(f"cluster.address = {settings.address!r}: no Dask scheduler answers there ({error})") from None
+
+
+@contextmanager
+def _later(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
+    """Processes of this machine, from when they are first asked for."""
+    with ExitStack() as stack:
+        started: list[Client] = []
+
+        def crew(resources: Mapping[str, float]) -> Client:
+            del resources
+            if not started:
+                started.append(stack.enter_context(local.processes(config)))
+                say(links.dashboard(started[0]))
+            return started[0]
+
+        yield crew

@@ -1,0 +1,146 @@
+"""Scheduler, driver and workers as the tasks of one SLURM allocation: ``srun lsbatch run CONFIG``.
+
+Task 0 schedules, task 1 is the driver, the others work. What ends the driver ends them all, with the driver's exit code.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, Scheduler, SchedulerPlugin
+
+from lsbatch.archive import objects
+from lsbatch.cluster import jobqueue, links
+from lsbatch.cluster.local import PRE_SPAWN
+from lsbatch.config import Config
+from lsbatch.errors import LsbatchError
+from lsbatch.models import gpus
+
+SCHEDULER, DRIVER = 0, 1
+#: Seconds for all tasks of an allocation to come up.
+START_S = 600.0
+
+
+class _UntilDriverLeaves(SchedulerPlugin):  # type: ignore[misc]
+    """Ends the scheduler, and so the workers, when the driver has left or never comes: no task waits for the walltime."""
+
+    async def start(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._came = False
+        scheduler.loop.call_later(START_S, self._give_up)
+
+    def add_client(self, scheduler: Scheduler, client: str) -> None:
+        self._came = True
+
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:
+        scheduler.loop.add_callback(scheduler.close)
+
+    def _give_up(self) -> None:
+        if not self._came:
+            self._scheduler.loop.add_callback(self._scheduler.close)
+
+
+@contextmanager
+def driver(config: Config) -> Iterator[Client]:
+    """The driver's client; the other tasks do not return from here.
+
+    Raises
+    ------
+    LsbatchError
+        In the driver, or the only task: if there are fewer than three tasks, or no scheduler comes up.
+    """
+    rank, size = _place()
+    if size < 3:
+        raise LsbatchError(f"cluster.kind = 'allocation': needs three tasks, a scheduler, a driver and a worker; srun started {size}")
+    file = _meeting_point(config)
+    network = links.interface(config.cluster) if rank == DRIVER else config.cluster.interface or links.LOOPBACK
+    if rank != DRIVER:
+        _serve(config, rank, network, file)
+    limit = time.monotonic() + START_S
+    while not file.exists():
+        if time.monotonic() > limit:
+            raise LsbatchError(f"the allocation's first task started no scheduler within {START_S:.0f} s; see what it printed")
+        time.sleep(0.2)
+    with Client(scheduler_file=str(file), security=links.security(config.cluster), timeout="60s") as client:
+        yield client
+
+
+def _place() -> tuple[int, int]:
+    """Number of this task, and of all."""
+    try:
+        return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
+    except KeyError:
+        raise LsbatchError("cluster.kind = 'allocation': start it by srun, as deploy/slurm/allocation.sbatch does") from None
+
+
+def _meeting_point(config: Config) -> Path:
+    """File in which the scheduler writes its address; another one for each start of a job, so that none is of the last."""
+    folder = Path.cwd() if objects.is_remote(config.output) else config.output / "slurm"
+    folder.mkdir(parents=True, exist_ok=True)
+    env = os.environ
+    return folder / f"scheduler-{env['SLURM_JOB_ID']}-{env.get('SLURM_STEP_ID', '0')}-{env.get('SLURM_RESTART_COUNT', '0')}.json"
+
+
+def _serve(config: Config, rank: int, network: str, file: Path) -> None:
+    """Schedule or work until the driver has left; then this process ends, with code 0, for the driver's code counts."""
+    # SLURM sends every task the signal to stop; it is the driver who stops, and then these end
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # what SLURMRunner sends itself when its work is over
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    security = links.security(config.cluster)
+    shared: dict[str, Any] = {"interface": network, "security": security, "protocol": "tcp://" if security is None else "tls://"}
+    dask.config.set({PRE_SPAWN: dask.config.get(PRE_SPAWN) | links.threads(config.cluster)})
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    jobqueue.SLURMRunner(
+        scheduler_file=str(file),
+        scheduler_options={**shared, "dashboard_address": links.DASHBOARD, "plugins": [_UntilDriverLeaves()]},
+        # a nanny each: a worker that is killed for want of memory is started again
+        worker_class="distributed.Nanny",
+        worker_options={**shared, **_worker_options(config)},
+    )
+    raise AssertionError(f"task {rank} returned from its work")
+
+
+def _worker_options(config: Config) -> dict[str, Any]:
+    own: dict[str, Any] = {"nthreads": 1, "memory_limit": f"{config.cluster.memory_gb}GB", "dashboard": False, "death_timeout": START_S}
+    # a worker that ends when told to still logs a fault of its queue
+    own["silence_logs"] = logging.CRITICAL
+    if config.predict.device == "cuda":
+        found, turn = gpus.visible(), _turn()
+        has_one = 0 <= turn < len(found)
+        own |= {"resources": {"GPU": 1} if has_one else None, "env": {"CUDA_VISIBLE_DEVICES": found[turn] if has_one else ""}}
+    return own
+
+
+def _turn() -> int:
+    """Number of this worker on its node; where srun gives each task GPUs of its own, always the first of them."""
+    if "SLURM_GPUS_PER_TASK" in os.environ:
+        return 0
+    on_first_node = int(os.environ["SLURM_PROCID"]) == int(os.environ["SLURM_LOCALID"])
+    return int(os.environ["SLURM_LOCALID"]) - (2 if on_first_node else 0)
+
+
+def await_workers(client: Client, config: Config) -> None:
+    """Wait until all tasks are here.
+
+    Raises
+    ------
+    LsbatchError
+        If they do not come, or predictions need a GPU and none has one.
+    """
+    _, size = _place()
+    try:
+        client.wait_for_workers(size - 2, timeout=START_S)
+    except TimeoutError:
+        raise LsbatchError(f"not all {size - 2} workers came up within {START_S:.0f} s; see what they printed") from None
+    if config.predict.device == "cuda":
+        found = client.scheduler_info(n_workers=-1)["workers"].values()
+        if not any(worker["resources"].get("GPU") for worker in found):
+            raise LsbatchError("predict.device = 'cuda': torch sees no GPU in any task of the allocation; ask for one with --gres, or set it to auto")

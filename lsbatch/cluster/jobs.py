@@ -1,0 +1,175 @@
+"""Workers in SLURM jobs that are submitted, replaced when they are lost, and cancelled when nobody needs them any more.
+
+CPU jobs and GPU jobs never wait for each other: stages follow one another, so only the group that the present stage asks
+for is held.
+"""
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from distributed import Client
+
+from lsbatch.archive import objects
+from lsbatch.cluster import jobqueue, links
+from lsbatch.config import ClusterSettings, Config, JobSettings
+from lsbatch.dispatch import Crew
+from lsbatch.errors import LsbatchError
+
+#: Seconds between two looks at the queue; centres ask for no more than a few a minute.
+LOOK_S = 15.0
+
+
+@contextmanager
+def crew(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
+    """Jobs of the group that a stage asks for, from when it asks; the other group's jobs end then.
+
+    Raises
+    ------
+    LsbatchError
+        If there is no SLURM, or it would refuse a job of either group.
+    """
+    network = links.interface(config.cluster)
+    groups = {"cpu": config.cluster.slurm.cpu} | ({"gpu": gpu} if (gpu := config.cluster.slurm.gpu) else {})
+    for name, jobs in groups.items():
+        _insist(name, _job(config, name, jobs))
+    with ExitStack() as held:
+        clients: dict[str, Client] = {}
+
+        def ask(resources: Mapping[str, float]) -> Client:
+            name = "gpu" if resources.get("GPU") else "cpu"
+            if name not in clients:
+                clients.clear()
+                held.close()
+                clients[name] = held.enter_context(_group(config, network, name, groups[name]))
+                say(links.dashboard(clients[name]))
+            return clients[name]
+
+        yield ask
+
+
+@contextmanager
+def _group(config: Config, network: str, name: str, jobs: JobSettings) -> Iterator[Client]:
+    with (
+        jobqueue.SLURMCluster(
+            **_job(config, name, jobs),
+            name=f"lsbatch-{name}-{os.getpid()}",
+            interface=network,
+            security=links.security(config.cluster),
+            scheduler_options={"interface": network, "dashboard_address": links.DASHBOARD},
+        ) as cluster,
+        _kept_up(cluster, jobs.jobs),
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _job(config: Config, name: str, jobs: JobSettings) -> dict[str, Any]:
+    """A job in dask-jobqueue's words."""
+    settings = config.cluster
+    return {
+        "job_name": f"lsbatch-{name}",
+        "queue": jobs.partition,
+        "account": jobs.account,
+        "walltime": jobs.walltime,
+        # a thread of Dask's for each worker; the other cores are for what a tile does inside (links.threads)
+        "cores": jobs.workers,
+        "processes": jobs.workers,
+        "job_cpu": jobs.workers * settings.threads,
+        "memory": f"{jobs.workers * settings.memory_gb}GB",
+        "job_extra_directives": [*([f"--gres={jobs.gres}"] if jobs.gres else []), *jobs.directives],
+        "job_script_prologue": [*_environ(settings), *jobs.prologue],
+        "worker_extra_args": [*_lifetime(jobs.walltime), "--no-dashboard", *(_gpu_options() if name == "gpu" else [])],
+        "log_directory": str(_logs(config)) if _logs(config) else None,
+    }  # fmt: skip
+
+
+def _logs(config: Config) -> Path | None:
+    """Folder for what jobs print; SLURM writes into none of an object storage, but where lsbatch was started."""
+    return None if objects.is_remote(config.output) else config.output / "slurm"
+
+
+def _environ(settings: ClusterSettings) -> list[str]:
+    values = links.threads(settings)
+    if settings.tls is not None:
+        values["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] = "True"
+    return [f"export {name}={value}" for name, value in values.items()]
+
+
+def _gpu_options() -> list[str]:
+    return ["--resources", "GPU=1", "--preload-nanny", "lsbatch.onegpu"]
+
+
+def _lifetime(walltime: str) -> list[str]:
+    """Leave before SLURM kills, not all at once, and with time for the tile in hand."""
+    hours, minutes, seconds = map(int, walltime.split(":"))
+    total = hours * 3600 + minutes * 60 + seconds
+    margin = min(300, total // 4)
+    stagger = margin // 2
+    # Dask adds or takes up to the stagger
+    return ["--lifetime", f"{total - margin - stagger}s", "--lifetime-stagger", f"{stagger}s"]
+
+
+def _insist(name: str, job: dict[str, Any]) -> None:
+    """Ask SLURM whether it would take such a job: dask-jobqueue would only log that it does not, and the run would wait."""
+    script = jobqueue.SLURMJob("tcp://127.0.0.1:0", name="check", **job).job_script()
+    try:
+        done = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True, timeout=120)
+    except FileNotFoundError:
+        raise LsbatchError("cluster.kind = 'slurm': there is no sbatch here; run it where SLURM's commands are") from None
+    except subprocess.TimeoutExpired:
+        raise LsbatchError("cluster.kind = 'slurm': SLURM does not answer; see sinfo") from None
+    if done.returncode:
+        said = [line.split("error: ")[-1] for line in done.stderr.splitlines() if "error: " in line]
+        raise LsbatchError(f"cluster.slurm.{name}: SLURM refuses such a job: {'; '.join(said) or done.stderr.strip()}")
+
+
+@contextmanager
+def _kept_up(cluster: Any, count: int) -> Iterator[None]:
+    """Keep `count` jobs in the queue: what was cancelled, preempted or refused for the moment is submitted again.
+
+    `scale` never replaces a job (dask-jobqueue#122), and `adapt` hears only of jobs whose workers were there already.
+    """
+    stop = threading.Event()
+
+    def keep() -> None:
+        while not stop.wait(LOOK_S):
+            # first what we know, then the queue: a job that is submitted in between is not taken for lost
+            known = list(cluster.workers.items())
+            queued = _queued()
+            if queued is not None:
+                lost = {worker: job for worker, job in known if job.job_id not in queued}
+                cluster.loop.add_callback(_replace, cluster, lost, count)
+
+    watch = threading.Thread(target=keep, name="slurm", daemon=True)
+    cluster.scale(jobs=count)
+    watch.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watch.join()
+
+
+async def _replace(cluster: Any, lost: Mapping[Any, Any], count: int) -> None:
+    for worker, job in lost.items():
+        if cluster.workers.get(worker) is job:
+            del cluster.workers[worker]
+            await job.close()
+    if lost:
+        cluster.scale(jobs=count)
+
+
+def _queued() -> set[str] | None:
+    """Ids of this user's jobs; None when SLURM does not answer, which says nothing of the jobs."""
+    try:
+        done = subprocess.run(
+            ["squeue", "--noheader", f"--user={os.getuid()}", "--format=%A"], capture_output=True, text=True, timeout=60
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return None if done.returncode else set(done.stdout.split())

@@ -1,0 +1,78 @@
+"""What all kinds of cluster share: on which network Dask listens, how it is encrypted, how many threads a worker has."""
+
+import ipaddress
+import socket
+import sys
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+import psutil
+from distributed import Client, Security
+
+from lsbatch.config import ClusterSettings
+from lsbatch.errors import LsbatchError
+
+LOOPBACK = "lo"
+#: Dask's web page has no login, so it stays on the machine that it is about; ssh -L brings it to another one.
+DASHBOARD = "127.0.0.1:0"
+
+
+def security(settings: ClusterSettings) -> Security | None:
+    """The same certificate for scheduler, workers and driver; None without `cluster.tls`.
+
+    Raises
+    ------
+    LsbatchError
+        If a file is missing.
+    """
+    tls = settings.tls
+    if tls is None:
+        return None
+    for name in ("ca_file", "cert_file", "key_file"):
+        if not getattr(tls, name).is_file():
+            raise LsbatchError(f"cluster.tls.{name} = '{getattr(tls, name)}': there is no such file")
+    roles = {f"tls_{role}_{what}": str(getattr(tls, f"{what}_file")) for role in ("scheduler", "worker", "client") for what in ("cert", "key")}
+    return Security(require_encryption=True, tls_ca_file=str(tls.ca_file), **roles)
+
+
+def interface(settings: ClusterSettings) -> str:
+    """Network interface on which Dask listens; loopback unless the settings name another, with a warning if open to all.
+
+    Raises
+    ------
+    LsbatchError
+        If this machine has no such interface, or it has no address of IPv4, which Dask needs.
+    """
+    name = settings.interface or LOOPBACK
+    known = {
+        key: [each.address for each in addresses if each.family == socket.AF_INET] for key, addresses in psutil.net_if_addrs().items()
+    }
+    if not known.get(name):
+        raise LsbatchError(f"cluster.interface = {name!r}: this machine has {', '.join(sorted(key for key in known if known[key]))}")
+    if settings.tls is None and not all(ipaddress.ip_address(address).is_loopback for address in known[name]):
+        print(
+            f"lsbatch: cluster.interface = {name!r} without cluster.tls: whoever reaches that network can run programs as you",
+            file=sys.stderr,
+        )
+    return name
+
+
+def threads(settings: ClusterSettings) -> dict[str, str]:
+    """Variables that let a worker's one task use `cluster.threads` cores; each worker does one tile at a time.
+
+    Dask sets them to 1. What the user's own environment says of them is stronger.
+    """
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    return dict.fromkeys(names, str(settings.threads))
+
+
+def dashboard(client: Client) -> str:
+    """A sentence with the address of Dask's page: on the loopback of the scheduler's machine where we started it."""
+    info = client.scheduler_info(n_workers=0)
+    port = info["services"].get("dashboard")
+    if port is None:
+        return "Dask dashboard: none"
+    host = urlsplit(info["address"]).hostname
+    where = "" if host == "127.0.0.1" else f" on {host}"
+    pages = "" if find_spec("bokeh") else "; for its pages: pip install 'lsbatch[dashboard]'"
+    return f"Dask dashboard: http://127.0.0.1:{port}/status{where}{pages}"

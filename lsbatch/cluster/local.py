@@ -1,0 +1,87 @@
+"""Processes of this machine; with predict.device cuda one for each GPU is tagged, and predictions go to those alone."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+import psutil
+from distributed import Client, Nanny, Scheduler, SpecCluster
+
+from lsbatch.archive import objects
+from lsbatch.cluster import links
+from lsbatch.config import ClusterSettings, Config
+from lsbatch.errors import LsbatchError
+from lsbatch.models import gpus
+
+#: A worker that is ended in the middle of a tile leaves semaphores behind. Python's tracker of them clears them away, and
+#: would tell a person who pressed Ctrl-C about it in its last breath.
+_UNTOLD = "ignore:resource_tracker:UserWarning"
+PRE_SPAWN = "distributed.nanny.pre-spawn-environ"
+
+
+def check(config: Config) -> None:
+    """Refuse predictions on a GPU where there is none, before hours of STACK.
+
+    Raises
+    ------
+    LsbatchError
+        If torch sees no GPU.
+    """
+    if config.predict.device == "cuda" and not gpus.visible():
+        raise LsbatchError("predict.device = 'cuda': torch sees no GPU on this machine; set it to auto or cpu")
+
+
+@contextmanager
+def processes(config: Config) -> Iterator[Client]:
+    """Workers and their scheduler on loopback, at any free port: two surveys on one machine do not meet."""
+    security = links.security(config.cluster)
+    network = {"host": "127.0.0.1", "security": security, "protocol": "tcp://" if security is None else "tls://"}
+    if _UNTOLD not in os.environ.get("PYTHONWARNINGS", ""):
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _UNTOLD)))
+    environ = dask.config.get(PRE_SPAWN) | links.threads(config.cluster)
+    # before they are spawned: OpenMP reads its variable once, when numpy or torch is loaded
+    with (
+        dask.config.set({PRE_SPAWN: environ}),
+        SpecCluster(
+            scheduler={"cls": Scheduler, "options": {**network, "port": 0, "dashboard_address": links.DASHBOARD}},
+            workers={i: {"cls": Nanny, "options": {**network, **own}} for i, own in enumerate(_options(config))},
+            security=security,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _options(config: Config) -> list[dict[str, Any]]:
+    """What each worker is started with."""
+    settings = config.cluster
+    shared = {
+        "nthreads": 1,
+        "memory_limit": f"{settings.memory_gb}GB",
+        "dashboard": False,
+        "silence_logs": logging.ERROR,
+        # on the survey's own disk: spilling to a small /tmp stops a run
+        "local_directory": None if objects.is_remote(config.output) else str(config.output / "dask"),
+    }
+    count = workers(settings)
+    if config.predict.device != "cuda":
+        return [shared] * count
+    found = gpus.visible()[:count]
+    tagged = [shared | {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": name}} for name in found]
+    return tagged + [shared | {"env": {"CUDA_VISIBLE_DEVICES": ""}}] * (count - len(found))
+
+
+def workers(settings: ClusterSettings) -> int:
+    """As many processes as were asked for, or as cores and memory allow; in a SLURM job, those of the job."""
+    if settings.workers:
+        return settings.workers
+    cores = int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))
+    total = psutil.virtual_memory().total
+    # MB; SLURM leaves it out, or writes 0, where a job has a node's whole memory
+    granted = int(os.environ.get("SLURM_MEM_PER_NODE") or 0) * 2**20 or total
+    memory = int(min(total, granted) * 0.9 / (settings.memory_gb * 1e9))
+    return max(1, min(cores // settings.threads, memory))

@@ -1,0 +1,96 @@
+"""Who works: this process, processes of this machine, SLURM jobs, or the workers of a scheduler that runs already."""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from lsbatch.config.survey import Place, Section
+
+
+class TlsSettings(Section):
+    """Files in PEM for encrypted connections between Dask's processes, which then refuse everybody without them."""
+
+    ca_file: Place = Field(description="certificates of who signs")
+    cert_file: Place = Field(description="our own certificate")
+    key_file: Place = Field(description="our own key")
+
+
+class JobSettings(Section):
+    """SLURM jobs of one kind; each has `workers` processes of cluster.threads and cluster.memory_gb."""
+
+    jobs: int = Field(4, ge=1, le=10000, description="jobs at once; one that ends or is cancelled is replaced")
+    workers: int = Field(1, ge=1, le=256, description="worker processes in a job")
+    partition: str | None = Field(None, description="empty: the cluster's default")
+    account: str | None = Field(None, description="who is charged")
+    gres: str | None = Field(None, description="what else a job needs, e.g. gpu:1; with it each worker gets one GPU")
+    walltime: str = Field("04:00:00", description="HH:MM:SS; workers leave before it ends, and hand back what they have not begun")
+    directives: tuple[str, ...] = Field((), description="more lines for sbatch, e.g. --constraint=rome")
+    prologue: tuple[str, ...] = Field((), description="shell lines before the worker starts, e.g. module load Python/3.11")
+
+    @field_validator("walltime")
+    @classmethod
+    def _is_time(cls, text: str) -> str:
+        parts = text.split(":")
+        if len(parts) != 3 or not all(part.isdigit() for part in parts) or max(map(int, parts[1:])) > 59:
+            raise ValueError("must be HH:MM:SS, for example 04:00:00")
+        if int(parts[0]) * 3600 + int(parts[1]) * 60 + int(parts[2]) < 120:
+            raise ValueError("must be two minutes at least")
+        return text
+
+    @field_validator("directives", "prologue")
+    @classmethod
+    def _is_one_line(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        if any("\n" in line for line in lines):
+            raise ValueError("must be single lines")
+        return lines
+
+
+class SlurmSettings(Section):
+    """Jobs on a SLURM cluster."""
+
+    cpu: JobSettings = Field(JobSettings(), description="every stage but those that ask for a GPU")
+    gpu: JobSettings | None = Field(None, description="predictions with predict.device cuda; started when the first is due")
+
+
+class ClusterSettings(Section):
+    """Who does the work."""
+
+    kind: Literal["local", "serial", "slurm", "allocation", "address"] = Field(
+        "local",
+        description="local: processes on this machine; serial: this process; slurm: jobs that are submitted; allocation: the tasks of the SLURM allocation that srun started this in; address: a Dask scheduler that runs already",
+    )
+    workers: int | None = Field(
+        None, ge=1, le=10000, description="local: processes; empty: as many as cores and memory allow"
+    )
+    threads: int = Field(1, ge=1, le=256, description="threads of a worker, used inside a tile")
+    memory_gb: float = Field(4.0, gt=0.2, le=10000, description="memory of a worker")
+    address: str | None = Field(None, description="address: the scheduler, e.g. tcp://127.0.0.1:8786")
+    interface: str | None = Field(
+        None, description="slurm, allocation: network interface on which Dask listens, e.g. ib0; empty: loopback, for a cluster of one node"
+    )
+    tls: TlsSettings | None = Field(None, description="empty: Dask's connections are neither encrypted nor authenticated")
+    slurm: SlurmSettings = Field(SlurmSettings(), description="slurm: which jobs")
+    metrics: str | None = Field(None, description="HOST:PORT at which a run tells Prometheus how far it is, e.g. 127.0.0.1:9464; empty: nowhere")
+    in_flight: int = Field(512, ge=1, le=100000, description="tiles handed to the scheduler at once")
+    attempts: int = Field(
+        3, ge=1, le=20, description="tries of a tile that fails in a way that may pass: network, storage, a lost worker; then it is left alone until lsbatch retry"
+    )
+    wait_s: float = Field(5.0, ge=0, le=3600, description="seconds before the second try of a tile; doubles from try to try")
+
+    @field_validator("metrics")
+    @classmethod
+    def _is_host_and_port(cls, text: str | None) -> str | None:
+        host, _, port = (text or "h:1").rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError("must be HOST:PORT, for example 127.0.0.1:9464")
+        return text
+
+    @model_validator(mode="after")
+    def _has_address(self) -> Self:
+        if self.kind == "address" and not self.address:
+            raise ValueError("kind address needs address")
+        if self.kind == "address" and (self.address or "").startswith("tls://") and self.tls is None:
+            raise ValueError("address tls://... needs tls")
+        if self.kind == "address" and self.tls is not None and not (self.address or "").startswith("tls://"):
+            raise ValueError("with tls the address begins with tls://")
+        return self

@@ -1,0 +1,12 @@
+"""Which GPUs torch sees here."""
+
+import os
+
+import torch
+
+
+def visible() -> tuple[str, ...]:
+    """Names for CUDA_VISIBLE_DEVICES, one a GPU: those that it holds already, or numbers from 0."""
+    count = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return tuple(named[:count]) if named else tuple(map(str, range(count)))
