@@ -1,9 +1,9 @@
-{{/* Names, at most 63 characters together with the longest suffix. */}}
+{{/* Names, at most 63 characters with the longest suffix, and 52 with a CronJob's, which adds 11 of its own. */}}
 {{- define "lsbatch.name" -}}
 {{- if contains "lsbatch" .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 48 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-lsbatch" (.Release.Name | trunc 42 | trimSuffix "-") -}}
+{{- printf "%s-lsbatch" (.Release.Name | trunc 40 | trimSuffix "-") -}}
 {{- end -}}
 {{- end -}}
 
@@ -32,21 +32,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- .Values.persistence.existingClaim | default (printf "%s-survey" (include "lsbatch.name" .)) -}}
 {{- end -}}
 
+{{/* Not empty where there are a scheduler and workers. */}}
+{{- define "lsbatch.hasCluster" -}}
+{{- if not .Values.driver.parts -}}yes{{- end -}}
+{{- end -}}
+
 {{- define "lsbatch.address" -}}
-{{- printf "tcp://%s-scheduler:8786" (include "lsbatch.name" .) -}}
+{{- printf "%s://%s-scheduler:8786" (ternary "tls" "tcp" (ne .Values.tls.secret "")) (include "lsbatch.name" .) -}}
 {{- end -}}
 
 {{/* Settings of the survey: the user's, with what the chart knows better. */}}
 {{- define "lsbatch.config" -}}
 {{- $config := deepCopy .Values.config -}}
-{{- $_ := set $config "output" "/survey" -}}
-{{- $_ := set $config "cluster" (dict "kind" "address" "address" (include "lsbatch.address" .)) -}}
-{{- $predict := $config.predict | default dict -}}
-{{- if .Values.gpuWorkers.enabled -}}
-{{- $_ := set $config "predict" (set $predict "device" "cuda") -}}
-{{- else if eq ($predict.device | default "auto") "cuda" -}}
-{{- fail "config.predict.device is cuda, but gpuWorkers.enabled is false: predictions would wait for ever" -}}
+{{- $_ := set $config "output" (.Values.storage | default "/survey") -}}
+{{- $cluster := dict "kind" "serial" -}}
+{{- if include "lsbatch.hasCluster" . -}}
+{{- $cluster = dict "kind" "address" "address" (include "lsbatch.address" .) -}}
+{{- if .Values.tls.secret -}}
+{{- $_ := set $cluster "tls" (dict "ca_file" "/tls/ca.crt" "cert_file" "/tls/tls.crt" "key_file" "/tls/tls.key") -}}
 {{- end -}}
+{{- if .Values.gpuWorkers.enabled -}}
+{{- $_ := set $config "predict" (set ($config.predict | default dict) "device" "cuda") -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.serviceMonitor.enabled -}}
+{{- $_ := set $cluster "metrics" "0.0.0.0:9464" -}}
+{{- end -}}
+{{- $_ := set $config "cluster" $cluster -}}
 {{- toYaml $config -}}
 {{- end -}}
 
@@ -78,12 +90,23 @@ securityContext:
     drop: [ALL]
 {{- end -}}
 
-{{/* The root file system is read-only: what libraries cache goes to the pod's own scratch. */}}
+{{/*
+The root file system is read-only: what libraries cache goes to the pod's own scratch. Given: threads inside a tile. One for
+workers, whose cores have as many tiles at once (two with one torch thread each did twice the tiles of two with two each).
+*/}}
 {{- define "lsbatch.env" -}}
 - name: HOME
   value: /tmp
 - name: MPLCONFIGDIR
   value: /tmp/matplotlib
+- name: OMP_NUM_THREADS
+  value: {{ . | quote }}
+- name: OPENBLAS_NUM_THREADS
+  value: {{ . | quote }}
+- name: MKL_NUM_THREADS
+  value: {{ . | quote }}
+- name: NUMBA_NUM_THREADS
+  value: "1"
 {{- end -}}
 
 {{- define "lsbatch.envFrom" -}}
@@ -92,6 +115,23 @@ envFrom:
   - secretRef:
       name: {{ . }}
 {{- end }}
+{{- end -}}
+
+{{/* Resources as strings, which all kinds take; given: values of a part, and gpu (a resource's name, or empty). */}}
+{{- define "lsbatch.resources" -}}
+{{- $made := dict -}}
+{{- range $kind, $amounts := .values.resources -}}
+{{- $texts := dict -}}
+{{- range $name, $amount := $amounts -}}
+{{- $_ := set $texts $name (toString $amount) -}}
+{{- end -}}
+{{- $_ := set $made $kind $texts -}}
+{{- end -}}
+{{- if .gpu -}}
+{{- $_ := set $made.limits .gpu "1" -}}
+{{- end -}}
+resources:
+  {{- toYaml $made | nindent 2 }}
 {{- end -}}
 
 {{/* Node selector and tolerations of a part, given as its values. */}}
@@ -103,5 +143,52 @@ nodeSelector:
 {{- with .tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Where things are; driver and workers see the survey, the scheduler does not. */}}
+{{- define "lsbatch.tlsMount" -}}
+{{- if and .Values.tls.secret (include "lsbatch.hasCluster" .) }}
+- name: tls
+  mountPath: /tls
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "lsbatch.tlsVolume" -}}
+{{- if and .Values.tls.secret (include "lsbatch.hasCluster" .) }}
+- name: tls
+  secret:
+    secretName: {{ .Values.tls.secret }}
+    # the group too: files of a Secret belong to root
+    defaultMode: 0440
+{{- end }}
+{{- end -}}
+
+{{- define "lsbatch.surveyMount" -}}
+{{- if not .Values.storage }}
+- name: survey
+  mountPath: /survey
+{{- end }}
+{{- end -}}
+
+{{- define "lsbatch.surveyVolume" -}}
+{{- if not .Values.storage }}
+- name: survey
+  persistentVolumeClaim:
+    claimName: {{ include "lsbatch.claim" . }}
+{{- end }}
+{{- end -}}
+
+{{- define "lsbatch.tlsArgs" -}}
+{{- if .Values.tls.secret }}
+- --protocol
+- tls
+- --tls-ca-file
+- /tls/ca.crt
+- --tls-cert
+- /tls/tls.crt
+- --tls-key
+- /tls/tls.key
 {{- end }}
 {{- end -}}

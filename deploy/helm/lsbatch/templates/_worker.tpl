@@ -1,12 +1,62 @@
 {{/*
-A Deployment of Dask workers, one process a pod.
-Given: root, component, values, image, gpu (resource name or empty).
+The pod of a Dask worker, one process a pod.
+Given: root, values, image, gpu (resource name or empty).
 */}}
-{{- define "lsbatch.worker" -}}
-{{- $limits := deepCopy .values.resources.limits -}}
-{{- if .gpu -}}
-{{- $limits = set $limits .gpu 1 -}}
+{{- define "lsbatch.workerPod" -}}
+{{ include "lsbatch.pod" .root }}
+{{- include "lsbatch.placement" .values }}
+# a tile that is cut off is done again elsewhere, so there is nothing to wait for
+terminationGracePeriodSeconds: 30
+containers:
+  - name: worker
+    image: {{ .image }}
+    {{- include "lsbatch.container" .root | nindent 4 }}
+    args:
+      - dask
+      - worker
+      - {{ include "lsbatch.address" .root }}
+      {{- include "lsbatch.tlsArgs" .root | nindent 6 }}
+      {{- if eq .root.Values.mode "operator" }}
+      # set by the operator, which takes workers away by this name
+      - --name
+      - $(DASK_WORKER_NAME)
+      {{- end }}
+      - --nworkers
+      - "1"
+      - --nthreads
+      - {{ .values.threads | quote }}
+      # of the container's limit; the rest is for the nanny
+      - --memory-limit
+      - "0.9"
+      - --local-directory
+      - /tmp/dask
+      # a pod without a scheduler ends, and is started again
+      - --death-timeout
+      - "120"
+      - --no-dashboard
+      {{- if .gpu }}
+      - --resources
+      - GPU=1
+      {{- end }}
+    env:
+      {{- include "lsbatch.env" 1 | nindent 6 }}
+    {{- include "lsbatch.envFrom" .root | nindent 4 }}
+    {{- include "lsbatch.resources" (dict "values" .values "gpu" .gpu) | nindent 4 }}
+    volumeMounts:
+      {{- include "lsbatch.surveyMount" .root | nindent 6 }}
+      {{- include "lsbatch.tlsMount" .root | nindent 6 }}
+      - name: scratch
+        mountPath: /tmp
+volumes:
+  {{- include "lsbatch.surveyVolume" .root | nindent 2 }}
+  {{- include "lsbatch.tlsVolume" .root | nindent 2 }}
+  - name: scratch
+    emptyDir:
+      sizeLimit: {{ .values.scratch }}
 {{- end -}}
+
+{{/* A Deployment of such pods. Given besides: component, and autoscaled where replicas are not ours to set. */}}
+{{- define "lsbatch.workerDeployment" -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -15,7 +65,9 @@ metadata:
     {{- include "lsbatch.labels" .root | nindent 4 }}
     app.kubernetes.io/component: {{ .component }}
 spec:
+  {{- if not .autoscaled }}
   replicas: {{ .values.replicas }}
+  {{- end }}
   selector:
     matchLabels:
       {{- include "lsbatch.selector" .root | nindent 6 }}
@@ -26,53 +78,5 @@ spec:
         {{- include "lsbatch.labels" .root | nindent 8 }}
         app.kubernetes.io/component: {{ .component }}
     spec:
-      {{- include "lsbatch.pod" .root | nindent 6 }}
-      {{- include "lsbatch.placement" .values | nindent 6 }}
-      containers:
-        - name: worker
-          image: {{ .image }}
-          {{- include "lsbatch.container" .root | nindent 10 }}
-          args:
-            - dask
-            - worker
-            - {{ include "lsbatch.address" .root }}
-            - --nworkers
-            - "1"
-            - --nthreads
-            - {{ .values.threads | quote }}
-            # of the container's limit; the rest is for the nanny
-            - --memory-limit
-            - "0.9"
-            - --local-directory
-            - /tmp/dask
-            # a pod without a scheduler ends, and is started again
-            - --death-timeout
-            - "120"
-            - --no-dashboard
-            {{- if .gpu }}
-            - --resources
-            - GPU=1
-            {{- end }}
-          env:
-            {{- include "lsbatch.env" .root | nindent 12 }}
-          {{- include "lsbatch.envFrom" .root | nindent 10 }}
-          resources:
-            {{- with .values.resources.requests }}
-            requests:
-              {{- toYaml . | nindent 14 }}
-            {{- end }}
-            limits:
-              {{- toYaml $limits | nindent 14 }}
-          volumeMounts:
-            - name: survey
-              mountPath: /survey
-            - name: scratch
-              mountPath: /tmp
-      volumes:
-        - name: survey
-          persistentVolumeClaim:
-            claimName: {{ include "lsbatch.claim" .root }}
-        - name: scratch
-          emptyDir:
-            sizeLimit: {{ .values.scratch }}
+      {{- include "lsbatch.workerPod" . | nindent 6 }}
 {{- end -}}
