@@ -1,0 +1,37 @@
+"""Surveys whose workers, nannies, schedulers and drivers are killed at random, and what is left of it in their results: nothing.
+
+    python -m benchmarks.chaos [--kills 200] [--minutes 12] [--seed 20200630]
+
+The same as the slow test in tests/chaos; ends with an error if a single pixel, polygon or count differs, or if the time was
+over before there were so many kills.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.chaos import arena
+
+
+def main() -> None:
+    """Print one line a survey, and the toll."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--seed", type=int, default=20200630)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, arena.nursery(Path(folder) / "country") as home:
+        began = time.monotonic()
+
+        def told(toll: arena.Toll) -> None:
+            print(f"{time.monotonic() - began:6.0f} s  survey {toll.surveys}: the same; {toll.total} kills so far", flush=True)
+
+        toll = arena.siege(home, Path(folder) / "surveys", seed=asked.seed, kills=asked.kills, minutes=asked.minutes, heard=told)
+    print(f"seed {asked.seed}: {toll}")
+    sys.exit(toll.total < asked.kills)
+
+
+if __name__ == "__main__":
+    main()
