@@ -37,9 +37,10 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
     """
     target = store / layer.name
     try:
-        if not files.exists(target / "zarr.json"):
-            _create(store, target, grid, layer)
-        if not _is_listed(store, layer):
+        new = not files.exists(target / "zarr.json")
+        if new:
+            _create(target, grid, layer)
+        if new or not _is_listed(store, layer):
             # also after a kill between the two, after a job beside us that listed what it saw, and for a layer that is shared by a link
             _make_groups(store, target)
             objects.calling(store, lambda: _consolidate(store))
@@ -48,7 +49,7 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
     _check(objects.calling(target, lambda: _open(target)), grid, layer, store)
 
 
-def _create(store: Path, target: Path, grid: Grid, layer: Layer) -> None:
+def _create(target: Path, grid: Grid, layer: Layer) -> None:
     """Make the layer in memory, then write its documents, that of the group last: it says that the layer is whole.
 
     Jobs that share a survey may all do it at once: they write the same bytes.
