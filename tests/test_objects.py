@@ -55,6 +55,7 @@ def in_bucket(bucket: Bucket, prefix: str) -> dict[str, bytes]:
     return {name: data for name, data in found.items() if name.startswith(SAME)}
 
 
+@pytest.mark.slow
 def test_same_bytes_as_on_disk(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
     path = settings(done_survey, tmp_path, "s3://surveys/norway/2020", kind="local", workers=2, memory_gb=2.0)
     first = lsbatch(bucket, "run", str(path))

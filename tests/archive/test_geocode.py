@@ -104,6 +104,8 @@ def gamma0_of(product: Path, point: dict[str, float]) -> float:
     return float((DARK / np.interp(point["pixel"], pixels, gains)) ** 2)
 
 
+# sarsen computes on threads inside threads: seconds alone, minutes beside another test
+@pytest.mark.slow
 def test_pixels_lie_and_mean_what_the_annotation_says(product: Path, point: dict[str, float], tmp_path: Path) -> None:
     (made,) = rtc(product, ground(tmp_path / "dem.tif", point), GEOID_M, tmp_path / "out")
     east, north = offset_m(made, point)
@@ -127,6 +129,8 @@ def test_pixels_lie_and_mean_what_the_annotation_says(product: Path, point: dict
         assert told in item
 
 
+# sarsen computes on threads inside threads: seconds alone, minutes beside another test
+@pytest.mark.slow
 def test_a_forgotten_geoid_moves_the_picture(product: Path, point: dict[str, float], tmp_path: Path) -> None:
     """48 m too low, seen under 38 degrees by a radar that looks west: about 60 m along the line of sight."""
     (made,) = rtc(product, ground(tmp_path / "dem.tif", point), 0.0, tmp_path)

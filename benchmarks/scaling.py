@@ -1,0 +1,195 @@
+"""What many tiles and many workers cost: efficiency, the scheduler's own share, the driver's memory, receipts, placement.
+
+    python -m benchmarks.scaling [--tiles 10000 50000] [--receipts 50000] [--size 1024x1024]
+
+Nothing here is asserted; `tests/test_scaling.py` runs it small and asserts what must hold on any machine.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from distributed import Client, LocalCluster, get_worker
+
+from lsbatch import config as settings
+from lsbatch import country, dispatch, engine, pending
+from lsbatch.archive import plan, receipts
+from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.grid import Grid, tile_id
+from lsbatch.pending import Todo
+from lsbatch.records import Receipt, Stage
+from lsbatch.work import Task, make_receipt
+
+
+@contextmanager
+def workers(count: int, gpus: int = 0) -> Iterator[Client]:
+    """Processes with one thread each, on loopback; the first `gpus` of them say that they have a GPU."""
+    options: dict[str, Any] = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 40}
+    with LocalCluster(n_workers=count - gpus, **options) as cluster:
+        if gpus:
+            spec = next(iter(cluster.worker_spec.values()))
+            for i in range(gpus):
+                tagged = {**spec["options"], "resources": {"GPU": 1}}
+                cluster.worker_spec[f"gpu-{i}"] = {**spec, "options": tagged}
+            cluster.sync(cluster._correct_state)
+        with Client(cluster) as client:
+            client.wait_for_workers(count)
+            yield client
+
+
+def nothing(config: settings.Config, grid: Grid, task: Task) -> Receipt:
+    """Stands for `work.commit`: a tile that takes no time. Says where it was done."""
+    del config, grid
+    return make_receipt(task, time.perf_counter(), tally={"worker": get_worker().address})
+
+
+def blank(rows: int, cols: int, folder: Path) -> Survey:
+    """A survey of so many tiles, of which nothing exists."""
+    config = settings.example().model_copy(update={"output": folder})
+    side = config.grid.tile_px
+    grid = Grid("EPSG:25833", 10.0, side, (0.0, 0.0, cols * side * 10.0, rows * side * 10.0))
+    return Survey(config, grid, tuple((row, col) for row in range(rows) for col in range(cols)))
+
+
+@dataclass
+class Memory:
+    """Most resident memory of this process while it is watched, in MB."""
+
+    before: float = 0.0
+    peak: float = 0.0
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look ten times a second."""
+        me, stop = psutil.Process(), threading.Event()
+        self.before = self.peak = me.memory_info().rss / 2**20
+
+        def look() -> None:
+            while not stop.wait(0.1):
+                self.peak = max(self.peak, me.memory_info().rss / 2**20)
+
+        watcher = threading.Thread(target=look)
+        watcher.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            watcher.join()
+
+
+def overhead(client: Client, tiles: int, folder: Path) -> dict[str, float]:
+    """Seconds and the driver's memory for so many tiles that do nothing, by the path that real tiles take."""
+    survey = blank(-(-tiles // 100), 100, folder)
+    stage = pending.step_named("stack")
+    assert isinstance(stage, Stage)
+    work = Todo({position: "0" * 16 for position in survey.positions[:tiles]})
+    real, dispatch.commit = dispatch.commit, nothing  # type: ignore[assignment]
+    memory, began = Memory(), time.perf_counter()
+    try:
+        with memory.watched():
+            done = sum(bool(one) for one in dispatch.run_tiles(survey, stage, work, lambda resources: client))
+    finally:
+        dispatch.commit = real
+    seconds = time.perf_counter() - began
+    return {"tiles": done, "seconds": seconds, "ms_a_tile": 1000 * seconds / tiles, "driver_mb_more": memory.peak - memory.before}
+
+
+def placement(client: Client, tiles: int, folder: Path) -> tuple[int, int]:
+    """How many of so many predictions, by the path that real ones take, were done by workers with a GPU; and all."""
+    survey = blank(1, tiles, folder)
+    config = survey.config.model_copy(update={"predict": survey.config.predict.model_copy(update={"device": "cuda"})})
+    survey = Survey(config, survey.grid, survey.positions)
+    stage = pending.step_named("predict")
+    assert isinstance(stage, Stage)
+    real, dispatch.commit = dispatch.commit, nothing  # type: ignore[assignment]
+    try:
+        work = Todo({position: "0" * 16 for position in survey.positions})
+        where = Counter(one.tally["worker"] for one in dispatch.run_tiles(survey, stage, work, lambda resources: client))
+    finally:
+        dispatch.commit = real
+    tagged = {address for address, info in client.scheduler_info(n_workers=-1)["workers"].items() if info["resources"].get("GPU")}
+    assert tagged
+    assert len(tagged) < len(client.scheduler_info(n_workers=-1)["workers"])
+    return sum(count for address, count in where.items() if address in tagged), sum(where.values())
+
+
+def listing(count: int, folder: Path) -> dict[str, float]:
+    """Seconds to find out what is pending, with so many receipts of one stage on disk."""
+    survey = blank(-(-count // 100), 100, folder)
+    stage = pending.step_named("clean")
+    assert isinstance(stage, Stage)
+    for name in ("predict", "clean"):
+        for row, col in survey.positions[:count]:
+            receipt = make_receipt(Task(name, (row, col), "0" * 16), time.perf_counter(), pixels=survey.grid.tile_px**2)
+            path = receipts.path(survey.workspace.receipts, name, tile_id(row, col))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(receipt.to_dict()), encoding="utf-8")
+    began = time.perf_counter()
+    read = len(receipts.read_stage(survey.workspace.receipts, "predict"))
+    middle = time.perf_counter()
+    pending.todo(survey, stage)
+    return {"receipts": read, "read_s": middle - began, "pending_s": time.perf_counter() - middle}
+
+
+def efficiency(config: settings.Config, folder: Path, stages: tuple[str, ...] = ("stack",)) -> dict[str, float]:
+    """Seconds of the CPU stages with one worker and with two, kernels compiled and pages read before."""
+    found = {}
+    for count in (1, 2):
+        with workers(count) as client:
+            for name in ("warm", "timed"):
+                output = folder / f"{count}-{name}"
+                survey = open_survey(_planned(config, output))
+                began = time.perf_counter()
+                faults = engine.run(survey, lambda resources: client, until=stages[-1])  # noqa: B023
+                assert faults == 0
+                found[f"seconds_{count}"] = time.perf_counter() - began
+    return found | {"efficiency": found["seconds_1"] / found["seconds_2"] / 2}
+
+
+def _planned(config: settings.Config, output: Path) -> settings.Config:
+    config = config.model_copy(update={"output": output})
+    output.mkdir(parents=True)
+    plan.save(plan.make(config), output)
+    return config
+
+
+def _country(folder: Path, size: str) -> settings.Config:
+    rows, cols = map(int, size.split("x"))
+    config = settings.load(country.simulate(folder, seed=900, rows=rows, cols=cols))
+    return config.model_copy(update={"grid": config.grid.model_copy(update={"tile_px": 256})})
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--tiles", type=int, nargs="+", default=[10_000, 50_000])
+    parser.add_argument("--receipts", type=int, default=50_000)
+    parser.add_argument("--size", default="1024x1024", help="of the synthetic country, ROWSxCOLS")
+    asked = parser.parse_args()
+    print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory(prefix="lsbatch-scaling-") as name:
+        folder = Path(name)
+        with workers(2) as client:
+            for tiles in asked.tiles:
+                found = overhead(client, tiles, folder)
+                print("{tiles:,} tiles that do nothing: {seconds:.1f} s, {ms_a_tile:.2f} ms a tile, driver {driver_mb_more:.0f} MB more".format(**found))
+        with workers(2, gpus=1) as client:
+            here, every = placement(client, 500, folder)
+            print(f"predictions on the worker with a GPU: {here} of {every}")
+        print("{receipts:,} receipts: read in {read_s:.1f} s; what is pending after them in {pending_s:.1f} s".format(**listing(asked.receipts, folder / "many")))
+        told = efficiency(_country(folder / "country", asked.size), folder / "runs")
+        print("STACK with 1 worker {seconds_1:.1f} s, with 2 {seconds_2:.1f} s: efficiency {efficiency:.2f}".format(**told))
+
+
+if __name__ == "__main__":
+    main()
