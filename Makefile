@@ -17,8 +17,10 @@ JOBS ?= 2
 ARGS ?=
 
 BIN := .venv/bin
-# --no-compile: 46 s instead of 80 s; modules are compiled when first imported
-PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+# compiled when installed, and our own modules when first imported, also where the environment forbids it: else every
+# command and every worker compiles them all again (11 s instead of 6 s for `lsbatch run`, 25 minutes for the tests)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow system-packages constraints clean
@@ -75,7 +77,7 @@ system-packages:
 
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[test,dashboard]'
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,dashboard]'
 	@grep '^#' constraints.txt > build/constraints.txt
 	build/constraints/bin/python -m pip freeze --exclude lsbatch --exclude-editable | sed 's/+cpu//' | grep '==' >> build/constraints.txt
 	mv build/constraints.txt constraints.txt && rm -r build/constraints

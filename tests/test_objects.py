@@ -119,7 +119,7 @@ def test_a_second_writer_is_refused_there_too(done_survey: Survey, bucket: Bucke
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        while not any(key.startswith("s/lease/") for key in bucket.objects()):
+        while not any(key.startswith("s/lease/") for key in bucket.names()):
             assert run.poll() is None
         second = lsbatch(bucket, "run", str(path))
         assert second.returncode == 2
@@ -128,7 +128,7 @@ def test_a_second_writer_is_refused_there_too(done_survey: Survey, bucket: Bucke
         run.kill()
         run.wait()
     # killed: its lease is still there, and known to be of a process of this machine that is gone
-    assert any(key.startswith("s/lease/") for key in bucket.objects())
+    assert any(key.startswith("s/lease/") for key in bucket.names())
     third = lsbatch(bucket, "run", str(path), "--until", "stack")
     assert third.returncode == 0, third.stderr
 

@@ -24,9 +24,10 @@ def train(
     ] = False,
 ) -> None:
     """Train the model of the settings on one or more surveys; resumes where it was interrupted."""
+    settings = [load(path) for path in configs]
     from lsbatch import terminal, training
 
-    training.train([load(path) for path in configs], terminal.Screen(), out=out, fresh=fresh)
+    training.train(settings, terminal.Screen(), out=out, fresh=fresh)
 
 
 @app.command()
@@ -41,11 +42,11 @@ def compare(
     fresh: Annotated[bool, typer.Option("--fresh", help="train anew what was trained before")] = False,
 ) -> None:
     """Train and score models on several inputs: a table like the paper's, of your own region."""
+    learn, score = (tuple(load(path) for path in paths) for paths in (configs, on or []))
     from lsbatch import compare as contest
     from lsbatch import terminal
 
     screen = terminal.Screen()
-    learn, score = (tuple(load(path) for path in paths) for paths in (configs, on or []))
     asked = contest.Contest(learn, score, tuple(models.split(",")), tuple(bands.split(",")))
     rows = contest.compare(asked, screen, fresh=fresh)
     screen.table(contest.COLUMNS, contest.table(rows))
@@ -67,10 +68,11 @@ def models() -> None:
 @app.command()
 def segments(config: ConfigPath) -> None:
     """Write the segments that tehrani judges as a map with an attribute table, for QGIS and GDAL."""
+    settings = load(config)
     from lsbatch import segments as cutting
     from lsbatch import terminal
 
-    cutting.write(load(config), terminal.Screen())
+    cutting.write(settings, terminal.Screen())
 
 
 @app.command()

@@ -69,8 +69,12 @@ def _options(
     pass
 
 
-def load(path: Path) -> Any:
-    """Settings of a file."""
+def load(path: Path, model: str | None = None) -> Any:
+    """Settings of a file, of another model if one is named.
+
+    Each command does this before it imports anything else: a mistake is answered after half a second, not after the six
+    that torch, distributed and geopandas take.
+    """
     from lsbatch import config as settings
 
-    return settings.load(path)
+    return settings.load(path) if model is None else settings.with_model(settings.load(path), model)

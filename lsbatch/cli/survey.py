@@ -24,10 +24,10 @@ def config(
 @app.command()
 def plan(config: ConfigPath) -> None:
     """Search the archives and say what a run would read: tiles, scenes, gaps, gigabytes. No pixel is read."""
+    settings = load(config)
     from lsbatch import terminal
     from lsbatch.archive import plan as planning
 
-    settings = load(config)
     made = planning.make(settings)
     planning.save(made, settings.output)
     terminal.Screen().plan(made)
@@ -49,11 +49,10 @@ def run(
     ] = False,
 ) -> None:
     """Do everything that is pending, tile by tile; run again to go on after an interruption."""
-    from lsbatch import config as settings
+    index, count = _part(part)
+    asked = load(config, model)
     from lsbatch import runs, terminal
 
-    index, count = _part(part)
-    asked = load(config) if model is None else settings.with_model(load(config), model)
     faults = runs.survey(asked, terminal.Screen(), until=until, part=(index, count), replan=replan)
     raise typer.Exit(1 if faults else 0)
 
@@ -70,9 +69,10 @@ def status(
     config: ConfigPath, failed: Annotated[bool, typer.Option("--failed", help="name every failed tile, not only the first ten")] = False
 ) -> None:
     """Say what is done, pending and failed, and why, and who writes. Exit code 1 if a tile failed."""
+    settings = load(config)
     from lsbatch import runs, terminal
 
-    raise typer.Exit(1 if runs.status(load(config), terminal.Screen(), every_failure=failed) else 0)
+    raise typer.Exit(1 if runs.status(settings, terminal.Screen(), every_failure=failed) else 0)
 
 
 @app.command()
@@ -82,19 +82,21 @@ def retry(
     all_failed: Annotated[bool, typer.Option("--all", help="every tile that failed")] = False,
 ) -> None:
     """Let tiles that failed for good, or too often, be tried again by the next run."""
-    from lsbatch import runs, terminal
-
     if (tile is None) != all_failed:
         raise typer.BadParameter("name one TILE, or give --all")
-    runs.retry(load(config), terminal.Screen(), tile)
+    settings = load(config)
+    from lsbatch import runs, terminal
+
+    runs.retry(settings, terminal.Screen(), tile)
 
 
 @app.command()
 def verify(config: ConfigPath) -> None:
     """Read the cube back against the checksums in its receipts. Exit code 1 if a tile does not match."""
+    settings = load(config)
     from lsbatch import runs, terminal
 
-    raise typer.Exit(1 if runs.verify(load(config), terminal.Screen()) else 0)
+    raise typer.Exit(1 if runs.verify(settings, terminal.Screen()) else 0)
 
 
 @app.command()
@@ -103,11 +105,12 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Score a survey that was run against its mapped landslides."""
+    settings = load(config)
     from lsbatch import terminal
     from lsbatch.archive.survey import open_survey
     from lsbatch.stages.evaluate import plots, summary
 
-    survey = open_survey(load(config))
+    survey = open_survey(settings)
     found: dict[str, Any] = summary(survey)
     if as_json:
         print(json.dumps(found | {"plots": plots(survey)}, indent=1))

@@ -1,8 +1,8 @@
 """How it is done: composites, the model and its training, inference, cleaning, the inventory and truth."""
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from lsbatch.config.survey import Place, Section
 

@@ -4,9 +4,8 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -318,14 +317,5 @@ class _Endless(BaseHTTPRequestHandler):
 
 
 def test_pages_that_never_end() -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Endless)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    api = SourceSettings(preset="stac", url=f"http://127.0.0.1:{server.server_port}", collections=("sentinel-2-l2a",))
-    try:
-        with pytest.raises(CatalogError, match="its list of items does not end"):
-            catalog.search(api, "sentinel2", PLACE, SUMMERS)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with servers.answering(_Endless) as url, pytest.raises(CatalogError, match="its list of items does not end"):
+        catalog.search(SourceSettings(preset="stac", url=url, collections=("sentinel-2-l2a",)), "sentinel2", PLACE, SUMMERS)

@@ -5,10 +5,8 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from lsbatch.archive import asking, catalog, static
 from tests.security import hostile
 from tests.security.conftest import Done
 from tests.security.hostile import ESCAPES, SCRIPT, item
+from tests.servers import answering
 
 Cli = Callable[..., Done]
 
@@ -228,19 +227,6 @@ class _Liar(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-@contextmanager
-def liar() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Liar)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 ANSWERS = {
     "claim": "is said to have 10,000 MB",
     "short": "cannot be reached or does not answer",
@@ -258,13 +244,13 @@ ANSWERS = {
 def test_answers(lsbatch: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, said: str) -> None:
     monkeypatch.setattr(asking, "LARGEST_BYTES", 10_000_000)
     monkeypatch.setattr(static, "MOST_DOCUMENTS", 100)
-    with liar() as url:
+    with answering(_Liar) as url:
         lsbatch("plan", str(hostile.settings(tmp_path, f"{url}/{kind}/catalog.json"))).refused(said)
 
 
 def test_an_answer_that_drips_without_end(monkeypatch: pytest.MonkeyPatch, lsbatch: Cli, tmp_path: Path) -> None:
     monkeypatch.setattr(asking, "LONGEST_S", 0.0)
-    with liar() as url:
+    with answering(_Liar) as url:
         lsbatch("plan", str(hostile.settings(tmp_path, f"{url}/endless/catalog.json"))).refused("does not end: ")
 
 

@@ -9,9 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import psutil
@@ -24,7 +22,7 @@ from lsbatch.archive.scenes import describe
 from lsbatch.errors import SceneError
 from tests import servers
 from tests.security.hostile import SCRIPT
-from tests.servers import S3_SECRET, FileHandler, Served
+from tests.servers import S3_SECRET, FileHandler, Served, answering
 from tests.stac import archives
 
 USER, PASSWORD, TOKEN, KEY, GDAL_PASSWORD, SIGNATURE = "surveyor", "hush-password", "hush-token", "hush-key", "hush-gdal", "hush-signature"
@@ -48,16 +46,8 @@ class _Guarded(FileHandler):
 @contextmanager
 def guarded(folder: Path) -> Iterator[Served]:
     served = Served("")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Guarded, served=served, directory=str(folder)))
-    served.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with answering(functools.partial(_Guarded, served=served, directory=str(folder))) as served.url:
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def publish(country: Path, folder: Path) -> None:

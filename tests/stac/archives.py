@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.servers import FileHandler, Served
+from tests.servers import FileHandler, Served, answering
 
 #: A host whose files the SDK of the Planetary Computer signs. Nobody asks the real one: GDAL is told of a proxy on
 #: loopback, which answers in its place, and the SDK of a token endpoint there.
@@ -117,13 +115,5 @@ class _SignedHandler(FileHandler):
 def signed(folder: Path, **times: float) -> Iterator[Signed]:
     """Serve a folder to those who can sign."""
     served = Signed("", **times)  # type: ignore[arg-type]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_SignedHandler, served=served, directory=str(folder)))
-    served.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with answering(functools.partial(_SignedHandler, served=served, directory=str(folder))) as served.url:
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
