@@ -116,6 +116,7 @@ def test_weights_for_other_bands_and_pickles(country: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.slow
 def test_full_disk_fails_tiles_and_heals(country: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -182,6 +183,7 @@ def test_status_and_evaluate(done_survey: Survey, country: Path, tmp_path: Path)
     assert found["tp"] + found["fp"] + found["fn"] + found["tn"] == pytest.approx(found["surveyed_km2"] * 1e4)
 
 
+@pytest.mark.slow
 def test_kill_and_run_again(done_survey: Survey, country: Path, tmp_path: Path) -> None:
     """A run that is killed with -9 in the middle is gone on with, and ends with the same pixels."""
     path = changed(country, tmp_path / "c.yaml")

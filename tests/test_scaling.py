@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks import scaling
 
 
@@ -10,6 +12,7 @@ def test_predictions_go_where_the_gpu_is(tmp_path: Path) -> None:
         assert scaling.placement(client, 40, tmp_path) == (40, 40)
 
 
+@pytest.mark.slow
 def test_the_driver_does_not_grow_with_the_tiles(tmp_path: Path) -> None:
     with scaling.workers(1) as client:
         few = scaling.overhead(client, 1_000, tmp_path)

@@ -294,8 +294,15 @@ def test_verify_names_what_is_not_what_was_written(done_survey: Survey, tmp_path
 # --- signals
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("kind", ["serial", "local"])
+@pytest.mark.parametrize(
+    ("kind", "number", "code"),
+    [
+        ("serial", signal.SIGTERM, 143),
+        ("serial", signal.SIGINT, 130),
+        ("local", signal.SIGTERM, 143),
+        pytest.param("local", signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_ends_the_run_and_the_next_goes_on(
     planned_survey: Survey, stacked_survey: Survey, tmp_path: Path, number: int, code: int, kind: str
 ) -> None:
