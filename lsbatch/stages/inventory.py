@@ -14,12 +14,14 @@ from pyproj import Transformer
 import lsbatch
 from lsbatch import schema
 from lsbatch.archive import receipts, vectors
+from lsbatch.archive.files import write_text
 from lsbatch.archive.survey import Survey
 from lsbatch.config import Config, digest
 from lsbatch.grid import tile_id
 from lsbatch.kernels import regions
 from lsbatch.models import base
 from lsbatch.records import Fold
+from lsbatch.stages import exports, style
 from lsbatch.stages import shape as shapes
 from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
 
@@ -28,12 +30,15 @@ _EPOCH = date(1970, 1, 1)
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
-    """Join the parts of all tiles and write GeoPackage, GeoParquet and CSV."""
+    """Join the parts of all tiles and write the inventory, its style, and what others ask for."""
     frame = landslides(survey, config)
     attributes = frame.drop(columns="geometry")
     schema.check(attributes.to_dict("list"), config.inventory.confounders)
     folder = survey.workspace.inventory
-    vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides")
+    vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides", {"layer_styles": style.layer_styles("landslides")})
+    write_text(folder / "landslides.qml", style.qml())
+    vectors.write_geopackage(folder / "inspire.gpkg", exports.mapped(frame, exports.INSPIRE), "ObservedEvent")
+    vectors.write_csv(folder / "sosi.csv", exports.mapped(frame, exports.SOSI).drop(columns="geometry"))
     vectors.write_parquet(folder / "landslides.parquet", frame)
     vectors.write_csv(folder / "landslides.csv", attributes)
     return {"landslides": len(frame), "area_m2": float(frame["area_m2"].sum())}
