@@ -128,7 +128,10 @@ def write_parquet(path: Path, frame: gpd.GeoDataFrame) -> None:
 def write_geopackage(path: Path, frame: gpd.GeoDataFrame, layer: str, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
     """GeoPackage of one layer, and of tables without geometry by name, atomically."""
     with aside(path) as temporary:
-        pyogrio.write_dataframe(frame, temporary, layer=layer, driver="GPKG", promote_to_multi=True, geometry_type="MultiPolygon")
+        # version 1.4, which GDAL writes since 3.8, is only partially supported by the GDAL and QGIS of older systems
+        pyogrio.write_dataframe(
+            frame, temporary, layer=layer, driver="GPKG", promote_to_multi=True, geometry_type="MultiPolygon", VERSION="1.2"
+        )
         for name, table in (tables or {}).items():
             pyogrio.write_dataframe(table, temporary, layer=name, driver="GPKG", append=True)
 

@@ -14,9 +14,10 @@ import rasterio
 import shapely
 
 from lsbatch import engine, schema
-from lsbatch.archive import receipts
+from lsbatch.archive import maps, receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import ConfigError
+from lsbatch.grid import Grid
 from lsbatch.layers import STACK, mask
 from lsbatch.stages import areas, exports, rasters, style
 from tests import surveys
@@ -32,7 +33,6 @@ def test_maps_are_the_cube(done_survey: Survey) -> None:
     for name in rasters.LEGENDS:
         with rasterio.open(folder / f"{name}.tif") as raster:
             assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
-            assert raster.overviews(1)
             assert str(raster.crs) == done_survey.config.grid.crs
             assert raster.bounds == done_survey.grid.bounds
             values = raster.read(1)
@@ -46,6 +46,22 @@ def test_maps_are_the_cube(done_survey: Survey) -> None:
             case "probability":
                 assert ((values == rasters.NO_PERCENT) == (landslide == 255)).mean() > 0.99
                 assert values[values != rasters.NO_PERCENT].max() <= 100
+
+
+def test_a_large_map_has_overviews_that_mean_something(tmp_path: Path) -> None:
+    grid = Grid("EPSG:25833", 10.0, 1024, (0.0, 6_400_000.0, 10_240.0, 6_410_240.0))
+    values = np.full((1024, 1024), 20, np.uint8)
+    values[:, ::2] = 60
+    values[:512] = rasters.NO_PERCENT
+    legend = rasters.LEGENDS["probability"]
+    maps.write(tmp_path / "p.tif", grid, grid.tiles(), lambda tile: values, np.uint8, rasters.NO_PERCENT, legend=legend, overviews="average")
+    with rasterio.open(tmp_path / "p.tif") as raster:
+        assert raster.overviews(1) == [2]
+        assert (raster.scales, raster.units, raster.descriptions) == ((0.01,), ("1",), (legend.description,))
+        np.testing.assert_array_equal(raster.read(1), values)
+        small = raster.read(1, out_shape=(512, 512))
+    assert set(np.unique(small[:256])) == {rasters.NO_PERCENT}
+    assert set(np.unique(small[257:])) == {40}
 
 
 @pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="gdal-bin is not installed")
