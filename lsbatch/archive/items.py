@@ -1,5 +1,6 @@
-"""The survey's own tiles as a static STAC catalogue: what each was made from, and where its bands lie in the cube."""
+"""The survey as a static STAC catalogue: its tiles, what each was made from and where its bands lie; and what it delivers."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -11,12 +12,13 @@ from odc.geo.geobox import GeoBox
 
 import lsbatch
 from lsbatch.archive import objects
-from lsbatch.archive.files import scratch, write_bytes
+from lsbatch.archive.files import on_disk, scratch, write_bytes
 from lsbatch.layers import Layer
 
 #: Corners a side of a tile's outline: between them a straight line of the grid is bent in longitude and latitude.
 CORNERS = 8
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 
 
@@ -41,30 +43,74 @@ def tile(
         Address of the layer in the cube, relative to the item.
     layer : Layer
     """
-    outline = geobox.extent.to_crs("EPSG:4326", resolution=geobox.extent.boundingbox.span_x / CORNERS)
-    first, last = (datetime.combine(day, at, UTC) for day, at in zip(days, (time.min, time.max), strict=True))
-    item = pystac.Item(
-        name,
-        outline.json,
-        list(shapely.box(*outline.boundingbox.bbox).bounds),
-        None,
-        {
-            "created": made,
-            "proj:code": str(geobox.crs),
-            "proj:shape": list(geobox.shape),
-            "proj:transform": [float(v) for v in geobox.transform[:6]],
-            "processing:software": {"lsbatch": lsbatch.__version__},
-            **provenance,
-        },
-        start_datetime=first,
-        end_datetime=last.replace(microsecond=0),
-        stac_extensions=[PROJECTION, PROCESSING],
+    item = _placed(
+        name, geobox, days, {"created": made, "proj:shape": list(geobox.shape), "proj:transform": [float(v) for v in geobox.transform[:6]], **provenance}
     )
     bands = [{"name": b.name, "description": b.description, "unit": b.units, "data_type": b.dtype} for b in layer.bands]
     item.add_asset(
         layer.name,
         pystac.Asset(store, f"{layer.name} of the cube", media_type="application/vnd.zarr; version=3", roles=["data"], extra_fields={"bands": bands}),
     )  # fmt: skip
+    return item
+
+
+def _placed(name: str, geobox: GeoBox, days: tuple[date, date], properties: Mapping[str, Any]) -> pystac.Item:
+    outline = geobox.extent.to_crs("EPSG:4326", resolution=geobox.extent.boundingbox.span_x / CORNERS)
+    first, last = (datetime.combine(day, at, UTC) for day, at in zip(days, (time.min, time.max), strict=True))
+    return pystac.Item(
+        name,
+        outline.json,
+        list(shapely.box(*outline.boundingbox.bbox).bounds),
+        None,
+        {"proj:code": str(geobox.crs), "processing:software": {"lsbatch": lsbatch.__version__}, **properties},
+        start_datetime=first,
+        end_datetime=last.replace(microsecond=0),
+        stac_extensions=[PROJECTION, PROCESSING],
+    )
+
+
+#: Ending of a delivered file to its media type and role.
+DELIVERED = {
+    ".gpkg": ("application/geopackage+sqlite3", "data"),
+    ".parquet": ("application/vnd.apache.parquet", "data"),
+    ".csv": ("text/csv", "data"),
+    ".tif": ("image/tiff; application=geotiff; profile=cloud-optimized", "data"),
+    ".qml": ("application/xml", "style"),
+}
+
+
+def delivery(
+    name: str, files: Mapping[str, Path], geobox: GeoBox, days: tuple[date, date], provenance: Mapping[str, Any], bands: Mapping[str, Mapping[str, Any]]
+) -> pystac.Item:
+    """The inventory's files as one item, with sizes and SHA-256 checksums.
+
+    Parameters
+    ----------
+    name : str
+        Of the item.
+    files : mapping of address to path
+        Address of each file relative to the item.
+    geobox : GeoBox
+        Of the maps.
+    days : (first, last)
+        Of all looks.
+    provenance : mapping
+        Further properties.
+    bands : mapping of file name to mapping
+        What a map's numbers mean.
+    """
+    item = _placed(name, geobox, days, provenance)
+    item.stac_extensions.append(FILE)
+    for address, path in files.items():
+        here = on_disk(path)
+        with here.open("rb") as handle:
+            checksum = hashlib.file_digest(handle, "sha256").hexdigest()
+        media, role = DELIVERED[path.suffix]
+        # a multihash: 0x12 is SHA-256, 0x20 its bytes
+        told: dict[str, Any] = {"file:size": here.stat().st_size, "file:checksum": f"1220{checksum}"}
+        if path.name in bands:
+            told |= {"bands": [dict(bands[path.name])], "proj:shape": list(geobox.shape), "proj:transform": [float(v) for v in geobox.transform[:6]]}
+        item.add_asset(path.name.replace(".", "-"), pystac.Asset(address, path.name, media_type=media, roles=[role], extra_fields=told))
     return item
 
 

@@ -1,6 +1,7 @@
 """National maps as COG, written tile by tile."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,15 @@ from lsbatch.archive.files import aside, scratch
 from lsbatch.grid import Grid, Tile
 
 Colour = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the numbers of a map mean: number * scale, in units."""
+
+    description: str = ""
+    units: str = ""
+    scale: float = 1.0
 
 
 def write_classes(
@@ -27,14 +37,18 @@ def write_classes(
 
 
 def write(
-    path: Path, grid: Grid, tiles: Iterable[Tile], read: Callable[[Tile], np.ndarray], dtype: type[np.unsignedinteger],
-    nodata: int, colours: Mapping[int, Colour] | None = None,
+    path: Path, grid: Grid, tiles: Iterable[Tile], read: Callable[[Tile], np.ndarray], dtype: type[np.integer],
+    nodata: int | None, colours: Mapping[int, Colour] | None = None, *, legend: Legend = Legend(), overviews: str = "mode",
 ) -> None:
-    """Write whole numbers, such as classes, that have no mean; memory holds one tile.
+    """Write whole numbers; memory holds one tile.
 
     Parameters
     ----------
     read : callable Tile -> array (rows, cols) of `dtype`
+    legend : Legend
+        What the numbers mean.
+    overviews : str
+        GDAL's way to make a coarse pixel: the most frequent number for classes, which have no mean.
     """
     rows, cols = grid.shape
     side = grid.tile_px
@@ -48,9 +62,11 @@ def write(
         with rasterio.open(flat, "w", **profile) as out:
             if colours is not None:
                 out.write_colormap(1, dict(colours))
+            out.scales = (legend.scale,)
+            out.units = (legend.units,)
+            out.set_band_description(1, legend.description)
             for tile in tiles:
                 tall, wide = tile.region
                 out.write(read(tile), 1, window=Window(wide.start, tall.start, side, side))
         with aside(path) as temporary:
-            # the most frequent number: a mean of them is none
-            rasterio.shutil.copy(flat, temporary, driver="COG", compress="DEFLATE", overview_resampling="mode")
+            rasterio.shutil.copy(flat, temporary, driver="COG", compress="DEFLATE", overview_resampling=overviews, bigtiff="IF_SAFER")

@@ -29,12 +29,35 @@ def read_region(config: Config) -> BaseGeometry:
     """
     if config.region.bounds is not None:
         return shapely.box(*config.region.bounds)
-    frame = read_vector(config.region.file, config.grid.crs)
-    parts = shapely.get_parts(shapely.make_valid(frame.geometry.dropna().values))
-    polygons = parts[np.isin(shapely.get_type_id(parts), POLYGONS) & ~shapely.is_empty(parts)]
-    if not len(polygons) or not np.isfinite(shapely.bounds(polygons)).all():
+    polygons = read_polygons(config.region.file, "region.file", config.grid.crs)
+    if not len(polygons):
         raise ConfigError(f"region.file = {config.region.file}: holds no polygon that {config.grid.crs} can show")
     return shapely.union_all(polygons)
+
+
+def read_polygons(file: Path, setting: str, crs: str, bounds: tuple[float, ...] | None = None) -> np.ndarray:
+    """Valid polygons of a vector file in `crs`, (n,) shapely geometries; what is no polygon is left out.
+
+    Parameters
+    ----------
+    file : path
+    setting : str
+        Named in the error.
+    crs : str
+    bounds : tuple of float, optional
+        As for `read_vector`.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, has no CRS, or one of its polygons cannot be shown in `crs`.
+    """
+    frame = read_vector(file, crs, bounds)
+    parts = shapely.get_parts(shapely.make_valid(frame.geometry.dropna().values))
+    polygons = parts[np.isin(shapely.get_type_id(parts), POLYGONS) & ~shapely.is_empty(parts)]
+    if len(polygons) and not np.isfinite(shapely.bounds(polygons)).all():
+        raise ConfigError(f"{setting} = {file}: holds a polygon that {crs} cannot show")
+    return polygons
 
 
 def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -> gpd.GeoDataFrame:

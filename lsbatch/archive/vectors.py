@@ -1,6 +1,7 @@
 """Features in and out: truth polygons, the parts that tiles leave, and the inventory's files."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import geopandas as gpd
@@ -64,20 +65,40 @@ def read_plots(settings: TruthSettings, crs: str) -> dict[str, shapely.Geometry]
     ConfigError
         If the file has no column of names, a name twice, or something that is no polygon.
     """
-    if settings.plots is None:
-        return {}
-    frame = read_vector(settings.plots, crs)
-    if settings.plot_field not in frame:
-        raise ConfigError(
-            f"truth.plot_field = {settings.plot_field!r}: is no column of {settings.plots}; it has {', '.join(frame.columns)}"
-        )
-    names = frame[settings.plot_field].astype(str)
+    return {} if settings.plots is None else read_named(settings.plots, settings.plot_field, ("truth.plots", "truth.plot_field"), crs)
+
+
+def read_named(
+    file: Path, column: str, settings: tuple[str, str], crs: str, bounds: tuple[float, ...] | None = None
+) -> dict[str, shapely.Geometry]:
+    """Valid polygons of a vector file in `crs`, by the names in one of its columns.
+
+    Parameters
+    ----------
+    file : path
+    column : str
+    settings : (str, str)
+        That name the file and the column, for the errors.
+    crs : str
+    bounds : tuple of float, optional
+        left, bottom, right, top in `crs`: only polygons whose box touches it; there may be none.
+
+    Raises
+    ------
+    ConfigError
+        If the file has no such column, a name twice, or something that is no polygon.
+    """
+    frame = read_vector(file, crs, bounds)
+    setting = settings[0]
+    if column not in frame:
+        raise ConfigError(f"{settings[1]} = {column!r}: is no column of {file}; it has {', '.join(frame.columns)}")
+    names = frame[column].astype(str)
     if not all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in names):
-        raise ConfigError(f"truth.plots: {settings.plots} has a name that is empty, longer than {LONGEST_NAME} characters, or holds a control character")
+        raise ConfigError(f"{setting}: {file} has a name that is empty, longer than {LONGEST_NAME} characters, or holds a control character")
     if names.duplicated().any():
-        raise ConfigError(f"truth.plots: {settings.plots} has {names[names.duplicated()].iloc[0]!r} twice; each plot needs a name of its own")
-    if frame.empty or not frame.geom_type.isin(("Polygon", "MultiPolygon")).all():
-        raise ConfigError(f"truth.plots: {settings.plots} must hold polygons, and nothing else")
+        raise ConfigError(f"{setting}: {file} has {names[names.duplicated()].iloc[0]!r} twice; each polygon needs a name of its own")
+    if (frame.empty and bounds is None) or not frame.geom_type.isin(("Polygon", "MultiPolygon")).all():
+        raise ConfigError(f"{setting}: {file} must hold polygons, and nothing else")
     return dict(zip(names, shapely.make_valid(frame.geometry.values), strict=True))
 
 
@@ -104,10 +125,15 @@ def write_parquet(path: Path, frame: gpd.GeoDataFrame) -> None:
         frame.to_parquet(temporary, schema_version="1.1.0", write_covering_bbox=True, index=False)
 
 
-def write_geopackage(path: Path, frame: gpd.GeoDataFrame, layer: str) -> None:
-    """GeoPackage of one layer, atomically."""
+def write_geopackage(path: Path, frame: gpd.GeoDataFrame, layer: str, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
+    """GeoPackage of one layer, and of tables without geometry by name, atomically."""
     with aside(path) as temporary:
-        pyogrio.write_dataframe(frame, temporary, layer=layer, driver="GPKG", promote_to_multi=True)
+        # version 1.4, which GDAL writes since 3.8, is only partially supported by the GDAL and QGIS of older systems
+        pyogrio.write_dataframe(
+            frame, temporary, layer=layer, driver="GPKG", promote_to_multi=True, geometry_type="MultiPolygon", VERSION="1.2"
+        )
+        for name, table in (tables or {}).items():
+            pyogrio.write_dataframe(table, temporary, layer=name, driver="GPKG", append=True)
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

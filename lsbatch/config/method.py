@@ -1,10 +1,13 @@
 """How it is done: composites, the model and its training, inference, cleaning, the inventory and truth."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from lsbatch.config.survey import Place, Section
+
+#: A word that can be part of a column's name.
+LayerName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
 
 class CompositeSettings(Section):
@@ -115,6 +118,14 @@ class InventorySettings(Section):
     min_area_m2: float = Field(
         500.0, ge=0, description="smaller landslides are left out of the inventory (not of the pixel counts)"
     )
+    simplify_m: float = Field(
+        0.0, ge=0, le=100, description="outlines are simplified by at most this much, their area kept; 0: they follow the pixels"
+    )
+    confounders: dict[LayerName, Place] = Field(
+        {}, description="vector files of what may explain a change otherwise, by name, e.g. farmland: fields.gpkg; each record says how much of it lies there, none is left out"
+    )
+    areas: Place | None = Field(None, description="vector file of polygons, e.g. counties, for which figures are given; empty: none")
+    areas_field: str = Field("name", description="column of their names")
 
 
 class TruthSettings(Section):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from lsbatch.config import Config
 from lsbatch.layers import STACK, Layer, mask, probability
 from lsbatch.records import Fold, Stage
-from lsbatch.stages import catalog, clean, inventory, outline, predict, report, score, stack
+from lsbatch.stages import areas, catalog, clean, inventory, outline, predict, rasters, report, score, stack
 
 PIPELINE: tuple[Stage | Fold, ...] = (
     stack.STAGE,
@@ -13,7 +13,10 @@ PIPELINE: tuple[Stage | Fold, ...] = (
     clean.STAGE,
     outline.STAGE,
     score.STAGE,
+    areas.STAGE,
     inventory.FOLD,
+    areas.FOLD,
+    rasters.FOLD,
     catalog.FOLD,
     report.FOLD,
 )

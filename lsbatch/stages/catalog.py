@@ -1,13 +1,18 @@
-"""The tiles of the STACK as STAC items, each with what it was made from: orbits, offsets, scenes, elevation."""
+"""The survey as STAC items: the tiles of the STACK, each with what it was made from, and the files that are delivered."""
 
 from typing import Any
 
 from lsbatch.archive import items, receipts
 from lsbatch.archive.survey import Survey
-from lsbatch.config import Config
+from lsbatch.config import Config, digest
 from lsbatch.grid import tile_id
 from lsbatch.layers import STACK
+from lsbatch.models import base
 from lsbatch.records import Fold, Receipt
+from lsbatch.stages import rasters
+
+#: Files of the inventory that are delivered.
+INVENTORY = ("landslides.gpkg", "landslides.parquet", "landslides.csv", "landslides.qml", "inspire.gpkg", "sosi.csv")
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
@@ -28,8 +33,33 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
         for position in survey.positions
         if (receipt := done.get(tile_id(*position)))
     ]
+    made += _delivery(survey, config)
     count = items.write(survey.workspace.catalog, config.survey.id, "Composites before and after, tile by tile", made)
     return {"items": count}
+
+
+def _delivery(survey: Survey, config: Config) -> list[Any]:
+    """One item of all files of the inventory, where it could be made."""
+    folder = survey.workspace.inventory
+    done = {name: receipts.read_stage(survey.workspace.receipts, name).get("all") for name in ("inventory", "rasters")}
+    names = [*(INVENTORY if done["inventory"] else ()), *(f"{name}.tif" for name in rasters.LEGENDS if done["rasters"])]
+    if not names:
+        return []
+    card = base.card(base.resolve(config))
+    told = {
+        "lsbatch:model": card.family,
+        "lsbatch:weights": card.checksum,
+        "lsbatch:settings": digest(config.model_dump(mode="json", exclude={"output", "cluster"})),
+        "lsbatch:crs": config.grid.crs,
+    }
+    bands = {
+        f"{name}.tif": {"name": name, "description": legend.description, "unit": legend.units, "raster:scale": legend.scale}
+        for name, legend in rasters.LEGENDS.items()
+    }
+    windows = config.survey.windows
+    # catalogue, item's folder, item
+    files = {f"../../{folder.name}/{name}": folder / name for name in names}
+    return [items.delivery(f"{config.survey.id}-inventory", files, survey.grid.geobox, (windows.pre[0], windows.post[1]), told, bands)]
 
 
 def _provenance(receipt: Receipt, config: Config) -> dict[str, Any]:
@@ -46,4 +76,4 @@ def _provenance(receipt: Receipt, config: Config) -> dict[str, Any]:
     }
 
 
-FOLD = Fold(name="catalog", version=1, apply=apply, settings=lambda config: {"id": config.survey.id}, after=("stack",))
+FOLD = Fold(name="catalog", version=2, apply=apply, settings=lambda config: {"id": config.survey.id}, after=("stack", "inventory", "rasters"))

@@ -9,16 +9,20 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from pyproj import Geod
+from pyproj import Transformer
 
 import lsbatch
+from lsbatch import schema
 from lsbatch.archive import receipts, vectors
+from lsbatch.archive.files import write_text
 from lsbatch.archive.survey import Survey
 from lsbatch.config import Config, digest
 from lsbatch.grid import tile_id
 from lsbatch.kernels import regions
 from lsbatch.models import base
 from lsbatch.records import Fold
+from lsbatch.stages import exports, style
+from lsbatch.stages import shape as shapes
 from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
 
 _SUMS = ("dNDVI", "diffVV", "diffVH", "slope", "probability", "aspect_sin", "aspect_cos")
@@ -26,39 +30,30 @@ _EPOCH = date(1970, 1, 1)
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
-    """Join the parts of all tiles and write GeoPackage, GeoParquet and CSV."""
+    """Join the parts of all tiles and write the inventory, its style, and what others ask for."""
     frame = landslides(survey, config)
+    attributes = frame.drop(columns="geometry")
+    schema.check(attributes.to_dict("list"), config.inventory.confounders)
     folder = survey.workspace.inventory
-    vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides")
+    vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides", {"layer_styles": style.layer_styles("landslides")})
+    write_text(folder / "landslides.qml", style.qml())
+    vectors.write_geopackage(folder / "inspire.gpkg", exports.mapped(frame, exports.INSPIRE), "ObservedEvent")
+    vectors.write_csv(folder / "sosi.csv", exports.mapped(frame, exports.SOSI).drop(columns="geometry"))
     vectors.write_parquet(folder / "landslides.parquet", frame)
-    vectors.write_csv(folder / "landslides.csv", frame.drop(columns="geometry"))
+    vectors.write_csv(folder / "landslides.csv", attributes)
     return {"landslides": len(frame), "area_m2": float(frame["area_m2"].sum())}
 
 
 def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
     """One record a landslide, largest first; an empty survey gives an empty frame with the same columns."""
     parts = _joined_parts(survey)
-    records = [_record(group, survey, config) for _, group in parts.groupby("component", sort=True)]
-    frame = gpd.GeoDataFrame(records, columns=[*SCHEMA, "geometry"], geometry="geometry", crs=config.grid.crs)
-    frame = frame.astype(SCHEMA)
+    to_lonlat = Transformer.from_crs(config.grid.crs, "EPSG:4326", always_xy=True)
+    provenance = _provenance(config)
+    records = [_record(group, survey, to_lonlat) | provenance for _, group in parts.groupby("component", sort=True)]
+    types = schema.dtypes(config.inventory.confounders)
+    frame = gpd.GeoDataFrame(records, columns=[*types, "geometry"], geometry="geometry", crs=config.grid.crs).astype(types)
     frame = frame[frame["area_m2"] >= config.inventory.min_area_m2]
     return frame.sort_values(["area_m2", "landslide_id"], ascending=[False, True]).reset_index(drop=True)
-
-
-#: Columns of the inventory and their types; docs/inventory.md describes each.
-SCHEMA: dict[str, str] = {
-    "landslide_id": "str", "survey_id": "str", "version": "int32", "status": "str",
-    "date_earliest": "str", "date_latest": "str", "date_method": "str",
-    "area_m2": "float64", "perimeter_m": "float64", "length_m": "float64", "width_m": "float64",
-    "source_x": "float64", "source_y": "float64", "toe_x": "float64", "toe_y": "float64",
-    "elevation_min_m": "float64", "elevation_max_m": "float64", "relief_m": "float64",
-    "slope_mean_deg": "float64", "slope_max_deg": "float64", "aspect_mean_deg": "float64",
-    "probability_mean": "float64", "probability_p10": "float64", "probability_p90": "float64",
-    "probability_max": "float64", "dndvi_mean": "float64", "dvv_mean_db": "float64", "dvh_mean_db": "float64",
-    "optical_share": "float64", "radar_share": "float64", "unobserved_edge_px": "int64",
-    "review_state": "str", "reviewer": "str", "comment": "str",
-    "model": "str", "weights": "str", "settings": "str", "software": "str",
-}  # fmt: skip
 
 
 def _joined_parts(survey: Survey) -> pd.DataFrame:
@@ -80,30 +75,36 @@ def _joined_parts(survey: Survey) -> pd.DataFrame:
     return parts.assign(component=[component[row, col][label - 1] for row, col, label in keys])
 
 
-def _record(group: pd.DataFrame, survey: Survey, config: Config) -> dict[str, Any]:
+def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer) -> dict[str, Any]:
+    config = survey.config
     first = group.sort_values(["first_row", "first_col"]).iloc[0]
-    # normalised, so that vertices left where parts met do not tell tiles apart
-    # a corner of the pixels' outline comes first, and corners that only a tile's edge made are left out
-    shape = shapely.simplify(shapely.normalize(shapely.union_all(group.geometry.values)), 0)
-    pixels = int(group["pixels"].sum())
+    shape, repaired = shapes.joined(np.asarray(group["geometry"].values))
+    # measured along the pixels: simpler outlines are for the eye
+    places = _places(group, survey)
+    measures = _geometry(shape, places, to_lonlat)
+    drawn = shapes.simplified(shape, config.inventory.simplify_m) if config.inventory.simplify_m else shape
+    evidence = _evidence(group) | _observability(group) | _on_confounders(group, config)
+    tiles = sorted({tile_id(row, col) for row, col in zip(group["tile_row"], group["tile_col"], strict=True)})
     name = f"{config.survey.id}-{_pixel_id(survey, int(first['first_row']), int(first['first_col']))}"
     return {
         "landslide_id": name,
         "survey_id": config.survey.id,
         "version": 1,
         "status": "new",
+        "parent_ids": "",
         **_dates(group, config),
-        **_geometry(shape, config),
-        **_terrain(group, survey),
-        **_evidence(group),
-        "optical_share": float(group["optical_px"].sum() / pixels),
-        "radar_share": float(group["radar_px"].sum() / pixels),
-        "unobserved_edge_px": int(group["unobserved_edge_px"].sum()),
+        "date_confidence": np.nan,
+        **measures,
+        **places,
+        "outline": "simplified" if drawn is not shape else "pixels, repaired" if repaired else "pixels",
+        **_terrain(group, places),
+        **evidence,
+        "confidence": _grade(evidence),
         "review_state": "unreviewed",
         "reviewer": "",
         "comment": "",
-        **_provenance(config),
-        "geometry": shape if shape.geom_type == "MultiPolygon" else shapely.multipolygons([shape]),
+        "tiles": ";".join(tiles),
+        "geometry": drawn,
     }
 
 
@@ -142,29 +143,31 @@ def _written(earliest: int, latest: int, method: str) -> dict[str, str]:
     return {"date_earliest": first.isoformat(), "date_latest": last.isoformat(), "date_method": method}
 
 
-def _geometry(shape: shapely.Geometry, config: Config) -> dict[str, float]:
-    """Geodesic area and perimeter; length is the long side of the smallest rectangle, width is area over length."""
-    lonlat = gpd.GeoSeries([shape], crs=config.grid.crs).to_crs("EPSG:4326").iloc[0]
-    area, perimeter = Geod(ellps="WGS84").geometry_area_perimeter(shapely.orient_polygons(lonlat))
-    corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shape))
-    length = float(np.hypot(*np.diff(corners, axis=0).T).max())
-    return {"area_m2": abs(area), "perimeter_m": perimeter, "length_m": length, "width_m": abs(area) / length}
+def _geometry(shape: shapely.MultiPolygon, places: Mapping[str, float], to_lonlat: Transformer) -> dict[str, float]:
+    area, perimeter = shapes.geodesic(shape, to_lonlat)
+    length = shapes.length(shape, (places["source_x"], places["source_y"]), (places["toe_x"], places["toe_y"]))
+    return {"area_m2": area, "perimeter_m": perimeter, "length_m": length, "width_m": area / length}
 
 
-def _terrain(group: pd.DataFrame, survey: Survey) -> dict[str, float]:
+def _places(group: pd.DataFrame, survey: Survey) -> dict[str, float]:
     """Source is the highest pixel's centre, toe the lowest's; ties go to the first in row-major order."""
     top = group.sort_values(["top_elevation_m", "top_row", "top_col"], ascending=[False, True, True]).iloc[0]
     toe = group.sort_values(["toe_elevation_m", "toe_row", "toe_col"]).iloc[0]
     transform = survey.grid.geobox.transform
     source_x, source_y = transform @ (top["top_col"] + 0.5, top["top_row"] + 0.5)
     toe_x, toe_y = transform @ (toe["toe_col"] + 0.5, toe["toe_row"] + 0.5)
-    high, low = float(top["top_elevation_m"]), float(toe["toe_elevation_m"])
+    return {"source_x": source_x, "source_y": source_y, "toe_x": toe_x, "toe_y": toe_y}
+
+
+def _terrain(group: pd.DataFrame, places: Mapping[str, float]) -> dict[str, float]:
+    high, low = float(group["top_elevation_m"].max()), float(group["toe_elevation_m"].min())
+    away = float(np.hypot(places["source_x"] - places["toe_x"], places["source_y"] - places["toe_y"]))
     aspect = np.degrees(np.arctan2(group["aspect_sin_sum"].sum(), group["aspect_cos_sum"].sum())) % 360
     return {
-        "source_x": source_x, "source_y": source_y, "toe_x": toe_x, "toe_y": toe_y,
         "elevation_min_m": low, "elevation_max_m": high, "relief_m": high - low,
         "slope_mean_deg": _mean(group, "slope"), "slope_max_deg": _finite(group["slope_max"].max()),
         "aspect_mean_deg": float(aspect) if group["aspect_sin_count"].sum() else np.nan,
+        "travel_angle_deg": float(np.degrees(np.arctan2(high - low, away))) if away else np.nan,
     }  # fmt: skip
 
 
@@ -179,7 +182,36 @@ def _evidence(group: pd.DataFrame) -> dict[str, float]:
         "dndvi_mean": _mean(group, "dNDVI"),
         "dvv_mean_db": _mean(group, "diffVV"),
         "dvh_mean_db": _mean(group, "diffVH"),
+        "dvv_ascending_db": _mean(group, "diffVV_asc"),
+        "dvv_descending_db": _mean(group, "diffVV_desc"),
     }
+
+
+def _observability(group: pd.DataFrame) -> dict[str, float]:
+    shares = {"optical_share": "optical_px", "radar_share": "radar_px", "ascending_share": "ascending_px", "descending_share": "descending_px",
+              "radar_hidden_share": "one_side_px", "terrain_shade_share": "shaded_px"}  # fmt: skip
+    return {name: _share(group, column) for name, column in shares.items()} | {"unobserved_edge_px": int(group["unobserved_edge_px"].sum())}
+
+
+def _on_confounders(group: pd.DataFrame, config: Config) -> dict[str, float]:
+    return {schema.CONFOUNDER.format(name): _share(group, f"on_{name}_px") for name in config.inventory.confounders}
+
+
+def _share(group: pd.DataFrame, column: str) -> float:
+    return float(group[column].sum() / group["pixels"].sum())
+
+
+def _grade(evidence: Mapping[str, float]) -> str:
+    """How sure the map is: a rule for sorting a reviewer's work, no probability.
+
+    high: mean probability of 0.8 or more, seen by both sensors, and its whole outline seen; low: mean probability below
+    0.65, or half of it seen by one sensor alone; medium: all else.
+    """
+    sure = evidence["probability_mean"]
+    seen = min(evidence["optical_share"], evidence["radar_share"])
+    if sure >= 0.8 and seen >= 0.9 and not evidence["unobserved_edge_px"]:
+        return "high"
+    return "low" if sure < 0.65 or seen < 0.5 else "medium"
 
 
 def _mean(group: pd.DataFrame, name: str) -> float:
@@ -202,9 +234,9 @@ def _provenance(config: Config) -> dict[str, str]:
 
 
 def _settings(config: Config) -> Mapping[str, Any]:
-    return {"inventory": config.inventory.model_dump(), "survey": config.survey.model_dump(mode="json")} | _provenance(
+    return {"inventory": config.inventory.model_dump(mode="json"), "survey": config.survey.model_dump(mode="json")} | _provenance(
         config
     )
 
 
-FOLD = Fold(name="inventory", version=1, apply=apply, settings=_settings, after=("outline",))
+FOLD = Fold(name="inventory", version=2, apply=apply, settings=_settings, after=("outline",))

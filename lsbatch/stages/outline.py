@@ -7,15 +7,19 @@ a maximum, so the inventory's record is the same as if the country were one tile
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
+from odc.geo.geobox import GeoBox
 
 from lsbatch.archive import vectors
+from lsbatch.archive.receipts import checksum
+from lsbatch.archive.regions import rasterize, read_polygons
 from lsbatch.config import Config
 from lsbatch.kernels import regions, terrain
 from lsbatch.kernels.optical import NO_DAY
 from lsbatch.layers import DATING
 from lsbatch.records import Block, Stage
 from lsbatch.stages.clean import UNOBSERVED
-from lsbatch.stages.stack import OPTICAL, RADAR
+from lsbatch.stages.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
 
 #: Probability is kept as a histogram of hundredths, so that percentiles of joined parts are exact to 0.01.
 HISTOGRAM_BINS = 101
@@ -24,7 +28,10 @@ HISTOGRAM_BINS = 101
 DAYS = ("before", "after")
 
 _MEANS = ("dNDVI", "diffVV", "diffVH", "slope")
-_STACK = (*_MEANS, "elevation", "pre_date", "post_date", "observed")
+_SIDES = ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc")
+_STACK = (*_MEANS, *_SIDES, "elevation", "pre_date", "post_date", "observed")
+#: Pixels that these bits of `observed` count.
+_SEEN = {"optical_px": OPTICAL, "radar_px": RADAR, "ascending_px": ASCENDING, "descending_px": DESCENDING, "shaded_px": SHADED}
 
 
 def apply(block: Block, config: Config) -> Block:
@@ -41,6 +48,7 @@ def apply(block: Block, config: Config) -> Block:
         **_places(labels, count, core["elevation"], block.tile.region),
         **_sums(labels, count, core, aspect),
         **_dates(labels, count, core),
+        **_confounders(labels, count, block.tile.geobox, config),
         unobserved_edge_px=_beside(labels, count, core["landslide"] == UNOBSERVED),
     )
     frame["probability_histogram"] = list(_histograms(labels, count, core["probability"]))
@@ -85,6 +93,7 @@ def _sums(labels: np.ndarray, count: int, core: dict[str, np.ndarray], aspect: n
     """Sum and number of the pixels that have a value, for every band of evidence, and the maxima."""
     out = {}
     bands = {name: core[name] for name in _MEANS} | {"probability": core["probability"]}
+    bands |= {f"diffVV_{side}": core[f"postVV_{side}"] - core[f"preVV_{side}"] for side in ("asc", "desc")}
     bands |= {"aspect_sin": np.sin(np.radians(aspect)), "aspect_cos": np.cos(np.radians(aspect))}
     for name, values in bands.items():
         good = (labels > 0) & np.isfinite(values)
@@ -96,9 +105,25 @@ def _sums(labels: np.ndarray, count: int, core: dict[str, np.ndarray], aspect: n
         good = (labels > 0) & np.isfinite(core[name])
         np.maximum.at(peak, labels[good] - 1, core[name][good].astype(np.float64))
         out[f"{name}_max"] = peak
-    for name, bit in (("optical_px", OPTICAL), ("radar_px", RADAR)):
-        seen = (labels > 0) & ((core["observed"] & bit) > 0)
-        out[name] = np.bincount(labels[seen] - 1, minlength=count)
+    observed = core["observed"]
+    for name, bit in _SEEN.items():
+        out[name] = _count(labels, count, (observed & bit) > 0)
+    out["one_side_px"] = _count(labels, count, ((observed & ASCENDING) > 0) != ((observed & DESCENDING) > 0))
+    return out
+
+
+def _count(labels: np.ndarray, count: int, where: np.ndarray) -> np.ndarray:
+    """Pixels of each label for which `where` holds."""
+    return np.bincount(labels[(labels > 0) & where] - 1, minlength=count)
+
+
+def _confounders(labels: np.ndarray, count: int, geobox: GeoBox, config: Config) -> dict[str, np.ndarray]:
+    """Pixels of each label whose centre lies in a polygon of each configured layer."""
+    out = {}
+    for name, file in config.inventory.confounders.items():
+        shapes = read_polygons(file, f"inventory.confounders.{name}", config.grid.crs, tuple(geobox.boundingbox.bbox))
+        inside = rasterize(shapely.union_all(shapes), geobox) if len(shapes) else np.zeros(labels.shape, bool)
+        out[f"on_{name}_px"] = _count(labels, count, inside)
     return out
 
 
@@ -130,7 +155,7 @@ def _beside(labels: np.ndarray, count: int, unobserved: np.ndarray) -> np.ndarra
     near[:-1] |= unobserved[1:]
     near[:, 1:] |= unobserved[:, :-1]
     near[:, :-1] |= unobserved[:, 1:]
-    return np.bincount(labels[near & (labels > 0)] - 1, minlength=count)
+    return _count(labels, count, near)
 
 
 def _histograms(labels: np.ndarray, count: int, probability: np.ndarray) -> np.ndarray:
@@ -142,9 +167,9 @@ def _histograms(labels: np.ndarray, count: int, probability: np.ndarray) -> np.n
 
 STAGE = Stage(
     name="outline",
-    version=1,
+    version=2,
     apply=apply,
-    settings=lambda config: {},
+    settings=lambda config: {name: checksum(file) for name, file in config.inventory.confounders.items()},
     reads=lambda config: {
         "mask": ("landslide",),
         "probability": ("probability", *(DAYS if config.model.family in DATING else ())),

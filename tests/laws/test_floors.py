@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "lsbatch"
 
 #: Floor of each module or folder of the package; a new one must be given a floor here.
 FLOORS = {
-    **dict.fromkeys(("__init__", "errors", "config", "grid", "layers", "records"), 0),
+    **dict.fromkeys(("__init__", "errors", "config", "grid", "layers", "records", "schema"), 0),
     "kernels": 1,
     "archive": 2,
     "models": 3,

@@ -10,6 +10,7 @@ import scipy.ndimage
 import shapely
 
 from lsbatch import config as settings
+from lsbatch import schema
 from lsbatch.archive import cube, plan, receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.grid import Grid, tile_id
@@ -17,7 +18,6 @@ from lsbatch.kernels import regions
 from lsbatch.layers import STACK, mask, probability
 from lsbatch.models import cards
 from lsbatch.records import Receipt
-from lsbatch.stages.inventory import SCHEMA
 
 TILE_PX = 256
 STAGES = ("stack", "predict", "clean", "outline", "score")
@@ -174,12 +174,12 @@ def _inventory(survey: Survey, labels: np.ndarray, whole: dict[str, np.ndarray])
     count = int(labels.max())
     shapes = vectors.polygonize(labels.astype(np.int32), count, survey.grid.geobox)
     index = np.arange(1, count + 1)
-    frame = gpd.GeoDataFrame({name: _column(name, kind, count) for name, kind in SCHEMA.items()}, geometry=list(shapes), crs=survey.grid.crs)
+    frame = gpd.GeoDataFrame({name: _column(name, kind, count) for name, kind in schema.dtypes().items()}, geometry=list(shapes), crs=survey.grid.crs)
     frame["landslide_id"] = [f"synthetic-fake-{i:010x}" for i in index]
     frame["area_m2"] = frame.area
     if count:
         frame["dvv_mean_db"] = scipy.ndimage.mean(whole["diffVV"], labels, index)
-    frame = frame.astype(SCHEMA).sort_values("area_m2", ascending=False)
+    frame = frame.astype(schema.dtypes()).sort_values("area_m2", ascending=False)
     vectors.write_parquet(survey.workspace.inventory / "landslides.parquet", frame)
     receipts.write(
         survey.workspace.receipts,

@@ -1,0 +1,182 @@
+"""The fields of the inventory, once: from here come its files' columns, the table in docs/inventory.md and the checks."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lsbatch.errors import LsbatchError
+
+#: What became of a landslide since last year.
+STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")
+#: What a reviewer says of a record.
+REVIEW_STATES = ("unreviewed", "confirmed", "rejected")
+#: How sure the map is of a record, see `lsbatch.stages.inventory`.
+GRADES = ("high", "medium", "low")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column.
+
+    Attributes
+    ----------
+    name, group, meaning : str
+        `meaning` is the sentence in the documentation.
+    dtype : str
+        str, float64 or int64.
+    unit : str
+        Empty where there is none.
+    empty : bool
+        Whether it may be unknown: NaN, or an empty text.
+    least, most : float or None
+        Bounds of a number, both allowed.
+    values : tuple of str
+        The texts that are allowed; empty: any.
+    """
+
+    name: str
+    group: str
+    dtype: str
+    meaning: str
+    unit: str = ""
+    empty: bool = False
+    least: float | None = None
+    most: float | None = None
+    values: tuple[str, ...] = ()
+
+
+def _text(name: str, group: str, meaning: str, *, empty: bool = False, values: tuple[str, ...] = ()) -> Field:
+    return Field(name, group, "str", meaning, empty=empty, values=values)
+
+
+def _share(name: str, group: str, meaning: str, *, empty: bool = False) -> Field:
+    return Field(name, group, "float64", meaning, "1", empty, 0.0, 1.0)
+
+
+def _number(
+    name: str, group: str, unit: str, meaning: str, least: float | None = None, most: float | None = None, *, empty: bool = True
+) -> Field:
+    return Field(name, group, "float64", meaning, unit, empty, least, most)
+
+
+FIELDS: tuple[Field, ...] = (
+    _text("landslide_id", "identity", "survey id and ten hex digits from the position of its first pixel: does not depend on tiles, workers or order; kept from year to year by `lsbatch link`"),
+    _text("survey_id", "identity", "of the survey that made this record"),
+    Field("version", "identity", "int64", "1, and one more each time that a later survey changes the record", least=1),
+    _text("status", "identity", "since last year; `new` until years are linked", values=STATUSES),
+    _text("parent_ids", "identity", "ids of last year's records that it came from by a split or a merger, apart by `;`", empty=True),
+    _text("date_earliest", "time", "ISO day; the ground was still whole"),
+    _text("date_latest", "time", "ISO day; it had slid"),
+    _text("date_method", "time", "how the two days are known, see below"),
+    _share("date_confidence", "time", "probability that it slid between the two days; unknown where the method gives none", empty=True),
+    _number("area_m2", "geometry", "m2", "geodesic, on the ellipsoid of WGS 84", 0.0, empty=False),
+    _number("perimeter_m", "geometry", "m", "geodesic, along pixel edges", 0.0, empty=False),
+    _number("length_m", "geometry", "m", "extent along the line from source to toe; the long side of the smallest rectangle around it where these are one place", 0.0, empty=False),
+    _number("width_m", "geometry", "m", "mean width: area over length", 0.0, empty=False),
+    _number("source_x", "geometry", "m", "easting of the centre of its highest pixel, in the grid's CRS", empty=False),
+    _number("source_y", "geometry", "m", "northing of it", empty=False),
+    _number("toe_x", "geometry", "m", "easting of the centre of its lowest pixel", empty=False),
+    _number("toe_y", "geometry", "m", "northing of it", empty=False),
+    _text("outline", "geometry", "`pixels`; `simplified`; `pixels, repaired` where GEOS had to make it valid", values=("pixels", "simplified", "pixels, repaired")),
+    _number("elevation_min_m", "terrain", "m", "of the toe, from the DEM"),
+    _number("elevation_max_m", "terrain", "m", "of the source"),
+    _number("relief_m", "terrain", "m", "source over toe", 0.0),
+    _number("slope_mean_deg", "terrain", "degree", "Horn's method", 0.0, 90.0),
+    _number("slope_max_deg", "terrain", "degree", "of its steepest pixel", 0.0, 90.0),
+    _number("aspect_mean_deg", "terrain", "degree", "circular mean, clockwise from north", 0.0, 360.0),
+    _number("travel_angle_deg", "terrain", "degree", "from the toe up to the source: arc tangent of relief over their distance", 0.0, 90.0),
+    _share("probability_mean", "evidence", "of the model, over its pixels"),
+    _share("probability_p10", "evidence", "tenth percentile, to 0.01"),
+    _share("probability_p90", "evidence", "ninetieth"),
+    _share("probability_max", "evidence", "of its surest pixel"),
+    _text("confidence", "evidence", "grade, see below", values=GRADES),
+    _number("dndvi_mean", "evidence", "1", "change of NDVI; a landslide is negative", -2.0, 2.0),
+    _number("dvv_mean_db", "evidence", "dB", "change of gamma0 VV, both directions together"),
+    _number("dvh_mean_db", "evidence", "dB", "change of gamma0 VH"),
+    _number("dvv_ascending_db", "evidence", "dB", "change of gamma0 VV of ascending passes alone"),
+    _number("dvv_descending_db", "evidence", "dB", "of descending passes alone"),
+    _share("optical_share", "observability", "share of its pixels that Sentinel-2 saw before and after"),
+    _share("radar_share", "observability", "share that Sentinel-1 saw before and after, from any side"),
+    _share("ascending_share", "observability", "from ascending orbits"),
+    _share("descending_share", "observability", "from descending orbits"),
+    _share("radar_hidden_share", "observability", "share that one of the two directions saw and the other did not: layover, shadow, or outside its swath"),
+    _share("terrain_shade_share", "observability", "share that Sentinel-2 did not see because of a mountain's shadow"),
+    Field("unobserved_edge_px", "observability", "int64", "pixels beside an unobserved one: there the outline is the edge of what was seen", "px", least=0),
+    _text("review_state", "review", "kept when the survey is run again", values=REVIEW_STATES),
+    _text("reviewer", "review", "who", empty=True),
+    _text("comment", "review", "for people", empty=True),
+    _text("tiles", "provenance", "tiles that it lies in, apart by `;`: their items in `stac/` name every scene, offset and orbit"),
+    _text("model", "provenance", "family of the model"),
+    _text("weights", "provenance", "checksum of its weights", empty=True),
+    _text("settings", "provenance", "digest of all settings but those of output and cluster"),
+    _text("software", "provenance", "lsbatch and its version"),
+)  # fmt: skip
+
+#: Of each configured layer that may explain a change otherwise: `inventory.confounders`.
+CONFOUNDER = "on_{}_share"
+
+
+def fields(confounders: Iterable[str] = ()) -> tuple[Field, ...]:
+    """All fields, with one for each layer of confounders by name."""
+    more = (_share(CONFOUNDER.format(name), "confounders", f"share of its pixels on the layer {name}") for name in confounders)
+    return (*FIELDS, *more)
+
+
+def dtypes(confounders: Iterable[str] = ()) -> dict[str, str]:
+    """Type of each column by name, in order."""
+    return {field.name: field.dtype for field in fields(confounders)}
+
+
+def table() -> str:
+    """The fields as a table in Markdown, as docs/inventory.md has it."""
+    rows = [f"| `{f.name}` | {f.group} | {f.dtype} | {f.unit} | {f.meaning} |" for f in FIELDS]
+    return "\n".join(("| field | group | type | unit | meaning |", "|---|---|---|---|---|", *rows))
+
+
+def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), what: str = "inventory") -> None:
+    """Refuse a table that does not keep to the schema.
+
+    Parameters
+    ----------
+    columns : mapping of name to values
+        One list a column, all of one length; NaN or None is unknown.
+    confounders : iterable of str
+        Names of configured layers.
+    what : str
+        Named in the error.
+
+    Raises
+    ------
+    LsbatchError
+        Names the column, the first wrong value and what is allowed.
+    """
+    expected = fields(confounders)
+    names = [field.name for field in expected]
+    if list(columns) != names:
+        missing, foreign = sorted(set(names) - set(columns)), sorted(set(columns) - set(names))
+        raise LsbatchError(f"{what}: columns are not those of the schema; missing: {', '.join(missing) or 'none'}; unknown: {', '.join(foreign) or 'none'}")
+    for field in expected:
+        for row, value in enumerate(columns[field.name]):
+            fault = _fault(field, value)
+            if fault:
+                raise LsbatchError(f"{what}: {field.name} = {value!r} of record {row + 1}: {fault}")
+    ids = columns["landslide_id"]
+    if len(set(ids)) != len(ids):
+        twice = next(one for one in ids if ids.count(one) > 1)
+        raise LsbatchError(f"{what}: landslide_id {twice!r} is there twice; each record needs an id of its own")
+
+
+def _fault(field: Field, value: object) -> str:
+    """What is wrong with a value; empty if nothing is."""
+    if field.dtype == "str":
+        if not isinstance(value, str):
+            return "is no text"
+        if not value:
+            return "" if field.empty else "is empty"
+        return "" if not field.values or value in field.values else f"is none of {', '.join(field.values)}"
+    if not isinstance(value, (int, float)):
+        return "is no number"
+    if value != value:
+        return "" if field.empty else "is not known"
+    low, high = field.least, field.most
+    outside = (low is not None and value < low) or (high is not None and value > high)
+    return f"is outside {'-inf' if low is None else low:g} to {'inf' if high is None else high:g}" if outside and low is not None and high is not None else ("is too small or too large" if outside else "")

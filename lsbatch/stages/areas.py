@@ -1,0 +1,132 @@
+"""Figures by county, or by any polygons: what was surveyed is counted tile by tile, landslides are those of the inventory."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from lsbatch.archive import receipts, vectors
+from lsbatch.archive.regions import rasterize
+from lsbatch.archive.survey import Survey
+from lsbatch.config import Config
+from lsbatch.records import Block, Fold, Stage
+from lsbatch.stages.clean import UNOBSERVED
+
+#: Ground in none of the polygons.
+ELSEWHERE = "(in none)"
+_SETTINGS = ("inventory.areas", "inventory.areas_field")
+
+
+def count(block: Block, config: Config) -> Block:
+    """Pixels of each area in a tile: surveyed, and landslide."""
+    found = block.bands["landslide"]
+    box = block.tile.geobox
+    named = {name: rasterize(shape, box) for name, shape in _near(config, tuple(box.boundingbox.bbox)).items()}
+    nowhere = ~np.logical_or.reduce([np.zeros(found.shape, bool), *named.values()])
+    tally = {
+        name: [int(np.count_nonzero(found[inside] != UNOBSERVED)), int(np.count_nonzero(found[inside] == 1))]
+        for name, inside in {**named, ELSEWHERE: nowhere}.items() if inside.any()
+    }  # fmt: skip
+    return Block(block.tile, 0, {}, {"areas": tally})
+
+
+def _near(config: Config, bounds: tuple[float, ...]) -> dict[str, shapely.Geometry]:
+    assert config.inventory.areas is not None
+    return vectors.read_named(config.inventory.areas, config.inventory.areas_field, _SETTINGS, config.grid.crs, bounds)
+
+
+def _settings(config: Config) -> Mapping[str, Any]:
+    file = config.inventory.areas
+    assert file is not None
+    # read here, so that a wrong file is one sentence before the work and not one a tile
+    vectors.read_named(file, config.inventory.areas_field, _SETTINGS, config.grid.crs)
+    return {"areas": receipts.checksum(file), "field": config.inventory.areas_field}
+
+
+def write(survey: Survey, config: Config) -> dict[str, Any]:
+    """Write ``inventory/areas.gpkg`` and ``areas.csv``."""
+    assert config.inventory.areas is not None
+    shapes = vectors.read_named(config.inventory.areas, config.inventory.areas_field, _SETTINGS, config.grid.crs)
+    done = receipts.read_stage(survey.workspace.receipts, "areas").values()
+    landslides = vectors.read_part(survey.workspace.inventory / "landslides.parquet")
+    frame = figures(shapes, [receipt.tally["areas"] for receipt in done if receipt], landslides, (survey.grid.resolution_m / 1000) ** 2)
+    folder = survey.workspace.inventory
+    vectors.write_geopackage(folder / "areas.gpkg", frame[frame["area"] != ELSEWHERE], "areas")
+    vectors.write_csv(folder / "areas.csv", frame.drop(columns="geometry"))
+    return {"areas": len(shapes)}
+
+
+def figures(
+    shapes: Mapping[str, shapely.Geometry], counts: list[Mapping[str, list[int]]], landslides: gpd.GeoDataFrame, px_km2: float
+) -> gpd.GeoDataFrame:
+    """A row an area, and one for the ground in none of them where any was surveyed.
+
+    Parameters
+    ----------
+    shapes : mapping of name to polygon
+        In the landslides' CRS; they may have holes, and may overlap.
+    counts : list of mapping of name to (surveyed, landslide) pixels
+        One a tile; they add up.
+    landslides : GeoDataFrame
+        The inventory. Each belongs to the one area that holds most of it.
+    px_km2 : float
+        Of a pixel.
+    """
+    home = _homes(shapes, landslides)
+    rows = []
+    for name in (*shapes, ELSEWHERE):
+        surveyed, landslide = np.sum([one.get(name, (0, 0)) for one in counts], axis=0) if counts else (0, 0)
+        mine = landslides[home == name]
+        if name == ELSEWHERE and not surveyed and mine.empty:
+            continue
+        km2 = float(surveyed) * px_km2
+        rows.append({
+            "area": name,
+            "surveyed_km2": km2,
+            "landslides": len(mine),
+            "landslide_area_m2": float(mine["area_m2"].sum()),
+            "largest_m2": float(mine["area_m2"].max()) if len(mine) else 0.0,
+            # of pixels, also of landslides smaller than the inventory's smallest
+            "landslide_share": float(landslide) / float(surveyed) if surveyed else np.nan,
+            "landslides_per_1000_km2": 1000 * len(mine) / km2 if km2 else np.nan,
+            "geometry": shapes.get(name),
+        })  # fmt: skip
+    columns = ["area", "surveyed_km2", "landslides", "landslide_area_m2", "largest_m2", "landslide_share", "landslides_per_1000_km2", "geometry"]
+    return gpd.GeoDataFrame(rows, columns=columns, geometry="geometry", crs=landslides.crs)
+
+
+def _homes(shapes: Mapping[str, shapely.Geometry], landslides: gpd.GeoDataFrame) -> pd.Series:
+    """Name of the area that holds most of each landslide; of two that hold as much, the first."""
+    home = pd.Series(ELSEWHERE, index=landslides.index, dtype="str")
+    most = np.zeros(len(landslides))
+    outlines = np.asarray(landslides.geometry.values)
+    for name, shape in shapes.items():
+        shapely.prepare(shape)
+        near = np.flatnonzero(shapely.intersects(shape, outlines))
+        held = shapely.area(shapely.intersection(outlines[near], shape))
+        better = near[held > most[near]]
+        most[near] = np.maximum(most[near], held)
+        home.iloc[better] = name
+    return home
+
+
+STAGE = Stage(
+    name="areas",
+    version=1,
+    apply=count,
+    settings=_settings,
+    reads=lambda config: {"mask": ("landslide",)},
+    after=("clean",),
+    wanted=lambda config: config.inventory.areas is not None,
+)
+FOLD = Fold(
+    name="figures",
+    version=1,
+    apply=write,
+    settings=lambda config: {"field": config.inventory.areas_field},
+    after=("areas", "inventory"),
+    wanted=lambda config: config.inventory.areas is not None,
+)

@@ -1,0 +1,48 @@
+"""How the inventory looks in QGIS: a fill by confidence, in colours that the colour-blind tell apart (Okabe and Ito)."""
+
+from xml.sax.saxutils import quoteattr
+
+import pandas as pd
+
+from lsbatch import schema
+
+#: Red, green, blue of each grade.
+COLOURS = {"high": (213, 94, 0), "medium": (230, 159, 0), "low": (240, 228, 66)}
+
+
+def qml(attribute: str = "confidence") -> str:
+    """A QGIS style file (QML, QGIS 3) for polygons with the grades of `lsbatch.schema.GRADES`."""
+    categories = "".join(
+        f'<category value={quoteattr(grade)} symbol="{i}" label={quoteattr(f"{grade} confidence")} render="true"/>'
+        for i, grade in enumerate(schema.GRADES)
+    )
+    symbols = "".join(_symbol(i, COLOURS[grade]) for i, grade in enumerate(schema.GRADES))
+    return (
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+        '<qgis version="3.28.0" styleCategories="Symbology">'
+        f'<renderer-v2 type="categorizedSymbol" attr={quoteattr(attribute)} symbollevels="0" enableorderby="0" forceraster="0">'
+        f"<categories>{categories}</categories><symbols>{symbols}</symbols></renderer-v2></qgis>\n"
+    )
+
+
+def _symbol(number: int, colour: tuple[int, int, int]) -> str:
+    red, green, blue = colour
+    options = {
+        "color": f"{red},{green},{blue},90", "style": "solid", "outline_color": f"{red},{green},{blue},255", "outline_style": "solid",
+        "outline_width": "0.5", "outline_width_unit": "MM", "joinstyle": "miter",
+    }  # fmt: skip
+    values = "".join(f'<Option type="QString" name="{name}" value="{value}"/>' for name, value in options.items())
+    return (
+        f'<symbol type="fill" name="{number}" alpha="1" clip_to_extent="1" force_rhr="0">'
+        f'<layer class="SimpleFill" enabled="1" locked="0" pass="0"><Option type="Map">{values}</Option></layer></symbol>'
+    )
+
+
+def layer_styles(layer: str) -> pd.DataFrame:
+    """The table in which QGIS looks for the style of a layer of a GeoPackage."""
+    return pd.DataFrame({
+        "f_table_catalog": [""], "f_table_schema": [""], "f_table_name": [layer], "f_geometry_column": ["geom"], "styleName": ["confidence"],
+        "styleQML": [qml()], "styleSLD": [""], "useAsDefault": [True], "description": ["fill by confidence"], "owner": [""], "ui": [""],
+        # of no meaning, but QGIS sorts by it; always the same, so that the same inventory is the same file
+        "update_time": [pd.Timestamp("2026-01-01T00:00:00Z")],
+    })  # fmt: skip

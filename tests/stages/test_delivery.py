@@ -1,0 +1,185 @@
+"""What is delivered beside the records: maps, figures by area, style, exports, confounders; opened by other programs."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pystac
+import pytest
+import rasterio
+import shapely
+
+from lsbatch import engine, schema
+from lsbatch.archive import maps, receipts
+from lsbatch.archive.survey import Survey
+from lsbatch.errors import ConfigError
+from lsbatch.grid import Grid
+from lsbatch.layers import STACK, mask
+from lsbatch.stages import areas, exports, rasters, style
+from tests import surveys
+
+
+def _inventory(survey: Survey) -> gpd.GeoDataFrame:
+    return gpd.read_parquet(survey.workspace.inventory / "landslides.parquet")
+
+
+def test_maps_are_the_cube(done_survey: Survey) -> None:
+    folder = done_survey.workspace.inventory
+    landslide = surveys.whole(done_survey, mask(done_survey.config.model.family))["landslide"]
+    for name in rasters.LEGENDS:
+        with rasterio.open(folder / f"{name}.tif") as raster:
+            assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            assert str(raster.crs) == done_survey.config.grid.crs
+            assert raster.bounds == done_survey.grid.bounds
+            values = raster.read(1)
+        match name:
+            case "mask":
+                np.testing.assert_array_equal(values, landslide)
+            case "observed":
+                np.testing.assert_array_equal(values, surveys.whole(done_survey, STACK)["observed"])
+            case "date":
+                np.testing.assert_array_equal(values != rasters.NO_DAY, (landslide == 1) & (surveys.whole(done_survey, STACK)["post_date"] != rasters.NO_DAY))
+            case "probability":
+                assert ((values == rasters.NO_PERCENT) == (landslide == 255)).mean() > 0.99
+                assert values[values != rasters.NO_PERCENT].max() <= 100
+
+
+def test_a_large_map_has_overviews_that_mean_something(tmp_path: Path) -> None:
+    grid = Grid("EPSG:25833", 10.0, 1024, (0.0, 6_400_000.0, 10_240.0, 6_410_240.0))
+    values = np.full((1024, 1024), 20, np.uint8)
+    values[:, ::2] = 60
+    values[:512] = rasters.NO_PERCENT
+    legend = rasters.LEGENDS["probability"]
+    maps.write(tmp_path / "p.tif", grid, grid.tiles(), lambda tile: values, np.uint8, rasters.NO_PERCENT, legend=legend, overviews="average")
+    with rasterio.open(tmp_path / "p.tif") as raster:
+        assert raster.overviews(1) == [2]
+        assert (raster.scales, raster.units, raster.descriptions) == ((0.01,), ("1",), (legend.description,))
+        np.testing.assert_array_equal(raster.read(1), values)
+        small = raster.read(1, out_shape=(512, 512))
+    assert set(np.unique(small[:256])) == {rasters.NO_PERCENT}
+    assert set(np.unique(small[257:])) == {40}
+
+
+@pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="gdal-bin is not installed")
+def test_gdal_opens_it(done_survey: Survey) -> None:
+    folder = done_survey.workspace.inventory
+    count = len(_inventory(done_survey))
+    for name, layer in (("landslides.gpkg", "landslides"), ("inspire.gpkg", "ObservedEvent")):
+        told = subprocess.run(["ogrinfo", "-ro", "-so", str(folder / name), layer], capture_output=True, text=True, check=True)
+        assert told.stderr == ""
+        assert f"Feature Count: {count}" in told.stdout
+        assert "Geometry: Multi Polygon" in told.stdout
+
+
+def test_the_style_names_every_grade(done_survey: Survey) -> None:
+    text = (done_survey.workspace.inventory / "landslides.qml").read_text(encoding="utf-8")
+    renderer = ElementTree.fromstring(text).find("renderer-v2")
+    assert renderer is not None
+    assert renderer.get("attr") == "confidence"
+    assert [one.get("value") for one in renderer.iter("category")] == list(schema.GRADES)
+    assert [one.get("symbol") for one in renderer.iter("category")] == [one.get("name") for one in renderer.iter("symbol")]
+    stored = pyogrio.read_dataframe(done_survey.workspace.inventory / "landslides.gpkg", layer="layer_styles")
+    assert stored["styleQML"].iloc[0] == style.qml() == text
+
+
+def test_exports_say_the_same(done_survey: Survey) -> None:
+    frame = _inventory(done_survey)
+    events = gpd.read_file(done_survey.workspace.inventory / "inspire.gpkg")
+    assert sorted(events["inspireId_localId"]) == sorted(frame["landslide_id"])
+    assert set(events["typeOfHazard_hazardCategory"]) == {exports.LANDSLIDE}
+    assert events["magnitudeOrIntensity_quantitativeValue"].sum() == pytest.approx(frame["area_m2"].sum())
+    assert len(exports.mapped(frame.head(0), exports.SOSI)) == 0
+
+
+def test_the_catalogue_lists_all_of_it(done_survey: Survey) -> None:
+    catalog = pystac.Catalog.from_file(done_survey.workspace.catalog / "catalog.json")
+    item = next(item for item in catalog.get_items() if item.id.endswith("-inventory"))
+    # the schemas of the core lie in pystac; those of extensions are on the network
+    item.stac_extensions = []
+    item.validate()
+    names = {Path(asset.get_absolute_href()).name for asset in item.assets.values()}
+    assert names == {path.name for path in done_survey.workspace.inventory.iterdir()}
+    for asset in item.assets.values():
+        path = Path(asset.get_absolute_href())
+        summed = subprocess.run(["sha256sum", str(path)], capture_output=True, text=True, check=True).stdout.split()[0]
+        assert asset.extra_fields["file:checksum"] == f"1220{summed}"
+        assert asset.extra_fields["file:size"] == path.stat().st_size
+
+
+def _changed(survey: Survey, folder: Path, **inventory: object) -> Survey:
+    copy = surveys.copy_survey(survey, folder)
+    settings = copy.config.inventory.model_copy(update=inventory)
+    return Survey(copy.config.model_copy(update={"inventory": settings}), copy.grid, copy.positions)
+
+
+def test_confounders_are_shares_of_each_record(done_survey: Survey, tmp_path: Path) -> None:
+    before = _inventory(done_survey).set_index("landslide_id")
+    # a field whose edge cuts landslides, with a hole in it
+    left, bottom, right, top = done_survey.grid.bounds
+    middle = shapely.box((left + right) / 2 - 300, bottom, (left + right) / 2, top)
+    field = shapely.box(left, bottom, (left + right) / 2 + 55, top) - middle
+    gpd.GeoDataFrame(geometry=[field], crs=done_survey.config.grid.crs).to_crs("EPSG:4326").to_file(tmp_path / "fields.gpkg")
+    survey = _changed(done_survey, tmp_path / "s", confounders={"farmland": tmp_path / "fields.gpkg"})
+    assert engine.run(survey, until="inventory") == 0
+    after = _inventory(survey).set_index("landslide_id")
+    assert [*after.columns] == [*schema.dtypes(("farmland",))][1:] + ["geometry"]
+    assert sorted(after.index) == sorted(before.index)
+    shares = after["on_farmland_share"]
+    assert (shares == 0).any() and (shares == 1).any()
+    for name, share in shares.items():
+        shape = after.geometry[name]
+        assert share == pytest.approx(shape.intersection(field).area / shape.area, abs=0.15)
+
+
+def test_figures_by_area_add_up(done_survey: Survey, tmp_path: Path) -> None:
+    left, bottom, right, top = done_survey.grid.bounds
+    x, y = (left + right) / 2 + 33, (bottom + top) / 2 - 71
+    counties = [shapely.box(left, bottom, x, top), shapely.box(x, bottom, right, y)]
+    file = tmp_path / "counties.gpkg"
+    gpd.GeoDataFrame({"name": ["West", "Sør-Øst"]}, geometry=counties, crs=done_survey.config.grid.crs).to_file(file)
+    survey = _changed(done_survey, tmp_path / "s", areas=file)
+    assert engine.run(survey, until="figures") == 0
+    table = gpd.read_file(survey.workspace.inventory / "areas.csv").set_index("area")
+    assert [*table.index] == ["West", "Sør-Øst", areas.ELSEWHERE]
+    frame = _inventory(survey)
+    assert table["landslides"].astype(int).sum() == len(frame)
+    assert table["landslide_area_m2"].astype(float).sum() == pytest.approx(frame["area_m2"].sum())
+    done = receipts.read_stage(survey.workspace.receipts, "clean").values()
+    surveyed = sum(receipt.tally["surveyed_pixels"] for receipt in done)
+    assert table["surveyed_km2"].astype(float).sum() == pytest.approx(surveyed * 1e-4)
+    assert len(gpd.read_file(survey.workspace.inventory / "areas.gpkg")) == 2
+
+
+def test_an_area_with_a_hole_leaves_the_hole_out() -> None:
+    county = shapely.box(0, 0, 100, 100) - shapely.box(40, 40, 60, 60)
+    inside, in_hole = shapely.box(10, 10, 20, 20), shapely.box(45, 45, 55, 55)
+    frame = gpd.GeoDataFrame({"area_m2": [100.0, 100.0]}, geometry=[inside, in_hole], crs="EPSG:25833")
+    found = areas.figures({"A": county}, [{"A": [96, 1], areas.ELSEWHERE: [4, 1]}], frame, 1e-4).set_index("area")
+    assert [*found["landslides"]] == [1, 1]
+    assert [*found["surveyed_km2"]] == pytest.approx([96e-4, 4e-4])
+
+
+def test_areas_without_their_names_are_one_sentence(done_survey: Survey, tmp_path: Path) -> None:
+    file = tmp_path / "counties.gpkg"
+    gpd.GeoDataFrame({"name": ["A", "A"]}, geometry=[shapely.box(0, 0, 1, 1)] * 2, crs="EPSG:25833").to_file(file)
+    survey = _changed(done_survey, tmp_path / "s", areas=file)
+    with pytest.raises(ConfigError, match=r"inventory\.areas: .*counties\.gpkg has 'A' twice"):
+        engine.run(survey, until="areas")
+    survey = _changed(done_survey, tmp_path / "t", areas=file, areas_field="county")
+    with pytest.raises(ConfigError, match=r"inventory\.areas_field = 'county': is no column of"):
+        engine.run(survey, until="areas")
+
+
+def test_simplified_on_request(done_survey: Survey, tmp_path: Path) -> None:
+    survey = _changed(done_survey, tmp_path / "s", simplify_m=10.0)
+    assert engine.run(survey, until="inventory") == 0
+    before, after = (_inventory(one).set_index("landslide_id").sort_index() for one in (done_survey, survey))
+    assert (after["area_m2"] == before["area_m2"]).all()
+    assert (after.geometry.area - before.geometry.area).abs().max() / before.geometry.area.min() < 1e-2
+    np.testing.assert_allclose(after.geometry.area, before.geometry.area, rtol=1e-4)
+    assert after.geometry.is_valid.all()
+    assert set(after["outline"]) <= {"pixels", "simplified"} and "simplified" in set(after["outline"])

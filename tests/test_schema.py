@@ -1,0 +1,74 @@
+"""The inventory's schema: one place, from which documentation and checks come."""
+
+import math
+from pathlib import Path
+
+import geopandas as gpd
+import pyogrio
+import pytest
+
+from lsbatch import schema
+from lsbatch.archive.survey import Survey
+from lsbatch.errors import LsbatchError
+from lsbatch.stages import exports
+
+DOCS = Path(__file__).parents[1] / "docs" / "inventory.md"
+
+
+def test_the_documentation_has_these_tables() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    for table in (schema.table(), exports.table(exports.INSPIRE), exports.table(exports.SOSI)):
+        assert table in text
+
+
+def test_all_files_keep_to_it(done_survey: Survey) -> None:
+    folder = done_survey.workspace.inventory
+    frame = gpd.read_parquet(folder / "landslides.parquet")
+    assert len(frame) > 0
+    schema.check(frame.drop(columns="geometry").to_dict("list"))
+    assert [*frame.columns] == [*schema.dtypes(), "geometry"]
+    stored = pyogrio.read_info(folder / "landslides.gpkg", layer="landslides")
+    assert [*stored["fields"]] == [*schema.dtypes()]
+    kinds = {"str": "str", "float64": "float64", "int64": "int64"}
+    assert [kinds[kind] for kind in schema.dtypes().values()] == ["str" if kind == "object" else kind for kind in stored["dtypes"]]
+    header = (folder / "landslides.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert header.split(",") == [*schema.dtypes()]
+
+
+def _record() -> dict[str, list[object]]:
+    texts = {"status": "new", "outline": "pixels", "confidence": "low", "review_state": "unreviewed"}
+    values: dict[str, list[object]] = {}
+    for field in schema.FIELDS:
+        values[field.name] = [texts.get(field.name, "x") if field.dtype == "str" else (1 if field.dtype == "int64" else 0.5)]
+    return values
+
+
+def test_a_record_that_keeps_to_it_passes() -> None:
+    schema.check(_record())
+    schema.check(_record() | {"dndvi_mean": [math.nan], "comment": [""]})
+    schema.check(_record() | {"on_farmland_share": [0.25]}, ("farmland",))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("status", "moved", "status = 'moved' of record 1: is none of new, persisting"),
+        ("survey_id", "", "is empty"),
+        ("area_m2", math.nan, "is not known"),
+        ("area_m2", -1.0, "is too small or too large"),
+        ("probability_mean", 1.5, "is outside 0 to 1"),
+        ("comment", 3, "is no text"),
+        ("relief_m", "high", "is no number"),
+    ],
+)
+def test_a_record_that_does_not_is_refused(column: str, value: object, said: str) -> None:
+    with pytest.raises(LsbatchError, match=said):
+        schema.check(_record() | {column: [value]})
+
+
+def test_other_columns_and_ids_that_are_there_twice_are_refused() -> None:
+    with pytest.raises(LsbatchError, match="missing: on_farmland_share; unknown: none"):
+        schema.check(_record(), ("farmland",))
+    twice = {name: values * 2 for name, values in _record().items()}
+    with pytest.raises(LsbatchError, match="landslide_id 'x' is there twice"):
+        schema.check(twice)
