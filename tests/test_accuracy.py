@@ -24,7 +24,7 @@ from lsbatch.kernels import sampling
 from lsbatch.layers import mask, probability
 from lsbatch.records import Receipt
 from lsbatch.stages.accuracy import answers, assess, draw, numbers, strata
-from tests import surveys
+from tests import browser, surveys
 
 SIZE = 150
 
@@ -35,6 +35,12 @@ def drawn(done_survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Surv
     survey = surveys.copy_survey(done_survey, tmp_path_factory.mktemp("drawn") / "s")
     draw.draw(survey, draw.Asked(SIZE, seed=5))
     return survey
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the pictures, which take most of the time."""
+    monkeypatch.setattr(draw.page, "render", lambda survey, points: "")
 
 
 def sample_of(survey: Survey) -> Path:
@@ -110,7 +116,7 @@ def in_one_tile(survey: Survey, country: Path, output: Path) -> Survey:
     return one
 
 
-def test_the_same_seed_draws_the_same_points_whatever_the_tiles(drawn: Survey, country: Path, tmp_path: Path) -> None:
+def test_the_same_seed_draws_the_same_points_whatever_the_tiles(drawn: Survey, country: Path, tmp_path: Path, no_page: None) -> None:
     one = in_one_tile(drawn, country, tmp_path / "one")
     assert len(one.positions) == 1 and len(drawn.positions) == 4
     draw.draw(one, draw.Asked(SIZE, seed=5))
@@ -135,7 +141,7 @@ def test_a_tile_that_failed_is_no_ground_to_draw_from(drawn: Survey, tmp_path: P
     assert strata.census(survey, 0, 5).tiles == 3
 
 
-def test_another_seed_and_allocation(drawn: Survey, tmp_path: Path) -> None:
+def test_another_seed_and_allocation(drawn: Survey, tmp_path: Path, no_page: None) -> None:
     survey = surveys.copy_survey(drawn, tmp_path / "s")
     first = samples.read(sample_of(drawn), survey.config.grid.crs)[0]
     draw.draw(survey, draw.Asked(SIZE, seed=6, allocation="equal"))
@@ -144,7 +150,7 @@ def test_another_seed_and_allocation(drawn: Survey, tmp_path: Path) -> None:
     assert len(set(zip(points["x"], points["y"], strict=True)) & set(zip(first["x"], first["y"], strict=True))) < SIZE / 4
 
 
-def test_points_keep_their_distance(drawn: Survey, tmp_path: Path) -> None:
+def test_points_keep_their_distance(drawn: Survey, tmp_path: Path, no_page: None) -> None:
     survey = surveys.copy_survey(drawn, tmp_path / "s")
     draw.draw(survey, draw.Asked(60, min_distance_m=150))
     points, design = samples.read(sample_of(survey), survey.config.grid.crs)
@@ -356,11 +362,11 @@ def test_the_commands(done_survey: Survey, tmp_path: Path) -> None:
     settings = tmp_path / "config.yaml"
     settings.write_text(yaml.safe_dump(json.loads(survey.config.model_dump_json())))
     runner = CliRunner()
-    done = runner.invoke(app, ["sample", str(settings), "--size", "90", "--seed", "1", "--allocation", "equal"])
+    done = runner.invoke(app, ["sample", str(settings), "--size", "30", "--seed", "1", "--allocation", "equal"])
     assert done.exit_code == 0, done.output
-    assert re.search(r"landslide +[\d,]+ +30\n", done.output) and "sample.gpkg" in done.output.replace("\n", "")
+    assert re.search(r"landslide +[\d,]+ +10\n", done.output) and "sample.gpkg" in done.output.replace("\n", "")
     refused = runner.invoke(app, ["assess", str(settings)])
-    assert isinstance(refused.exception, LsbatchError) and "90 of 90 points are not answered" in str(refused.exception)
+    assert isinstance(refused.exception, LsbatchError) and "30 of 30 points are not answered" in str(refused.exception)
     rewritten(survey, tmp_path / "answered.gpkg", lambda points, design: (points, design))
     done = runner.invoke(app, ["assess", str(settings), "--sample", str(tmp_path / "answered.gpkg")])
     assert done.exit_code == 0, done.output
@@ -402,3 +408,13 @@ def test_frequencies_of_a_known_law() -> None:
             assert np.exp(np.interp(np.log(one["from_m2"] * one["to_m2"]) / 2, at, density)) == pytest.approx(one["density_per_m2"], rel=0.2)
     assert any("rollover is not seen" in line for line in found["notes"])
     assert numbers.frequency(np.empty(0), 500.0) == {"count": 0, "bins": [], "tail": None, "inverse_gamma": None, "notes": ["0 landslides are too few, or too alike, for a fit; 50 are needed."]}
+
+
+@pytest.mark.skipif(browser.program() is None, reason="no Chromium")
+def test_the_page_opens_in_a_browser_and_asks_for_nothing(drawn: Survey, tmp_path: Path) -> None:
+    with browser.Page(tmp_path) as page:
+        page.open((drawn.workspace.accuracy / "sample.html").as_uri())
+        assert page.errors == [] and all(one.startswith(("file:", "data:")) for one in page.requests)
+        assert page.value("document.querySelectorAll('section').length") == SIZE
+        assert page.value("[...document.querySelectorAll('svg')].every(one => one.getAttribute('aria-label'))") is True
+        page.picture(tmp_path / "page.png", whole=False)

@@ -52,16 +52,16 @@ def test_a_law_that_is_cut_integrates_to_one() -> None:
 
 
 def test_intervals_of_the_rollover_cover() -> None:
-    """50 inventories of 1,000 landslides: 95 % intervals hold the rollover in at least 44."""
-    found = [sizes.fit_inverse_gamma(drawn(1000, seed)) for seed in range(50)]
+    """40 inventories of 1,000 landslides: 95 % intervals hold the rollover in at least 35."""
+    found = [sizes.fit_inverse_gamma(drawn(1000, seed)) for seed in range(40)]
     held = sum(one is not None and one.rollover_low_m2 < ROLLOVER_M2 < one.rollover_high_m2 for one in found)
-    print(f"{held} of 50 intervals hold the rollover")
-    assert held >= 44
+    print(f"{held} of 40 intervals hold the rollover")
+    assert held >= 35
 
 
 def test_a_rollover_that_was_never_mapped_is_not_claimed() -> None:
     """Cut at 1,000 m2, as a survey of 10 m pixels is: the rollover at 400 m2 cannot be seen."""
-    for seed in range(5):
+    for seed in range(3):
         found = sizes.fit_inverse_gamma(drawn(3000, seed, least_m2=1000), least_m2=1000)
         assert found is None or not found.rollover_is_seen
 

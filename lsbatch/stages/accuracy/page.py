@@ -62,9 +62,10 @@ def look(survey: Survey, x: float, y: float) -> list[dict[str, str]]:
         how = pictures.stretch(*(bands[name] for name in _RADAR))
         for period, title in _TITLES:
             values = bands[f"{period}VV"]
-            found.append(_picture(f"{title}, radar VV", pictures.grey(values, how), values))
+            # one channel of the three that are the same: a third of the bytes
+            found.append(_picture(f"{title}, radar VV", pictures.grey(values, how), values, channels=0))
     return found
 
 
-def _picture(title: str, drawn: np.ndarray, values: np.ndarray) -> dict[str, Any]:
-    return {"title": title, "uri": pictures.png_uri(pictures.hatched(drawn, ~np.isfinite(values)))}
+def _picture(title: str, drawn: np.ndarray, values: np.ndarray, channels: Any = slice(None)) -> dict[str, str]:
+    return {"title": title, "uri": pictures.png_uri(pictures.hatched(drawn, ~np.isfinite(values))[..., channels])}
