@@ -310,6 +310,7 @@ def exchanged(points: gpd.GeoDataFrame, design: pd.DataFrame) -> tuple[gpd.GeoDa
         (exchanged, r"points were exchanged"),
         (planned("map_digest", "0" * 16), r"was drawn from another map"),
         (planned("survey_id", "elsewhere"), r"was drawn from the survey 'elsewhere'"),
+        (planned("pixels", 999_999), r"has 999999 pixels, which is not from where its points were drawn"),
         (planned("pixels", -5), r"holds numbers that no sample has"),
         (planned("points", 80.5), r"holds numbers that no sample has"),
         (planned("pixels", "many"), r"holds numbers that no sample has"),

@@ -98,6 +98,9 @@ def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: 
                 f"{path}: has {there} points in the stratum {name!r}, and {drawn:.0f} were drawn: points were {'added' if there > drawn else 'removed'}, so it is no probability sample any more; {_AGAIN}"
             )
     _check_places(survey, path, points, str(design["map_digest"].iloc[0]))
+    for name, drawn, pixels in zip(design["stratum"], design["points"], design["pixels"], strict=True):
+        if (inclusion := points["inclusion"][points["stratum"] == name]).size and not np.allclose(inclusion, drawn / pixels, rtol=1e-9):
+            raise ConfigError(f"{path}: its design says that the stratum {name!r} has {pixels:.0f} pixels, which is not from where its points were drawn; {_AGAIN}")
     if samples.seal(points.assign(id=ids).sort_values("id")["seal"]) != str(design["checksum"].iloc[0]):
         raise ConfigError(f"{path}: its points are not those of its design: points were exchanged; {_AGAIN}")
 
