@@ -151,10 +151,12 @@ class Screen:
         heads = ("stratum", "map_class", "pixels", "points", "landslide", "no landslide", "unsure")
         self.table(heads, [tuple(f"{row[key]:,}" if isinstance(row[key], int) else str(row[key]) for key in heads) for row in found["counts"]])
         self.text("")
-        rows = [(names[key], *(_shown(one[name]) for name in ("value", "standard_error", "low", "high"))) for key, one in found["figures"].items()]
+        unsure = any(row["unsure"] for row in found["counts"])
+        columns = ("value", "standard_error", "low", "high", *(("value_if_unsure_agree",) if unsure else ()))
+        rows = [(names[key], *(_shown(one[name]) for name in columns)) for key, one in found["figures"].items()]
         area = found["landslide_m2"]
-        rows.append(("area of landslides, ha", *("undefined" if area[name] is None else f"{area[name] / 1e4:,.1f}" for name in ("value", "standard_error", "low", "high"))))
-        self.table(("by the reference", "value", "std. error", "95 % from", "to"), rows)
+        rows.append(("area of landslides, ha", *("undefined" if area[name] is None else f"{area[name] / 1e4:,.1f}" for name in columns)))
+        self.table(("by the reference", "value", "std. error", "95 % from", "to", *(("if unsure agree",) if unsure else ())), rows)
         self.text(f"The map shows {found['mapped_m2'] / 1e4:,.1f} ha of {found['surveyed_m2'] / 1e4:,.1f} ha surveyed.")
         for line in found["warnings"]:
             self.text(f"Note: {line}")

@@ -135,7 +135,7 @@ def fit_inverse_gamma(areas_m2: np.ndarray, least_m2: float = 0.0) -> InverseGam
         value = -_log_density(_natural(free, floor), scaled, least).sum()
         return float(value) if np.isfinite(value) else 1e300
 
-    starts = [np.log([rho, scale, gap]) for rho in (0.7, 1.4, 2.5) for scale, gap in ((1.0, 0.5), (3.0, 1.0))]
+    starts = [np.log([rho, scale, gap]) for rho, scale, gap in ((0.7, 1.0, 0.5), (1.4, 1.0, 0.5), (2.5, 3.0, 1.0))]
     found = [optimize.minimize(loss, start, method="Nelder-Mead", options={"maxiter": 2000, "xatol": 1e-6, "fatol": 1e-7}) for start in starts]
     best = min(found, key=lambda one: one.fun)
     if not best.success or best.fun >= 1e299:

@@ -80,7 +80,7 @@ def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
         "figures": {key: {name: _plain(one) for name, one in row.items()} for key, row in rows.items()},
         "surveyed_m2": total_m2,
         "mapped_m2": float(found.pixels[0] * pixel_m2),
-        "landslide_m2": {name: _plain(rows["area"][name] * total_m2) for name in ("value", "standard_error", "low", "high")},
+        "landslide_m2": {name: _plain(rows["area"][name] * total_m2) for name in ("value", "standard_error", "low", "high", "value_if_unsure_agree")},
         "warnings": warnings(found, counts, against, rows),
     }
 
