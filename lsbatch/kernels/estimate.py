@@ -77,7 +77,7 @@ def by_class(counts: np.ndarray, sizes: np.ndarray) -> Accuracy:
 
 
 def by_stratum(stratum: np.ndarray, mapped: np.ndarray, reference: np.ndarray, sizes: np.ndarray, classes: int) -> Accuracy:
-    """Estimates for strata that need not be the map's classes; Stehman (2014), equations 14 to 28.
+    """Estimates for strata that need not be the map's classes; Stehman (2014).
 
     Every figure is a mean of an indicator over the area, or a ratio of two such means: the user's accuracy of a class is
     the mean of "mapped and true" over the mean of "mapped".

@@ -13,7 +13,7 @@ OLOFSSON = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 3
 MAPPED_PX = np.array([200_000, 150_000, 3_200_000, 6_450_000])
 PX_HA = 0.09
 
-# Stehman (2014), table 2: forty points, ten from each of four strata.
+# Stehman (2014), the numerical example: forty points, ten from each of four strata.
 STRATA = np.repeat(np.arange(4), 10)
 MAP = np.array(["ABCD".index(c) for c in "AAAAAAABBBABBBBBBBBBBBCCCCCCBBDDDDDDDDDD"])
 REFERENCE = np.array(["ABCD".index(c) for c in "AAAAACBABCABBBBBAABBCCCCCDDBBADDDDDDDCCB"])
@@ -49,7 +49,7 @@ def test_the_worked_example_of_stehman() -> None:
 
 
 def test_the_sample_size_of_olofsson() -> None:
-    """Section 5.1: 641 points for a standard error of 0.01; and 75, 75 and 165 of 325 with minima, as Neyman's would not give."""
+    """Section 5.1: 641 points for a standard error of 0.01; and 160 in each class, if equal."""
     weights = MAPPED_PX / MAPPED_PX.sum()
     assert sampling.size_for(weights, [0.7, 0.6, 0.9, 0.95], 0.01) == 641
     np.testing.assert_array_equal(sampling.allocate(640, MAPPED_PX), [160] * 4)
