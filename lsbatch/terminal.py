@@ -138,6 +138,29 @@ class Screen:
             self.text("")
             self.table(PLOT_COLUMNS, rows)
 
+    def drawn(self, found: Mapping[str, Any]) -> None:
+        """A sample was drawn: how many points of which stratum, and what to do with them."""
+        rows = list(zip(found["strata"], *([f"{n:,}" for n in found[key]] for key in ("pixels", "points")), strict=True))
+        self.table(("stratum", "pixels", "points"), rows)
+        self.text(f"To be answered: {found['file']}")
+        self.text(f"Pictures:       {found['page']}")
+        self.text("Next: fill in the column 'reference' with landslide, no landslide or unsure, then lsbatch assess")
+
+    def accuracy(self, found: Mapping[str, Any], names: Mapping[str, str]) -> None:
+        """What the answers say: counts, figures with their intervals, area, warnings."""
+        heads = ("stratum", "map_class", "pixels", "points", "landslide", "no landslide", "unsure")
+        self.table(heads, [tuple(f"{row[key]:,}" if isinstance(row[key], int) else str(row[key]) for key in heads) for row in found["counts"]])
+        self.text("")
+        unsure = any(row["unsure"] for row in found["counts"])
+        columns = ("value", "standard_error", "low", "high", *(("value_if_unsure_agree",) if unsure else ()))
+        rows = [(names[key], *(_shown(one[name]) for name in columns)) for key, one in found["figures"].items()]
+        area = found["landslide_m2"]
+        rows.append(("area of landslides, ha", *("undefined" if area[name] is None else f"{area[name] / 1e4:,.1f}" for name in columns)))
+        self.table(("by the reference", "value", "std. error", "95 % from", "to", *(("if unsure agree",) if unsure else ())), rows)
+        self.text(f"The map shows {found['mapped_m2'] / 1e4:,.1f} ha of {found['surveyed_m2'] / 1e4:,.1f} ha surveyed.")
+        for line in found["warnings"]:
+            self.text(f"Note: {line}")
+
 
 def pace(done: int, total: int, seconds: float) -> str:
     """How fast it goes, and how long it will if it goes on like this."""

@@ -51,6 +51,11 @@ class Workspace:
         """The HTML page and the scores."""
         return self.root / "report"
 
+    @property
+    def accuracy(self) -> Path:
+        """The sample, its answers and what follows from them."""
+        return self.root / "accuracy"
+
     def part(self, stage: str, tile: str, suffix: str = ".parquet") -> Path:
         """Features that a stage found in a tile."""
         return self.root / "parts" / stage / f"{tile}{suffix}"

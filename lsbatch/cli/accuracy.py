@@ -1,0 +1,53 @@
+"""Commands for the accuracy of an inventory: a sample for a reviewer, and what follows from the answers."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsbatch.cli.program import ConfigPath, app, load
+
+
+class Allocation(StrEnum):
+    """How points are dealt to the strata."""
+
+    NEYMAN = "neyman"
+    EQUAL = "equal"
+
+
+@app.command()
+def sample(
+    config: ConfigPath,
+    size: Annotated[int, typer.Option(min=30, max=100_000, help="points")] = 600,
+    allocation: Annotated[
+        Allocation, typer.Option(help="neyman: for the most precise area of landslides; equal: as many points in each stratum")
+    ] = Allocation.NEYMAN,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="same map and seed, same points")] = 0,
+    min_distance: Annotated[float, typer.Option(min=0, max=1e6, metavar="M", help="metres between any two points; makes inclusion probabilities approximate")] = 0.0,
+) -> None:
+    """Draw a stratified random sample of a survey that was run, with pictures, for a reviewer to answer."""
+    settings = load(config)
+    from lsbatch import terminal
+    from lsbatch.archive.survey import open_survey
+    from lsbatch.stages.accuracy import draw
+
+    found = draw.draw(open_survey(settings), draw.Asked(size, allocation.value, seed, min_distance))
+    terminal.Screen().drawn(found)
+
+
+@app.command()
+def assess(
+    config: ConfigPath,
+    sample: Annotated[Path | None, typer.Option(metavar="FILE", help="answered sample; default: accuracy/sample.gpkg of the survey")] = None,
+) -> None:
+    """Say from a reviewer's answers how accurate the map is and how large the area of landslides, with intervals."""
+    settings = load(config)
+    from lsbatch import terminal
+    from lsbatch.archive.survey import open_survey
+    from lsbatch.stages.accuracy import assess as assessing
+
+    survey = open_survey(settings)
+    found = assessing.assess(survey, sample)
+    terminal.Screen().accuracy(found, dict(assessing.FIGURES))
+    terminal.Screen().text(f"Written: {survey.workspace.accuracy / 'accuracy.json'}")

@@ -1,0 +1,157 @@
+"""Accuracy and area of a map from a stratified random sample, with standard errors and intervals.
+
+Two ways to the same figures. `by_class` takes strata that are the map's classes: Olofsson et al. (2014), Remote Sens.
+Environ. 148, 42-57. `by_stratum` takes any strata: Stehman (2014), Int. J. Remote Sens. 35(13), 4923-4939.
+"""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Estimates for k classes, with their standard errors; NaN where a ratio is undefined.
+
+    Attributes
+    ----------
+    matrix : array (k, k)
+        Error matrix in shares of the area: rows are the map's classes, columns the reference's.
+    users, users_se : array (k,)
+        Share of what the map calls a class that is it (1 - commission error).
+    producers, producers_se : array (k,)
+        Share of what is a class that the map calls so (1 - omission error).
+    overall, overall_se : float
+        Share of the area that the map has right.
+    area, area_se : array (k,)
+        Share of the area that is a class by the reference, whatever the map says.
+    """
+
+    matrix: np.ndarray
+    users: np.ndarray
+    users_se: np.ndarray
+    producers: np.ndarray
+    producers_se: np.ndarray
+    overall: float
+    overall_se: float
+    area: np.ndarray
+    area_se: np.ndarray
+
+
+def by_class(counts: np.ndarray, sizes: np.ndarray) -> Accuracy:
+    """Estimates where each class of the map was a stratum; equations 4 to 7 and 9 to 11 of Olofsson et al. (2014).
+
+    Parameters
+    ----------
+    counts : array (k, k)
+        Points by class of the map (rows) and of the reference (columns).
+    sizes : array (k,)
+        Mapped area of each class, in any unit, larger than the sample by far: no correction for a finite population.
+
+    Returns
+    -------
+    Accuracy
+        Standard errors are NaN for a class with fewer than two points.
+    """
+    counts, sizes = np.asarray(counts, np.float64), np.asarray(sizes, np.float64)
+    points = counts.sum(axis=1)
+    weight = sizes / sizes.sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = counts / points[:, None]
+        matrix = weight[:, None] * share
+        area = matrix.sum(axis=0)
+        # of a cell of a row, over its points
+        spread = share * (1 - share) / np.where(points > 1, points - 1, np.nan)[:, None]
+        users, wrong = np.diag(share).copy(), np.diag(spread).copy()
+        producers = np.diag(matrix) / area
+        # equation 7, in shares of the area: the class's own row, then what the other rows took from it
+        squares = weight[:, None] ** 2 * spread
+        own = np.diag(squares)
+        others = squares.sum(axis=0) - own
+        producers_var = ((1 - producers) ** 2 * own + producers**2 * others) / area**2
+    return Accuracy(
+        matrix, users, np.sqrt(wrong), producers, np.sqrt(producers_var), float(np.trace(matrix)),
+        float(np.sqrt(own.sum())), area, np.sqrt(squares.sum(axis=0)),
+    )  # fmt: skip
+
+
+def by_stratum(stratum: np.ndarray, mapped: np.ndarray, reference: np.ndarray, sizes: np.ndarray, classes: int) -> Accuracy:
+    """Estimates for strata that need not be the map's classes; Stehman (2014).
+
+    Every figure is a mean of an indicator over the area, or a ratio of two such means: the user's accuracy of a class is
+    the mean of "mapped and true" over the mean of "mapped".
+
+    Parameters
+    ----------
+    stratum, mapped, reference : int arrays (points,)
+        Stratum 0..h-1, class of the map and of the reference 0..classes-1 of each point.
+    sizes : array (h,)
+        Pixels of each stratum. The correction for a finite population is applied, so a stratum that was looked at
+        whole adds no variance.
+    classes : int
+
+    Returns
+    -------
+    Accuracy
+        All NaN if a stratum that has pixels has no point; standard errors are NaN if one has a single point of several pixels.
+    """
+    design = _Design(np.asarray(stratum), np.asarray(sizes, np.float64))
+    said = np.asarray(mapped)[None, :] == np.arange(classes)[:, None]
+    true = np.asarray(reference)[None, :] == np.arange(classes)[:, None]
+    matrix = np.array([[design.mean(one & other)[0] for other in true] for one in said])
+    users = [design.ratio(one & other, one) for one, other in zip(said, true, strict=True)]
+    producers = [design.ratio(one & other, other) for one, other in zip(said, true, strict=True)]
+    area = [design.mean(one) for one in true]
+    overall = design.mean((said & true).any(axis=0))
+    columns = [np.array(pairs).T for pairs in (users, producers, area)]
+    return Accuracy(matrix, *columns[0], *columns[1], *overall, *columns[2])
+
+
+@dataclass(frozen=True)
+class _Design:
+    """A stratified sample: stratum of each point, and pixels of each stratum."""
+
+    stratum: np.ndarray
+    sizes: np.ndarray
+
+    def mean(self, values: np.ndarray) -> tuple[float, float]:
+        """Mean over the area of a quantity known at the points, and its standard error."""
+        values = np.asarray(values, np.float64)
+        count = len(self.sizes)
+        points = np.bincount(self.stratum, minlength=count).astype(np.float64)
+        weight = self.sizes / self.sizes.sum()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = np.bincount(self.stratum, values, count) / points
+            apart = np.bincount(self.stratum, (values - means[self.stratum]) ** 2, count) / (points - 1)
+            # a stratum that was looked at whole is known, also if it has one pixel
+            variance = np.where(points >= self.sizes, 0.0, weight**2 * (1 - points / self.sizes) * apart / points)
+        used = self.sizes > 0
+        return float((weight * means)[used].sum()), float(np.sqrt(variance[used].sum()))
+
+    def ratio(self, above: np.ndarray, below: np.ndarray) -> tuple[float, float]:
+        """Ratio of two means, and its standard error by linearisation."""
+        denominator = self.mean(below)[0]
+        if not denominator > 0:
+            return np.nan, np.nan
+        found = self.mean(above)[0] / denominator
+        return found, self.mean(above - found * below.astype(np.float64))[1] / denominator
+
+
+def interval(value: np.ndarray, error: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of a share by the normal approximation, kept between 0 and 1; the papers' +-1.96 standard errors."""
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * np.asarray(error)
+    return np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
+
+
+def wilson(hits: float, of: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Bounds of a simple proportion that hold for few and for none; Wilson (1927), J. Am. Stat. Assoc. 22, 209-212.
+
+    NaN of nothing. `of` need not be whole: an effective number of points.
+    """
+    if of == 0:
+        return np.nan, np.nan
+    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    middle = (hits + z2 / 2) / (of + z2)
+    half = np.sqrt(z2) / (of + z2) * np.sqrt(hits * (of - hits) / of + z2 / 4)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

@@ -1,0 +1,135 @@
+"""Drawing a stratified random sample of pixels: how many from each stratum, and which.
+
+Pixels are ranked by a hash of the seed and of their place on the lattice, and those with the lowest ranks of a stratum are
+the sample. A hash behaves as random numbers do, so this is simple random sampling without replacement; but it needs no
+list of the pixels, can be done tile by tile, and gives the same points whatever the tiles and their order.
+"""
+
+import numpy as np
+
+#: Multipliers and increment of splitmix64: Steele, Lea and Flood (2014), doi:10.1145/2660193.2660195.
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def size_for(weights: np.ndarray, users: np.ndarray, error: float) -> int:
+    """Points for a wanted standard error of the overall accuracy; Cochran (1977), eq. 5.25, as in Olofsson et al. (2014), eq. 13.
+
+    Parameters
+    ----------
+    weights : array (h,)
+        Shares of the area.
+    users : array (h,)
+        User's accuracy that is expected of each.
+    error : float
+    """
+    users = np.asarray(users, np.float64)
+    return int(np.ceil((np.sum(np.asarray(weights) * np.sqrt(users * (1 - users))) / error) ** 2))
+
+
+def allocate(size: int, sizes: np.ndarray, deviations: np.ndarray | None = None, least: int = 0) -> np.ndarray:
+    """Points of each stratum, which add up to `size` wherever the strata have so many pixels.
+
+    Parameters
+    ----------
+    size : int
+    sizes : int array (h,)
+        Pixels of each stratum; none gets more points than it has pixels.
+    deviations : array (h,) or None
+        Standard deviation that is expected inside each stratum, for Neyman's allocation (points in proportion to pixels
+        times deviation: the least variance of the mean for the number of points; Cochran 1977, eq. 5.26). None for as
+        many points in each.
+    least : int
+        Points that each stratum gets in any case, as far as it has pixels.
+
+    Returns
+    -------
+    int array (h,)
+    """
+    sizes = np.asarray(sizes, np.int64)
+    wanted = np.ones(len(sizes)) if deviations is None else sizes * np.asarray(deviations, np.float64)
+    found = np.minimum(sizes, least)
+    if found.sum() > size:
+        raise ValueError(f"{size=} is less than {least=} for each stratum")
+    if found.sum() == size or size >= sizes.sum():
+        return np.minimum(sizes, size) if size >= sizes.sum() else found
+    # a stratum that expects no spread is served last, and only where the others are full
+    wanted = np.maximum(wanted, 1e-12 * wanted.max()) if wanted.max() > 0 else np.ones(len(sizes))
+    low, high = 0.0, float(size / wanted[sizes > 0].min() + 1)
+    # the level to which strata are filled, between their least and their pixels
+    for _ in range(200):
+        level = (low + high) / 2
+        if np.clip(level * wanted, found, sizes).sum() < size:
+            low = level
+        else:
+            high = level
+    return _rounded(np.clip(high * wanted, found, sizes), size)
+
+
+def _rounded(share: np.ndarray, size: int) -> np.ndarray:
+    """Whole numbers that add up to `size`, by largest remainders; ties go to the first."""
+    whole = np.floor(share + 1e-6).astype(np.int64)
+    order = np.argsort(whole - share, kind="stable")
+    whole[order[: size - int(whole.sum())]] += 1
+    return whole
+
+
+def ranks(rows: np.ndarray, cols: np.ndarray, seed: int) -> np.ndarray:
+    """Random numbers of pixels, which follow from the seed and their place alone.
+
+    Parameters
+    ----------
+    rows, cols : int arrays of shapes that broadcast
+        On a lattice that does not depend on tiles; negative numbers are allowed.
+    seed : int
+        0 or more.
+
+    Returns
+    -------
+    uint64 array
+    """
+    with np.errstate(over="ignore"):
+        start = _mixed(np.uint64(seed % 2**64) + _STEP)
+        by_row = _mixed(np.asarray(rows, np.int64).astype(np.uint64) + start)
+        return _mixed((by_row ^ np.asarray(cols, np.int64).astype(np.uint64)) * _STEP + start)
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    bits = (bits ^ (bits >> np.uint64(30))) * _MIX[0]
+    bits = (bits ^ (bits >> np.uint64(27))) * _MIX[1]
+    return bits ^ (bits >> np.uint64(31))
+
+
+def spaced(places: np.ndarray, wanted: int, distance: float, taken: np.ndarray) -> np.ndarray:
+    """The first places, in their order, that keep a distance from each other and from those that are taken.
+
+    Sequential inhibition: a place in a crowd is less likely to be chosen than a lonely one, so the chance of a
+    pixel is no longer exactly the same throughout a stratum.
+
+    Parameters
+    ----------
+    places : array (n, 2)
+        In random order.
+    wanted : int
+    distance : float
+        Same unit; 0 chooses the first ones.
+    taken : array (m, 2)
+
+    Returns
+    -------
+    int array (wanted or fewer,)
+        Indices into `places`.
+    """
+    if distance <= 0:
+        return np.arange(min(wanted, len(places)))
+    kept = np.empty((len(taken) + wanted, 2))
+    kept[: len(taken)] = taken
+    chosen: list[int] = []
+    for i, place in enumerate(np.asarray(places, np.float64)):
+        if len(chosen) == wanted:
+            break
+        near = kept[: len(taken) + len(chosen)] - place
+        if not (np.einsum("ij,ij->i", near, near) < distance**2).any():
+            kept[len(taken) + len(chosen)] = place
+            chosen.append(i)
+    return np.array(chosen, np.int64)

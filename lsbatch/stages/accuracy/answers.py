@@ -1,0 +1,131 @@
+"""A sample that came back from a reviewer: what was drawn, as it was drawn, and answered whole, or one sentence why not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from lsbatch.archive import files, samples
+from lsbatch.archive.survey import Survey
+from lsbatch.errors import ConfigError
+from lsbatch.stages.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE, digest
+
+_AGAIN = "give the file that lsbatch sample wrote, with nothing changed but the answers"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """An answered sample.
+
+    Attributes
+    ----------
+    stratum : int array (n,)
+        0, 1, 2 in the order of `STRATA`.
+    answer : int array (n,)
+        1 landslide, 0 no landslide, -1 unsure.
+    pixels, points : int array (3,)
+        Of each stratum: of the ground, and of the sample.
+    design : dict
+        What holds for the whole sample.
+    """
+
+    stratum: np.ndarray
+    answer: np.ndarray
+    pixels: np.ndarray
+    points: np.ndarray
+    design: dict[str, object]
+
+
+def read(survey: Survey, path: Path) -> Answers:
+    """Read a sample and refuse what is none.
+
+    Raises
+    ------
+    ConfigError
+        If it is no probability sample of this survey's map, or is not answered whole.
+    """
+    if not files.exists(path):
+        raise ConfigError(f"{path}: there is no such file; lsbatch sample draws the sample that lsbatch assess reads")
+    points, design = samples.read(path, survey.config.grid.crs)
+    _check_design(survey, path, design)
+    _check_points(survey, path, points, design)
+    answer = _answers(path, points)
+    order = {name: k for k, name in enumerate(STRATA)}
+    rows = design.set_index("stratum").loc[list(STRATA)]
+    return Answers(
+        points["stratum"].map(order).to_numpy(np.int64), answer, rows["pixels"].to_numpy(np.int64), rows["points"].to_numpy(np.int64),
+        {name: design[name].iloc[0] for name in ("size", "allocation", "seed", "min_distance_m", "inclusion_exact", "map_digest", "tiles", "tiles_missing", "drawn")},
+    )  # fmt: skip
+
+
+#: Columns of the design that are read.
+_WHOLE = ("pixels", "points", "size", "seed", "tiles", "tiles_missing", "inclusion_exact")
+_TEXT = ("stratum", "allocation", "survey_id", "map_digest", "checksum", "drawn")
+
+
+def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
+    lacks = [name for name in (*_WHOLE, *_TEXT, "min_distance_m") if name not in design]
+    if lacks:
+        raise ConfigError(f"{path}: its layer {samples.DESIGN!r} lacks the column {lacks[0]!r}, so no one knows how the points were drawn; {_AGAIN}")
+    if sorted(design["stratum"].astype(str)) != sorted(STRATA):
+        raise ConfigError(f"{path}: its layer {samples.DESIGN!r} must have one row for each of the strata {', '.join(STRATA)}; {_AGAIN}")
+    numbers = design[[*_WHOLE, "min_distance_m"]].apply(pd.to_numeric, errors="coerce")
+    whole = numbers[list(_WHOLE)]
+    if numbers.isna().any(axis=None) or (numbers < 0).any(axis=None) or (whole % 1 != 0).any(axis=None) or (whole["points"] > whole["pixels"]).any():
+        raise ConfigError(f"{path}: its layer {samples.DESIGN!r} holds numbers that no sample has; {_AGAIN}")
+    if (name := str(design["survey_id"].iloc[0])) != survey.config.survey.id:
+        raise ConfigError(f"{path}: was drawn from the survey {name!r}, and these settings are those of {survey.config.survey.id!r}")
+    if str(design["map_digest"].iloc[0]) != digest(survey):
+        raise ConfigError(f"{path}: was drawn from another map than the one that the survey has now; draw a new sample, or assess with the settings and the survey from which it was drawn")
+
+
+def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: pd.DataFrame) -> None:
+    """Each refusal names the first point that is at fault."""
+    ids = pd.to_numeric(points["id"], errors="coerce")
+    if ids.isna().any():
+        raise ConfigError(f"{path}: {ids.isna().sum()} points have no id; {_AGAIN}")
+    if ids.duplicated().any():
+        raise ConfigError(f"{path}: the id {ids[ids.duplicated()].iloc[0]:g} is there twice; {_AGAIN}")
+    unknown = points[~points["stratum"].isin(list(STRATA))]
+    if len(unknown):
+        raise ConfigError(f"{path}: point {unknown['id'].iloc[0]} has the stratum {unknown['stratum'].iloc[0]!r}; there are {', '.join(STRATA)}; {_AGAIN}")
+    for name, drawn in zip(design["stratum"], design["points"], strict=True):
+        if (there := int((points["stratum"] == name).sum())) != drawn:
+            raise ConfigError(
+                f"{path}: has {there} points in the stratum {name!r}, and {drawn:.0f} were drawn: points were {'added' if there > drawn else 'removed'}, so it is no probability sample any more; {_AGAIN}"
+            )
+    _check_places(survey, path, points, str(design["map_digest"].iloc[0]))
+    for name, drawn, pixels in zip(design["stratum"], design["points"], design["pixels"], strict=True):
+        if (inclusion := points["inclusion"][points["stratum"] == name]).size and not np.allclose(inclusion, drawn / pixels, rtol=1e-9):
+            raise ConfigError(f"{path}: its design says that the stratum {name!r} has {pixels:.0f} pixels, which is not from where its points were drawn; {_AGAIN}")
+    if samples.seal(points.assign(id=ids).sort_values("id")["seal"]) != str(design["checksum"].iloc[0]):
+        raise ConfigError(f"{path}: its points are not those of its design: points were exchanged; {_AGAIN}")
+
+
+def _check_places(survey: Survey, path: Path, points: gpd.GeoDataFrame, map_digest: str) -> None:
+    shapes = points.geometry.values
+    at = shapely.centroid(shapes)
+    away = np.hypot(shapely.get_x(at) - points["x"].to_numpy(float), shapely.get_y(at) - points["y"].to_numpy(float))
+    # a program may have stored them in another CRS and back
+    moved = ~(away < survey.grid.resolution_m / 4)
+    if moved.any():
+        raise ConfigError(f"{path}: point {points['id'].to_numpy()[moved][0]} was moved from where it was drawn; {_AGAIN}")
+    seals = np.array([samples.seal((map_digest, *row)) for row in points[list(samples.FIXED)].itertuples(index=False)])
+    broken = seals != points["seal"].to_numpy(str)
+    if broken.any():
+        raise ConfigError(f"{path}: point {points['id'].to_numpy()[broken][0]} is not as it was drawn: one of {', '.join(samples.FIXED)} was changed; {_AGAIN}")
+
+
+def _answers(path: Path, points: gpd.GeoDataFrame) -> np.ndarray:
+    said = points["reference"].fillna("").astype(str).str.strip().str.lower()
+    allowed = {LANDSLIDE: 1, NONE: 0, UNSURE: -1}
+    unknown = points[~said.isin(["", *allowed])]
+    if len(unknown):
+        raise ConfigError(f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; allowed are {', '.join(map(repr, allowed))}")
+    if (open_ := int((said == "").sum())) > 0:
+        first = ", ".join(str(one) for one in points["id"][said == ""].head(3))
+        raise ConfigError(f"{path}: {open_} of {len(points)} points are not answered yet (the first: {first}); a sample is assessed when all are, 'unsure' being an answer")
+    return said.map(allowed).to_numpy(np.int64)

@@ -1,0 +1,145 @@
+"""From a reviewer's answers to the accuracy of the map and the area of landslides, with intervals and warnings."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lsbatch
+from lsbatch.archive import files, receipts
+from lsbatch.archive.survey import Survey
+from lsbatch.kernels import estimate, rare
+from lsbatch.stages.accuracy import answers
+from lsbatch.stages.accuracy.answers import Answers
+from lsbatch.stages.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE
+
+#: What the map says of each stratum.
+SAYS = np.array([True, False, False])
+#: Points of a stratum, and omissions found, below which a figure rests on too little to be published without a word.
+FEW_POINTS, FEW_OMISSIONS = 30, 5
+
+#: Figures: key, name for a reader, unit.
+FIGURES = (
+    ("users", "user's accuracy, landslide"), ("producers", "producer's accuracy, landslide"),
+    ("users_not", "user's accuracy, no landslide"), ("producers_not", "producer's accuracy, no landslide"),
+    ("overall", "overall accuracy"), ("area", "landslide, share of the surveyed area"),
+)  # fmt: skip
+
+
+def assess(survey: Survey, sample: Path | None = None) -> dict[str, Any]:
+    """Read an answered sample, write ``accuracy/accuracy.json`` and return what is in it.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no probability sample of this map, or not answered whole.
+    """
+    file = sample or survey.workspace.accuracy / "sample.gpkg"
+    found = answers.read(survey, file)
+    result = {
+        "survey_id": survey.config.survey.id,
+        "sample": file.name,
+        "sample_checksum": receipts.checksum(file),
+        "design": {key: value.item() if isinstance(value, np.generic) else value for key, value in found.design.items()},
+        **figures(found, survey.grid.resolution_m**2),
+        "assessed": datetime.now(UTC).isoformat(timespec="seconds"),
+        "software": f"lsbatch {lsbatch.__version__}",
+    }
+    files.write_json(survey.workspace.accuracy / "accuracy.json", result)
+    return result
+
+
+def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
+    """Counts, error matrix, figures with intervals, areas and warnings; None for what is undefined.
+
+    A point that the reviewer was unsure of counts against the map in all accuracies: as a landslide where the map has none, as
+    none where it has one. The interval of the area reaches from where all such points are none to where all are
+    landslides.
+    """
+    says = SAYS[found.stratum]
+    against = np.where(found.answer < 0, ~says, found.answer).astype(np.int64)
+    values, errors, matrix = _estimates(found, against)
+    bounds = _bounds(found, against)
+    agreed = _estimates(found, np.where(found.answer < 0, says, found.answer).astype(np.int64))[0]
+    ends = [_bounds(found, np.where(found.answer < 0, end, found.answer))["area"] for end in (0, 1)]
+    bounds["area"] = (ends[0][0], ends[1][1])
+    rows = {}
+    for key, _ in FIGURES:
+        normal = (float(one) for one in estimate.interval(np.float64(values[key]), np.float64(errors[key])))
+        rows[key] = {
+            "value": values[key], "standard_error": errors[key], "low": bounds[key][0], "high": bounds[key][1],
+            **dict(zip(("low_normal", "high_normal"), normal, strict=True)), "value_if_unsure_agree": agreed[key],
+        }  # fmt: skip
+    total_m2 = float(found.pixels.sum() * pixel_m2)
+    counts = _counts(found)
+    return {
+        "counts": counts,
+        "matrix_share": {said: dict(zip((LANDSLIDE, NONE), map(_plain, row), strict=True)) for said, row in zip((LANDSLIDE, NONE), matrix, strict=True)},
+        "figures": {key: {name: _plain(one) for name, one in row.items()} for key, row in rows.items()},
+        "surveyed_m2": total_m2,
+        "mapped_m2": float(found.pixels[0] * pixel_m2),
+        "landslide_m2": {name: _plain(rows["area"][name] * total_m2) for name in ("value", "standard_error", "low", "high", "value_if_unsure_agree")},
+        "warnings": warnings(found, counts, against, rows),
+    }
+
+
+def _estimates(found: Answers, reference: np.ndarray) -> tuple[dict[str, float], dict[str, float], np.ndarray]:
+    """Values and standard errors by figure, and the error matrix with the landslides first."""
+    one = estimate.by_stratum(found.stratum, SAYS[found.stratum].astype(np.int64), reference, found.pixels, 2)
+    values = {
+        "users": one.users[1], "producers": one.producers[1], "users_not": one.users[0], "producers_not": one.producers[0],
+        "overall": one.overall, "area": one.area[1],
+    }  # fmt: skip
+    errors = {
+        "users": one.users_se[1], "producers": one.producers_se[1], "users_not": one.users_se[0], "producers_not": one.producers_se[0],
+        "overall": one.overall_se, "area": one.area_se[1],
+    }  # fmt: skip
+    return values, errors, one.matrix[::-1, ::-1]
+
+
+def _bounds(found: Answers, reference: np.ndarray) -> dict[str, tuple[float, float]]:
+    hits = np.bincount(found.stratum, reference, len(STRATA)).astype(np.int64)
+    return dict(rare.intervals(hits, found.points, found.pixels, SAYS))
+
+
+def _counts(found: Answers) -> list[dict[str, Any]]:
+    """A row a stratum: pixels, points, and the answers."""
+    return [
+        {
+            "stratum": name, "map_class": LANDSLIDE if SAYS[k] else NONE, "pixels": int(found.pixels[k]), "points": int(found.points[k]),
+            **{said: int(((found.stratum == k) & (found.answer == code)).sum()) for said, code in ((LANDSLIDE, 1), (NONE, 0), (UNSURE, -1))},
+        }
+        for k, name in enumerate(STRATA)
+    ]  # fmt: skip
+
+
+def warnings(found: Answers, counts: list[dict[str, Any]], against: np.ndarray, rows: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What a reader must know before the figures are believed."""
+    out = []
+    for row in counts:
+        if row["pixels"] and row["points"] < min(FEW_POINTS, row["pixels"]):
+            out.append(f"Only {row['points']} points lie in the stratum {row['stratum']!r}; {FEW_POINTS} or more make its share of the intervals trustworthy.")
+    if not found.pixels[0]:
+        out.append("The map has no landslide, so there is no user's accuracy of landslides.")
+    elif not against[found.stratum == 0].size or against[found.stratum == 0].all():
+        out.append(f"No false landslide was found. That is no proof of none: user's accuracy may be as low as {rows['users']['low']:.3f}.")
+    omissions = int(against[~SAYS[found.stratum]].sum())
+    if omissions == 0 and not found.pixels[0]:
+        out.append(f"No landslide was found at all; up to {rows['area']['high']:.2%} of the surveyed area may still be landslide.")
+    elif omissions == 0:
+        out.append(f"No missed landslide was found. That is no proof of none: producer's accuracy may be as low as {rows['producers']['low']:.3f}.")
+    elif omissions < FEW_OMISSIONS:
+        out.append(f"Only {omissions} missed landslides were found; area and producer's accuracy rest on them. A larger sample would narrow the intervals.")
+    if unsure := int((found.answer < 0).sum()):
+        out.append(f"{unsure} of {len(found.answer)} points were answered 'unsure'; they count against the map, and widen the interval of the area.")
+    if not found.design["inclusion_exact"]:
+        out.append(f"The points keep {found.design['min_distance_m']:g} m between them, so inclusion probabilities, and with them the figures, are approximate.")
+    if missing := int(found.design["tiles_missing"]):  # type: ignore[call-overload]
+        out.append(f"{missing} tiles of the region had no map; the figures say nothing of them.")
+    return out
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

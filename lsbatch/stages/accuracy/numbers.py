@@ -1,0 +1,129 @@
+"""Plain numbers for the report: accuracy as assessed, frequency and size, completeness by size. No pictures here."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from lsbatch.archive import files, vectors
+from lsbatch.archive.survey import Survey
+from lsbatch.errors import NoDataError, StaleStoreError
+from lsbatch.kernels import estimate, sizes
+from lsbatch.stages import evaluate
+from lsbatch.stages.accuracy import strata
+
+#: Points of a fitted curve.
+CURVE_POINTS = 60
+
+
+def assessed(survey: Survey) -> dict[str, Any] | None:
+    """What `assess` wrote, with `fits_the_map`: whether the map is still the one that was assessed. None without an assessment.
+
+    Raises
+    ------
+    StaleStoreError
+        If the file is damaged.
+    """
+    path = survey.workspace.accuracy / "accuracy.json"
+    if not files.exists(path):
+        return None
+    try:
+        found = json.loads(files.read_text(path))
+        of = found["design"]["map_digest"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise StaleStoreError(f"{path}: is damaged, or was not made by lsbatch: {error}; have it made again by lsbatch assess") from None
+    try:
+        fits = of == strata.digest(survey)
+    except NoDataError:
+        fits = False
+    return {**found, "fits_the_map": fits}
+
+
+def frequencies(survey: Survey) -> dict[str, Any] | None:
+    """`frequency` of the inventory's landslides; None where there is no inventory."""
+    file = survey.workspace.inventory / "landslides.parquet"
+    if not files.exists(file):
+        return None
+    return frequency(vectors.read_part(file)["area_m2"].to_numpy(np.float64), survey.config.inventory.min_area_m2)
+
+
+def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:
+    """Frequency and size of landslides as lists, for two logarithmic axes.
+
+    Parameters
+    ----------
+    areas_m2 : array (n,)
+    least_m2 : float
+        Smaller ones were left out.
+
+    Returns
+    -------
+    dict
+        count; bins (list of from_m2, to_m2, count, density_per_m2, density_low, density_high: Wilson's 95 % interval of the
+        bin's share over its width); tail and inverse_gamma (the fitted laws, None where there is none), each with `curve`
+        (list of area_m2, density_per_m2); notes (sentences).
+    """
+    rows = sizes.densities(areas_m2)
+    bins = []
+    for low, high, count, density in rows.tolist():
+        bounds = (share / (high - low) for share in estimate.wilson(count, len(areas_m2)))
+        bins.append({"from_m2": low, "to_m2": high, "count": int(count), "density_per_m2": density, **dict(zip(("density_low", "density_high"), bounds, strict=True))})
+    tail, law = sizes.fit_tail(areas_m2), sizes.fit_inverse_gamma(areas_m2, least_m2)
+    return {
+        "count": len(areas_m2), "bins": bins,
+        "tail": None if tail is None else {**asdict(tail), "curve": _tail_curve(tail, areas_m2)},
+        "inverse_gamma": None if law is None else {**{k: _plain(v) for k, v in asdict(law).items()}, "rollover_is_seen": law.rollover_is_seen, "curve": _curve(law, areas_m2)},
+        "notes": _notes(areas_m2, least_m2, tail, law),
+    }  # fmt: skip
+
+
+def _tail_curve(tail: sizes.Tail, areas_m2: np.ndarray) -> list[list[float]]:
+    """The power law as a density among all landslides, not among those of the tail alone."""
+    at = np.array([tail.from_m2, areas_m2.max()])
+    share = tail.count / len(areas_m2)
+    density = share * (tail.alpha - 1) / tail.from_m2 * (at / tail.from_m2) ** -tail.alpha
+    return np.column_stack([at, density]).tolist()  # type: ignore[no-any-return]
+
+
+def _curve(law: sizes.InverseGamma, areas_m2: np.ndarray) -> list[list[float]]:
+    fitted = areas_m2[areas_m2 >= law.least_m2]
+    at = np.geomspace(max(law.least_m2, float(fitted.min())), fitted.max(), CURVE_POINTS)
+    # rounding must not put the first point below what was fitted
+    at[0] = max(at[0], law.least_m2)
+    return np.column_stack([at, law.density(at) * len(fitted) / len(areas_m2)]).tolist()  # type: ignore[no-any-return]
+
+
+def _notes(areas_m2: np.ndarray, least_m2: float, tail: sizes.Tail | None, law: sizes.InverseGamma | None) -> list[str]:
+    out = []
+    if tail is None and law is None:
+        out.append(f"{len(areas_m2)} landslides are too few, or too alike, for a fit; {sizes.FEWEST} are needed.")
+    if law is not None and not law.rollover_is_seen:
+        out.append(f"The rollover is not seen: it lies below, or too near, the smallest area of the inventory, {least_m2:,.0f} m2. The fitted law says nothing of smaller landslides.")
+    return out
+
+
+def completeness(survey: Survey) -> list[dict[str, Any]]:
+    """Mapped landslides that were found, by size, with Wilson's 95 % interval; empty without truth or inventory."""
+    if survey.config.truth is None:
+        return []
+    return by_size(evaluate.objects(survey))
+
+
+def by_size(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The same from what `evaluate.objects` counted."""
+    out = []
+    for low, high in zip((0.0, *evaluate.SIZES_M2), evaluate.SIZES_M2, strict=False):
+        name = f"{low:.0f}_m2_or_more" if high == float("inf") else f"{low:.0f}_to_{high:.0f}_m2"
+        if f"mapped_{name}" in found:
+            of, hits = found[f"mapped_{name}"], found[f"found_{name}"]
+            bounds = map(_plain, estimate.wilson(hits, of))
+            out.append(
+                {"from_m2": low, "to_m2": None if high == float("inf") else high, "mapped": of, "found": hits, "share": hits / of if of else None, **dict(zip(("low", "high"), bounds, strict=True))}
+            )
+    return out
+
+
+def _plain(value: float) -> float | None:
+    return None if isinstance(value, float) and not np.isfinite(value) else value

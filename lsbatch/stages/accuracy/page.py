@@ -1,0 +1,77 @@
+"""The page from which a reviewer answers: before and after each point, and nothing of what the map says there."""
+
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import jinja2
+import numpy as np
+
+from lsbatch.archive import cube
+from lsbatch.archive.survey import Survey
+from lsbatch.layers import STACK
+from lsbatch.stages.report import pictures
+
+#: Pixels shown on each side of a point.
+AROUND_PX = 32
+SIDE_PX = 2 * AROUND_PX + 1
+
+#: SVG path: the outline of the pixel in the middle, and four lines that point to it and leave its neighbours open.
+_MARK = (
+    f"M{AROUND_PX} {AROUND_PX}h1v1h-1z"
+    f"M{AROUND_PX - 8} {AROUND_PX + 0.5}h5M{AROUND_PX + 4} {AROUND_PX + 0.5}h5M{AROUND_PX + 0.5} {AROUND_PX - 8}v5M{AROUND_PX + 0.5} {AROUND_PX + 4}v5"
+)
+
+_TITLES = (("pre", "before"), ("post", "after"))
+_OPTICAL = tuple(f"{period}{colour}" for period, _ in _TITLES for colour in "RGB")
+_RADAR = tuple(f"{period}VV" for period, _ in _TITLES)
+
+
+def render(survey: Survey, points: gpd.GeoDataFrame) -> str:
+    """The page; whole in itself, and without a script.
+
+    Parameters
+    ----------
+    survey : Survey
+    points : GeoDataFrame
+        In the order of the page. Neither stratum nor map class is looked at.
+    """
+    lonlat = points.geometry.to_crs("EPSG:4326")
+    rows = [
+        {"id": int(number), "x": x, "y": y, "lat": place.y, "lon": place.x, "pictures": look(survey, x, y)}
+        for number, x, y, place in zip(points["id"], points["x"], points["y"], lonlat, strict=True)
+    ]
+    windows = survey.config.survey.windows
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("sample.html.j2").render(
+        survey_id=survey.config.survey.id, crs=survey.config.grid.crs, points=rows, side=SIDE_PX, mark=_MARK,
+        metres=SIDE_PX * survey.config.grid.resolution_m, resolution_m=survey.config.grid.resolution_m, pre=windows.pre, post=windows.post,
+    )  # fmt: skip
+
+
+def look(survey: Survey, x: float, y: float) -> list[dict[str, str]]:
+    """Pictures before and after around a place: in colour, in radar, as far as there are any."""
+    config = survey.config
+    col, row = (int(np.floor(value)) for value in ~survey.grid.geobox.transform @ (x, y))
+    names = (*(_OPTICAL if config.archives.sentinel2 else ()), *(_RADAR if config.archives.sentinel1 else ()))
+    rows, cols = (slice(middle - AROUND_PX, middle + AROUND_PX + 1) for middle in (row, col))
+    bands = cube.read_window(survey.workspace.store, survey.grid, STACK, rows, cols, names)
+    found: list[dict[str, str]] = []
+    if any(np.isfinite(bands[name]).any() for name in _OPTICAL if name in bands):
+        how = pictures.stretch(*(bands[name] for name in _OPTICAL), gamma=1.5)
+        for period, title in _TITLES:
+            colours = [bands[f"{period}{colour}"] for colour in "RGB"]
+            found.append(_picture(f"{title}, true colour", pictures.true_colour(colours, how), colours[0]))
+    if any(np.isfinite(bands[name]).any() for name in _RADAR if name in bands):
+        how = pictures.stretch(*(bands[name] for name in _RADAR))
+        for period, title in _TITLES:
+            values = bands[f"{period}VV"]
+            # one channel of the three that are the same: a third of the bytes
+            found.append(_picture(f"{title}, radar VV", pictures.grey(values, how), values, channels=0))
+    return found
+
+
+def _picture(title: str, drawn: np.ndarray, values: np.ndarray, channels: Any = slice(None)) -> dict[str, str]:
+    return {"title": title, "uri": pictures.png_uri(pictures.hatched(drawn, ~np.isfinite(values))[..., channels])}

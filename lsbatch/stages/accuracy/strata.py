@@ -1,0 +1,179 @@
+"""The surveyed ground in three strata, read tile by tile: where the map says landslide, where it nearly did, and all else."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lsbatch.archive import cube, files, receipts
+from lsbatch.archive.survey import Position, Survey
+from lsbatch.errors import NoDataError, StaleStoreError
+from lsbatch.grid import tile_id
+from lsbatch.kernels import focal, sampling
+from lsbatch.layers import mask, probability
+from lsbatch.stages.clean import UNOBSERVED
+
+#: Strata in their order, and what they are. The first is the map's class "landslide", the others are "no landslide".
+STRATA: Mapping[str, str] = {
+    "landslide": "landslide in the map",
+    "near": "beside a landslide of the map, or of a probability at least half the threshold",
+    "elsewhere": "all other surveyed ground",
+}
+#: The map's class of each stratum, and the answers that a reviewer may give.
+LANDSLIDE, NONE, UNSURE = "landslide", "no landslide", "unsure"
+#: Ground this close to a landslide of the map, centre to centre, is beside it.
+NEAR_PX = 3
+#: Share of `clean.threshold` from which a probability is a middle one.
+MIDDLE = 0.5
+#: Share of landslide that is expected in each stratum, for Neyman's allocation: a guess, which costs precision where it is
+#: wrong, and never truth.
+EXPECTED = np.array([0.8, 0.1, 0.002])
+
+
+@dataclass(frozen=True)
+class Census:
+    """What one reading of the survey gives.
+
+    Attributes
+    ----------
+    pixels : int array (3,)
+        Of each stratum.
+    candidates : tuple of int array (n, 2)
+        National rows and columns of the pixels of each stratum with the lowest ranks, lowest first.
+    tiles : int
+        That were read.
+    digest : str
+        Of the map that was read.
+    """
+
+    pixels: np.ndarray
+    candidates: tuple[np.ndarray, ...]
+    tiles: int
+    digest: str
+
+
+def digest(survey: Survey) -> str:
+    """16 hex digits of the map: of its layer's name and of the checksums of its tiles, as the receipts have them.
+
+    Raises
+    ------
+    NoDataError
+        If there is no map.
+    """
+    return _digest(survey, _sums(survey))
+
+
+def _digest(survey: Survey, sums: Mapping[Position, str]) -> str:
+    lines = [mask(survey.config.model.family).name, *(f"{tile_id(*position)} {one}" for position, one in sorted(sums.items()))]
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+
+
+def _sums(survey: Survey) -> dict[Position, str]:
+    """Checksum of the mask of each tile that was surveyed."""
+    layer, store = mask(survey.config.model.family), survey.workspace.store
+    done = receipts.read_stage(survey.workspace.receipts, "clean")
+    found = {position: done[tile_id(*position)] for position in survey.positions if done.get(tile_id(*position))}
+    if not found or not files.exists(store / layer.name / "zarr.json"):
+        raise NoDataError(f"{survey.config.output}: has no map of landslides by the model {survey.config.model.family} yet; run 'lsbatch run' first")
+    return {
+        position: receipt.sums.get("landslide") or cube.sums(store, layer, survey.tile(position))["landslide"]
+        for position, receipt in found.items()
+    }
+
+
+def census(survey: Survey, seed: int, keep: int) -> Census:
+    """Count the strata and rank their pixels; memory holds one tile and `keep` pixels of each stratum.
+
+    Raises
+    ------
+    NoDataError
+        If nothing was surveyed.
+    StaleStoreError
+        If the map is not the one that the receipts tell of, or changes while it is read.
+    """
+    sums = _sums(survey)
+    top, left = _origin(survey)
+    pixels = np.zeros(len(STRATA), np.int64)
+    ranks, places = [[np.empty(0, np.uint64)] * len(STRATA), [np.empty((0, 2), np.int64)] * len(STRATA)]
+    for position, strata in _tiles(survey, sums):
+        rows, cols = (np.arange(span.start, span.stop) for span in survey.tile(position).region)
+        rank = sampling.ranks(rows[:, None] + top, cols[None, :] + left, seed)
+        for k in range(len(STRATA)):
+            mine = strata == k
+            pixels[k] += np.count_nonzero(mine)
+            if len(ranks[k]) == keep:
+                # what cannot be among the lowest is not even listed
+                mine &= rank <= ranks[k][-1]
+            here = np.argwhere(mine)
+            both = np.concatenate([ranks[k], rank[tuple(here.T)]])
+            where = np.concatenate([places[k], here + (rows[0], cols[0])])
+            # equal ranks are one in 10^7 for the pixels of a country; then the row and the column decide
+            first = np.lexsort((where[:, 1], where[:, 0], both))[:keep] if len(both) <= 4 * keep else _lowest(both, where, keep)
+            ranks[k], places[k] = both[first], where[first]
+    found = digest(survey)
+    if found != _digest(survey, sums):
+        raise StaleStoreError(f"{survey.config.output}: the map changed while it was read; let the run that writes it end, and draw again")
+    if not pixels.sum():
+        raise NoDataError(f"{survey.config.output}: no pixel was observed, so there is nothing to draw from")
+    return Census(pixels, tuple(places), len(sums), found)
+
+
+def _lowest(ranks: np.ndarray, places: np.ndarray, keep: int) -> np.ndarray:
+    """Indices of the lowest ranks in their order, without sorting the others."""
+    few = np.flatnonzero(ranks <= np.partition(ranks, keep - 1)[keep - 1])
+    return few[np.lexsort((places[few, 1], places[few, 0], ranks[few]))][:keep]
+
+
+def _tiles(survey: Survey, sums: Mapping[Position, str]) -> Iterator[tuple[Position, np.ndarray]]:
+    """Stratum 0, 1, 2 of each pixel of each tile; 255 where nothing was observed."""
+    family, store, grid = survey.config.model.family, survey.workspace.store, survey.grid
+    for position in sorted(sums):
+        tile = survey.tile(position)
+        if cube.sums(store, mask(family), tile)["landslide"] != sums[position]:
+            raise StaleStoreError(f"{store}: the map of tile {tile.id} is not the one that its receipt tells of; run 'lsbatch run' with these settings, then draw")
+        found = cube.read(store, grid, mask(family), tile, NEAR_PX, ("landslide",))["landslide"]
+        _forget(found, position, sums, grid.tile_px)
+        chance = cube.read(store, grid, probability(family), tile, 0, ("probability",))["probability"]
+        yield position, classify(found, chance, survey.config.clean.threshold)
+
+
+def _forget(found: np.ndarray, position: Position, sums: Mapping[Position, str], side: int) -> None:
+    """Take out what a halo shows of tiles that are not surveyed: what an earlier run left there."""
+    spans = slice(0, NEAR_PX), slice(NEAR_PX, NEAR_PX + side), slice(NEAR_PX + side, None)
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            if (position[0] + down, position[1] + right) not in sums:
+                found[spans[down + 1], spans[right + 1]] = UNOBSERVED
+
+
+def classify(found: np.ndarray, chance: np.ndarray, threshold: float) -> np.ndarray:
+    """Strata of a tile.
+
+    Parameters
+    ----------
+    found : uint8 array (rows + 2 * NEAR_PX, cols + 2 * NEAR_PX)
+        The mask with its halo.
+    chance : array (rows, cols)
+        Probability.
+    threshold : float
+        Of the mask.
+
+    Returns
+    -------
+    uint8 array (rows, cols)
+        0 landslide, 1 near, 2 elsewhere, 255 not observed.
+    """
+    core = found[NEAR_PX:-NEAR_PX, NEAR_PX:-NEAR_PX]
+    near = focal.dilate(found == 1, NEAR_PX)[NEAR_PX:-NEAR_PX, NEAR_PX:-NEAR_PX] | (chance >= MIDDLE * threshold)
+    out = np.where(near, 1, 2).astype(np.uint8)
+    out[core == 1] = 0
+    out[core == UNOBSERVED] = UNOBSERVED
+    return out
+
+
+def _origin(survey: Survey) -> tuple[int, int]:
+    """Row and column of the grid's corner on the lattice of its CRS, which all tile sizes and bounds share."""
+    left, _, _, top = survey.grid.bounds
+    side = survey.grid.resolution_m
+    return -round(top / side), round(left / side)
