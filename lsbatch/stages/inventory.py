@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -14,11 +15,13 @@ from pyproj import Geod
 import lsbatch
 from lsbatch.archive import receipts, vectors
 from lsbatch.archive.survey import Survey
+from lsbatch.archive.workspace import Workspace
 from lsbatch.config import Config, digest
 from lsbatch.grid import tile_id
 from lsbatch.kernels import regions
 from lsbatch.models import base
 from lsbatch.records import Fold
+from lsbatch.stages import identity
 from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
 
 _SUMS = ("dNDVI", "diffVV", "diffVH", "slope", "probability", "aspect_sin", "aspect_cos")
@@ -26,13 +29,18 @@ _EPOCH = date(1970, 1, 1)
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
-    """Join the parts of all tiles and write GeoPackage, GeoParquet and CSV."""
-    frame = landslides(survey, config)
-    folder = survey.workspace.inventory
+    """Join the parts of all tiles, give them their lasting names, and write GeoPackage, GeoParquet and CSV."""
+    linked = identity.settle(survey, landslides(survey, config))
+    write(survey.workspace.inventory, linked.frame)
+    found = identity.found(linked.frame)
+    return {"landslides": len(found), "area_m2": float(found["area_m2"].sum()), "last": linked.last, "this": linked.this}
+
+
+def write(folder: Path, frame: gpd.GeoDataFrame) -> None:
+    """The three files, each whole."""
     vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides")
     vectors.write_parquet(folder / "landslides.parquet", frame)
     vectors.write_csv(folder / "landslides.csv", frame.drop(columns="geometry"))
-    return {"landslides": len(frame), "area_m2": float(frame["area_m2"].sum())}
 
 
 def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
@@ -48,6 +56,7 @@ def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
 #: Columns of the inventory and their types; docs/inventory.md describes each.
 SCHEMA: dict[str, str] = {
     "landslide_id": "str", "survey_id": "str", "version": "int32", "status": "str",
+    "observation": "str", "parent_ids": "str",
     "date_earliest": "str", "date_latest": "str", "date_method": "str",
     "area_m2": "float64", "perimeter_m": "float64", "length_m": "float64", "width_m": "float64",
     "source_x": "float64", "source_y": "float64", "toe_x": "float64", "toe_y": "float64",
@@ -56,7 +65,7 @@ SCHEMA: dict[str, str] = {
     "probability_mean": "float64", "probability_p10": "float64", "probability_p90": "float64",
     "probability_max": "float64", "dndvi_mean": "float64", "dvv_mean_db": "float64", "dvh_mean_db": "float64",
     "optical_share": "float64", "radar_share": "float64", "unobserved_edge_px": "int64",
-    "review_state": "str", "reviewer": "str", "comment": "str",
+    "review_state": "str", "reviewer": "str", "comment": "str", "reviewed_version": "int32",
     "model": "str", "weights": "str", "settings": "str", "software": "str",
 }  # fmt: skip
 
@@ -92,6 +101,8 @@ def _record(group: pd.DataFrame, survey: Survey, config: Config) -> dict[str, An
         "survey_id": config.survey.id,
         "version": 1,
         "status": "new",
+        "observation": identity.FOUND,
+        "parent_ids": "",
         **_dates(group, config),
         **_geometry(shape, config),
         **_terrain(group, survey),
@@ -102,6 +113,7 @@ def _record(group: pd.DataFrame, survey: Survey, config: Config) -> dict[str, An
         "review_state": "unreviewed",
         "reviewer": "",
         "comment": "",
+        "reviewed_version": 0,
         **_provenance(config),
         "geometry": shape if shape.geom_type == "MultiPolygon" else shapely.multipolygons([shape]),
     }
@@ -112,9 +124,12 @@ def _pixel_id(survey: Survey, row: int, col: int) -> str:
 
     Position, not order: the id is the same with other tiles, other workers, or when another landslide comes or goes.
     """
-    x, y = survey.grid.geobox.transform @ (col + 0.5, row + 0.5)
-    text = f"{survey.grid.crs} {x:.1f} {y:.1f}"
-    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+    return place_id(survey.grid.crs, *(survey.grid.geobox.transform @ (col + 0.5, row + 0.5)))
+
+
+def place_id(crs: str, x: float, y: float) -> str:
+    """Ten hex digits of a place, to 0.1 m."""
+    return hashlib.blake2b(f"{crs} {x:.1f} {y:.1f}".encode(), digest_size=5).hexdigest()
 
 
 def _dates(group: pd.DataFrame, config: Config) -> dict[str, str]:
@@ -202,9 +217,8 @@ def _provenance(config: Config) -> dict[str, str]:
 
 
 def _settings(config: Config) -> Mapping[str, Any]:
-    return {"inventory": config.inventory.model_dump(), "survey": config.survey.model_dump(mode="json")} | _provenance(
-        config
-    )
+    kept = {"review": identity.state(Workspace(config.output))}
+    return {"inventory": config.inventory.model_dump(), "survey": config.survey.model_dump(mode="json")} | _provenance(config) | kept
 
 
-FOLD = Fold(name="inventory", version=1, apply=apply, settings=_settings, after=("outline",))
+FOLD = Fold(name="inventory", version=2, apply=apply, settings=_settings, after=("outline",))
