@@ -15,7 +15,7 @@ from lsbatch.archive.workspace import Workspace
 from lsbatch.config import Config
 from lsbatch.engine import run_fold
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
-from lsbatch.stages import ground_seen, identity, inventory
+from lsbatch.stages import ground_seen, inventory, years
 
 #: Side of a pixel where an inventory does not say what it was drawn from: that of Sentinel-2.
 PIXEL_M = 10.0
@@ -52,7 +52,7 @@ def survey(config: Config, last: Config | Path, screen: Screen, *, column: str |
     if file == mine or out is not None:
         this = _read(mine, config.grid.crs, None)
         seen = None if file == mine else lambda shapes: ground_seen.share(ready, shapes)
-        linked = identity.link(this.frame, old.frame, config.grid.resolution_m, seen)
+        linked = years.link(this.frame, old.frame, config.grid.resolution_m, seen)
         _finish(screen, (str(file), old), (str(mine), this), linked, out)
         if out is None:
             screen.text("It is the same survey: nothing to take over.")
@@ -61,8 +61,9 @@ def survey(config: Config, last: Config | Path, screen: Screen, *, column: str |
         vectors.write_parquet(ready.workspace.earlier, old.frame)
         run_fold(ready, inventory.FOLD)
     receipt = receipts.read_stage(ready.workspace.receipts, "inventory").get("all")
-    if not receipt:
-        raise LsbatchError(f"the earlier inventory was taken over, but the inventory could not be written: {receipt and receipt.error}")
+    if receipt is None or not receipt:
+        why = "it has no receipt" if receipt is None else receipt.error
+        raise LsbatchError(f"{file}: was taken over, but the inventory of {config.output} could not be written: {why}; go on with lsbatch run")
     _tell(screen, "last year's", str(file), old)
     _account(screen, receipt.tally["last"], receipt.tally["this"])
     screen.text(f"Inventory: {ready.workspace.inventory / 'landslides.gpkg'}. The report follows with: lsbatch run")
@@ -84,7 +85,7 @@ def inventory_file(this: Path, last: Config | Path, screen: Screen, *, column: s
         raise ConfigError(f"{this}: its CRS is {known.name!r}; areas need a projected CRS in metres: save it in one")
     new = _read(this, crs, None, named=False)
     old = _read(last if isinstance(last, Path) else _inventory_of(last), crs, column)
-    linked = identity.link(new.frame, old.frame, PIXEL_M)
+    linked = years.link(new.frame, old.frame, PIXEL_M)
     _finish(screen, (str(last if isinstance(last, Path) else last.output), old), (str(this), new), linked, out)
 
 
@@ -100,7 +101,7 @@ def _read(file: Path, crs: str, column: str | None, *, named: bool = True) -> Re
     got = earlier.read(file, crs, column, named=named)
     frame = got.frame
     if set(_OURS) <= set(frame.columns):
-        for name, allowed in (("status", _STATUS), ("review_state", identity.STATES)):
+        for name, allowed in (("status", _STATUS), ("review_state", years.STATES)):
             odd = set(frame[name].dropna().astype(str)) - {*allowed, ""}
             if odd:
                 raise ConfigError(f"{file}: {name} {min(odd)!r}: must be one of {', '.join(allowed)}")
@@ -108,7 +109,7 @@ def _read(file: Path, crs: str, column: str | None, *, named: bool = True) -> Re
         frame = frame[[name for name in (ID, "geometry") if name in frame]].assign(survey_id=file.stem)
         if ID not in frame:
             frame[ID] = _placed(frame, file.stem)
-    frame = identity.complete(earlier.measured(frame), inventory.SCHEMA)
+    frame = years.complete(earlier.measured(frame), inventory.SCHEMA)
     return Read(**{**got.__dict__, "frame": frame})
 
 
@@ -116,10 +117,10 @@ def _placed(frame: gpd.GeoDataFrame, stem: str) -> list[str]:
     """Names of places, for outlines that have none; those that lie exactly over each other differ by a count."""
     taken: set[str] = set()
     corners = [shapely.get_coordinates(shape)[0] for shape in shapely.normalize(frame.geometry.values)]
-    return [identity.unused(f"{stem}-{inventory.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
+    return [years.unused(f"{stem}-{inventory.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
 
 
-def _finish(screen: Screen, last: tuple[str, Read], this: tuple[str, Read], linked: identity.Linked, out: Path | None) -> None:
+def _finish(screen: Screen, last: tuple[str, Read], this: tuple[str, Read], linked: years.Linked, out: Path | None) -> None:
     if out is not None:
         inventory.write(files.make_folder(out), linked.frame)
     _tell(screen, "last year's", *last)

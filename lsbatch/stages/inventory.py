@@ -21,7 +21,7 @@ from lsbatch.grid import tile_id
 from lsbatch.kernels import regions
 from lsbatch.models import base
 from lsbatch.records import Fold
-from lsbatch.stages import identity
+from lsbatch.stages import identity, years
 from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
 
 _SUMS = ("dNDVI", "diffVV", "diffVH", "slope", "probability", "aspect_sin", "aspect_cos")
@@ -101,7 +101,7 @@ def _record(group: pd.DataFrame, survey: Survey, config: Config) -> dict[str, An
         "survey_id": config.survey.id,
         "version": 1,
         "status": "new",
-        "observation": identity.FOUND,
+        "observation": years.FOUND,
         "parent_ids": "",
         **_dates(group, config),
         **_geometry(shape, config),
