@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsbatch import engine, linking
-from lsbatch.archive import cube, journal, receipts, vectors
+from lsbatch.archive import journal, receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.config import to_yaml
 from lsbatch.errors import LsbatchError

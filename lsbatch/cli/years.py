@@ -28,3 +28,20 @@ def link(
 
 def _given(path: Path) -> Any:
     return load(path) if path.suffix.lower() in _SETTINGS else path
+
+
+@app.command()
+def review(
+    config: ConfigPath,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0: any that is free")] = 0,
+) -> None:
+    """Go through the landslides in a browser on this machine: confirm, reject, comment."""
+    settings = load(config)
+    from lsbatch import review, terminal
+    from lsbatch.archive.survey import open_survey
+
+    screen = terminal.Screen()
+    try:
+        review.serve(review.Case(open_survey(settings)), port, screen.text)
+    except Stopped:
+        screen.text("Review ended. Answers go into the inventory with: lsbatch run")
