@@ -66,7 +66,7 @@ def _as_before(
     if known is None or known.empty or not here.any():
         return frame, {}
     pairs, olds, _ = years.pairs_of(frame[here], known)
-    rows = frame.loc[here].drop(columns="geometry").to_dict("records")
+    rows, olden = years.rows_of(frame[here]), years.rows_of(known)
     linked = set(last)
     taken = linked | set(frame.loc[~here, ID])
     former: dict[str, list[str]] = {}
@@ -74,8 +74,8 @@ def _as_before(
     order = sorted(range(len(rows)), key=lambda j: (pairs.keeper[j] < 0, j))
     for j in order:
         kept = int(pairs.keeper[j])
-        before = None if kept < 0 else years.record_of(known, kept)
-        rows[j] = _named(rows[j], before, [known[ID].iat[i] for i in olds[j] if i != kept], same=bool(pairs.same[j]), linked=linked, taken=taken)
+        before = None if kept < 0 else olden[kept]
+        rows[j] = _named(rows[j], before, [olden[i][ID] for i in olds[j] if i != kept], same=bool(pairs.same[j]), linked=linked, taken=taken)
         if before is not None:
             former[rows[j][ID]] = years.split(years.joined([*years.split(before["former_ids"]), before[ID]]))
     out = frame.copy()

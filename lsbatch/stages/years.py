@@ -63,10 +63,11 @@ def link(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, pixel_m: float, surveye
     pairs, olds, news = pairs_of(this, last)
     area, before, edge = _sizes(this, last, olds)
     grown = linking.is_enlarged(before, area, edge, pixel_m) & ~pairs.same
+    olden = rows_of(last)
     rows, origins, taken = [], [], {*last[ID], *noted[ID]}
-    for j, record in enumerate(this.drop(columns="geometry").to_dict("records")):
+    for j, record in enumerate(rows_of(this)):
         kept = int(pairs.keeper[j])
-        partners = [record_of(last, i) for i in ([kept] if kept >= 0 else []) + [i for i in olds[j] if i != kept]]
+        partners = [olden[i] for i in ([kept] if kept >= 0 else []) + [i for i in olds[j] if i != kept]]
         made, origin = _continued(record, partners, has_id=kept >= 0, same=bool(pairs.same[j]), grown=bool(grown[j]))
         if kept < 0:
             made[ID] = unused(made[ID], taken)
@@ -116,8 +117,9 @@ def _lists(owner: np.ndarray, other: np.ndarray, count: int) -> list[np.ndarray]
     return np.split(other[order], np.searchsorted(owner[order], np.arange(1, count))) if count else []
 
 
-def record_of(frame: gpd.GeoDataFrame, i: int) -> dict[str, Any]:
-    return {name: frame[name].iat[i] for name in frame.columns if name != "geometry"}
+def rows_of(frame: gpd.GeoDataFrame) -> list[dict[str, Any]]:
+    """Attributes of each landslide."""
+    return frame.drop(columns="geometry").to_dict("records")
 
 
 def _continued(
