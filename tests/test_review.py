@@ -76,6 +76,14 @@ def test_only_one_of_two_who_saw_the_same_is_kept(tmp_path: Path) -> None:
     assert [one["n"] for one in journal.read(path)] == [1]
 
 
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("mine", encoding="utf-8")
+    (tmp_path / "answers.jsonl").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic links"):
+        journal.append(tmp_path / "answers.jsonl", {"n": 1})
+    assert (tmp_path / "victim").read_text(encoding="utf-8") == "mine"
+
+
 # The server
 
 
