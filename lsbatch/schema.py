@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from lsbatch.errors import LsbatchError
 
 #: What became of a landslide since last year.
+#: Whether this survey drew the record, or only keeps it from an earlier year.
+OBSERVATIONS = ("found", "nothing found", "not observed")
 STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")
 #: What a reviewer says of a record.
 REVIEW_STATES = ("unreviewed", "confirmed", "rejected")
@@ -59,11 +61,12 @@ def _number(
 
 
 FIELDS: tuple[Field, ...] = (
-    _text("landslide_id", "identity", "survey id and ten hex digits from the position of its first pixel: does not depend on tiles, workers or order; kept from year to year by `lsbatch link`"),
-    _text("survey_id", "identity", "of the survey that made this record"),
-    Field("version", "identity", "int64", "1, and one more each time that a later survey changes the record", least=1),
-    _text("status", "identity", "since last year; `new` until years are linked", values=STATUSES),
-    _text("parent_ids", "identity", "ids of last year's records that it came from by a split or a merger, apart by `;`", empty=True),
+    _text("landslide_id", "identity", "survey id and ten hex digits from the position of its first pixel: does not depend on tiles, workers or order; kept when the survey is run again, and from year to year: [linking](linking.md)"),
+    _text("survey_id", "identity", "of the survey that drew the outline"),
+    Field("version", "identity", "int64", "1, and one more whenever its outline, or whether it is there, changes", least=1),
+    _text("status", "identity", "`new`, `persisting`, `enlarged`, `reactivated` or `gone`; `new` until years are linked", values=STATUSES),
+    _text("observation", "identity", "`found`: drawn by this survey; `nothing found`, `not observed`: kept from an earlier year; counts and sums are of `found` alone", values=OBSERVATIONS),
+    _text("parent_ids", "identity", "landslides that it was split from, or that were merged into it, with `;` between", empty=True),
     _text("date_earliest", "time", "ISO day; the ground was still whole"),
     _text("date_latest", "time", "ISO day; it had slid"),
     _text("date_method", "time", "how the two days are known, see below"),
@@ -101,9 +104,10 @@ FIELDS: tuple[Field, ...] = (
     _share("radar_hidden_share", "observability", "share that one of the two directions saw and the other did not: layover, shadow, or outside its swath"),
     _share("terrain_shade_share", "observability", "share that Sentinel-2 did not see because of a mountain's shadow"),
     Field("unobserved_edge_px", "observability", "int64", "pixels beside an unobserved one: there the outline is the edge of what was seen", "px", least=0),
-    _text("review_state", "review", "kept when the survey is run again", values=REVIEW_STATES),
-    _text("reviewer", "review", "who", empty=True),
-    _text("comment", "review", "for people", empty=True),
+    _text("review_state", "review", "`unreviewed`, `confirmed` or `rejected`: [review](linking.md#review)", values=REVIEW_STATES),
+    _text("reviewer", "review", "by whom", empty=True),
+    _text("comment", "review", "and why", empty=True),
+    Field("reviewed_version", "review", "int64", "the version that the reviewer saw, 0 without a review; smaller than `version`: the outline changed since", least=0),
     _text("tiles", "provenance", "tiles that it lies in, apart by `;`: their items in `stac/` name every scene, offset and orbit"),
     _text("model", "provenance", "family of the model"),
     _text("weights", "provenance", "checksum of its weights", empty=True),

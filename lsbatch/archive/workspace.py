@@ -42,6 +42,21 @@ class Workspace:
         return self.root / "inventory"
 
     @property
+    def earlier(self) -> Path:
+        """Last year's inventory, as `lsbatch link` took it over."""
+        return self.root / "review" / "earlier.parquet"
+
+    @property
+    def identities(self) -> Path:
+        """Ids that the landslides of this survey were given, with their outlines: what a later run goes by."""
+        return self.root / "review" / "identities.parquet"
+
+    @property
+    def answers(self) -> Path:
+        """What reviewers said, a line each, only ever added to."""
+        return self.root / "review" / "answers.jsonl"
+
+    @property
     def catalog(self) -> Path:
         """The tiles as a static STAC catalogue."""
         return self.root / "stac"

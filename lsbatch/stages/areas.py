@@ -13,6 +13,7 @@ from lsbatch.archive.regions import rasterize
 from lsbatch.archive.survey import Survey
 from lsbatch.config import Config
 from lsbatch.records import Block, Fold, Stage
+from lsbatch.stages import identity
 from lsbatch.stages.clean import UNOBSERVED
 
 #: Ground in none of the polygons.
@@ -51,7 +52,7 @@ def write(survey: Survey, config: Config) -> dict[str, Any]:
     assert config.inventory.areas is not None
     shapes = vectors.read_named(config.inventory.areas, config.inventory.areas_field, _SETTINGS, config.grid.crs)
     done = receipts.read_stage(survey.workspace.receipts, "areas").values()
-    landslides = vectors.read_part(survey.workspace.inventory / "landslides.parquet")
+    landslides = identity.found(vectors.read_part(survey.workspace.inventory / "landslides.parquet"))
     frame = figures(shapes, [receipt.tally["areas"] for receipt in done if receipt], landslides, (survey.grid.resolution_m / 1000) ** 2)
     folder = survey.workspace.inventory
     vectors.write_geopackage(folder / "areas.gpkg", frame[frame["area"] != ELSEWHERE], "areas")

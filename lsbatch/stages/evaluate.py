@@ -12,6 +12,7 @@ from lsbatch.errors import NoDataError
 from lsbatch.grid import tile_id
 from lsbatch.kernels import scores
 from lsbatch.records import Confusion, Receipt
+from lsbatch.stages import identity
 from lsbatch.stages.score import CELL_PX
 
 #: Upper bounds of the classes of size of mapped landslides, m2.
@@ -127,7 +128,7 @@ def objects(survey: Survey) -> Mapping[str, Any]:
     file = survey.workspace.inventory / "landslides.parquet"
     if not files.exists(file):
         return {}
-    found = vectors.read_part(file)
+    found = identity.found(vectors.read_part(file))
     truth = vectors.read_truth(config.truth, config.survey.windows, config.grid.crs, survey.grid.bounds)
     # touching more than an edge: an outline that only shares a border has found nothing
     large = truth[truth.area >= config.inventory.min_area_m2]

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -16,12 +17,13 @@ from lsbatch import schema
 from lsbatch.archive import receipts, vectors
 from lsbatch.archive.files import write_text
 from lsbatch.archive.survey import Survey
+from lsbatch.archive.workspace import Workspace
 from lsbatch.config import Config, digest
 from lsbatch.grid import tile_id
 from lsbatch.kernels import regions
 from lsbatch.models import base
 from lsbatch.records import Fold
-from lsbatch.stages import exports, style
+from lsbatch.stages import exports, identity, style, years
 from lsbatch.stages import shape as shapes
 from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
 
@@ -30,18 +32,24 @@ _EPOCH = date(1970, 1, 1)
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
-    """Join the parts of all tiles and write the inventory, its style, and what others ask for."""
-    frame = landslides(survey, config)
-    attributes = frame.drop(columns="geometry")
-    schema.check(attributes.to_dict("list"), config.inventory.confounders)
+    """Join the parts of all tiles, give them their lasting names, and write the inventory, its style and what others ask for."""
+    linked = identity.settle(survey, landslides(survey, config))
+    found = identity.found(linked.frame)
+    # what is kept of earlier years may come from anybody's inventory
+    schema.check(found.drop(columns="geometry").to_dict("list"), config.inventory.confounders)
     folder = survey.workspace.inventory
-    vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides", {"layer_styles": style.layer_styles("landslides")})
+    write(folder, linked.frame)
     write_text(folder / "landslides.qml", style.qml())
-    vectors.write_geopackage(folder / "inspire.gpkg", exports.mapped(frame, exports.INSPIRE), "ObservedEvent")
-    vectors.write_csv(folder / "sosi.csv", exports.mapped(frame, exports.SOSI).drop(columns="geometry"))
+    vectors.write_geopackage(folder / "inspire.gpkg", exports.mapped(found, exports.INSPIRE), "ObservedEvent")
+    vectors.write_csv(folder / "sosi.csv", exports.mapped(found, exports.SOSI).drop(columns="geometry"))
+    return {"landslides": len(found), "area_m2": float(found["area_m2"].sum()), "last": linked.last, "this": linked.this}
+
+
+def write(folder: Path, frame: gpd.GeoDataFrame) -> None:
+    """The three files of the records, each whole."""
+    vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides", {"layer_styles": style.layer_styles("landslides")})
     vectors.write_parquet(folder / "landslides.parquet", frame)
-    vectors.write_csv(folder / "landslides.csv", attributes)
-    return {"landslides": len(frame), "area_m2": float(frame["area_m2"].sum())}
+    vectors.write_csv(folder / "landslides.csv", frame.drop(columns="geometry"))
 
 
 def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
@@ -91,6 +99,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer) -> dict
         "survey_id": config.survey.id,
         "version": 1,
         "status": "new",
+        "observation": years.FOUND,
         "parent_ids": "",
         **_dates(group, config),
         "date_confidence": np.nan,
@@ -103,6 +112,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer) -> dict
         "review_state": "unreviewed",
         "reviewer": "",
         "comment": "",
+        "reviewed_version": 0,
         "tiles": ";".join(tiles),
         "geometry": drawn,
     }
@@ -113,9 +123,12 @@ def _pixel_id(survey: Survey, row: int, col: int) -> str:
 
     Position, not order: the id is the same with other tiles, other workers, or when another landslide comes or goes.
     """
-    x, y = survey.grid.geobox.transform @ (col + 0.5, row + 0.5)
-    text = f"{survey.grid.crs} {x:.1f} {y:.1f}"
-    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+    return place_id(survey.grid.crs, *(survey.grid.geobox.transform @ (col + 0.5, row + 0.5)))
+
+
+def place_id(crs: str, x: float, y: float) -> str:
+    """Ten hex digits of a place, to 0.1 m."""
+    return hashlib.blake2b(f"{crs} {x:.1f} {y:.1f}".encode(), digest_size=5).hexdigest()
 
 
 def _dates(group: pd.DataFrame, config: Config) -> dict[str, str]:
@@ -234,9 +247,8 @@ def _provenance(config: Config) -> dict[str, str]:
 
 
 def _settings(config: Config) -> Mapping[str, Any]:
-    return {"inventory": config.inventory.model_dump(mode="json"), "survey": config.survey.model_dump(mode="json")} | _provenance(
-        config
-    )
+    kept = {"review": identity.state(Workspace(config.output))}
+    return {"inventory": config.inventory.model_dump(mode="json"), "survey": config.survey.model_dump(mode="json")} | _provenance(config) | kept
 
 
-FOLD = Fold(name="inventory", version=2, apply=apply, settings=_settings, after=("outline",))
+FOLD = Fold(name="inventory", version=3, apply=apply, settings=_settings, after=("outline",))

@@ -21,7 +21,7 @@ FLOORS = {
     "archive": 2,
     "models": 3,
     "stages": 4,
-    **dict.fromkeys(("pending", "work", "dispatch", "engine", "cluster", "onegpu", "runs", "verifying", "metrics", "training", "compare", "segments", "country", "demo"), 5),
+    **dict.fromkeys(("pending", "work", "dispatch", "engine", "cluster", "onegpu", "runs", "verifying", "metrics", "training", "compare", "segments", "linking", "review", "country", "demo"), 5),
     **dict.fromkeys(("cli", "terminal", "__main__"), 6),
 }
 

@@ -11,7 +11,7 @@ from lsbatch.archive import files, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.kernels import estimate, sizes
-from lsbatch.stages import evaluate
+from lsbatch.stages import evaluate, identity
 from lsbatch.stages.accuracy import strata
 
 #: Points of a fitted curve.
@@ -46,7 +46,7 @@ def frequencies(survey: Survey) -> dict[str, Any] | None:
     file = survey.workspace.inventory / "landslides.parquet"
     if not files.exists(file):
         return None
-    return frequency(vectors.read_part(file)["area_m2"].to_numpy(np.float64), survey.config.inventory.min_area_m2)
+    return frequency(identity.found(vectors.read_part(file))["area_m2"].to_numpy(np.float64), survey.config.inventory.min_area_m2)
 
 
 def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from lsbatch.grid import tile_id
 from lsbatch.layers import BAND_SETTINGS
 from lsbatch.models import base
 from lsbatch.records import Receipt
-from lsbatch.stages import evaluate
+from lsbatch.stages import evaluate, identity
 
 STAGES = ("stack", "predict", "clean", "outline", "score")
 MEANING = {
@@ -87,7 +87,7 @@ def landslides(survey: Survey, records: Records) -> gpd.GeoDataFrame | None:
     """The inventory as it was written, largest first; None where it could not be made."""
     if not records.inventory:
         return None
-    return vectors.read_part(survey.workspace.inventory / "landslides.parquet")
+    return identity.found(vectors.read_part(survey.workspace.inventory / "landslides.parquet"))
 
 
 def worked(survey: Survey, records: Records, *stages: str) -> frozenset[Position]:

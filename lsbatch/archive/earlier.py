@@ -1,0 +1,206 @@
+"""An inventory that somebody hands in - last year's, of this program or of another one - as sound polygons with ids."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import shapely
+from pyogrio.errors import DataSourceError
+from pyproj import CRS, Geod
+
+from lsbatch.archive.files import on_disk
+from lsbatch.archive.regions import POLYGONS, read_vector
+from lsbatch.errors import ConfigError, printable
+
+#: How the name of a GeoParquet ends.
+PARQUET = ".parquet"
+#: Name of the id in our own inventories.
+ID = "landslide_id"
+#: Between ids in one text; so in none of them.
+SEPARATOR = ";"
+#: Characters of an id.
+LONGEST_ID = 100
+#: Ids or numbers that a sentence names.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read, and what was done to it.
+
+    Attributes
+    ----------
+    frame : GeoDataFrame
+        Valid multipolygons in the asked CRS.
+    features : int
+        In the file.
+    empty : int
+        Features without area, or without geometry: left out.
+    repaired : int
+        Outlines that were not valid.
+    repair_m2 : float
+        How much the repairs changed the area, summed without sign.
+    overlaps : int
+        Pairs of outlines that lie over each other.
+    overlap_m2 : float
+        Area of these overlaps.
+    crs : str or None
+        CRS of the file, where it is another one.
+    """
+
+    frame: gpd.GeoDataFrame
+    features: int
+    empty: int
+    repaired: int
+    repair_m2: float
+    overlaps: int
+    overlap_m2: float
+    crs: str | None
+
+
+def read(file: Path, crs: str, column: str | None = None, *, named: bool = True) -> Read:
+    """Polygons of a vector file, repaired where need be, in `crs`.
+
+    Parameters
+    ----------
+    file : Path
+    crs : str
+        Outlines in another one are transformed.
+    column : str, optional
+        That holds the id; `landslide_id` if not given.
+    named : bool
+        Whether every landslide needs an id.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, has no CRS, no such column, an id twice or none, or outlines that `crs` cannot show.
+    """
+    raw = _load(file)
+    stored = str(raw.crs)
+    features = len(raw)
+    if column is not None and column not in raw:
+        raise ConfigError(f"{file}: has no column {column!r}; it has {', '.join(raw.columns.drop('geometry'))}")
+    if named and column is None and ID not in raw:
+        raise ConfigError(f"{file}: has no column {ID}; name the column of its ids with --id; it has {', '.join(raw.columns.drop('geometry'))}")
+    if column is not None or ID in raw:
+        raw[ID] = _ids(raw, column or ID, file)
+    frame, repaired, repair_m2 = sound(raw)
+    moved = not CRS.from_user_input(stored).equals(CRS.from_user_input(crs), ignore_axis_order=True)
+    frame = _moved(frame, crs, file) if moved else frame.set_crs(crs, allow_override=True)
+    pairs, overlap_m2 = overlaps(frame.geometry.values)
+    name = CRS.from_user_input(stored)
+    epsg = name.to_epsg()
+    return Read(
+        frame, features, features - len(frame), repaired, repair_m2, pairs, overlap_m2,
+        (f"EPSG:{epsg}" if epsg else name.name) if moved else None,
+    )  # fmt: skip
+
+
+def crs_of(file: Path) -> str:
+    """CRS of a vector file.
+
+    Raises
+    ------
+    ConfigError
+        If it has none, or is no such file.
+    """
+    if file.suffix == PARQUET:
+        return str(_load(file).crs)
+    try:
+        stored = pyogrio.read_info(on_disk(file))["crs"]
+    except (DataSourceError, OSError) as error:
+        raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
+    if not stored:
+        raise ConfigError(f"{file}: has no CRS; save it with one")
+    return str(stored)
+
+
+def _load(file: Path) -> gpd.GeoDataFrame:
+    """As it is stored. GeoParquet by pyarrow: GDAL comes without it."""
+    if file.suffix != PARQUET:
+        return read_vector(file, crs_of(file))
+    try:
+        raw = gpd.read_parquet(on_disk(file))
+    except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
+        raise ConfigError(f"{file}: is no GeoParquet that can be read: {error}") from None
+    if raw.crs is None:
+        raise ConfigError(f"{file}: has no CRS; save it with one")
+    return raw.rename_geometry("geometry") if raw.geometry.name != "geometry" else raw
+
+
+def _ids(raw: gpd.GeoDataFrame, column: str, file: Path) -> list[str]:
+    """The ids as text. Two landslides of one name cannot be told apart, and which one is meant is not for us to guess."""
+    values = raw[column]
+    texts = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one) for one in values]
+    lost = np.flatnonzero(values.isna().to_numpy() | np.array([not text.strip() for text in texts], bool))
+    if lost.size:
+        raise ConfigError(f"{file}: {lost.size} landslides have no {column}, the first is feature {lost[0] + 1}; each needs one of its own")
+    odd = [text for text in texts if SEPARATOR in text or len(text) > LONGEST_ID or printable(text) != text]
+    if odd:
+        raise ConfigError(
+            f"{file}: {column} {printable(odd[0])[:LONGEST_ID]!r}: must be at most {LONGEST_ID} printable characters without {SEPARATOR!r}"
+        )
+    names, counts = np.unique(np.array(texts, object).astype(str), return_counts=True)
+    twice = names[counts > 1]
+    if twice.size:
+        shown = ", ".join(twice[:SHOWN]) + (f" and {twice.size - SHOWN} more" if twice.size > SHOWN else "")
+        raise ConfigError(f"{file}: {column} is there more than once: {shown}; each landslide needs one of its own")
+    return texts
+
+
+def sound(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, int, float]:
+    """Valid multipolygons with area; how many had to be repaired, and by how many square units their area changed."""
+    shapes = shapely.force_2d(frame.geometry.values)
+    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    broken = there & ~shapely.is_valid(shapes)
+    mended = np.array(shapes, object)
+    mended[broken] = shapely.make_valid(shapes[broken])
+    kept = np.array([_polygons(shape) for shape in mended], object)
+    change = np.abs(shapely.area(kept[broken]) - shapely.area(shapes[broken]))
+    good = np.array([shape is not None for shape in kept], bool)
+    out = frame.loc[good].set_geometry(gpd.GeoSeries(list(kept[good]), index=frame.index[good], crs=frame.crs))
+    return out.reset_index(drop=True), int(np.count_nonzero(broken & good)), float(np.nansum(change))
+
+
+def _polygons(shape: shapely.Geometry | None) -> shapely.MultiPolygon | None:
+    """The polygons of a geometry; lines and points that a repair leaves are no ground."""
+    if shape is None or shape.is_empty:
+        return None
+    parts = shapely.get_parts(shape)
+    if shape.geom_type == "GeometryCollection":
+        parts = shapely.get_parts(parts)
+    parts = parts[np.isin(shapely.get_type_id(parts), POLYGONS) & (shapely.area(parts) > 0)]
+    whole = shapely.multipolygons(parts) if len(parts) else None
+    # the parts of a repair may touch along an edge
+    return whole if whole is None or whole.is_valid else _polygons(shapely.union_all(parts))
+
+
+def _moved(frame: gpd.GeoDataFrame, crs: str, file: Path) -> gpd.GeoDataFrame:
+    moved = frame.to_crs(crs)
+    lost = np.flatnonzero(~np.isfinite(shapely.bounds(moved.geometry.values)).all(axis=1)) if len(moved) else ()
+    if len(lost):
+        raise ConfigError(f"{file}: {len(lost)} outlines lie where {crs} cannot show them, the first is number {lost[0] + 1}")
+    # rounding can make an outline touch itself
+    return sound(moved)[0]
+
+
+def overlaps(shapes: np.ndarray) -> tuple[int, float]:
+    """Pairs of polygons that share ground, and how much."""
+    first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    once = first < second
+    shared = shapely.area(shapely.intersection(shapes[first[once]], shapes[second[once]]))
+    return int(np.count_nonzero(shared > 0)), float(shared.sum())
+
+
+def measured(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """With `area_m2` and `perimeter_m` on the ellipsoid of WGS 84, where they are not there."""
+    if {"area_m2", "perimeter_m"} <= set(frame.columns):
+        return frame
+    geod = Geod(ellps="WGS84")
+    lonlat = shapely.orient_polygons(frame.geometry.to_crs("EPSG:4326").values)
+    found = np.array([geod.geometry_area_perimeter(shape) for shape in lonlat], float).reshape(-1, 2)
+    return frame.assign(area_m2=np.abs(found[:, 0]), perimeter_m=found[:, 1])

@@ -1,0 +1,47 @@
+"""Commands of what lasts from survey to survey: identities and reviews."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lsbatch.cli.program import ConfigPath, Stopped, app, load
+
+#: How the name of settings ends; anything else is an inventory.
+_SETTINGS = (".yaml", ".yml")
+
+
+@app.command()
+def link(
+    this: Annotated[Path, typer.Argument(help="settings of this year's survey, or a file of its polygons")],
+    last: Annotated[Path, typer.Argument(help="settings of last year's survey, or any file of polygons")],
+    out: Annotated[Path | None, typer.Option(help="folder for the linked inventory; without it the survey takes LAST over")] = None,
+    column: Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="column of LAST that holds the ids; landslide_id if not given")] = None,
+) -> None:
+    """Carry identities and reviews over from last year, and say what became of each landslide."""
+    here, before = (_given(path) for path in (this, last))
+    from lsbatch import linking, terminal
+
+    link = linking.inventory_file if isinstance(here, Path) else linking.survey
+    link(here, before, terminal.Screen(), column=column, out=out)
+
+
+def _given(path: Path) -> Any:
+    return load(path) if path.suffix.lower() in _SETTINGS else path
+
+
+@app.command()
+def review(
+    config: ConfigPath,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0: any that is free")] = 0,
+) -> None:
+    """Go through the landslides in a browser on this machine: confirm, reject, comment."""
+    settings = load(config)
+    from lsbatch import review, terminal
+    from lsbatch.archive.survey import open_survey
+
+    screen = terminal.Screen()
+    try:
+        review.serve(review.Case(open_survey(settings)), port, screen.text)
+    except Stopped:
+        screen.text("Review ended. Answers go into the inventory with: lsbatch run")

@@ -1,0 +1,84 @@
+"""Which polygon of this year continues which of last year: from areas of overlap to one partner each. Numbers only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Two polygons belong together when their overlap is at least this share of either of them. A landslide of 3 x 3 pixels
+#: that is drawn one pixel lower and one further right still shares 4/9 with itself.
+MATCH_SHARE = 0.25
+#: Overlap over union from which two outlines are the same one: what another CRS and its rounding leave.
+SAME_SHARE = 0.999
+#: An enlarged landslide grew by more than this share, and by more than `EDGE_PX` along its old outline.
+ENLARGED_SHARE = 0.1
+EDGE_PX = 0.5
+
+
+@dataclass(frozen=True)
+class Links:
+    """Who continues whom.
+
+    Attributes
+    ----------
+    earlier, later : array (pairs,)
+        Polygons that belong together, by index; a pair of the same outline is in no other pair.
+    keeper : array (later,)
+        The earlier one whose identity each later one carries on; -1 for none. No earlier one is given twice.
+    same : array (later,), bool
+        The outline is that of its keeper.
+    """
+
+    earlier: np.ndarray
+    later: np.ndarray
+    keeper: np.ndarray
+    same: np.ndarray
+
+
+def links(earlier: np.ndarray, later: np.ndarray, overlap: np.ndarray, earlier_area: np.ndarray, later_area: np.ndarray) -> Links:
+    """Give each later polygon at most one earlier one, each earlier one at most once.
+
+    Equal outlines find each other first. Then the largest overlap chooses first; of equal ones the one that shares more of
+    both, then the first by index: whoever sorts both years in an order of their own gets an answer that does not depend on rows.
+
+    Parameters
+    ----------
+    earlier, later : array (pairs,), int
+        Polygons that overlap, by index.
+    overlap : array (pairs,)
+        Area of the overlap, in the unit of the areas.
+    earlier_area, later_area : array (earlier,), (later,)
+    """
+    union = earlier_area[earlier] + later_area[later] - overlap
+    alike = overlap / np.where(union > 0, union, 1)
+    enough = overlap >= MATCH_SHARE * np.minimum(earlier_area[earlier], later_area[later])
+    earlier, later, overlap, alike = (values[enough & (overlap > 0)] for values in (earlier, later, overlap, alike))
+    equal = alike >= SAME_SHARE
+    keeper = np.full(later_area.size, -1, np.int64)
+    taken = np.zeros(earlier_area.size, bool)
+    for pair in np.lexsort((later, earlier, -alike, -overlap, ~equal)):
+        old, new = earlier[pair], later[pair]
+        if keeper[new] < 0 and not taken[old]:
+            keeper[new], taken[old] = old, True
+    same = np.zeros(later_area.size, bool)
+    same[later[equal & (keeper[later] == earlier)]] = True
+    # an outline that did not change continues nothing but itself, even where outlines of one year lie over each other
+    closed = np.zeros(earlier_area.size, bool)
+    closed[keeper[same]] = True
+    kept = (keeper[later] == earlier) | ~(same[later] | closed[earlier])
+    return Links(earlier[kept], later[kept], keeper, same)
+
+
+def is_enlarged(before_m2: np.ndarray, after_m2: np.ndarray, perimeter_m: np.ndarray, pixel_m: float) -> np.ndarray:
+    """Whether landslides grew by more than their outline is uncertain, bool.
+
+    Parameters
+    ----------
+    before_m2, after_m2 : array
+        Area of what each continues, and its own.
+    perimeter_m : array
+        Of what it continues.
+    pixel_m : float
+        Side of a pixel.
+    """
+    growth = after_m2 - before_m2
+    return (growth > ENLARGED_SHARE * before_m2) & (growth > EDGE_PX * pixel_m * perimeter_m)

@@ -1,0 +1,150 @@
+"""From year to year: last year's inventory taken over into this year's, with an account of every outline of both."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import geopandas as gpd
+import shapely
+from pyproj import CRS
+
+from lsbatch import schema
+from lsbatch.archive import earlier, files, lease, receipts, vectors
+from lsbatch.archive.earlier import ID, Read
+from lsbatch.archive.survey import open_survey
+from lsbatch.archive.workspace import Workspace
+from lsbatch.config import Config
+from lsbatch.engine import run_fold
+from lsbatch.errors import ConfigError, LsbatchError, NoDataError
+from lsbatch.stages import ground_seen, inventory, years
+
+#: Side of a pixel where an inventory does not say what it was drawn from: that of Sentinel-2.
+PIXEL_M = 10.0
+#: A table that has all of these was made by lsbatch, and its other columns mean what ours mean.
+_OURS = (ID, "survey_id", "version", "status", "review_state")
+
+
+class Screen(Protocol):
+    """Where it is told; `lsbatch.terminal.Screen` is the real one."""
+
+    def text(self, line: str) -> None:
+        """A line for the reader."""
+
+    def table(self, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+        """Rows of text."""
+
+
+def survey(config: Config, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None) -> None:
+    """Link a survey that was run with an earlier inventory.
+
+    Without `out` the survey takes the earlier inventory over, and its inventory is written anew, now and by every later run. With
+    `out` the linked inventory goes there, and the survey stays as it is.
+
+    Raises
+    ------
+    LsbatchError
+        If one of them has no inventory, or the earlier one cannot be used; nothing was changed then.
+    """
+    mine = _inventory_of(config)
+    file = last if isinstance(last, Path) else _inventory_of(last)
+    old = _read(file, config.grid.crs, column)
+    ready = open_survey(config)
+    if file == mine or out is not None:
+        this = _read(mine, config.grid.crs, None)
+        seen = None if file == mine else lambda shapes: ground_seen.share(ready, shapes)
+        linked = years.link(this.frame, old.frame, config.grid.resolution_m, seen)
+        _finish(screen, (str(file), old), (str(mine), this), linked, out)
+        if out is None:
+            screen.text("It is the same survey: nothing to take over.")
+        return
+    with lease.held(config.output):
+        vectors.write_parquet(ready.workspace.earlier, old.frame)
+        run_fold(ready, inventory.FOLD)
+    receipt = receipts.read_stage(ready.workspace.receipts, "inventory").get("all")
+    if receipt is None or not receipt:
+        why = "it has no receipt" if receipt is None else receipt.error
+        raise LsbatchError(f"{file}: was taken over, but the inventory of {config.output} could not be written: {why}; go on with lsbatch run")
+    _tell(screen, "last year's", str(file), old)
+    _account(screen, receipt.tally["last"], receipt.tally["this"])
+    screen.text(f"Inventory: {ready.workspace.inventory / 'landslides.gpkg'}. The report follows with: lsbatch run")
+
+
+def inventory_file(this: Path, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None) -> None:
+    """Link two inventories that are files; what was surveyed is not known, so nothing is called gone.
+
+    Raises
+    ------
+    LsbatchError
+        If one of them cannot be used.
+    """
+    if out is None:
+        raise ConfigError(f"{this}: is a file, so name the folder of the linked inventory with --out")
+    crs = earlier.crs_of(this)
+    known = CRS.from_user_input(crs)
+    if not known.is_projected or known.axis_info[0].unit_name != "metre":
+        raise ConfigError(f"{this}: its CRS is {known.name!r}; areas need a projected CRS in metres: save it in one")
+    new = _read(this, crs, None, named=False)
+    old = _read(last if isinstance(last, Path) else _inventory_of(last), crs, column)
+    linked = years.link(new.frame, old.frame, PIXEL_M)
+    _finish(screen, (str(last if isinstance(last, Path) else last.output), old), (str(this), new), linked, out)
+
+
+def _inventory_of(config: Config) -> Path:
+    file = Workspace(config.output).inventory / "landslides.gpkg"
+    if not files.exists(file):
+        raise NoDataError(f"{config.output}: has no inventory yet; make it with lsbatch run")
+    return file
+
+
+def _read(file: Path, crs: str, column: str | None, *, named: bool = True) -> Read:
+    """An inventory in our columns; those of a foreign one mean what they like, so only outlines and ids are taken."""
+    got = earlier.read(file, crs, column, named=named)
+    frame = got.frame
+    if set(_OURS) <= set(frame.columns):
+        for name, allowed in (("status", schema.STATUSES), ("review_state", years.STATES)):
+            odd = set(frame[name].dropna().astype(str)) - {*allowed, ""}
+            if odd:
+                raise ConfigError(f"{file}: {name} {min(odd)!r}: must be one of {', '.join(allowed)}")
+    else:
+        frame = frame[[name for name in (ID, "geometry") if name in frame]].assign(survey_id=file.stem)
+        if ID not in frame:
+            frame[ID] = _placed(frame, file.stem)
+    frame = years.complete(earlier.measured(frame), schema.dtypes())
+    return Read(**{**got.__dict__, "frame": frame})
+
+
+def _placed(frame: gpd.GeoDataFrame, stem: str) -> list[str]:
+    """Names of places, for outlines that have none; those that lie exactly over each other differ by a count."""
+    taken: set[str] = set()
+    corners = [shapely.get_coordinates(shape)[0] for shape in shapely.normalize(frame.geometry.values)]
+    return [years.unused(f"{stem}-{inventory.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
+
+
+def _finish(screen: Screen, last: tuple[str, Read], this: tuple[str, Read], linked: years.Linked, out: Path | None) -> None:
+    if out is not None:
+        inventory.write(files.make_folder(out), linked.frame)
+    _tell(screen, "last year's", *last)
+    _tell(screen, "this year's", *this)
+    _account(screen, linked.last, linked.this)
+    if out is not None:
+        screen.text(f"Inventory: {out / 'landslides.gpkg'}")
+
+
+def _tell(screen: Screen, which: str, name: str, read: Read) -> None:
+    """What was read and what was done to it."""
+    screen.text(f"{which}: {name}: {read.features} features, {len(read.frame)} landslides")
+    if read.crs:
+        screen.text(f"  transformed from {read.crs}")
+    if read.repaired:
+        screen.text(f"  {read.repaired} outlines were not valid and were repaired; their area changed by {read.repair_m2:.1f} m² in all")
+    if read.empty:
+        screen.text(f"  {read.empty} features have no area and were left out")
+    if read.overlaps:
+        screen.text(f"  {read.overlaps} pairs of outlines lie over each other, {read.overlap_m2:.1f} m² in all; all were kept")
+
+
+def _account(screen: Screen, last: Mapping[str, int], this: Mapping[str, int]) -> None:
+    for title, counts in (("what became of last year's", last), ("where this year's come from", this)):
+        rows: list[tuple[Any, ...]] = [(name, str(count)) for name, count in sorted(counts.items())]
+        screen.text("")
+        screen.table((title, "landslides"), [*rows, ("together", str(sum(counts.values())))])

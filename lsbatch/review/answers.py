@@ -1,0 +1,145 @@
+"""What a reviewer is shown, and what is kept of what a reviewer says."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from lsbatch.archive import files, journal, vectors
+from lsbatch.archive.earlier import ID
+from lsbatch.archive.survey import Survey
+from lsbatch.errors import LsbatchError, NoDataError, printable
+from lsbatch.stages.report.quicklooks import quicklook
+from lsbatch.stages.years import STATES
+
+LONGEST_NAME, LONGEST_COMMENT = 80, 2000
+#: Landslides whose pictures are kept in memory.
+KEPT_PICTURES = 32
+#: Attributes that are shown, in order.
+SHOWN = (
+    "status", "observation", "version", "date_earliest", "date_latest", "date_method", "area_m2", "length_m", "relief_m", "slope_mean_deg",
+    "probability_mean", "dndvi_mean", "dvv_mean_db", "optical_share", "radar_share", "unobserved_edge_px", "parent_ids",
+)  # fmt: skip
+
+
+class RefusedError(LsbatchError):
+    """An answer that cannot be kept, with the reason."""
+
+
+class Case:
+    """The landslides of a survey, and the journal of answers to them.
+
+    Parameters
+    ----------
+    survey : Survey
+
+    Raises
+    ------
+    NoDataError
+        If it has no inventory yet.
+    """
+
+    def __init__(self, survey: Survey) -> None:
+        file = survey.workspace.inventory / "landslides.parquet"
+        if not files.exists(file):
+            raise NoDataError(f"{survey.config.output}: has no inventory yet; make it with lsbatch run")
+        self.survey = survey
+        self.frame: gpd.GeoDataFrame = vectors.read_part(file)
+        self._rows = {name: i for i, name in enumerate(self.frame[ID])}
+        self._pictures: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        # numba and zarr are asked by one thread at a time
+        self._lock = threading.Lock()
+
+    def landslides(self) -> list[dict[str, Any]]:
+        """All of them with what was said so far; plain values, None for what is unknown."""
+        table = pd.DataFrame(self.frame[[ID, *(name for name in SHOWN if name in self.frame)]]).astype(object)
+        plain = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+        said = self._said()
+        return [row | {"answer": self._answer(row[ID], said)} for row in plain]
+
+    def _said(self) -> dict[str, list[Mapping[str, Any]]]:
+        by_name: dict[str, list[Mapping[str, Any]]] = {}
+        for one in journal.read(self.survey.workspace.answers):
+            by_name.setdefault(str(one.get(ID)), []).append(one)
+        return by_name
+
+    def _answer(self, name: str, said: Mapping[str, list[Mapping[str, Any]]]) -> dict[str, Any]:
+        """The last answer and how many there were; that of the inventory where there is none, from an earlier year perhaps."""
+        mine = said.get(name, [])
+        if mine:
+            return {key: mine[-1][key] for key in ("state", "reviewer", "comment", "at")} | {"count": len(mine)}
+        row = self.frame.iloc[self._rows[name]]
+        return {"state": row["review_state"], "reviewer": row["reviewer"], "comment": row["comment"], "at": "", "count": 0}
+
+    def pictures(self, index: int) -> dict[str, Any]:
+        """Before, after and evidence of the landslide in a row."""
+        with self._lock:
+            if index not in self._pictures:
+                self._pictures[index] = quicklook(self.survey, self.survey.config, self.frame.geometry.iloc[index])
+                while len(self._pictures) > KEPT_PICTURES:
+                    self._pictures.popitem(last=False)
+            self._pictures.move_to_end(index)
+            return self._pictures[index]
+
+    def keep(self, said: Any) -> tuple[bool, dict[str, Any]]:
+        """Add an answer, unless somebody answered since the reviewer looked.
+
+        Parameters
+        ----------
+        said : mapping
+            landslide_id, state, reviewer, comment; count of the answers that the reviewer knew of.
+
+        Returns
+        -------
+        bool, dict
+            Whether it was added; the last answer now.
+
+        Raises
+        ------
+        RefusedError
+            If it is no answer.
+        """
+        record, count = self._checked(said)
+        name = record[ID]
+        added = journal.append(
+            self.survey.workspace.answers, record, lambda records: sum(one.get(ID) == name for one in records) == count
+        )
+        return added, self._answer(name, self._said())
+
+    def _checked(self, said: Any) -> tuple[dict[str, Any], int]:
+        wanted = {ID, "state", "reviewer", "comment", "count"}
+        if not isinstance(said, dict) or set(said) != wanted:
+            raise RefusedError(f"an answer has {', '.join(sorted(wanted))}, and nothing else")
+        if not isinstance(said[ID], str) or said[ID] not in self._rows:
+            raise RefusedError("the survey has no such landslide")
+        if said["state"] not in STATES:
+            raise RefusedError(f"state must be one of {', '.join(STATES)}")
+        reviewer = _text(said["reviewer"], "the reviewer's name", LONGEST_NAME)
+        if not reviewer:
+            raise RefusedError("an answer needs the reviewer's name")
+        comment = _text(said["comment"], "the comment", LONGEST_COMMENT)
+        if type(said["count"]) is not int:
+            raise RefusedError("count must be a whole number")
+        version = int(self.frame["version"].iat[self._rows[said[ID]]])
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return {"at": now, ID: said[ID], "version": version, "state": said["state"], "reviewer": reviewer, "comment": comment}, said["count"]
+
+
+def _text(value: Any, what: str, longest: int) -> str:
+    if not isinstance(value, str) or len(value) > longest:
+        raise RefusedError(f"{what} must be a text of at most {longest} characters")
+    value = value.strip()
+    if printable(value) != value:
+        raise RefusedError(f"{what} must be one line of printable characters")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 3) if np.isfinite(value) else None
+    return int(value) if isinstance(value, (int, np.integer)) else str(value)

@@ -1,0 +1,137 @@
+"""What a survey's landslides are called, and what people said of them: kept from run to run, and from year to year.
+
+What lasts lies in ``survey/review/``: last year's inventory, the ids that were given, the reviewers' answers. The inventory is
+made from these and from the polygon parts, so running a survey again gives the same ids, and loses no answer.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+
+from lsbatch.archive import files, journal, receipts, vectors
+from lsbatch.archive.earlier import ID
+from lsbatch.archive.survey import Survey
+from lsbatch.archive.workspace import Workspace
+from lsbatch.grid import tile_id
+from lsbatch.stages import ground_seen, years
+from lsbatch.stages.years import FOUND, NOTHING, REVIEW, UNSEEN, Linked
+
+
+def found(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Landslides of this survey alone, without those of earlier years that it only keeps."""
+    if "observation" not in frame:
+        return frame
+    return frame[~frame["observation"].isin((NOTHING, UNSEEN))].reset_index(drop=True)
+
+
+def settle(survey: Survey, frame: gpd.GeoDataFrame) -> Linked:
+    """Give this survey's landslides the names that they have, and what was said of them.
+
+    Parameters
+    ----------
+    survey : Survey
+    frame : GeoDataFrame
+        The landslides, with names of their own: those of places.
+    """
+    places = survey.workspace
+    last = _kept(places.earlier)
+    if last is not None:
+        # a column that the inventory got since
+        last = years.complete(last, dict(frame.dtypes.drop("geometry")))
+    linked = Linked(frame) if last is None else years.link(frame, last, survey.config.grid.resolution_m, lambda shapes: ground_seen.share(survey, shapes))
+    known = _kept(places.identities)
+    named, former = _as_before(linked.frame, known, () if last is None else last[ID])
+    answered = _answered(named, journal.read(places.answers), former)
+    _remember(survey, answered, former, known)
+    return Linked(years.ordered(answered), linked.last, linked.this)
+
+
+def state(places: Workspace) -> list[str]:
+    """Checksums of what an inventory is made from beside the parts; for its digest."""
+    return [receipts.checksum(path) if files.exists(path) else "" for path in (places.earlier, places.answers)]
+
+
+def _kept(path: Path) -> gpd.GeoDataFrame | None:
+    return vectors.read_part(path) if files.exists(path) else None
+
+
+def _as_before(
+    frame: gpd.GeoDataFrame, known: gpd.GeoDataFrame | None, last: Iterable[str]
+) -> tuple[gpd.GeoDataFrame, dict[str, list[str]]]:
+    """Names, versions and parents as an earlier run of this survey gave them; also the names that each had before."""
+    here = (frame["observation"] == FOUND).to_numpy()
+    if known is None or known.empty or not here.any():
+        return frame, {}
+    pairs, olds, _ = years.pairs_of(frame[here], known)
+    rows, olden = years.rows_of(frame[here]), years.rows_of(known)
+    linked = set(last)
+    taken = linked | set(frame.loc[~here, ID])
+    former: dict[str, list[str]] = {}
+    # those that had a name here choose before those that get a new one
+    order = sorted(range(len(rows)), key=lambda j: (pairs.keeper[j] < 0, j))
+    for j in order:
+        kept = int(pairs.keeper[j])
+        before = None if kept < 0 else olden[kept]
+        rows[j] = _named(rows[j], before, [olden[i][ID] for i in olds[j] if i != kept], same=bool(pairs.same[j]), linked=linked, taken=taken)
+        if before is not None:
+            former[rows[j][ID]] = years.split(years.joined([*years.split(before["former_ids"]), before[ID]]))
+    out = frame.copy()
+    for name in (ID, "version", "parent_ids"):
+        out.loc[here, name] = pd.array([row[name] for row in rows], dtype=frame[name].dtype)
+    return out, former
+
+
+def _named(
+    row: dict[str, Any], before: Mapping[str, Any] | None, merged: list[str], *, same: bool, linked: set[str], taken: set[str]
+) -> dict[str, Any]:
+    name = row[ID]
+    if name not in linked:
+        if before is not None and before[ID] not in taken:
+            name = before[ID]
+            taken.add(name)
+        else:
+            name = years.unused(name, taken)
+    version, parents = row["version"], years.split(row["parent_ids"])
+    if before is not None and before[ID] == name:
+        version = int(before["version"]) + (not same)
+        parents += years.split(before["parent_ids"])
+    parents += [one for one in merged if one != name]
+    return row | {ID: name, "version": version, "parent_ids": years.joined(parents)}
+
+
+def _answered(frame: gpd.GeoDataFrame, answers: Sequence[Mapping[str, Any]], former: Mapping[str, list[str]]) -> gpd.GeoDataFrame:
+    """With the last answer to each landslide, also to one that has had another name since."""
+    latest = {str(one.get(ID)): one for one in answers}
+    if not latest:
+        return frame
+    order = {id(one): i for i, one in enumerate(answers)}
+    out = frame.copy()
+    for i, name in enumerate(frame[ID]):
+        said = [latest[one] for one in (*former.get(name, ()), name) if one in latest]
+        if said:
+            last = max(said, key=lambda one: order[id(one)])
+            values = (last["state"], last["reviewer"], last["comment"], int(last["version"]))
+            for column, value in zip(REVIEW, values, strict=True):
+                out.iloc[i, out.columns.get_loc(column)] = value
+    return out
+
+
+def _remember(survey: Survey, frame: gpd.GeoDataFrame, former: Mapping[str, list[str]], known: gpd.GeoDataFrame | None) -> None:
+    """Keep the names for the next run. Done again after a kill, it keeps the same: an equal outline is no new version.
+
+    While tiles are missing, outlines end at their edges, and a name that came from such an outline would stay. So then only
+    names that a reviewer has answered to are added, and what was known stays as it was.
+    """
+    here = frame[frame["observation"] == FOUND]
+    outlined = receipts.read_stage(survey.workspace.receipts, "outline")
+    if not all(outlined.get(tile_id(*position)) for position in survey.positions):
+        names = () if known is None else known[ID]
+        here = here[(here["reviewed_version"] > 0) & ~here[ID].isin(names)]
+    else:
+        known = None
+    kept = here[[ID, "version", "parent_ids", "geometry"]]
+    kept = kept.assign(former_ids=[years.joined(one for one in former.get(name, ()) if one != name) for name in here[ID]])
+    vectors.write_parquet(survey.workspace.identities, kept if known is None else pd.concat([known, kept], ignore_index=True))

@@ -1,0 +1,250 @@
+"""Two years of landslides as one inventory: who continues whom, what changed, what is gone. Tables in, tables out."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from lsbatch import schema
+from lsbatch.archive.earlier import ID, SEPARATOR
+from lsbatch.kernels import linking
+
+#: What `observation` says: this survey drew the outline; it looked and found nothing; it did not see the place.
+FOUND, NOTHING, UNSEEN = schema.OBSERVATIONS
+#: An old landslide is gone if at least this share of its ground was surveyed and nothing of it was found.
+SURVEYED_SHARE = 0.8
+#: Loss of NDVI that says that ground which was bare last year slid again: a scar that only stays bare loses none.
+AGAIN_DNDVI = -0.1
+#: Methods of dating that go by the survey's pictures, not by a change in a series of the landslide's own.
+_PICTURES = ("greenest looks", "survey windows", "")
+#: Columns that a person fills, and what the first may say.
+REVIEW = ("review_state", "reviewer", "comment", "reviewed_version")
+STATES = schema.REVIEW_STATES
+
+Surveyed = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Two years as one inventory.
+
+    Attributes
+    ----------
+    frame : GeoDataFrame
+        This year's landslides, then those of last year that were not found.
+    last, this : mapping of text to int
+        What became of each of last year's, and where each of this year's comes from; each sums to all of them.
+    """
+
+    frame: gpd.GeoDataFrame
+    last: Mapping[str, int] = field(default_factory=dict)
+    this: Mapping[str, int] = field(default_factory=dict)
+
+
+def link(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, pixel_m: float, surveyed: Surveyed | None = None) -> Linked:
+    """Carry the identities of last year over to this year's polygons.
+
+    Parameters
+    ----------
+    this, last : GeoDataFrame
+        Valid polygons in one CRS with `landslide_id`; rows in any order.
+    pixel_m : float
+        Side of a pixel, for the tolerance of growth.
+    surveyed : callable (geometries) -> array of share, optional
+        How much of a polygon's ground this year's survey saw; without it nobody knows, and nothing is called gone.
+    """
+    here = this["observation"] == FOUND
+    this, last, noted = _canonical(this[here]), _canonical(last), this[~here]
+    pairs, olds, news = pairs_of(this, last)
+    area, before, edge = _sizes(this, last, olds)
+    grown = linking.is_enlarged(before, area, edge, pixel_m) & ~pairs.same
+    olden = rows_of(last)
+    rows, origins, taken = [], [], {*last[ID], *noted[ID]}
+    for j, record in enumerate(rows_of(this)):
+        kept = int(pairs.keeper[j])
+        partners = [olden[i] for i in ([kept] if kept >= 0 else []) + [i for i in olds[j] if i != kept]]
+        made, origin = _continued(record, partners, has_id=kept >= 0, same=bool(pairs.same[j]), grown=bool(grown[j]))
+        if kept < 0:
+            made[ID] = unused(made[ID], taken)
+        rows.append(made)
+        origins.append(origin)
+    lost = last.iloc[[i for i in range(len(last)) if not news[i].size]]
+    rest, more = _rest(lost, noted, surveyed)
+    fates = Counter(_fate(i, news[i], olds, pairs) for i in range(len(last)) if news[i].size) + Counter(_why(rest, lost))
+    origins += ["kept from years before"] * len(more)
+    frame = gpd.GeoDataFrame(pd.DataFrame(rows, columns=this.columns.drop("geometry")), geometry=list(this.geometry), crs=this.crs)
+    frame = frame.astype(this.dtypes.drop("geometry"))
+    return Linked(ordered(_stacked(_stacked(frame, rest), more)), dict(fates), dict(Counter(origins)))
+
+
+def pairs_of(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame) -> tuple[linking.Links, list[np.ndarray], list[np.ndarray]]:
+    """Who continues whom; the old ones of each new one, and the new ones of each old one."""
+    old_shapes, new_shapes = last.geometry.values, this.geometry.values
+    new, old = shapely.STRtree(old_shapes).query(new_shapes, predicate="intersects")
+    shared = shapely.area(shapely.intersection(old_shapes[old], new_shapes[new]))
+    pairs = linking.links(old, new, shared, shapely.area(old_shapes), shapely.area(new_shapes))
+    return pairs, _lists(pairs.later, pairs.earlier, len(this)), _lists(pairs.earlier, pairs.later, len(last))
+
+
+def _sizes(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, olds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Area of each new one; area and perimeter of all that it continues."""
+    area, edge = shapely.area(last.geometry.values), shapely.length(last.geometry.values)
+    sums = [np.array([values[one].sum() for one in olds]) for values in (area, edge)]
+    return shapely.area(this.geometry.values), *sums
+
+
+def ordered(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """What was found first, largest first."""
+    keys = pd.DataFrame({"kept": frame["observation"] != FOUND, "area": -frame["area_m2"], "name": frame[ID]})
+    return frame.loc[keys.sort_values(["kept", "area", "name"]).index].reset_index(drop=True)
+
+
+def _canonical(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """By outline and name, so that the order of a file decides nothing."""
+    keys = shapely.to_wkb(shapely.normalize(frame.geometry.values), byte_order=1)
+    order = sorted(range(len(frame)), key=lambda i: (keys[i], frame[ID].iat[i]))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _lists(owner: np.ndarray, other: np.ndarray, count: int) -> list[np.ndarray]:
+    """The others of each owner 0..count-1."""
+    order = np.lexsort((other, owner))
+    return np.split(other[order], np.searchsorted(owner[order], np.arange(1, count))) if count else []
+
+
+def rows_of(frame: gpd.GeoDataFrame) -> list[dict[str, Any]]:
+    """Attributes of each landslide."""
+    return frame.drop(columns="geometry").to_dict("records")
+
+
+def _continued(
+    record: dict[str, Any], partners: Sequence[Mapping[str, Any]], *, has_id: bool, same: bool, grown: bool
+) -> tuple[dict[str, Any], str]:
+    """A landslide of this year with what it takes over from those that it continues, the one whose name it has first."""
+    if not partners:
+        return record | {"status": "new", "observation": FOUND}, "new"
+    first = partners[0]
+    if same and _is_same_observation(record, first):
+        return record | {name: first[name] for name in ("status", "version", "parent_ids", *REVIEW, ID)} | {"observation": FOUND}, "same outline"
+    again = any(_slid_again(record, one) for one in partners)
+    made = record | {"status": "reactivated" if again else "enlarged" if grown else "persisting", "observation": FOUND}
+    parents = [one[ID] for one in partners]
+    if not has_id:
+        return made | {"parent_ids": joined(parents)}, "part of a split one, with a new id"
+    made |= {name: first[name] for name in (*REVIEW, ID)}
+    made |= {"version": int(first["version"]) + (not same), "parent_ids": first["parent_ids"] if same else joined(split(first["parent_ids"]) + parents[1:])}
+    if same:
+        return made, "same outline"
+    return made, "several joined to one" if len(partners) > 1 else "outline changed"
+
+
+def _is_same_observation(record: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """The same survey's record of the same days: linking a survey with itself is no news."""
+    same = all(record[name] == old[name] for name in ("survey_id", "date_earliest", "date_latest"))
+    return same and old["observation"] == FOUND
+
+
+def _slid_again(record: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether a landslide that was known moved again in this survey's window.
+
+    Its ground had recovered (the old record was gone), or it is dated after the old one and either a series of its own shows the
+    break or its ground lost vegetation that it would not have had if it had only stayed bare.
+    """
+    if old["status"] == "gone":
+        return True
+    # ISO days compare as text; without a day nobody knows
+    later = bool(old["date_latest"]) and record["date_earliest"] >= old["date_latest"]
+    return later and (record["date_method"] not in _PICTURES or record["dndvi_mean"] <= AGAIN_DNDVI)
+
+
+def _rest(
+    lost: gpd.GeoDataFrame, noted: gpd.GeoDataFrame, surveyed: Surveyed | None
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Last year's landslides that were not found, gone where their ground was seen and else as they were; and those that this
+    year's inventory keeps of other years.
+
+    What this year's inventory notes of one of them already is believed.
+    """
+    share = np.zeros(len(lost)) if surveyed is None else surveyed(lost.geometry.values)
+    seen = share >= SURVEYED_SHARE
+    was = lost["status"].to_numpy()
+    status = np.where(seen, "gone", was)
+    out = lost.assign(status=status, observation=np.where(seen, NOTHING, UNSEEN), version=lost["version"].to_numpy() + (status != was))
+    if surveyed is None and len(noted):
+        known = noted.drop_duplicates(ID).set_index(ID)
+        there = out[ID].isin(known.index).to_numpy()
+        for name in ("status", "observation", "version"):
+            out.loc[there, name] = known.loc[out.loc[there, ID], name].to_numpy()
+    return out, noted[~noted[ID].isin(lost[ID])]
+
+
+def _fate(i: int, news: np.ndarray, olds: Sequence[np.ndarray], pairs: linking.Links) -> str:
+    """What became of an old landslide that was found again."""
+    if len(news) > 1:
+        return "split"
+    j = news[0]
+    if pairs.keeper[j] != i:
+        return "merged into another"
+    if pairs.same[j]:
+        return "kept, same outline"
+    return "kept, others merged into it" if len(olds[j]) > 1 else "kept, outline changed"
+
+
+def _why(rest: gpd.GeoDataFrame, lost: gpd.GeoDataFrame) -> Iterable[str]:
+    for seen, was in zip(rest["observation"], lost["status"], strict=True):
+        yield "not observed" if seen == UNSEEN else "still gone" if was == "gone" else "gone"
+
+
+def _stacked(first: gpd.GeoDataFrame, second: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The columns of the first alone, of its types."""
+    second = complete(second, dict(first.dtypes.drop("geometry")))
+    if first.empty or second.empty:
+        return (second if first.empty else first).reset_index(drop=True)
+    return gpd.GeoDataFrame(pd.concat([first, second], ignore_index=True), geometry="geometry", crs=first.crs)
+
+
+def complete(frame: gpd.GeoDataFrame, kinds: Mapping[str, Any]) -> gpd.GeoDataFrame:
+    """A foreign table in the columns of the inventory: what it does not know is empty, NaN, or 0 where only whole numbers are."""
+    columns: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        dtype = pd.api.types.pandas_dtype(kind)
+        numeric = pd.api.types.is_numeric_dtype(dtype)
+        nothing = np.nan if pd.api.types.is_float_dtype(dtype) else 0 if numeric else ""
+        values = frame[name] if name in frame else pd.Series(nothing, index=frame.index)
+        if numeric:
+            columns[name] = pd.to_numeric(values, errors="coerce").fillna(nothing).astype(dtype)
+        else:
+            columns[name] = values.where(values.notna(), "").astype(dtype)
+    out = gpd.GeoDataFrame(pd.DataFrame(columns, index=frame.index), geometry=list(frame.geometry), crs=frame.crs)
+    defaults = {"status": "new", "observation": FOUND, "review_state": STATES[0]}
+    for name, value in defaults.items():
+        out[name] = out[name].where(out[name] != "", value).astype(kinds[name])
+    out["version"] = out["version"].clip(lower=1).astype(kinds["version"])
+    return out
+
+
+def split(ids: str) -> list[str]:
+    """Single ids of a text of them."""
+    return [one for one in ids.split(SEPARATOR) if one]
+
+
+def joined(ids: Iterable[str]) -> str:
+    """Ids as one text, each once."""
+    return SEPARATOR.join(dict.fromkeys(ids))
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """A name that nobody has: the place's own, or one that follows from it; `taken` is told."""
+    head = name.rpartition("-")[0] or name
+    made, count = name, 0
+    while made in taken:
+        count += 1
+        made = f"{head}-{hashlib.blake2b(f'{name} {count}'.encode(), digest_size=5).hexdigest()}"
+    taken.add(made)
+    return made
