@@ -47,7 +47,7 @@ def surveyed(folder: Path, seed: int, size: int) -> Config:
 def dated(config: Config) -> pd.DataFrame:
     """A row a true landslide: its area, whether it was found, and days from the truth to the first look after its break."""
     assert config.truth is not None
-    found = gpd.read_file(config.output / "inventory" / "landslides.gpkg")
+    found = gpd.read_file(config.output / "inventory" / "landslides.gpkg", layer="landslides")
     real = vectors.read_truth(config.truth, config.survey.windows, config.grid.crs, None).to_crs(found.crs)
     rows = []
     for shape, day in zip(real.geometry, pd.to_datetime(real["date"]), strict=True):

@@ -380,7 +380,7 @@ def test_the_command_accounts_for_broken_outlines(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for words in ("4 features, 3 landslides", "1 outlines were not valid and were repaired", "1 features have no area", "1 pairs of outlines lie over each other, 5000.0 m²"):
         assert words in done.stdout
-    found = gpd.read_file(tmp_path / "out" / "landslides.gpkg").set_index(ID)
+    found = gpd.read_file(tmp_path / "out" / "landslides.gpkg", layer="landslides").set_index(ID)
     assert found.geometry.is_valid.all()
     assert found["status"].to_dict() == {"1": "new", "2": "persisting", "3": "new"}
     assert found.loc["1", "area_m2"] == pytest.approx(5000, rel=1e-2)

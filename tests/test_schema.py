@@ -36,7 +36,7 @@ def test_all_files_keep_to_it(done_survey: Survey) -> None:
 
 
 def _record() -> dict[str, list[object]]:
-    texts = {"status": "new", "outline": "pixels", "confidence": "low", "review_state": "unreviewed"}
+    texts = {"status": "new", "observation": "found", "outline": "pixels", "confidence": "low", "review_state": "unreviewed"}
     values: dict[str, list[object]] = {}
     for field in schema.FIELDS:
         values[field.name] = [texts.get(field.name, "x") if field.dtype == "str" else (1 if field.dtype == "int64" else 0.5)]

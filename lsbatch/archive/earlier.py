@@ -12,7 +12,7 @@ from pyogrio.errors import DataSourceError
 from pyproj import CRS, Geod
 
 from lsbatch.archive.files import on_disk
-from lsbatch.archive.regions import POLYGONS, read_vector
+from lsbatch.archive.regions import POLYGONS, outlined_layer, read_vector
 from lsbatch.errors import ConfigError, printable
 
 #: How the name of a GeoParquet ends.
@@ -111,7 +111,8 @@ def crs_of(file: Path) -> str:
     if file.suffix == PARQUET:
         return str(_load(file).crs)
     try:
-        stored = pyogrio.read_info(on_disk(file))["crs"]
+        here = on_disk(file)
+        stored = pyogrio.read_info(here, layer=outlined_layer(here))["crs"]
     except (DataSourceError, OSError) as error:
         raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
     if not stored:

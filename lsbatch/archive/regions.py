@@ -77,16 +77,22 @@ def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -
     """
     try:
         here = on_disk(file)
-        stored = pyogrio.read_info(here)["crs"]
+        layer = outlined_layer(here)
+        stored = pyogrio.read_info(here, layer=layer)["crs"]
         if not stored:
             raise ConfigError(f"{file}: has no CRS; save it with one")
         box = None if bounds is None else tuple(gpd.GeoSeries([shapely.box(*bounds)], crs=crs).to_crs(stored).total_bounds)
-        frame = pyogrio.read_dataframe(here, bbox=box)
+        frame = pyogrio.read_dataframe(here, layer=layer, bbox=box)
     except (DataSourceError, OSError) as error:
         raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
     if not isinstance(frame, gpd.GeoDataFrame):
         raise ConfigError(f"{file}: is a table without geometries")
     return frame.to_crs(crs)
+
+
+def outlined_layer(file: Path) -> str | None:
+    """The first layer of a vector file that has geometries: a GeoPackage may hold tables, such as QGIS's styles, beside it."""
+    return next((str(name) for name, kind in pyogrio.list_layers(file) if kind is not None), None)
 
 
 def rasterize(geometry: BaseGeometry, geobox: GeoBox) -> np.ndarray:

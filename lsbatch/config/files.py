@@ -149,6 +149,12 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
     truth = config.truth and config.truth.model_copy(
         update={name: absolute(getattr(config.truth, name)) for name in ("file", "points", "plots")}
     )
+    inventory = config.inventory.model_copy(
+        update={
+            "areas": absolute(config.inventory.areas),
+            "confounders": {name: absolute(file) for name, file in config.inventory.confounders.items()},
+        }
+    )
     tls = config.cluster.tls and config.cluster.tls.model_copy(
         update={name: absolute(getattr(config.cluster.tls, name)) for name in ("ca_file", "cert_file", "key_file")}
     )
@@ -158,6 +164,7 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
             "region": config.region.model_copy(update={"file": absolute(config.region.file)}),
             "model": config.model.model_copy(update={"weights": weights}),
             "truth": truth,
+            "inventory": inventory,
             "cluster": config.cluster.model_copy(update={"tls": tls}),
             "output": absolute(config.output),
         }
@@ -211,6 +218,8 @@ def _scalar(value: Any) -> str:
         return ""
     if isinstance(value, tuple):
         return "[" + ", ".join(_scalar(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_scalar(v)}" for key, v in value.items()) + "}"
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, (bool, int)):

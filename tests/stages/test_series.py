@@ -35,7 +35,7 @@ def survey(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Survey:
 
 def test_landslides_are_found_and_dated(survey: Survey) -> None:
     config = survey.config
-    found = gpd.read_file(survey.workspace.inventory / "landslides.gpkg")
+    found = gpd.read_file(survey.workspace.inventory / "landslides.gpkg", layer="landslides")
     assert config.truth is not None
     real = vectors.read_truth(config.truth, config.survey.windows, config.grid.crs)
     real = real[real.geometry.area > 2500]
