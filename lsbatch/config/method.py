@@ -115,6 +115,10 @@ class InventorySettings(Section):
     min_area_m2: float = Field(
         500.0, ge=0, description="smaller landslides are left out of the inventory (not of the pixel counts)"
     )
+    radar_dates: bool = Field(
+        True,
+        description="narrow the dates by the series of Sentinel-1 around each landslide, where there is an archive of it: every pass from the looks before to the looks after is read there",
+    )
 
 
 class TruthSettings(Section):

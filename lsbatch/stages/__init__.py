@@ -5,13 +5,14 @@ from collections.abc import Callable
 from lsbatch.config import Config
 from lsbatch.layers import STACK, Layer, mask, probability
 from lsbatch.records import Fold, Stage
-from lsbatch.stages import catalog, clean, inventory, outline, predict, report, score, stack
+from lsbatch.stages import catalog, clean, date, inventory, outline, predict, report, score, stack
 
 PIPELINE: tuple[Stage | Fold, ...] = (
     stack.STAGE,
     predict.STAGE,
     clean.STAGE,
     outline.STAGE,
+    date.STAGE,
     score.STAGE,
     inventory.FOLD,
     catalog.FOLD,

@@ -19,6 +19,7 @@ from lsbatch.grid import tile_id
 from lsbatch.kernels import regions
 from lsbatch.models import base
 from lsbatch.records import Fold
+from lsbatch.stages import when
 from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
 
 _SUMS = ("dNDVI", "diffVV", "diffVH", "slope", "probability", "aspect_sin", "aspect_cos")
@@ -38,7 +39,8 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
 def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
     """One record a landslide, largest first; an empty survey gives an empty frame with the same columns."""
     parts = _joined_parts(survey)
-    records = [_record(group, survey, config) for _, group in parts.groupby("component", sort=True)]
+    passes = when.passes_of(survey, config)
+    records = [_record(group, survey, config, passes) for _, group in parts.groupby("component", sort=True)]
     frame = gpd.GeoDataFrame(records, columns=[*SCHEMA, "geometry"], geometry="geometry", crs=config.grid.crs)
     frame = frame.astype(SCHEMA)
     frame = frame[frame["area_m2"] >= config.inventory.min_area_m2]
@@ -48,7 +50,7 @@ def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
 #: Columns of the inventory and their types; docs/inventory.md describes each.
 SCHEMA: dict[str, str] = {
     "landslide_id": "str", "survey_id": "str", "version": "int32", "status": "str",
-    "date_earliest": "str", "date_latest": "str", "date_method": "str",
+    "date_earliest": "str", "date_latest": "str", "date_method": "str", "date_confidence": "float64",
     "area_m2": "float64", "perimeter_m": "float64", "length_m": "float64", "width_m": "float64",
     "source_x": "float64", "source_y": "float64", "toe_x": "float64", "toe_y": "float64",
     "elevation_min_m": "float64", "elevation_max_m": "float64", "relief_m": "float64",
@@ -80,7 +82,7 @@ def _joined_parts(survey: Survey) -> pd.DataFrame:
     return parts.assign(component=[component[row, col][label - 1] for row, col, label in keys])
 
 
-def _record(group: pd.DataFrame, survey: Survey, config: Config) -> dict[str, Any]:
+def _record(group: pd.DataFrame, survey: Survey, config: Config, passes: when.Passes) -> dict[str, Any]:
     first = group.sort_values(["first_row", "first_col"]).iloc[0]
     # normalised, so that vertices left where parts met do not tell tiles apart
     # a corner of the pixels' outline comes first, and corners that only a tile's edge made are left out
@@ -92,7 +94,7 @@ def _record(group: pd.DataFrame, survey: Survey, config: Config) -> dict[str, An
         "survey_id": config.survey.id,
         "version": 1,
         "status": "new",
-        **_dates(group, config),
+        **_dates(group, config, passes),
         **_geometry(shape, config),
         **_terrain(group, survey),
         **_evidence(group),
@@ -117,9 +119,9 @@ def _pixel_id(survey: Survey, row: int, col: int) -> str:
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 
 
-def _dates(group: pd.DataFrame, config: Config) -> dict[str, str]:
+def _dates(group: pd.DataFrame, config: Config, passes: when.Passes) -> dict[str, str | float]:
     """Between the looks around the break, as the middle pixel has them, where a model tells the day; else between the last
-    greenest look before and the first after; the windows where Sentinel-2 did not see it.
+    greenest look before and the first after, the windows where Sentinel-2 did not see it, or less where Sentinel-1 tells it.
     """
     windows = config.survey.windows
     if "after_days" in group:
@@ -134,12 +136,15 @@ def _dates(group: pd.DataFrame, config: Config) -> dict[str, str]:
         days, method = (earliest, latest), "greenest looks"
     else:
         days, method = limits, "survey windows"
+    narrowed = when.narrowed(passes(group), days, limits, config.composite.speckle_looks)
+    if narrowed is not None:
+        return _written(*narrowed[:2], when.METHOD, narrowed[2])
     return _written(*days, method)
 
 
-def _written(earliest: int, latest: int, method: str) -> dict[str, str]:
+def _written(earliest: int, latest: int, method: str, confidence: float = np.nan) -> dict[str, str | float]:
     first, last = (_EPOCH + timedelta(days=day) for day in (earliest, latest))
-    return {"date_earliest": first.isoformat(), "date_latest": last.isoformat(), "date_method": method}
+    return {"date_earliest": first.isoformat(), "date_latest": last.isoformat(), "date_method": method, "date_confidence": confidence}
 
 
 def _geometry(shape: shapely.Geometry, config: Config) -> dict[str, float]:
@@ -207,4 +212,4 @@ def _settings(config: Config) -> Mapping[str, Any]:
     )
 
 
-FOLD = Fold(name="inventory", version=1, apply=apply, settings=_settings, after=("outline",))
+FOLD = Fold(name="inventory", version=2, apply=apply, settings=_settings, after=("outline", "date"))
