@@ -7,6 +7,7 @@ intervals honest where passes are few (Barry and Hartigan 1993, https://doi.org/
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import special
@@ -18,9 +19,9 @@ QUIET_DB, LOUD_DB, SCALES = 0.15, 4.0, 9
 #: Standard deviation of a landslide's step before any pass is seen: Mondini et al. 2019 and Burrows et al. 2022 find some dB, of
 #: either sign.
 STEP_DB = 3.0
-#: Grid of the unknown mean: step in standard errors of the quietest mean, and points at most. Sums over a Gaussian are exact to
+#: Grid of the unknown mean: step in standard errors of the quietest mean, and points at least and at most. Sums over a Gaussian are exact to
 #: a thousandth where the step is below 1.7 standard deviations.
-GRID_STEP, GRID_POINTS = 1.5, 384
+GRID_STEP, FEWEST_POINTS, MOST_POINTS = 1.5, 64, 384
 #: Natural logarithm of how much better a step must explain the series than none: a factor of 100, "decisive" in the words of
 #: Kass and Raftery 1995.
 EVIDENCE = float(np.log(100))
@@ -81,6 +82,13 @@ class Dated:
         """Probability that it happened between two days."""
         reached = np.interp([first, last], self.edges, np.concatenate([[0], np.cumsum(self.chance)]))
         return float(reached[1] - reached[0])
+
+    def within(self, first: float, last: float) -> "Dated":
+        """The same, given that it happened between two days of which this holds possible that it did."""
+        edges = np.unique(np.concatenate([[first, last], self.edges[(self.edges > first) & (self.edges < last)]]))
+        chance = np.array([self.between(*pair) for pair in pairwise(edges)])
+        before = (last - first) / (self.edges[-1] - self.edges[0])
+        return Dated(edges, chance / chance.sum(), float(self.evidence + np.log(chance.sum() / before)))
 
 
 def log_ratio(
@@ -171,13 +179,15 @@ def log_likelihood_ratio(values: np.ndarray, speckle: np.ndarray, weight: float 
     joint = np.einsum("ksm,ksm->ks", np.exp(before - tops[0]), np.exp(after - tops[1]) @ step.T)
     of_noise = np.log(joint) + (tops[0] + tops[1])[:, :, 0]
     out = special.logsumexp(of_noise, axis=1)
+    # of a step before the first pass nothing is known, as of one after the last: the grid's end would tell them apart by 0.01
+    out[0] = out[-1]
     return out - out[-1]
 
 
 def _grid(values: np.ndarray, error: float) -> np.ndarray:
     """Means that are possible: from the lowest value to the highest, and a little more."""
     low, high = values.min() - 3 * error, values.max() + 3 * error
-    return np.linspace(low, high, int(np.clip((high - low) / (GRID_STEP * error), 16, GRID_POINTS)))
+    return np.linspace(low, high, int(np.clip((high - low) / (GRID_STEP * error), FEWEST_POINTS, MOST_POINTS)))
 
 
 def _weight(series: Sequence[Series], found: Dated) -> float:

@@ -15,9 +15,11 @@ from lsbatch.stages.date import PASS, POLARISATIONS, SERIES, SUMS
 
 METHOD = "Sentinel-1 series"
 SHARE = 0.9
-#: What Sentinel-1 says replaces the looks of Sentinel-2 where at least this probability lies between them, and the days left
-#: are at most this share of theirs: 90 % of a date is no gain where all of it was known to a few days more.
-AGREES, NARROWER = 0.5, 0.5
+#: Sentinel-1 contradicts the looks of Sentinel-2 where less than this probability lies between them, and they stay.
+AGREES = 0.05
+#: It replaces them where the days left are at most this share of theirs: 90 % of a date is no gain where all of it was known to a few
+#: days more.
+NARROWER = 0.5
 #: Tables of tiles that are held: landslides come tile by tile, and one that crosses edges needs its neighbours'.
 HELD = 8
 
@@ -70,7 +72,9 @@ def series(passes: pd.DataFrame, looks: float) -> list[dating.Series]:
 
 
 def narrowed(passes: pd.DataFrame | None, known: tuple[int, int], span: tuple[int, int], looks: float) -> Narrowed | None:
-    """First and last day since 1970, both included, and the probability that it slid then; None where that is no gain.
+    """First and last day since 1970, both included, and the probability that it slid then, given that it slid between the looks.
+
+    None where that is no gain.
 
     Parameters
     ----------
@@ -85,11 +89,12 @@ def narrowed(passes: pd.DataFrame | None, known: tuple[int, int], span: tuple[in
     """
     if passes is None or passes.empty:
         return None
-    found = dating.date(series(passes, looks), span[0], span[1] + 1)
-    if found.evidence < dating.EVIDENCE or found.between(known[0], known[1] + 1) < AGREES:
+    anywhere = dating.date(series(passes, looks), span[0], span[1] + 1)
+    if anywhere.between(known[0], known[1] + 1) < AGREES:
         return None
-    early, late = found.interval(SHARE)
-    first, last = max(int(early), known[0]), min(int(late), known[1])
-    if last - first > NARROWER * (known[1] - known[0]):
+    found = anywhere.within(known[0], known[1] + 1)
+    # whole days: the interval of 90 % and what it needs to end with its days
+    first, last = (int(day) for day in found.interval(SHARE))
+    if found.evidence < dating.EVIDENCE or last - first > NARROWER * (known[1] - known[0]):
         return None
     return first, last, found.between(first, last + 1)

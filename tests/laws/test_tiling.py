@@ -4,10 +4,12 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 
 from lsbatch import engine
 from lsbatch.archive.survey import Survey
 from lsbatch.layers import STACK, mask, probability
+from lsbatch.stages import inventory, when
 from tests import surveys
 
 #: One step of the stored probability: torch sums in another order in windows of another size.
@@ -43,6 +45,7 @@ def test_tiles_equal_the_whole(done_survey: Survey, tmp_path: Path) -> None:
 def test_inventory_does_not_know_of_tiles(done_survey: Survey, tmp_path: Path) -> None:
     whole = _as_one_tile(done_survey, tmp_path / "whole")
     assert engine.run(whole, until="inventory") == 0
+    _same_passes(whole, done_survey)
     ours, theirs = (
         gpd.read_parquet(s.workspace.inventory / "landslides.parquet").set_index("landslide_id").sort_index()
         for s in (whole, done_survey)
@@ -56,6 +59,23 @@ def test_inventory_does_not_know_of_tiles(done_survey: Survey, tmp_path: Path) -
             np.testing.assert_allclose(ours[column], theirs[column], rtol=1e-9, atol=2e-5, err_msg=column)
         else:
             assert (ours[column] == theirs[column]).all(), column
+
+
+def _same_passes(whole: Survey, tiled: Survey) -> None:
+    """Power in and around each landslide, pass by pass, its parts added."""
+    ours, theirs = (_passes(survey) for survey in (whole, tiled))
+    assert len(ours) == len(theirs) > 0
+    for name, rows in ours.items():
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), theirs[name].reset_index(drop=True), rtol=1e-12)
+
+
+def _passes(survey: Survey) -> dict[tuple[int, int], pd.DataFrame]:
+    read = when.passes_of(survey, survey.config)
+    found = {}
+    for _, group in inventory._joined_parts(survey).groupby("component"):
+        first = group.sort_values(["first_row", "first_col"]).iloc[0]
+        found[int(first["first_row"]), int(first["first_col"])] = read(group)
+    return found
 
 
 def test_windows_tile_edges_cut_no_landslide(done_survey: Survey) -> None:
