@@ -41,7 +41,7 @@ class Block:
     tally : mapping of str to int, float or text
         Exact counts for the receipt.
     part : object or None
-        A table of features (GeoDataFrame), for stages that outline.
+        A table: of features (GeoDataFrame) with the band `edges`, for stages that outline; plain (DataFrame) without.
     scenes : tuple of str
         Scenes that were read.
     dropped : tuple of Dropped

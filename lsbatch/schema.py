@@ -70,7 +70,7 @@ FIELDS: tuple[Field, ...] = (
     _text("date_earliest", "time", "ISO day; the ground was still whole"),
     _text("date_latest", "time", "ISO day; it had slid"),
     _text("date_method", "time", "how the two days are known, see below"),
-    _share("date_confidence", "time", "probability that it slid between the two days; unknown where the method gives none", empty=True),
+    _share("date_confidence", "time", "of `Sentinel-1 series`: probability that it slid on one of these days, given that it slid between the looks of Sentinel-2; unknown for the other methods, whose error nobody has measured", empty=True),
     _number("area_m2", "geometry", "m2", "geodesic, on the ellipsoid of WGS 84", 0.0, empty=False),
     _number("perimeter_m", "geometry", "m", "geodesic, along pixel edges", 0.0, empty=False),
     _number("length_m", "geometry", "m", "extent along the line from source to toe; the long side of the smallest rectangle around it where these are one place", 0.0, empty=False),

@@ -137,6 +137,9 @@ def _write(workspace: Workspace, layer: Layer | None, name: str, block: Block) -
         files.remove(table)
         files.remove(edges)
         return {}
+    if "edges" not in block.bands:
+        vectors.write_table(table, block.part)
+        return {table.name: receipts.checksum(table)}
     vectors.write_edges(edges, block.bands["edges"])
     vectors.write_parquet(table, block.part)
     return {path.name: receipts.checksum(path) for path in (table, edges)}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from lsbatch.archive import links, windows
+from lsbatch.archive import between, links, windows
 from lsbatch.archive.files import exists, in_folder, read_text, remove, state, write_json, write_text
 from lsbatch.archive.passes import Scenes, newest, same_orbits
 from lsbatch.archive.receipts import checksum
@@ -39,11 +39,12 @@ SHOWN_LEFT_OUT = 5
 
 @dataclass(frozen=True)
 class TilePlan:
-    """What one tile reads: scenes by key, the rule that matched orbits, and bytes before compression."""
+    """What one tile reads: scenes by key, the rule that matched orbits, bytes before compression, and the passes that date."""
 
     scenes: Scenes
     matched_by: str
     megabytes: float
+    passes: tuple[Scene, ...] | None = None
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -89,6 +90,8 @@ class Plan:
                 f"  {key:8} {row['scenes']:5d} scenes, {row['least']} to {row['most']} a tile"
                 + (f"; none on {row['tiles_without']} tiles" if row["tiles_without"] else "")
             )
+        if s["passes"][1]:
+            out.append(f"  dates    {s['passes'][0]} to {s['passes'][1]} scenes of Sentinel-1 a tile, read around landslides alone")
         out += [f"  {text}" for text in s["orbits"]]
         for reason in s["left_out"][:SHOWN_LEFT_OUT]:
             out.append(f"  left out: {reason}")
@@ -113,11 +116,15 @@ def make(config: Config) -> Plan:
     grid = Grid.snapped(settings.crs, settings.resolution_m, settings.tile_px, region.bounds)
     tiles, boxes = _tiles(grid, region)
     found, left_out = windows.search(config, region)
-    per_tile = _distribute(found, {sensor: _footprints(boxes, sensor, config) for sensor in HALO_M})
+    footprints = {sensor: _footprints(boxes, sensor, config) for sensor in HALO_M}
+    per_tile = _distribute(found, footprints)
+    more, useless = between.search(config, region)
+    passes = _distribute({"pre_s1": between.joined(found, more)}, footprints)
     by_tile = {
-        tile_id(*position): _tile_plan(scenes, config) for position, scenes in zip(tiles, per_tile, strict=True)
+        tile_id(*position): _tile_plan(scenes, config, dating["pre_s1"])
+        for position, scenes, dating in zip(tiles, per_tile, passes, strict=True)
     }
-    summary = _summary(config, region, found, by_tile) | {"left_out": left_out}
+    summary = _summary(config, region, found, by_tile) | {"left_out": left_out + useless}
     return Plan(_digest(config), grid, tiles, region, by_tile, summary)
 
 
@@ -172,13 +179,13 @@ def _distribute(found: Scenes, by_sensor: Mapping[str, np.ndarray]) -> list[Scen
     return out
 
 
-def _tile_plan(scenes: Scenes, config: Config) -> TilePlan:
+def _tile_plan(scenes: Scenes, config: Config, passes: tuple[Scene, ...]) -> TilePlan:
     scenes, rule = same_orbits(scenes) if config.composite.same_orbits else (scenes, "all orbits")
     if config.survey.newest_passes is not None:
         scenes = newest(scenes, config.survey.newest_passes)
     pixels = config.grid.tile_px**2
     size = sum(BYTES_PER_PX[SENSORS[key]] * pixels * len(group) for key, group in scenes.items())
-    return TilePlan(scenes, rule, round(size / 1e6, 1))
+    return TilePlan(scenes, rule, round(size / 1e6, 1), passes if between.wanted(config) else None)
 
 
 def _summary(
@@ -203,6 +210,7 @@ def _summary(
         "region_km2": region.area / 1e6,
         "windows": config.survey.windows.model_dump(mode="json"),
         "scenes": rows,
+        "passes": [pick(len(tile.passes or ()) for tile in by_tile.values()) for pick in (min, max)],
         "orbits": [f"{rule}: {count} tiles" for rule, count in sorted(rules.items()) if rule != "no Sentinel-1"],
         "gigabytes": round(sum(tile.megabytes for tile in by_tile.values()) / 1000, 3),
     }
@@ -224,6 +232,7 @@ def _digest(config: Config) -> str:
             config.survey.windows.model_dump(mode="json"),
             config.survey.newest_passes,
             config.composite.same_orbits,
+            between.wanted(config),
         ]
     )
 
@@ -246,6 +255,7 @@ def save(plan: Plan, root: Path) -> None:
         told = {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes}
         # without spaces: a nation has 4,000 of these files
         write_text(tile_file(root, name), json.dumps(told, separators=(",", ":")))
+        between.save(tile.passes, root, name)
     write_json(
         file(root),
         {
@@ -260,9 +270,10 @@ def save(plan: Plan, root: Path) -> None:
 
 
 def _remove_old(plan: Plan, root: Path) -> None:
-    for path in in_folder(root / "plan" / "tiles", ".json"):
-        if path.stem not in plan.by_tile:
-            remove(path)
+    for folder in ("tiles", "passes"):
+        for path in in_folder(root / "plan" / folder, ".json"):
+            if path.stem not in plan.by_tile:
+                remove(path)
 
 
 def fits(config: Config) -> bool:

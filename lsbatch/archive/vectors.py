@@ -1,7 +1,7 @@
 """Features in and out: truth polygons, the parts that tiles leave, and the inventory's files."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import geopandas as gpd
@@ -125,6 +125,12 @@ def write_parquet(path: Path, frame: gpd.GeoDataFrame) -> None:
         frame.to_parquet(temporary, schema_version="1.1.0", write_covering_bbox=True, index=False)
 
 
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Parquet without geometries, atomically."""
+    with aside(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
 def write_geopackage(path: Path, frame: gpd.GeoDataFrame, layer: str, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
     """GeoPackage of one layer, and of tables without geometry by name, atomically."""
     with aside(path) as temporary:
@@ -171,9 +177,24 @@ def read_part(path: Path) -> gpd.GeoDataFrame:
     StaleStoreError
         If it is something else.
     """
+    return _read(path, gpd.read_parquet)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A tile's table without geometries.
+
+    Raises
+    ------
+    StaleStoreError
+        If it is something else.
+    """
+    return _read(path, pd.read_parquet)
+
+
+def _read(path: Path, reader: Callable[[io.BytesIO], pd.DataFrame]) -> pd.DataFrame:
     data = read_bytes(path)
     try:
-        return gpd.read_parquet(io.BytesIO(data))
+        return reader(io.BytesIO(data))
     except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
         raise StaleStoreError(f"{path}: is damaged, or was not made by lsbatch: {error}; have its tile done again by lsbatch retry") from None
 

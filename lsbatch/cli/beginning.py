@@ -41,13 +41,16 @@ def simulate(
     size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="pixels of 10 m")] = "1024x1024",
     history: Annotated[int, typer.Option(min=0, max=10, help="years of dense Sentinel-2 before, for ccdc")] = 0,
     level_1c: Annotated[bool, typer.Option("--level-1c", help="each look also as Level 1C, in the collection sentinel-2-l1c")] = False,
+    radar_days: Annotated[
+        int, typer.Option(min=0, max=100, help="days from pass to pass of each Sentinel-1 orbit, all year, to date landslides by; 0: in the seasons alone")
+    ] = 0,
 ) -> None:
     """Make a synthetic country: a STAC catalogue of COGs, true landslides, and config.yaml."""
     from lsbatch import country
     from lsbatch.archive.files import make_folder
 
     rows, cols = _size(size)
-    config = country.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols, history_years=history, level_1c=level_1c)
+    config = country.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols, history_years=history, level_1c=level_1c, radar_days=radar_days)
     print(f"Wrote {folder}. Next: lsbatch run {config}")
 
 

@@ -126,6 +126,10 @@ class InventorySettings(Section):
     )
     areas: Place | None = Field(None, description="vector file of polygons, e.g. counties, for which figures are given; empty: none")
     areas_field: str = Field("name", description="column of their names")
+    radar_dates: bool = Field(
+        False,
+        description="narrow the dates by the series of Sentinel-1 around each landslide, where there is an archive of it: every pass from the looks before to the looks after is read there",
+    )
 
 
 class TruthSettings(Section):

@@ -39,9 +39,14 @@ truth:
   plots: plots.gpkg
 output: survey
 """
+_DATED = """inventory:
+  radar_dates: true
+"""
 
 
-def simulate(folder: Path, *, seed: int, rows: int, cols: int, history_years: int = 0, level_1c: bool = False) -> Path:
+def simulate(
+    folder: Path, *, seed: int, rows: int, cols: int, history_years: int = 0, level_1c: bool = False, radar_days: int = 0
+) -> Path:
     """Write a country: a STAC catalogue of COGs, its truth, and settings that survey it.
 
     Parameters
@@ -57,6 +62,9 @@ def simulate(folder: Path, *, seed: int, rows: int, cols: int, history_years: in
         are then dense, too.
     level_1c : bool
         The same looks also as Level 1C, in the collection ``sentinel-2-l1c``; not with a history.
+    radar_days : int
+        Days from pass to pass of each orbit of Sentinel-1, from the first season to the last, so that landslides can be dated;
+        0: a few passes in each of the two seasons. Sentinel-1's repeat is 12.
 
     Returns
     -------
@@ -70,7 +78,7 @@ def simulate(folder: Path, *, seed: int, rows: int, cols: int, history_years: in
     truth.save(made, folder)
     items = {"sentinel2": [], "sentinel1": [], "dem": [scenes.elevation(made, archive)]}
     with ThreadPoolExecutor(THREADS) as pool:
-        for sensor, new in pool.map(lambda job: job(), scenes.jobs(made, archive, history_years, level_1c)):
+        for sensor, new in pool.map(lambda job: job(), scenes.jobs(made, archive, history_years, level_1c, radar_days)):
             items[sensor] += new
     at_sensor = [i for i in items["sentinel2"] if "MSIL1C" in i.id]
     planetary = [i for i in items["sentinel2"] if "MSIL2A" in i.id]
@@ -92,7 +100,7 @@ def simulate(folder: Path, *, seed: int, rows: int, cols: int, history_years: in
         _CONFIG.format(
             seed=seed, rows=rows, cols=cols, year=ground.YEAR, first=first, last=last, crs=ground.CRS,
             left=box.left, bottom=box.bottom, right=box.right, top=box.top, tile_px=512,
-        ),
+        ) + (_DATED if radar_days else ""),
         encoding="utf-8",
     )  # fmt: skip
     return path

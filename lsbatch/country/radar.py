@@ -82,19 +82,20 @@ def gamma0(ground: Ground, orbit: Orbit, day: date) -> dict[str, np.ndarray]:
     base += np.where(ground.cover == cover.WATER, 1.5 * dice.standard_normal(), 0)
     vh = base - _VH_BELOW_DB[ground.cover]
     if day.year >= YEAR:
-        more, less = _change(ground, towards)
+        more, less = _change(ground, towards, day)
         base, vh = base + more, vh + less
     hidden = (slope_r >= orbit.incidence_deg) | (slope_r <= orbit.incidence_deg - 90) | ~_swath(ground, orbit)
     return {name: _speckled(db, hidden, dice) for name, db in (("VV", base), ("VH", vh))}
 
 
-def _change(ground: Ground, towards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Change of VV and VH in decibels by landslides and confounders, as this look sees it."""
+def _change(ground: Ground, towards: np.ndarray, day: date = date.max) -> tuple[np.ndarray, np.ndarray]:
+    """Change of VV and VH in decibels by confounders and by landslides up to a day, as this look sees it."""
     slides = ground.slides
+    happened = np.array([day >= slid for slid in (date.min, *slides.day)])[slides.labels]
     # a darker scar is seen from one side only, so averaging both looks washes it out; a rough one from both
     seen = np.where(slides.roughness_db < 0, 1 + 0.75 * towards, 1 + 0.2 * towards)
-    rough = slides.roughness_db * seen
-    volume = np.where(ground.cover == cover.FOREST, -1.0, 0) * slides.stripped
+    rough = slides.roughness_db * seen * happened
+    volume = np.where(ground.cover == cover.FOREST, -1.0, 0) * slides.stripped * happened
     vv, vh = rough + 0.6 * volume, 0.55 * rough + 1.8 * volume
     for kind, (of_vv, of_vh) in _CHANGED_DB.items():
         share = np.where(ground.confounders.kind == kind, ground.confounders.strength, 0)

@@ -47,10 +47,13 @@ def season(year: int, days: tuple[str, str] = SEASON) -> tuple[date, date]:
     return first, last
 
 
-def jobs(ground: Ground, folder: Path, history_years: int = 0, level_1c: bool = False) -> list[Callable[[], Made]]:
+def jobs(
+    ground: Ground, folder: Path, history_years: int = 0, level_1c: bool = False, radar_days: int = 0
+) -> list[Callable[[], Made]]:
     """Everything there is to acquire, as calls that write files and return their items; independent of each other.
 
-    With a history, Sentinel-2 comes every few days, from so many years before the survey's first year on.
+    With a history, Sentinel-2 comes every few days, from so many years before the survey's first year on. With `radar_days`, each
+    orbit of Sentinel-1 passes after so many days from the first season to the last, winter and storm included.
     """
     out: list[Callable[[], Made]] = []
     for year in range(YEAR - 1 - history_years, YEAR - 1):
@@ -63,9 +66,20 @@ def jobs(ground: Ground, folder: Path, history_years: int = 0, level_1c: bool = 
             out += [_optical_job(ground, folder, day, i, level_1c=level_1c) for i, day in enumerate(days)]
         orbits = (*radar.ORBITS, radar.ONLY_AFTER) if year == YEAR else radar.ORBITS
         for orbit in orbits:
+            if radar_days and orbit is not radar.ONLY_AFTER:
+                continue
             days = _days(ground, year, PASSES_A_SEASON, orbit.number)
             out += [_radar_job(ground, folder, orbit, day) for day in days[: 1 if orbit is radar.ONLY_AFTER else None]]
+    if radar_days:
+        out += [_radar_job(ground, folder, orbit, day) for orbit in radar.ORBITS for day in repeats(ground, orbit, radar_days)]
     return out
+
+
+def repeats(ground: Ground, orbit: radar.Orbit, radar_days: int) -> list[date]:
+    """Days of an orbit's passes, evenly from the first day of the season before to the last of the season after."""
+    first, last = season(YEAR - 1)[0], season(YEAR)[1]
+    start = first + timedelta(days=int(rng(ground.seed, 33, orbit.number).integers(radar_days)))
+    return [start + timedelta(days=n) for n in range(0, (last - start).days + 1, radar_days)]
 
 
 def _history(ground: Ground, folder: Path, year: int) -> list[Callable[[], Made]]:

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from lsbatch.config import Config
 from lsbatch.layers import STACK, Layer, mask, probability
 from lsbatch.records import Fold, Stage
-from lsbatch.stages import areas, catalog, clean, inventory, outline, predict, rasters, report, score, stack
+from lsbatch.stages import areas, catalog, clean, date, inventory, outline, predict, rasters, report, score, stack
 
 PIPELINE: tuple[Stage | Fold, ...] = (
     stack.STAGE,
     predict.STAGE,
     clean.STAGE,
     outline.STAGE,
+    date.STAGE,
     score.STAGE,
     areas.STAGE,
     inventory.FOLD,

@@ -23,7 +23,7 @@ from lsbatch.grid import tile_id
 from lsbatch.kernels import regions
 from lsbatch.models import base
 from lsbatch.records import Fold
-from lsbatch.stages import exports, identity, style, years
+from lsbatch.stages import exports, identity, style, when, years
 from lsbatch.stages import shape as shapes
 from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
 
@@ -56,8 +56,8 @@ def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
     """One record a landslide, largest first; an empty survey gives an empty frame with the same columns."""
     parts = _joined_parts(survey)
     to_lonlat = Transformer.from_crs(config.grid.crs, "EPSG:4326", always_xy=True)
-    provenance = _provenance(config)
-    records = [_record(group, survey, to_lonlat) | provenance for _, group in parts.groupby("component", sort=True)]
+    provenance, passes = _provenance(config), when.passes_of(survey, config)
+    records = [_record(group, survey, to_lonlat, passes) | provenance for _, group in parts.groupby("component", sort=True)]
     types = schema.dtypes(config.inventory.confounders)
     frame = gpd.GeoDataFrame(records, columns=[*types, "geometry"], geometry="geometry", crs=config.grid.crs).astype(types)
     frame = frame[frame["area_m2"] >= config.inventory.min_area_m2]
@@ -83,7 +83,7 @@ def _joined_parts(survey: Survey) -> pd.DataFrame:
     return parts.assign(component=[component[row, col][label - 1] for row, col, label in keys])
 
 
-def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer) -> dict[str, Any]:
+def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes: when.Passes) -> dict[str, Any]:
     config = survey.config
     first = group.sort_values(["first_row", "first_col"]).iloc[0]
     shape, repaired = shapes.joined(np.asarray(group["geometry"].values))
@@ -101,8 +101,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer) -> dict
         "status": "new",
         "observation": years.FOUND,
         "parent_ids": "",
-        **_dates(group, config),
-        "date_confidence": np.nan,
+        **_dates(group, config, passes),
         **measures,
         **places,
         "outline": "simplified" if drawn is not shape else "pixels, repaired" if repaired else "pixels",
@@ -131,9 +130,9 @@ def place_id(crs: str, x: float, y: float) -> str:
     return hashlib.blake2b(f"{crs} {x:.1f} {y:.1f}".encode(), digest_size=5).hexdigest()
 
 
-def _dates(group: pd.DataFrame, config: Config) -> dict[str, str]:
+def _dates(group: pd.DataFrame, config: Config, passes: when.Passes) -> dict[str, str | float]:
     """Between the looks around the break, as the middle pixel has them, where a model tells the day; else between the last
-    greenest look before and the first after; the windows where Sentinel-2 did not see it.
+    greenest look before and the first after, the windows where Sentinel-2 did not see it, or less where Sentinel-1 tells it.
     """
     windows = config.survey.windows
     if "after_days" in group:
@@ -148,12 +147,15 @@ def _dates(group: pd.DataFrame, config: Config) -> dict[str, str]:
         days, method = (earliest, latest), "greenest looks"
     else:
         days, method = limits, "survey windows"
+    narrowed = when.narrowed(passes(group), days, limits, config.composite.speckle_looks)
+    if narrowed is not None:
+        return _written(*narrowed[:2], when.METHOD, narrowed[2])
     return _written(*days, method)
 
 
-def _written(earliest: int, latest: int, method: str) -> dict[str, str]:
+def _written(earliest: int, latest: int, method: str, confidence: float = np.nan) -> dict[str, str | float]:
     first, last = (_EPOCH + timedelta(days=day) for day in (earliest, latest))
-    return {"date_earliest": first.isoformat(), "date_latest": last.isoformat(), "date_method": method}
+    return {"date_earliest": first.isoformat(), "date_latest": last.isoformat(), "date_method": method, "date_confidence": confidence}
 
 
 def _geometry(shape: shapely.MultiPolygon, places: Mapping[str, float], to_lonlat: Transformer) -> dict[str, float]:
@@ -251,4 +253,4 @@ def _settings(config: Config) -> Mapping[str, Any]:
     return {"inventory": config.inventory.model_dump(mode="json"), "survey": config.survey.model_dump(mode="json")} | _provenance(config) | kept
 
 
-FOLD = Fold(name="inventory", version=3, apply=apply, settings=_settings, after=("outline",))
+FOLD = Fold(name="inventory", version=3, apply=apply, settings=_settings, after=("outline", "date"))

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from datetime import date
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import geopandas as gpd
@@ -189,6 +190,27 @@ def test_a_darker_scar_is_seen_from_one_side_only(made: ground.Ground) -> None:
         _, towards = radar.facing(made, orbit)
         changes.append(radar._change(made, towards)[0][dark])
     assert np.corrcoef(changes)[0, 1] < 0.5
+
+
+def test_backscatter_changes_on_each_landslides_own_day(made: ground.Ground) -> None:
+    """Between two passes that differ in speckle and moisture alone, only what slid in between is different."""
+    towards = radar.facing(made, radar.ORBITS[0])[1]
+    days = sorted(set(made.slides.day))
+    assert len(days) > 3
+    for day in days:
+        before, after = (radar._change(made, towards, when)[0] for when in (day - timedelta(days=1), day))
+        slid = np.isin(made.slides.labels, [n for n, of in enumerate(made.slides.day, 1) if of == day])
+        np.testing.assert_array_equal(before[~slid], after[~slid])
+        assert (before[slid] == 0).all()
+        assert (after[slid] != 0).mean() > 0.99
+
+
+def test_orbits_pass_all_year_when_asked(made: ground.Ground) -> None:
+    for orbit in radar.ORBITS:
+        days = scenes.repeats(made, orbit, 12)
+        assert {(later - sooner).days for sooner, later in pairwise(days)} == {12}
+        assert days[0] < scenes.season(ground.YEAR - 1)[0] + timedelta(days=12)
+        assert days[-1] > scenes.season(ground.YEAR)[1] - timedelta(days=12)
 
 
 def test_truth_is_the_ground(country: Path, made: ground.Ground) -> None:

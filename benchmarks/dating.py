@@ -1,0 +1,197 @@
+"""How well Sentinel-1 dates: on synthetic countries, and on the 50 real series of ../shared/data/s1_change_series.
+
+    python -m benchmarks.dating [--seeds 905 906 ...] [--size 512] [--folder ../shared/data/s1_change_series]
+
+Synthetic: each orbit passes every 12 days from the season before to the season after. Every true landslide of 500 m2 or more is asked for
+its day, and so is its outline moved to where nothing changed. Real: fires, crops and clearings, none a landslide, without surroundings;
+the seasons are taken out instead. Nothing is fitted to the days.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from benchmarks.change_series import NO_CHANGE, SPAN_DAYS
+from benchmarks.change_series import series as read_series
+from lsbatch.country import cover, ground, radar, scenes
+from lsbatch.kernels import change, dating, rings
+from lsbatch.stages.date import GAP_PX, REACH_PX
+
+REPEAT_DAYS, FEWEST_PX = 12, 5
+#: A landslide that Sentinel-1 can see: its mean change of VV or VH in some orbit, before speckle and moisture.
+SEEN_DB = 1.0
+WITHIN_DAYS = 12
+#: Of the real series: pixels of the window, and looks of a pixel of 30 m.
+WINDOW_PX, WINDOW_LOOKS = 9, 4.4
+FIRST, LAST = (scenes.season(year)[i] for i, year in enumerate((ground.YEAR - 1, ground.YEAR)))
+#: How far an outline is moved, at most, to find unchanged ground.
+MOVES_PX = 40
+
+
+def synthetic(seed: int, size: int) -> pd.DataFrame:
+    """A row a place: whether it slid, when, whether it can be seen, and what the series say."""
+    made = ground.make(seed, size, size)
+    labels, days, steps = _places(made)
+    owners = rings.around(labels > 0, labels, np.zeros(labels.shape, bool), GAP_PX, REACH_PX)
+    found: dict[int, list[dating.Series]] = {n: [] for n in range(1, len(days) + 1)}
+    for orbit in radar.ORBITS:
+        passes = scenes.repeats(made, orbit, REPEAT_DAYS)
+        sums = np.stack([_sums(radar.gamma0(made, orbit, day), labels, owners, len(days)) for day in passes])
+        clock = 17.04 / 24 if orbit.state == "ascending" else 5.70 / 24
+        at = np.array([day.toordinal() + clock for day in passes])
+        for n in found:
+            ratio, speckle = dating.log_ratio(*np.moveaxis(sums[:, :, n - 1], -1, 0), radar.LOOKS)
+            found[n].append(dating.Series(at, ratio, speckle))
+    answers = [dating.date(found[n], FIRST.toordinal(), LAST.toordinal() + 1) for n in found]
+    rows = [
+        (seed, n, int((labels == n).sum()), day, step, answer.evidence, answer.quantile(0.5), *answer.interval())
+        for (n, answer), day, step in zip(zip(found, answers, strict=True), days, steps, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["seed", "place", "pixels", "true", "step_db", "evidence", "day", "earliest", "latest"])
+
+
+def _places(made: ground.Ground) -> tuple[np.ndarray, list[float], list[float]]:
+    """Numbers of landslides and of unchanged places of the same shapes, days (NaN: none), and the change that an orbit sees best."""
+    slides = made.slides
+    labels = np.zeros(slides.labels.shape, np.int32)
+    days, steps, twins = [], [], []
+    changed = (slides.labels > 0) | (made.confounders.kind > 0) | (made.cover == cover.WATER)
+    seen = [np.abs(np.stack(radar._change(made, radar.facing(made, orbit)[1]))) for orbit in radar.ORBITS]
+    dice = np.random.default_rng(made.seed)
+    taken = changed.copy()
+    for number, day in enumerate(slides.day, 1):
+        rows, cols = np.nonzero(slides.labels == number)
+        if len(rows) < FEWEST_PX:
+            continue
+        days.append(float(day.toordinal()))
+        labels[rows, cols] = len(days)
+        steps.append(max(float(one[:, rows, cols].mean(axis=1).max()) for one in seen))
+        for _ in range(50):
+            r, c = rows + dice.integers(-MOVES_PX, MOVES_PX), cols + dice.integers(-MOVES_PX, MOVES_PX)
+            if min(r.min(), c.min()) >= 0 and max(r.max(), c.max()) < len(labels) and not taken[r, c].any():
+                twins.append((r, c))
+                taken[r, c] = True
+                break
+    for r, c in twins:
+        days.append(np.nan)
+        steps.append(0.0)
+        labels[r, c] = len(days)
+    return labels, days, steps
+
+
+def _sums(power: dict[str, np.ndarray], labels: np.ndarray, owners: np.ndarray, count: int) -> np.ndarray:
+    """Sums and pixels inside and around, (channels, places, 4)."""
+    out = []
+    for values in power.values():
+        good = values > 0
+        columns = []
+        for of in (labels, owners):
+            columns.append(np.bincount(of[good], values[good].astype(np.float64), count + 1)[1:])
+            columns.append(np.bincount(of[good], minlength=count + 1)[1:])
+        out.append(np.stack(columns, axis=-1))
+    return np.stack(out)
+
+
+def real(folder: Path, span_days: float | None = None) -> pd.DataFrame:
+    """A row a site: label, true day, and what the series say of all their two years, or of so many days that hold the day.
+
+    Where there was no change, the days are any of the two years.
+    """
+    labels = pd.read_csv(folder / "labels.csv").set_index("site_id")
+    rows, dice = [], np.random.default_rng(0)
+    for site, orbits in read_series(folder).items():
+        if site not in labels.index:
+            continue
+        told = labels.loc[site]
+        true = _day(told["change_time"])
+        sets = [dating.Series(days, rest, np.full(rest.shape, _speckle_db())) for days, rest in _without_seasons(orbits)]
+        ends = [float(min(one.days.min() for one in sets)), float(max(one.days.max() for one in sets))]
+        if span_days is not None:
+            first = true - span_days * dice.random() if true == true else dice.uniform(ends[0], ends[1] - span_days)
+            ends = [first, first + span_days]
+        found = dating.date(sets, *ends)
+        rows.append((site, told["change_label"], true, found.evidence, found.quantile(0.5), *found.interval()))
+    return pd.DataFrame(rows, columns=["site", "label", "true", "evidence", "day", "earliest", "latest"])
+
+
+def _day(text: object) -> float:
+    return pd.Timestamp(text).timestamp() / 86400 if isinstance(text, str) else np.nan
+
+
+def _speckle_db() -> float:
+    return float(dating.DB * np.sqrt(special.polygamma(1, WINDOW_PX * WINDOW_LOOKS)))
+
+
+def _without_seasons(orbits: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Series less the year's cosine and sine, which are fitted together with the best step, so that they take nothing of it."""
+    day = change.date(orbits)[0]
+    for days, decibels in orbits:
+        turn = 2 * np.pi * days / change.YEAR_DAYS
+        model = np.column_stack([np.cos(turn), np.sin(turn), np.ones_like(turn), days >= day])
+        rest = decibels.astype(np.float64).copy()
+        for channel in rest.T:
+            seen = np.isfinite(channel)
+            answer = np.linalg.lstsq(model[seen], channel[seen], rcond=None)[0]
+            channel -= model[:, :2] @ answer[:2]
+        yield days, rest
+
+
+def tell_synthetic(table: pd.DataFrame) -> list[str]:
+    """The figures in words."""
+    slid, still = table[table["true"].notna()], table[table["true"].isna()]
+    seen = slid[slid["step_db"] >= SEEN_DB]
+    lines = [f"{len(slid)} landslides of {FEWEST_PX} px or more, {len(seen)} with a change of {SEEN_DB:g} dB or more in some orbit; {len(still)} unchanged places"]
+    for name, rows in (("seen", seen), ("all", slid)):
+        dated = rows[rows["evidence"] >= dating.EVIDENCE]
+        near = (dated["day"] - dated["true"]).abs() <= WITHIN_DAYS
+        lines.append(
+            f"{name}: dated {len(dated) / len(rows):.0%}; within {WITHIN_DAYS} days {near.sum() / len(rows):.0%} of all, {near.mean():.0%} of dated; "
+            f"90 % interval holds the day: {held(dated):.0%} of dated, {held(rows):.0%} of all; median width {(dated['latest'] - dated['earliest']).median():.1f} days"
+        )
+    lines.append(f"unchanged places dated: {(still['evidence'] >= dating.EVIDENCE).sum()} of {len(still)}")
+    return lines
+
+
+def held(rows: pd.DataFrame) -> float:
+    """Share of rows whose interval shares a moment with the day on which it slid."""
+    # a landslide of a day is in the passes of that day: it slid at its first moment, or in the day before
+    return float(((rows["earliest"] <= rows["true"]) & (rows["true"] <= rows["latest"])).mean())
+
+
+def tell_real(table: pd.DataFrame) -> list[str]:
+    """The figures in words."""
+    changed, still = table[table["label"] != NO_CHANGE], table[table["label"] == NO_CHANGE]
+    dated = changed[changed["evidence"] >= dating.EVIDENCE]
+    error = (dated["day"] - dated["true"]).abs()
+    return [
+        f"  dated: {len(dated)} of {len(changed)} with a change; false dates: {(still['evidence'] >= dating.EVIDENCE).sum()} of {len(still)} without",
+        f"  error of the date: median {error.median():.0f} days, within 12 {(error <= 12).mean():.0%}, within 30 {(error <= 30).mean():.0%}",
+        f"  90 % interval (median {(dated['latest'] - dated['earliest']).median():.0f} days) holds the day: {held(dated):.0%}",
+    ]
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(905, 915)))
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "s1_change_series")
+    asked = parser.parse_args()
+    began = time.perf_counter()
+    table = pd.concat([synthetic(seed, asked.size) for seed in asked.seeds], ignore_index=True)
+    print(f"synthetic countries {asked.seeds} of {asked.size} px, a pass of each orbit every {REPEAT_DAYS} days ({time.perf_counter() - began:.0f} s)")
+    print("\n".join(tell_synthetic(table)))
+    if asked.folder.is_dir():
+        for name, span in (("in all two years", None), (f"in {SPAN_DAYS} days that hold the change", SPAN_DAYS)):
+            print("\n".join([f"real series, looked for {name}:", *tell_real(real(asked.folder, span))]))
+    else:
+        print(f"real: {asked.folder} is absent")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Sentinel-1 passes that date landslides: all of all orbits, from the first look before to the last look after.
+
+Kept beside a tile's scenes and not among them, so that STACK depends on what STACK reads.
+"""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import shapely
+
+from lsbatch.archive import catalog, windows
+from lsbatch.archive.files import read_text, remove, write_text
+from lsbatch.archive.passes import Scenes
+from lsbatch.archive.scenes import Scene
+from lsbatch.config import Config
+
+
+def wanted(config: Config) -> bool:
+    """Whether landslides are dated by Sentinel-1."""
+    return config.inventory.radar_dates and config.archives.sentinel1 is not None
+
+
+def search(config: Config, region: shapely.Geometry) -> tuple[tuple[Scene, ...], list[str]]:
+    """Scenes over the region after the looks before and before the looks after, and what was left out with the reason.
+
+    Raises
+    ------
+    CatalogError
+    """
+    looks = config.survey.windows
+    first, last = looks.pre[1] + timedelta(days=1), looks.post[0] - timedelta(days=1)
+    source = config.archives.sentinel1
+    if not wanted(config) or source is None or last < first:
+        return (), []
+    found = catalog.search(
+        source,
+        "sentinel1",
+        windows.outline(region, config),
+        (first, last),
+        max_cloud_percent=config.archives.max_cloud_percent,
+        attempts=config.archives.attempts,
+    )
+    return found.scenes, list(found.left_out)
+
+
+def joined(scenes: Scenes, more: tuple[Scene, ...]) -> tuple[Scene, ...]:
+    """With those of the looks before and after, each once, also of orbits that are not compared: a series is compared with itself."""
+    return tuple({scene.id: scene for scene in (*scenes["pre_s1"], *more, *scenes["post_s1"])}.values())
+
+
+def file(root: Path, tile: str) -> Path:
+    """The file with a tile's passes."""
+    return root / "plan" / "passes" / f"{tile}.json"
+
+
+def save(scenes: tuple[Scene, ...] | None, root: Path, tile: str) -> None:
+    """Write a tile's file; remove it where None says that nothing is dated by it."""
+    path = file(root, tile)
+    if scenes is None:
+        remove(path)
+    else:
+        write_text(path, json.dumps([scene.to_dict() for scene in scenes], separators=(",", ":")))
+
+
+def tile_scenes(root: Path, tile: str) -> tuple[Scene, ...]:
+    """Passes of a tile by time."""
+    return tuple(Scene.from_dict(raw) for raw in json.loads(read_text(file(root, tile))))

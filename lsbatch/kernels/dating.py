@@ -1,0 +1,232 @@
+"""When a landslide happened, from Sentinel-1: a step in the log ratio of a polygon to its surroundings, over all orbits together.
+
+An orbit sees the step at its own passes, so each gives a likelihood of "between these two passes"; on a common axis of time
+these are added as logarithms. Means before and after and the noise are unknown and integrated over, not fitted, which keeps
+intervals honest where passes are few (Barry and Hartigan 1993, https://doi.org/10.1080/01621459.1993.10594323, for one change).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy import special
+
+#: Degrees of freedom of the errors' Student distribution: one pass with wet snow or rain weighs little, wherever it lies.
+FREEDOM = 4.0
+#: Noise of a pass beside speckle (moisture, thaw, wind) may be between these; no scale in between is preferred.
+QUIET_DB, LOUD_DB, SCALES = 0.15, 4.0, 9
+#: Standard deviation of a landslide's step before any pass is seen: Mondini et al. 2019 and Burrows et al. 2022 find some dB, of
+#: either sign.
+STEP_DB = 3.0
+#: Grid of the unknown mean: step in standard errors of the quietest mean, and points at least and at most. Sums over a Gaussian are exact to
+#: a thousandth where the step is below 1.7 standard deviations.
+GRID_STEP, FEWEST_POINTS, MOST_POINTS = 1.5, 64, 384
+#: Natural logarithm of how much better a step must explain the series than none: a factor of 100, "decisive" in the words of
+#: Kass and Raftery 1995.
+EVIDENCE = float(np.log(100))
+DB = 10 / np.log(10)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A polygon as one relative orbit saw it.
+
+    Attributes
+    ----------
+    days : array (passes,), float64
+        Of the passes, since any day, in order.
+    ratio_db : array (passes, channels), float64
+        Log ratio of the polygon to its surroundings, VV and VH; NaN where a pass did not see it.
+    speckle_db : array (passes, channels), float64
+        Standard deviation of `ratio_db` by speckle alone.
+    """
+
+    days: np.ndarray
+    ratio_db: np.ndarray
+    speckle_db: np.ndarray
+
+
+@dataclass(frozen=True)
+class Dated:
+    """How likely the step lies between which passes.
+
+    Attributes
+    ----------
+    edges : array (intervals + 1,), float64
+        First day, passes of all orbits, last day.
+    chance : array (intervals,), float64
+        Posterior probability of each interval, given that there is a step; its sum is 1.
+    evidence : float
+        Natural logarithm of the Bayes factor of a step against none; see `EVIDENCE`.
+    """
+
+    edges: np.ndarray
+    chance: np.ndarray
+    evidence: float
+
+    def quantile(self, share: float) -> float:
+        """Day before which the step happened with this probability; even between two passes, of which nothing is known."""
+        return float(np.interp(share, np.concatenate([[0], np.cumsum(self.chance)]), self.edges))
+
+    def interval(self, share: float = 0.9) -> tuple[float, float]:
+        """Days between which it happened with this probability, and before and after which it is as likely."""
+        return self.quantile((1 - share) / 2), self.quantile((1 + share) / 2)
+
+    def likely(self) -> tuple[float, float]:
+        """The two passes, or ends, between which it most likely happened."""
+        best = int(self.chance.argmax())
+        return float(self.edges[best]), float(self.edges[best + 1])
+
+    def between(self, first: float, last: float) -> float:
+        """Probability that it happened between two days."""
+        reached = np.interp([first, last], self.edges, np.concatenate([[0], np.cumsum(self.chance)]))
+        return float(reached[1] - reached[0])
+
+    def within(self, first: float, last: float) -> "Dated":
+        """The same, given that it happened between two days of which this holds possible that it did."""
+        edges = np.unique(np.concatenate([[first, last], self.edges[(self.edges > first) & (self.edges < last)]]))
+        chance = np.array([self.between(*pair) for pair in pairwise(edges)])
+        before = (last - first) / (self.edges[-1] - self.edges[0])
+        return Dated(edges, chance / chance.sum(), float(self.evidence + np.log(chance.sum() / before)))
+
+
+def log_ratio(
+    inside: np.ndarray, inside_px: np.ndarray, around: np.ndarray, around_px: np.ndarray, looks: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean power inside over mean power around in decibels, and its standard deviation by speckle.
+
+    The logarithm of a mean of n gamma variates of L looks has the variance trigamma(n L).
+
+    Parameters
+    ----------
+    inside, around : array
+        Sums of linear power.
+    inside_px, around_px : array
+        Pixels in the sums; NaN comes back where one is 0.
+    looks : float
+        Equivalent number of looks of a pixel.
+    """
+    known = (inside_px > 0) & (around_px > 0) & (inside > 0) & (around > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = DB * (np.log(inside / inside_px) - np.log(around / around_px))
+    variance = sum(special.polygamma(1, looks * np.maximum(pixels, 1)) for pixels in (inside_px, around_px))
+    return np.where(known, ratio, np.nan), np.where(known, DB * np.sqrt(variance), np.nan)
+
+
+def date(series: Sequence[Series], first: float, last: float) -> Dated:
+    """When the step happened, which is as likely on every day from `first` to `last` before a pass is seen.
+
+    Passes before and after that time are used as well. Errors that go on from pass to pass, or are shared by the channels, are found in
+    the residuals of a first answer; the second counts each pass for as much less as it tells less.
+
+    Parameters
+    ----------
+    series : sequence of Series
+        One a relative orbit and direction.
+    first, last : float
+        Days, `first` before `last`.
+    """
+    passes = np.concatenate([one.days for one in series]) if series else np.empty(0)
+    edges = np.unique(np.concatenate([[first, last], passes[(passes > first) & (passes < last)]]))
+    found = _posterior(series, edges, 1.0)
+    weight = _weight(series, found)
+    return found if weight == 1 else _posterior(series, edges, weight)
+
+
+def _posterior(series: Sequence[Series], edges: np.ndarray, weight: float) -> Dated:
+    prior = np.log(np.diff(edges) / (edges[-1] - edges[0]))
+    total = prior.copy()
+    for one in series:
+        for values, speckle in zip(one.ratio_db.T, one.speckle_db.T, strict=True):
+            seen = np.isfinite(values)
+            if seen.sum() > 1:
+                ratio = log_likelihood_ratio(values[seen], speckle[seen], weight)
+                # of an interval the passes up to its first edge are before the step
+                total += ratio[np.searchsorted(one.days[seen], edges[:-1], side="right")]
+    evidence = special.logsumexp(total)
+    return Dated(edges, np.exp(total - evidence), float(evidence))
+
+
+def log_likelihood_ratio(values: np.ndarray, speckle: np.ndarray, weight: float = 1.0) -> np.ndarray:
+    """Marginal log likelihood of a step after the first k passes, less that of no step, for k of 0..passes.
+
+    With independent errors the passes before depend on the mean before alone, and those after on the mean after: running sums
+    over a grid of means give every k at once.
+
+    Parameters
+    ----------
+    values, speckle : array (passes,)
+        In order of time, none NaN; decibels.
+    weight : float
+        Of each pass, at most 1.
+
+    Returns
+    -------
+    array (passes + 1,), float64
+        0 at both ends, where there is nothing on one side.
+    """
+    noise = np.geomspace(QUIET_DB, LOUD_DB, SCALES)
+    scale = np.sqrt(speckle[:, None] ** 2 + noise**2)
+    means = _grid(values, scale.min() / np.sqrt(len(values) * weight))
+    apart = (values[:, None, None] - means) / scale[:, :, None]
+    each = -weight * ((FREEDOM + 1) / 2 * np.log1p(apart**2 / FREEDOM) + np.log(scale)[:, :, None])
+    before = np.concatenate([np.zeros((1, *each.shape[1:])), np.cumsum(each, axis=0)])
+    after = before[-1] - before
+    step = np.exp(-0.5 * ((means[:, None] - means) / STEP_DB) ** 2)
+    step /= step.sum(axis=1, keepdims=True)
+    tops = before.max(axis=2, keepdims=True), after.max(axis=2, keepdims=True)
+    joint = np.einsum("ksm,ksm->ks", np.exp(before - tops[0]), np.exp(after - tops[1]) @ step.T)
+    of_noise = np.log(joint) + (tops[0] + tops[1])[:, :, 0]
+    out = special.logsumexp(of_noise, axis=1)
+    # of a step before the first pass nothing is known, as of one after the last: the grid's end would tell them apart by 0.01
+    out[0] = out[-1]
+    return out - out[-1]
+
+
+def _grid(values: np.ndarray, error: float) -> np.ndarray:
+    """Means that are possible: from the lowest value to the highest, and a little more."""
+    low, high = values.min() - 3 * error, values.max() + 3 * error
+    return np.linspace(low, high, int(np.clip((high - low) / (GRID_STEP * error), FEWEST_POINTS, MOST_POINTS)))
+
+
+def _weight(series: Sequence[Series], found: Dated) -> float:
+    """Share of a pass that is news: (1 - r) / (1 + r) for errors that go on in time, 1 / (1 + r) for two channels that share them.
+
+    r are correlations of what a first answer leaves, outliers clipped: of the passes of all orbits in their order, as
+    moisture is on one day for all of them, and of the channels. Negative ones count as 0.
+    """
+    day = found.quantile(0.5)
+    days, rest = [], []
+    for one in series:
+        rest.append(_residuals(one, day))
+        days.append(one.days)
+    if not rest or sum(map(len, rest)) < 4:
+        return 1.0
+    left = np.concatenate(rest)[np.argsort(np.concatenate(days), kind="stable")]
+    in_time = np.nanmean([max(0.0, _correlation(channel[:-1], channel[1:])) for channel in left.T])
+    shared = [max(0.0, _correlation(left[:, 0], channel)) for channel in left.T[1:]]
+    return float((1 - in_time) / (1 + in_time) / (1 + sum(shared)))
+
+
+def _residuals(one: Series, day: float) -> np.ndarray:
+    """Distance to the median of its side, in robust standard deviations of the channel, clipped."""
+    out = np.full(one.ratio_db.shape, np.nan)
+    for side in (one.days < day, one.days >= day):
+        for channel in range(out.shape[1]):
+            chosen = side & np.isfinite(one.ratio_db[:, channel])
+            values = one.ratio_db[chosen, channel]
+            if len(values) > 2:
+                out[chosen, channel] = values - np.median(values)
+    for channel in out.T:
+        if np.isfinite(channel).any():
+            channel /= max(1.4826 * np.nanmedian(np.abs(channel)), 1e-3)
+    return np.clip(out, -2.5, 2.5)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    both = np.isfinite(one) & np.isfinite(other)
+    if both.sum() < 8:
+        return 0.0
+    spread = np.sqrt((one[both] ** 2).sum() * (other[both] ** 2).sum())
+    return float(np.clip((one[both] * other[both]).sum() / spread, -1, 0.9)) if spread else 0.0

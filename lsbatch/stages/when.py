@@ -1,0 +1,100 @@
+"""A landslide's series of Sentinel-1, joined over the tiles that it lies in, and the days between which it says that it slid."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from lsbatch.archive import between, receipts, vectors
+from lsbatch.archive.survey import Survey
+from lsbatch.config import Config
+from lsbatch.grid import tile_id
+from lsbatch.kernels import dating
+from lsbatch.stages.date import PASS, POLARISATIONS, SERIES, SUMS
+
+METHOD = "Sentinel-1 series"
+SHARE = 0.9
+#: Sentinel-1 contradicts the looks of Sentinel-2 where less than this probability lies between them, and they stay.
+AGREES = 0.05
+#: It replaces them where the days left are at most this share of theirs: 90 % of a date is no gain where all of it was known to a few
+#: days more.
+NARROWER = 0.5
+#: Tables of tiles that are held: landslides come tile by tile, and one that crosses edges needs its neighbours'.
+HELD = 8
+
+#: Days, its interval's probability.
+Narrowed = tuple[int, int, float]
+Passes = Callable[[pd.DataFrame], pd.DataFrame | None]
+
+
+def passes_of(survey: Survey, config: Config) -> Passes:
+    """A reader of the passes of a landslide's parts: one row a pass that saw any of it; None where a tile's are missing."""
+    done = receipts.read_stage(survey.workspace.receipts, "date") if between.wanted(config) else {}
+
+    @lru_cache(HELD)
+    def table(tile: str) -> pd.DataFrame:
+        path = survey.workspace.part("date", tile)
+        return vectors.read_table(path) if done[tile].tally["dated_parts"] else pd.DataFrame(columns=["label"])
+
+    def read(group: pd.DataFrame) -> pd.DataFrame | None:
+        found = []
+        for (row, col), labels in group.groupby(["tile_row", "tile_col"])["label"]:
+            name = tile_id(row, col)
+            if not done.get(name):
+                return None
+            rows = table(name)
+            found.append(rows[rows["label"].isin(labels)])
+        return joined(pd.concat(found, ignore_index=True))
+
+    return read
+
+
+def joined(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a pass, the parts' sums and pixels added."""
+    if rows.empty:
+        return rows
+    together = rows.groupby(list(PASS), sort=True)
+    return together[list(SUMS)].sum().join(together["time_days"].min()).reset_index().sort_values("time_days", kind="stable")
+
+
+def series(passes: pd.DataFrame, looks: float) -> list[dating.Series]:
+    """One a relative orbit and direction."""
+    out = []
+    for _, orbit in passes.groupby(list(SERIES), sort=True) if len(passes) else ():
+        channels = [
+            dating.log_ratio(*(orbit[f"{name}_{what}"].to_numpy(np.float64) for what in ("inside_sum", "inside_px", "around_sum", "around_px")), looks)
+            for name in POLARISATIONS
+        ]
+        ratio, speckle = (np.column_stack(values) for values in zip(*channels, strict=True))
+        out.append(dating.Series(orbit["time_days"].to_numpy(np.float64), ratio, speckle))
+    return out
+
+
+def narrowed(passes: pd.DataFrame | None, known: tuple[int, int], span: tuple[int, int], looks: float) -> Narrowed | None:
+    """First and last day since 1970, both included, and the probability that it slid then, given that it slid between the looks.
+
+    None where that is no gain.
+
+    Parameters
+    ----------
+    passes : DataFrame or None
+        As `passes_of` gives.
+    known : (int, int)
+        Days between which the pictures say that it slid.
+    span : (int, int)
+        First and last day of the survey's windows: so far back and on it is looked for.
+    looks : float
+        Equivalent number of looks of a pixel.
+    """
+    if passes is None or passes.empty:
+        return None
+    anywhere = dating.date(series(passes, looks), span[0], span[1] + 1)
+    if anywhere.between(known[0], known[1] + 1) < AGREES:
+        return None
+    found = anywhere.within(known[0], known[1] + 1)
+    # whole days: the interval of 90 % and what it needs to end with its days
+    first, last = (int(day) for day in found.interval(SHARE))
+    if found.evidence < dating.EVIDENCE or last - first > NARROWER * (known[1] - known[0]):
+        return None
+    return first, last, found.between(first, last + 1)
