@@ -202,11 +202,14 @@ def _inventory(survey: Survey, labels: np.ndarray, whole: dict[str, np.ndarray])
 
 
 def _column(name: str, kind: str, count: int) -> Any:
+    values = next(field.values for field in schema.FIELDS if field.name == name)
     if kind == "str":
-        return [{"date_earliest": "2019-07-05", "date_latest": "2020-06-29", "date_method": "greenest looks"}.get(name, "")] * count
+        fixed = {"date_earliest": "2019-07-05", "date_latest": "2020-06-29", "date_method": "greenest looks"}
+        # every allowed value in turn
+        return [values[i % len(values)] if values else fixed.get(name, "") for i in range(count)]
     if name == "slope_mean_deg":
         # unknown in every other record
-        return np.where(np.arange(count) % 2, np.nan, np.arange(count) + 10.0)
+        return np.where(np.arange(count) % 2, np.nan, np.arange(count) % 80.0)
     return np.ones(count)
 
 

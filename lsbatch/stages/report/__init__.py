@@ -32,6 +32,8 @@ from lsbatch.stages.report import map as maps
 PICTURES_BYTES = 18_000_000
 #: Tiles up to which each carries its name on the map.
 NAMED_TILES = 150
+#: Rows of a table that are laid out at once, as in page.js.
+FIRST_ROWS = 200
 #: Reasons shown at once; the rest can be unfolded.
 SHOWN_REASONS = 5
 
@@ -73,11 +75,13 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "landslides": listed,
             "choices": listing.choices(listed),
             "records": listing.records(listed, config.inventory.confounders),
-            "looks": {"titles": quicklooks.TITLES, "resolution_m": config.grid.resolution_m, "looks": looks},
+            "looks": looks,
+            "titles": quicklooks.TITLES,
             "ramps": {"change": pictures.css_ramp(pictures.CHANGE), "probability": pictures.css_ramp(pictures.PROBABILITY)},
             "change_db": pictures.CHANGE_DB,
             "colours": {"found": pictures.FOUND, "false": pictures.FALSE, "missed": pictures.MISSED},
             "shown_reasons": SHOWN_REASONS,
+            "first_rows": FIRST_ROWS,
         }
     )
     files.write_text(survey.workspace.report / "report.html", page)

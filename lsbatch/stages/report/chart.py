@@ -20,9 +20,9 @@ class Axis:
     far: float
 
     def __call__(self, value: float) -> float:
-        """Place of a value above 0; what lies below the axis is put on its end."""
+        """Place of a value, which may lie beyond the ends; 0, which has none, is put on the lower end."""
         share = (math.log10(value) - self.low) / (self.high - self.low) if value > 0 else 0.0
-        return round(self.near + min(1.0, max(0.0, share)) * (self.far - self.near), 1)
+        return round(self.near + share * (self.far - self.near), 1)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
@@ -59,6 +59,5 @@ def frequency(found: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _line(curve: list[list[float]], x: Axis, y: Axis) -> str:
-    """Points of a polyline: those that lie on the plot, so that none is bent along its edge."""
-    low, high = 10.0**y.low, 10.0**y.high
-    return " ".join(f"{x(area)},{y(density)}" for area, density in curve if low <= density <= high)
+    """Points of a polyline, which the page cuts at the plot's edge; a density of 0 has no place."""
+    return " ".join(f"{x(area)},{y(density)}" for area, density in curve if density > 0)

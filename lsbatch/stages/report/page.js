@@ -2,10 +2,30 @@
 (function () {
   const all = (selector, inside) => Array.from((inside || document).querySelectorAll(selector));
   const byId = (id) => document.getElementById(id);
+  const make = (name, text, kind) => {
+    const element = document.createElement(name);
+    if (text !== undefined) element.textContent = text;
+    if (kind) element.className = kind;
+    return element;
+  };
 
-  // Tables: a click on a heading sorts. Unknown values stay last, whichever way.
+  // Tables: the first rows are laid out, the others on request; thousands at once would keep the browser busy for seconds.
+  const STEP = 200;
+  const tables = new Map();
+  const fitting = (table) => Array.from(table.tBodies[0].rows).filter((row) => !tables.get(table).out.has(row));
+
+  function lay(table) {
+    const state = tables.get(table), rows = fitting(table);
+    state.out.forEach((row) => { row.hidden = true; });
+    rows.forEach((row, place) => { row.hidden = place >= state.limit; });
+    const left = rows.length - state.limit;
+    state.more.hidden = left <= 0;
+    state.more.textContent = "Show " + Math.min(STEP, left) + " more of " + Math.max(left, 0).toLocaleString("en");
+  }
+
+  // A click on a heading sorts. Unknown values stay last, whichever way.
   const asNumber = (text) => parseFloat(text.replace(/,/g, "").replace("−", "-"));
-  const collator = new Intl.Collator("en", { numeric: true });
+  const collator = new Intl.Collator("en");
 
   function sortBy(table, th, say) {
     const column = th.cellIndex, numeric = th.classList.contains("n");
@@ -26,6 +46,7 @@
     const order = document.createDocumentFragment();
     rows.forEach((entry) => order.append(entry.row));
     table.tBodies[0].append(order);
+    lay(table);
     say.textContent = "sorted by " + th.textContent.trim() + ", " + th.getAttribute("aria-sort");
     table.dispatchEvent(new Event("sorted"));
   }
@@ -34,7 +55,13 @@
     const say = document.createElement("p");
     say.className = "hush";
     say.setAttribute("aria-live", "polite");
+    const more = make("button");
+    more.type = "button";
+    more.addEventListener("click", () => { tables.get(table).limit += STEP; lay(table); });
     table.closest(".scroll").after(say);
+    table.closest(".scroll").append(more);
+    tables.set(table, { limit: STEP, out: new Set(), more });
+    lay(table);
     all("thead th", table).forEach((th) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -54,12 +81,14 @@
   function filterList() {
     const form = byId("filter"), find = byId("find"), least = byId("least"), most = byId("most");
     const selects = all("select[data-field]", form), marks = all(".marks a");
-    const rows = Array.from(list.tBodies[0].rows).map((row) => {
+    const read = () => Array.from(list.tBodies[0].rows).map((row) => {
       const number = +row.dataset.slide;
       const words = [row.textContent, ...records.searched.map((name) => field(number, name) || "")];
       return { row, number, text: words.join(" ").toLowerCase(), area: field(number, "area_m2") };
     });
+    let rows = null;
     const filter = () => {
+      rows = rows || read();
       const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
       const low = least.value === "" ? -Infinity : +least.value, high = most.value === "" ? Infinity : +most.value;
       const asked = selects.filter((select) => select.value).map((select) => [select.dataset.field, select.value]);
@@ -67,13 +96,16 @@
       rows.forEach(({ row, number, text, area }) => {
         const fits = area >= low && area <= high && words.every((word) => text.includes(word))
           && asked.every(([name, value]) => field(number, name) === value);
-        row.hidden = !fits;
+        if (fits) tables.get(list).out.delete(row);
+        else tables.get(list).out.add(row);
         if (marks[number]) marks[number].toggleAttribute("hidden", !fits);
         shown += fits;
       });
       // the white rims of all marks are one path, so they are shown only with all of them
       document.querySelector(".marks .under").toggleAttribute("hidden", shown < rows.length);
       byId("count").textContent = shown.toLocaleString("en") + " of " + rows.length.toLocaleString("en") + " shown";
+      tables.get(list).limit = STEP;
+      lay(list);
       list.dispatchEvent(new Event("filtered"));
     };
     let waits = 0;
@@ -81,7 +113,8 @@
     // the fields are empty only after the event
     form.addEventListener("reset", () => setTimeout(filter));
     form.addEventListener("submit", (event) => event.preventDefault());
-    byId("count").textContent = rows.length.toLocaleString("en") + " of " + rows.length.toLocaleString("en") + " shown";
+    const count = records.values.length.toLocaleString("en");
+    byId("count").textContent = count + " of " + count + " shown";
     form.hidden = false;
   }
   if (list) filterList();
@@ -177,14 +210,10 @@
   byId("layers").hidden = false;
 
   // Selection: a landslide is the same on the map, in the panel and in the list.
-  let picked = [], selected = -1, looks = null;
+  let picked = [], selected = -1;
+  const panel = byId("panel"), titles = panel && JSON.parse(panel.dataset.titles);
+  const metres = (look) => look.side * parseFloat(panel.dataset.resolution);
   const NS = "http://www.w3.org/2000/svg";
-  const make = (name, text, kind) => {
-    const element = document.createElement(name);
-    if (text !== undefined) element.textContent = text;
-    if (kind) element.className = kind;
-    return element;
-  };
   const drawing = (name, attributes, ...inside) => {
     const element = document.createElementNS(NS, name);
     Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
@@ -207,10 +236,10 @@
   function figures(look, id) {
     const uri = "data:image/jpeg;base64," + look.strip, side = look.side;
     return look.kinds.map((kind, place) => {
-      const title = looks.titles[kind], figure = make("figure");
+      const title = titles[kind], figure = make("figure");
       const image = drawing("image", { href: uri, x: -place * side, width: look.kinds.length * side, height: side, preserveAspectRatio: "none" });
       figure.append(
-        drawing("svg", { viewBox: "0 0 " + side + " " + side, role: "img", "aria-label": id + ": " + title + ", " + said(side * looks.resolution_m, 0) + " m wide" },
+        drawing("svg", { viewBox: "0 0 " + side + " " + side, role: "img", "aria-label": id + ": " + title + ", " + said(metres(look), 0) + " m wide" },
           image, drawing("path", { class: "under", d: look.outline }), drawing("path", { d: look.outline })),
         make("figcaption", title));
       return figure;
@@ -235,16 +264,15 @@
 
   function fill(number) {
     const get = (name) => field(number, name), id = get("landslide_id");
-    looks = looks || JSON.parse(byId("looks").textContent);
-    const look = looks.looks[number];
+    const text = byId("look" + number), look = text && JSON.parse(text.textContent), many = +panel.dataset.looks;
     byId("panel-title").replaceChildren(id, make("span", get("status"), "tag"), make("span", get("review_state"), "tag"));
     const sure = get("date_confidence");
     byId("panel-dates").textContent = "Between " + get("date_earliest") + " and " + get("date_latest") + " (" + get("date_method")
       + (sure === null ? "" : ", confidence " + said(sure, 2)) + ")";
     byId("panel-looks").replaceChildren(...(look ? figures(look, id) : []));
-    byId("panel-note").textContent = !look ? "No pictures: only those of the " + looks.looks.length.toLocaleString("en") + " largest landslides fit into this page."
-      : look.kinds.length ? "Pictures are " + said(look.side * looks.resolution_m, 0) + " m wide, north up." : "Nothing was observed here.";
-    byId("outline-control").classList.toggle("bare", !look);
+    byId("panel-note").textContent = !look ? number < many ? "The pictures are being read." : "No pictures: only those of the " + many.toLocaleString("en") + " largest landslides fit into this page."
+      : look.kinds.length ? "Pictures are " + said(metres(look), 0) + " m wide, north up." : "Nothing was observed here.";
+    byId("panel-key").hidden = !look || !look.kinds.length;
     const rows = [
       fact("area", said(get("area_m2"), 0, " m²")), fact("confidence", said(get("confidence"))),
       fact("length", said(get("length_m"), 0, " m")), fact("width", said(get("width_m"), 0, " m")),
@@ -255,14 +283,15 @@
     if (get("parent_ids")) rows.push(fact("came from", get("parent_ids")));
     if (get("reviewer")) rows.push(fact("reviewer", get("reviewer")));
     if (get("comment")) rows.push(fact("comment", get("comment")));
-    if (get("unobserved_edge_px")) rows.push(fact("borders on unobserved ground, may be larger", said(get("unobserved_edge_px"), 0, " pixels")));
     byId("panel-facts").replaceChildren(...rows);
+    const edge = get("unobserved_edge_px");
+    byId("panel-edge").textContent = edge ? said(edge, 0) + (edge === 1 ? " of its pixels borders" : " of its pixels border") + " on unobserved ground: it may be larger." : "";
     byId("panel-fields").replaceChildren();
     if (byId("panel-more").open) byId("panel-fields").replaceChildren(...fields(number));
   }
 
   // Those of the list that are shown, in its order; `next` and `previous` go along them.
-  const order = () => Array.from(list.tBodies[0].rows).filter((row) => !row.hidden).map((row) => +row.dataset.slide);
+  const order = () => fitting(list).map((row) => +row.dataset.slide);
   function tellPlace() {
     const shown = order(), at = shown.indexOf(selected);
     byId("previous").disabled = at === 0 || !shown.length;
@@ -297,10 +326,13 @@
   }
 
   function select() {
-    const linked = () => { const found = /^#l(\d+)$/.exec(location.hash); return found && +found[1] < records.values.length ? +found[1] : 0; };
-    pick(linked());
+    const linked = () => { const found = /^#l(\d+)$/.exec(location.hash); return found && +found[1] < records.values.length ? +found[1] : -1; };
+    pick(Math.max(0, linked()));
+    window.addEventListener("hashchange", () => { if (linked() >= 0) goTo(linked()); });
     byId("panel-said").textContent = "";
-    byId("panel").hidden = false;
+    panel.hidden = false;
+    // the pictures are the last thing in the page
+    document.addEventListener("DOMContentLoaded", () => fill(selected));
     list.addEventListener("sorted", tellPlace);
     list.addEventListener("filtered", tellPlace);
     byId("previous").addEventListener("click", () => step(-1));
@@ -309,7 +341,12 @@
       byId("panel-fields").replaceChildren(...(byId("panel-more").open ? fields(selected) : []));
     });
     byId("to-list").addEventListener("click", () => {
-      const row = byId("l" + selected);
+      const row = byId("l" + selected), state = tables.get(list), at = fitting(list).indexOf(row);
+      if (at < 0) byId("filter").reset();
+      if (at >= state.limit) {
+        state.limit = Math.ceil((at + 1) / STEP) * STEP;
+        lay(list);
+      }
       row.scrollIntoView({ block: "center" });
       row.querySelector("a").focus({ preventScroll: true });
     });

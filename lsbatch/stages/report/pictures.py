@@ -127,7 +127,7 @@ def jpeg_uri(picture: np.ndarray) -> str:
 
 def jpeg_strip(panels: Sequence[np.ndarray]) -> str:
     """Pictures of one height side by side, as JPEG in base64: one header for all of them."""
-    return _coded(np.hstack(panels), "JPEG", quality=78)
+    return _coded(np.hstack(panels), "JPEG", quality=70)
 
 
 def _uri(picture: np.ndarray, kind: str, **options: object) -> str:

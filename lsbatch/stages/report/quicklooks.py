@@ -1,7 +1,7 @@
-"""Pictures of single landslides: before and after, radar change, probability, each with the outline."""
+"""Pictures of single landslides: before and after, radar change, probability, with the outline; as many as the page has room for."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ STEP_PX = 16
 DETAILED, DETAILED_PX, PICTURE_PX = 12, 320, 128
 #: A window of a longer side is read alone, not together with those of its tile.
 ALONE_PX = 512
+#: Landslides that are read before it is asked whether there is room for more.
+BATCH = 500
 #: Window's side over the landslide's longer side.
 MARGIN = 1.8
 #: Titles by kind of picture; a look names the kinds it has by their place here.
@@ -86,7 +88,11 @@ def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry
         side (of the window, px), px (of a picture), kinds (places in `TITLES`; empty where nothing was observed), outline (SVG
         path in pixels of the window), strip (the pictures side by side, JPEG in base64)
     """
-    windows = [window(survey, shape) for shape in shapes]
+    return within((look for first in range(0, len(shapes), BATCH) for look in _batch(survey, config, shapes, first)), budget)
+
+
+def _batch(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], first: int) -> list[dict[str, Any]]:
+    windows = {first + k: window(survey, shape) for k, shape in enumerate(shapes[first : first + BATCH])}
     looks: dict[int, dict[str, Any]] = {}
     for members in _together(survey, windows):
         box = _around([windows[i] for i in members])
@@ -94,7 +100,7 @@ def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry
         for i in members:
             mine = {name: values[windows[i].inside(box)] for name, values in bands.items()}
             looks[i] = _look(survey, shapes[i], windows[i], mine, DETAILED_PX if i < DETAILED else PICTURE_PX)
-    return within((looks[i] for i in range(len(windows))), budget)
+    return [looks[i] for i in windows]
 
 
 def within(looks: Iterable[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
@@ -108,11 +114,11 @@ def within(looks: Iterable[dict[str, Any]], budget: int) -> list[dict[str, Any]]
     return kept
 
 
-def _together(survey: Survey, windows: Sequence[Window]) -> Iterator[list[int]]:
+def _together(survey: Survey, windows: Mapping[int, Window]) -> Iterator[list[int]]:
     """Indices of the windows that are read at once: those whose middle lies in one tile, and each large one alone."""
     by_tile: dict[tuple[int, ...], list[int]] = defaultdict(list)
     side = survey.grid.tile_px
-    for i, one in enumerate(windows):
+    for i, one in windows.items():
         tile = ((one.rows.start + one.rows.stop) // 2 // side, (one.cols.start + one.cols.stop) // 2 // side)
         by_tile[tile if one.side <= ALONE_PX else (*tile, i)].append(i)
     yield from by_tile.values()
