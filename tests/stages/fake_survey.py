@@ -36,6 +36,8 @@ class Fake:
         Sensors that the survey has.
     landslides : int
         Blobs; they may touch.
+    crowd : int
+        That many landslides of some pixels each, in rows, instead of blobs: 5,000 at most.
     truth : bool
     failed : str or None
         Error of the second tile's STACK.
@@ -48,6 +50,7 @@ class Fake:
     bands: str = "s1vv_s2"
     archives: tuple[str, ...] = ("sentinel2", "sentinel1", "dem")
     landslides: int = 20
+    crowd: int = 0
     truth: bool = True
     failed: str | None = None
     dropped: tuple[str, ...] = ()
@@ -103,15 +106,26 @@ def _smooth(rng: np.random.Generator, sigma: float) -> np.ndarray:
     return ((field - field.min()) / np.ptp(field)).astype(np.float32)
 
 
+def _crowd(shape: tuple[int, int], count: int) -> np.ndarray:
+    """Small rectangles every 6 pixels, clear of the region's edge."""
+    slides = np.zeros(shape, bool)
+    for i in range(count):
+        row, col = divmod(i, 76)
+        top, left = 24 + 6 * row, 24 + 6 * col
+        slides[top : top + 2 + (row + col) % 4, left : left + 3 + (row * col) % 3] = True
+    return slides
+
+
 def _bands(fake: Fake, inside: np.ndarray) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(5)
     shape = (2 * TILE_PX, 2 * TILE_PX)
-    slides = np.zeros(shape, bool)
+    slides = _crowd(shape, fake.crowd)
     rows, cols = np.ogrid[: shape[0], : shape[1]]
-    for size in np.linspace(2, 18, fake.landslides):
+    for size in np.linspace(2, 18, 0 if fake.crowd else fake.landslides):
         row, col = rng.integers(80, 480, 2)
         slides |= ((rows - row) / (2 * size)) ** 2 + ((cols - col) / size) ** 2 < 1
-    cloud = _smooth(rng, 20) > 0.78
+    # a crowd is seen whole, so that its number is known
+    cloud = _smooth(rng, 20) > (1 if fake.crowd else 0.78)
     bands: dict[str, np.ndarray] = {}
     for band in STACK.bands:
         bands[band.name] = np.full(shape, np.nan, np.float32) if band.scale is not None else np.full(shape, band.fill, band.dtype)
@@ -188,11 +202,14 @@ def _inventory(survey: Survey, labels: np.ndarray, whole: dict[str, np.ndarray])
 
 
 def _column(name: str, kind: str, count: int) -> Any:
+    values = next(field.values for field in schema.FIELDS if field.name == name)
     if kind == "str":
-        return [{"date_earliest": "2019-07-05", "date_latest": "2020-06-29", "date_method": "greenest looks"}.get(name, "")] * count
+        fixed = {"date_earliest": "2019-07-05", "date_latest": "2020-06-29", "date_method": "greenest looks"}
+        # every allowed value in turn
+        return [values[i % len(values)] if values else fixed.get(name, "") for i in range(count)]
     if name == "slope_mean_deg":
         # unknown in every other record
-        return np.where(np.arange(count) % 2, np.nan, np.arange(count) + 10.0)
+        return np.where(np.arange(count) % 2, np.nan, np.arange(count) % 80.0)
     return np.ones(count)
 
 

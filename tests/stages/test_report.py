@@ -1,22 +1,30 @@
 """The report: its numbers are the survey's, nothing in it can act, and a person can use it in a real browser."""
 
+import base64
+import io
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from lsbatch.archive import receipts
+from lsbatch.archive import cube, receipts
 from lsbatch.archive.survey import Survey
+from lsbatch.layers import probability
 from lsbatch.stages import evaluate, report
 from lsbatch.stages.report import facts as report_facts
 from lsbatch.stages.report import map as report_map
 from lsbatch.stages.report import pictures as report_pictures
+from lsbatch.stages.report import quicklooks as report_quicklooks
 from tests import browser
 from tests.stages import fake_survey
 from tests.stages.fake_survey import Fake
@@ -122,7 +130,8 @@ def test_texts_from_outside_are_escaped(tmp_path: Path) -> None:
     survey = fake_survey.make(tmp_path, Fake(failed=HOSTILE, dropped=(HOSTILE,), offsets=HOSTILE))
     html = _page(survey)
     assert HOSTILE not in html
-    assert html.count("<script") == 1
+    # the page's own, which alone may run, and data
+    assert html.count("<script") == html.count("</script>") == 1 + html.count('<script type="application/json" id="')
     assert "<img src=x" not in html
     assert html.count("&lt;script&gt;") >= 3
 
@@ -143,8 +152,49 @@ def test_no_address_leaves_the_page(html: str) -> None:
 
 def test_radar_is_shown_where_there_is_no_optical_picture(tmp_path: Path) -> None:
     html = _page(fake_survey.make(tmp_path, Fake(bands="s1vv", archives=("sentinel1",))))
-    assert "before, radar VV" in html
-    assert "true colour" not in html.split('id="largest"')[1]
+    titles = {report_quicklooks.TITLES[kind] for look in _looks(html) for kind in look["kinds"]}
+    assert titles == {"before, radar VV", "after, radar VV", "radar change VV", "probability"}
+
+
+def _looks(html: str) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in re.findall(r'<script type="application/json" id="look\d+">(.*?)</script>', html)]
+
+
+def test_a_picture_is_the_window_read_on_its_own(plain: Survey, html: str) -> None:
+    """Windows are read together; each must hold its own landslide. JPEG changes values by some grey levels."""
+    inventory = gpd.read_parquet(plain.workspace.inventory / "landslides.parquet")
+    for look, shape in zip(_looks(html), inventory.geometry, strict=True):
+        where = report_quicklooks.window(plain, shape)
+        stored = cube.read_window(plain.workspace.store, plain.grid, probability("unet"), where.rows, where.cols, ("probability",))
+        alone = report_pictures.reduced(stored["probability"], (look["px"],) * 2)
+        expected = report_pictures.ramped(alone, report_pictures.PROBABILITY, 0, 1)
+        expected = report_pictures.hatched(expected, ~np.isfinite(alone))
+        strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(look["strip"]))))
+        assert strip.shape == (look["px"], len(look["kinds"]) * look["px"], 3)
+        mine = strip[:, look["kinds"].index(report_quicklooks.TITLES.index("probability")) * look["px"] :][:, : look["px"]]
+        assert np.abs(mine.astype(int) - expected).mean() < 12
+
+
+@settings(max_examples=200, deadline=None)
+@given(sizes=st.lists(st.integers(0, 50), max_size=30), budget=st.integers(0, 300))
+def test_pictures_stay_within_their_bytes(sizes: list[int], budget: int) -> None:
+    """The longest beginning that fits, by trying all of them."""
+    looks = [{"strip": "x" * (size // 2), "outline": "y" * (size - size // 2)} for size in sizes]
+    fitting = [n for n in range(len(sizes) + 1) if sum(sizes[:n]) <= budget]
+    assert len(report_quicklooks.within(looks, budget)) == max(fitting)
+
+
+def test_what_has_no_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "PICTURES_BYTES", 60_000)
+    survey = fake_survey.make(tmp_path)
+    html = _page(survey)
+    shown = len(_looks(html))
+    assert 0 < shown < 19
+    assert f"Pictures of the {shown} largest landslides fit into this page; of the other {_count(survey) - shown} it has" in html
+
+
+def _count(survey: Survey) -> int:
+    return len(gpd.read_parquet(survey.workspace.inventory / "landslides.parquet"))
 
 
 def test_before_and_after_share_a_stretch() -> None:
@@ -192,6 +242,16 @@ def _open(page: browser.Page, survey: Survey) -> None:
     page.open((survey.workspace.report / "report.html").as_uri())
 
 
+SHOWN = "[...document.querySelectorAll('#list tbody tr:not([hidden])')]"
+
+
+def _asked(page: browser.Page, selector: str, value: str) -> int:
+    """Rows that are left after a field was filled in."""
+    page.value(f"(() => {{ const box = document.querySelector({selector!r}); box.value = {value!r}; box.dispatchEvent(new Event('input', {{bubbles: true}})); }})()")
+    page.value("new Promise(done => setTimeout(done, 300))")
+    return int(page.value("parseInt(document.querySelector('#count').textContent.replace(/,/g, ''))"))
+
+
 def test_a_person_can_use_it(page: browser.Page, plain: Survey) -> None:
     _open(page, plain)
     width = page.value("document.querySelector('#map svg').viewBox.baseVal.width")
@@ -199,15 +259,122 @@ def test_a_person_can_use_it(page: browser.Page, plain: Survey) -> None:
     assert page.value("document.querySelector('#map svg').viewBox.baseVal.width") == pytest.approx(width / 2)
     page.click("#everything")
     page.click("#list tbody tr:nth-child(3) a")
-    assert page.value("document.querySelectorAll('.picked').length") == 3
+    assert page.value("document.querySelectorAll('.picked').length") == 2
+    wanted = page.value("document.querySelector('#list tbody tr:nth-child(3) a').textContent")
+    assert page.value("document.querySelector('#panel-title').firstChild.textContent") == wanted
+    page.click("#next")
+    assert page.value("document.querySelector('#panel-title').firstChild.textContent") == page.value("document.querySelector('#list tbody tr:nth-child(4) a').textContent")
+    page.click(".marks a:last-of-type")
+    assert page.value("document.querySelectorAll('#panel-looks svg').length") == 4
     page.click("#list thead th:nth-child(2) button")
-    areas = page.value("[...document.querySelectorAll('#list tbody tr')].map(r => +r.cells[1].textContent.replace(/,/g, ''))")
-    assert areas in (sorted(areas), sorted(areas, reverse=True))
-    page.value("(() => { const box = document.getElementById('find'); box.value = document.querySelector('#list tbody a').textContent;"
-        " box.dispatchEvent(new Event('input')); })()")
-    assert page.value("document.querySelectorAll('#list tbody tr:not([hidden])').length") == 1
+    areas = page.value(SHOWN + ".map(r => +r.cells[1].textContent.replace(/,/g, ''))")
+    assert areas == sorted(areas)
+    assert page.value("document.querySelector('#list th:nth-child(2)').getAttribute('aria-sort')") == "ascending"
     assert page.errors == []
     assert [a for a in page.requests if not a.startswith(("file:", "data:"))] == []
+
+
+def test_every_filter_keeps_what_it_says(page: browser.Page, plain: Survey) -> None:
+    """Against the inventory, counted by pandas; the map shows the same landslides as the list."""
+    inventory = gpd.read_parquet(plain.workspace.inventory / "landslides.parquet")
+    _open(page, plain)
+    for name, value in (("status", "gone"), ("confidence", "high"), ("review_state", "rejected")):
+        assert _asked(page, f"select[data-field={name}]", value) == (inventory[name] == value).sum() > 0
+        assert page.value("document.querySelectorAll('.marks a:not([hidden])').length") == (inventory[name] == value).sum()
+        _asked(page, f"select[data-field={name}]", "")
+    low, high = float(inventory["area_m2"].quantile(0.3)), float(inventory["area_m2"].quantile(0.7))
+    assert _asked(page, "#least", repr(low)) == (inventory["area_m2"] >= low).sum()
+    assert _asked(page, "#most", repr(high)) == inventory["area_m2"].between(low, high).sum()
+    page.click("#filter button[type=reset]")
+    assert _asked(page, "#find", inventory["landslide_id"].iloc[4]) == 1
+    assert _asked(page, "#find", "no such thing") == 0
+    assert page.value("document.querySelector('#place').textContent") == "not among the 0 of the list"
+    assert page.errors == []
+
+
+def test_the_keyboard_is_enough(page: browser.Page, plain: Survey) -> None:
+    _open(page, plain)
+    page.value("document.querySelector('#list thead th:nth-child(1) button').focus()")
+    page.key("Enter")
+    ids = page.value(SHOWN + ".map(r => r.cells[0].textContent)")
+    assert ids == sorted(ids)
+    page.value("document.querySelector('#list tbody tr:nth-child(2) a').focus()")
+    page.key("Enter")
+    assert page.value("document.activeElement.id") == "panel-title"
+    assert page.value("document.querySelector('#panel-title').firstChild.textContent") == ids[1]
+    assert page.value("document.querySelector('#panel-said').textContent").startswith(f"Selected {ids[1]}")
+    page.key("Tab")
+    page.value("document.querySelector('#to-list').focus()")
+    page.key("Enter")
+    assert page.value("document.activeElement.textContent") == ids[1]
+
+
+def test_five_thousand_landslides(page: browser.Page, crowd: Survey, capsys: pytest.CaptureFixture[str]) -> None:
+    file = crowd.workspace.report / "report.html"
+    assert file.stat().st_size < 30e6
+    seconds = page.open(file.as_uri())
+    with capsys.disabled():
+        print(f"\n5,000 landslides: {file.stat().st_size / 1e6:.1f} MB, ready after {seconds:.2f} s, {len(_looks(file.read_text()))} with pictures")
+    assert page.value("document.querySelector('#count').textContent") == "5,000 of 5,000 shown"
+    assert page.value(f"{SHOWN}.length") == report.FIRST_ROWS
+    page.click("#list thead th:nth-child(1) button")
+    assert page.value("document.querySelector('#list tbody a').textContent") == "synthetic-fake-0000000001"
+    page.click(".scroll:has(#list) > button")
+    assert page.value(f"{SHOWN}.length") == 2 * report.FIRST_ROWS
+    assert _asked(page, "#find", "synthetic-fake-0000000fff") == 1
+    page.click("#list tbody tr:not([hidden]) a")
+    assert page.value("document.querySelector('#panel-title').firstChild.textContent") == "synthetic-fake-0000000fff"
+    # the smallest has no room for pictures, and says so
+    page.value("document.querySelector('#filter').reset()")
+    page.value("location.hash = '#l4999'")
+    page.value("new Promise(done => setTimeout(done, 300))")
+    assert "No pictures" in page.value("document.querySelector('#panel-note').textContent")
+    assert page.errors == []
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    survey = fake_survey.make(tmp_path_factory.mktemp("crowd"), Fake(crowd=5000, truth=False))
+    report.apply(survey, survey.config)
+    return survey
+
+
+#: Each text's contrast with what is painted below it, by WCAG 2.1's relative luminance; controls that are off are exempt.
+CONTRAST = """(() => {
+  const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+  const light = (c) => { const [r, g, b] = c.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const under = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c[3] > 0.8) return c.slice(0, 3); } return [255, 255, 255]; };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const e = node.parentElement;
+    if (!node.data.trim() || e.closest('script, noscript, :disabled, [hidden], .map svg') || !e.getClientRects().length) continue;
+    const style = getComputedStyle(e), pair = [parse(e.closest('svg') ? style.fill : style.color).slice(0, 3), under(e)].map(light).sort((a, b) => b - a);
+    found.push([(pair[0] + 0.05) / (pair[1] + 0.05), node.data.trim().slice(0, 40)]);
+  }
+  return found;
+})()"""
+
+
+def test_every_text_can_be_read(page: browser.Page, tmp_path: Path) -> None:
+    survey = fake_survey.make(tmp_path / "survey", Fake(failed="cannot be read", dropped=("S2B_x: is truncated",)))
+    report.apply(survey, survey.config)
+    _open(page, survey)
+    page.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    found = page.value(CONTRAST)
+    assert len(found) > 300
+    assert [(round(ratio, 2), text) for ratio, text in found if ratio < 4.5] == []
+    # what a screen reader is told: every picture and every control has a name
+    nameless = "[...document.querySelectorAll('img, svg[role=img], button, input, select')].filter(e => !(e.getAttribute('alt') || e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && e.labels.length))).length"
+    assert page.value(nameless) == 0
+
+
+def test_colours_of_marks_are_okabe_and_itos() -> None:
+    """Eight colours that people with each kind of colour blindness tell apart (Okabe and Ito 2008)."""
+    palette = {"#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"}
+    css = (Path(report.__file__).parent / "page.css").read_text(encoding="utf-8")
+    named = dict(re.findall(r"--(mark|pick|law): (#[0-9a-f]{6})", css))
+    assert set(named) == {"mark", "pick", "law"}
+    assert {*named.values(), report_pictures.FOUND, report_pictures.FALSE, report_pictures.MISSED} <= palette
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -18,19 +18,22 @@ import shapely
 from markupsafe import Markup
 
 import lsbatch
-from lsbatch.archive import files, plan
+from lsbatch.archive import files, plan, receipts
 from lsbatch.archive.survey import Survey
+from lsbatch.archive.workspace import Workspace
 from lsbatch.config import Config
 from lsbatch.models import base
 from lsbatch.records import Fold
-from lsbatch.stages.report import facts, pictures, split
+from lsbatch.stages.accuracy import numbers
+from lsbatch.stages.report import chart, evidence, facts, listing, pictures, quicklooks, split
 from lsbatch.stages.report import map as maps
-from lsbatch.stages.report.quicklooks import quicklook
 
-#: Landslides with pictures.
-QUICKLOOKS = 12
+#: Bytes of the page for pictures of single landslides; with all else the page stays below 30 MB.
+PICTURES_BYTES = 18_000_000
 #: Tiles up to which each carries its name on the map.
 NAMED_TILES = 150
+#: Rows of a table that are laid out at once, as in page.js.
+FIRST_ROWS = 200
 #: Reasons shown at once; the rest can be unfolded.
 SHOWN_REASONS = 5
 
@@ -41,6 +44,8 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     """Write ``report/report.html``."""
     records = facts.read(survey, config)
     found = facts.landslides(survey, records)
+    listed = [] if found is None else listing.rows(found)
+    looks = [] if found is None else quicklooks.quicklooks(survey, config, list(found.geometry.head(len(listed))), PICTURES_BYTES)
     tiles = facts.tiles(survey, records)
     scores, no_scores = facts.scores(survey)
     page = render(
@@ -55,7 +60,10 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "head": facts.headline(survey, config, records, found),
             "faults": facts.faults(survey, config, records, tiles),
             "scores": scores,
-            "sizes": facts.sizes(scores or {}),
+            "sample": evidence.sample(survey),
+            "sizes": [row for row in numbers.by_size(scores or {}) if row["mapped"]],
+            "frequency": None if found is None else chart.frequency(numbers.frequencies(survey)),
+            "counties": evidence.counties(survey),
             "reliability": facts.reliability(survey) if scores else [],
             "no_scores": no_scores,
             "tiles": tiles,
@@ -64,12 +72,16 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "curve": _curve(config),
             "map": _map(survey, records, found, tiles),
             "split": split.facts(base.card(base.resolve(config)), survey, maps.frame(survey.grid, plan.load(config.output).region)),
-            "landslides": [] if found is None else facts.rows(found),
-            "quicklooks": _quicklooks(survey, config, found),
+            "landslides": listed,
+            "choices": listing.choices(listed),
+            "records": listing.records(listed, config.inventory.confounders),
+            "looks": looks,
+            "titles": quicklooks.TITLES,
             "ramps": {"change": pictures.css_ramp(pictures.CHANGE), "probability": pictures.css_ramp(pictures.PROBABILITY)},
             "change_db": pictures.CHANGE_DB,
             "colours": {"found": pictures.FOUND, "false": pictures.FALSE, "missed": pictures.MISSED},
             "shown_reasons": SHOWN_REASONS,
+            "first_rows": FIRST_ROWS,
         }
     )
     files.write_text(survey.workspace.report / "report.html", page)
@@ -85,7 +97,7 @@ def _map(
     scored = masked & facts.worked(survey, records, "score")
     seen = maps.overview(survey, frame, region, masked, scored)
     unobserved, inside = np.count_nonzero(seen.unobserved), np.count_nonzero(seen.inside)
-    drawn = [] if found is None else maps.outlines(frame, found.head(facts.MOST_LANDSLIDES))
+    drawn = [] if found is None else maps.outlines(frame, found.head(listing.MOST_LANDSLIDES))
     (edge,) = frame.shown(np.array([shapely.simplify(region, frame.metres * maps.TOLERANCE_PX)]))
     return {
         "width": frame.cols,
@@ -104,12 +116,6 @@ def _map(
         "named": len(tiles) <= NAMED_TILES,
         "unobserved": unobserved / inside if inside else None,
     }
-
-
-def _quicklooks(survey: Survey, config: Config, found: gpd.GeoDataFrame | None) -> list[dict[str, Any]]:
-    if found is None:
-        return []
-    return [quicklook(survey, config, shape) for shape in found.geometry.head(QUICKLOOKS)]
 
 
 def _curve(config: Config) -> dict[str, str] | None:
@@ -135,8 +141,9 @@ def render(content: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= {"number": number, "percent": percent, "area": area, "score": score, "duration": duration}
-    # the only texts that are not escaped are the two that come with lsbatch
+    # the only texts that are not escaped are the two that come with lsbatch; `tojson` writes <, >, & and ' as \\u....
     return environment.get_template("page.html.j2").render(
         {**content, "script": Markup(script), "style": Markup(style), "seal": seal}
     )
@@ -178,14 +185,20 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-FOLD = Fold(
-    name="report",
-    version=1,
-    apply=apply,
-    # the page shows all settings; where it lies and who worked changes nothing in it
-    settings=lambda config: {
+def _settings(config: Config) -> dict[str, Any]:
+    """The page shows all settings; where it lies and who worked changes nothing in it. An assessment is made after a run, by a person."""
+    assessment = Workspace(config.output).accuracy / "accuracy.json"
+    return {
         "settings": config.model_dump(mode="json", exclude={"output", "cluster"}),
         "software": lsbatch.__version__,
-    },
-    after=("stack", "predict", "clean", "outline", "score", "inventory"),
+        "assessment": receipts.checksum(assessment) if files.exists(assessment) else "",
+    }
+
+
+FOLD = Fold(
+    name="report",
+    version=2,
+    apply=apply,
+    settings=_settings,
+    after=("stack", "predict", "clean", "outline", "score", "inventory", "figures"),
 )

@@ -7,7 +7,6 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 
 from lsbatch.archive import plan, receipts, vectors
 from lsbatch.archive.hrefs import without_secrets
@@ -37,9 +36,6 @@ BAND_NAMES = {
     "s1vv_apart_s2": "Sentinel-1 VV, ascending and descending apart, and Sentinel-2",
     "s1vv_apart": "Sentinel-1 VV alone, ascending and descending apart",
 }
-#: Landslides in the list and on the map; the files hold all of them.
-MOST_LANDSLIDES = 5000
-
 
 @dataclass(frozen=True)
 class Records:
@@ -223,15 +219,6 @@ def reliability(survey: Survey) -> list[dict[str, float]]:
     return [{"said": p / n, "so": hits / n, "pixels": int(n)} for n, p, hits in bins.tolist() if n]
 
 
-def sizes(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Mapped and found landslides by size, from the scores; classes without any are left out."""
-    names = [key.removeprefix("mapped_") for key in found if key.startswith("mapped_")]
-    return [
-        {"name": name.replace("_m2_or_more", " m² or more").replace("_to_", " to ").replace("_m2", " m²"), "mapped": found[f"mapped_{name}"], "found": found[f"found_{name}"]}
-        for name in names if found[f"mapped_{name}"]
-    ]  # fmt: skip
-
-
 def provenance(config: Config, records: Records) -> dict[str, Any]:
     """Where everything came from."""
     decisions = [receipt.tally.get("decisions", {}) for receipt in records.by_stage["stack"].values() if receipt]
@@ -252,9 +239,3 @@ def provenance(config: Config, records: Records) -> dict[str, Any]:
 def _counted(decisions: Iterable[Mapping[str, Any]], key: str) -> list[tuple[str, int]]:
     """Decisions with the number of tiles that took them, the most frequent first."""
     return Counter(text for one in decisions for text in one.get(key, ())).most_common()
-
-
-def rows(found: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    """The largest landslides as plain values: None for what is unknown."""
-    table = pd.DataFrame(found.drop(columns="geometry").head(MOST_LANDSLIDES)).astype(object)
-    return table.where(table.notna(), None).to_dict("records")

@@ -2,14 +2,35 @@
 (function () {
   const all = (selector, inside) => Array.from((inside || document).querySelectorAll(selector));
   const byId = (id) => document.getElementById(id);
+  const make = (name, text, kind) => {
+    const element = document.createElement(name);
+    if (text !== undefined) element.textContent = text;
+    if (kind) element.className = kind;
+    return element;
+  };
 
-  // Tables: a click on a heading sorts. Unknown values stay last, whichever way.
+  // Tables: the first rows are laid out, the others on request; thousands at once would keep the browser busy for seconds.
+  const STEP = 200;
+  const tables = new Map();
+  const fitting = (table) => Array.from(table.tBodies[0].rows).filter((row) => !tables.get(table).out.has(row));
+
+  function lay(table) {
+    const state = tables.get(table), rows = fitting(table);
+    state.out.forEach((row) => { row.hidden = true; });
+    rows.forEach((row, place) => { row.hidden = place >= state.limit; });
+    const left = rows.length - state.limit;
+    state.more.hidden = left <= 0;
+    state.more.textContent = "Show " + Math.min(STEP, left) + " more of " + Math.max(left, 0).toLocaleString("en");
+  }
+
+  // A click on a heading sorts. Unknown values stay last, whichever way.
   const asNumber = (text) => parseFloat(text.replace(/,/g, "").replace("−", "-"));
-  const collator = new Intl.Collator("en", { numeric: true });
+  const collator = new Intl.Collator("en");
 
   function sortBy(table, th, say) {
     const column = th.cellIndex, numeric = th.classList.contains("n");
-    const down = th.ariaSort === null || th.ariaSort === "none" ? numeric : th.ariaSort === "ascending";
+    const was = th.getAttribute("aria-sort");
+    const down = was === "none" ? numeric : was === "ascending";
     const rows = Array.from(table.tBodies[0].rows).map((row) => {
       const text = row.cells[column].textContent.trim();
       return { row, value: numeric ? asNumber(text) : text };
@@ -20,47 +41,83 @@
       const order = numeric ? a.value - b.value : collator.compare(a.value, b.value);
       return down ? -order : order;
     });
-    all("th", table.tHead).forEach((other) => other.ariaSort = "none");
-    th.ariaSort = down ? "descending" : "ascending";
-    table.tBodies[0].append(...rows.map((entry) => entry.row));
-    say.textContent = "sorted by " + th.textContent.trim() + ", " + th.ariaSort;
+    all("th", table.tHead).forEach((other) => other.setAttribute("aria-sort", "none"));
+    th.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const order = document.createDocumentFragment();
+    rows.forEach((entry) => order.append(entry.row));
+    table.tBodies[0].append(order);
+    lay(table);
+    say.textContent = "sorted by " + th.textContent.trim() + ", " + th.getAttribute("aria-sort");
+    table.dispatchEvent(new Event("sorted"));
   }
 
   all("table.sortable").forEach((table) => {
     const say = document.createElement("p");
     say.className = "hush";
     say.setAttribute("aria-live", "polite");
+    const more = make("button");
+    more.type = "button";
+    more.addEventListener("click", () => { tables.get(table).limit += STEP; lay(table); });
     table.closest(".scroll").after(say);
+    table.closest(".scroll").append(more);
+    tables.set(table, { limit: STEP, out: new Set(), more });
+    lay(table);
     all("thead th", table).forEach((th) => {
       const button = document.createElement("button");
       button.type = "button";
       button.append(...th.childNodes);
       th.append(button);
-      th.ariaSort = "none";
+      if (!th.hasAttribute("aria-sort")) th.setAttribute("aria-sort", "none");
       button.addEventListener("click", () => sortBy(table, th, say));
     });
   });
 
-  // The list of landslides: only those whose text or area fits.
-  const list = byId("list"), find = byId("find"), least = byId("least");
-  if (list && find) {
-    const rows = Array.from(list.tBodies[0].rows).map((row) => ({
-      row, text: row.textContent.toLowerCase(), area: asNumber(row.cells[1].textContent),
-    }));
+  // The list of landslides: only those that fit the filter, in the list and on the map.
+  const list = byId("list"), records = list && JSON.parse(byId("records").textContent);
+  const field = (number, name) => {
+    const place = records.varies.indexOf(name);
+    return place < 0 ? records.same[name] : records.values[number][place];
+  };
+  function filterList() {
+    const form = byId("filter"), find = byId("find"), least = byId("least"), most = byId("most");
+    const selects = all("select[data-field]", form), marks = all(".marks a");
+    const read = () => Array.from(list.tBodies[0].rows).map((row) => {
+      const number = +row.dataset.slide;
+      const words = [row.textContent, ...records.searched.map((name) => field(number, name) || "")];
+      return { row, number, text: words.join(" ").toLowerCase(), area: field(number, "area_m2") };
+    });
+    let rows = null;
     const filter = () => {
-      const words = find.value.toLowerCase().split(/\s+/).filter(Boolean), area = parseFloat(least.value) || 0;
+      rows = rows || read();
+      const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const low = least.value === "" ? -Infinity : +least.value, high = most.value === "" ? Infinity : +most.value;
+      const asked = selects.filter((select) => select.value).map((select) => [select.dataset.field, select.value]);
       let shown = 0;
-      rows.forEach(({ row, text, area: own }) => {
-        row.hidden = !(own >= area && words.every((word) => text.includes(word)));
-        shown += !row.hidden;
+      rows.forEach(({ row, number, text, area }) => {
+        const fits = area >= low && area <= high && words.every((word) => text.includes(word))
+          && asked.every(([name, value]) => field(number, name) === value);
+        if (fits) tables.get(list).out.delete(row);
+        else tables.get(list).out.add(row);
+        if (marks[number]) marks[number].toggleAttribute("hidden", !fits);
+        shown += fits;
       });
+      // the white rims of all marks are one path, so they are shown only with all of them
+      document.querySelector(".marks .under").toggleAttribute("hidden", shown < rows.length);
       byId("count").textContent = shown.toLocaleString("en") + " of " + rows.length.toLocaleString("en") + " shown";
+      tables.get(list).limit = STEP;
+      lay(list);
+      list.dispatchEvent(new Event("filtered"));
     };
-    find.addEventListener("input", filter);
-    least.addEventListener("input", filter);
-    filter();
-    byId("filter").hidden = false;
+    let waits = 0;
+    form.addEventListener("input", () => { clearTimeout(waits); waits = setTimeout(filter, 120); });
+    // the fields are empty only after the event
+    form.addEventListener("reset", () => setTimeout(filter));
+    form.addEventListener("submit", (event) => event.preventDefault());
+    const count = records.values.length.toLocaleString("en");
+    byId("count").textContent = count + " of " + count + " shown";
+    form.hidden = false;
   }
+  if (list) filterList();
 
   // The map.
   const map = byId("map"), svg = map.querySelector("svg");
@@ -152,37 +209,161 @@
   layer(byId("show-marks"), svg.querySelector(".marks"));
   byId("layers").hidden = false;
 
-  // Selection: a landslide is the same on the map, in the pictures and in the list.
-  let picked = [];
+  // Selection: a landslide is the same on the map, in the panel and in the list.
+  let picked = [], selected = -1;
+  const panel = byId("panel"), titles = panel && JSON.parse(panel.dataset.titles);
+  const metres = (look) => look.side * parseFloat(panel.dataset.resolution);
+  const NS = "http://www.w3.org/2000/svg";
+  const drawing = (name, attributes, ...inside) => {
+    const element = document.createElementNS(NS, name);
+    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+    element.append(...inside);
+    return element;
+  };
+  const said = (value, digits, unit) => value === null || value === undefined || value === "" ? "–"
+    : typeof value !== "number" ? value
+    : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }) + (unit || "");
+
+  function fact(term, value, title) {
+    const row = make("div"), dt = make("dt", term);
+    if (title) dt.title = title;
+    row.append(dt, make("dd", value));
+    if (String(value).length > 14) row.className = "wide";
+    return row;
+  }
+
+  // One JPEG holds all pictures of a landslide side by side; each figure shows its part of it.
+  function figures(look, id) {
+    const uri = "data:image/jpeg;base64," + look.strip, side = look.side;
+    return look.kinds.map((kind, place) => {
+      const title = titles[kind], figure = make("figure");
+      const image = drawing("image", { href: uri, x: -place * side, width: look.kinds.length * side, height: side, preserveAspectRatio: "none" });
+      figure.append(
+        drawing("svg", { viewBox: "0 0 " + side + " " + side, role: "img", "aria-label": id + ": " + title + ", " + said(metres(look), 0) + " m wide" },
+          image, drawing("path", { class: "under", d: look.outline }), drawing("path", { d: look.outline })),
+        make("figcaption", title));
+      return figure;
+    });
+  }
+
+  function fields(number) {
+    const out = [];
+    let group = "", rows = null;
+    records.fields.forEach(([name, its, unit, meaning]) => {
+      if (its !== group) {
+        group = its;
+        rows = make("dl", undefined, "attributes");
+        out.push(make("p", group, "groups"), rows);
+      }
+      const value = field(number, name);
+      const text = value === null || value === "" ? "–" : typeof value === "number" ? +value.toPrecision(7) + (unit && unit !== "1" ? " " + unit : "") : value;
+      rows.append(fact(name, text, meaning));
+    });
+    return out;
+  }
+
+  function fill(number) {
+    const get = (name) => field(number, name), id = get("landslide_id");
+    const text = byId("look" + number), look = text && JSON.parse(text.textContent), many = +panel.dataset.looks;
+    byId("panel-title").replaceChildren(id, make("span", get("status"), "tag"), make("span", get("review_state"), "tag"));
+    const sure = get("date_confidence");
+    byId("panel-dates").textContent = "Between " + get("date_earliest") + " and " + get("date_latest") + " (" + get("date_method")
+      + (sure === null ? "" : ", confidence " + said(sure, 2)) + ")";
+    byId("panel-looks").replaceChildren(...(look ? figures(look, id) : []));
+    byId("panel-note").textContent = !look ? number < many ? "The pictures are being read." : "No pictures: only those of the " + many.toLocaleString("en") + " largest landslides fit into this page."
+      : look.kinds.length ? "Pictures are " + said(metres(look), 0) + " m wide, north up." : "Nothing was observed here.";
+    byId("panel-key").hidden = !look || !look.kinds.length;
+    const rows = [
+      fact("area", said(get("area_m2"), 0, " m²")), fact("confidence", said(get("confidence"))),
+      fact("length", said(get("length_m"), 0, " m")), fact("width", said(get("width_m"), 0, " m")),
+      fact("relief", said(get("relief_m"), 0, " m")), fact("mean slope", said(get("slope_mean_deg"), 0, "°")),
+      fact("dNDVI", said(get("dndvi_mean"), 2)), fact("VV change", said(get("dvv_mean_db"), 1, " dB")),
+      fact("VH change", said(get("dvh_mean_db"), 1, " dB")), fact("probability", said(get("probability_mean"), 2)),
+    ];
+    if (get("parent_ids")) rows.push(fact("came from", get("parent_ids")));
+    if (get("reviewer")) rows.push(fact("reviewer", get("reviewer")));
+    if (get("comment")) rows.push(fact("comment", get("comment")));
+    byId("panel-facts").replaceChildren(...rows);
+    const edge = get("unobserved_edge_px");
+    byId("panel-edge").textContent = edge ? said(edge, 0) + (edge === 1 ? " of its pixels borders" : " of its pixels border") + " on unobserved ground: it may be larger." : "";
+    byId("panel-fields").replaceChildren();
+    if (byId("panel-more").open) byId("panel-fields").replaceChildren(...fields(number));
+  }
+
+  // Those of the list that are shown, in its order; `next` and `previous` go along them.
+  const order = () => fitting(list).map((row) => +row.dataset.slide);
+  function tellPlace() {
+    const shown = order(), at = shown.indexOf(selected);
+    byId("previous").disabled = at === 0 || !shown.length;
+    byId("next").disabled = at === shown.length - 1;
+    byId("place").textContent = (at < 0 ? "not among the " : (at + 1).toLocaleString("en") + " of ") + shown.length.toLocaleString("en") + (at < 0 ? " of the list" : "");
+  }
+
   function pick(number) {
     picked.forEach((element) => element.classList.remove("picked"));
     picked = all('[data-slide="' + number + '"]');
     picked.forEach((element) => element.classList.add("picked"));
-    return picked.find((element) => element.namespaceURI.endsWith("svg"));
+    selected = number;
+    fill(number);
+    tellPlace();
+    byId("panel-said").textContent = "Selected " + field(number, "landslide_id") + ", " + said(field(number, "area_m2"), 0, " square metres");
+    return picked.find((element) => element.namespaceURI === NS);
   }
-  function follow() {
-    const found = /^#[lq](\d+)$/.exec(location.hash);
-    if (found) pick(found[1]);
-  }
-  window.addEventListener("hashchange", follow);
-  follow();
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[data-show]");
-    if (!link) return;
-    event.preventDefault();
-    const mark = pick(link.dataset.show), box = mark.getBBox();
+
+  function goTo(number) {
+    const mark = pick(number);
     byId("show-marks").checked = true;
     byId("show-marks").dispatchEvent(new Event("change"));
-    const w = Math.max(full.w / 10, 4 * Math.max(box.width, box.height * full.w / full.h));
+    if (!mark || mark.hasAttribute("hidden")) return;
+    const box = mark.getBBox(), w = Math.max(full.w / 10, 4 * Math.max(box.width, box.height * full.w / full.h));
     show({ x: box.x + box.width / 2 - w / 2, y: box.y + box.height / 2 - (w * full.h) / full.w / 2, w });
-    map.scrollIntoView({ block: "nearest" });
-    map.focus({ preventScroll: true });
-  });
-
-  const outlines = byId("show-outlines");
-  if (outlines) {
-    outlines.addEventListener("change", () => byId("cards").classList.toggle("plain", !outlines.checked));
-    byId("outline-control").hidden = false;
   }
+
+  function step(by) {
+    const shown = order(), at = shown.indexOf(selected);
+    const next = at < 0 ? shown[0] : shown[at + by];
+    if (next !== undefined) goTo(next);
+  }
+
+  function select() {
+    const linked = () => { const found = /^#l(\d+)$/.exec(location.hash); return found && +found[1] < records.values.length ? +found[1] : -1; };
+    pick(Math.max(0, linked()));
+    window.addEventListener("hashchange", () => { if (linked() >= 0) goTo(linked()); });
+    byId("panel-said").textContent = "";
+    panel.hidden = false;
+    // the pictures are the last thing in the page
+    document.addEventListener("DOMContentLoaded", () => fill(selected));
+    list.addEventListener("sorted", tellPlace);
+    list.addEventListener("filtered", tellPlace);
+    byId("previous").addEventListener("click", () => step(-1));
+    byId("next").addEventListener("click", () => step(1));
+    byId("panel-more").addEventListener("toggle", () => {
+      byId("panel-fields").replaceChildren(...(byId("panel-more").open ? fields(selected) : []));
+    });
+    byId("to-list").addEventListener("click", () => {
+      const row = byId("l" + selected), state = tables.get(list), at = fitting(list).indexOf(row);
+      if (at < 0) byId("filter").reset();
+      if (at >= state.limit) {
+        state.limit = Math.ceil((at + 1) / STEP) * STEP;
+        lay(list);
+      }
+      row.scrollIntoView({ block: "center" });
+      row.querySelector("a").focus({ preventScroll: true });
+    });
+    byId("show-outlines").addEventListener("change", (event) => byId("panel-looks").classList.toggle("plain", !event.target.checked));
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest("a[data-show], .marks a");
+      if (!link) return;
+      event.preventDefault();
+      if (link.dataset.show === undefined) {
+        pick(+link.dataset.slide);
+        return;
+      }
+      goTo(+link.dataset.show);
+      map.scrollIntoView({ block: "nearest" });
+      byId("panel-title").focus({ preventScroll: matchMedia("(min-width: 1001px)").matches });
+    });
+  }
+  if (list) select();
   show(full);
 })();

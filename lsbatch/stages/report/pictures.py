@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,10 +125,19 @@ def jpeg_uri(picture: np.ndarray) -> str:
     return _uri(picture, "JPEG", quality=86, subsampling=0)
 
 
+def jpeg_strip(panels: Sequence[np.ndarray]) -> str:
+    """Pictures of one height side by side, as JPEG in base64: one header for all of them."""
+    return _coded(np.hstack(panels), "JPEG", quality=70)
+
+
 def _uri(picture: np.ndarray, kind: str, **options: object) -> str:
+    return f"data:image/{kind.lower()};base64,{_coded(picture, kind, **options)}"
+
+
+def _coded(picture: np.ndarray, kind: str, **options: object) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def file_uri(png: bytes) -> str:

@@ -1,5 +1,7 @@
-"""Pictures of single landslides: before and after, radar change, probability, each with the outline."""
+"""Pictures of single landslides: before and after, radar change, probability, with the outline; as many as the page has room for."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +19,20 @@ from lsbatch.stages.report.map import path
 LEAST_PX = 64
 #: Longest side that is read; a larger landslide is shown in part.
 MOST_PX = 4096
-#: Longest side of a picture.
-PICTURE_PX = 320
+#: Sides are multiples of this, so that no block of a JPEG lies in two pictures.
+STEP_PX = 16
+#: The largest landslides have pictures of up to 320 pixels, the others of up to 128.
+DETAILED, DETAILED_PX, PICTURE_PX = 12, 320, 128
+#: A window of a longer side is read alone, not together with those of its tile.
+ALONE_PX = 512
+#: Landslides that are read before it is asked whether there is room for more.
+BATCH = 500
 #: Window's side over the landslide's longer side.
 MARGIN = 1.8
+#: Titles by kind of picture; a look names the kinds it has by their place here.
+TITLES = (
+    "before, true colour", "after, true colour", "before, radar VV", "after, radar VV", "radar change VV", "probability",
+)  # fmt: skip
 
 _OPTICAL = tuple(f"{period}{colour}" for period in ("pre", "post") for colour in "RGB")
 _RADAR = ("preVV", "postVV", "diffVV")
@@ -28,15 +40,20 @@ _RADAR = ("preVV", "postVV", "diffVV")
 
 @dataclass(frozen=True)
 class Window:
-    """Rows and columns of the national lattice around a landslide."""
+    """Rows and columns of the national lattice, around one landslide or several."""
 
     rows: slice
     cols: slice
 
     @property
     def side(self) -> int:
-        """Pixels; a window is square."""
+        """Pixels from top to bottom; the window of one landslide is square."""
         return self.rows.stop - self.rows.start
+
+    def inside(self, other: "Window") -> tuple[slice, slice]:
+        """This window in an array that holds the other one."""
+        top, left = other.rows.start, other.cols.start
+        return slice(self.rows.start - top, self.rows.stop - top), slice(self.cols.start - left, self.cols.stop - left)
 
 
 def window(survey: Survey, shape: shapely.Geometry) -> Window:
@@ -46,66 +63,115 @@ def window(survey: Survey, shape: shapely.Geometry) -> Window:
     )
     # y was turned on the way: `bottom` is the larger row
     longest = max(right - left, bottom - top)
-    side = int(np.clip(np.ceil(longest * MARGIN), LEAST_PX, MOST_PX))
+    side = int(np.clip(np.ceil(longest * MARGIN / STEP_PX) * STEP_PX, LEAST_PX, MOST_PX))
     row, col = round((top + bottom) / 2 - side / 2), round((left + right) / 2 - side / 2)
     return Window(slice(row, row + side), slice(col, col + side))
 
 
-def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[str, Any]:
-    """Pictures and outline of one landslide for the page.
+def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], budget: int) -> list[dict[str, Any]]:
+    """Pictures and outlines of landslides for the page: of the first ones, as many as fit.
+
+    Memory holds the windows of one tile, and the pictures.
+
+    Parameters
+    ----------
+    survey : Survey
+    config : Config
+    shapes : sequence of shapely geometry
+        In the order in which they are to have pictures.
+    budget : int
+        Bytes of the page that they may take.
 
     Returns
     -------
-    dict
-        pictures (list of key, title, uri), side (of the window, px), metres (of the window), outline (SVG path)
+    list of dict
+        side (of the window, px), px (of a picture), kinds (places in `TITLES`; empty where nothing was observed), outline (SVG
+        path in pixels of the window), strip (the pictures side by side, JPEG in base64)
     """
-    where = window(survey, shape)
-    bands = _read(survey, config, where)
-    affine = ~survey.grid.geobox.transform
-    local = shapely.transform(
-        shape, lambda xy: np.column_stack(affine @ (xy[:, 0], xy[:, 1])) - (where.cols.start, where.rows.start)
-    )
-    return {
-        "pictures": _pictures(bands),
-        "side": where.side,
-        "metres": where.side * config.grid.resolution_m,
-        "outline": path(shapely.simplify(local, where.side / PICTURE_PX / 4), digits=2),
-    }
+    return within((look for first in range(0, len(shapes), BATCH) for look in _batch(survey, config, shapes, first)), budget)
+
+
+def _batch(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], first: int) -> list[dict[str, Any]]:
+    windows = {first + k: window(survey, shape) for k, shape in enumerate(shapes[first : first + BATCH])}
+    looks: dict[int, dict[str, Any]] = {}
+    for members in _together(survey, windows):
+        box = _around([windows[i] for i in members])
+        bands = _read(survey, config, box)
+        for i in members:
+            mine = {name: values[windows[i].inside(box)] for name, values in bands.items()}
+            looks[i] = _look(survey, shapes[i], windows[i], mine, DETAILED_PX if i < DETAILED else PICTURE_PX)
+    return [looks[i] for i in windows]
+
+
+def within(looks: Iterable[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
+    """The first ones, until one does not fit into that many bytes."""
+    kept, used = [], 0
+    for look in looks:
+        used += len(look["strip"]) + len(look["outline"])
+        if used > budget:
+            break
+        kept.append(look)
+    return kept
+
+
+def _together(survey: Survey, windows: Mapping[int, Window]) -> Iterator[list[int]]:
+    """Indices of the windows that are read at once: those whose middle lies in one tile, and each large one alone."""
+    by_tile: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    side = survey.grid.tile_px
+    for i, one in windows.items():
+        tile = ((one.rows.start + one.rows.stop) // 2 // side, (one.cols.start + one.cols.stop) // 2 // side)
+        by_tile[tile if one.side <= ALONE_PX else (*tile, i)].append(i)
+    yield from by_tile.values()
+
+
+def _around(windows: Sequence[Window]) -> Window:
+    rows, cols = [one.rows for one in windows], [one.cols for one in windows]
+    (top, bottom), (left, right) = ((min(s.start for s in spans), max(s.stop for s in spans)) for spans in (rows, cols))
+    return Window(slice(top, bottom), slice(left, right))
 
 
 def _read(survey: Survey, config: Config, where: Window) -> dict[str, np.ndarray]:
-    """Bands of the archives that the survey has, reduced where the window is larger than a picture."""
+    """Bands of the archives that the survey has."""
     names = (*(_OPTICAL if config.archives.sentinel2 else ()), *(_RADAR if config.archives.sentinel1 else ()))
     wanted = ((STACK, names), (probability(config.model.family), ("probability",)))
     out: dict[str, np.ndarray] = {}
     for layer, some in wanted:
         out |= cube.read_window(survey.workspace.store, survey.grid, layer, where.rows, where.cols, some)
-    side = min(where.side, PICTURE_PX)
-    return {name: pictures.reduced(values, (side, side)) for name, values in out.items()}
+    return out
 
 
-def _pictures(bands: dict[str, np.ndarray]) -> list[dict[str, str]]:
+def _look(survey: Survey, shape: shapely.Geometry, where: Window, bands: dict[str, np.ndarray], most_px: int) -> dict[str, Any]:
+    affine = ~survey.grid.geobox.transform
+    local = shapely.transform(
+        shape, lambda xy: np.column_stack(affine @ (xy[:, 0], xy[:, 1])) - (where.cols.start, where.rows.start)
+    )
+    px = min(where.side, most_px)
+    drawn = _pictures({name: pictures.reduced(values, (px, px)) for name, values in bands.items()})
+    return {
+        "side": where.side,
+        "px": px,
+        "kinds": [TITLES.index(title) for title in drawn],
+        "outline": path(shapely.simplify(local, where.side / DETAILED_PX / 4), digits=2),
+        "strip": pictures.jpeg_strip(list(drawn.values())) if drawn else "",
+    }
+
+
+def _pictures(bands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Before and after in colour where Sentinel-2 saw both, else in radar; then change and probability."""
     seen = {name for name, values in bands.items() if np.isfinite(values).any()}
-    found: list[tuple[str, str, np.ndarray, np.ndarray]] = []
+    found: list[tuple[str, np.ndarray, np.ndarray]] = []
     if seen.issuperset(_OPTICAL):
         how = pictures.stretch(*(bands[name] for name in _OPTICAL), gamma=1.5)
         for period, title in (("pre", "before"), ("post", "after")):
             colours = [bands[f"{period}{colour}"] for colour in "RGB"]
-            found.append((f"{period}-colour", f"{title}, true colour", pictures.true_colour(colours, how), colours[0]))
+            found.append((f"{title}, true colour", pictures.true_colour(colours, how), colours[0]))
     elif seen.issuperset(("preVV", "postVV")):
         how = pictures.stretch(bands["preVV"], bands["postVV"])
         for period, title in (("pre", "before"), ("post", "after")):
-            values = bands[f"{period}VV"]
-            found.append((f"{period}-radar", f"{title}, radar VV", pictures.grey(values, how), values))
+            found.append((f"{title}, radar VV", pictures.grey(bands[f"{period}VV"], how), bands[f"{period}VV"]))
     if "diffVV" in seen:
         limit = pictures.CHANGE_DB
-        drawn = pictures.ramped(bands["diffVV"], pictures.CHANGE, -limit, limit)
-        found.append(("change", "radar change VV", drawn, bands["diffVV"]))
+        found.append(("radar change VV", pictures.ramped(bands["diffVV"], pictures.CHANGE, -limit, limit), bands["diffVV"]))
     if "probability" in seen:
-        drawn = pictures.ramped(bands["probability"], pictures.PROBABILITY, 0, 1)
-        found.append(("probability", "probability", drawn, bands["probability"]))
-    return [
-        {"key": key, "title": title, "uri": pictures.png_uri(pictures.hatched(drawn, ~np.isfinite(values)))}
-        for key, title, drawn, values in found
-    ]
+        found.append(("probability", pictures.ramped(bands["probability"], pictures.PROBABILITY, 0, 1), bands["probability"]))
+    return {title: pictures.hatched(drawn, ~np.isfinite(values)) for title, drawn, values in found}

@@ -1,0 +1,63 @@
+"""The plot of frequency and size as numbers for an SVG: two logarithmic axes, points with intervals, and the fitted laws."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+#: Of the plot's inside, in SVG units.
+WIDTH, HEIGHT = 520, 300
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """From a value to a place on a logarithmic axis; `low` and `high` are powers of ten, `far` is where `high` lies."""
+
+    low: int
+    high: int
+    near: float
+    far: float
+
+    def __call__(self, value: float) -> float:
+        """Place of a value, which may lie beyond the ends; 0, which has none, is put on the lower end."""
+        share = (math.log10(value) - self.low) / (self.high - self.low) if value > 0 else 0.0
+        return round(self.near + share * (self.far - self.near), 1)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Place and text of each power of ten; of at most eight."""
+        step = -(-(self.high - self.low) // 8)
+        return [(self(10.0**power), f"10{str(power).translate(_SUPERSCRIPT)}") for power in range(self.low, self.high + 1, step)]
+
+
+def axis(values: Iterable[float], near: float, far: float) -> Axis:
+    """An axis that holds all values above 0."""
+    known = [math.log10(value) for value in values if value > 0]
+    low, high = math.floor(min(known)), math.ceil(max(known))
+    return Axis(low, max(high, low + 1), near, far)
+
+
+def frequency(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the page draws of `numbers.frequency`; None where there is no landslide."""
+    if found is None or not found["count"]:
+        return None
+    bins = [one for one in found["bins"] if one["count"]]
+    x = axis((edge for one in bins for edge in (one["from_m2"], one["to_m2"])), 0, WIDTH)
+    y = axis((density for one in bins for density in (one["density_low"], one["density_high"])), HEIGHT, 0)
+    law = found["inverse_gamma"]
+    return {
+        "width": WIDTH, "height": HEIGHT, "x": x.ticks, "y": y.ticks, "count": found["count"], "notes": found["notes"], "bins": bins,
+        "points": [
+            {"x": x(math.sqrt(one["from_m2"] * one["to_m2"])), "y": y(one["density_per_m2"]), "low": y(one["density_low"]), "high": y(one["density_high"])}
+            for one in bins
+        ],
+        "tail": found["tail"], "tail_line": None if found["tail"] is None else _line(found["tail"]["curve"], x, y),
+        "law": law, "law_line": None if law is None else _line(law["curve"], x, y),
+        "rollover": x(law["rollover_m2"]) if law is not None and law["rollover_is_seen"] else None,
+    }  # fmt: skip
+
+
+def _line(curve: list[list[float]], x: Axis, y: Axis) -> str:
+    """Points of a polyline, which the page cuts at the plot's edge; a density of 0 has no place."""
+    return " ".join(f"{x(area)},{y(density)}" for area, density in curve if density > 0)

@@ -1,0 +1,73 @@
+"""What is known of how good the survey is, for the page: the reviewed sample, completeness, sizes, figures by county."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from lsbatch.archive import files, receipts
+from lsbatch.archive.survey import Survey
+from lsbatch.errors import LsbatchError, StaleStoreError
+from lsbatch.stages.accuracy import assess, numbers
+
+_FIGURE = ("value", "standard_error", "low", "high", "value_if_unsure_agree")
+_COUNT = ("stratum", "map_class", "pixels", "points", "landslide", "no landslide", "unsure")
+_DESIGN = ("size", "allocation", "seed", "min_distance_m", "drawn")
+
+
+def sample(survey: Survey) -> dict[str, Any] | None:
+    """The assessment by a reviewed sample as rows for the page; None where there is none, `fault` where it cannot be read."""
+    try:
+        found = numbers.assessed(survey)
+        return None if found is None else {"fault": "", **_sample(survey, found)}
+    except LsbatchError as error:
+        return {"fault": str(error)}
+
+
+def _sample(survey: Survey, found: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        rows = [{"name": name, "area": key == "area", **{one: _number(found["figures"][key][one]) for one in _FIGURE}} for key, name in assess.FIGURES]
+        return {
+            "fits": bool(found["fits_the_map"]),
+            "figures": rows,
+            "landslide_m2": {one: _number(found["landslide_m2"][one]) for one in _FIGURE},
+            "mapped_m2": _number(found["mapped_m2"]),
+            "surveyed_m2": _number(found["surveyed_m2"]),
+            "matrix": [(said, [_number(row[so]) for so in found["matrix_share"]]) for said, row in found["matrix_share"].items()],
+            "counts": [{key: row[key] for key in _COUNT} for row in found["counts"]],
+            "warnings": [str(text) for text in found["warnings"]],
+            "design": {key: found["design"][key] for key in _DESIGN},
+            "sample": str(found["sample"]),
+            "assessed": str(found["assessed"]),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        path = survey.workspace.accuracy / "accuracy.json"
+        raise StaleStoreError(f"{path}: is damaged, or was not made by this lsbatch: {error!r}; have it made again by lsbatch assess") from None
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def counties(survey: Survey) -> dict[str, Any] | None:
+    """Rows of ``inventory/areas.csv``, None for what is unknown; None where no polygons were given.
+
+    What an older run left is not shown: the step that writes it must have worked for this survey.
+    """
+    if survey.config.inventory.areas is None:
+        return None
+    receipt = receipts.read_stage(survey.workspace.receipts, "figures").get("all")
+    if not receipt:
+        return {"rows": [], "fault": "they were not made yet" if receipt is None else str(receipt.error)}
+    path = survey.workspace.inventory / "areas.csv"
+    try:
+        # a county may be called "NA" or "007"
+        table = pd.read_csv(io.BytesIO(files.read_bytes(path)), dtype={"area": str}, keep_default_na=False, na_values={name: [""] for name in _COUNTY})
+        table = table[["area", *_COUNTY]].astype({name: "float64" for name in _COUNTY}).astype(object)
+    except (ValueError, KeyError, OSError) as error:
+        return {"rows": [], "fault": f"{path.name} cannot be read: {error}"}
+    return {"rows": table.where(table.notna(), None).to_dict("records"), "fault": ""}
+
+
+_COUNTY = ("surveyed_km2", "landslides", "landslide_area_m2", "largest_m2", "landslide_share", "landslides_per_1000_km2")
