@@ -211,11 +211,12 @@ def asked(driver: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
 
 def test_every_index_has_its_work(driver: ModuleType, tmp_path: Path, asked: list[tuple[str, ...]]) -> None:
     stages = driver.STAGES
-    assert stages == ("stack", "predict", "clean", "outline", "score")
+    assert stages == ("stack", "predict", "clean", "outline", "date", "score", "areas")
     path, parts, steps = Path("/config/config.yaml"), 3, []
+    inventory = {"radar_dates": True, "areas": "counties.gpkg"}
     for index in range(len(stages) * parts + 1):
         asked.clear()
-        assert driver.run_index(made(tmp_path), path, parts, index) == 0
+        assert driver.run_index(made(tmp_path, inventory=inventory), path, parts, index) == 0
         steps.append(list(asked))
     for index, done in enumerate(steps[:-1]):
         name, part = stages[index // parts], index % parts + 1
@@ -225,7 +226,7 @@ def test_every_index_has_its_work(driver: ModuleType, tmp_path: Path, asked: lis
         waits += [("wait", f"all parts to do {stages[index // parts - 1]}")] if index >= parts else []
         assert done[:-2] == waits
     assert steps[-1] == [
-        ("wait", "the archives to be searched"), ("wait", "all parts to do score"), ("lease", "all"), ("run", str(path)),
+        ("wait", "the archives to be searched"), ("wait", "all parts to do areas"), ("lease", "all"), ("run", str(path)),
     ]  # fmt: skip
 
 
