@@ -57,6 +57,11 @@ class Workspace:
         return self.root / "review" / "answers.jsonl"
 
     @property
+    def maps(self) -> Path:
+        """National maps."""
+        return self.root / "maps"
+
+    @property
     def catalog(self) -> Path:
         """The tiles as a static STAC catalogue."""
         return self.root / "stac"

@@ -40,10 +40,11 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
 
 def _delivery(survey: Survey, config: Config) -> list[Any]:
     """One item of all files of the inventory, where it could be made."""
-    folder = survey.workspace.inventory
     done = {name: receipts.read_stage(survey.workspace.receipts, name).get("all") for name in ("inventory", "rasters")}
-    names = [*(INVENTORY if done["inventory"] else ()), *(f"{name}.tif" for name in rasters.LEGENDS if done["rasters"])]
-    if not names:
+    places = survey.workspace
+    paths = [places.inventory / name for name in INVENTORY] if done["inventory"] else []
+    paths += [places.maps / f"{name}.tif" for name in rasters.LEGENDS] if done["rasters"] else []
+    if not paths:
         return []
     card = base.card(base.resolve(config))
     told = {
@@ -58,7 +59,7 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     }
     windows = config.survey.windows
     # catalogue, item's folder, item
-    files = {f"../../{folder.name}/{name}": folder / name for name in names}
+    files = {f"../../{path.parent.name}/{path.name}": path for path in paths}
     return [items.delivery(f"{config.survey.id}-inventory", files, survey.grid.geobox, (windows.pre[0], windows.post[1]), told, bands)]
 
 

@@ -26,7 +26,7 @@ LEGENDS: Mapping[str, Legend] = {
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
-    """Write ``inventory/*.tif`` tile by tile."""
+    """Write ``maps/*.tif`` tile by tile."""
     done = receipts.read_stage(survey.workspace.receipts, "clean")
     tiles = [survey.tile(position) for position in survey.positions if done.get(tile_id(*position))]
     family = config.model.family
@@ -47,7 +47,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     def seen(tile: Tile) -> np.ndarray:
         return read(tile, STACK, "observed")
 
-    folder = survey.workspace.inventory
+    folder = survey.workspace.maps
     asked: tuple[tuple[str, Any, type[np.integer], int | None, str], ...] = (
         ("probability", percent, np.uint8, NO_PERCENT, "average"),
         ("mask", found, np.uint8, UNOBSERVED, "nearest"),

@@ -19,7 +19,7 @@ def stored(root: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
-        if path.is_file() and not is_half_written(path) and name.startswith(("cube.zarr/", "parts/", "inventory/")):
+        if path.is_file() and not is_half_written(path) and name.startswith(("cube.zarr/", "parts/", "inventory/", "maps/")):
             found[name] = path.read_bytes()
     # a database knows when it was written; its rows are compared
     for name in ("landslides", "inspire"):

@@ -28,7 +28,7 @@ def _inventory(survey: Survey) -> gpd.GeoDataFrame:
 
 
 def test_maps_are_the_cube(done_survey: Survey) -> None:
-    folder = done_survey.workspace.inventory
+    folder = done_survey.workspace.maps
     landslide = surveys.whole(done_survey, mask(done_survey.config.model.family))["landslide"]
     for name in rasters.LEGENDS:
         with rasterio.open(folder / f"{name}.tif") as raster:
@@ -102,7 +102,7 @@ def test_the_catalogue_lists_all_of_it(done_survey: Survey) -> None:
     item.stac_extensions = []
     item.validate()
     names = {Path(asset.get_absolute_href()).name for asset in item.assets.values()}
-    assert names == {path.name for path in done_survey.workspace.inventory.iterdir()}
+    assert names == {path.name for folder in (done_survey.workspace.inventory, done_survey.workspace.maps) for path in folder.iterdir()}
     for asset in item.assets.values():
         path = Path(asset.get_absolute_href())
         summed = subprocess.run(["sha256sum", str(path)], capture_output=True, text=True, check=True).stdout.split()[0]
