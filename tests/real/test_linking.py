@@ -65,7 +65,7 @@ def test_years_in_a_row_with_every_outline_accounted_for(shapefiles: list[Path],
     """Counts by geopandas alone; ground by unions: what is in neither year is in no record, and nothing of either is lost."""
     ids: set[str] = set()
     for file, last, heard, linked in _chain(shapefiles, tmp_path):
-        before, this = gpd.read_file(last), gpd.read_file(file)
+        before, this = gpd.read_file(last, layer=0), gpd.read_file(file)
         assert heard.together() == [len(before), len(this)]
         broken = int((~this.geometry.is_valid).sum())
         assert any(line.startswith(f"  {broken} outlines") for line in heard.lines) == bool(broken)
@@ -99,7 +99,7 @@ def test_another_crs_gives_the_same_names(shapefiles: list[Path], tmp_path: Path
     """Last year's file in degrees: transformed, said so, and everybody keeps the name."""
     file = max(shapefiles[:-1], key=lambda one: len(gpd.read_file(one)))
     last = _first(file, tmp_path / "last.gpkg")
-    there = gpd.read_file(last).to_crs("EPSG:4326")
+    there = gpd.read_file(last, layer=0).to_crs("EPSG:4326")
     pyogrio.write_dataframe(there, tmp_path / "degrees.gpkg")
     found = {}
     for name in ("last", "degrees"):

@@ -42,14 +42,19 @@ def test_sums_are_those_of_each_label(seed: int, density: float) -> None:
     values = rng.normal(size=labels.shape).astype(np.float32)
     values[rng.random(labels.shape) < 0.1] = np.nan
     core: dict[str, Any] = dict.fromkeys(("dNDVI", "diffVV", "diffVH", "slope", "probability"), values)
-    core["observed"] = rng.integers(0, 8, labels.shape).astype(np.uint8)
+    core |= dict.fromkeys(outline._SIDES, values)
+    core["observed"] = rng.integers(0, 64, labels.shape).astype(np.uint8)
     sums = outline._sums(labels, count, core, values)
     for label in range(1, count + 1):
         inside = values[labels == label]
         good = inside[np.isfinite(inside)].astype(np.float64)
         assert sums["dNDVI_sum"][label - 1] == pytest.approx(good.sum(), abs=1e-9)
         assert sums["dNDVI_count"][label - 1] == len(good)
-        assert sums["optical_px"][label - 1] == np.count_nonzero(core["observed"][labels == label] & 1)
+        seen = core["observed"][labels == label]
+        assert sums["optical_px"][label - 1] == np.count_nonzero(seen & 1)
+        assert sums["ascending_px"][label - 1] == np.count_nonzero(seen & 8)
+        assert sums["one_side_px"][label - 1] == np.count_nonzero(((seen & 8) > 0) != ((seen & 16) > 0))
+        assert sums["diffVV_asc_sum"][label - 1] == 0
         if len(good):
             assert sums["slope_max"][label - 1] == good.max()
 
