@@ -91,6 +91,24 @@ def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry
     return within((look for first in range(0, len(shapes), BATCH) for look in _batch(survey, config, shapes, first)), budget)
 
 
+def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[str, Any]:
+    """Pictures and outline of one landslide, for a page that asks for them one by one.
+
+    Returns
+    -------
+    dict
+        pictures (list of title, uri), side (of the window, px), metres (of the window), outline (SVG path in pixels of the window)
+    """
+    where = window(survey, shape)
+    drawn = _drawn(_read(survey, config, where), where, DETAILED_PX)
+    return {
+        "pictures": [{"title": title, "uri": pictures.png_uri(picture)} for title, picture in drawn.items()],
+        "side": where.side,
+        "metres": where.side * config.grid.resolution_m,
+        "outline": _outline(survey, shape, where),
+    }
+
+
 def _batch(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], first: int) -> list[dict[str, Any]]:
     windows = {first + k: window(survey, shape) for k, shape in enumerate(shapes[first : first + BATCH])}
     looks: dict[int, dict[str, Any]] = {}
@@ -141,19 +159,29 @@ def _read(survey: Survey, config: Config, where: Window) -> dict[str, np.ndarray
 
 
 def _look(survey: Survey, shape: shapely.Geometry, where: Window, bands: dict[str, np.ndarray], most_px: int) -> dict[str, Any]:
+    drawn = _drawn(bands, where, most_px)
+    return {
+        "side": where.side,
+        "px": min(where.side, most_px),
+        "kinds": [TITLES.index(title) for title in drawn],
+        "outline": _outline(survey, shape, where),
+        "strip": pictures.jpeg_strip(list(drawn.values())) if drawn else "",
+    }
+
+
+def _outline(survey: Survey, shape: shapely.Geometry, where: Window) -> str:
+    """SVG path in pixels of the window."""
     affine = ~survey.grid.geobox.transform
     local = shapely.transform(
         shape, lambda xy: np.column_stack(affine @ (xy[:, 0], xy[:, 1])) - (where.cols.start, where.rows.start)
     )
+    return path(shapely.simplify(local, where.side / DETAILED_PX / 4), digits=2)
+
+
+def _drawn(bands: dict[str, np.ndarray], where: Window, most_px: int) -> dict[str, np.ndarray]:
+    """Pictures by title, of at most so many pixels a side."""
     px = min(where.side, most_px)
-    drawn = _pictures({name: pictures.reduced(values, (px, px)) for name, values in bands.items()})
-    return {
-        "side": where.side,
-        "px": px,
-        "kinds": [TITLES.index(title) for title in drawn],
-        "outline": path(shapely.simplify(local, where.side / DETAILED_PX / 4), digits=2),
-        "strip": pictures.jpeg_strip(list(drawn.values())) if drawn else "",
-    }
+    return _pictures({name: pictures.reduced(values, (px, px)) for name, values in bands.items()})
 
 
 def _pictures(bands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
