@@ -1,6 +1,6 @@
 """From year to year: last year's inventory taken over into this year's, with an account of every outline of both."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,10 +47,11 @@ def survey(config: Config, last: Config | Path, screen: Screen, *, column: str |
     """
     mine = _inventory_of(config)
     file = last if isinstance(last, Path) else _inventory_of(last)
-    old = _read(file, config.grid.crs, column)
+    layers = config.inventory.confounders
+    old = _read(file, config.grid.crs, column, confounders=layers)
     ready = open_survey(config)
     if file == mine or out is not None:
-        this = _read(mine, config.grid.crs, None)
+        this = _read(mine, config.grid.crs, None, confounders=layers)
         seen = None if file == mine else lambda shapes: ground_seen.share(ready, shapes)
         linked = years.link(this.frame, old.frame, config.grid.resolution_m, seen)
         _finish(screen, (str(file), old), (str(mine), this), linked, out)
@@ -96,7 +97,7 @@ def _inventory_of(config: Config) -> Path:
     return file
 
 
-def _read(file: Path, crs: str, column: str | None, *, named: bool = True) -> Read:
+def _read(file: Path, crs: str, column: str | None, *, named: bool = True, confounders: Iterable[str] = ()) -> Read:
     """An inventory in our columns; those of a foreign one mean what they like, so only outlines and ids are taken."""
     got = earlier.read(file, crs, column, named=named)
     frame = got.frame
@@ -109,7 +110,7 @@ def _read(file: Path, crs: str, column: str | None, *, named: bool = True) -> Re
         frame = frame[[name for name in (ID, "geometry") if name in frame]].assign(survey_id=file.stem)
         if ID not in frame:
             frame[ID] = _placed(frame, file.stem)
-    frame = years.complete(earlier.measured(frame), schema.dtypes())
+    frame = years.complete(earlier.measured(frame), schema.dtypes(confounders))
     return Read(**{**got.__dict__, "frame": frame})
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from lsbatch.errors import LsbatchError
 
-#: What became of a landslide since last year.
 #: Whether this survey drew the record, or only keeps it from an earlier year.
 OBSERVATIONS = ("found", "nothing found", "not observed")
+#: What became of a landslide since last year.
 STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")
 #: What a reviewer says of a record.
 REVIEW_STATES = ("unreviewed", "confirmed", "rejected")

@@ -1,6 +1,7 @@
 """Small surveys for tests: a synthetic country on disk, read through the real path, with a model that is trained in no time."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,22 @@ def copy_survey(survey: Survey, output: Path) -> Survey:
     """The same survey, as far as it went, in another folder."""
     shutil.copytree(survey.workspace.root, output)
     return Survey(survey.config.model_copy(update={"output": output}), survey.grid, survey.positions)
+
+
+class Heard:
+    """A screen that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def text(self, line: str) -> None:
+        self.lines.append(line)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self.lines += [" ".join(row) for row in (columns, *rows)]
+
+    def __contains__(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
 
 
 class Count:

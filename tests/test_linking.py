@@ -29,25 +29,10 @@ from lsbatch.layers import mask
 from lsbatch.stages import ground_seen, identity, years
 from tests import surveys
 from tests.stages import fake_survey
+from tests.surveys import Heard
 
 GRID = Grid("EPSG:25833", 10.0, 128, (0.0, 6400000.0, 1280.0, 6401280.0))
 ID = "landslide_id"
-
-
-class Heard:
-    """A screen that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def text(self, line: str) -> None:
-        self.lines.append(line)
-
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        self.lines += [" ".join(row) for row in (columns, *rows)]
-
-    def __contains__(self, text: str) -> bool:
-        return any(text in line for line in self.lines)
 
 
 def table(shapes: Sequence[shapely.Geometry], names: Sequence[str], **columns: Any) -> gpd.GeoDataFrame:

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyogrio
 import shapely
 from pyogrio.errors import DataSourceError
-from pyproj import CRS, Geod
+from pyproj import CRS, Transformer
 
 from lsbatch.archive.files import on_disk
-from lsbatch.archive.regions import POLYGONS, outlined_layer, read_vector
+from lsbatch.archive.regions import geodesic, outlined_layer, polygonal, read_vector
 from lsbatch.errors import ConfigError, printable
 
 #: How the name of a GeoParquet ends.
@@ -160,24 +160,11 @@ def sound(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, int, float]:
     broken = there & ~shapely.is_valid(shapes)
     mended = np.array(shapes, object)
     mended[broken] = shapely.make_valid(shapes[broken])
-    kept = np.array([_polygons(shape) for shape in mended], object)
+    kept = np.array([polygonal(shape) for shape in mended], object)
     change = np.abs(shapely.area(kept[broken]) - shapely.area(shapes[broken]))
     good = np.array([shape is not None for shape in kept], bool)
     out = frame.loc[good].set_geometry(gpd.GeoSeries(list(kept[good]), index=frame.index[good], crs=frame.crs))
     return out.reset_index(drop=True), int(np.count_nonzero(broken & good)), float(np.nansum(change))
-
-
-def _polygons(shape: shapely.Geometry | None) -> shapely.MultiPolygon | None:
-    """The polygons of a geometry; lines and points that a repair leaves are no ground."""
-    if shape is None or shape.is_empty:
-        return None
-    parts = shapely.get_parts(shape)
-    if shape.geom_type == "GeometryCollection":
-        parts = shapely.get_parts(parts)
-    parts = parts[np.isin(shapely.get_type_id(parts), POLYGONS) & (shapely.area(parts) > 0)]
-    whole = shapely.multipolygons(parts) if len(parts) else None
-    # the parts of a repair may touch along an edge
-    return whole if whole is None or whole.is_valid else _polygons(shapely.union_all(parts))
 
 
 def _moved(frame: gpd.GeoDataFrame, crs: str, file: Path) -> gpd.GeoDataFrame:
@@ -201,7 +188,6 @@ def measured(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """With `area_m2` and `perimeter_m` on the ellipsoid of WGS 84, where they are not there."""
     if {"area_m2", "perimeter_m"} <= set(frame.columns):
         return frame
-    geod = Geod(ellps="WGS84")
-    lonlat = shapely.orient_polygons(frame.geometry.to_crs("EPSG:4326").values)
-    found = np.array([geod.geometry_area_perimeter(shape) for shape in lonlat], float).reshape(-1, 2)
-    return frame.assign(area_m2=np.abs(found[:, 0]), perimeter_m=found[:, 1])
+    to_lonlat = Transformer.from_crs(frame.crs, "EPSG:4326", always_xy=True)
+    found = np.array([geodesic(shape, to_lonlat) for shape in frame.geometry], float).reshape(-1, 2)
+    return frame.assign(area_m2=found[:, 0], perimeter_m=found[:, 1])

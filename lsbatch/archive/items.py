@@ -44,7 +44,7 @@ def tile(
     layer : Layer
     """
     item = _placed(
-        name, geobox, days, {"created": made, "proj:shape": list(geobox.shape), "proj:transform": [float(v) for v in geobox.transform[:6]], **provenance}
+        name, geobox, days, {"created": made, **_lattice(geobox), **provenance}
     )
     bands = [{"name": b.name, "description": b.description, "unit": b.units, "data_type": b.dtype} for b in layer.bands]
     item.add_asset(
@@ -52,6 +52,10 @@ def tile(
         pystac.Asset(store, f"{layer.name} of the cube", media_type="application/vnd.zarr; version=3", roles=["data"], extra_fields={"bands": bands}),
     )  # fmt: skip
     return item
+
+
+def _lattice(geobox: GeoBox) -> dict[str, Any]:
+    return {"proj:shape": list(geobox.shape), "proj:transform": [float(v) for v in geobox.transform[:6]]}
 
 
 def _placed(name: str, geobox: GeoBox, days: tuple[date, date], properties: Mapping[str, Any]) -> pystac.Item:
@@ -109,7 +113,7 @@ def delivery(
         # a multihash: 0x12 is SHA-256, 0x20 its bytes
         told: dict[str, Any] = {"file:size": here.stat().st_size, "file:checksum": f"1220{checksum}"}
         if path.name in bands:
-            told |= {"bands": [dict(bands[path.name])], "proj:shape": list(geobox.shape), "proj:transform": [float(v) for v in geobox.transform[:6]]}
+            told |= {"bands": [dict(bands[path.name])], **_lattice(geobox)}
         item.add_asset(path.name.replace(".", "-"), pystac.Asset(address, path.name, media_type=media, roles=[role], extra_fields=told))
     return item
 

@@ -9,6 +9,7 @@ import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
 from pyogrio.errors import DataSourceError
+from pyproj import Geod, Transformer
 from shapely.geometry.base import BaseGeometry
 
 from lsbatch.archive.files import on_disk
@@ -17,6 +18,7 @@ from lsbatch.errors import ConfigError
 
 #: Shapely's type ids of Polygon and MultiPolygon.
 POLYGONS = (3, 6)
+_GEOD = Geod(ellps="WGS84")
 
 
 def read_region(config: Config) -> BaseGeometry:
@@ -88,6 +90,33 @@ def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -
     if not isinstance(frame, gpd.GeoDataFrame):
         raise ConfigError(f"{file}: is a table without geometries")
     return frame.to_crs(crs)
+
+
+def polygonal(shape: shapely.Geometry | None) -> shapely.MultiPolygon | None:
+    """The polygons of a geometry, valid; lines and points that a repair leaves are no ground. None where there is none."""
+    if shape is None or shape.is_empty:
+        return None
+    parts = shapely.get_parts(shape)
+    if shape.geom_type == "GeometryCollection":
+        parts = shapely.get_parts(parts)
+    parts = parts[np.isin(shapely.get_type_id(parts), POLYGONS) & (shapely.area(parts) > 0)]
+    whole = shapely.multipolygons(parts) if len(parts) else None
+    # the parts of a repair may touch along an edge
+    return whole if whole is None or whole.is_valid else polygonal(shapely.union_all(parts))
+
+
+def geodesic(shape: shapely.Geometry, to_lonlat: Transformer) -> tuple[float, float]:
+    """Area in m2 and perimeter in m on the ellipsoid of WGS 84.
+
+    Parameters
+    ----------
+    shape : polygon or multipolygon
+    to_lonlat : Transformer
+        From its CRS to longitude and latitude, x first.
+    """
+    lonlat = shapely.transform(shape, to_lonlat.transform, interleaved=False)
+    area, perimeter = _GEOD.geometry_area_perimeter(shapely.orient_polygons(lonlat))
+    return abs(area), perimeter
 
 
 def outlined_layer(file: Path) -> str | None:

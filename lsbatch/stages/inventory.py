@@ -16,6 +16,7 @@ import lsbatch
 from lsbatch import schema
 from lsbatch.archive import receipts, vectors
 from lsbatch.archive.files import write_text
+from lsbatch.archive.regions import geodesic
 from lsbatch.archive.survey import Survey
 from lsbatch.archive.workspace import Workspace
 from lsbatch.config import Config, digest
@@ -27,7 +28,6 @@ from lsbatch.stages import exports, identity, style, when, years
 from lsbatch.stages import shape as shapes
 from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
 
-_SUMS = ("dNDVI", "diffVV", "diffVH", "slope", "probability", "aspect_sin", "aspect_cos")
 _EPOCH = date(1970, 1, 1)
 
 
@@ -159,7 +159,7 @@ def _written(earliest: int, latest: int, method: str, confidence: float = np.nan
 
 
 def _geometry(shape: shapely.MultiPolygon, places: Mapping[str, float], to_lonlat: Transformer) -> dict[str, float]:
-    area, perimeter = shapes.geodesic(shape, to_lonlat)
+    area, perimeter = geodesic(shape, to_lonlat)
     length = shapes.length(shape, (places["source_x"], places["source_y"]), (places["toe_x"], places["toe_y"]))
     return {"area_m2": area, "perimeter_m": perimeter, "length_m": length, "width_m": area / length}
 

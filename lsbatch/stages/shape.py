@@ -1,10 +1,10 @@
-"""The shape of a landslide: its parts as one valid outline, geodesic measures, and simpler outlines of the same area."""
+"""The shape of a landslide: its parts as one valid outline, its length, and simpler outlines of the same area."""
 
 import numpy as np
 import shapely
-from pyproj import Geod, Transformer
 
-_GEOD = Geod(ellps="WGS84")
+from lsbatch.archive.regions import polygonal
+
 #: A simplified outline has the area of the one along pixels to within this share.
 AREA_KEPT = 1e-4
 #: Source and toe closer together than this have no direction.
@@ -22,11 +22,9 @@ def joined(parts: np.ndarray) -> tuple[shapely.MultiPolygon, bool]:
 
 
 def _valid(shape: shapely.Geometry) -> tuple[shapely.MultiPolygon, bool]:
-    repaired = not shapely.is_valid(shape)
-    if repaired:
-        shape = shapely.make_valid(shape)
-    pieces = [piece for piece in shapely.get_parts(shapely.get_parts(shape)) if piece.geom_type == "Polygon"]
-    return shapely.multipolygons(pieces), repaired
+    if shapely.is_valid(shape):
+        return polygonal(shape), False
+    return polygonal(shapely.make_valid(shape)), True
 
 
 def simplified(shape: shapely.MultiPolygon, most_m: float) -> shapely.MultiPolygon:
@@ -53,28 +51,14 @@ def simplified(shape: shapely.MultiPolygon, most_m: float) -> shapely.MultiPolyg
         middle = (inner + outer) / 2
         found = moved(middle)
         if abs(found.area - shape.area) <= AREA_KEPT / 2 * shape.area:
-            # both corners of a piece that vanished, or two that met, would be another landslide
-            same = shapely.get_num_geometries(found) == shapely.get_num_geometries(shape) or shapely.get_num_geometries(shape) > 1
-            return _valid(found)[0] if same and not shapely.is_empty(found) else shape
+            # moved inwards, a narrow neck tears; pieces that only touched at a corner may well become one
+            torn = shapely.get_num_geometries(shape) == 1 and shapely.get_num_geometries(found) > 1
+            return shape if torn else _valid(found)[0]
         if found.area < shape.area:
             inner = middle
         else:
             outer = middle
     return shape
-
-
-def geodesic(shape: shapely.Geometry, to_lonlat: Transformer) -> tuple[float, float]:
-    """Area in m2 and perimeter in m on the ellipsoid of WGS 84.
-
-    Parameters
-    ----------
-    shape : polygon or multipolygon
-    to_lonlat : Transformer
-        From its CRS to longitude and latitude, x first.
-    """
-    lonlat = shapely.transform(shape, to_lonlat.transform, interleaved=False)
-    area, perimeter = _GEOD.geometry_area_perimeter(shapely.orient_polygons(lonlat))
-    return abs(area), perimeter
 
 
 def length(shape: shapely.Geometry, source: tuple[float, float], toe: tuple[float, float]) -> float:

@@ -4,7 +4,7 @@ Nepal 2013 to 2019 and Papua New Guinea 2017 to 2020, see ../shared/data/README.
 """
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,20 +17,12 @@ from geopandas.testing import assert_geodataframe_equal
 from lsbatch import linking
 from lsbatch.archive import earlier
 from lsbatch.stages import identity, years
+from tests.surveys import Heard
 
 ID = "landslide_id"
 
 
-class Quiet:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def text(self, line: str) -> None:
-        self.lines.append(line)
-
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        self.lines += [" ".join(row) for row in (columns, *rows)]
-
+class Quiet(Heard):
     def together(self) -> list[int]:
         """The sums of both accounts."""
         return [int(line.split()[1]) for line in self.lines if line.startswith("together ")]

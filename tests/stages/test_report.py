@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -228,14 +227,6 @@ def test_the_path_of_a_polygon_has_its_holes() -> None:
 
 
 # In a browser
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[browser.Page]:
-    if browser.program() is None:
-        pytest.skip("no Chromium on this machine; make system-packages installs it")
-    with browser.Page(tmp_path) as page:
-        yield page
 
 
 def _open(page: browser.Page, survey: Survey) -> None:

@@ -62,14 +62,6 @@ def plain(made: Survey) -> Iterator[Survey]:
     receipts.remove(made.workspace.receipts, "figures", "all")
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[browser.Page]:
-    if browser.program() is None:
-        pytest.skip("no Chromium on this machine; make system-packages installs it")
-    with browser.Page(tmp_path) as page:
-        yield page
-
-
 # The reviewed sample
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from lsbatch.archive import vectors
+from lsbatch.archive.regions import geodesic
 from lsbatch.grid import Grid
 from lsbatch.kernels import regions
 from lsbatch.stages import shape
@@ -91,7 +92,7 @@ def test_a_pixel_stays_a_pixel() -> None:
 def test_area_is_that_of_an_equal_area_projection() -> None:
     # small: between its corners the shortest lines on the ellipsoid are not those of the map
     one = shapely.box(500_000, 6_600_000, 500_400, 6_600_600)
-    area, perimeter = shape.geodesic(one, TO_LONLAT)
+    area, perimeter = geodesic(one, TO_LONLAT)
     # Lambert's azimuthal equal-area projection, by another road
     assert area == pytest.approx(gpd.GeoSeries([one], crs=CRS).to_crs("EPSG:3035").area.iloc[0], rel=1e-6)
     assert perimeter == pytest.approx(2_000 / 0.9996, rel=1e-4)
