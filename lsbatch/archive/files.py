@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -40,6 +41,8 @@ KEEP: Final = _Keep()
 Change = Callable[[str | None], "str | _Keep | None"]
 
 
+#: How the folders of `scratch` begin.
+_SCRATCH = ".lsbatch-"
 #: A disk of which a person must know: full, over quota, read-only.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -207,8 +210,15 @@ def on_disk(path: Path) -> Path:
 def scratch(beside: Path) -> Iterator[Path]:
     """A folder on disk for a moment: beside a file that will be written, so that the disk is the same, or anywhere."""
     folder = None if objects.is_remote(beside) else make_folder(beside.parent)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".lsbatch-") as name:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
         yield Path(name)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left of `scratch` in a folder, for a national map gigabytes; for who holds the survey's lease."""
+    if not objects.is_remote(folder):
+        for left in folder.glob(f"{_SCRATCH}*"):
+            shutil.rmtree(left)
 
 
 def swap(path: Path, change: Change) -> str | None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lsbatch.archive import items, receipts
+from lsbatch.archive.files import sweep
 from lsbatch.archive.survey import Survey
 from lsbatch.config import Config, digest
 from lsbatch.grid import tile_id
@@ -34,6 +35,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
         if (receipt := done.get(tile_id(*position)))
     ]
     made += _delivery(survey, config)
+    sweep(survey.workspace.catalog.parent)
     count = items.write(survey.workspace.catalog, config.survey.id, "Composites before and after, tile by tile", made)
     return {"items": count}
 

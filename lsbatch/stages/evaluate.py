@@ -5,6 +5,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import shapely
 
 from lsbatch.archive import files, receipts, vectors
 from lsbatch.archive.survey import Survey
@@ -154,9 +155,7 @@ def _by_size(mapped: gpd.GeoDataFrame, hits: set[int]) -> dict[str, int]:
 
 def _touched(these: gpd.GeoDataFrame, those: gpd.GeoDataFrame) -> set[int]:
     """Rows of `these` whose inside meets the inside of any of `those`."""
-    pairs = gpd.sjoin(these[["geometry"]], those[["geometry"]], predicate="intersects")
-    return {
-        left
-        for left, right in zip(pairs.index, pairs["index_right"], strict=True)
-        if these.geometry.loc[left].intersection(those.geometry.loc[right]).area > 0
-    }
+    mine, others = these.geometry, those.geometry
+    left, right = mine.sindex.query(others, predicate="intersects")[::-1]
+    shared = shapely.area(shapely.intersection(mine.values[left], others.values[right])) > 0
+    return set(these.index[left[shared]])

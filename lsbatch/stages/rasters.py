@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.archive import cube, maps, receipts
+from lsbatch.archive import cube, files, maps, receipts
 from lsbatch.archive.maps import Legend
 from lsbatch.archive.survey import Survey
 from lsbatch.config import Config
@@ -48,6 +48,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
         return read(tile, STACK, "observed")
 
     folder = survey.workspace.maps
+    files.sweep(folder)
     asked: tuple[tuple[str, Any, type[np.integer], int | None, str], ...] = (
         ("probability", percent, np.uint8, NO_PERCENT, "average"),
         ("mask", found, np.uint8, UNOBSERVED, "nearest"),

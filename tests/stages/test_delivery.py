@@ -1,12 +1,16 @@
 """What is delivered beside the records: maps, figures by area, style, exports, confounders; opened by other programs."""
 
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import pystac
 import pytest
@@ -183,3 +187,63 @@ def test_simplified_on_request(done_survey: Survey, tmp_path: Path) -> None:
     np.testing.assert_allclose(after.geometry.area, before.geometry.area, rtol=1e-4)
     assert after.geometry.is_valid.all()
     assert set(after["outline"]) <= {"pixels", "simplified"} and "simplified" in set(after["outline"])
+
+
+#: Writes the inventory over and over, and says when it begins.
+_EXPORTS = """
+import sys
+from pathlib import Path
+import geopandas as gpd
+from lsbatch.stages import inventory
+folder, more = Path(sys.argv[1]), gpd.read_parquet(sys.argv[2])
+inventory.write(folder, more)
+print("begun", flush=True)
+while True:
+    inventory.write(folder, more)
+"""
+
+
+def test_killed_while_exporting_leaves_each_file_whole(done_survey: Survey, tmp_path: Path) -> None:
+    """Twenty copies of the records, so that most of the time is spent in the middle of a file."""
+    frame = _inventory(done_survey)
+    many = pd.concat([frame.assign(landslide_id=frame["landslide_id"] + f"-{i}") for i in range(20)], ignore_index=True)
+    given, folder = tmp_path / "many.parquet", tmp_path / "inventory"
+    many.to_parquet(given)
+    left: list[Path] = []
+    for delay_s in (0.05, 0.21, 0.37, 0.53):
+        with subprocess.Popen([sys.executable, "-c", _EXPORTS, folder, given], stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None and writer.stdout.readline() == "begun\n"
+            time.sleep(delay_s)
+            writer.kill()
+        assert writer.returncode == -signal.SIGKILL
+        for found in (pyogrio.read_dataframe(folder / "landslides.gpkg", layer="landslides"), gpd.read_parquet(folder / "landslides.parquet"), pd.read_csv(folder / "landslides.csv")):
+            assert found["landslide_id"].tolist() == many["landslide_id"].tolist()
+        left += [path for path in folder.iterdir() if path.name.startswith(".")]
+    # else every kill came between two files, and the test has shown nothing
+    assert left
+
+
+#: Dies with half a national map beside the last one.
+_DIES = """
+import os, signal, sys
+from pathlib import Path
+from lsbatch.archive import files
+with files.scratch(beside=Path(sys.argv[1])) as folder:
+    (folder / "flat.tif").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_half_a_map_of_a_killed_run_is_removed_by_the_next(done_survey: Survey, tmp_path: Path) -> None:
+    survey = surveys.copy_survey(done_survey, tmp_path / "s")
+    places = survey.workspace
+    whole = sorted(path.name for path in places.maps.iterdir())
+    for beside in (places.maps / "mask.tif", places.catalog):
+        died = subprocess.run([sys.executable, "-c", _DIES, beside], check=False)
+        assert died.returncode == -signal.SIGKILL
+    assert len(list(places.root.rglob(".lsbatch-*"))) == 2
+    for name in ("rasters", "catalog"):
+        receipts.remove(places.receipts, name, "all")
+    assert engine.run(survey) == 0
+    assert sorted(path.name for path in places.maps.iterdir()) == whole
+    assert not list(places.root.rglob(".lsbatch-*"))

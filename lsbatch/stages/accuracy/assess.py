@@ -131,13 +131,13 @@ def warnings(found: Answers, counts: list[dict[str, Any]], against: np.ndarray, 
     elif omissions == 0:
         out.append(f"No missed landslide was found. That is no proof of none: producer's accuracy may be as low as {rows['producers']['low']:.3f}.")
     elif omissions < FEW_OMISSIONS:
-        out.append(f"Only {omissions} missed landslides were found; area and producer's accuracy rest on them. A larger sample would narrow the intervals.")
+        out.append(f"Only {omissions} missed {'landslide was' if omissions == 1 else 'landslides were'} found; area and producer's accuracy rest on {'it' if omissions == 1 else 'them'}. A larger sample would narrow the intervals.")
     if unsure := int((found.answer < 0).sum()):
         out.append(f"{unsure} of {len(found.answer)} points were answered 'unsure'; they count against the map, and widen the interval of the area.")
     if not found.design["inclusion_exact"]:
         out.append(f"The points keep {found.design['min_distance_m']:g} m between them, so inclusion probabilities, and with them the figures, are approximate.")
     if missing := int(found.design["tiles_missing"]):  # type: ignore[call-overload]
-        out.append(f"{missing} tiles of the region had no map; the figures say nothing of them.")
+        out.append(f"{missing} {'tile' if missing == 1 else 'tiles'} of the region had no map; the figures say nothing of {'it' if missing == 1 else 'them'}.")
     return out
 
 
