@@ -8,7 +8,8 @@ from scipy.stats import binomtest
 
 from lsbatch.kernels import estimate, rare, sampling
 
-# Olofsson et al. (2014), table 8 and section 5: deforestation, forest gain, stable forest, stable non-forest.
+# Olofsson et al. (2014), table 8 and section 5: deforestation, forest gain, stable forest, stable non-forest. These counts, and
+# Stehman's forty points, are also those of the examples of R's mapaccuracy, which name the same pages.
 OLOFSSON = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
 MAPPED_PX = np.array([200_000, 150_000, 3_200_000, 6_450_000])
 PX_HA = 0.09
