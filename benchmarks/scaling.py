@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import psutil
 from distributed import Client, LocalCluster, get_worker
 
@@ -25,6 +26,7 @@ from lsbatch import config as settings
 from lsbatch import country, dispatch, engine, pending
 from lsbatch.archive import plan, receipts
 from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.cluster import links, local
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import Todo
 from lsbatch.records import Receipt, Stage
@@ -33,9 +35,13 @@ from lsbatch.work import Task, make_receipt
 
 @contextmanager
 def workers(count: int, gpus: int = 0) -> Iterator[Client]:
-    """Processes with one thread each, on loopback; the first `gpus` of them say that they have a GPU."""
+    """Processes with one thread each, on loopback; the first `gpus` of them say that they have a GPU.
+
+    As `lsbatch run` starts them: without NUMBA_NUM_THREADS one worker alone uses all cores, and two look useless.
+    """
+    environ = dask.config.get(local.PRE_SPAWN) | links.threads(settings.example().cluster.model_copy(update={"threads": 1}))
     options: dict[str, Any] = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 40}
-    with LocalCluster(n_workers=count - gpus, **options) as cluster:
+    with dask.config.set({local.PRE_SPAWN: environ}), LocalCluster(n_workers=count - gpus, **options) as cluster:
         if gpus:
             spec = next(iter(cluster.worker_spec.values()))
             for i in range(gpus):
@@ -165,6 +171,7 @@ def _planned(config: settings.Config, output: Path) -> settings.Config:
 
 def _country(folder: Path, size: str) -> settings.Config:
     rows, cols = map(int, size.split("x"))
+    folder.mkdir()
     config = settings.load(country.simulate(folder, seed=900, rows=rows, cols=cols))
     return config.model_copy(update={"grid": config.grid.model_copy(update={"tile_px": 256})})
 
