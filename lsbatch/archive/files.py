@@ -41,8 +41,6 @@ KEEP: Final = _Keep()
 Change = Callable[[str | None], "str | _Keep | None"]
 
 
-#: How the folders of `scratch` begin.
-_SCRATCH = ".lsbatch-"
 #: A disk of which a person must know: full, over quota, read-only.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -210,15 +208,22 @@ def on_disk(path: Path) -> Path:
 def scratch(beside: Path) -> Iterator[Path]:
     """A folder on disk for a moment: beside a file that will be written, so that the disk is the same, or anywhere."""
     folder = None if objects.is_remote(beside) else make_folder(beside.parent)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_scratch_prefix(beside)) as name:
         yield Path(name)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed runs left of `scratch` in a folder, for a national map gigabytes; for who holds the survey's lease."""
-    if not objects.is_remote(folder):
-        for left in folder.glob(f"{_SCRATCH}*"):
+def sweep(beside: Path) -> None:
+    """Remove what killed runs left of `scratch` for this file, for a national map gigabytes; for who holds the survey's lease.
+
+    For this file alone: in the same folder another command, which needs no lease, may be writing its own.
+    """
+    if not objects.is_remote(beside):
+        for left in beside.parent.glob(f"{_scratch_prefix(beside)}*"):
             shutil.rmtree(left)
+
+
+def _scratch_prefix(beside: Path) -> str:
+    return f".lsbatch-{beside.name}-"
 
 
 def swap(path: Path, change: Change) -> str | None:

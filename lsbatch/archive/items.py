@@ -43,9 +43,7 @@ def tile(
         Address of the layer in the cube, relative to the item.
     layer : Layer
     """
-    item = _placed(
-        name, geobox, days, {"created": made, **_lattice(geobox), **provenance}
-    )
+    item = _placed(name, geobox, days, {"created": made, **_lattice(geobox), **provenance})
     bands = [{"name": b.name, "description": b.description, "unit": b.units, "data_type": b.dtype} for b in layer.bands]
     item.add_asset(
         layer.name,

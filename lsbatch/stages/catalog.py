@@ -35,7 +35,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
         if (receipt := done.get(tile_id(*position)))
     ]
     made += _delivery(survey, config)
-    sweep(survey.workspace.catalog.parent)
+    sweep(survey.workspace.catalog)
     count = items.write(survey.workspace.catalog, config.survey.id, "Composites before and after, tile by tile", made)
     return {"items": count}
 

@@ -48,7 +48,6 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
         return read(tile, STACK, "observed")
 
     folder = survey.workspace.maps
-    files.sweep(folder)
     asked: tuple[tuple[str, Any, type[np.integer], int | None, str], ...] = (
         ("probability", percent, np.uint8, NO_PERCENT, "average"),
         ("mask", found, np.uint8, UNOBSERVED, "nearest"),
@@ -56,7 +55,9 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
         ("observed", seen, np.uint8, None, "mode"),
     )
     for name, values, dtype, nodata, overviews in asked:
-        maps.write(folder / f"{name}.tif", survey.grid, tiles, values, dtype, nodata, legend=LEGENDS[name], overviews=overviews)
+        file = folder / f"{name}.tif"
+        files.sweep(file)
+        maps.write(file, survey.grid, tiles, values, dtype, nodata, legend=LEGENDS[name], overviews=overviews)
     return {"maps": len(asked), "tiles": len(tiles)}
 
 
