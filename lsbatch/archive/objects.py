@@ -273,9 +273,12 @@ def _at(path: Path) -> tuple[S3Store, str]:
     return _store(bucket, ""), key
 
 
-@cache
 def _store(bucket: str, prefix: str, tries: int = 10) -> S3Store:
-    endpoint = _endpoint()
+    return _store_at(_endpoint(), bucket, prefix, tries)
+
+
+@cache
+def _store_at(endpoint: str, bucket: str, prefix: str, tries: int) -> S3Store:
     options = {"endpoint": endpoint} if endpoint else {}
     return S3Store(
         bucket, prefix=prefix or None, client_options={"allow_http": endpoint.startswith("http://")},

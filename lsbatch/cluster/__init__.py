@@ -67,6 +67,8 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
     elif kind == "address":
         with _scheduler(config) as client:
             say(links.dashboard(client))
+            if not client.scheduler_info()["workers"]:
+                say(f"No worker is at {config.cluster.address} yet; waiting for the first")
             yield lambda resources: client
     else:
         local.check(config)

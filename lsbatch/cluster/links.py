@@ -66,6 +66,11 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
     return dict.fromkeys(names, str(settings.threads))
 
 
+#: Nothing lies in a worker between two tiles that would go away by itself: one that Dask pauses because its process has grown
+#: over 80 % of its memory takes no tile any more, and nobody hears of it. At 95 % it is killed and started again, as before.
+NO_PAUSE = {"distributed.worker.memory.pause": False}
+
+
 def dashboard(client: Client) -> str:
     """A sentence with the address of Dask's page: on the loopback of the scheduler's machine where we started it."""
     info = client.scheduler_info(n_workers=0)

@@ -276,3 +276,18 @@ def test_only_the_planetary_computer_is_signed_and_only_when_read(monkeypatch: p
     assert not asked
     assert patience.signed(azure) == f"{azure}?sig=1"
     assert asked == [azure]
+
+
+def test_keys_in_the_environment_cost_no_session_for_each_block(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """rasterio would make one of boto3, where that is installed, in each of its calls."""
+    boto3 = pytest.importorskip("boto3", reason="boto3 comes with the test server of S3")
+    made: list[object] = []
+    original = boto3.Session
+    monkeypatch.setattr(boto3, "Session", lambda *args, **more: made.append(args) or original(*args, **more))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    # between zones: warped, not pasted
+    elsewhere = GeoBox.from_bbox(HOME.extent.to_crs("EPSG:32634").boundingbox, resolution=10.0)
+    found = load.read(scene(str(archive)), ("R",), elsewhere)
+    assert found["R"].any()
+    assert made == []

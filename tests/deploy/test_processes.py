@@ -138,12 +138,14 @@ class Release:
             started.wait(timeout=60)
 
     def run(self, component: str, **more: str) -> tuple[int, str]:
-        """Run a pod's process to its end; exit code and log."""
-        done = subprocess.run(
-            self.command(component), cwd=self.folder, env=self.environment(component) | more,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout
+        """Run a pod's process to its end; exit code and log. One that does not end fails with the logs of all."""
+        with self.running(component, **more) as process:
+            try:
+                process.wait(timeout=600)
+            except subprocess.TimeoutExpired:
+                logs = (f"{path.name}:\n{path.read_text(encoding='utf-8')[-3000:]}" for path in sorted(self.folder.glob("*.log")))
+                pytest.fail("\n\n".join(["it did not end", *logs]))
+            return process.returncode, process.said()
 
 
 def settings_of_the_chart() -> Sequence[str]:

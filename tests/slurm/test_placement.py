@@ -1,16 +1,18 @@
 """Who gets a GPU, how many threads and how much memory, and who may listen where; no SLURM is needed."""
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask
 import psutil
 import pytest
 
 from lsbatch import cluster, config, onegpu
 from lsbatch.cluster import allocation, jobs, links, local
-from lsbatch.config import ClusterSettings, Config
+from lsbatch.config import ClusterSettings, Config, JobSettings
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
 from tests.slurm.certificates import certificate
@@ -56,6 +58,30 @@ def test_gpu_tasks_go_to_the_tagged_worker_alone(tmp_path: Path, monkeypatch: py
     assert {each["OMP_NUM_THREADS"] for each in plain.values()} == {each["NUMBA_NUM_THREADS"] for each in plain.values()} == {"2"}
     assert len(said) == 1
     assert said[0].startswith("Dask dashboard: http://127.0.0.1:")
+
+
+def _grown(dask_worker: Any) -> None:
+    """Look as a process does that has grown to 90 % of its memory, and does not give it back."""
+    dask_worker.memory_manager.memory_limit = int(psutil.Process().memory_info().rss / 0.9)
+
+
+def test_worker_that_has_grown_takes_the_next_tile(tmp_path: Path) -> None:
+    """Dask would pause it, for ever: between two tiles nothing is there that it could put aside."""
+    settings = _settings(tmp_path, kind="local", workers=1, memory_gb=8.0)
+    with cluster.connect(settings, say=lambda line: None) as crew:
+        client = crew({})
+        assert client is not None
+        client.run(_grown)
+        # it looks ten times a second
+        time.sleep(1.0)
+        found = client.submit(_about, pure=False).result(timeout=30)
+    assert found["pid"] != str(os.getpid())
+
+
+def test_jobs_do_not_pause_either(tmp_path: Path) -> None:
+    lines = jobs._job(_settings(tmp_path, kind="slurm"), "cpu", JobSettings())["job_script_prologue"]
+    told = {line.removeprefix("export ").partition("=")[0]: line.partition("=")[2] for line in lines}
+    assert dask.config.collect(env=told)["distributed"]["worker"]["memory"] == {"pause": False}
 
 
 def test_local_workers_with_tls_encrypt(tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ containers:
       {{- end }}
     env:
       {{- include "lsbatch.env" 1 | nindent 6 }}
+      # a worker that pauses for want of memory would take no tile any more (lsbatch/cluster/links.py)
+      - name: DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE
+        value: "False"
     {{- include "lsbatch.envFrom" .root | nindent 4 }}
     {{- include "lsbatch.resources" (dict "values" .values "gpu" .gpu) | nindent 4 }}
     volumeMounts:
