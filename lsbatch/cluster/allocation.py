@@ -96,7 +96,7 @@ def _serve(config: Config, rank: int, network: str, file: Path) -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     security = links.security(config.cluster)
     shared: dict[str, Any] = {"interface": network, "security": security, "protocol": "tcp://" if security is None else "tls://"}
-    dask.config.set({PRE_SPAWN: dask.config.get(PRE_SPAWN) | links.threads(config.cluster)} | links.NO_PAUSE)
+    dask.config.set({PRE_SPAWN: dask.config.get(PRE_SPAWN) | links.threads(config.cluster)} | links.NEVER_STILL)
     logging.getLogger("distributed").setLevel(logging.ERROR)
     jobqueue.SLURMRunner(
         scheduler_file=str(file),

@@ -94,7 +94,7 @@ def _logs(config: Config) -> Path | None:
 
 
 def _environ(settings: ClusterSettings) -> list[str]:
-    values = links.threads(settings) | {f"DASK_{key.replace('.', '__').upper()}": str(value) for key, value in links.NO_PAUSE.items()}
+    values = links.variables(settings)
     if settings.tls is not None:
         values["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] = "True"
     return [f"export {name}={value}" for name, value in values.items()]

@@ -66,9 +66,20 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
     return dict.fromkeys(names, str(settings.threads))
 
 
-#: Nothing lies in a worker between two tiles that would go away by itself: one that Dask pauses because its process has grown
-#: over 80 % of its memory takes no tile any more, and nobody hears of it. At 95 % it is killed and started again, as before.
-NO_PAUSE = {"distributed.worker.memory.pause": False}
+#: What of Dask's worker would make a run wait for ever, without a word.
+#:
+#: - Nothing lies in a worker between two tiles that would go away by itself: one that is paused because its process has grown
+#:   over 80 % of its memory takes no tile any more. At 95 % it is killed and started again, as before.
+#: - Its profiler looks at the frames of all threads, a hundred times a second. In Python 3.11 a thread that is born or ends
+#:   in that moment can stop the whole process (python/cpython#106883, dask/distributed#8616); reading and object storage have
+#:   many threads: one of 4 small surveys into a bucket stood still.
+NEVER_STILL = {"distributed.worker.memory.pause": False, "distributed.worker.profile.enabled": False}
+
+
+def variables(settings: ClusterSettings) -> dict[str, str]:
+    """Variables for a worker that somebody else starts: its threads, and `NEVER_STILL`."""
+    own = {f"DASK_{key.replace('.', '__').upper()}": str(value) for key, value in NEVER_STILL.items()}
+    return threads(settings) | own
 
 
 def dashboard(client: Client) -> str:

@@ -44,7 +44,7 @@ def processes(config: Config) -> Iterator[Client]:
     environ = dask.config.get(PRE_SPAWN) | links.threads(config.cluster)
     # before they are spawned: OpenMP reads its variable once, when numpy or torch is loaded
     with (
-        dask.config.set({PRE_SPAWN: environ} | links.NO_PAUSE),
+        dask.config.set({PRE_SPAWN: environ} | links.NEVER_STILL),
         SpecCluster(
             scheduler={"cls": Scheduler, "options": {**network, "port": 0, "dashboard_address": links.DASHBOARD}},
             workers={i: {"cls": Nanny, "options": {**network, **own}} for i, own in enumerate(_options(config))},

@@ -14,10 +14,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 import yaml
 
 from lsbatch import config as settings
+from lsbatch.cluster import links
 from lsbatch.records import Stage
 from lsbatch.stages import PIPELINE
 from tests.deploy import charts, settings_schema
@@ -246,6 +248,15 @@ def test_cores_are_used_once(values: dict[str, Any]) -> None:
         env = {variable["name"]: variable["value"] for variable in found[name]["containers"][0]["env"]}
         # as many tiles at once as threads, each on one core
         assert {env[f"{library}_NUM_THREADS"] for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")} == {"1"}
+
+
+@pytest.mark.parametrize("values", [GPU, GPU | OPERATOR], ids=["plain", "operator"])
+def test_workers_never_stand_still(values: dict[str, Any]) -> None:
+    found = pods(rendered(values))
+    for name in ("worker", "gpu-worker"):
+        told = {variable["name"]: variable["value"] for variable in found[name]["containers"][0]["env"]}
+        for key, value in links.NEVER_STILL.items():
+            assert dask.config.get(key, config=dask.config.collect(paths=[], env=told)) is value
 
 
 def test_resources_are_text_in_every_kind() -> None:

@@ -40,8 +40,10 @@ containers:
       {{- end }}
     env:
       {{- include "lsbatch.env" 1 | nindent 6 }}
-      # a worker that pauses for want of memory would take no tile any more (lsbatch/cluster/links.py)
+      # a worker must never stand still (NEVER_STILL in lsbatch/cluster/links.py says what would make it)
       - name: DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE
+        value: "False"
+      - name: DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED
         value: "False"
     {{- include "lsbatch.envFrom" .root | nindent 4 }}
     {{- include "lsbatch.resources" (dict "values" .values "gpu" .gpu) | nindent 4 }}
