@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from lsbatch.errors import LsbatchError
 
 #: Whether this survey drew the record, or only keeps it from an earlier year.
-OBSERVATIONS = ("found", "nothing found", "not observed")
+FOUND = "found"
+OBSERVATIONS = (FOUND, "nothing found", "not observed")
 #: What became of a landslide since last year.
 STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")
 #: What a reviewer says of a record.
@@ -86,12 +87,17 @@ FIELDS: tuple[Field, ...] = (
     _number("slope_mean_deg", "terrain", "degree", "Horn's method", 0.0, 90.0),
     _number("slope_max_deg", "terrain", "degree", "of its steepest pixel", 0.0, 90.0),
     _number("aspect_mean_deg", "terrain", "degree", "circular mean, clockwise from north", 0.0, 360.0),
+    _number("split_elevation_m", "terrain", "m", "of the break of slope that parts steeper ground above (source) from gentler below (transport, deposit); unknown where the DEM shows none, see below"),
+    _share("source_share", "terrain", "share of its pixels above that break", empty=True),
+    _number("source_slope_deg", "terrain", "degree", "mean slope above it", 0.0, 90.0),
+    _number("transport_slope_deg", "terrain", "degree", "mean slope below it", 0.0, 90.0),
     _number("travel_angle_deg", "terrain", "degree", "from the toe up to the source: arc tangent of relief over their distance", 0.0, 90.0),
     _share("probability_mean", "evidence", "of the model, over its pixels"),
     _share("probability_p10", "evidence", "tenth percentile, to 0.01"),
     _share("probability_p90", "evidence", "ninetieth"),
     _share("probability_max", "evidence", "of its surest pixel"),
     _text("confidence", "evidence", "grade, see below", values=GRADES),
+    _text("models_agree", "evidence", "names of `inventory.others`, other models' or mappers' inventories of the year, that hold half of its pixels or more, apart by `;`", empty=True),
     _number("dndvi_mean", "evidence", "1", "change of NDVI; a landslide is negative", -2.0, 2.0),
     _number("dvv_mean_db", "evidence", "dB", "change of gamma0 VV, both directions together"),
     _number("dvh_mean_db", "evidence", "dB", "change of gamma0 VH"),
@@ -108,7 +114,7 @@ FIELDS: tuple[Field, ...] = (
     _text("reviewer", "review", "by whom", empty=True),
     _text("comment", "review", "and why", empty=True),
     Field("reviewed_version", "review", "int64", "the version that the reviewer saw, 0 without a review; smaller than `version`: the outline changed since", least=0),
-    _text("tiles", "provenance", "tiles that it lies in, apart by `;`: their items in `stac/` name every scene, offset and orbit"),
+    _text("tiles", "provenance", "tiles that it lies in, apart by `;`: `scenes.csv` names every scene that they were made from, its orbit, baseline and offset"),
     _text("model", "provenance", "family of the model"),
     _text("weights", "provenance", "checksum of its weights", empty=True),
     _text("settings", "provenance", "digest of all settings but those of output and cluster"),

@@ -37,7 +37,9 @@ def read_region(config: Config) -> BaseGeometry:
     return shapely.union_all(polygons)
 
 
-def read_polygons(file: Path, setting: str, crs: str, bounds: tuple[float, ...] | None = None) -> np.ndarray:
+def read_polygons(
+    file: Path, setting: str, crs: str, bounds: tuple[float, ...] | None = None, observation: str | None = None
+) -> np.ndarray:
     """Valid polygons of a vector file in `crs`, (n,) shapely geometries; what is no polygon is left out.
 
     Parameters
@@ -48,6 +50,8 @@ def read_polygons(file: Path, setting: str, crs: str, bounds: tuple[float, ...] 
     crs : str
     bounds : tuple of float, optional
         As for `read_vector`.
+    observation : str, optional
+        Of a file that has this column of an inventory, the records with this value alone.
 
     Raises
     ------
@@ -55,6 +59,8 @@ def read_polygons(file: Path, setting: str, crs: str, bounds: tuple[float, ...] 
         If the file cannot be read, has no CRS, or one of its polygons cannot be shown in `crs`.
     """
     frame = read_vector(file, crs, bounds)
+    if observation is not None and "observation" in frame:
+        frame = frame[frame["observation"] == observation]
     parts = shapely.get_parts(shapely.make_valid(frame.geometry.dropna().values))
     polygons = parts[np.isin(shapely.get_type_id(parts), POLYGONS) & ~shapely.is_empty(parts)]
     if len(polygons) and not np.isfinite(shapely.bounds(polygons)).all():
@@ -83,13 +89,19 @@ def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -
         stored = pyogrio.read_info(here, layer=layer)["crs"]
         if not stored:
             raise ConfigError(f"{file}: has no CRS; save it with one")
-        box = None if bounds is None else tuple(gpd.GeoSeries([shapely.box(*bounds)], crs=crs).to_crs(stored).total_bounds)
+        box = None if bounds is None else tuple(gpd.GeoSeries([_edged(bounds)], crs=crs).to_crs(stored).total_bounds)
         frame = pyogrio.read_dataframe(here, layer=layer, bbox=box)
     except (DataSourceError, OSError) as error:
         raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
     if not isinstance(frame, gpd.GeoDataFrame):
         raise ConfigError(f"{file}: is a table without geometries")
     return frame.to_crs(crs)
+
+
+def _edged(bounds: tuple[float, ...]) -> shapely.Polygon:
+    """A box with corners along its sides, which are bent in another CRS: one of 20 km at 60 degrees north by 14 m in longitude and latitude."""
+    box = shapely.box(*bounds)
+    return shapely.segmentize(box, box.length / 256)
 
 
 def polygonal(shape: shapely.Geometry | None) -> shapely.MultiPolygon | None:

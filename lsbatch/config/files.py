@@ -152,7 +152,9 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
     inventory = config.inventory.model_copy(
         update={
             "areas": absolute(config.inventory.areas),
-            "confounders": {name: absolute(file) for name, file in config.inventory.confounders.items()},
+            **{
+                kind: {name: absolute(file) for name, file in getattr(config.inventory, kind).items()} for kind in ("confounders", "others")
+            },
         }
     )
     tls = config.cluster.tls and config.cluster.tls.model_copy(

@@ -124,6 +124,9 @@ class InventorySettings(Section):
     confounders: dict[LayerName, Place] = Field(
         {}, description="vector files of what may explain a change otherwise, by name, e.g. farmland: fields.gpkg; each record says how much of it lies there, none is left out"
     )
+    others: dict[LayerName, Place] = Field(
+        {}, description="inventories of the same year by other models or mappers, by name, e.g. cart: ../cart/inventory/landslides.gpkg; each record names those that hold half of it"
+    )
     areas: Place | None = Field(None, description="vector file of polygons, e.g. counties, for which figures are given; empty: none")
     areas_field: str = Field("name", description="column of their names")
     radar_dates: bool = Field(

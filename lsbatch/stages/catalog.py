@@ -13,7 +13,7 @@ from lsbatch.records import Fold, Receipt
 from lsbatch.stages import rasters
 
 #: Files of the inventory that are delivered.
-INVENTORY = ("landslides.gpkg", "landslides.parquet", "landslides.csv", "landslides.qml", "inspire.gpkg", "sosi.csv")
+INVENTORY = ("landslides.gpkg", "landslides.parquet", "landslides.csv", "landslides.qml", "scenes.csv", "inspire.gpkg", "sosi.csv")
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:

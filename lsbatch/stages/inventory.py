@@ -21,14 +21,21 @@ from lsbatch.archive.survey import Survey
 from lsbatch.archive.workspace import Workspace
 from lsbatch.config import Config, digest
 from lsbatch.grid import tile_id
-from lsbatch.kernels import regions
+from lsbatch.kernels import profile, regions
 from lsbatch.models import base
 from lsbatch.records import Fold
 from lsbatch.stages import exports, identity, style, when, years
+from lsbatch.stages import provenance as sources
 from lsbatch.stages import shape as shapes
-from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS
+from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS, STEP_M, layer_px, layers
 
 _EPOCH = date(1970, 1, 1)
+#: Share of a record that another inventory must hold to agree.
+AGREES = 0.5
+#: Side of a measured height in the coarsest DEM that is read, Copernicus GLO-30: nine pixels of 10 m share one.
+DEM_M = 30.0
+#: A smaller difference of mean slopes is no break that one would see on the ground.
+LEAST_BREAK_DEG = 5.0
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
@@ -41,6 +48,8 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     write(folder, linked.frame)
     write_text(folder / "landslides.qml", style.qml())
     vectors.write_geopackage(folder / "inspire.gpkg", exports.mapped(found, exports.INSPIRE), "ObservedEvent")
+    tiles = {tile for text in found["tiles"] for tile in text.split(";")}
+    vectors.write_csv(folder / "scenes.csv", sources.scenes(survey, tiles))
     vectors.write_csv(folder / "sosi.csv", exports.mapped(found, exports.SOSI).drop(columns="geometry"))
     return {"landslides": len(found), "area_m2": float(found["area_m2"].sum()), "last": linked.last, "this": linked.this}
 
@@ -91,7 +100,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes:
     places = _places(group, survey)
     measures = _geometry(shape, places, to_lonlat)
     drawn = shapes.simplified(shape, config.inventory.simplify_m) if config.inventory.simplify_m else shape
-    evidence = _evidence(group) | _observability(group) | _on_confounders(group, config)
+    evidence = _evidence(group) | _observability(group) | _on_layers(group, config)
     tiles = sorted({tile_id(row, col) for row, col in zip(group["tile_row"], group["tile_col"], strict=True)})
     name = f"{config.survey.id}-{_pixel_id(survey, int(first['first_row']), int(first['first_col']))}"
     return {
@@ -106,6 +115,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes:
         **places,
         "outline": "simplified" if drawn is not shape else "pixels, repaired" if repaired else "pixels",
         **_terrain(group, places),
+        **_split(group, config),
         **evidence,
         "confidence": _grade(evidence),
         "review_state": "unreviewed",
@@ -186,6 +196,23 @@ def _terrain(group: pd.DataFrame, places: Mapping[str, float]) -> dict[str, floa
     }  # fmt: skip
 
 
+def _split(group: pd.DataFrame, config: Config) -> dict[str, float]:
+    """Where steep ground ends, from the slopes by height of all parts."""
+    step, *values = (np.concatenate(group[f"profile_{name}"].to_list()) for name in ("step", "px", "slope", "slope2"))
+    found = None
+    if step.size:
+        low = int(step.min())
+        pixels, slopes, squares = (np.bincount(step - low, each) for each in values)
+        found = profile.break_of_slope(pixels, slopes, squares, max(1.0, (DEM_M / config.grid.resolution_m) ** 2))
+    if found is None or found[1] - found[2] < 10 * LEAST_BREAK_DEG:
+        return dict.fromkeys(("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg"), np.nan)
+    first, above, below = found
+    return {
+        "split_elevation_m": (low + first) * STEP_M, "source_share": float(pixels[first:].sum() / pixels.sum()),
+        "source_slope_deg": above / 10, "transport_slope_deg": below / 10,
+    }  # fmt: skip
+
+
 def _evidence(group: pd.DataFrame) -> dict[str, float]:
     histogram = np.sum(np.stack(group["probability_histogram"].to_numpy()), axis=0)
     cumulative = np.cumsum(histogram) / histogram.sum()
@@ -208,8 +235,10 @@ def _observability(group: pd.DataFrame) -> dict[str, float]:
     return {name: _share(group, column) for name, column in shares.items()} | {"unobserved_edge_px": int(group["unobserved_edge_px"].sum())}
 
 
-def _on_confounders(group: pd.DataFrame, config: Config) -> dict[str, float]:
-    return {schema.CONFOUNDER.format(name): _share(group, f"on_{name}_px") for name in config.inventory.confounders}
+def _on_layers(group: pd.DataFrame, config: Config) -> dict[str, float | str]:
+    shares = {kind: {name: _share(group, layer_px(kind, name)) for name in files} for kind, files in layers(config).items()}
+    agree = ";".join(sorted(name for name, share in shares["others"].items() if share >= AGREES))
+    return {schema.CONFOUNDER.format(name): share for name, share in shares["confounders"].items()} | {"models_agree": agree}
 
 
 def _share(group: pd.DataFrame, column: str) -> float:
@@ -253,4 +282,4 @@ def _settings(config: Config) -> Mapping[str, Any]:
     return {"inventory": config.inventory.model_dump(mode="json"), "survey": config.survey.model_dump(mode="json")} | _provenance(config) | kept
 
 
-FOLD = Fold(name="inventory", version=3, apply=apply, settings=_settings, after=("outline", "date"))
+FOLD = Fold(name="inventory", version=4, apply=apply, settings=_settings, after=("outline", "date"))

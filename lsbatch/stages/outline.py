@@ -4,6 +4,8 @@ A landslide that crosses a tile's edge leaves a part in each tile. Everything ke
 a maximum, so the inventory's record is the same as if the country were one tile.
 """
 
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -18,11 +20,15 @@ from lsbatch.kernels import regions, terrain
 from lsbatch.kernels.optical import NO_DAY
 from lsbatch.layers import DATING
 from lsbatch.records import Block, Stage
+from lsbatch.schema import FOUND
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
 
 #: Probability is kept as a histogram of hundredths, so that percentiles of joined parts are exact to 0.01.
 HISTOGRAM_BINS = 101
+
+#: Height of a step of the profile in which slopes are summed.
+STEP_M = 5.0
 
 #: Bands of models that tell the day: last look before, first look after.
 DAYS = ("before", "after")
@@ -48,7 +54,8 @@ def apply(block: Block, config: Config) -> Block:
         **_places(labels, count, core["elevation"], block.tile.region),
         **_sums(labels, count, core, aspect),
         **_dates(labels, count, core),
-        **_confounders(labels, count, block.tile.geobox, config),
+        **_layers(labels, count, block.tile.geobox, config),
+        **_profile(labels, count, core["elevation"], core["slope"]),
         unobserved_edge_px=_beside(labels, count, core["landslide"] == UNOBSERVED),
     )
     frame["probability_histogram"] = list(_histograms(labels, count, core["probability"]))
@@ -117,14 +124,44 @@ def _count(labels: np.ndarray, count: int, where: np.ndarray) -> np.ndarray:
     return np.bincount(labels[(labels > 0) & where] - 1, minlength=count)
 
 
-def _confounders(labels: np.ndarray, count: int, geobox: GeoBox, config: Config) -> dict[str, np.ndarray]:
+def _layers(labels: np.ndarray, count: int, geobox: GeoBox, config: Config) -> dict[str, np.ndarray]:
     """Pixels of each label whose centre lies in a polygon of each configured layer."""
     out = {}
-    for name, file in config.inventory.confounders.items():
-        shapes = read_polygons(file, f"inventory.confounders.{name}", config.grid.crs, tuple(geobox.boundingbox.bbox))
-        inside = rasterize(shapely.union_all(shapes), geobox) if len(shapes) else np.zeros(labels.shape, bool)
-        out[f"on_{name}_px"] = _count(labels, count, inside)
+    for kind, files in layers(config).items():
+        for name, file in files.items():
+            shapes = read_polygons(file, f"inventory.{kind}.{name}", config.grid.crs, tuple(geobox.boundingbox.bbox), FOUND if kind == "others" else None)
+            inside = rasterize(shapely.union_all(shapes), geobox) if len(shapes) else np.zeros(labels.shape, bool)
+            out[layer_px(kind, name)] = _count(labels, count, inside)
     return out
+
+
+def layers(config: Config) -> dict[str, dict[str, Path]]:
+    """Vector files that each landslide is laid over, by setting and name."""
+    return {"confounders": config.inventory.confounders, "others": config.inventory.others}
+
+
+def layer_px(kind: str, name: str) -> str:
+    """Column of a part: its pixels on a layer."""
+    return f"{kind}_{name}_px"
+
+
+def _profile(labels: np.ndarray, count: int, elevation: np.ndarray, slope: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """Slope by height: of each label the steps of height that it has, and in each its pixels, the sum of their slopes and of
+    the squares of their slopes. In whole tenths of a degree, so that sums do not depend on the order of tiles.
+    """
+    good = (labels > 0) & np.isfinite(elevation) & np.isfinite(slope)
+    step = np.floor(elevation[good] / STEP_M).astype(np.int64)
+    tenths = np.rint(slope[good] * 10).astype(np.int64)
+    # label above step in one number; steps are within 2^15 of the sea
+    keys, place = np.unique((labels[good].astype(np.int64) << 16) + step + 2**15, return_inverse=True)
+    columns = {
+        "profile_step": (keys & 0xFFFF) - 2**15,
+        "profile_px": np.bincount(place, minlength=len(keys)),
+        "profile_slope": np.bincount(place, tenths, len(keys)).astype(np.int64),
+        "profile_slope2": np.bincount(place, tenths**2, len(keys)).astype(np.int64),
+    }
+    cuts = np.searchsorted(keys >> 16, np.arange(2, count + 1))
+    return {name: np.split(values, cuts) for name, values in columns.items()}
 
 
 def _dates(labels: np.ndarray, count: int, core: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -167,9 +204,9 @@ def _histograms(labels: np.ndarray, count: int, probability: np.ndarray) -> np.n
 
 STAGE = Stage(
     name="outline",
-    version=2,
+    version=3,
     apply=apply,
-    settings=lambda config: {name: checksum(file) for name, file in config.inventory.confounders.items()},
+    settings=lambda config: {kind: {name: checksum(file) for name, file in files.items()} for kind, files in layers(config).items()},
     reads=lambda config: {
         "mask": ("landslide",),
         "probability": ("probability", *(DAYS if config.model.family in DATING else ())),

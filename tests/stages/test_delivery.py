@@ -16,6 +16,7 @@ import pystac
 import pytest
 import rasterio
 import shapely
+from scipy import ndimage
 
 from lsbatch import engine, schema
 from lsbatch.archive import files, maps, receipts
@@ -249,3 +250,77 @@ def test_half_a_map_of_a_killed_run_is_removed_by_the_next(done_survey: Survey, 
         assert engine.run(survey) == 0
         assert sorted(path.name for path in places.maps.iterdir()) == whole
         assert list(places.root.rglob(".lsbatch-*")) == [busy]
+
+
+def test_models_agree_where_another_inventory_holds_half(done_survey: Survey, tmp_path: Path) -> None:
+    frame = _inventory(done_survey)
+    assert len(frame) >= 4
+    same, part, gone = frame.iloc[[0]].copy(), frame.iloc[[1]].copy(), frame.iloc[[2]].copy()
+    left, bottom, right, top = part.total_bounds
+    part.geometry = part.intersection(shapely.box(left, bottom, left + 0.2 * (right - left), top))
+    gone["observation"] = "nothing found"
+    pd.concat([same, part, gone]).to_file(tmp_path / "cart.gpkg")
+    frame.iloc[[0, 3]].geometry.to_frame().to_crs("EPSG:4326").to_file(tmp_path / "mapped.shp")
+    survey = _changed(done_survey, tmp_path / "s", others={"mapper": tmp_path / "mapped.shp", "cart": tmp_path / "cart.gpkg"})
+    assert engine.run(survey, until="inventory") == 0
+    agree = _inventory(survey).set_index("landslide_id")["models_agree"]
+    names = frame["landslide_id"]
+    assert agree[names[0]] == "cart;mapper"
+    assert agree[names[3]] == "mapper"
+    assert set(agree.drop([names[0], names[3]])) == {""}
+
+
+def test_split_is_that_of_the_pixels_of_the_whole(done_survey: Survey) -> None:
+    """Also of landslides over several tiles, against every threshold tried."""
+    landslide = surveys.whole(done_survey, mask(done_survey.config.model.family))["landslide"]
+    stored = surveys.whole(done_survey, STACK)
+    # as the cube gives them, float32
+    stack = {band.name: (stored[band.name] * band.scale + band.offset).astype(np.float32) for band in STACK.bands if band.name in ("elevation", "slope")}
+    labels, _ = ndimage.label(landslide == 1, np.ones((3, 3)))
+    frame = _inventory(done_survey)
+    for _, record in frame.iterrows():
+        col, row = ~done_survey.grid.geobox.transform @ (record["source_x"], record["source_y"])
+        here = labels == labels[int(row), int(col)]
+        step, slope = np.floor(stack["elevation"][here] / 5), np.rint(stack["slope"][here] * 10).astype(np.float64) / 10
+        expected = _split(step, slope)
+        if expected is None:
+            assert np.isnan(record["split_elevation_m"]) and np.isnan(record["source_share"])
+        else:
+            found = [record[name] for name in ("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg")]
+            np.testing.assert_allclose(found, expected)
+    known = frame["split_elevation_m"].notna()
+    assert known.any()
+    assert (frame["split_elevation_m"][known].between(frame["elevation_min_m"][known], frame["elevation_max_m"][known])).all()
+
+
+def _split(step: np.ndarray, slope: np.ndarray) -> tuple[float, ...] | None:
+    best = None
+    for first in np.unique(step)[1:]:
+        above, below = slope[step >= first], slope[step < first]
+        if min(len(above), len(below)) < 0.15 * len(slope) or above.mean() <= below.mean():
+            continue
+        left = ((above - above.mean()) ** 2).sum() + ((below - below.mean()) ** 2).sum()
+        if best is None or left < best[0] - 1e-6:
+            best = (left, first, above, below)
+    if best is None:
+        return None
+    left, first, above, below = best
+    gain = ((slope - slope.mean()) ** 2).sum() - left
+    if above.mean() - below.mean() < 5 or gain / (left / (len(slope) / 9 - 2)) <= 12.16:
+        return None
+    return first * 5, len(above) / len(slope), above.mean(), below.mean()
+
+
+def test_scenes_of_the_records_are_those_of_their_tiles(done_survey: Survey) -> None:
+    table = pd.read_csv(done_survey.workspace.inventory / "scenes.csv")
+    tiles = {tile for text in _inventory(done_survey)["tiles"] for tile in text.split(";")}
+    assert set(table["tile"]) == tiles
+    done = receipts.read_stage(done_survey.workspace.receipts, "stack")
+    for tile, rows in table.groupby("tile"):
+        assert sorted(rows["scene"][rows["used"] == "yes"]) == sorted(done[tile].scenes)
+    optical = table[table["sensor"] == "sentinel2"]
+    assert optical["baseline"].notna().all()
+    assert set(optical["offset_dn"]) == {0.0, -1000.0}
+    radar = table[table["sensor"] == "sentinel1"]
+    assert set(radar["orbit_state"]) == {"ascending", "descending"}
+    assert radar["relative_orbit"].between(1, 175).all()

@@ -1,0 +1,45 @@
+"""Where the ground of a landslide breaks from steep to gentle, from its slope by height."""
+
+import numpy as np
+
+#: Each side of a break holds this share of the pixels at least: of a break further out little can be told (Andrews 1993).
+TRIM = 0.15
+#: Of the largest F over all breaks that leave `TRIM` on either side, exceeded in 1 % of profiles without a break (Andrews 1993,
+#: table 1, one parameter, as corrected in 2003); `tests/kernels/test_profile.py` counts it anew.
+CRITICAL_F = 12.16
+
+
+def break_of_slope(pixels: np.ndarray, sums: np.ndarray, squares: np.ndarray, a_sample: float = 1.0) -> tuple[int, float, float] | None:
+    """The height that best splits the ground into steeper above and gentler below.
+
+    A regression tree's first split of slope by height: the one that leaves the smallest sum of squares (Breiman et al. 1984).
+
+    Parameters
+    ----------
+    pixels : array (steps,)
+        Pixels in each step of height, from the lowest up; steps may be empty.
+    sums, squares : array (steps,)
+        Sum of their slopes, and of the squares of their slopes.
+    a_sample : float
+        Pixels that share one measured height: nine of 10 m with a DEM of 30 m. They tell as much as one.
+
+    Returns
+    -------
+    (step, above, below) or None
+        First step above the break, and the mean slope on either side, in the unit of `sums`. None where no break is
+        surer than the 1 % of flat profiles that seem to have one, or the ground is steeper below.
+    """
+    total, count = float(pixels.sum()), np.cumsum(pixels)[:-1]
+    # an empty step moves the break without changing the sides
+    at = np.flatnonzero((count >= TRIM * total) & (count <= (1 - TRIM) * total) & (pixels[1:] > 0))
+    if not at.size:
+        return None
+    below, summed = count[at].astype(np.float64), np.cumsum(sums)[at]
+    low, high = summed / below, (float(sums.sum()) - summed) / (total - below)
+    between = np.where(high > low, below * (total - below) / total * (high - low) ** 2, 0.0)
+    best = int(np.argmax(between))
+    within = float(squares.sum()) - float(sums.sum()) ** 2 / total - between[best]
+    # F of two means, from as many samples as the DEM has
+    if between[best] * (total / a_sample - 2) <= CRITICAL_F * max(within, 0.0):
+        return None
+    return int(at[best]) + 1, float(high[best]), float(low[best])

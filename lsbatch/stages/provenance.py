@@ -1,0 +1,38 @@
+"""What the records were made from: every scene of their tiles, with its orbit, processing baseline and offset."""
+
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+
+from lsbatch.archive import plan, receipts
+from lsbatch.archive.scenes import Scene
+from lsbatch.archive.survey import Survey
+from lsbatch.records import Receipt
+
+#: Of a scene, as `lsbatch.archive.scenes.Scene` has them.
+_OF_SCENE = ("sensor", "collection", "time", "platform", "relative_orbit", "orbit_state", "baseline", "offset_dn", "offset_reason")
+COLUMNS = ("tile", "scene", "looks", "used", "reason", *_OF_SCENE)
+
+
+def scenes(survey: Survey, tiles: Iterable[str]) -> pd.DataFrame:
+    """A row for each tile and scene that was planned for it, in the order of tiles, looks and time.
+
+    `looks` is `pre_s2`, `post_s2`, `pre_s1`, `post_s1` or `dem`; `used` is `yes` or `no`, and `reason` why not.
+    """
+    done = receipts.read_stage(survey.workspace.receipts, "stack")
+    rows = [row for tile in sorted(tiles) for row in _of_tile(survey, done[tile])]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"relative_orbit": "Int64"})
+
+
+def _of_tile(survey: Survey, receipt: Receipt) -> Iterator[dict[str, object]]:
+    for looks, planned in plan.tile_scenes(survey.config.output, receipt.tile).items():
+        for scene in sorted(planned, key=_when):
+            # sentences about a scene begin with its name
+            reason = next((text for text in receipt.dropped if text.startswith(f"{scene.id}: ")), "")
+            used = "yes" if scene.id in receipt.scenes else "no"
+            told = {"tile": receipt.tile, "scene": scene.id, "looks": looks, "used": used, "reason": reason}
+            yield told | {name: getattr(scene, name) for name in _OF_SCENE}
+
+
+def _when(scene: Scene) -> tuple[str, str]:
+    return scene.time, scene.id

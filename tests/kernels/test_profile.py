@@ -1,0 +1,65 @@
+"""Break of slope: against sklearn's first split, and how often it is seen where none is."""
+
+import numpy as np
+import pytest
+from sklearn.tree import DecisionTreeRegressor
+
+from lsbatch.kernels import profile
+
+STEPS = 40
+
+
+def _summed(step: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return tuple(np.bincount(step, weight, STEPS) for weight in (np.ones_like(slope), slope, slope**2))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_break_is_the_first_split_of_a_regression_tree(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    step = random.integers(0, STEPS, 600)
+    step[step == 7] = 8
+    slope = random.normal(np.where(step >= 5 + seed, 32.0, 18.0), 6.0)
+    tree = DecisionTreeRegressor(max_depth=1, min_samples_leaf=90).fit(step[:, None], slope)
+    found = profile.break_of_slope(*_summed(step, slope))
+    if len(tree.tree_.value) == 1 or tree.tree_.threshold[0] < 0:
+        assert found is None
+        return
+    assert found is not None
+    assert found[0] == step[step > tree.tree_.threshold[0]].min()
+    np.testing.assert_allclose(found[1:], tree.tree_.value[[2, 1]].ravel())
+
+
+def _share_found(gap: float, pixels: int, a_sample: int, seed: int) -> float:
+    """Of 1,000 profiles whose upper half is steeper by a gap, with a noise of 6 degrees that `a_sample` pixels share."""
+    random = np.random.default_rng(seed)
+    found = 0
+    for _ in range(1000):
+        step = np.repeat(random.integers(0, STEPS, pixels // a_sample), a_sample)
+        slope = np.where(step >= STEPS // 2, 25.0 + gap, 25.0) + np.repeat(random.normal(0, 6.0, pixels // a_sample), a_sample)
+        found += profile.break_of_slope(*_summed(step, slope), a_sample) is not None
+    return found / 1000
+
+
+@pytest.mark.parametrize(("pixels", "a_sample"), [(200, 1), (2000, 1), (900, 9), (9000, 9)])
+def test_flat_profiles_seem_broken_in_one_of_a_hundred(pixels: int, a_sample: int) -> None:
+    # half of it: breaks towards gentler ground above are none
+    assert 0.001 <= _share_found(0.0, pixels, a_sample, 11) <= 0.012
+
+
+def test_a_break_of_ten_degrees_is_found_in_a_hundred_samples() -> None:
+    assert _share_found(10.0, 900, 9, 12) >= 0.98
+
+
+def test_gentler_above_or_one_step_alone_is_no_break() -> None:
+    step = np.arange(STEPS).repeat(20)
+    slope = np.where(step >= 20, 15.0, 30.0) + np.tile([-1.0, 1.0], 400)
+    assert profile.break_of_slope(*_summed(step, slope)) is None
+    alone = np.full(50, 3)
+    assert profile.break_of_slope(*_summed(alone, np.linspace(1, 2, 50))) is None
+    assert profile.break_of_slope(np.array([5]), np.array([50.0]), np.array([500.0])) is None
+
+
+def test_a_profile_without_any_noise_is_split_exactly() -> None:
+    step = np.arange(STEPS).repeat(20)
+    found = profile.break_of_slope(*_summed(step, np.where(step >= 12, 30.0, 10.0)))
+    assert found == (12, 30.0, 10.0)
