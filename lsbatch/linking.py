@@ -46,7 +46,7 @@ def survey(config: Config, last: Config | Path, screen: Screen, *, column: str |
         If one of them has no inventory, or the earlier one cannot be used; nothing was changed then.
     """
     mine = _inventory_of(config)
-    file = last if isinstance(last, Path) else _inventory_of(last)
+    file = _inventory_of(last) if isinstance(last, Config) else last
     layers = config.inventory.confounders
     old = _read(file, config.grid.crs, column, confounders=layers)
     ready = open_survey(config)
@@ -85,9 +85,9 @@ def inventory_file(this: Path, last: Config | Path, screen: Screen, *, column: s
     if not known.is_projected or known.axis_info[0].unit_name != "metre":
         raise ConfigError(f"{this}: its CRS is {known.name!r}; areas need a projected CRS in metres: save it in one")
     new = _read(this, crs, None, named=False)
-    old = _read(last if isinstance(last, Path) else _inventory_of(last), crs, column)
+    old = _read(_inventory_of(last) if isinstance(last, Config) else last, crs, column)
     linked = years.link(new.frame, old.frame, PIXEL_M)
-    _finish(screen, (str(last if isinstance(last, Path) else last.output), old), (str(this), new), linked, out)
+    _finish(screen, (str(last.output if isinstance(last, Config) else last), old), (str(this), new), linked, out)
 
 
 def _inventory_of(config: Config) -> Path:

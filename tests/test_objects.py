@@ -150,3 +150,31 @@ def test_bad_addresses_get_one_sentence(done_survey: Survey, bucket: Bucket, tmp
     assert done.stderr.startswith(f"lsbatch: {sentence}")
     assert len(done.stderr.splitlines()) == 1
     assert S3_SECRET not in done.stderr
+
+
+def test_sample_link_and_review_read_a_survey_there(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
+    root, store = done_survey.workspace.root, bucket.store()
+    for path in root.rglob("*"):
+        if path.is_file():
+            obstore.put(store, f"s/{path.relative_to(root).as_posix()}", path)
+    config = settings(done_survey, tmp_path, "s3://surveys/s", kind="serial")
+    drawn = lsbatch(bucket, "sample", str(config), "--size", "60")
+    assert (drawn.returncode, drawn.stderr) == (0, "")
+    assert "s/accuracy/sample.gpkg" in bucket.names()
+    answers = lsbatch(bucket, "assess", str(config))
+    assert answers.returncode == 2
+    assert answers.stderr.startswith("lsbatch: s3://surveys/s/accuracy/sample.gpkg: ")
+    last = "s3://surveys/s/inventory/landslides.gpkg"
+    linked = lsbatch(bucket, "link", str(config), last, "--out", str(tmp_path / "linked"))
+    assert (linked.returncode, linked.stderr) == (0, "")
+    again = lsbatch(bucket, "link", str(config), last)
+    assert again.returncode == 0
+    assert "It is the same survey" in again.stdout
+    command = [sys.executable, "-m", "lsbatch.cli", "review", str(config)]
+    with subprocess.Popen(command, env=os.environ | bucket.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            assert server.stdout is not None
+            said = server.stdout.readline()
+            assert "http://127.0.0.1:" in said
+        finally:
+            server.terminate()

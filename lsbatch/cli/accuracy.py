@@ -1,7 +1,6 @@
 """Commands for the accuracy of an inventory: a sample for a reviewer, and what follows from the answers."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,15 +38,16 @@ def sample(
 @app.command()
 def assess(
     config: ConfigPath,
-    sample: Annotated[Path | None, typer.Option(metavar="FILE", help="answered sample; default: accuracy/sample.gpkg of the survey")] = None,
+    sample: Annotated[str | None, typer.Option(metavar="FILE", help="answered sample; default: accuracy/sample.gpkg of the survey")] = None,
 ) -> None:
     """Say from a reviewer's answers how accurate the map is and how large the area of landslides, with intervals."""
     settings = load(config)
     from lsbatch import terminal
+    from lsbatch.archive import objects
     from lsbatch.archive.survey import open_survey
     from lsbatch.stages.accuracy import assess as assessing
 
     survey = open_survey(settings)
-    found = assessing.assess(survey, sample)
+    found = assessing.assess(survey, None if sample is None else objects.path_of(sample))
     terminal.Screen().accuracy(found, dict(assessing.FIGURES))
     terminal.Screen().text(f"Written: {survey.workspace.accuracy / 'accuracy.json'}")

@@ -13,21 +13,30 @@ _SETTINGS = (".yaml", ".yml")
 
 @app.command()
 def link(
-    this: Annotated[Path, typer.Argument(help="settings of this year's survey, or a file of its polygons")],
-    last: Annotated[Path, typer.Argument(help="settings of last year's survey, or any file of polygons")],
+    this: Annotated[str, typer.Argument(help="settings of this year's survey, or a file of its polygons")],
+    last: Annotated[str, typer.Argument(help="settings of last year's survey, or any file of polygons, also at s3://...")],
     out: Annotated[Path | None, typer.Option(help="folder for the linked inventory; without it the survey takes LAST over")] = None,
     column: Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="column of LAST that holds the ids; landslide_id if not given")] = None,
 ) -> None:
     """Carry identities and reviews over from last year, and say what became of each landslide."""
-    here, before = (_given(path) for path in (this, last))
+    here, before = (_given(text) for text in (this, last))
     from lsbatch import linking, terminal
 
-    link = linking.inventory_file if isinstance(here, Path) else linking.survey
+    link = linking.survey if _is_settings(this) else linking.inventory_file
     link(here, before, terminal.Screen(), column=column, out=out)
 
 
-def _given(path: Path) -> Any:
-    return load(path) if path.suffix.lower() in _SETTINGS else path
+def _is_settings(text: str) -> bool:
+    return text.lower().endswith(_SETTINGS)
+
+
+def _given(text: str) -> Any:
+    """The settings, or the path."""
+    if _is_settings(text):
+        return load(Path(text))
+    from lsbatch.archive import objects
+
+    return objects.path_of(text)
 
 
 @app.command()
