@@ -340,6 +340,38 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     assert [one for one in page.errors if "409" not in one] == []
 
 
+def test_five_thousand_can_be_gone_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As many as a nation has: each answer is kept and told, the next one comes, and the list says what is left."""
+    if browser.program() is None:
+        pytest.skip("no Chromium is installed")
+    survey = fake_survey.make(tmp_path, Fake(crowd=5000, truth=False))
+    with Server(Case(survey)) as running, browser.Page(tmp_path) as page:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        opened = page.open(running.address)
+        until(page, "document.querySelectorAll('#pictures img').length > 0")
+        assert page.value("document.querySelectorAll('#list button').length") == 5000
+        page.value("document.getElementById('reviewer').value = 'Kari'")
+        page.value("document.querySelector('#list li:nth-child(4990) button').click()")
+        name = running.case.frame[ID].iat[4989]
+        until(page, f"document.getElementById('name').textContent === {json.dumps(name)}")
+        page.value("document.getElementById('name').focus()")
+        began = time.monotonic()
+        for n in range(1, 11):
+            page.key("c")
+            until(page, f"document.getElementById('count').textContent.startsWith('5000 landslides, {n} reviewed')")
+            if n < 10:
+                page.key("j")
+                until(page, f"document.getElementById('name').textContent === {json.dumps(running.case.frame[ID].iat[4989 + n])}")
+        seconds = (time.monotonic() - began) / 10
+        running.shutdown()
+        thread.join()
+        assert [one for one in page.errors if one] == []
+    with capsys.disabled():
+        print(f"\n5,000 to review: ready after {opened:.2f} s, {seconds:.2f} s from answer to answer")
+    assert [one[ID] for one in journal.read(survey.workspace.answers)] == running.case.frame[ID].iloc[4989:4999].tolist()
+
+
 def test_the_page_is_accessible(page: browser.Page) -> None:
     """Every field has a label, every button a text, text stands out (WCAG 2.2 AA), and it fits a telephone."""
     assert page.value("[...document.querySelectorAll('input, select')].every(e => e.labels.length === 1)")
