@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +100,23 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     return made
 
 
-@pytest.fixture
-def server(survey: Survey) -> Iterator[Server]:
-    survey.workspace.answers.unlink(missing_ok=True)
+@contextmanager
+def serving(survey: Survey) -> Iterator[Server]:
     with Server(Case(survey)) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def server(survey: Survey) -> Iterator[Server]:
+    survey.workspace.answers.unlink(missing_ok=True)
+    with serving(survey) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def ask(server: Server, path: str, body: Any = None, **headers: str | None) -> tuple[int, dict[str, str], bytes]:
@@ -345,32 +354,28 @@ def test_five_thousand_can_be_gone_through(tmp_path: Path, capsys: pytest.Captur
     if browser.program() is None:
         pytest.skip("no Chromium is installed")
     survey = fake_survey.make(tmp_path, Fake(crowd=5000, truth=False))
-    with Server(Case(survey)) as running, browser.Page(tmp_path) as page:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(survey) as running, browser.Page(tmp_path) as page:
+        names = running.case.frame[ID].tolist()
         opened = page.open(running.address)
         until(page, "document.querySelectorAll('#pictures img').length > 0")
         assert page.value("document.querySelectorAll('#list button').length") == 5000
         page.value("document.getElementById('reviewer').value = 'Kari'")
         page.value("document.querySelector('#list li:nth-child(4990) button').click()")
-        name = running.case.frame[ID].iat[4989]
-        until(page, f"document.getElementById('name').textContent === {json.dumps(name)}")
+        until(page, f"document.getElementById('name').textContent === {json.dumps(names[4989])}")
         page.value("document.getElementById('name').focus()")
         began = time.monotonic()
         for n in range(1, 11):
             page.key("c")
-            kept = f"Kept: {running.case.frame[ID].iat[4988 + n]} confirmed."
+            kept = f"Kept: {names[4988 + n]} confirmed."
             until(page, f"document.getElementById('said').textContent === {json.dumps(kept)}")
             if n < 10:
                 page.key("j")
-                until(page, f"document.getElementById('name').textContent === {json.dumps(running.case.frame[ID].iat[4989 + n])}")
+                until(page, f"document.getElementById('name').textContent === {json.dumps(names[4989 + n])}")
         seconds = (time.monotonic() - began) / 10
-        running.shutdown()
-        thread.join()
-        assert [one for one in page.errors if one] == []
+        assert page.errors == []
     with capsys.disabled():
         print(f"\n5,000 to review: ready after {opened:.2f} s, {seconds:.2f} s from answer to answer")
-    assert [one[ID] for one in journal.read(survey.workspace.answers)] == running.case.frame[ID].iloc[4989:4999].tolist()
+    assert [one[ID] for one in journal.read(survey.workspace.answers)] == names[4989:4999]
 
 
 def test_the_page_is_accessible(page: browser.Page) -> None:

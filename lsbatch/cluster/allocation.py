@@ -18,7 +18,6 @@ from distributed import Client, Scheduler, SchedulerPlugin
 
 from lsbatch.archive import objects
 from lsbatch.cluster import jobqueue, links
-from lsbatch.cluster.local import PRE_SPAWN
 from lsbatch.config import Config
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
@@ -96,7 +95,7 @@ def _serve(config: Config, rank: int, network: str, file: Path) -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     security = links.security(config.cluster)
     shared: dict[str, Any] = {"interface": network, "security": security, "protocol": "tcp://" if security is None else "tls://"}
-    dask.config.set({PRE_SPAWN: dask.config.get(PRE_SPAWN) | links.threads(config.cluster)} | links.NEVER_STILL)
+    dask.config.set(links.worker_config(config.cluster))
     logging.getLogger("distributed").setLevel(logging.ERROR)
     jobqueue.SLURMRunner(
         scheduler_file=str(file),

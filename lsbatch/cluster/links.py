@@ -4,8 +4,10 @@ import ipaddress
 import socket
 import sys
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit
 
+import dask
 import psutil
 from distributed import Client, Security
 
@@ -15,6 +17,7 @@ from lsbatch.errors import LsbatchError
 LOOPBACK = "lo"
 #: Dask's web page has no login, so it stays on the machine that it is about; ssh -L brings it to another one.
 DASHBOARD = "127.0.0.1:0"
+_PRE_SPAWN = "distributed.nanny.pre-spawn-environ"
 
 
 def security(settings: ClusterSettings) -> Security | None:
@@ -74,6 +77,14 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
 #:   in that moment can stop the whole process (python/cpython#106883, dask/distributed#8616); reading and object storage have
 #:   many threads: one of 4 small surveys into a bucket stood still.
 NEVER_STILL = {"distributed.worker.memory.pause": False, "distributed.worker.profile.enabled": False}
+
+
+def worker_config(settings: ClusterSettings) -> dict[str, Any]:
+    """Dask's settings for nannies that start workers: `threads`, set before they are spawned, and `NEVER_STILL`.
+
+    OpenMP reads its variable once, when numpy or torch is loaded.
+    """
+    return {_PRE_SPAWN: dask.config.get(_PRE_SPAWN) | threads(settings)} | NEVER_STILL
 
 
 def variables(settings: ClusterSettings) -> dict[str, str]:

@@ -19,7 +19,6 @@ from lsbatch.models import gpus
 #: A worker that is ended in the middle of a tile leaves semaphores behind. Python's tracker of them clears them away, and
 #: would tell a person who pressed Ctrl-C about it in its last breath.
 _UNTOLD = "ignore:resource_tracker:UserWarning"
-PRE_SPAWN = "distributed.nanny.pre-spawn-environ"
 
 
 def check(config: Config) -> None:
@@ -41,10 +40,8 @@ def processes(config: Config) -> Iterator[Client]:
     network = {"host": "127.0.0.1", "security": security, "protocol": "tcp://" if security is None else "tls://"}
     if _UNTOLD not in os.environ.get("PYTHONWARNINGS", ""):
         os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _UNTOLD)))
-    environ = dask.config.get(PRE_SPAWN) | links.threads(config.cluster)
-    # before they are spawned: OpenMP reads its variable once, when numpy or torch is loaded
     with (
-        dask.config.set({PRE_SPAWN: environ} | links.NEVER_STILL),
+        dask.config.set(links.worker_config(config.cluster)),
         SpecCluster(
             scheduler={"cls": Scheduler, "options": {**network, "port": 0, "dashboard_address": links.DASHBOARD}},
             workers={i: {"cls": Nanny, "options": {**network, **own}} for i, own in enumerate(_options(config))},
