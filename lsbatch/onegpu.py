@@ -1,4 +1,4 @@
-"""Loaded by ``dask worker --preload-nanny`` in GPU jobs: each worker of a job sees a GPU of its own.
+"""Loaded by ``dask worker --preload-nanny`` in GPU jobs: the workers of a job share out its GPUs.
 
 It imports nothing heavy, because a nanny's memory is not the worker's.
 """
@@ -14,6 +14,5 @@ def dask_setup(nanny: Any) -> None:
     """Before a worker's process is started; Dask looks for this name."""
     # SLURM names the job's GPUs here
     found = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    turn = next(_turns)
-    # a worker too many sees none, and its tiles say so
-    nanny.env["CUDA_VISIBLE_DEVICES"] = found[turn] if turn < len(found) else ""
+    # workers beyond the GPUs share them: one reads or writes while the other computes
+    nanny.env["CUDA_VISIBLE_DEVICES"] = found[next(_turns) % len(found)] if found else ""

@@ -194,7 +194,7 @@ def test_example_is_sound_and_explains_every_field() -> None:
         ("composite.speckle_size_px", 8, ["composite.speckle_size_px = 8", "odd"]),
         ("composite.speckle", "gamma-map", ["composite.speckle = 'gamma-map'", "lee"]),
         ("model.family", "transformer", ["model.family = 'transformer'", "unet"]),
-        ("predict.window_px", 1000, ["predict.window_px = 1000", "multiple of 64"]),
+        ("predict.memory_gb", 0.01, ["predict.memory_gb = 0.01", "0.1"]),
         ("predict.tiling", "overlap", ["predict.tiling = 'overlap'", "exact"]),
         ("predict.device", "tpu", ["predict.device = 'tpu'", "cuda"]),
         ("clean.threshold", 0, ["clean.threshold = 0", "greater than 0"]),

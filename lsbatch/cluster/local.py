@@ -1,4 +1,4 @@
-"""Processes of this machine; with predict.device cuda one for each GPU is tagged, and predictions go to those alone."""
+"""Processes of this machine; with predict.device cuda two for each GPU are tagged, and predictions go to those alone."""
 
 import logging
 import os
@@ -54,7 +54,7 @@ def processes(config: Config) -> Iterator[Client]:
 
 
 def _options(config: Config) -> list[dict[str, Any]]:
-    """What each worker is started with."""
+    """What each worker is started with; two share a GPU, so that one reads or writes a tile while the other computes one."""
     settings = config.cluster
     shared = {
         "nthreads": 1,
@@ -67,9 +67,9 @@ def _options(config: Config) -> list[dict[str, Any]]:
     count = workers(settings)
     if config.predict.device != "cuda":
         return [shared] * count
-    found = gpus.visible()[:count]
-    tagged = [shared | {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": name}} for name in found]
-    return tagged + [shared | {"env": {"CUDA_VISIBLE_DEVICES": ""}}] * (count - len(found))
+    found = gpus.visible()
+    tagged = [shared | {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": name}} for name in (*found, *found)[:count]]
+    return tagged + [shared | {"env": {"CUDA_VISIBLE_DEVICES": ""}}] * (count - len(tagged))
 
 
 def workers(settings: ClusterSettings) -> int:

@@ -88,21 +88,17 @@ class PredictSettings(Section):
         "exact",
         description="exact: windows with a halo of the receptive field, equal to the whole image; blend: the paper's 128/64 sliding window",
     )
-    window_px: int = Field(
-        1024, ge=128, le=4096, description="largest window of the exact tiling, halo included; a multiple of 64"
+    memory_gb: float = Field(
+        1.0, ge=0.1, le=1000, description="exact: memory for a window, of the worker or its GPU. A tile of 2048 px is four windows of a network of width 16 with 1, one with 2.6: less halo, which a GPU heeds and a CPU does not"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="unet, prakash: numbers of the network; bfloat16 is for GPUs and for CPUs that have it (avx512_bf16, amx), moves a probability by a hundredth, and is faster there: lsbatch bench says by how much"
     )
     flips: bool = Field(
         False,
         description="unet: mean of the answers to the picture and its three mirror images, and their spread as a measure of doubt; four times the work, and not for bands that know the look direction",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one")
-
-    @field_validator("window_px")
-    @classmethod
-    def _is_multiple(cls, window_px: int) -> int:
-        if window_px % 64:
-            raise ValueError("must be a multiple of 64, the lattice of the deepest network")
-        return window_px
 
 
 class CleanSettings(Section):

@@ -51,11 +51,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _blocks_fit_chips(self) -> Self:
         train, lattice = self.train, 2**self.train.depth
-        if train.chip_px % lattice or self.predict.window_px % lattice:
-            raise ValueError(
-                f"train.chip_px = {train.chip_px} and predict.window_px = {self.predict.window_px} must be multiples of "
-                f"2^train.depth = {lattice}"
-            )
+        if train.chip_px % lattice:
+            raise ValueError(f"train.chip_px = {train.chip_px} must be a multiple of 2^train.depth = {lattice}")
         if train.block_px < train.chip_px:
             raise ValueError(f"train.block_px = {train.block_px} must hold a chip of train.chip_px = {train.chip_px}")
         if self.grid.tile_px % train.stride_px:

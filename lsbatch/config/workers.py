@@ -22,7 +22,7 @@ class JobSettings(Section):
     workers: int = Field(1, ge=1, le=256, description="worker processes in a job")
     partition: str | None = Field(None, description="empty: the cluster's default")
     account: str | None = Field(None, description="who is charged")
-    gres: str | None = Field(None, description="what else a job needs, e.g. gpu:1; with it each worker gets one GPU")
+    gres: str | None = Field(None, description="what else a job needs, e.g. gpu:1; with it each worker gets one GPU; workers beyond the GPUs share them, so that one reads while the other computes")
     walltime: str = Field("04:00:00", description="HH:MM:SS; workers leave before it ends, and hand back what they have not begun")
     directives: tuple[str, ...] = Field((), description="more lines for sbatch, e.g. --constraint=rome")
     prologue: tuple[str, ...] = Field((), description="shell lines before the worker starts, e.g. module load Python/3.11")

@@ -10,11 +10,15 @@ probability were measured.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 
 #: The paper's sliding window.
 BLEND_WINDOW_PX, BLEND_STRIDE_PX = 128, 64
+#: Below every weight that `hann` gives such a window.
+LEAST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Window:
     Attributes
     ----------
     read : (rows, cols) slices of the padded block
-    inner : (rows, cols) slices of the window's answer
+    inner : (rows, cols) slices of the window's answer, which lacks the halo in `exact`
     keep : (rows, cols) slices of the block's core, without halo; as large as `inner`
     """
 
@@ -33,48 +37,69 @@ class Window:
     keep: tuple[slice, slice]
 
 
-def exact(shape: tuple[int, int], halo_px: int, window_px: int, lattice_px: int) -> tuple[Window, ...]:
+def exact(core: tuple[int, int], halo_px: int, lattice_px: int, most_px: int, seen: np.ndarray | None = None) -> tuple[Window, ...]:
     """Windows whose kept parts tile a block's core, each with the whole halo around it.
 
-    All have one shape, as large as `window_px` allows and no larger than needed: an axis is shared out evenly, so the
-    last window is not a sliver and no batch needs padding.
+    All have one shape and no more than `most_px` pixels. Of the ways to share the core out evenly it takes the one with the least work:
+    large windows carry less halo, small ones leave out more of the sea. A batch of windows would need the memory of one larger window,
+    which is less work.
 
     Parameters
     ----------
-    shape : (rows, cols)
-        Of the padded block; the core is what is left within `halo_px` on each side.
+    core : (rows, cols)
+        Multiples of `lattice_px`.
     halo_px : int
         A multiple of `lattice_px`, at least the network's receptive field.
-    window_px : int
-        Largest side of a window, halo included.
     lattice_px : int
         2^depth of the network; windows start on its multiples.
+    most_px : int
+        Most pixels of a window, halo included.
+    seen : array (rows, cols) of bool or None
+        Pixels of the core that are wanted; windows that keep none of them are left out. None: all.
 
     Raises
     ------
     ValueError
         If the halo or the core is off the lattice, or no window fits.
     """
-    rows, cols = (_exact_axis(size - 2 * halo_px, halo_px, window_px, lattice_px) for size in shape)
-    return tuple(_crossed(row, col) for row in rows for col in cols)
+    if halo_px % lattice_px or any(size % lattice_px for size in core):
+        raise ValueError(f"{halo_px=} and {core=} must be multiples of {lattice_px=}")
+    rows, cols = (size // lattice_px for size in core)
+    cells = np.ones((rows, cols), bool) if seen is None else seen.reshape(rows, lattice_px, cols, lattice_px).any(axis=(1, 3))
+    work = {}
+    for steps in product(_steps(rows), _steps(cols)):
+        read_px = math.prod(step * lattice_px + 2 * halo_px for step in steps)
+        if read_px <= most_px:
+            # a third of a U-Net's work is done for all that is read, two thirds for what is kept alone
+            work[steps] = _wanted(cells, steps).sum() * (read_px + 2 * math.prod(steps) * lattice_px**2)
+    if not work:
+        raise ValueError(f"{most_px=} must hold {lattice_px} px with two halos of {halo_px} px, each way")
+    steps = min(work, key=lambda steps: work[steps])
+    axes = (_exact_axis(size, halo_px, step * lattice_px) for size, step in zip(core, steps, strict=True))
+    cut = (_crossed(row, col) for row, col in product(*axes))
+    return tuple(window for window, wanted in zip(cut, _wanted(cells, steps).flat, strict=True) if wanted)
 
 
-def _exact_axis(core_px: int, halo_px: int, window_px: int, lattice_px: int) -> list[tuple[slice, slice, slice]]:
+def _wanted(cells: np.ndarray, steps: tuple[int, int]) -> np.ndarray:
+    """Which windows of so many rows and columns of cells hold one that is seen, (windows down, windows across) bool."""
+    for axis, step in enumerate(steps):
+        cells = np.logical_or.reduceat(cells, range(0, cells.shape[axis], step), axis=axis)
+    return cells
+
+
+def _steps(cells: int) -> list[int]:
+    """Numbers of cells that a window may keep along an axis: all, a half, a third, ... down to one."""
+    return sorted({math.ceil(cells / count) for count in range(1, cells + 1)}, reverse=True)
+
+
+def _exact_axis(core_px: int, halo_px: int, step_px: int) -> list[tuple[slice, slice, slice]]:
     """Slices (read, inner, keep) along one axis."""
-    room = (window_px - 2 * halo_px) // lattice_px * lattice_px
-    if halo_px % lattice_px or core_px % lattice_px:
-        raise ValueError(f"{halo_px=} and {core_px=} must be multiples of {lattice_px=}")
-    if room < lattice_px:
-        raise ValueError(f"{window_px=} must hold two halos of {halo_px} px and {lattice_px} px between them")
-    count = math.ceil(core_px / room)
-    step = math.ceil(core_px / count / lattice_px) * lattice_px
     found = []
-    for first in range(0, core_px, step):
+    for first in range(0, core_px, step_px):
         # the last window moves back into the block; what another one answered before is not kept twice
-        start = min(first, core_px - step)
-        stop = start + step
-        inner = slice(halo_px + first - start, halo_px + step)
-        found.append((slice(start, stop + 2 * halo_px), inner, slice(first, stop)))
+        start = min(first, core_px - step_px)
+        stop = start + step_px
+        found.append((slice(start, stop + 2 * halo_px), slice(first - start, step_px), slice(first, stop)))
     return found
 
 
@@ -84,30 +109,27 @@ def blend_px(window_px: int = BLEND_WINDOW_PX, stride_px: int = BLEND_STRIDE_PX)
 
 
 def blend(
-    shape: tuple[int, int], halo_px: int, window_px: int = BLEND_WINDOW_PX, stride_px: int = BLEND_STRIDE_PX
+    core: tuple[int, int], window_px: int = BLEND_WINDOW_PX, stride_px: int = BLEND_STRIDE_PX, seen: np.ndarray | None = None
 ) -> tuple[Window, ...]:
-    """Every window of the national lattice that touches a block's core, in row-major order.
+    """Every window of the national lattice that touches a block's core, in row-major order; the block carries `blend_px` around it.
 
     `inner` and `keep` are the part of each window that lies in the core. Neighbouring tiles compute the windows that
     they share each for itself, from the same pixels, and add the same products in the same order, so they agree bit
-    for bit with the whole.
+    for bit with the whole. With `seen` (rows, cols), windows that keep no such pixel are left out; None: all are taken.
 
     Raises
     ------
     ValueError
-        If the block carries less halo than `blend_px`, or the core is no multiple of the stride.
+        If the core is no multiple of the stride, or the window is none.
     """
-    if halo_px < blend_px(window_px, stride_px):
-        raise ValueError(f"{halo_px=} must be at least {blend_px(window_px, stride_px)}, a window less a stride")
-    if window_px % stride_px:
-        raise ValueError(f"{window_px=} must be a multiple of {stride_px=}")
-    rows, cols = (_blend_axis(size - 2 * halo_px, halo_px, window_px, stride_px) for size in shape)
-    return tuple(_crossed(row, col) for row in rows for col in cols)
+    if window_px % stride_px or any(size % stride_px for size in core):
+        raise ValueError(f"{window_px=} and {core=} must be multiples of {stride_px=}")
+    rows, cols = (_blend_axis(size, blend_px(window_px, stride_px), window_px, stride_px) for size in core)
+    cut = (_crossed(row, col) for row in rows for col in cols)
+    return tuple(window for window in cut if seen is None or seen[window.keep].any())
 
 
 def _blend_axis(core_px: int, halo_px: int, window_px: int, stride_px: int) -> list[tuple[slice, slice, slice]]:
-    if core_px % stride_px:
-        raise ValueError(f"{core_px=} must be a multiple of {stride_px=}")
     found = []
     for first in range(stride_px - window_px, core_px, stride_px):
         keep = slice(max(0, first), min(core_px, first + window_px))
@@ -130,8 +152,8 @@ def hann(window_px: int = BLEND_WINDOW_PX) -> np.ndarray:
     return np.outer(bell, bell).astype(np.float32)
 
 
-def add_into(total: np.ndarray, weight: np.ndarray, answer: np.ndarray, window: Window, bell: np.ndarray) -> None:
-    """Accumulate w * p into `total` and w into `weight`, both float32 and as large as the core."""
+def add_into(total: Any, weight: Any, answer: Any, window: Window, bell: Any) -> None:
+    """Accumulate w * p into `total` and w into `weight`, both as large as the core; arrays of numpy, or tensors of one device."""
     share = bell[window.inner]
     total[window.keep] += share * answer[window.inner]
     weight[window.keep] += share

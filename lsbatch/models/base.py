@@ -11,7 +11,7 @@ from lsbatch.config import Config, PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.kernels import windows
 from lsbatch.layers import BAND_SETTINGS, OWN_BANDS
-from lsbatch.models import cart, ccdc, prakash, tehrani, unet
+from lsbatch.models import cart, ccdc, prakash, tehrani, tiled
 from lsbatch.models.cards import Card, card
 
 __all__ = ["Card", "answer", "card", "check", "default_path", "halo_px", "resolve"]
@@ -115,6 +115,8 @@ def check(of: Card, config: Config) -> None:
             f"bands = {config.bands!r} ({', '.join(config.inputs)}): the weights were trained for {', '.join(of.bands)}; "
             "set bands or model.weights, or run 'lsbatch train'"
         )
+    if of.family == "unet" and config.predict.tiling == "exact":
+        tiled.most_px(of, config.predict.memory_gb)
     if halo_px(of, config.predict) > config.grid.tile_px:
         raise ModelError(
             f"grid.tile_px = {config.grid.tile_px}: {of.family} looks {of.halo_px} px beyond a tile, which must not be smaller than that"
@@ -133,9 +135,8 @@ def _cart(path: Path, block: np.ndarray, halo_px: int, _: PredictSettings) -> np
     return cart.answer(path, block[:, halo_px : rows - halo_px, halo_px : cols - halo_px])
 
 
-#: (weights, block with halo, halo_px, settings) to the probability in the block's core
+#: (weights, block with halo, halo_px, settings) to the probability in the block's core; a U-Net also heeds what is seen
 _ANSWERS: Mapping[str, Callable[[Path, np.ndarray, int, PredictSettings], np.ndarray]] = {
-    "unet": unet.answer,
     "cart": _cart,
     "prakash": prakash.answer,
     "tehrani": lambda path, block, halo_px, _: tehrani.answer(path, block, halo_px),
@@ -181,7 +182,9 @@ def answers(
     out, spread = (np.full((rows, cols), np.nan, np.float32) for _ in range(2))
     # sea, nodata, outside the country: nothing to see costs nothing
     if seen.any() and predict.flips:
-        out[seen], spread[seen] = (values[seen] for values in unet.flipped(path, block, halo_px, predict))
+        out[seen], spread[seen] = (values[seen] for values in tiled.flipped(path, block, halo_px, predict, seen))
+    elif seen.any() and of.family == "unet":
+        out[seen] = tiled.answer(path, block, halo_px, predict, seen)[seen]
     elif seen.any():
         out[seen] = _ANSWERS[of.family](path, block, halo_px, predict)[seen]
     return out, spread

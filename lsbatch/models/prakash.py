@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from lsbatch.config import PredictSettings, TrainSettings
 from lsbatch.kernels import terrain
 from lsbatch.layers import OWN_BANDS
-from lsbatch.models import cards, unet
+from lsbatch.models import cards, devices, unet
 
 BANDS = OWN_BANDS["prakash"]
 ELEVATION = BANDS.index("elevation")
@@ -159,7 +159,7 @@ def answer(path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings
         batch = starts[first : first + BATCH]
         filled = [*batch, *[batch[-1]] * (BATCH - len(batch))]
         pieces = torch.stack([_window(inputs, r, c) for r, c in filled]).to(where)
-        with torch.inference_mode():
+        with devices.numbers(where, predict.precision):
             found = unet.probability(network, pieces).cpu().numpy()
         for (r, c), piece in zip(batch, found, strict=False):
             kept = out[r : r + KEPT_PX, c : c + KEPT_PX]
@@ -175,7 +175,7 @@ def _window(inputs: Tensor, row: int, col: int) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _network(path: Path, _checksum: str, name: str) -> tuple[Prakash, torch.device]:
-    where = unet.device(name)
+    where = devices.device(name)
     of = cards.card(path)
     network = unet.restore(Prakash(of.network["width"], of.network["dropout"]), cards.arrays(path))
     unet.cooled(network.heads[-1], of)

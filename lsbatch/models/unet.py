@@ -1,4 +1,4 @@
-"""A plain U-Net and its exact tiled answer.
+"""A plain U-Net, which can be answered in tiles (`lsbatch.models.tiled`).
 
 Batch norm and no instance norm, so that a pixel's answer depends on a bounded neighbourhood alone: windows on the
 lattice of 2^depth pixels with a halo of the receptive field give what the whole image would give.
@@ -15,19 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lsbatch.config import PredictSettings
 from lsbatch.errors import ModelError
-from lsbatch.kernels import windows
-from lsbatch.models import cards
+from lsbatch.models import cards, devices
 
 Network = TypeVar("Network", bound=nn.Module)
 
 #: 3x3 convolutions on each level, on the way down and on the way up.
 CONVOLUTIONS = 2
-#: Axes that are mirrored: none, columns, rows, both.
-FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
-#: Windows of 128 px in one batch of `blend`; always this many, so that no result depends on how a batch was filled.
-BLEND_BATCH = 16
 
 
 class Double(nn.Sequential):
@@ -45,6 +39,9 @@ class UNet(nn.Module):
     """Logit of a landslide, (n, rows, cols), from normalised bands, (n, bands, rows, cols).
 
     Rows and columns must be multiples of 2^depth. `width` channels on the first level, twice as many on each next.
+
+    With `halo_px`, a multiple of 2^depth and at least the network's own halo, the answer lacks so many pixels on each side,
+    and the way up, which is two thirds of the work, is gone for the pixels that are answered alone.
     """
 
     def __init__(self, bands: int, depth: int, width: int, dropout: float = 0.0) -> None:
@@ -56,17 +53,36 @@ class UNet(nn.Module):
         self.drop = nn.Dropout2d(dropout)
         self.last = nn.Conv2d(width, 1, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, halo_px: int = 0) -> Tensor:
         """See the class."""
+        margins = up_margins_px(len(self.up)) if halo_px else (0,) * len(self.up)
         skips = []
-        for level in self.down[:-1]:
-            x = level(x)
-            skips.append(x)
+        for level, (down, margin) in enumerate(zip(self.down, margins, strict=False)):
+            x = down(x)
+            skips.append(_trimmed(x, (halo_px >> level) - margin))
             x = nn.functional.max_pool2d(x, 2)
         x = self.drop(self.down[-1](x))
-        for rise, up in zip(reversed(self.rise), reversed(self.up), strict=True):
-            x = up(torch.cat([skips.pop(), rise(x)], dim=1))
-        return self.last(x)[:, 0]
+        around = halo_px >> len(self.up)
+        for rise, up, margin in zip(reversed(self.rise), reversed(self.up), reversed(margins), strict=True):
+            # half of what the level above looks at, rounded up
+            below = -(-margin // 2)
+            x = _trimmed(rise(_trimmed(x, around - below)), 2 * below - margin)
+            x = up(torch.cat([skips.pop(), x], dim=1))
+            around = margin
+        return _trimmed(self.last(x), around)[:, 0]
+
+
+def _trimmed(x: Tensor, by_px: int) -> Tensor:
+    return x[..., by_px : x.shape[-2] - by_px, by_px : x.shape[-1] - by_px] if by_px else x
+
+
+def up_margins_px(depth: int) -> tuple[int, ...]:
+    """Pixels of each level, the first level first, that the way up needs around the answered ones: its own convolutions, and half
+    of what the level above it needs."""
+    margins = [CONVOLUTIONS]
+    for _ in range(depth - 1):
+        margins.append(-(-margins[-1] // 2) + CONVOLUTIONS)
+    return tuple(margins)
 
 
 def lattice_px(depth: int) -> int:
@@ -140,20 +156,6 @@ def fused(network: UNet) -> UNet:
     return network
 
 
-def device(name: str) -> torch.device:
-    """auto: the GPU where there is one.
-
-    Raises
-    ------
-    ModelError
-        If cuda was asked for and there is none.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ModelError("predict.device = 'cuda': torch sees no GPU here; set it to auto or cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
 def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float]) -> np.ndarray:
     """Bands (..., bands, rows, cols) less their mean, over their spread; nodata becomes 0, the mean."""
     shape = (-1, 1, 1)
@@ -161,40 +163,10 @@ def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float])
     return np.where(np.isfinite(scaled), scaled, np.float32(0))
 
 
-def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings) -> np.ndarray:
-    """Probability in the core of a block (bands, rows + 2 carried, cols + 2 carried), (rows, cols) float32."""
-    return _answers(path, block, carried_px, predict, FLIPS[:1])[0]
-
-
-def flipped(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the probability over the picture and its mirror images, and its standard deviation; otherwise as `answer`.
-
-    Windows are mirrored, not tiles, so that tiles still equal the whole.
-    """
-    found = np.stack(_answers(path, block, carried_px, predict, FLIPS))
-    return found.mean(axis=0), found.std(axis=0)
-
-
-def _answers(
-    path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, flips: Sequence[tuple[int, ...]]
-) -> list[np.ndarray]:
-    of = cards.card(path)
-    network, where = loaded(path, of.checksum, predict.device)
-    needed = of.halo_px if predict.tiling == "exact" else windows.blend_px()
-    if carried_px < needed:
-        raise ValueError(f"a block with {carried_px} px around it cannot be answered, {needed} px are needed")
-    spare = carried_px - needed
-    rows, cols = (size - spare for size in block.shape[1:])
-    inputs = torch.from_numpy(normalised(block[:, spare:rows, spare:cols], of.means, of.stds)).to(where)
-    if predict.tiling == "exact":
-        return [_exact(network, inputs, of, predict.window_px, flip) for flip in flips]
-    return [_blended(network, inputs, flip) for flip in flips]
-
-
 @lru_cache(maxsize=2)
 def loaded(path: Path, _checksum: str, name: str) -> tuple[UNet, torch.device]:
     """The network of a file, kept for the next tile of this process."""
-    where = device(name)
+    where = devices.device(name)
     of = cards.card(path)
     network = fused(restore(structure(of), cards.arrays(path)))
     cooled(network.last, of)
@@ -211,38 +183,9 @@ def cooled(last: nn.Conv2d, of: cards.Card) -> None:
             last.bias /= heat
 
 
-@torch.inference_mode()
-def _exact(network: UNet, inputs: Tensor, of: cards.Card, window_px: int, flip: tuple[int, ...]) -> np.ndarray:
-    shape = inputs.shape[1], inputs.shape[2]
-    out = np.empty(tuple(size - 2 * of.halo_px for size in shape), np.float32)
-    for window in windows.exact(shape, of.halo_px, window_px, of.lattice_px):
-        found = _mirrored(network, inputs[None, :, window.read[0], window.read[1]], flip)[0]
-        out[window.keep] = found[window.inner].cpu().numpy()
-    return out
-
-
-@torch.inference_mode()
-def _blended(network: UNet, inputs: Tensor, flip: tuple[int, ...]) -> np.ndarray:
-    shape = inputs.shape[1], inputs.shape[2]
-    halo = windows.blend_px()
-    cut, bell = windows.blend(shape, halo), windows.hann()
-    total, weight = (np.zeros(tuple(size - 2 * halo for size in shape), np.float32) for _ in range(2))
-    for start in range(0, len(cut), BLEND_BATCH):
-        batch = cut[start : start + BLEND_BATCH]
-        filled = [*batch, *[batch[-1]] * (BLEND_BATCH - len(batch))]
-        found = _mirrored(network, torch.stack([inputs[:, w.read[0], w.read[1]] for w in filled]), flip).cpu().numpy()
-        for window, each in zip(batch, found, strict=False):
-            windows.add_into(total, weight, each, window, bell)
-    return total / weight
-
-
-def _mirrored(network: nn.Module, batch: Tensor, flip: tuple[int, ...]) -> Tensor:
-    return probability(network, batch.flip(flip)).flip(flip) if flip else probability(network, batch)
-
-
-def probability(network: nn.Module, batch: Tensor) -> Tensor:
-    """Answers of a batch (n, bands, rows, cols), (n, rows, cols)."""
-    return torch.sigmoid(network(batch.contiguous(memory_format=torch.channels_last)))
+def probability(network: nn.Module, batch: Tensor, *halo_px: int) -> Tensor:
+    """Answers of a batch (n, bands, rows, cols), (n, rows, cols) float32; with a halo, which only `UNet` takes, as much smaller."""
+    return torch.sigmoid(network(batch.contiguous(memory_format=torch.channels_last), *halo_px).float())
 
 
 def card(

@@ -28,8 +28,9 @@ def _settings(config: Config) -> dict[str, object]:
     return {
         "weights": card.checksum,
         "bands": config.inputs,
-        # the exact tiling answers the same with every window, so the window is no reason to compute again
+        # the exact tiling answers the same with every window, so the memory for it is no reason to compute again
         "tiling": config.predict.tiling,
+        "precision": config.predict.precision,
         "flips": config.predict.flips,
     }
 

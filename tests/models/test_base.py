@@ -70,7 +70,7 @@ def test_fitting_weights_pass() -> None:
 
 def test_bands_are_taken_by_name(weights: Path, country: dict[str, np.ndarray]) -> None:
     block = {name: band[:224, :224] for name, band in country.items()}
-    predict = settings.PredictSettings(device="cpu", window_px=256)
+    predict = settings.PredictSettings(device="cpu")
     more = {"elevation": np.zeros((224, 224), np.float32), **dict(reversed(block.items()))}
     np.testing.assert_array_equal(base.answer(weights, block, 48, predict), base.answer(weights, more, 48, predict))
 

@@ -8,10 +8,10 @@ import torch
 
 from lsbatch.config import PredictSettings
 from lsbatch.errors import ModelError
-from lsbatch.models import base, cards, unet
+from lsbatch.models import base, cards, devices, tiled, unet
 from tests.models.conftest import BANDS, make_card, make_network
 
-EXACT = PredictSettings(tiling="exact", window_px=256, device="cpu")
+EXACT = PredictSettings(tiling="exact", memory_gb=0.1, device="cpu")
 BLEND = PredictSettings(tiling="blend", device="cpu")
 #: Torch sums in another order in windows of another size.
 TOLERANCE = 1e-5
@@ -23,13 +23,17 @@ def _cut(country: dict[str, np.ndarray], row: int, col: int, side: int, halo: in
     return {name: band[row : row + side + 2 * halo, col : col + side + 2 * halo] for name, band in padded.items()}
 
 
-def _span(depth: int, axis: int) -> tuple[int, int]:
-    """Input pixels that the answers of one lattice cell depend on, measured by their gradients, from the cell's start."""
-    network = make_network(depth, 4).double()
+def _open_paths(network: torch.nn.Module) -> torch.nn.Module:
+    """A dead ReLU would hide a path."""
     for module in network.modules():
-        # a dead ReLU or a pool that looks elsewhere would hide a path
         if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
             torch.nn.init.uniform_(module.weight, 0.1, 0.2)
+    return network
+
+
+def _span(depth: int, axis: int) -> tuple[int, int]:
+    """Input pixels that the answers of one lattice cell depend on, measured by their gradients, from the cell's start."""
+    network = _open_paths(make_network(depth, 4).double())
     cell = unet.lattice_px(depth)
     start = 2 * unet.halo_px(depth)
     side = 2 * start + cell
@@ -87,15 +91,77 @@ def test_shifting_by_the_lattice_only_shifts() -> None:
 
 
 @pytest.mark.parametrize("side", [128, 256])
-@pytest.mark.parametrize("window_px", [192, 320])
-def test_exact_tiles_equal_the_whole(weights: Path, country: dict[str, np.ndarray], side: int, window_px: int) -> None:
+@pytest.mark.parametrize("window_px", [144, 192, 320])
+def test_exact_tiles_equal_the_whole(
+    weights: Path, country: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch, side: int, window_px: int
+) -> None:
     halo = base.halo_px(base.card(weights), EXACT)
-    whole = base.answer(weights, _cut(country, 0, 0, 512, halo), halo, EXACT.model_copy(update={"window_px": 640}))
-    settings = EXACT.model_copy(update={"window_px": window_px})
+    whole = base.answer(weights, _cut(country, 0, 0, 512, halo), halo, EXACT)
+    monkeypatch.setattr(tiled, "most_px", lambda of, memory_gb: window_px**2)
     for row in range(0, 512, side):
         for col in range(0, 512, side):
-            tile = base.answer(weights, _cut(country, row, col, side, halo), halo, settings)
+            tile = base.answer(weights, _cut(country, row, col, side, halo), halo, EXACT)
             np.testing.assert_allclose(tile, whole[row : row + side, col : col + side], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 6])
+def test_what_is_left_out_on_the_way_up_is_not_missed(depth: int) -> None:
+    network, halo = make_network(depth, 4), unet.halo_px(depth)
+    x = torch.randn(2, len(BANDS), 2 * halo + 64, 2 * halo + 128)
+    with torch.inference_mode():
+        whole, trimmed = network(x), network(x, halo)
+    assert trimmed.shape == (2, 64, 128)
+    assert (whole[:, halo:-halo, halo:-halo] - trimmed).abs().max() <= TOLERANCE
+
+
+def test_margins_on_the_way_up_are_the_least() -> None:
+    """One pixel less at any level, and answers at the border of what is kept are wrong."""
+    depth = 3
+    margins, halo = unet.up_margins_px(depth), unet.halo_px(depth)
+    assert margins == (2, 3, 4)
+    network = _open_paths(make_network(depth, 4).double())
+    x = torch.rand(1, len(BANDS), 2 * halo + 64, 2 * halo + 64, dtype=torch.float64)
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        right = network(x, halo)
+        np.testing.assert_allclose(right, network(x)[:, halo:-halo, halo:-halo], rtol=1e-12)
+        for level in range(depth):
+            less = tuple(margin - (i == level) for i, margin in enumerate(margins))
+            patch.setattr(unet, "up_margins_px", lambda depth, less=less: less)
+            assert (network(x, halo) / right - 1).abs().max() > 1e-6, level
+
+
+def test_bfloat16_tiles_equal_the_whole_and_float32_nearly(
+    weights: Path, country: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halo, short = base.halo_px(base.card(weights), EXACT), EXACT.model_copy(update={"precision": "bfloat16"})
+    block = _cut(country, 0, 0, 256, halo)
+    long, whole = base.answer(weights, block, halo, EXACT), base.answer(weights, block, halo, short)
+    assert 0 < np.nanmax(abs(long - whole)) < 0.03
+    monkeypatch.setattr(tiled, "most_px", lambda of, memory_gb: 192**2)
+    np.testing.assert_allclose(base.answer(weights, block, halo, short), whole, rtol=0, atol=2e-3)
+
+
+def test_windows_of_sea_are_not_computed(weights: Path, country: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    halo, sizes = base.halo_px(base.card(weights), EXACT), []
+    block = _cut(country, 0, 0, 512, halo)
+    whole = base.answer(weights, block, halo, EXACT)
+    # nothing is seen but a corner, whose surroundings are
+    coast = {name: band.copy() for name, band in block.items()}
+    coast[BANDS[0]][halo + 64 :] = np.nan
+    real = unet.probability
+    monkeypatch.setattr(unet, "probability", lambda network, batch, *halo: sizes.append(batch.shape) or real(network, batch, *halo))
+    found = base.answer(weights, coast, halo, EXACT)
+    assert sum(shape[2] * shape[3] for shape in sizes) <= (64 + 2 * halo) * (512 + 2 * halo)
+    assert np.isnan(found[64:]).all()
+    # what was seen there is not any more, so only what is far from it is the same
+    np.testing.assert_allclose(found[: 64 - halo], whole[: 64 - halo], rtol=0, atol=TOLERANCE)
+
+
+def test_too_little_memory_is_one_sentence() -> None:
+    card = make_card(4, 64)
+    with pytest.raises(ModelError, match=r"predict\.memory_gb = 0\.01: the smallest window of this network needs 0\.09"):
+        tiled.most_px(card, 0.01)
+    assert tiled.most_px(card, 1.0) > tiled.most_px(card, 0.5)
 
 
 def test_exact_equals_the_plain_forward(weights: Path, country: dict[str, np.ndarray]) -> None:
@@ -148,7 +214,7 @@ def test_inputs_are_not_changed(weights: Path, country: dict[str, np.ndarray]) -
 
 
 def test_a_block_with_nothing_to_see_loads_no_network(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unet, "answer", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(tiled, "answer", lambda *_: pytest.fail("computed"))
     empty = {name: np.full((224, 224), np.nan, np.float32) for name in BANDS}
     assert np.isnan(base.answer(weights, empty, 48, EXACT)).all()
 
@@ -181,5 +247,5 @@ def test_weights_of_another_structure_are_refused(tmp_path: Path) -> None:
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match=r"predict\.device = 'cuda'"):
-        unet.device("cuda")
-    assert unet.device("auto").type == "cpu"
+        devices.device("cuda")
+    assert devices.device("auto").type == "cpu"

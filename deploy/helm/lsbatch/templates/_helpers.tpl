@@ -107,6 +107,8 @@ workers, whose cores have as many tiles at once (two with one torch thread each 
   value: {{ . | quote }}
 - name: NUMBA_NUM_THREADS
   value: "1"
+- name: MALLOC_ARENA_MAX
+  value: "1"
 {{- end -}}
 
 {{- define "lsbatch.envFrom" -}}

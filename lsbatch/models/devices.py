@@ -1,0 +1,74 @@
+"""On what a network runs, in which numbers, and how its memory is had."""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from lsbatch.errors import ModelError
+
+
+def device(name: str) -> torch.device:
+    """auto: the GPU where there is one.
+
+    Raises
+    ------
+    ModelError
+        If cuda was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ModelError("predict.device = 'cuda': torch sees no GPU here; set it to auto or cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+#: mallopt's parameters, and glibc's own values for them.
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_USUAL_TRIM, _USUAL_MMAPS = 128 * 2**10, 65536
+
+
+@lru_cache(maxsize=1)
+def _libc() -> Any:
+    """The C library, where it is one that can be told how to keep memory; else None."""
+    found = ctypes.CDLL(None)
+    return found if hasattr(found, "mallopt") and hasattr(found, "malloc_trim") else None
+
+
+@contextmanager
+def kept_memory(where: torch.device) -> Iterator[None]:
+    """On the CPU, what one layer gives back the next one takes, instead of new pages from the system; all of it goes back at the end.
+
+    glibc asks the system for every array of 32 MB and more, and returns it when it is freed. The pages of a window's hundred or so are then
+    made, and emptied, again and again: 1.22 Mpx/s with that, 1.84 without (width 16, depth 4, two cores of an EPYC;
+    benchmarks/inference.py). In a thread it holds only if all threads share one pool: see `links.threads`.
+    """
+    libc = _libc() if where.type == "cpu" else None
+    if libc is None:
+        yield
+        return
+    libc.mallopt(_MMAP_MAX, 0)
+    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        libc.mallopt(_MMAP_MAX, _USUAL_MMAPS)
+        libc.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
+        libc.malloc_trim(0)
+
+
+@contextmanager
+def numbers(where: torch.device, precision: str) -> Iterator[None]:
+    """Convolutions in float32, or in bfloat16, and the same ones in every run.
+
+    A GPU rounds factors of float32 to ten bits of mantissa unless it is told not to, and cuDNN's search for the fastest algorithm may
+    choose another one tomorrow, with other last bits.
+    """
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False),
+        torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16"),
+    ):
+        yield

@@ -1,0 +1,99 @@
+"""A U-Net's answer for a block, window by window: exact, or blended as in the paper."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lsbatch.config import PredictSettings
+from lsbatch.errors import ModelError
+from lsbatch.kernels import windows
+from lsbatch.models import cards, devices, unet
+
+#: Axes that are mirrored: none, columns, rows, both.
+FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+#: Windows of 128 px in one batch of `blend`; always this many, so that no result depends on how a batch was filled.
+BLEND_BATCH = 16
+#: float32 that a network of `width` channels holds for each pixel of a window at the fullest moment, by `width`: when the last level's
+#: two halves are joined; with what lies in pieces between. 7.4 and 7.8 were measured.
+HELD = 8
+
+
+def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, seen: np.ndarray) -> np.ndarray:
+    """Probability in the core of a block (bands, rows + 2 carried, cols + 2 carried), (rows, cols) float32.
+
+    Where the core is not `seen` (rows, cols) it may be anything: windows without a seen pixel are not computed.
+    """
+    return _answers(path, block, carried_px, predict, seen, FLIPS[:1])[0]
+
+
+def flipped(
+    path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, seen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the probability over the picture and its mirror images, and its standard deviation; otherwise as `answer`.
+
+    Windows are mirrored, not tiles, so that tiles still equal the whole.
+    """
+    found = np.stack(_answers(path, block, carried_px, predict, seen, FLIPS))
+    return found.mean(axis=0), found.std(axis=0)
+
+
+def most_px(of: cards.Card, memory_gb: float) -> int:
+    """Pixels of the largest window whose computation fits so much memory.
+
+    Raises
+    ------
+    ModelError
+        If not even one cell of the lattice with its halo fits.
+    """
+    held = 4 * HELD * of.network["width"]
+    least = (2 * of.halo_px + of.lattice_px) ** 2
+    if memory_gb * 1e9 < least * held:
+        raise ModelError(f"predict.memory_gb = {memory_gb:g}: the smallest window of this network needs {least * held / 1e9:.2f}")
+    return int(memory_gb * 1e9 / held)
+
+
+def _answers(
+    path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, seen: np.ndarray, flips: Sequence[tuple[int, ...]]
+) -> list[np.ndarray]:
+    of = cards.card(path)
+    network, where = unet.loaded(path, of.checksum, predict.device)
+    needed = of.halo_px if predict.tiling == "exact" else windows.blend_px()
+    if carried_px < needed:
+        raise ValueError(f"a block with {carried_px} px around it cannot be answered, {needed} px are needed")
+    spare = carried_px - needed
+    rows, cols = (size - spare for size in block.shape[1:])
+    inputs = torch.from_numpy(unet.normalised(block[:, spare:rows, spare:cols], of.means, of.stds)).to(where)
+    with devices.numbers(where, predict.precision), devices.kept_memory(where):
+        if predict.tiling == "exact":
+            cut = windows.exact(seen.shape, of.halo_px, of.lattice_px, most_px(of, predict.memory_gb), seen)
+            return [_exact(network, inputs, of.halo_px, cut, flip) for flip in flips]
+        cut = windows.blend(seen.shape, seen=seen)
+        return [_blended(network, inputs, cut, flip) for flip in flips]
+
+
+def _exact(network: unet.UNet, inputs: Tensor, halo_px: int, cut: Sequence[windows.Window], flip: tuple[int, ...]) -> np.ndarray:
+    out = inputs.new_zeros([size - 2 * halo_px for size in inputs.shape[1:]])
+    for window in cut:
+        found = _mirrored(network, inputs[None, :, *window.read], halo_px, flip)[0]
+        out[window.keep] = found[window.inner]
+    return out.cpu().numpy()
+
+
+def _blended(network: unet.UNet, inputs: Tensor, cut: Sequence[windows.Window], flip: tuple[int, ...]) -> np.ndarray:
+    bell = torch.from_numpy(windows.hann()).to(inputs.device)
+    total, weight = (inputs.new_zeros([size - 2 * windows.blend_px() for size in inputs.shape[1:]]) for _ in range(2))
+    for start in range(0, len(cut), BLEND_BATCH):
+        batch = cut[start : start + BLEND_BATCH]
+        filled = [*batch, *[batch[-1]] * (BLEND_BATCH - len(batch))]
+        found = _mirrored(network, torch.stack([inputs[:, *window.read] for window in filled]), 0, flip)
+        for window, each in zip(batch, found, strict=False):
+            windows.add_into(total, weight, each, window, bell)
+    # 0 where no window was computed
+    return (total / weight.clamp(min=windows.LEAST)).cpu().numpy()
+
+
+def _mirrored(network: unet.UNet, batch: Tensor, halo_px: int, flip: tuple[int, ...]) -> Tensor:
+    return unet.probability(network, batch.flip(flip), halo_px).flip(flip) if flip else unet.probability(network, batch, halo_px)
