@@ -25,38 +25,36 @@ def device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-#: mallopt's parameters, and glibc's own values for them.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-_USUAL_TRIM, _USUAL_MMAPS = 128 * 2**10, 65536
+#: mallopt's parameters, and how many arrays glibc usually takes from the system each by itself.
+_TRIM_THRESHOLD, _MMAP_MAX, _USUAL_MMAPS = -1, -4, 65536
 
 
 @lru_cache(maxsize=1)
 def _libc() -> Any:
     """The C library, where it is one that can be told how to keep memory; else None."""
     found = ctypes.CDLL(None)
-    return found if hasattr(found, "mallopt") and hasattr(found, "malloc_trim") else None
+    return found if hasattr(found, "mallopt") else None
 
 
 @contextmanager
 def kept_memory(where: torch.device) -> Iterator[None]:
-    """On the CPU, what one layer gives back the next one takes, instead of new pages from the system; all of it goes back at the end.
+    """On the CPU, what one layer gives back the next one takes, and the next tile's first, instead of new pages from the system.
 
     glibc asks the system for every array of 32 MB and more, and returns it when it is freed. The pages of a window's hundred or so are then
-    made, and emptied, again and again: 1.22 Mpx/s with that, 1.84 without (width 16, depth 4, two cores of an EPYC;
-    benchmarks/inference.py). In a thread it holds only if all threads share one pool: see `links.threads`.
+    made, and emptied, again and again: 1.22 Mpx/s with that, 1.70 without, 1.52 where they go back after each tile (width 16, depth 4, two
+    cores of an EPYC). The process keeps them, at most as much as a window takes; other arrays come and go as ever. In a thread it
+    holds only if all threads share one pool: see `cluster.links.threads`.
     """
     libc = _libc() if where.type == "cpu" else None
     if libc is None:
         yield
         return
-    libc.mallopt(_MMAP_MAX, 0)
     libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    libc.mallopt(_MMAP_MAX, 0)
     try:
         yield
     finally:
         libc.mallopt(_MMAP_MAX, _USUAL_MMAPS)
-        libc.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
-        libc.malloc_trim(0)
 
 
 @contextmanager

@@ -159,8 +159,10 @@ def fused(network: UNet) -> UNet:
 def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float]) -> np.ndarray:
     """Bands (..., bands, rows, cols) less their mean, over their spread; nodata becomes 0, the mean."""
     shape = (-1, 1, 1)
-    scaled = (block - np.reshape(np.float32(means), shape)) / np.reshape(np.float32(stds), shape)
-    return np.where(np.isfinite(scaled), scaled, np.float32(0))
+    scaled = block - np.reshape(np.float32(means), shape)
+    scaled /= np.reshape(np.float32(stds), shape)
+    scaled[~np.isfinite(scaled)] = 0
+    return scaled
 
 
 @lru_cache(maxsize=2)

@@ -1,0 +1,108 @@
+"""Tiled inference against MONAI's sliding window and against the whole image in one go: pixels a second, and how far apart.
+
+    python -m benchmarks.inference [--tile 2048] [--rounds 3] [--device auto]
+
+One tile of noise with the spread of the packaged network's bands (width 16, depth 4, 3 bands). Useful pixels are those of the tile,
+without halo. All take turns in one process, on all its cores, and the best round counts. The peers:
+
+- MONAI: `sliding_window_inference` over the tile, windows of 128 px, overlap a half, Gaussian weights: the paper's windows, as a good
+  user would run the same network (eval, inference_mode). Batches of 4 and of 16, the faster one counts.
+- The limit: the same network over the whole tile in one go - as trained, and with batch norm fused and channels last, as ours has it. It has
+  no halo, so its border is wrong; the differences are therefore taken from a forward over the tile with its halo.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+
+from lsbatch.config import PredictSettings
+from lsbatch.models import base, cards, devices, tiled, unet
+
+WEIGHTS = base.named("package:unet-s1vv_s2")
+Answers = dict[str, Callable[[], np.ndarray]]
+
+
+def noise(of: cards.Card, side: int) -> np.ndarray:
+    """Bands with the halo around the tile, in physical units."""
+    shape = (len(of.bands), *[side + 2 * of.halo_px] * 2)
+    means, stds = (np.reshape(np.float32(values), (-1, 1, 1)) for values in (of.means, of.stds))
+    return means + stds * np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
+    """What is timed, by name; each gives the tile's probability, (rows, cols)."""
+    of = cards.card(weights)
+    block, halo = noise(of, side), of.halo_px
+    fused, where = unet.loaded(weights, of.checksum, name)
+    trained = unet.restore(unet.structure(of), cards.arrays(weights)).eval()
+    unet.cooled(trained.last, of)
+    trained = trained.to(where)
+    inputs = torch.from_numpy(unet.normalised(block, of.means, of.stds))[None]
+    tile = inputs[..., halo:-halo, halo:-halo].contiguous()
+
+    def ours(**changes: object) -> np.ndarray:
+        predict = PredictSettings(device=name, **changes)  # type: ignore[arg-type]
+        return tiled.answer(weights, block, halo, predict, np.ones((side, side), bool))
+
+    def monai(batch: int) -> np.ndarray:
+        with torch.inference_mode():
+            network = lambda x: torch.sigmoid(trained(x))[:, None]  # noqa: E731
+            return sliding_window_inference(tile.to(where), 128, batch, network, overlap=0.5, mode="gaussian")[0, 0].cpu().numpy()
+
+    def whole(network: torch.nn.Module, bands: torch.Tensor) -> np.ndarray:
+        with devices.numbers(where, "float32"):
+            return torch.sigmoid(network(bands.to(where)))[0].cpu().numpy()
+
+    return {
+        "ours, exact": ours,
+        "ours, exact, bfloat16": lambda: ours(precision="bfloat16"),
+        "ours, blend": lambda: ours(tiling="blend"),
+        "MONAI 128/64, batches of 4": lambda: monai(4),
+        "MONAI 128/64, batches of 16": lambda: monai(16),
+        "whole tile, as trained": lambda: whole(trained, tile),
+        "whole tile, fused, channels last": lambda: whole(fused, tile.contiguous(memory_format=torch.channels_last)),
+        "whole tile with halo": lambda: whole(fused, inputs.contiguous(memory_format=torch.channels_last))[halo:-halo, halo:-halo],
+    }
+
+
+def measure(answers: Answers, rounds: int) -> dict[str, tuple[float, float, float]]:
+    """Seconds of the best round, and the largest and the mean difference from the whole tile with its halo."""
+    truth = answers["whole tile with halo"]()
+    seconds = dict.fromkeys(answers, np.inf)
+    apart = {}
+    for _ in range(rounds):
+        for name, program in answers.items():
+            began = time.perf_counter()
+            found = program()
+            seconds[name] = min(seconds[name], time.perf_counter() - began)
+            apart[name] = np.abs(found - truth)
+    return {name: (seconds[name], float(apart[name].max()), float(apart[name].mean())) for name in answers}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tile", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    asked = parser.parse_args()
+    where = devices.device(asked.device)
+    what = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"{what}, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}, tile of {asked.tile} px\n")
+    found = measure(programs(asked.tile, asked.device), asked.rounds)
+    pace = {name: asked.tile**2 / seconds / 1e6 for name, (seconds, _, _) in found.items()}
+    peer = max(value for name, value in pace.items() if name.startswith("MONAI"))
+    limit = max(value for name, value in pace.items() if name.startswith("whole"))
+    print("| | useful Mpx/s | times MONAI | of the whole tile in one go | largest difference | mean |\n|---|---|---|---|---|---|")
+    for name, (_, most, mean) in found.items():
+        print(f"| {name} | {pace[name]:.2f} | {pace[name] / peer:.1f} | {pace[name] / limit:.0%} | {most:.1e} | {mean:.1e} |")
+
+
+if __name__ == "__main__":
+    main()
