@@ -120,6 +120,9 @@ class Receipt:
         What went wrong may be over by the next try.
     sums : mapping of band or file to text
         Checksums of what was written: of a layer's stored numbers, or of a part's files.
+    cpu_s, read_mb, written_mb : float
+        Of the process while the tile was done: seconds of all its threads, and what it read from and wrote to files; what comes over
+        the network is not among them. 0 where the system does not tell.
     """
 
     stage: str
@@ -138,6 +141,9 @@ class Receipt:
     attempts: int = 1
     may_pass: bool = False
     sums: Mapping[str, str] = field(default_factory=dict)
+    cpu_s: float = 0.0
+    read_mb: float = 0.0
+    written_mb: float = 0.0
 
     def __bool__(self) -> bool:
         return self.error is None

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     stage, workspace = step_named(task.stage), Workspace(config.output)
     assert isinstance(stage, Stage)
     assert task.position is not None
-    began = time.perf_counter()
+    began, before = time.perf_counter(), used()
     block, fault, sums = None, None, {}
     try:
         # first, so that a kill between here and the new receipt leaves the tile undone, not falsely done
@@ -110,7 +110,8 @@ def commit(config: Config, grid: Grid, task: Task) -> Receipt:
         return make_receipt(task, began, fault=fault_of(error))
     except Exception as error:
         fault = fault_of(error)
-    receipt = make_receipt(task, began, pixels=grid.tile_px**2, block=block, fault=fault, sums=sums)
+    since = {name: round(value - before[name], 4) for name, value in used().items()}
+    receipt = replace(make_receipt(task, began, pixels=grid.tile_px**2, block=block, fault=fault, sums=sums), **since)
     try:
         receipts.write(workspace.receipts, receipt)
     except OSError as error:
@@ -175,6 +176,17 @@ def make_receipt(
         may_pass=fault.may_pass if fault else False,
         sums=dict(sums or {}),
     )
+
+
+def used() -> dict[str, float]:
+    """What this process has used so far, by the names of a receipt; one tile at a time is done in it."""
+    try:
+        lines = Path("/proc/self/io").read_text(encoding="ascii").split()
+    except OSError:
+        # not Linux, or forbidden
+        return {"cpu_s": time.process_time(), "read_mb": 0.0, "written_mb": 0.0}
+    io = dict(zip(lines[::2], map(int, lines[1::2]), strict=True))
+    return {"cpu_s": time.process_time(), "read_mb": io["rchar:"] / 1e6, "written_mb": io["wchar:"] / 1e6}
 
 
 def peak_mb() -> float:

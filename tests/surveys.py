@@ -65,6 +65,19 @@ class Heard:
         return any(text in line for line in self.lines)
 
 
+class BenchScreen(Heard):
+    """One that also hears a run."""
+
+    def plan(self, made: object) -> None:
+        self.lines.append("planned")
+
+    def begins(self, name: str, todo: object) -> None:
+        self.lines.append(name)
+
+    def done(self, receipt: object) -> None:
+        self.lines.append(str(receipt))
+
+
 class Count:
     """Hears what a run does."""
 

@@ -150,6 +150,15 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, if it is there."""
+    if objects.is_remote(folder):
+        objects.remove_below(folder)
+    else:
+        with _writing(folder):
+            shutil.rmtree(folder, ignore_errors=not folder.exists())
+
+
 def in_folder(folder: Path, suffix: str) -> list[Path]:
     """Files directly in a folder whose name ends so, in order; without those that a kill kept from getting their name."""
     if objects.is_remote(folder):

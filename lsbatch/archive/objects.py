@@ -143,6 +143,13 @@ def remove(path: Path) -> None:
         calling(path, lambda: obstore.delete(store, key))
 
 
+def remove_below(folder: Path) -> None:
+    """Remove all objects below a path."""
+    store, key = _at(folder)
+    for batch in obstore.list(store, f"{key}/"):
+        calling(folder, lambda batch=batch: obstore.delete(store, [entry["path"] for entry in batch]))
+
+
 def probe(path: Path) -> None:
     """Whether something can be written below a path; told soon, because a person waits for it.
 

@@ -1,12 +1,15 @@
-"""A survey beside a survey: another model on the same plan and STACK, with its own answers."""
+"""A survey beside a survey: another model on the same plan and STACK, with its own answers; or a few of the tiles, all anew."""
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from lsbatch.archive import objects
-from lsbatch.archive.files import make_folder
+from lsbatch.archive import between, history, objects, plan
+from lsbatch.archive.files import exists, make_folder, read_text, write_json, write_text
 from lsbatch.archive.workspace import Workspace
 from lsbatch.errors import StaleStoreError
+from lsbatch.grid import tile_id
 from lsbatch.layers import STACK
 
 
@@ -35,3 +38,13 @@ def share(base: Path, variant: Path) -> None:
             link.symlink_to(wanted, target_is_directory=True)
         except OSError as error:
             raise StaleStoreError(f"{link}: cannot be linked to {target}: {error.strerror or error}") from None
+
+
+def sample(base: Path, variant: Path, positions: Sequence[tuple[int, int]]) -> None:
+    """Give the survey in `variant` the plan of some tiles of the one in `base`, and nothing else."""
+    for position in positions:
+        for place in (plan.tile_file, between.file, history.tile_file):
+            source = place(base, tile_id(*position))
+            if exists(source):
+                write_text(place(variant, tile_id(*position)), read_text(source))
+    write_json(plan.file(variant), json.loads(read_text(plan.file(base))) | {"tiles": list(positions)})

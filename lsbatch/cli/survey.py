@@ -116,3 +116,22 @@ def evaluate(
         print(json.dumps(found | {"plots": plots(survey)}, indent=1))
     else:
         terminal.Screen().scores(found, plots(survey))
+
+
+@app.command()
+def bench(
+    config: ConfigPath,
+    tiles: Annotated[int | None, typer.Option(min=1, help="tiles to measure; without it three a worker")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda instead of predict.device")] = None,
+    compare: Annotated[Path | None, typer.Option(metavar="OLD.json", help="an earlier measurement: says what got slower")] = None,
+) -> None:
+    """Measure real tiles through every stage, and say what this survey and a nation would take. The survey itself is left alone."""
+    asked = load(config)
+    if device is not None:
+        from lsbatch import config as settings
+
+        asked = settings.with_device(asked, device)
+    from lsbatch import terminal
+    from lsbatch.bench import bench as measure
+
+    measure(asked, terminal.Screen(), tiles=tiles, compare=compare)

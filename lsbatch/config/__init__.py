@@ -3,7 +3,7 @@
 Paths are relative to the folder of the settings file. Nothing here opens an archive, a store or a model.
 """
 
-from lsbatch.config.files import digest, example, load, parse, to_yaml, with_model
+from lsbatch.config.files import digest, example, load, parse, to_yaml, with_device, with_model
 from lsbatch.config.method import (
     CleanSettings,
     CompositeSettings,
@@ -23,10 +23,11 @@ from lsbatch.config.survey import (
     Windows,
 )
 from lsbatch.config.whole import Config
-from lsbatch.config.workers import ClusterSettings, JobSettings, SlurmSettings, TlsSettings
+from lsbatch.config.workers import BenchSettings, ClusterSettings, JobSettings, SlurmSettings, TlsSettings
 
 __all__ = [
     "ArchiveSettings",
+    "BenchSettings",
     "CleanSettings",
     "ClusterSettings",
     "CompositeSettings",
@@ -50,5 +51,6 @@ __all__ = [
     "load",
     "parse",
     "to_yaml",
+    "with_device",
     "with_model",
 ]

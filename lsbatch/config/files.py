@@ -188,6 +188,19 @@ def with_model(config: Config, family: str) -> Config:
     return parse(raw, config.output)
 
 
+def with_device(config: Config, name: str) -> Config:
+    """The same settings with another `predict.device`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device.
+    """
+    raw = config.model_dump(mode="json")
+    raw["predict"] |= {"device": name}
+    return parse(raw, config.output)
+
+
 def to_yaml(config: Config) -> str:
     """Settings as YAML with every description as a comment; `parse` of the text gives the same settings."""
     return "\n".join(_yaml_lines(config, 0)) + "\n"

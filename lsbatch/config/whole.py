@@ -15,7 +15,7 @@ from lsbatch.config.method import (
     TruthSettings,
 )
 from lsbatch.config.survey import ArchiveSettings, GridSettings, Place, RegionSettings, Section, SurveySettings
-from lsbatch.config.workers import ClusterSettings
+from lsbatch.config.workers import BenchSettings, ClusterSettings
 from lsbatch.layers import BAND_SETTINGS, OWN_BANDS, knows_look_direction, sensors
 
 
@@ -38,6 +38,7 @@ class Config(Section):
     inventory: InventorySettings = Field(InventorySettings(), description="from mask to records")
     truth: TruthSettings | None = Field(None, description="mapped landslides; empty: nothing is scored")
     cluster: ClusterSettings = Field(ClusterSettings(), description="who works")
+    bench: BenchSettings = Field(BenchSettings(), description="what lsbatch bench projects")
     output: Place = Field(Path("survey"), description="folder of the survey, or its address in object storage: s3://bucket/folder")
 
     @model_validator(mode="after")

@@ -94,3 +94,13 @@ class ClusterSettings(Section):
         if self.kind == "address" and self.tls is not None and not (self.address or "").startswith("tls://"):
             raise ValueError("with tls the address begins with tls://")
         return self
+
+
+class BenchSettings(Section):
+    """What lsbatch bench projects its measurement on; nothing else reads it."""
+
+    area_km2: float = Field(385000.0, gt=0, le=2e7, description="land of the nation that is asked about; Norway's by default")
+    workers: int = Field(64, ge=1, le=100000, description="workers that it would have")
+    euro_core_hour: float = Field(0.04, ge=0, description="price of a core for an hour")
+    euro_gpu_hour: float = Field(2.0, ge=0, description="price of a GPU for an hour")
+    euro_gb: float = Field(0.0, ge=0, description="price of a gigabyte from the network")

@@ -10,3 +10,8 @@ def visible() -> tuple[str, ...]:
     count = torch.cuda.device_count()
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return tuple(named[:count]) if named else tuple(map(str, range(count)))
+
+
+def names() -> tuple[str, ...]:
+    """What they are called."""
+    return tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))

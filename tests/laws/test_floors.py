@@ -21,7 +21,7 @@ FLOORS = {
     "archive": 2,
     "models": 3,
     "stages": 4,
-    **dict.fromkeys(("pending", "work", "dispatch", "engine", "cluster", "onegpu", "runs", "verifying", "metrics", "training", "compare", "segments", "linking", "review", "country", "demo"), 5),
+    **dict.fromkeys(("pending", "work", "dispatch", "engine", "cluster", "onegpu", "runs", "verifying", "metrics", "training", "compare", "segments", "linking", "review", "country", "demo", "bench"), 5),
     **dict.fromkeys(("cli", "terminal", "__main__"), 6),
 }
 
@@ -40,7 +40,8 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "numba": ("kernels", "country"),
     "prometheus_client": ("metrics",),
     **dict.fromkeys(("typer", "rich"), ("cli", "terminal")),
-    **dict.fromkeys(("matplotlib", "jinja2"), ("stages", "models")),
+    "matplotlib": ("stages", "models", "bench"),
+    "jinja2": ("stages",),
 }
 
 #: Nowhere: no pickle is ever loaded.

@@ -1,0 +1,117 @@
+"""`lsbatch bench`: what a tile takes here, how near that is to what the machine can do, and what a nation would take."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lsbatch.archive.files import write_json
+from lsbatch.bench import comparing, measuring, picture, projection
+from lsbatch.config import Config
+from lsbatch.runs import Screen
+
+HEADS = ("stage", "tiles", "first s", "p50 s", "p95 s", "CPU s", "Mpx/s", "a core", "read MB", "written MB", "peak MB", "of the limit")
+
+
+def bench(config: Config, screen: Screen, *, tiles: int | None = None, compare: Path | None = None) -> Path:
+    """Measure, tell, save; the file that was written.
+
+    Raises
+    ------
+    LsbatchError
+        If a tile failed, or `compare` is no such measurement.
+    """
+    old = None if compare is None else comparing.read(compare)
+    found = measuring.measure(config, screen, tiles)
+    found["projection"] = _projections(config, found)
+    stem = f"bench-{found['made'].replace(':', '').replace('+0000', 'Z')}"
+    path = config.output / "bench" / f"{stem}.json"
+    _tell(found, config, screen)
+    picture.draw(found, path.with_suffix(".png"))
+    write_json(path, found)
+    screen.text(f"Saved: {path}; picture: {path.with_suffix('.png').name} beside it")
+    if old is not None:
+        _tell_compared(old, found, screen)
+    return path
+
+
+def _projections(config: Config, found: Mapping[str, Any]) -> dict[str, Any]:
+    nation = projection.nation_tiles(config.bench.area_km2, found["tile_m"])
+    asked = {"this survey": (found["survey_tiles"], found["workers"]), "the nation": (nation, config.bench.workers)}
+    gpu = config.predict.device == "cuda"
+    return {
+        name: {"tiles": count, "workers": workers}
+        | projection.projected(found, count, workers, config.bench, threads=found["threads"], gpu=gpu)
+        for name, (count, workers) in asked.items()
+    }
+
+
+def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
+    about = found["machine"]
+    gpus = ", ".join(about["gpus"]) or "no GPU"
+    screen.text("")
+    screen.text(f"{about['processor']}, {about['cores']} cores, {about['memory_gb']:g} GB, {gpus}; lsbatch {about['lsbatch']} {about['commit'] or ''}".rstrip())
+    screen.text(f"{found['tiles']} of {found['survey_tiles']} tiles of {config.grid.tile_px} px on {found['workers']} workers of {found['threads']} threads")
+    screen.table(HEADS, [_row(row) for row in found["stages"]])
+    screen.text(
+        "p50, p95, CPU s, Mpx/s a core, MB: of tiles that are not a worker's first. Of the limit: the share of a tile's seconds that copying its "
+        f"bands in memory once would take, at {found['copy_gb_s']:.1f} GB/s. Read MB: from files; over the network {found['watched']['network_mb']:,.0f} MB in all."
+    )
+    screen.text("For all tiles at once: " + ", ".join(f"{row['step']} {row['seconds']:.1f} s" for row in found["folds"]))
+    for line in _network(found["network"]):
+        screen.text(line)
+    watched = found["watched"]
+    if watched["gpu_busy_share"] is not None:
+        screen.text(f"GPU: busy {watched['gpu_busy_share']:.0%} of the time, {watched['gpu_memory_mb']:,.0f} MB at most")
+    for name, told in found["projection"].items():
+        for line in _lines(name, told, config):
+            screen.text(line)
+
+
+def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    seconds = (f"{row[key]:.2f}" for key in ("first_s", "p50_s", "p95_s", "cpu_s"))
+    sizes = (f"{row[key]:,.1f}" for key in ("read_mb", "written_mb"))
+    rates = (f"{row['mpx_s']:.3g}", f"{row['mpx_s_core']:.3g}")
+    return (row["stage"], str(row["tiles"]), *seconds, *rates, *sizes, f"{row['peak_mb']:,.0f}", f"{row['limit_share']:.1%}")
+
+
+def _network(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    lines = [
+        f"Network in {name}: {one['mpx_s']:.2f} Mpx/s, {one['gflop_s']:,.0f} GFLOP/s of useful work, {one['share']:.0%} of a matrix product's {one['product_gflop_s']:,.0f}"
+        for name, one in found.items()
+    ]
+    short = found["bfloat16"]
+    ratio = short["mpx_s"] / found["float32"]["mpx_s"]
+    lines.append(
+        f"predict.precision bfloat16 would be {ratio:.1f} times as fast, and moves a probability by {short['mean_difference']:.1e} on average, "
+        f"{short['largest_difference']:.2f} at most (on noise)"
+    )
+    return lines
+
+
+def _lines(name: str, told: Mapping[str, Any], config: Config) -> list[str]:
+    area = f" ({config.bench.area_km2:,.0f} km2, as compact as a square)" if name == "the nation" else ""
+    kwh = "energy: this machine does not tell" if told["kwh"] is None else f"{told['kwh']:,.1f} kWh (processors and GPUs)"
+    return [
+        f"Projected for {name}{area}: {told['tiles']:,} tiles on {told['workers']} workers: {_time(told['hours'])}, then {_time(told['more_hours_least'])} to "
+        f"{_time(told['more_hours_most'])} for the steps of one process, which were measured for few tiles",
+        f"  {told['worker_hours']:,.1f} worker-hours, {told['core_hours']:,.1f} core-hours, {told['gpu_hours']:,.1f} GPU-hours; {told['gb_read']:,.0f} GB read from files, "
+        f"{told['gb_network']:,.0f} GB over the network; {told['euro']:,.2f} euro at the prices of the settings; {kwh}",
+    ]
+
+
+def _time(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+
+
+def _tell_compared(old: Mapping[str, Any], new: Mapping[str, Any], screen: Screen) -> None:
+    rows = comparing.compared(old, new)
+    screen.text("")
+    screen.text(f"Against {old['made']}:")
+    for line in comparing.differences(old, new):
+        screen.text(f"  not the same: {line}")
+    shown = [(row["stage"], f"{row['then_s']:.2f}", f"{row['now_s']:.2f}", f"{row['ratio']:.2f}", row["word"]) for row in rows]
+    screen.table(("stage", "p50 s then", "now", "ratio", ""), shown)
+    slower = [row["stage"] for row in rows if row["word"] == "slower"]
+    screen.text(f"Slower: {', '.join(slower)}" if slower else "Nothing got slower.")

@@ -1,0 +1,81 @@
+"""Two measurements beside each other: what got slower."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lsbatch.archive.files import read_text
+from lsbatch.bench.measuring import FORMAT
+from lsbatch.errors import LsbatchError
+
+#: Below this two runs of the same program on the same machine differ by chance.
+TOLD = 1.1
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What an earlier `lsbatch bench` saved.
+
+    Raises
+    ------
+    LsbatchError
+        If it is something else.
+    """
+    try:
+        found = json.loads(read_text(path))
+    except FileNotFoundError:
+        raise LsbatchError(f"--compare {path}: there is no such file") from None
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or found.get("format") != FORMAT or not _whole(found):
+        raise LsbatchError(f"--compare {path}: was not written by lsbatch bench of this version (format {FORMAT})")
+    return found
+
+
+def _whole(found: Mapping[str, Any]) -> bool:
+    try:
+        return all(isinstance(row["stage"], str) and row["p50_s"] > 0 and row["p95_s"] > 0 for row in found["stages"]) and isinstance(
+            found["machine"], dict
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each stage of both: seconds of the middle tile then and now, and `slower`, `faster` or `as before`.
+
+    A stage is slower if its middle tile takes more than a tenth longer and is not among what tiles took then (95 of 100).
+    """
+    before = {row["stage"]: row for row in old["stages"]}
+    rows = []
+    for row in new["stages"]:
+        then = before.get(row["stage"])
+        if then is None:
+            continue
+        ratio = row["p50_s"] / then["p50_s"]
+        slower = ratio > TOLD and row["p50_s"] > then["p95_s"]
+        faster = ratio < 1 / TOLD and row["p95_s"] < then["p50_s"]
+        word = "slower" if slower else "faster" if faster else "as before"
+        rows.append({"stage": row["stage"], "then_s": then["p50_s"], "now_s": row["p50_s"], "ratio": ratio, "word": word})
+    return rows
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What else is not the same, a sentence each."""
+    found = []
+    for where in ("machine", "settings"):
+        for name in sorted(_flat(old.get(where)) | _flat(new.get(where))):
+            one, other = (_flat(each.get(where)).get(name) for each in (old, new))
+            if one != other and not (where == "settings" and name.startswith(("output", "bench."))):
+                found.append(f"{name}: {one} then, {other} now")
+    found += [f"{name}: {old.get(name)} then, {new.get(name)} now" for name in ("workers", "threads", "tiles") if old.get(name) != new.get(name)]
+    return found
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {name: value} if name else {}
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        found |= _flat(inner, f"{name}.{key}" if name else str(key))
+    return found

@@ -1,0 +1,186 @@
+"""Real tiles through every stage, timed as the workers of the settings do them."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lsbatch import cluster, engine, runs
+from lsbatch.archive import files, lease, plan, variants
+from lsbatch.archive.hrefs import without_secrets
+from lsbatch.archive.survey import Position, Survey, open_survey
+from lsbatch.bench import limits, machine, watch
+from lsbatch.config import Config
+from lsbatch.dispatch import Crew
+from lsbatch.errors import LsbatchError
+from lsbatch.grid import tile_id
+from lsbatch.models import base, pace
+from lsbatch.pending import Todo, step_named
+from lsbatch.records import Receipt, Stage
+from lsbatch.runs import Screen
+
+#: Of the file that is saved; another number means that the two cannot be compared.
+FORMAT = 1
+#: Tiles that are measured for each worker unless the user says how many; the first of each compiles and loads.
+TILES_A_WORKER = 3
+
+
+@dataclass
+class _Clock:
+    """Hears a run: when each step began, and every receipt in the order in which it came."""
+
+    begun: list[tuple[str, float]] = field(default_factory=list)
+    receipts: dict[str, list[Receipt]] = field(default_factory=lambda: defaultdict(list))
+
+    def progress(self, screen: Screen) -> engine.Progress:
+        """Callbacks for `engine.run`, which the screen hears too."""
+
+        def begins(name: str, todo: Todo | None) -> None:
+            self.begun.append((name, time.perf_counter()))
+            screen.begins(name, todo)
+
+        def done(receipt: Receipt) -> None:
+            self.receipts[receipt.stage].append(receipt)
+            screen.done(receipt)
+
+        return engine.Progress(begins, done)
+
+    def walls(self, end: float) -> dict[str, float]:
+        """Seconds from the begin of each step to that of the next."""
+        times = [when for _, when in self.begun] + [end]
+        return {name: times[i + 1] - times[i] for i, (name, _) in enumerate(self.begun)}
+
+
+def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]:
+    """Plan if needed, do some tiles anew in a folder of their own, and tell what they took.
+
+    Raises
+    ------
+    LsbatchError
+        If a tile failed.
+    """
+    root = config.output / "bench"
+    with cluster.joined(config) as driver, lease.held(root):
+        runs.planned(config, screen)
+        survey = open_survey(config)
+        with _scratch(root / "run", config) as inner, cluster.connect(inner, driver, screen.text) as crew, watch.watching() as watched:
+            workers = _started(crew)
+            positions = spread(survey.positions, tiles or TILES_A_WORKER * workers)
+            variants.sample(config.output, inner.output, positions)
+            clock = _Clock()
+            faults = engine.run(Survey(inner, survey.grid, positions), crew, progress=clock.progress(screen))
+            walls = clock.walls(time.perf_counter())
+        if faults:
+            bad = next(one for group in clock.receipts.values() for one in group if not one)
+            raise LsbatchError(f"bench: {bad.stage} {bad.tile} failed, so there is nothing to tell: {bad.error}")
+    return _told(config, survey, positions, workers, clock, walls) | {"watched": watched.told()}
+
+
+def spread(positions: Sequence[Position], count: int) -> tuple[Position, ...]:
+    """So many tiles, evenly over the survey in the order of its rows; all, if there are no more."""
+    count = min(count, len(positions))
+    return tuple(positions[int((i + 0.5) * len(positions) / count)] for i in range(count))
+
+
+@contextmanager
+def _scratch(folder: Path, config: Config) -> Iterator[Config]:
+    """Settings of a survey in a folder that is there for a moment, on the storage of the real one, with its weights."""
+    weights = config.model.weights or str(base.default_path(config))
+    base.check(base.card(base.resolve(config)), config)
+    # of a bench that was killed
+    files.remove_folder(folder)
+    try:
+        yield config.model_copy(update={"output": folder, "model": config.model.model_copy(update={"weights": weights})})
+    finally:
+        files.remove_folder(folder)
+
+
+def _started(crew: Crew) -> int:
+    """Start the workers before the clock; how many there are."""
+    client = crew({})
+    if client is None:
+        return 1
+    client.wait_for_workers(1)
+    return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def _told(
+    config: Config, survey: Survey, positions: Sequence[Position], workers: int, clock: _Clock, walls: Mapping[str, float]
+) -> dict[str, Any]:
+    copy = limits.copy_bytes_s()
+    stages, folds = [], []
+    for name, receipts in clock.receipts.items():
+        step = step_named(name)
+        if isinstance(step, Stage):
+            moved = limits.moved_bytes(config, step, _scenes_mb(config, positions))
+            stages.append(summary(name, receipts, walls[name], config.cluster.threads, moved / copy))
+        else:
+            folds.append({"step": name, "seconds": receipts[0].seconds, "peak_mb": receipts[0].peak_mb})
+    weights = base.resolve(config)
+    return {
+        "format": FORMAT,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine.about(),
+        "settings": json.loads(without_secrets(config.model_dump_json())),
+        "workers": workers,
+        "threads": config.cluster.threads,
+        "survey_tiles": len(survey.positions),
+        "tile_m": survey.grid.tile_px * survey.grid.resolution_m,
+        "tiles": len(positions),
+        "measured": [tile_id(*position) for position in positions],
+        "copy_gb_s": copy / 1e9,
+        "stages": stages,
+        "folds": folds,
+        "network": pace.of(weights, config.predict, config.cluster.threads) if config.model.family == "unet" else None,
+    }
+
+
+def _scenes_mb(config: Config, positions: Sequence[Position]) -> float:
+    """Pixels of the scenes of a tile, before compression, on average."""
+    pixels = config.grid.tile_px**2
+    sizes = []
+    for position in positions:
+        scenes = plan.tile_scenes(config.output, tile_id(*position))
+        sizes.append(sum(plan.BYTES_PER_PX[plan.SENSORS[key]] * pixels * len(group) for key, group in scenes.items()))
+    return float(np.mean(sizes)) / 1e6
+
+
+def summary(name: str, receipts: Sequence[Receipt], wall_s: float, threads: int, limit_s: float) -> dict[str, Any]:
+    """Figures of a stage from its receipts, in the order in which they came.
+
+    The first tile of each worker, which compiles kernels and loads weights, is told apart as `first_s` if others are left. `mpx_s` is all
+    tiles by the time from the stage's begin to its end; `mpx_s_core` a later tile by its seconds and the worker's cores;
+    `limit_share` is how much of those seconds it would take to copy in memory, once, what must be read and written.
+    """
+    seen: set[str] = set()
+    first, later = [], []
+    for receipt in receipts:
+        (later if receipt.worker in seen else first).append(receipt)
+        seen.add(receipt.worker)
+    counted = later or first
+    seconds = np.array([receipt.seconds for receipt in counted])
+    pixels = np.mean([receipt.pixels for receipt in counted])
+    return {
+        "stage": name,
+        "tiles": len(receipts),
+        "counted": len(counted),
+        "first_s": max(receipt.seconds for receipt in first),
+        "p50_s": float(np.median(seconds)),
+        "p95_s": float(np.percentile(seconds, 95)),
+        "mean_s": float(seconds.mean()),
+        "cpu_s": float(np.mean([receipt.cpu_s for receipt in counted])),
+        "wall_s": wall_s,
+        "mpx_s": sum(receipt.pixels for receipt in receipts) / wall_s / 1e6,
+        "mpx_s_core": float(pixels / seconds.mean() / threads / 1e6),
+        "read_mb": float(np.mean([receipt.read_mb for receipt in counted])),
+        "written_mb": float(np.mean([receipt.written_mb for receipt in counted])),
+        "peak_mb": max(receipt.peak_mb for receipt in receipts),
+        "limit_share": float(limit_s / seconds.mean()),
+    }

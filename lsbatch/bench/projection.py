@@ -1,0 +1,64 @@
+"""From seconds a tile to what a nation takes: numbers in, numbers out."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lsbatch.config import BenchSettings
+
+
+def projected(
+    measured: Mapping[str, Any], tiles: int, workers: int, prices: BenchSettings, *, threads: int, gpu: bool
+) -> dict[str, float | None]:
+    """What so many tiles take on so many workers, if each goes like the measured ones.
+
+    Parameters
+    ----------
+    measured : mapping
+        As `lsbatch bench` saves it: `stages`, `folds`, `tiles`, `watched`.
+    tiles, workers : int
+    prices : BenchSettings
+    threads : int
+        Cores of a worker.
+    gpu : bool
+        Whether predictions are made on GPUs.
+
+    Returns
+    -------
+    dict
+        `hours` of the tiles, shared out among the workers. `more_hours_least` and `more_hours_most` of the steps that one process then does
+        for all of them: as measured for a few tiles, and if they grew with the tiles. `worker_hours` of work, `core_hours` and `gpu_hours`
+        of them; `gb_read` from files and `gb_network`; `euro`; `kwh`, None where the machine does not tell its energy.
+    """
+    rows = measured["stages"]
+    seconds = tiles * sum(row["mean_s"] for row in rows)
+    # a worker has whole tiles: 65 tiles on 64 workers take as long as 128
+    rounds = math.ceil(tiles / workers)
+    folds = sum(row["seconds"] for row in measured["folds"]) / 3600
+    on_gpu = tiles * sum(row["mean_s"] for row in rows if row["stage"] == "predict") if gpu else 0.0
+    gb_read = tiles * sum(row["read_mb"] for row in rows) / 1e3
+    gb_network = tiles / measured["tiles"] * measured["watched"]["network_mb"] / 1e3
+    joules = measured["watched"]["joules"]
+    core_hours, gpu_hours = seconds * threads / 3600, on_gpu / 3600
+    return {
+        "hours": rounds * sum(row["mean_s"] for row in rows) / 3600,
+        "more_hours_least": folds,
+        "more_hours_most": folds * max(1.0, tiles / measured["tiles"]),
+        "worker_hours": seconds / 3600,
+        "core_hours": core_hours,
+        "gpu_hours": gpu_hours,
+        "gb_read": gb_read,
+        "gb_network": gb_network,
+        "euro": core_hours * prices.euro_core_hour + gpu_hours * prices.euro_gpu_hour + gb_network * prices.euro_gb,
+        "kwh": None if joules is None else tiles / measured["tiles"] * joules / 3.6e6,
+    }
+
+
+def nation_tiles(area_km2: float, side_m: float) -> int:
+    """Tiles of a nation as compact as a square: those that its border cuts are counted whole.
+
+    A convex outline of perimeter P meets A / s^2 + 2 P / (pi s) + 1 squares of a lattice of side s on average (Cauchy's formula for its
+    widths). A ragged coast meets more: `lsbatch plan` counts them.
+    """
+    side_km = side_m / 1000
+    return math.ceil(area_km2 / side_km**2 + 2 * 4 * math.sqrt(area_km2) / (math.pi * side_km) + 1)

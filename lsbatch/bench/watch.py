@@ -1,0 +1,109 @@
+"""What a machine tells of itself while it works: GPUs, energy, the network."""
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import psutil
+
+#: Where Linux keeps the energy counters of processor packages, mostly for root alone.
+POWERCAP = Path("/sys/class/powercap")
+_QUERY = ("nvidia-smi", "--query-gpu=utilization.gpu,memory.used,power.draw", "--format=csv,noheader,nounits")
+
+
+@dataclass
+class Watched:
+    """Of this machine, not of others that work for it.
+
+    Attributes
+    ----------
+    gpu_busy_share, gpu_memory_mb : float or None
+        Mean over time and GPUs; the most of any GPU. None where there is no nvidia-smi.
+    joules : float or None
+        Of processor packages and GPUs; None where nothing tells.
+    network_mb : float
+        Received, but for the loopback.
+    """
+
+    gpu_busy_share: float | None = None
+    gpu_memory_mb: float | None = None
+    joules: float | None = None
+    network_mb: float = 0.0
+    samples: list[list[tuple[float, float, float]]] = field(default_factory=list, repr=False)
+
+    def told(self) -> dict[str, Any]:
+        """For the file."""
+        return {name: getattr(self, name) for name in ("gpu_busy_share", "gpu_memory_mb", "joules", "network_mb")}
+
+
+@contextmanager
+def watching(every_s: float = 1.0) -> Iterator[Watched]:
+    """Fill in what is yielded when the block ends."""
+    found, stop = Watched(), threading.Event()
+    watcher = threading.Thread(target=_look, args=(found, stop, every_s), daemon=True) if shutil.which(_QUERY[0]) else None
+    began, packages, network = time.monotonic(), energy(), _received()
+    if watcher:
+        watcher.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        if watcher:
+            watcher.join()
+        seconds = time.monotonic() - began
+        found.network_mb = (_received() - network) / 1e6
+        spent = [_since(packages[name], now) for name, now in energy().items() if name in packages]
+        if found.samples:
+            found.gpu_busy_share = mean(busy for gpus in found.samples for busy, _, _ in gpus) / 100
+            found.gpu_memory_mb = max(memory for gpus in found.samples for _, memory, _ in gpus)
+            spent.append(seconds * mean(sum(watts for _, _, watts in gpus) for gpus in found.samples))
+        found.joules = sum(spent) if spent else None
+
+
+def energy() -> dict[str, tuple[int, int]]:
+    """Microjoules of each package so far, and where its counter begins anew; empty where they are not told."""
+    found = {}
+    # packages alone: their parts (intel-rapl:0:1) are in them
+    for folder in sorted(POWERCAP.glob("intel-rapl:?")):
+        try:
+            found[folder.name] = (int((folder / "energy_uj").read_text()), int((folder / "max_energy_range_uj").read_text()))
+        except OSError:
+            continue
+    return found
+
+
+def _since(before: tuple[int, int], now: tuple[int, int]) -> float:
+    """Joules."""
+    gone = now[0] - before[0]
+    return (gone + now[1] if gone < 0 else gone) / 1e6
+
+
+def _received() -> int:
+    return sum(one.bytes_recv for name, one in psutil.net_io_counters(pernic=True).items() if name != "lo")
+
+
+def _look(found: Watched, stop: threading.Event, every_s: float) -> None:
+    while True:
+        done = subprocess.run(_QUERY, capture_output=True, text=True, timeout=60)
+        rows = [[_number(cell) for cell in line.split(",")] for line in done.stdout.splitlines() if line.count(",") == 2]
+        if done.returncode or not rows:
+            # a driver without a card
+            return
+        found.samples.append([(busy, memory, watts) for busy, memory, watts in rows])
+        if stop.wait(every_s):
+            return
+
+
+def _number(text: str) -> float:
+    """Cards that do not tell something say [N/A]."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,93 @@
+"""How fast a U-Net answers on this machine, and how near that is to what its arithmetic unit can do."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lsbatch.config import PredictSettings
+from lsbatch.models import cards, devices, tiled, unet
+
+#: Side of the noise that is answered, and of the matrices that are multiplied, on a CPU and on a GPU.
+SIDE_PX = {"cpu": 1024, "cuda": 2048}
+PRODUCT = {"cpu": 2048, "cuda": 8192}
+ROUNDS = 3
+
+
+def of(path: Path, predict: PredictSettings, threads: int) -> dict[str, Any]:
+    """Pace of a network in both precisions, with so many threads.
+
+    Returns
+    -------
+    dict by precision
+        `mpx_s`: useful pixels; `gflop_s`: of the work for those, without halo; `product_gflop_s`: of a plain matrix product on the same
+        device; `share`: the one by the other, above 1 where convolutions suit the unit better than a product. `largest_difference` and
+        `mean_difference` of bfloat16's probabilities from float32's, on noise.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return _both(path, predict)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _both(path: Path, predict: PredictSettings) -> dict[str, Any]:
+    of_card, where = cards.card(path), devices.device(predict.device)
+    side, flops = SIDE_PX[where.type], flops_px(of_card)
+    block = _noise(of_card, side)
+    found, answers = {}, {}
+    for precision in ("float32", "bfloat16"):
+        settings = predict.model_copy(update={"precision": precision, "tiling": "exact"})
+
+        def answer(settings: PredictSettings = settings) -> np.ndarray:
+            return tiled.answer(path, block, of_card.halo_px, settings, np.ones((side, side), bool))
+
+        answers[precision], seconds = _best(answer)
+        rate, limit = side**2 * flops / seconds, product_flops(where, precision)
+        found[precision] = {"mpx_s": side**2 / seconds / 1e6, "gflop_s": rate / 1e9, "product_gflop_s": limit / 1e9, "share": rate / limit}
+    apart = np.abs(answers["bfloat16"] - answers["float32"])
+    found["bfloat16"] |= {"largest_difference": float(apart.max()), "mean_difference": float(apart.mean())}
+    return found
+
+
+def flops_px(of: cards.Card) -> float:
+    """Floating point operations of the network for a pixel, without any halo; a multiplication and an addition are two."""
+    side = 4 * of.lattice_px
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.inference_mode():
+        unet.structure(of).eval()(torch.empty(1, len(of.bands), side, side))
+    return counter.get_total_flops() / side**2
+
+
+def product_flops(where: torch.device, precision: str) -> float:
+    """Floating point operations a second of a plain matrix product."""
+    size = PRODUCT[where.type]
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    one, other = (torch.rand(size, size, device=where).to(dtype) for _ in range(2))
+
+    def product() -> Any:
+        with devices.numbers(where, "float32"):
+            # one number comes back, so that a GPU has ended
+            return (one @ other)[0, 0].item()
+
+    return 2 * size**3 / _best(product)[1]
+
+
+def _best(call: Callable[[], Any]) -> tuple[Any, float]:
+    """The answer, and the seconds of the best of some rounds after the first."""
+    found, seconds = call(), np.inf
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        call()
+        seconds = min(seconds, time.perf_counter() - began)
+    return found, seconds
+
+
+def _noise(of: cards.Card, side: int) -> np.ndarray:
+    shape = (len(of.bands), *[side + 2 * of.halo_px] * 2)
+    means, stds = (np.reshape(np.float32(values), (-1, 1, 1)) for values in (of.means, of.stds))
+    return means + stds * np.random.default_rng(0).standard_normal(shape, np.float32)

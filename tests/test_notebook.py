@@ -1,0 +1,59 @@
+"""The benchmark of a whole tile, small: ours and the notebooks find the same landslides."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("monai")
+
+from benchmarks import notebook, stack_tile
+
+Outlines = Mapping[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("notebook")
+    notebook.prepare(found, 256, 6)
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict[str, dict[str, object]]:
+    return {who: notebook.twice(who, folder) for who in notebook.PROGRAMS}
+
+
+@pytest.fixture(scope="module")
+def outlines(folder: Path, found: object) -> Outlines:
+    del found  # made first
+    return notebook.inventories(folder)
+
+
+@pytest.mark.parametrize("who", notebook.PROGRAMS)
+def test_the_planted_landslides_are_found(outlines: Outlines, who: str) -> None:
+    assert len(outlines["planted"]) == notebook.CELLS**2
+    assert notebook.met(outlines["planted"], outlines[who]) == len(outlines["planted"])
+    assert notebook.overlap(outlines["planted"], outlines[who]) > 0.95
+
+
+@pytest.mark.parametrize("who", notebook.PEERS)
+def test_the_inventories_are_the_same(outlines: Outlines, who: str) -> None:
+    mine, theirs = outlines["ours"], outlines[who]
+    assert notebook.met(mine, theirs) == len(mine) == len(theirs) == notebook.met(theirs, mine)
+    assert notebook.overlap(mine, theirs) > 0.99
+
+
+def test_the_lean_notebook_makes_the_same_bands(folder: Path) -> None:
+    whole = stack_tile.peer(folder)
+    for name, values in notebook.inputs_only(folder).items():
+        np.testing.assert_allclose(values, whole[name], atol=1e-5, err_msg=name)
+
+
+def test_the_tables_are_whole(found: dict[str, dict[str, object]], outlines: Outlines) -> None:
+    text = "\n".join(notebook.report(found, outlines))
+    assert all(word in text for word in ("| ours | stack |", "| lean notebook | network |"))
+    assert all(seconds > 0 for row in found.values() for parts in row["parts"].values() for seconds in parts.values())  # type: ignore[attr-defined]
+    tables = [table.splitlines() for table in text.split("\n\n")]
+    assert [len({line.count("|") for line in table}) for table in tables] == [1, 1, 1]
