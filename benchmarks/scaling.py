@@ -1,6 +1,6 @@
 """What many tiles and many workers cost: efficiency, the scheduler's own share, the driver's memory, receipts, placement.
 
-    python -m benchmarks.scaling [--tiles 10000 50000] [--receipts 50000] [--size 1024x1024]
+    python -m benchmarks.scaling [--tiles 10000 50000] [--receipts 50000] [--size 2048x2048]
 
 Nothing here is asserted; `tests/test_scaling.py` runs it small and asserts what must hold on any machine.
 """
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import dask.config
@@ -24,8 +25,9 @@ from distributed import Client, LocalCluster, get_worker
 
 from lsbatch import config as settings
 from lsbatch import country, dispatch, engine, pending
-from lsbatch.archive import plan, receipts
+from lsbatch.archive import plan, receipts, variants
 from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.bench import measuring
 from lsbatch.cluster import links
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import Todo
@@ -147,23 +149,44 @@ def listing(count: int, folder: Path) -> dict[str, float]:
     return {"receipts": read, "read_s": middle - began, "pending_s": time.perf_counter() - middle}
 
 
-def efficiency(config: settings.Config, folder: Path, stages: tuple[str, ...] = ("stack",)) -> dict[str, float]:
-    """Seconds of the CPU stages with one worker on one core and with two on two, kernels compiled and pages read before.
+def efficiency(survey: Survey, folder: Path, tiles: int = 16, rounds: int = 3) -> dict[str, Any]:
+    """Seconds of STACK with one worker on one core and with two on two; each worker has done two tiles before, so kernels are compiled.
 
-    A worker has a core for itself, as on a node that is full. One that is alone on two cores uses both, because it reads two scenes
-    ahead in threads; `seconds_alone` is what that takes.
+    A worker has a core for itself, as on a node that is full. The two take turns, because this machine gets slower and faster from
+    minute to minute: each round is a pair, and the middle pair counts.
     """
-    found = {}
-    for key, count, cores in (("1", 1, 1), ("alone", 1, 2), ("2", 2, 2)):
-        with _cores(cores), workers(count) as client:
-            for name in ("warm", "timed"):
-                output = folder / f"{key}-{name}"
-                survey = open_survey(_planned(config, output))
-                began = time.perf_counter()
-                faults = engine.run(survey, lambda resources: client, until=stages[-1])  # noqa: B023
-                assert faults == 0
-                found[f"seconds_{key}"] = time.perf_counter() - began
-    return found | {"efficiency": found["seconds_1"] / found["seconds_2"] / 2}
+    pairs = []
+    for i in range(rounds):
+        took = {}
+        for count in (1, 2):
+            with _cores(count), workers(count) as client:
+                _timed(survey, folder / f"{i}-{count}-warm", 2 * count, client, "stack")
+                took[count] = _timed(survey, folder / f"{i}-{count}", tiles, client, "stack")
+        pairs.append((took[1], took[2]))
+    found = [one / two / 2 for one, two in pairs]
+    return {"pairs": pairs, "each": found, "efficiency": median(found)}
+
+
+def growth(survey: Survey, folder: Path, counts: tuple[int, ...] = (4, 16, 64), rounds: int = 2) -> dict[int, float]:
+    """Seconds a tile, from STACK to outlines, for so many tiles on the same two workers; the best of some rounds that take turns."""
+    found = dict.fromkeys(counts, float("inf"))
+    with workers(2) as client:
+        _timed(survey, folder / "warm", 4, client, "outline")
+        for i in range(rounds):
+            for count in counts:
+                found[count] = min(found[count], _timed(survey, folder / f"{i}-{count}", count, client, "outline") / count)
+    return found
+
+
+def _timed(survey: Survey, folder: Path, tiles: int, client: Client, until: str) -> float:
+    """Seconds for so many tiles of a survey, done anew in a folder of their own."""
+    positions = measuring.spread(survey.positions, tiles)
+    variants.sample(survey.config.output, folder, positions)
+    part = Survey(survey.config.model_copy(update={"output": folder}), survey.grid, positions)
+    began = time.perf_counter()
+    faults = engine.run(part, lambda resources: client, until=until)
+    assert faults == 0
+    return time.perf_counter() - began
 
 
 @contextmanager
@@ -177,18 +200,15 @@ def _cores(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, every)
 
 
-def _planned(config: settings.Config, output: Path) -> settings.Config:
-    config = config.model_copy(update={"output": output})
-    output.mkdir(parents=True)
-    plan.save(plan.make(config), output)
-    return config
-
-
-def _country(folder: Path, size: str) -> settings.Config:
+def country_of(folder: Path, size: str) -> Survey:
+    """A synthetic country with its plan, in tiles of 256 px."""
     rows, cols = map(int, size.split("x"))
     folder.mkdir()
     config = settings.load(country.simulate(folder, seed=900, rows=rows, cols=cols))
-    return config.model_copy(update={"grid": config.grid.model_copy(update={"tile_px": 256})})
+    config = config.model_copy(update={"grid": config.grid.model_copy(update={"tile_px": 256})})
+    config.output.mkdir(parents=True)
+    plan.save(plan.make(config), config.output)
+    return open_survey(config)
 
 
 def main() -> None:
@@ -196,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--tiles", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--receipts", type=int, default=50_000)
-    parser.add_argument("--size", default="1024x1024", help="of the synthetic country, ROWSxCOLS")
+    parser.add_argument("--size", default="2048x2048", help="of the synthetic country, ROWSxCOLS")
     asked = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory(prefix="lsbatch-scaling-") as name:
@@ -209,8 +229,12 @@ def main() -> None:
             here, every = placement(client, 500, folder)
             print(f"predictions on the worker with a GPU: {here} of {every}")
         print("{receipts:,} receipts: read in {read_s:.1f} s; what is pending after them in {pending_s:.1f} s".format(**listing(asked.receipts, folder / "many")))
-        told = efficiency(_country(folder / "country", asked.size), folder / "runs")
-        print("STACK with 1 worker on 1 core {seconds_1:.1f} s, with 2 on 2 {seconds_2:.1f} s: efficiency {efficiency:.2f}; with 1 on 2 {seconds_alone:.1f} s".format(**told))
+        survey = country_of(folder / "country", asked.size)
+        told = efficiency(survey, folder / "runs")
+        pairs = ", ".join(f"{one:.1f} and {two:.1f} s ({each:.2f})" for (one, two), each in zip(told["pairs"], told["each"], strict=True))
+        print(f"STACK of 16 tiles with 1 worker on 1 core and with 2 on 2: {pairs}; efficiency of the middle pair {told['efficiency']:.2f}")
+        paces = growth(survey, folder / "growth")
+        print("from STACK to outlines, seconds a tile: " + ", ".join(f"{seconds:.3f} for {count} tiles" for count, seconds in paces.items()))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import kernels, stack_tile, tile_memory
+from benchmarks import inference, kernels, stack_tile, tile_memory
 from lsbatch import config as settings
 from lsbatch.archive import plan
 
@@ -66,3 +66,27 @@ def test_the_notebook_makes_the_same_stack(tmp_path: Path) -> None:
         bands = make(tmp_path)
         np.savez(tmp_path / f"{who}.npz", **{name: bands[name] for name in stack_tile.COMPARED})
     assert max(stack_tile.agree(tmp_path).values()) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def inferred() -> dict[str, tuple[float, float, float]]:
+    """Seconds, largest and mean difference from the whole picture, of a tile of 256 px."""
+    with warnings.catch_warnings():
+        # of MONAI about torch
+        warnings.simplefilter("ignore")
+        return inference.measure(inference.programs(256, "cpu"), 1)
+
+
+def test_ours_is_the_whole_picture(inferred: dict[str, tuple[float, float, float]]) -> None:
+    assert inferred["ours, exact"][1] < 1e-5
+    assert 1e-5 < inferred["ours, exact, bfloat16"][1] < 0.2
+    assert inferred["ours, exact, bfloat16"][2] < 1e-3
+
+
+def test_peers_answer_as_ours_does_but_for_their_windows(inferred: dict[str, tuple[float, float, float]]) -> None:
+    """Their windows end where the network still looks, so a few pixels are another answer; on average it is the same one."""
+    assert len(inferred) == 8
+    for name, (seconds, most, mean) in inferred.items():
+        assert seconds > 0, name
+        assert mean < 2e-3, name
+        assert name.startswith("ours, exact") or name == "whole tile with halo" or most > 1e-3, name

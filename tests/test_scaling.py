@@ -25,3 +25,14 @@ def test_the_driver_does_not_grow_with_the_tiles(tmp_path: Path) -> None:
 def test_receipts_are_all_found(tmp_path: Path) -> None:
     found = scaling.listing(300, tmp_path)
     assert found["receipts"] == 300
+
+
+@pytest.mark.slow
+def test_efficiency_and_growth_do_all_their_tiles(tmp_path: Path) -> None:
+    survey = scaling.country_of(tmp_path / "country", "512x512")
+    told = scaling.efficiency(survey, tmp_path / "runs", tiles=2, rounds=1)
+    assert told["efficiency"] == told["each"][0] == told["pairs"][0][0] / told["pairs"][0][1] / 2
+    paces = scaling.growth(survey, tmp_path / "growth", (1, 4), rounds=1)
+    assert paces.keys() == {1, 4}
+    assert all(0 < seconds < 100 for seconds in paces.values())
+    assert len(list((tmp_path / "growth").glob("0-4/receipts/outline/*.json"))) == 4

@@ -1,0 +1,339 @@
+"""A whole tile, from 40 + 40 scenes on local COGs to the inventory, against the notebook that a good user would write.
+
+    python -m benchmarks.notebook [--tile 2048] [--scenes 40]
+
+Ours is a survey of one tile: plan, STACK, predict, clean, outline, inventory, with the cube and the receipts written. The notebook is
+`odc.stac.load` with dask, greenest pixels and medians by xarray (`stack_tile.peer`, the same bands of the same files), MONAI's
+`sliding_window_inference` of the same packaged network (128 px, overlap a half, Gaussian weights), threshold, majority of 3 x 3 pixels by
+scipy, `rasterio.features.shapes`, areas by geopandas, one GeoPackage; it keeps nothing in between, casts no shadows, and gives each
+landslide an area where ours gives it dates, terrain and evidence. The lean notebook is the least that gives the same outlines: only red,
+near infrared, SCL and VV are loaded, each once.
+
+The scenes are in the formats and numbers of `tile_memory`, but show something: a quiet forest, patches of cloud, and 36 landslides in the
+scenes after. Each runs in a process of its own, twice, into a fresh folder: first with compilation, then without; imports are not counted.
+All may use every core. Peak memory is the process's, with all imports (0.6 GB). The inventories cannot be equal, because blended windows
+are not the whole image; so it is told how much they share.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import dask
+import geopandas as gpd
+import numpy as np
+import odc.stac
+import pystac
+import rasterio.features
+import shapely
+import torch
+import xarray as xr
+from dask.array import reductions
+from monai.inferers import sliding_window_inference
+from rasterio.transform import from_origin
+from scipy import ndimage
+
+from benchmarks import stack_tile, tile_memory
+from lsbatch import config as settings
+from lsbatch import engine, work
+from lsbatch.archive import plan, receipts
+from lsbatch.archive.survey import open_survey
+from lsbatch.archive.workspace import Workspace
+from lsbatch.config import Config
+from lsbatch.models import base, cards, unet
+from lsbatch.stages import optical
+
+#: Landslides along a side; one in each cell, so that they do not meet.
+CELLS = 6
+#: Digital numbers of Sentinel-2 with its offset of 1000: forest, and what a landslide leaves of it.
+FOREST = {"red": 1300, "green": 1500, "blue": 1250, "nir": 4200}
+BARE = {"red": 2000, "green": 2000, "blue": 1700, "nir": 3600}
+NOISE_DN = 40
+CLOUD_SHARE = 0.1
+#: Change of VV where debris is rough and where it is smooth, in turn; VH changes by half. Rough debris the network finds by this alone,
+#: smooth debris where NDVI falls by 0.3; here it falls by 0.4.
+CHANGES_DB = (3.5, -3.5)
+SQUARE = np.ones((3, 3), np.uint8)
+Seconds = dict[str, float]
+
+
+def build(folder: Path, tile_px: int, scenes: int) -> Path:
+    """`tile_memory.build` with other pixels, and files before and after; what was planted lies in planted.gpkg."""
+    rng = np.random.default_rng(0)
+    change = planted(tile_px, rng)
+    catalog = pystac.Catalog("landslides", "forest and landslides in real formats")
+    for name, make in {"sentinel-2-l2a": _sentinel2, "sentinel-1-rtc": _sentinel1}.items():
+        collection = tile_memory._collection(name)
+        catalog.add_child(collection)
+        for window, first in tile_memory.WINDOWS.items():
+            home = folder / f"{name}-{window}"
+            home.mkdir()
+            here = change if window == "post" else np.zeros_like(change)
+            files = [make(home, i, here, rng) for i in range(tile_memory.FILES)]
+            for i in range(scenes // 2):
+                when = first + timedelta(days=2 * i)
+                collection.add_item(tile_memory._item(f"{name}-{window}-{i:02d}", when, tile_px, files[i % tile_memory.FILES], name))
+    dem = tile_memory._collection("dem")
+    catalog.add_child(dem)
+    dem.add_item(tile_memory._item("dem", tile_memory.WINDOWS["pre"], tile_px, tile_memory._dem(folder, tile_px, rng), "dem"))
+    catalog.normalize_hrefs(str(folder))
+    catalog.make_all_asset_hrefs_relative()
+    catalog.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
+    where = from_origin(tile_memory.LEFT, tile_memory.TOP, 10, 10)
+    polygons(change != 0, where, tile_memory.CRS_NAME, 0).to_file(folder / "planted.gpkg", layer="landslides")
+    return tile_memory._settings(folder, tile_px)
+
+
+def planted(tile_px: int, rng: np.random.Generator) -> np.ndarray:
+    """Change of VV in dB by landslides, 0 elsewhere, float32 (rows, cols): ellipses of 4,000 to 12,000 m2."""
+    change = np.zeros((tile_px, tile_px), np.float32)
+    rows, cols = np.indices(change.shape, np.float32)
+    side = tile_px / CELLS
+    for cell in range(CELLS**2):
+        row, col = (np.array(divmod(cell, CELLS)) + rng.uniform(0.35, 0.65, 2)) * side
+        long, wide, angle = rng.uniform(5, 10), rng.uniform(2.5, 4), rng.uniform(0, np.pi)
+        along = (rows - row) * np.cos(angle) + (cols - col) * np.sin(angle)
+        across = (cols - col) * np.cos(angle) - (rows - row) * np.sin(angle)
+        change[(along / long) ** 2 + (across / wide) ** 2 <= 1] = CHANGES_DB[cell % 2]
+    return change
+
+
+def _sentinel2(home: Path, i: int, change: np.ndarray, rng: np.random.Generator) -> dict[str, str]:
+    out = {}
+    for band, forest in FOREST.items():
+        values = np.where(change != 0, BARE[band], forest) + rng.normal(0, NOISE_DN, change.shape)
+        out[band] = tile_memory._write(home / f"{band}{i}.tif", values.astype(np.uint16), 0)
+    patches = ndimage.gaussian_filter(rng.standard_normal(change.shape, np.float32), 12)
+    cloud = patches > np.quantile(patches, 1 - CLOUD_SHARE)
+    out["scl"] = tile_memory._write(home / f"scl{i}.tif", np.where(cloud, 9, 4).astype(np.uint8), 0)
+    return out
+
+
+def _sentinel1(home: Path, i: int, change: np.ndarray, rng: np.random.Generator) -> dict[str, str]:
+    out = {}
+    for name, share in (("vv", 1.0), ("vh", 0.5)):
+        power = rng.gamma(4.4, 0.02, change.shape) * 10 ** (share * change / 10)
+        out[name] = tile_memory._write(home / f"{name}{i}.tif", power.astype(np.float32), -32768)
+    return out
+
+
+def ours(folder: Path, output: Path) -> Seconds:
+    """The survey; seconds of its stages from their receipts."""
+    config = settings.load(folder / "config.yaml").model_copy(update={"output": output})
+    parts: Seconds = {}
+    with _clocked(parts, "plan"):
+        plan.save(plan.make(config), output)
+    survey = open_survey(config)
+    if engine.run(survey, until="inventory"):
+        raise RuntimeError(f"a stage failed; its receipt in {survey.workspace.receipts} says why")
+    for stage in ("stack", "predict", "clean", "outline", "inventory"):
+        parts[stage] = sum(receipt.seconds for receipt in receipts.read_stage(survey.workspace.receipts, stage).values())
+    return parts
+
+
+def peer(folder: Path, output: Path, composites: Callable[[Path], dict[str, np.ndarray]] = stack_tile.peer) -> Seconds:
+    """The notebook; seconds of its cells."""
+    config = settings.load(folder / "config.yaml")
+    survey = open_survey(config)
+    box = survey.tile(survey.positions[0]).geobox
+    parts: Seconds = {}
+    # dask takes numbagg's median where that is installed, as it is for our tests: no faster than numpy's here, and 10 s of compilation
+    with _clocked(parts, "load, composites"), mock.patch.object(reductions, "HAS_NUMBAGG", False):
+        bands = composites(folder)
+    with _clocked(parts, "network"):
+        probability, seen = _peer_network(bands, config)
+    with _clocked(parts, "threshold, majority"):
+        votes, voters = (
+            ndimage.convolve(mask.view(np.uint8), SQUARE, mode="constant")
+            for mask in (seen & (probability >= config.clean.threshold), seen)
+        )
+        landslide = seen & (2 * votes > voters)
+    with _clocked(parts, "polygons, file"):
+        found = polygons(landslide, box.transform, config.grid.crs, config.inventory.min_area_m2)
+        Workspace(output).inventory.mkdir(parents=True)
+        found.to_file(Workspace(output).inventory / "landslides.gpkg", layer="landslides")
+    return parts
+
+
+def inputs_only(folder: Path) -> dict[str, np.ndarray]:
+    """The network's three bands, and no more: the largest NDVI needs no index of the greenest pixel."""
+    config = settings.load(folder / "config.yaml")
+    survey = open_survey(config)
+    where = {"geobox": survey.tile(survey.positions[0]).geobox, "chunks": {"x": 2048, "y": 2048}}
+    items = list(pystac.Catalog.from_file(str(folder / "catalog.json")).get_items(recursive=True))
+    for item in items:
+        item.make_asset_hrefs_absolute()
+    lazy: dict[str, Any] = {}
+    for period, first in tile_memory.WINDOWS.items():
+        s2, s1 = (
+            [i for i in items if i.collection_id == name and i.datetime is not None and i.datetime.year == first.year]
+            for name in ("sentinel-2-l2a", "sentinel-1-rtc")
+        )
+        lazy[f"{period}_ndvi"] = _largest_ndvi(s2, where, config.composite.cloud_dilate_px)
+        power = odc.stac.load(s1, bands=["vv"], groupby="id", nodata=-32768, **where).vv
+        lazy[f"{period}VV"] = 10 * np.log10(power.where(power > 0).chunk(time=-1).median("time"))
+    done = dict(zip(lazy, dask.compute(*lazy.values()), strict=True))
+    done["dNDVI"] = done["post_ndvi"] - done["pre_ndvi"]
+    return {name: np.asarray(done[name]) for name in ("preVV", "postVV", "dNDVI")}
+
+
+def _largest_ndvi(items: list[pystac.Item], where: dict[str, Any], grown: int) -> xr.DataArray:
+    how = {"scl": "nearest", "*": "bilinear"}
+    data = odc.stac.load(items, bands=["red", "nir", "scl"], groupby="solar_day", resampling=how, nodata=0, **where)
+    span = np.arange(-grown, grown + 1)
+    disk = (span[:, None] ** 2 + span**2 <= grown**2)[None]
+    clouds = data.scl.isin(optical.optical.CLOUDS)
+    cloud = xr.apply_ufunc(partial(ndimage.binary_dilation, structure=disk), clouds, dask="parallelized", output_dtypes=[bool])
+    clear = ~(data.scl.isin(optical.optical.DROPPED) | cloud) & (data.red > 0) & (data.nir > 0)
+    red, nir = ((data[name].astype("float32") - 1000) * np.float32(1e-4) for name in ("red", "nir"))
+    return ((nir - red) / (nir + red)).clip(-1, 1).where(clear & (nir + red > 0)).max("time")
+
+
+def _peer_network(bands: dict[str, np.ndarray], config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Probability by MONAI, and where all bands were observed."""
+    weights = base.resolve(config)
+    of = cards.card(weights)
+    network = unet.restore(unet.structure(of), cards.arrays(weights)).eval()
+    unet.cooled(network.last, of)
+    block = np.stack([bands[name] for name in of.bands]).astype(np.float32)
+    inputs = torch.from_numpy(unet.normalised(block, of.means, of.stds))[None]
+    with torch.inference_mode():
+        found = sliding_window_inference(inputs, 128, 4, lambda x: torch.sigmoid(network(x))[:, None], overlap=0.5, mode="gaussian")
+    return found[0, 0].numpy(), np.isfinite(block).all(axis=0)
+
+
+def polygons(mask: np.ndarray, transform: Any, crs: str, least_m2: float) -> gpd.GeoDataFrame:
+    """Outlines of the 8-connected regions of a mask, as a notebook draws them, and their areas."""
+    drawn = rasterio.features.shapes(mask.view(np.uint8), mask, connectivity=8, transform=transform)
+    # an outline that touches itself at a corner is not valid yet
+    outlines = shapely.make_valid(np.array([shapely.geometry.shape(shape) for shape, _ in drawn], dtype=object))
+    frame = gpd.GeoDataFrame(geometry=outlines, crs=crs)
+    frame["area_m2"] = frame.area
+    return frame[frame["area_m2"] >= least_m2].reset_index(drop=True)
+
+
+@contextmanager
+def _clocked(parts: Seconds, label: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    parts[label] = time.perf_counter() - began
+
+
+PROGRAMS: dict[str, Callable[[Path, Path], Seconds]] = {
+    "ours": ours,
+    "notebook": peer,
+    "lean notebook": partial(peer, composites=inputs_only),
+}
+PEERS = ("notebook", "lean notebook")
+RUNS = ("first", "next")
+
+
+def twice(who: str, folder: Path) -> dict[str, Any]:
+    """Run one of them in this process, each time into a fresh folder: seconds, seconds of its parts, peak in MB."""
+    told: dict[str, Any] = {"seconds": {}, "parts": {}}
+    for run in RUNS:
+        with _clocked(told["seconds"], run):
+            told["parts"][run] = PROGRAMS[who](folder, output(folder, who, run))
+    return told | {"peak_mb": work.peak_mb()}
+
+
+def output(folder: Path, who: str, run: str) -> Path:
+    """Where a run writes."""
+    return folder / f"{who}-{run}"
+
+
+def measure(folder: Path, who: str) -> dict[str, Any]:
+    """`twice` in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.notebook", "--child", who, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def inventories(folder: Path) -> dict[str, np.ndarray]:
+    """Outlines by each program, and of what was planted."""
+    files = {who: Workspace(output(folder, who, RUNS[-1])).inventory / "landslides.gpkg" for who in PROGRAMS}
+    files["planted"] = folder / "planted.gpkg"
+    return {who: np.asarray(gpd.read_file(file, layer="landslides").geometry.values) for who, file in files.items()}
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two inventories' areas."""
+    first, second = shapely.union_all(one), shapely.union_all(other)
+    return float(shapely.area(first & second) / shapely.area(first | second))
+
+
+def met(one: np.ndarray, other: np.ndarray) -> int:
+    """Landslides of one inventory that share area with some landslide of the other."""
+    return int(np.count_nonzero(shapely.area(shapely.intersection(one, shapely.union_all(other)))))
+
+
+def report(found: dict[str, dict[str, Any]], outlines: dict[str, np.ndarray]) -> Iterator[str]:
+    """Tables in Markdown."""
+    mine, true = found["ours"], outlines["planted"]
+    yield from _head("", "first tile, s", "next tiles, s", "peak, MB", "landslides", "of the planted found", "IoU with the planted")
+    for who, row in found.items():
+        yield (
+            f"| {who} | {row['seconds']['first']:.1f} | {row['seconds']['next']:.1f} | {row['peak_mb']:,.0f} | {len(outlines[who])} "
+            f"| {met(true, outlines[who])} of {len(true)} | {overlap(true, outlines[who]):.3f} |"
+        )
+    yield ""
+    yield from _head("ours against", "times faster, first", "next", "share of its peak", "ours that meet its", "its that meet ours", "IoU")
+    for who in PEERS:
+        row, theirs = found[who], outlines[who]
+        first, after = (row["seconds"][run] / mine["seconds"][run] for run in RUNS)
+        yield (
+            f"| {who} | {first:.1f} | {after:.1f} | {mine['peak_mb'] / row['peak_mb']:.2f} "
+            f"| {met(outlines['ours'], theirs)} of {len(outlines['ours'])} | {met(theirs, outlines['ours'])} of {len(theirs)} "
+            f"| {overlap(outlines['ours'], theirs):.4f} |"
+        )
+    yield ""
+    yield from _head("", "part", "first tile, s", "next tiles, s")
+    for who, row in found.items():
+        for part, seconds in row["parts"]["first"].items():
+            yield f"| {who} | {part} | {seconds:.2f} | {row['parts']['next'][part]:.2f} |"
+
+
+def _head(*names: str) -> Iterator[str]:
+    yield f"| {' | '.join(names)} |"
+    yield "|---" * len(names) + "|"
+
+
+def main() -> None:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tile", type=int, default=2048)
+    parser.add_argument("--scenes", type=int, default=40, help="of each sensor")
+    parser.add_argument("--child", nargs=2, metavar=("WHO", "FOLDER"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.child:
+        print(json.dumps(twice(asked.child[0], Path(asked.child[1]))))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder, asked.tile, asked.scenes)
+        found = {who: measure(folder, who) for who in PROGRAMS}
+        outlines = inventories(folder)
+    print(f"{asked.scenes} + {asked.scenes} scenes, tile of {asked.tile} px, {torch.get_num_threads()} threads\n")
+    print("\n".join(report(found, outlines)))
+
+
+def prepare(folder: Path, tile_px: int, scenes: int) -> None:
+    """The catalogue, and the plan from which the notebooks take the tile's lattice; ours makes its own."""
+    config = settings.load(build(folder, tile_px, scenes))
+    plan.save(plan.make(config), config.output)
+
+
+if __name__ == "__main__":
+    main()
