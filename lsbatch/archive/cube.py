@@ -8,9 +8,10 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -25,6 +26,10 @@ from lsbatch.layers import Band, Layer
 
 #: Pixels on a side of the unit of compression; a halo of 96 px then reads one ring of chunks, not a whole shard.
 CHUNK_PX = 256
+#: Bands that are read or written at once in object storage; their arrays are in memory together.
+TOGETHER = 4
+
+Result = TypeVar("Result")
 
 
 def create(store: Path, grid: Grid, layer: Layer) -> None:
@@ -106,13 +111,23 @@ def read_window(
     """Bands of any rows and columns of the national lattice, across tile edges; otherwise as `read`."""
     group = _open(store / layer.name)
     inside, place, shape = _clipped((rows, cols), grid.shape)
-    out = {}
-    for name in names:
+
+    def band_of(name: str) -> np.ndarray:
         band = layer[name]
         stored = np.full(shape, band.fill, band.dtype)
         stored[place] = _stored(group, name, inside, store / layer.name)
-        out[name] = decode(stored, band)
-    return out
+        return decode(stored, band)
+
+    return dict(zip(names, _each(store, band_of, names), strict=True))
+
+
+def _each(store: Path, do: Callable[[Any], Result], items: Sequence[Any]) -> list[Result]:
+    """Bands one after another on disk; together in object storage, where each waits for its own requests: zarr asks for the chunks of
+    a shard one by one, and a write is three round trips (docs/measured.md)."""
+    if not objects.is_remote(store):
+        return [do(item) for item in items]
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        return list(pool.map(do, items))
 
 
 def _stored(group: Any, name: str, inside: tuple[slice, slice], where: Path) -> np.ndarray:
@@ -136,20 +151,22 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
         Checksum of each band's stored numbers, as `sums` reads them back.
     """
     group = _open(store / layer.name, "r+")
-    found = {}
-    for band in layer.bands:
+
+    def put(band: Band) -> str:
         stored = encode(bands[band.name], band)
         # Zarr reads the shard that is there before it writes a whole new one, and fails if that one is cut or overwritten
         files.remove(store / layer.name / band.name / "c" / str(tile.row) / str(tile.col))
         group[band.name][tile.region] = stored
-        found[band.name] = _sum(stored)
-    return found
+        return _sum(stored)
+
+    return dict(zip(layer.names, _each(store, put, layer.bands), strict=True))
 
 
 def sums(store: Path, layer: Layer, tile: Tile) -> dict[str, str]:
     """Checksums of a tile's stored numbers, read back from the store."""
     group = _open(store / layer.name)
-    return {band.name: _sum(group[band.name][tile.region]) for band in layer.bands}
+    found = _each(store, lambda band: _sum(group[band.name][tile.region]), layer.bands)
+    return dict(zip(layer.names, found, strict=True))
 
 
 def _sum(stored: np.ndarray) -> str:
