@@ -9,19 +9,25 @@ without halo. All take turns in one process, on all its cores, and the best roun
   user would run the same network (eval, inference_mode). Batches of 4 and of 16, the faster one counts.
 - The limit: the same network over the whole tile in one go - as trained, and with batch norm fused and channels last, as ours has it. It has
   no halo, so its border is wrong; the differences are therefore taken from a forward over the tile with its halo.
+- ONNX Runtime, on a CPU: our windows and our trimmed network, run by it instead of by torch.
 """
 
 import argparse
+import logging
 import os
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 from monai.inferers import sliding_window_inference
 
 from lsbatch.config import PredictSettings
+from lsbatch.kernels import windows
 from lsbatch.models import base, cards, devices, tiled, unet
 
 WEIGHTS = base.named("package:unet-s1vv_s2")
@@ -59,7 +65,7 @@ def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
         with devices.numbers(where, "float32"):
             return torch.sigmoid(network(bands.to(where)))[0].cpu().numpy()
 
-    return {
+    found = {
         "ours, exact": ours,
         "ours, exact, bfloat16": lambda: ours(precision="bfloat16"),
         "ours, blend": lambda: ours(tiling="blend"),
@@ -69,6 +75,43 @@ def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
         "whole tile, fused, channels last": lambda: whole(fused, tile.contiguous(memory_format=torch.channels_last)),
         "whole tile with halo": lambda: whole(fused, inputs.contiguous(memory_format=torch.channels_last))[halo:-halo, halo:-halo],
     }
+    return found if where.type == "cuda" else found | {"ONNX Runtime, our windows": onnx(fused, of, inputs, side)}
+
+
+class _Trimmed(torch.nn.Module):
+    """The network with its halo and the sigmoid, as one graph."""
+
+    def __init__(self, network: unet.UNet, halo_px: int) -> None:
+        super().__init__()
+        self.network, self.halo_px = network, halo_px
+
+    def forward(self, bands: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.network(bands, self.halo_px))
+
+
+def onnx(network: unet.UNet, of: cards.Card, inputs: torch.Tensor, side: int) -> Callable[[], np.ndarray]:
+    """Our windows by ONNX Runtime, with as many threads as torch has."""
+    cut = windows.exact((side, side), of.halo_px, of.lattice_px, tiled.most_px(of, PredictSettings().memory_gb))
+    shape = [span.stop - span.start for span in cut[0].read]
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # of torch about itself while it traces
+        warnings.simplefilter("ignore")
+        path, example = f"{folder}/network.onnx", (torch.zeros(1, len(of.bands), *shape),)
+        torch.onnx.export(_Trimmed(network, of.halo_px).eval(), example, path, input_names=["bands"], dynamo=True, external_data=False, verbose=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    bands = inputs.numpy()
+
+    def answer() -> np.ndarray:
+        out = np.empty((side, side), np.float32)
+        for window in cut:
+            found = session.run(None, {"bands": np.ascontiguousarray(bands[:, :, *window.read])})[0][0]
+            out[window.keep] = found[window.inner]
+        return out
+
+    return answer
 
 
 def measure(answers: Answers, rounds: int) -> dict[str, tuple[float, float, float]]:
