@@ -219,7 +219,7 @@ def test_real_tiles_through_every_stage(planned_survey: Any, tmp_path: Path) -> 
         assert row["tiles"] == 2
         assert row["counted"] == 1
         assert 0 < row["p50_s"] <= row["wall_s"]
-        assert 0 < row["cpu_s"]
+        assert row["cpu_s"] > 0
         assert row["mpx_s"] == pytest.approx(2 * 256**2 / row["wall_s"] / 1e6)
     stack = found["stages"][0]
     # its scenes, and its 30 bands

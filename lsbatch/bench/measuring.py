@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lsbatch import cluster, engine, runs
-from lsbatch.archive import files, lease, plan, variants
+from lsbatch.archive import files, lease, links, plan, variants
 from lsbatch.archive.hrefs import without_secrets
 from lsbatch.archive.survey import Position, Survey, open_survey
 from lsbatch.bench import limits, machine, watch
@@ -67,12 +67,12 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
         If a tile failed.
     """
     root = config.output / "bench"
+    links.refuse(config.output)
     with cluster.joined(config) as driver, lease.held(root):
         runs.planned(config, screen)
         survey = open_survey(config)
         with _scratch(root / "run", config) as inner, cluster.connect(inner, driver, screen.text) as crew, watch.watching() as watched:
-            workers = _started(crew)
-            positions = spread(survey.positions, tiles or TILES_A_WORKER * workers)
+            positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(crew))
             variants.sample(config.output, inner.output, positions)
             clock = _Clock()
             faults = engine.run(Survey(inner, survey.grid, positions), crew, progress=clock.progress(screen))
@@ -80,7 +80,7 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
         if faults:
             bad = next(one for group in clock.receipts.values() for one in group if not one)
             raise LsbatchError(f"bench: {bad.stage} {bad.tile} failed, so there is nothing to tell: {bad.error}")
-    return _told(config, survey, positions, workers, clock, walls) | {"watched": watched.told()}
+    return _told(config, survey, positions, clock, walls) | {"watched": watched.told()}
 
 
 def spread(positions: Sequence[Position], count: int) -> tuple[Position, ...]:
@@ -103,7 +103,7 @@ def _scratch(folder: Path, config: Config) -> Iterator[Config]:
 
 
 def _started(crew: Crew) -> int:
-    """Start the workers before the clock; how many there are."""
+    """Start the workers before the clock; how many there are so far."""
     client = crew({})
     if client is None:
         return 1
@@ -111,9 +111,7 @@ def _started(crew: Crew) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def _told(
-    config: Config, survey: Survey, positions: Sequence[Position], workers: int, clock: _Clock, walls: Mapping[str, float]
-) -> dict[str, Any]:
+def _told(config: Config, survey: Survey, positions: Sequence[Position], clock: _Clock, walls: Mapping[str, float]) -> dict[str, Any]:
     copy = limits.copy_bytes_s()
     stages, folds = [], []
     for name, receipts in clock.receipts.items():
@@ -129,7 +127,8 @@ def _told(
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.about(),
         "settings": json.loads(without_secrets(config.model_dump_json())),
-        "workers": workers,
+        # those that came: SLURM's jobs may still be waiting
+        "workers": max(len({receipt.worker for receipt in group}) for group in clock.receipts.values()),
         "threads": config.cluster.threads,
         "survey_tiles": len(survey.positions),
         "tile_m": survey.grid.tile_px * survey.grid.resolution_m,
