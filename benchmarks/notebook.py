@@ -147,7 +147,7 @@ def peer(folder: Path, output: Path, composites: Callable[[Path], dict[str, np.n
     survey = open_survey(config)
     box = survey.tile(survey.positions[0]).geobox
     parts: Seconds = {}
-    # dask takes numbagg's median where that is installed, as it is for our tests: no faster than numpy's here, and 10 s of compilation
+    # see stack_tile.peer
     with _clocked(parts, "load, composites"), mock.patch.object(reductions, "HAS_NUMBAGG", False):
         bands = composites(folder)
     with _clocked(parts, "network"):
