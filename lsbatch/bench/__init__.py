@@ -37,7 +37,7 @@ def bench(config: Config, screen: Screen, *, tiles: int | None = None, compare: 
 def _projections(config: Config, found: Mapping[str, Any]) -> dict[str, Any]:
     nation = projection.nation_tiles(config.bench.area_km2, found["tile_m"])
     asked = {"this survey": (found["survey_tiles"], found["workers"]), "the nation": (nation, config.bench.workers)}
-    gpu = config.predict.device == "cuda"
+    gpu = config.predict.device == "cuda" or (config.predict.device == "auto" and bool(found["machine"]["gpus"]))
     return {
         name: {"tiles": count, "workers": workers}
         | projection.projected(found, count, workers, config.bench, threads=found["threads"], gpu=gpu)
