@@ -160,27 +160,30 @@ def efficiency(survey: Survey, folder: Path, tiles: int = 16, rounds: int = 3) -
         took = {}
         for count in (1, 2):
             with _cores(count), workers(count) as client:
-                _timed(survey, folder / f"{i}-{count}-warm", 2 * count, client, "stack")
-                took[count] = _timed(survey, folder / f"{i}-{count}", tiles, client, "stack")
+                _timed(survey, folder / f"{i}-{count}-warm", measuring.spread(survey.positions, 2 * count), client, "stack")
+                took[count] = _timed(survey, folder / f"{i}-{count}", measuring.spread(survey.positions, tiles), client, "stack")
         pairs.append((took[1], took[2]))
     found = [one / two / 2 for one, two in pairs]
     return {"pairs": pairs, "each": found, "efficiency": median(found)}
 
 
-def growth(survey: Survey, folder: Path, counts: tuple[int, ...] = (4, 16, 64), rounds: int = 2) -> dict[int, float]:
-    """Seconds a tile, from STACK to outlines, for so many tiles on the same two workers; the best of some rounds that take turns."""
-    found = dict.fromkeys(counts, float("inf"))
+def growth(survey: Survey, folder: Path, counts: tuple[int, ...] = (4, 16, 64)) -> dict[int, float]:
+    """Seconds a tile, from STACK to outlines, in runs of so many tiles on the same two workers.
+
+    Tiles differ by up to a half in scenes and clouds, so each count does all the tiles: 64 in one run, in four of 16, in sixteen of 4.
+    """
+    found = {}
     with workers(2) as client:
-        _timed(survey, folder / "warm", 4, client, "outline")
-        for i in range(rounds):
-            for count in counts:
-                found[count] = min(found[count], _timed(survey, folder / f"{i}-{count}", count, client, "outline") / count)
+        _timed(survey, folder / "warm", measuring.spread(survey.positions, 4), client, "outline")
+        for count in counts:
+            shares = len(survey.positions) // count
+            runs = [_timed(survey, folder / f"{count}-{i}", survey.positions[i::shares], client, "outline") for i in range(shares)]
+            found[count] = sum(runs) / len(survey.positions)
     return found
 
 
-def _timed(survey: Survey, folder: Path, tiles: int, client: Client, until: str) -> float:
-    """Seconds for so many tiles of a survey, done anew in a folder of their own."""
-    positions = measuring.spread(survey.positions, tiles)
+def _timed(survey: Survey, folder: Path, positions: tuple[tuple[int, int], ...], client: Client, until: str) -> float:
+    """Seconds for some tiles of a survey, done anew in a folder of their own."""
     variants.sample(survey.config.output, folder, positions)
     part = Survey(survey.config.model_copy(update={"output": folder}), survey.grid, positions)
     began = time.perf_counter()
