@@ -28,23 +28,16 @@ from monai.inferers import sliding_window_inference
 
 from lsbatch.config import PredictSettings
 from lsbatch.kernels import windows
-from lsbatch.models import base, cards, devices, tiled, unet
+from lsbatch.models import base, cards, devices, pace, tiled, unet
 
 WEIGHTS = base.named("package:unet-s1vv_s2")
 Answers = dict[str, Callable[[], np.ndarray]]
 
 
-def noise(of: cards.Card, side: int) -> np.ndarray:
-    """Bands with the halo around the tile, in physical units."""
-    shape = (len(of.bands), *[side + 2 * of.halo_px] * 2)
-    means, stds = (np.reshape(np.float32(values), (-1, 1, 1)) for values in (of.means, of.stds))
-    return means + stds * np.random.default_rng(0).standard_normal(shape, np.float32)
-
-
 def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
     """What is timed, by name; each gives the tile's probability, (rows, cols)."""
     of = cards.card(weights)
-    block, halo = noise(of, side), of.halo_px
+    block, halo = pace.noise(of, side), of.halo_px
     fused, where = unet.loaded(weights, of.checksum, name)
     trained = unet.restore(unet.structure(of), cards.arrays(weights)).eval()
     unet.cooled(trained.last, of)
@@ -139,12 +132,12 @@ def main() -> None:
     what = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"{what}, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}, tile of {asked.tile} px\n")
     found = measure(programs(asked.tile, asked.device), asked.rounds)
-    pace = {name: asked.tile**2 / seconds / 1e6 for name, (seconds, _, _) in found.items()}
-    peer = max(value for name, value in pace.items() if name.startswith("MONAI"))
-    limit = max(value for name, value in pace.items() if name.startswith("whole"))
+    speed = {name: asked.tile**2 / seconds / 1e6 for name, (seconds, _, _) in found.items()}
+    peer = max(value for name, value in speed.items() if name.startswith("MONAI"))
+    limit = max(value for name, value in speed.items() if name.startswith("whole"))
     print("| | useful Mpx/s | times MONAI | of the whole tile in one go | largest difference | mean |\n|---|---|---|---|---|---|")
     for name, (_, most, mean) in found.items():
-        print(f"| {name} | {pace[name]:.2f} | {pace[name] / peer:.1f} | {pace[name] / limit:.0%} | {most:.1e} | {mean:.1e} |")
+        print(f"| {name} | {speed[name]:.2f} | {speed[name] / peer:.1f} | {speed[name] / limit:.0%} | {most:.1e} | {mean:.1e} |")
 
 
 if __name__ == "__main__":

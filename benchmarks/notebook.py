@@ -17,8 +17,6 @@ are not the whole image; so it is told how much they share.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -252,15 +250,6 @@ def output(folder: Path, who: str, run: str) -> Path:
     return folder / f"{who}-{run}"
 
 
-def measure(folder: Path, who: str) -> dict[str, Any]:
-    """`twice` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.notebook", "--child", who, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def inventories(folder: Path) -> dict[str, np.ndarray]:
     """Outlines by each program, and of what was planted."""
     files = {who: Workspace(output(folder, who, RUNS[-1])).inventory / "landslides.gpkg" for who in PROGRAMS}
@@ -323,7 +312,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, asked.tile, asked.scenes)
-        found = {who: measure(folder, who) for who in PROGRAMS}
+        found = {who: stack_tile.measure(folder, who, "benchmarks.notebook") for who in PROGRAMS}
         outlines = inventories(folder)
     print(f"{asked.scenes} + {asked.scenes} scenes, tile of {asked.tile} px, {torch.get_num_threads()} threads\n")
     print("\n".join(report(found, outlines)))

@@ -146,9 +146,9 @@ def child(who: str, folder: Path) -> None:
     print(json.dumps(told))
 
 
-def measure(folder: Path, who: str) -> dict[str, Any]:
+def measure(folder: Path, who: str, module: str = "benchmarks.stack_tile") -> dict[str, Any]:
     """What a process of its own prints."""
-    command = [sys.executable, "-m", "benchmarks.stack_tile", "--child", who, str(folder)]
+    command = [sys.executable, "-m", module, "--child", who, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     if done.returncode:
         raise RuntimeError(done.stderr)

@@ -178,3 +178,13 @@ def test_sample_link_and_review_read_a_survey_there(done_survey: Survey, bucket:
             assert "http://127.0.0.1:" in said
         finally:
             server.terminate()
+
+
+@pytest.mark.slow
+def test_bench_leaves_nothing_there_but_its_answer(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
+    path = settings(done_survey, tmp_path, "s3://surveys/norway/2020", kind="serial")
+    done = lsbatch(bucket, "bench", str(path), "--tiles", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    left = [key.removeprefix("norway/2020/bench/") for key in bucket.objects() if not key.startswith("norway/2020/plan/")]
+    assert sorted(Path(name).suffix for name in left) == [".json", ".png"]
+    assert all(name.startswith("bench-") for name in left)

@@ -156,7 +156,8 @@ def remove_folder(folder: Path) -> None:
         objects.remove_below(folder)
     else:
         with _writing(folder):
-            shutil.rmtree(folder, ignore_errors=not folder.exists())
+            if folder.exists():
+                shutil.rmtree(folder)
 
 
 def in_folder(folder: Path, suffix: str) -> list[Path]:

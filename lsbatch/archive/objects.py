@@ -146,8 +146,8 @@ def remove(path: Path) -> None:
 def remove_below(folder: Path) -> None:
     """Remove all objects below a path."""
     store, key = _at(folder)
-    for batch in obstore.list(store, f"{key}/"):
-        calling(folder, lambda batch=batch: obstore.delete(store, [entry["path"] for entry in batch]))
+    found = calling(folder, lambda: [entry["path"] for batch in obstore.list(store, f"{key}/") for entry in batch])
+    calling(folder, lambda: obstore.delete(store, found))
 
 
 def probe(path: Path) -> None:

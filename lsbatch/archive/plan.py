@@ -183,9 +183,12 @@ def _tile_plan(scenes: Scenes, config: Config, passes: tuple[Scene, ...]) -> Til
     scenes, rule = same_orbits(scenes) if config.composite.same_orbits else (scenes, "all orbits")
     if config.survey.newest_passes is not None:
         scenes = newest(scenes, config.survey.newest_passes)
-    pixels = config.grid.tile_px**2
-    size = sum(BYTES_PER_PX[SENSORS[key]] * pixels * len(group) for key, group in scenes.items())
-    return TilePlan(scenes, rule, round(size / 1e6, 1), passes if between.wanted(config) else None)
+    return TilePlan(scenes, rule, round(megabytes(scenes, config), 1), passes if between.wanted(config) else None)
+
+
+def megabytes(scenes: Scenes, config: Config) -> float:
+    """What a tile's scenes give, before compression."""
+    return sum(BYTES_PER_PX[SENSORS[key]] * config.grid.tile_px**2 * len(group) for key, group in scenes.items()) / 1e6
 
 
 def _summary(

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from lsbatch.config import Config
+from lsbatch.layers import Band
 from lsbatch.records import Stage
 from lsbatch.stages import LAYERS
 
@@ -38,5 +39,5 @@ def moved_bytes(config: Config, stage: Stage, scenes_mb: float) -> float:
     return found + (scenes_mb * 1e6 if stage.name == "stack" else 0.0)
 
 
-def _bytes(band: object) -> int:
-    return 4 if band.scale is not None else np.dtype(band.dtype).itemsize  # type: ignore[attr-defined]
+def _bytes(band: Band) -> int:
+    return 4 if band.scale is not None else np.dtype(band.dtype).itemsize

@@ -143,12 +143,7 @@ def _told(config: Config, survey: Survey, positions: Sequence[Position], clock: 
 
 def _scenes_mb(config: Config, positions: Sequence[Position]) -> float:
     """Pixels of the scenes of a tile, before compression, on average."""
-    pixels = config.grid.tile_px**2
-    sizes = []
-    for position in positions:
-        scenes = plan.tile_scenes(config.output, tile_id(*position))
-        sizes.append(sum(plan.BYTES_PER_PX[plan.SENSORS[key]] * pixels * len(group) for key, group in scenes.items()))
-    return float(np.mean(sizes)) / 1e6
+    return float(np.mean([plan.megabytes(plan.tile_scenes(config.output, tile_id(*position)), config) for position in positions]))
 
 
 def summary(name: str, receipts: Sequence[Receipt], wall_s: float, threads: int, limit_s: float) -> dict[str, Any]:

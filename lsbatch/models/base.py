@@ -180,11 +180,13 @@ def answers(
     core = block[:, halo_px : halo_px + rows, halo_px : halo_px + cols]
     seen = np.isfinite(core).all(axis=0)
     out, spread = (np.full((rows, cols), np.nan, np.float32) for _ in range(2))
-    # sea, nodata, outside the country: nothing to see costs nothing
-    if seen.any() and predict.flips:
+    if not seen.any():
+        # sea, nodata, outside the country: nothing to see costs nothing
+        return out, spread
+    if predict.flips:
         out[seen], spread[seen] = (values[seen] for values in tiled.flipped(path, block, halo_px, predict, seen))
-    elif seen.any() and of.family == "unet":
+    elif of.family == "unet":
         out[seen] = tiled.answer(path, block, halo_px, predict, seen)[seen]
-    elif seen.any():
+    else:
         out[seen] = _ANSWERS[of.family](path, block, halo_px, predict)[seen]
     return out, spread

@@ -39,7 +39,7 @@ def of(path: Path, predict: PredictSettings, threads: int) -> dict[str, Any]:
 def _both(path: Path, predict: PredictSettings) -> dict[str, Any]:
     of_card, where = cards.card(path), devices.device(predict.device)
     side, flops = SIDE_PX[where.type], flops_px(of_card)
-    block = _noise(of_card, side)
+    block = noise(of_card, side)
     found, answers = {}, {}
     for precision in ("float32", "bfloat16"):
         settings = predict.model_copy(update={"precision": precision, "tiling": "exact"})
@@ -87,7 +87,8 @@ def _best(call: Callable[[], Any]) -> tuple[Any, float]:
     return found, seconds
 
 
-def _noise(of: cards.Card, side: int) -> np.ndarray:
+def noise(of: cards.Card, side: int) -> np.ndarray:
+    """Bands of a tile with the halo around it, in physical units and with the spread of what the network learned from."""
     shape = (len(of.bands), *[side + 2 * of.halo_px] * 2)
     means, stds = (np.reshape(np.float32(values), (-1, 1, 1)) for values in (of.means, of.stds))
     return means + stds * np.random.default_rng(0).standard_normal(shape, np.float32)
