@@ -26,8 +26,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_reproject_roi
 from odc.geo.roi import roi_is_empty
-from odc.loader._rio import RioDriver, RioReader
-from odc.loader.types import RasterLoadParams, RasterSource
+from odc.loader.types import RasterSource
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
@@ -102,35 +101,16 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     SceneError
         Names the scene, the asset and the cause.
     """
-    kinds = {band: "uint8" if band in WHOLE_NUMBERS else _DTYPES[scene.sensor] for band in bands}
-    out = {
-        band: np.full(geobox.shape, np.nan if kind == "float32" else 0, kind)
-        for band, kind in kinds.items()
-        if band not in scene.assets
-    }
-    for kind in dict.fromkeys(kinds.values()):
-        present = {band: scene.assets[band] for band in bands if band in scene.assets and kinds[band] == kind}
-        if present:
-            out |= _load(scene, present, kind, geobox, attempts)
-    return out
-
-
-def _load(scene: Scene, keys: dict[str, str], kind: str, geobox: GeoBox, attempts: int) -> dict[str, np.ndarray]:
-    """Assets of one data type, by band."""
-    # odc-stac reads nothing, and says nothing, where it cannot project a footprint (a world-wide DEM); the plan has
-    # chosen the scene for this place already
-    here = {**scene.item, "geometry": geobox.pad(64).geographic_extent.json, "bbox": None}
+    keys = {band: scene.assets[band] for band in bands if band in scene.assets}
+    sources = odc.stac.parse_item(pystac.Item.from_dict(scene.item, preserve_dict=False, migrate=False)).bands
+    out = {}
     with _environment(scene, attempts):
-        loaded = odc.stac.load(
-            [pystac.Item.from_dict(here, preserve_dict=False, migrate=False)],
-            bands=list(keys.values()),
-            geobox=geobox,
-            resampling="nearest" if kind == "uint8" else "bilinear",
-            dtype=kind,
-            nodata=math.nan if kind == "float32" else 0,
-            driver=_Driver(scene, attempts),
-        )
-    return {band: loaded[key].values[0] for band, key in keys.items()}
+        for band in bands:
+            kind = "uint8" if band in WHOLE_NUMBERS else _DTYPES[scene.sensor]
+            out[band] = np.full(geobox.shape, np.nan if kind == "float32" else 0, kind)
+            if band in keys:
+                _fill(out[band], sources[keys[band], 1], geobox, scene, attempts)
+    return out
 
 
 def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
@@ -148,36 +128,12 @@ def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
     return rasterio.Env(**{key: value for key, value in options.items() if key not in os.environ})
 
 
-class _Driver(RioDriver):
-    """odc-loader's rasterio driver with our warp, our tries and our errors; lives for one scene."""
-
-    def __init__(self, scene: Scene, attempts: int) -> None:
-        super().__init__()
-        self._scene, self._attempts = scene, attempts
-
-    def open(self, src: RasterSource, ctx: Any) -> RioReader:
-        return _Reader(src, ctx, self._scene, self._attempts)
-
-
-class _Reader(RioReader):
-    def __init__(self, src: RasterSource, ctx: Any, scene: Scene, attempts: int) -> None:
-        super().__init__(src, ctx)
-        self._scene, self._attempts = scene, attempts
-
-    def read(
-        self, cfg: RasterLoadParams, dst_geobox: GeoBox, *, dst: np.ndarray | None = None, selection: Any = None
-    ) -> tuple[tuple[slice, slice], np.ndarray]:
-        """Whole target, nodata where the asset has none; `dst` is never given by odc-loader without Dask."""
-        uri = self._src.uri
-        nearest = cfg.resampling == "nearest"
-        target = np.full(dst_geobox.shape, cfg.fill_value, cfg.dtype)
-        try:
-            patience.patiently(
-                uri, self._attempts, FIRST_WAIT_S, lambda signed: _fill(target, signed, dst_geobox, self._scene, nearest)
-            )
-        except (RasterioError, OSError) as error:
-            raise SceneError(_sentence(self._scene, uri, error), may_pass=patience.may_mend(uri, error)) from error
-        return np.s_[0 : target.shape[0], 0 : target.shape[1]], target
+def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene, attempts: int) -> None:
+    """Warp an asset into `target`, which holds nodata and keeps it where the asset has none; again where another try may help."""
+    try:
+        patience.patiently(source.uri, attempts, FIRST_WAIT_S, lambda signed: _open_and_warp(target, signed, source.band, geobox, scene))
+    except (RasterioError, OSError) as error:
+        raise SceneError(_sentence(scene, source.uri, error), may_pass=patience.may_mend(source.uri, error)) from error
 
 
 def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
@@ -189,8 +145,7 @@ def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
     return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause[:LONGEST_CAUSE]}{hint}"
 
 
-def _fill(target: np.ndarray, uri: str, geobox: GeoBox, scene: Scene, nearest: bool) -> None:
-    """Warp the part of a raster under a lattice into `target`."""
+def _open_and_warp(target: np.ndarray, uri: str, band: int, geobox: GeoBox, scene: Scene) -> None:
     # by name, not by content: a VRT in a catalogue could name files that the catalogue may not
     ending = Path(urlsplit(uri).path).suffix.lower()
     driver = "JP2OpenJPEG" if ending == ".jp2" else "GTiff"
@@ -200,11 +155,11 @@ def _fill(target: np.ndarray, uri: str, geobox: GeoBox, scene: Scene, nearest: b
         _refuse_bomb(full)
         level = _overview(full, geobox)
         if level is None:
-            _warp(target, full, geobox, scene, nearest)
+            _warp(target, full, band, geobox, scene)
             return
     with rasterio.open(uri, driver=driver, sharing=False, overview_level=level) as smaller:
         _refuse_bomb(smaller)
-        _warp(target, smaller, geobox, scene, nearest)
+        _warp(target, smaller, band, geobox, scene)
 
 
 def _refuse_bomb(raster: Any) -> None:
@@ -243,7 +198,8 @@ def _shrink(raster: Any, geobox: GeoBox) -> dict[str, float]:
     return {name: ratio if ratio < 0.98 else 1.0 for name, ratio in zip(("YSCALE", "XSCALE"), ratios, strict=True)}
 
 
-def _warp(target: np.ndarray, raster: Any, geobox: GeoBox, scene: Scene, nearest: bool) -> None:
+def _warp(target: np.ndarray, raster: Any, band: int, geobox: GeoBox, scene: Scene) -> None:
+    nearest = target.dtype == np.uint8
     if raster.crs is None:
         raise RasterioError("it has no CRS")
     source = GeoBox(raster.shape, raster.transform, raster.crs)
@@ -252,7 +208,7 @@ def _warp(target: np.ndarray, raster: Any, geobox: GeoBox, scene: Scene, nearest
         return
     nodata = None if nearest and scene.sensor != "sentinel2" else _nodata(raster, scene)
     if overlap.paste_ok and overlap.read_shrink == 1:
-        values = raster.read(1, window=Window.from_slices(*overlap.roi_src), out_dtype=target.dtype)
+        values = raster.read(band, window=Window.from_slices(*overlap.roi_src), out_dtype=target.dtype)
         if target.dtype.kind == "f" and nodata is not None:
             values[values == nodata] = np.nan
         target[overlap.roi_dst] = values
@@ -264,7 +220,7 @@ def _warp(target: np.ndarray, raster: Any, geobox: GeoBox, scene: Scene, nearest
         # where that part begins, not even in their last bit
         block = np.zeros((rows.stop - rows.start, BLOCK_PX), target.dtype)
         reproject(
-            rasterio.band(raster, 1),
+            rasterio.band(raster, band),
             block,
             src_nodata=nodata,
             dst_transform=geobox.transform * Affine.translation(start, rows.start),
