@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ import rasterio
 import rasterio.shutil
 from rasterio.windows import Window
 
+from lsbatch.archive.ahead import in_order
 from lsbatch.archive.files import aside, scratch
 from lsbatch.grid import Grid, Tile
 
 Colour = tuple[int, int, int, int]
+
+#: Of GDAL, packing blocks and making overviews: one process makes the maps of a whole nation while all workers have ended.
+THREADS = "ALL_CPUS"
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ def write(
     path: Path, grid: Grid, tiles: Iterable[Tile], read: Callable[[Tile], np.ndarray], dtype: type[np.integer],
     nodata: int | None, colours: Mapping[int, Colour] | None = None, *, legend: Legend = Legend(), overviews: str = "mode",
 ) -> None:
-    """Write whole numbers; memory holds one tile.
+    """Write whole numbers; memory holds a few tiles.
 
     Parameters
     ----------
@@ -54,8 +59,8 @@ def write(
     side = grid.tile_px
     profile = {
         "driver": "GTiff", "height": rows, "width": cols, "count": 1, "dtype": np.dtype(dtype).name, "nodata": nodata, "tiled": True,
-        "blockxsize": 256, "blockysize": 256, "compress": "deflate", "crs": grid.crs, "transform": grid.geobox.transform,
-        "SPARSE_OK": True, "BIGTIFF": "IF_SAFER",
+        "blockxsize": 256, "blockysize": 256, "compress": "zstd", "zstd_level": 1, "crs": grid.crs, "transform": grid.geobox.transform,
+        "SPARSE_OK": True, "BIGTIFF": "IF_SAFER", "NUM_THREADS": THREADS,
     }  # fmt: skip
     with scratch(beside=path) as folder:
         flat = folder / "flat.tif"
@@ -65,8 +70,11 @@ def write(
             out.scales = (legend.scale,)
             out.units = (legend.units,)
             out.set_band_description(1, legend.description)
-            for tile in tiles:
+            every = list(tiles)
+            for tile, values in zip(every, in_order([partial(read, tile) for tile in every]), strict=True):
                 tall, wide = tile.region
-                out.write(read(tile), 1, window=Window(wide.start, tall.start, side, side))
+                out.write(values, 1, window=Window(wide.start, tall.start, side, side))
         with aside(path) as temporary:
-            rasterio.shutil.copy(flat, temporary, driver="COG", compress="DEFLATE", overview_resampling=overviews, bigtiff="IF_SAFER")
+            rasterio.shutil.copy(
+                flat, temporary, driver="COG", compress="DEFLATE", overview_resampling=overviews, bigtiff="IF_SAFER", num_threads=THREADS
+            )  # fmt: skip
