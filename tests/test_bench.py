@@ -29,7 +29,8 @@ def _stage(name: str, p50_s: float, p95_s: float | None = None) -> dict[str, Any
 
 
 def _measured(*stages: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    found = {"format": 1, "machine": {"cores": 2}, "settings": {}, "stages": list(stages), "folds": [{"step": "report", "seconds": 36.0}]}
+    fold = {"step": "report", "half_tiles": 2, "half_s": 24.0, "seconds": 36.0}
+    found = {"format": 2, "machine": {"cores": 2}, "settings": {}, "stages": list(stages), "folds": [fold]}
     return found | {"tiles": 4, "workers": 1, "threads": 2, "watched": {"network_mb": 40.0, "joules": None}} | changes
 
 
@@ -66,7 +67,7 @@ def test_projection_by_hand() -> None:
     found = projection.projected(measured, 100, 10, prices, threads=2, gpu=True)
     assert found["worker_hours"] == pytest.approx(1.0)
     assert found["hours"] == pytest.approx(0.1)
-    assert (found["more_hours_least"], found["more_hours_most"]) == (pytest.approx(0.01), pytest.approx(0.25))
+    assert found["more_hours"] == pytest.approx((12 + 100 * 6) / 3600)
     assert found["core_hours"] == pytest.approx(2.0)
     assert found["gpu_hours"] == pytest.approx(100 * 6 / 3600)
     assert found["gb_read"] == pytest.approx(20.0)
@@ -77,6 +78,22 @@ def test_projection_by_hand() -> None:
     assert projection.projected(measured, 101, 10, prices, threads=2, gpu=False)["hours"] == pytest.approx(0.11)
     watched = measured | {"watched": {"network_mb": 0.0, "joules": 3.6e6}}
     assert projection.projected(watched, 100, 10, prices, threads=2, gpu=False)["kwh"] == pytest.approx(25.0)
+
+
+@pytest.mark.parametrize(
+    ("half_tiles", "half_s", "seconds", "measured", "expected"),
+    [
+        (2, 3.0, 5.0, 4, 101.0),  # 1 s, and 1 s a tile
+        (3, 3.0, 5.0, 7, 51.5),  # 1.5 s, and 0.5 s a tile
+        (2, 5.0, 4.0, 4, 4.0),  # no more for all than for half: level
+        (2, 1.0, 4.0, 4, 100.0),  # would begin at -2 s
+        (0, 0.0, 2.0, 1, 200.0),  # one tile has no half
+    ],
+)
+def test_folds_grow_on_a_straight_line(half_tiles: int, half_s: float, seconds: float, measured: int, expected: float) -> None:
+    row = {"half_tiles": half_tiles, "half_s": half_s, "seconds": seconds}
+    assert projection.fold_seconds(row, measured, 100) == pytest.approx(expected)
+    assert projection.fold_seconds(row, measured, measured) == pytest.approx(seconds)
 
 
 def test_tiles_of_a_nation_against_squares_laid_at_random() -> None:
@@ -143,7 +160,7 @@ def test_what_else_is_not_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "7", '{"format": 2}', '{"format": 1}', '{"format": 1, "machine": {}, "stages": [{"stage": 1}]}', '{"format": 1, "machine": 1, "stages": []}']
+    "text", ["", "{", "[]", "7", '{"format": 1}', '{"format": 2}', '{"format": 2, "machine": {}, "stages": [{"stage": 1}]}', '{"format": 2, "machine": 1, "stages": []}']
 )
 def test_a_file_of_something_else_is_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "old.json"

@@ -56,7 +56,8 @@ def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
         "p50, p95, CPU s, Mpx/s a core, MB: of tiles that are not a worker's first. Of the limit: the share of a tile's seconds that copying its "
         f"bands in memory once would take, at {found['copy_gb_s']:.1f} GB/s. Read MB: from files; over the network {found['watched']['network_mb']:,.0f} MB in all."
     )
-    screen.text("For all tiles at once: " + ", ".join(f"{row['step']} {row['seconds']:.1f} s" for row in found["folds"]))
+    folds = ", ".join(f"{row['step']} {row['half_s']:.2f} s and {row['seconds']:.2f} s" for row in found["folds"])
+    screen.text(f"In one process, for half of these tiles and for all: {folds}")
     for line in _network(found["network"]):
         screen.text(line)
     watched = found["watched"]
@@ -94,8 +95,8 @@ def _lines(name: str, told: Mapping[str, Any], config: Config) -> list[str]:
     area = f" ({config.bench.area_km2:,.0f} km2, as compact as a square)" if name == "the nation" else ""
     kwh = "energy: this machine does not tell" if told["kwh"] is None else f"{told['kwh']:,.1f} kWh (processors and GPUs)"
     return [
-        f"Projected for {name}{area}: {told['tiles']:,} tiles on {told['workers']} workers: {_time(told['hours'])}, then {_time(told['more_hours_least'])} to "
-        f"{_time(told['more_hours_most'])} for the steps of one process, which were measured for few tiles",
+        f"Projected for {name}{area}: {told['tiles']:,} tiles on {told['workers']} workers: {_time(told['hours'])}, then {_time(told['more_hours'])} "
+        "for the steps of one process",
         f"  {told['worker_hours']:,.1f} worker-hours, {told['core_hours']:,.1f} core-hours, {told['gpu_hours']:,.1f} GPU-hours; {told['gb_read']:,.0f} GB read from files, "
         f"{told['gb_network']:,.0f} GB over the network; {told['euro']:,.2f} euro at the prices of the settings; {kwh}",
     ]

@@ -22,12 +22,12 @@ from lsbatch.dispatch import Crew
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base, pace
-from lsbatch.pending import Todo, step_named
-from lsbatch.records import Receipt, Stage
+from lsbatch.pending import Todo, step_named, steps
+from lsbatch.records import Fold, Receipt, Stage
 from lsbatch.runs import Screen
 
 #: Of the file that is saved; another number means that the two cannot be compared.
-FORMAT = 1
+FORMAT = 2
 #: Tiles that are measured for each worker unless the user says how many; the first of each compiles and loads.
 TILES_A_WORKER = 3
 
@@ -71,16 +71,18 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
     with cluster.joined(config) as driver, lease.held(root):
         runs.planned(config, screen)
         survey = open_survey(config)
-        with _scratch(root / "run", config) as inner, cluster.connect(inner, driver, screen.text) as crew, watch.watching() as watched:
-            positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(crew))
-            variants.sample(config.output, inner.output, positions)
-            clock = _Clock()
-            faults = engine.run(Survey(inner, survey.grid, positions), crew, progress=clock.progress(screen))
-            walls = clock.walls(time.perf_counter())
+        with _scratch(root / "run", config) as inner:
+            with cluster.connect(inner, driver, screen.text) as crew, watch.watching() as watched:
+                positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(crew))
+                variants.sample(config.output, inner.output, positions)
+                part, clock = Survey(inner, survey.grid, positions), _Clock()
+                faults = engine.run(part, crew, progress=clock.progress(screen))
+                walls = clock.walls(time.perf_counter())
+            folds = [] if faults else _folds(part)
         if faults:
             bad = next(one for group in clock.receipts.values() for one in group if not one)
             raise LsbatchError(f"bench: {bad.stage} {bad.tile} failed, so there is nothing to tell: {bad.error}")
-    return _told(config, survey, positions, clock, walls) | {"watched": watched.told()}
+    return _told(config, survey, positions, clock, walls) | {"folds": folds, "watched": watched.told()}
 
 
 def spread(positions: Sequence[Position], count: int) -> tuple[Position, ...]:
@@ -102,6 +104,23 @@ def _scratch(folder: Path, config: Config) -> Iterator[Config]:
         files.remove_folder(folder)
 
 
+def _folds(survey: Survey) -> list[dict[str, Any]]:
+    """Seconds of each fold over half of the tiles and over all, once more than the run has done them: what it imported counts for neither."""
+    half = Survey(survey.config, survey.grid, survey.positions[: len(survey.positions) // 2])
+    found = []
+    for fold in steps(survey.config):
+        if isinstance(fold, Fold):
+            half_s, seconds = (_seconds(fold, each) if each.positions else 0.0 for each in (half, survey))
+            found.append({"step": fold.name, "half_tiles": len(half.positions), "half_s": half_s, "seconds": seconds})
+    return found
+
+
+def _seconds(fold: Fold, survey: Survey) -> float:
+    began = time.perf_counter()
+    fold.apply(survey, survey.config)
+    return time.perf_counter() - began
+
+
 def _started(crew: Crew) -> int:
     """Start the workers before the clock; how many there are so far."""
     client = crew({})
@@ -113,14 +132,12 @@ def _started(crew: Crew) -> int:
 
 def _told(config: Config, survey: Survey, positions: Sequence[Position], clock: _Clock, walls: Mapping[str, float]) -> dict[str, Any]:
     copy = limits.copy_bytes_s()
-    stages, folds = [], []
+    stages = []
     for name, receipts in clock.receipts.items():
         step = step_named(name)
         if isinstance(step, Stage):
             moved = limits.moved_bytes(config, step, _scenes_mb(config, positions))
             stages.append(summary(name, receipts, walls[name], config.cluster.threads, moved / copy))
-        else:
-            folds.append({"step": name, "seconds": receipts[0].seconds, "peak_mb": receipts[0].peak_mb})
     weights = base.resolve(config)
     return {
         "format": FORMAT,
@@ -136,7 +153,6 @@ def _told(config: Config, survey: Survey, positions: Sequence[Position], clock: 
         "measured": [tile_id(*position) for position in positions],
         "copy_gb_s": copy / 1e9,
         "stages": stages,
-        "folds": folds,
         "network": pace.of(weights, config.predict, config.cluster.threads) if config.model.family == "unet" else None,
     }
 

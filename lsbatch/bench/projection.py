@@ -26,15 +26,14 @@ def projected(
     Returns
     -------
     dict
-        `hours` of the tiles, shared out among the workers. `more_hours_least` and `more_hours_most` of the steps that one process then does
-        for all of them: as measured for a few tiles, and if they grew with the tiles. `worker_hours` of work, `core_hours` and `gpu_hours`
+        `hours` of the tiles, shared out among the workers; `more_hours` of the steps that one process then does for all of them
+        (see `fold_seconds`). `worker_hours` of work, `core_hours` and `gpu_hours`
         of them; `gb_read` from files and `gb_network`; `euro`; `kwh`, None where the machine does not tell its energy.
     """
     rows = measured["stages"]
     seconds = tiles * sum(row["mean_s"] for row in rows)
     # a worker has whole tiles: 65 tiles on 64 workers take as long as 128
     rounds = math.ceil(tiles / workers)
-    folds = sum(row["seconds"] for row in measured["folds"]) / 3600
     on_gpu = tiles * sum(row["mean_s"] for row in rows if row["stage"] == "predict") if gpu else 0.0
     gb_read = tiles * sum(row["read_mb"] for row in rows) / 1e3
     gb_network = tiles / measured["tiles"] * measured["watched"]["network_mb"] / 1e3
@@ -42,8 +41,7 @@ def projected(
     core_hours, gpu_hours = seconds * threads / 3600, on_gpu / 3600
     return {
         "hours": rounds * sum(row["mean_s"] for row in rows) / 3600,
-        "more_hours_least": folds,
-        "more_hours_most": folds * max(1.0, tiles / measured["tiles"]),
+        "more_hours": sum(fold_seconds(row, measured["tiles"], tiles) for row in measured["folds"]) / 3600,
         "worker_hours": seconds / 3600,
         "core_hours": core_hours,
         "gpu_hours": gpu_hours,
@@ -52,6 +50,16 @@ def projected(
         "euro": core_hours * prices.euro_core_hour + gpu_hours * prices.euro_gpu_hour + gb_network * prices.euro_gb,
         "kwh": None if joules is None else tiles / measured["tiles"] * joules / 3.6e6,
     }
+
+
+def fold_seconds(measured: Mapping[str, Any], measured_tiles: int, tiles: int) -> float:
+    """Seconds of a fold for so many tiles, on the straight line through half and all of the measured ones.
+
+    Where all took no longer than half, the line is level; where it would begin below nothing, or there was no half, it begins at nothing.
+    """
+    each = max(0.0, measured["seconds"] - measured["half_s"]) / (measured_tiles - measured["half_tiles"])
+    start = measured["seconds"] - each * measured_tiles
+    return tiles * measured["seconds"] / measured_tiles if start < 0 else start + tiles * each
 
 
 def nation_tiles(area_km2: float, side_m: float) -> int:
