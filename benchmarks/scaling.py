@@ -167,19 +167,32 @@ def efficiency(survey: Survey, folder: Path, tiles: int = 16, rounds: int = 3) -
     return {"pairs": pairs, "each": found, "efficiency": median(found)}
 
 
-def growth(survey: Survey, folder: Path, counts: tuple[int, ...] = (4, 16, 64)) -> dict[int, float]:
-    """Seconds a tile, from STACK to outlines, in runs of so many tiles on the same two workers.
+def growth(survey: Survey, folder: Path) -> dict[int, float]:
+    """Seconds a tile, from STACK to outlines, in runs of a sixteenth, of a quarter and of all tiles of a survey on the same two workers; by tiles a run.
 
-    Tiles differ by up to a half in scenes and clouds, so each count does all the tiles: 64 in one run, in four of 16, in sixteen of 4.
+    Tiles differ by up to a half in scenes and clouds, so all are done in each kind of run: 64 in one, in four of 16, in sixteen of 4. Two
+    quarters come before the one run of all and two after it, so that a machine that gets slower favours none. One run of all is not
+    counted: kernels that only few tiles need, those with landslides at their border, are compiled in it.
     """
-    found = {}
+    every = survey.positions
+    spent: dict[int, list[float]] = {}
     with workers(2) as client:
-        _timed(survey, folder / "warm", measuring.spread(survey.positions, 4), client, "outline")
-        for count in counts:
-            shares = len(survey.positions) // count
-            runs = [_timed(survey, folder / f"{count}-{i}", survey.positions[i::shares], client, "outline") for i in range(shares)]
-            found[count] = sum(runs) / len(survey.positions)
-    return found
+
+        def do(positions: tuple[tuple[int, int], ...], name: str) -> None:
+            spent.setdefault(len(positions), []).append(_timed(survey, folder / name, positions, client, "outline"))
+
+        def do_quarter(i: int) -> None:
+            do(every[i::4], f"quarter-{i}")
+            for j in range(4):
+                do(every[i + 4 * j :: 16], f"sixteenth-{i}-{j}")
+
+        _timed(survey, folder / "warm", every, client, "outline")
+        do_quarter(0)
+        do_quarter(1)
+        do(every, "all")
+        do_quarter(2)
+        do_quarter(3)
+    return {tiles: sum(seconds) / len(every) for tiles, seconds in sorted(spent.items())}
 
 
 def _timed(survey: Survey, folder: Path, positions: tuple[tuple[int, int], ...], client: Client, until: str) -> float:
@@ -203,12 +216,12 @@ def _cores(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, every)
 
 
-def country_of(folder: Path, size: str) -> Survey:
-    """A synthetic country with its plan, in tiles of 256 px."""
+def country_of(folder: Path, size: str, tile_px: int = 256) -> Survey:
+    """A synthetic country with its plan."""
     rows, cols = map(int, size.split("x"))
     folder.mkdir()
     config = settings.load(country.simulate(folder, seed=900, rows=rows, cols=cols))
-    config = config.model_copy(update={"grid": config.grid.model_copy(update={"tile_px": 256})})
+    config = config.model_copy(update={"grid": config.grid.model_copy(update={"tile_px": tile_px})})
     config.output.mkdir(parents=True)
     plan.save(plan.make(config), config.output)
     return open_survey(config)

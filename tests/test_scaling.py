@@ -32,8 +32,13 @@ def test_efficiency_and_growth_do_all_their_tiles(tmp_path: Path) -> None:
     survey = scaling.country_of(tmp_path / "country", "512x512")
     told = scaling.efficiency(survey, tmp_path / "runs", tiles=2, rounds=1)
     assert told["efficiency"] == told["each"][0] == told["pairs"][0][0] / told["pairs"][0][1] / 2
-    paces = scaling.growth(survey, tmp_path / "growth", (1, 4))
-    assert paces.keys() == {1, 4}
+
+
+@pytest.mark.slow
+def test_growth_does_all_tiles_in_each_kind_of_run(tmp_path: Path) -> None:
+    survey = scaling.country_of(tmp_path / "country", "512x512", 128)
+    paces = scaling.growth(survey, tmp_path / "growth")
+    assert list(paces) == [1, 4, 16]
     assert all(0 < seconds < 100 for seconds in paces.values())
-    assert len(list((tmp_path / "growth").glob("4-0/receipts/outline/*.json"))) == 4
-    assert len(list((tmp_path / "growth").glob("1-*/receipts/outline/*.json"))) == 4
+    for runs in ("sixteenth-*", "quarter-*", "all"):
+        assert len({path.name for path in (tmp_path / "growth").glob(f"{runs}/receipts/outline/*.json")}) == 16
