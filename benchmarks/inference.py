@@ -9,7 +9,8 @@ without halo. All take turns in one process, on all its cores, and the best roun
   user would run the same network (eval, inference_mode). Batches of 4 and of 16, the faster one counts.
 - The limit: the same network over the whole tile in one go - as trained, and with batch norm fused and channels last, as ours has it. It has
   no halo, so its border is wrong; the differences are therefore taken from a forward over the tile with its halo.
-- ONNX Runtime, on a CPU: our windows and our trimmed network, run by it instead of by torch.
+- ONNX Runtime, on a CPU, and torch.compile: our windows and our trimmed network, run by them. Compilation, which takes half a minute and
+  on a CPU a C++ compiler, is not counted.
 """
 
 import argparse
@@ -84,7 +85,7 @@ class _Trimmed(torch.nn.Module):
 
 def onnx(network: unet.UNet, of: cards.Card, inputs: torch.Tensor, side: int) -> Callable[[], np.ndarray]:
     """Our windows by ONNX Runtime, with as many threads as torch has."""
-    cut = windows.exact((side, side), of.halo_px, of.lattice_px, tiled.most_px(of, PredictSettings().memory_gb))
+    cut = _cut(of, side)
     shape = [span.stop - span.start for span in cut[0].read]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -105,6 +106,29 @@ def onnx(network: unet.UNet, of: cards.Card, inputs: torch.Tensor, side: int) ->
         return out
 
     return answer
+
+
+def compiled(side: int, name: str, weights: Path = WEIGHTS) -> Callable[[], np.ndarray]:
+    """Our windows by torch.compile."""
+    of = cards.card(weights)
+    network, where = unet.loaded(weights, of.checksum, name)
+    inputs = torch.from_numpy(unet.normalised(pace.noise(of, side), of.means, of.stds))[None].to(where)
+    program = torch.compile(_Trimmed(network, of.halo_px).eval(), dynamic=False)
+
+    def answer() -> np.ndarray:
+        out = inputs.new_empty((side, side))
+        with devices.numbers(where, "float32"), devices.kept_memory(where):
+            for window in _cut(of, side):
+                found = program(inputs[:, :, *window.read].contiguous(memory_format=torch.channels_last))[0]
+                out[window.keep] = found[window.inner]
+        return out.cpu().numpy()
+
+    answer()
+    return answer
+
+
+def _cut(of: cards.Card, side: int) -> tuple[windows.Window, ...]:
+    return windows.exact((side, side), of.halo_px, of.lattice_px, tiled.most_px(of, PredictSettings().memory_gb))
 
 
 def measure(answers: Answers, rounds: int) -> dict[str, tuple[float, float, float]]:
@@ -131,7 +155,8 @@ def main() -> None:
     where = devices.device(asked.device)
     what = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"{what}, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}, tile of {asked.tile} px\n")
-    found = measure(programs(asked.tile, asked.device), asked.rounds)
+    answers = programs(asked.tile, asked.device) | {"torch.compile, our windows": compiled(asked.tile, asked.device)}
+    found = measure(answers, asked.rounds)
     speed = {name: asked.tile**2 / seconds / 1e6 for name, (seconds, _, _) in found.items()}
     peer = max(value for name, value in speed.items() if name.startswith("MONAI"))
     limit = max(value for name, value in speed.items() if name.startswith("whole"))

@@ -66,6 +66,8 @@ def test_the_notebook_makes_the_same_stack(tmp_path: Path) -> None:
         bands = make(tmp_path)
         np.savez(tmp_path / f"{who}.npz", **{name: bands[name] for name in stack_tile.COMPARED})
     assert max(stack_tile.agree(tmp_path).values()) < 1e-5
+    # it compares the pixels itself
+    assert set(stack_tile.one_scene(tmp_path, 128)) == {"ours", "odc.stac.load"}
 
 
 @pytest.fixture(scope="module")

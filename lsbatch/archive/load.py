@@ -1,4 +1,7 @@
-"""One scene into one lattice, through odc-stac, so that the pixels do not depend on how the lattice was cut.
+"""One scene into one lattice, so that the pixels do not depend on how the lattice was cut.
+
+odc-stac tells which rasters an item has. Its `load` is not used: for one scene it projects footprints, bins chunks and makes coordinates
+for as long as reading takes, with the GIL held, and opens each file anew for each chunk of 2048 px (docs/measured.md).
 
 Three habits of GDAL's warper make a pixel depend on the piece it is in; measured on a Sentinel-2 scene moved from one UTM
 zone to the next, over 90 % of the pixels of a 2048 px tile differed from those of its parts, by up to 61 DN:
