@@ -1,6 +1,7 @@
 """The report's map: the whole region in at most 1400 pixels, read tile by tile, and the landslides as shapes over it."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import geopandas as gpd
@@ -10,12 +11,13 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
 
 from lsbatch.archive import cube, vectors
+from lsbatch.archive.ahead import in_order
 from lsbatch.archive.regions import rasterize
 from lsbatch.archive.survey import Position, Survey
 from lsbatch.config import Config
 from lsbatch.grid import Grid
 from lsbatch.kernels import terrain
-from lsbatch.layers import STACK, mask
+from lsbatch.layers import STACK, Layer, mask
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.report import pictures
 
@@ -26,6 +28,8 @@ DOT_PX = 12.0
 #: Vertices closer than this to the outline, in map pixels, are left out; the map can be magnified about four times.
 TOLERANCE_PX = 0.25
 
+#: Tiles that are read at once, of up to 100 MB each: one process draws a nation. Tiles of 2048 px take 0.38 s on two cores, and took 0.56 s before.
+TOGETHER = 4
 COLOURS = ("postR", "postG", "postB")
 NAMES = {"colour": "true colour, after", "radar": "radar VV, after", "relief": "relief"}
 
@@ -104,7 +108,7 @@ class Overview:
 def overview(
     survey: Survey, where: Frame, region: shapely.Geometry, masked: frozenset[Position], scored: frozenset[Position]
 ) -> Overview:
-    """Read the tiles that are done one after another; memory is that of one tile and of the map.
+    """Read the tiles that are done, `TOGETHER` at once, each band by itself; memory is that of so many bands of a tile, and of the map.
 
     Parameters
     ----------
@@ -114,27 +118,37 @@ def overview(
     masked, scored : set of (row, col)
         Tiles that have a mask, and those of them that were compared with mapped landslides.
     """
-    config = survey.config
-    names = _bands(config)
+    names = (*_bands(survey.config), "surveyed")
     shape = where.rows, where.cols
-    bands = {name: np.full(shape, np.nan, np.float32) for name in (*names, "surveyed")}
+    bands = {name: np.full(shape, np.nan, np.float32) for name in names}
     hits = np.zeros((3, *shape), np.float32) if scored else None
-    for position in sorted(masked):
-        tile = survey.tile(position)
-        fine = cube.read(survey.workspace.store, survey.grid, STACK, tile, 0, names)
-        found = cube.read(
-            survey.workspace.store, survey.grid, mask(config.model.family), tile, 0, ("landslide",)
-        )["landslide"]
+    positions = sorted(masked)
+    tiles = in_order([partial(_coarse, survey, where.cell, position, position in scored) for position in positions], TOGETHER)
+    for position, (coarse, compared) in zip(positions, tiles, strict=True):
         target, part = _overlap(where, position)
-        cell = where.cell, where.cell
         for name in names:
-            bands[name][target] = pictures.reduced(fine[name], cell)[part]
-        surveyed = found != UNOBSERVED
-        bands["surveyed"][target] = pictures.reduced(surveyed.astype(np.float32), cell)[part]
-        if hits is not None and position in scored:
-            for i, values in enumerate(_hits(found == 1, surveyed, tile.geobox, config)):
-                hits[i][target] = pictures.reduced(values.astype(np.float32), cell)[part]
+            bands[name][target] = coarse[name][part]
+        if hits is not None and compared:
+            for each, values in zip(hits, compared, strict=True):
+                each[target] = values[part]
     return Overview(bands, hits, rasterize(region, where.geobox))
+
+
+def _coarse(survey: Survey, cell: int, position: Position, scored: bool) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+    """A tile's bands in `cell` x `cell` pixels, and its hits where it was compared with mapped landslides."""
+    config, store, tile = survey.config, survey.workspace.store, survey.tile(position)
+
+    def of(layer: Layer, name: str) -> np.ndarray:
+        return cube.read(store, survey.grid, layer, tile, 0, (name,))[name]
+
+    def reduced(values: np.ndarray) -> np.ndarray:
+        return pictures.reduced(values, (cell, cell))
+
+    bands = {name: reduced(of(STACK, name)) for name in _bands(config)}
+    found = of(mask(config.model.family), "landslide")
+    surveyed = found != UNOBSERVED
+    compared = [reduced(values) for values in _hits(found == 1, surveyed, tile.geobox, config)] if scored else []
+    return bands | {"surveyed": reduced(surveyed)}, compared
 
 
 def _bands(config: Config) -> tuple[str, ...]:
