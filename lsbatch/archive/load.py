@@ -104,15 +104,18 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     SceneError
         Names the scene, the asset and the cause.
     """
-    keys = {band: scene.assets[band] for band in bands if band in scene.assets}
-    sources = odc.stac.parse_item(pystac.Item.from_dict(scene.item, preserve_dict=False, migrate=False)).bands
+    rasters = odc.stac.parse_item(pystac.Item.from_dict(scene.item, preserve_dict=False, migrate=False)).bands
     out = {}
     with _environment(scene, attempts):
         for band in bands:
             kind = "uint8" if band in WHOLE_NUMBERS else _DTYPES[scene.sensor]
             out[band] = np.full(geobox.shape, np.nan if kind == "float32" else 0, kind)
-            if band in keys:
-                _fill(out[band], sources[keys[band], 1], geobox, scene, attempts)
+            key = scene.assets.get(band)
+            if key is None:
+                continue
+            if (key, 1) not in rasters:
+                raise SceneError(f"{scene.id}: asset {key} is no raster by its type and its roles")
+            _fill(out[band], rasters[key, 1], geobox, scene, attempts)
     return out
 
 

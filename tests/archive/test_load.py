@@ -218,6 +218,14 @@ def test_rasters_that_cannot_be_read_are_named(archive: Path, tmp_path: Path, ha
     assert "\n" not in text
 
 
+def test_an_asset_that_is_no_raster_is_named(archive: Path) -> None:
+    one = scene(str(archive))
+    asset = one.item["assets"]["red"] | {"type": "application/json", "roles": ["metadata"]}
+    wrong = replace(one, item=one.item | {"assets": one.item["assets"] | {"red": asset}})
+    with pytest.raises(SceneError, match="asset red is no raster by its type and its roles"):
+        load.read(wrong, ("R",), HOME)
+
+
 @pytest.fixture
 def band(served: servers.Served) -> str:
     """Path of the red band on the server."""
