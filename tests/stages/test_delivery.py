@@ -22,7 +22,7 @@ from lsbatch import engine, schema
 from lsbatch.archive import files, maps, receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import ConfigError
-from lsbatch.grid import Grid, Tile
+from lsbatch.grid import Grid
 from lsbatch.layers import STACK, mask
 from lsbatch.stages import areas, exports, rasters, style
 from tests import surveys
@@ -67,21 +67,6 @@ def test_a_large_map_has_overviews_that_mean_something(tmp_path: Path) -> None:
         small = raster.read(1, out_shape=(512, 512))
     assert set(np.unique(small[:256])) == {rasters.NO_PERCENT}
     assert set(np.unique(small[257:])) == {40}
-
-
-def test_a_map_has_the_same_bytes_with_one_thread_and_with_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    grid = Grid("EPSG:25833", 10.0, 512, (0.0, 6_400_000.0, 20_480.0, 6_410_240.0))
-
-    def noise(tile: Tile) -> np.ndarray:
-        return np.random.default_rng(tile.region[0].start * 4096 + tile.region[1].start).integers(0, 5, (512, 512), np.uint8)
-
-    for threads in ("1", "4"):
-        monkeypatch.setattr(maps, "THREADS", threads)
-        maps.write(tmp_path / f"{threads}.tif", grid, grid.tiles(), noise, np.uint8, 255)
-    with rasterio.open(tmp_path / "4.tif") as raster:
-        for tile in grid.tiles():
-            np.testing.assert_array_equal(raster.read(1)[tile.region], noise(tile))
-    assert (tmp_path / "1.tif").read_bytes() == (tmp_path / "4.tif").read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="gdal-bin is not installed")
