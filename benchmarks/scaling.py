@@ -172,7 +172,7 @@ def growth(survey: Survey, folder: Path) -> dict[int, float]:
 
     Tiles differ by up to a half in scenes and clouds, so all are done in each kind of run: 64 in one, in four of 16, in sixteen of 4. Two
     quarters come before the one run of all and two after it, so that a machine that gets slower favours none. One run of all is not
-    counted: kernels that only few tiles need, those with landslides at their border, are compiled in it.
+    counted: kernels that only some tiles need are compiled in it.
     """
     every = survey.positions
     spent: dict[int, list[float]] = {}

@@ -230,6 +230,9 @@ def test_real_tiles_through_every_stage(planned_survey: Any, tmp_path: Path) -> 
     found = json.loads(path.read_text(encoding="utf-8"))
     assert [row["stage"] for row in found["stages"]] == ["stack", "predict", "clean", "outline", "score"]
     assert [row["step"] for row in found["folds"]] == ["inventory", "rasters", "catalog", "report"]
+    for row in found["folds"]:
+        assert row["half_tiles"] == 1
+        assert min(row["half_s"], row["seconds"], row["peak_mb"]) > 0
     assert found["measured"] == ["r000c001", "r001c001"]
     assert (found["tiles"], found["survey_tiles"], found["workers"]) == (2, 4, 1)
     for row in found["stages"]:

@@ -25,6 +25,7 @@ from lsbatch.models import base, pace
 from lsbatch.pending import Todo, step_named, steps
 from lsbatch.records import Fold, Receipt, Stage
 from lsbatch.runs import Screen
+from lsbatch.work import peak_mb
 
 #: Of the file that is saved; another number means that the two cannot be compared.
 FORMAT = 2
@@ -111,7 +112,7 @@ def _folds(survey: Survey) -> list[dict[str, Any]]:
     for fold in steps(survey.config):
         if isinstance(fold, Fold):
             half_s, seconds = (_seconds(fold, each) if each.positions else 0.0 for each in (half, survey))
-            found.append({"step": fold.name, "half_tiles": len(half.positions), "half_s": half_s, "seconds": seconds})
+            found.append({"step": fold.name, "half_tiles": len(half.positions), "half_s": half_s, "seconds": seconds, "peak_mb": round(peak_mb(), 1)})
     return found
 
 
