@@ -17,13 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch import config as settings
-from lsbatch import country, runs, terminal
+from lsbatch import country, runs, settings, terminal
 from lsbatch.archive import cube
 from lsbatch.archive.survey import open_survey
+from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.country import ground, truth
 from lsbatch.kernels import focal, scores, trees
-from lsbatch.layers import BAND_SETTINGS, STACK
 from lsbatch.models import cart
 from lsbatch.records import Confusion
 

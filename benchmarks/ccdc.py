@@ -15,13 +15,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lsbatch import config as settings
-from lsbatch import country, runs, terminal
+from lsbatch import country, runs, settings, terminal
 from lsbatch.archive import cube, receipts, vectors
 from lsbatch.archive.survey import Survey, open_survey
-from lsbatch.config import Config
-from lsbatch.layers import STACK
+from lsbatch.bands import STACK
 from lsbatch.models import base, ccdc
+from lsbatch.settings import Config
 from lsbatch.stages import evaluate
 
 HISTORY_YEARS, LARGE_M2, NEAR_DAYS = 3, 10_000, 30

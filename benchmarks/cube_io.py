@@ -33,11 +33,10 @@ from zarr.codecs import BloscCodec, BloscShuffle, ZstdCodec
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, WrapperStore
 
-from lsbatch import config as settings
-from lsbatch import country, work
+from lsbatch import country, settings, work
 from lsbatch.archive import cube, plan
 from lsbatch.archive.survey import open_survey
-from lsbatch.layers import BAND_SETTINGS, STACK
+from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.stages import stack
 
 NAMES = BAND_SETTINGS["s1_s2_dem"]

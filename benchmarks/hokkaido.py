@@ -18,9 +18,9 @@ from rasterio.transform import from_origin
 from rasterio.warp import reproject, transform_bounds
 
 from benchmarks.preprocessing_pictures import draw, grey, true_colour
-from lsbatch.config import PredictSettings
 from lsbatch.kernels import terrain
 from lsbatch.models import base
+from lsbatch.settings import PredictSettings
 
 CRS, SIDE_M = "EPSG:32654", 10.0
 FILES = {"R": "B4.tif", "G": "B3.tif", "B": "B2.tif"}

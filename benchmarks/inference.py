@@ -27,9 +27,9 @@ import onnxruntime
 import torch
 from monai.inferers import sliding_window_inference
 
-from lsbatch.config import PredictSettings
 from lsbatch.kernels import windows
 from lsbatch.models import base, cards, devices, pace, tiled, unet
+from lsbatch.settings import PredictSettings
 
 WEIGHTS = base.named("package:unet-s1vv_s2")
 Answers = dict[str, Callable[[], np.ndarray]]

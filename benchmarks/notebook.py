@@ -42,13 +42,12 @@ from rasterio.transform import from_origin
 from scipy import ndimage
 
 from benchmarks import stack_tile, tile_memory
-from lsbatch import config as settings
-from lsbatch import engine, work
+from lsbatch import engine, settings, work
 from lsbatch.archive import plan, receipts
 from lsbatch.archive.survey import open_survey
 from lsbatch.archive.workspace import Workspace
-from lsbatch.config import Config
 from lsbatch.models import base, cards, unet
+from lsbatch.settings import Config
 from lsbatch.stages import optical
 
 #: Landslides along a side; one in each cell, so that they do not meet.

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from lsbatch import config as settings
-from lsbatch import country, terminal, training
+from lsbatch import country, settings, terminal, training
 
 SEEDS = range(1, 9)
 SIZE_PX = 1024

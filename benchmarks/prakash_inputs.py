@@ -13,10 +13,9 @@ from pathlib import Path
 import yaml
 
 from benchmarks.unet_settings import alarms
-from lsbatch import compare, country, runs, terminal
-from lsbatch import config as settings
-from lsbatch.config import Config
+from lsbatch import compare, country, runs, settings, terminal
 from lsbatch.models import base
+from lsbatch.settings import Config
 
 LEARN, UNSEEN = (331, 332), 333
 #: Collections and season; the first fortnight holds the least cloudy look alone.

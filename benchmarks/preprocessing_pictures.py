@@ -19,12 +19,11 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from PIL import Image
 
-from lsbatch import config as settings
-from lsbatch import country, runs, terminal
+from lsbatch import country, runs, settings, terminal
 from lsbatch.archive import cube, load, plan
 from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.bands import STACK
 from lsbatch.kernels import optical, sar, speckle, terrain
-from lsbatch.layers import STACK
 from lsbatch.stages import ground
 
 SEED, SIDE_PX = 900, 512

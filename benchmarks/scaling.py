@@ -23,8 +23,7 @@ import dask.config
 import psutil
 from distributed import Client, LocalCluster, get_worker
 
-from lsbatch import config as settings
-from lsbatch import country, dispatch, engine, pending
+from lsbatch import country, dispatch, engine, pending, settings
 from lsbatch.archive import plan, receipts, variants
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bench import measuring

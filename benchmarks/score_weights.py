@@ -11,8 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from lsbatch import config as settings
-from lsbatch import country, runs, terminal
+from lsbatch import country, runs, settings, terminal
 from lsbatch.archive.survey import open_survey
 from lsbatch.records import Confusion
 from lsbatch.stages.evaluate import summary

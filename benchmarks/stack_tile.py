@@ -31,8 +31,7 @@ from dask.array import reductions
 from scipy import ndimage
 
 from benchmarks import tile_memory
-from lsbatch import config as settings
-from lsbatch import work
+from lsbatch import settings, work
 from lsbatch.archive import ahead, load, plan
 from lsbatch.archive.survey import open_survey
 from lsbatch.stages import optical, radar, stack

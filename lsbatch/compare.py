@@ -13,18 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch import config as settings
-from lsbatch import runs, training
+from lsbatch import runs, settings, training
 from lsbatch.archive import cube, maps, receipts, variants, vectors
 from lsbatch.archive.files import write_json, write_text
 from lsbatch.archive.survey import Survey, open_survey
-from lsbatch.config import Config
+from lsbatch.bands import OWN_BANDS, mask
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.kernels import scores
-from lsbatch.layers import OWN_BANDS, mask
 from lsbatch.models import base, chips
 from lsbatch.runs import Screen
+from lsbatch.settings import Config
 from lsbatch.stages import evaluate
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.score import CELL_PX

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lsbatch import config as settings
-from lsbatch import country, runs
+from lsbatch import country, runs, settings
 from lsbatch.archive.files import make_folder
 from lsbatch.archive.survey import open_survey
 from lsbatch.errors import StaleStoreError

@@ -15,12 +15,12 @@ import xarray as xr
 from lsbatch.archive import cube, receipts
 from lsbatch.archive.lease import Held
 from lsbatch.archive.survey import Position, Survey
-from lsbatch.config import Config
 from lsbatch.dispatch import Crew, alone, run_tiles
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import Todo, fold_digest, step_named, steps, todo
 from lsbatch.records import Fold, Receipt, Stage
+from lsbatch.settings import Config
 from lsbatch.work import Task, compute, fault_of, make_receipt
 
 

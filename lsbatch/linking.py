@@ -13,9 +13,9 @@ from lsbatch.archive import earlier, files, lease, receipts, vectors
 from lsbatch.archive.earlier import ID, Read
 from lsbatch.archive.survey import open_survey
 from lsbatch.archive.workspace import Workspace
-from lsbatch.config import Config
 from lsbatch.engine import run_fold
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
+from lsbatch.settings import Config
 from lsbatch.stages import ground_seen, inventory, years
 
 #: Side of a pixel where an inventory does not say what it was drawn from: that of Sentinel-2.

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from lsbatch.archive import receipts
 from lsbatch.archive.survey import Position, Survey
-from lsbatch.config import Config, digest
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.records import Fold, Receipt, Stage
+from lsbatch.settings import Config, digest
 from lsbatch.stages import PIPELINE
 
 Receipts = Mapping[str, Mapping[str, Receipt]]

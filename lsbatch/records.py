@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.config import Config
+from lsbatch.bands import Layer
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
-from lsbatch.layers import Layer
+from lsbatch.settings import Config
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from lsbatch import cluster, engine, metrics, pending, verifying
 from lsbatch.archive import history, lease, links, plan, receipts
 from lsbatch.archive.files import make_folder
 from lsbatch.archive.survey import Survey, open_survey
-from lsbatch.config import Config
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base
 from lsbatch.pending import Todo
 from lsbatch.records import Receipt, Stage
+from lsbatch.settings import Config
 
 
 class Screen(Protocol):

@@ -13,12 +13,12 @@ from lsbatch import runs
 from lsbatch.archive import cube, maps
 from lsbatch.archive.files import aside, make_folder
 from lsbatch.archive.survey import Survey, open_survey
-from lsbatch.config import Config
+from lsbatch.bands import STACK
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
-from lsbatch.layers import STACK
 from lsbatch.models import base, cards, tehrani
 from lsbatch.runs import Screen
+from lsbatch.settings import Config
 
 COLUMNS = ("VALUE", "pixels", "area_m2", *tehrani.FEATURES, "probability")
 #: GDAL's codes of a column's type, and of what it is used for.

@@ -11,14 +11,14 @@ import lsbatch
 from lsbatch import runs
 from lsbatch.archive import cube, objects, receipts, vectors
 from lsbatch.archive.survey import open_survey
-from lsbatch.config import Config, TruthSettings, digest
+from lsbatch.bands import STACK
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
-from lsbatch.layers import STACK
 from lsbatch.models import base, cards, cart, chips, tehrani
 from lsbatch.models import train as network
 from lsbatch.models.chips import Source
 from lsbatch.runs import Screen
+from lsbatch.settings import Config, TruthSettings, digest
 
 #: Pixels of each tile from which tehrani's classes are learned.
 SAMPLED_PX = 50_000

@@ -22,12 +22,12 @@ from lsbatch.archive import cube, files, objects, receipts, vectors
 from lsbatch.archive.lease import Held
 from lsbatch.archive.survey import Position
 from lsbatch.archive.workspace import Workspace
-from lsbatch.config import Config
+from lsbatch.bands import Layer
 from lsbatch.errors import AbandonedError, LsbatchError, SceneError
 from lsbatch.grid import Grid, tile_id
-from lsbatch.layers import Layer
 from lsbatch.pending import step_named
 from lsbatch.records import Block, Receipt, Stage
+from lsbatch.settings import Config
 from lsbatch.stages import LAYERS
 
 #: What another try will not change; anything else that the system says of a file may be over by then, a full disk among it.

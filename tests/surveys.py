@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from lsbatch import config as settings
-from lsbatch import country, engine
+from lsbatch import country, engine, settings
 from lsbatch.archive import plan
 from lsbatch.archive.survey import Survey, open_survey
-from lsbatch.layers import STACK
+from lsbatch.bands import STACK
 
 __all__ = ["STACK"]
 

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 from lsbatch.archive import cube, receipts, samples, vectors
 from lsbatch.archive.regions import rasterize
 from lsbatch.archive.survey import Survey
+from lsbatch.bands import mask, probability
 from lsbatch.cli.program import app
 from lsbatch.country import landslides
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError, StaleStoreError
 from lsbatch.kernels import sampling
-from lsbatch.layers import mask, probability
 from lsbatch.records import Receipt
 from lsbatch.stages.accuracy import answers, assess, draw, numbers, strata
 from tests import browser, surveys

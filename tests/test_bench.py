@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import shapely
 
-from lsbatch import bench, cli
-from lsbatch import config as settings
+from lsbatch import bench, cli, settings
 from lsbatch.bench import comparing, limits, machine, measuring, projection, watch
-from lsbatch.config import BenchSettings
 from lsbatch.errors import ConfigError, LsbatchError
 from lsbatch.models import base, cards, pace, unet
 from lsbatch.pending import step_named
 from lsbatch.records import Receipt, Stage
+from lsbatch.settings import BenchSettings
 from tests import surveys
 
 RECEIPT = Receipt("stack", "r000c000", "d", 2.0, 4_000_000, 100.0, "a:1", "now", cpu_s=1.0, read_mb=10.0, written_mb=5.0)

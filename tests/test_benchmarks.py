@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import inference, kernels, stack_tile, tile_memory
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.archive import plan
 
 SIZE = 96

@@ -14,11 +14,11 @@ from sklearn.metrics import confusion_matrix
 from lsbatch import compare, country, runs
 from lsbatch.archive import cube, receipts, vectors
 from lsbatch.archive.survey import Survey, open_survey
-from lsbatch.config import Config
+from lsbatch.bands import mask
 from lsbatch.errors import ConfigError, NoDataError
-from lsbatch.layers import mask
 from lsbatch.models import base
 from lsbatch.records import Confusion
+from lsbatch.settings import Config
 from lsbatch.stages import evaluate
 from tests import surveys
 

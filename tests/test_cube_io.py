@@ -8,8 +8,8 @@ import zarr
 
 from benchmarks import cube_io
 from lsbatch.archive import cube
+from lsbatch.bands import STACK
 from lsbatch.grid import Grid
-from lsbatch.layers import STACK
 
 SIDE = 256
 VARIANTS = {variant.name: variant for variant in cube_io.variants(SIDE)}

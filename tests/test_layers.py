@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from lsbatch.layers import BAND_SETTINGS, STACK, Layer, mask, probability, sensors
+from lsbatch.bands import BAND_SETTINGS, STACK, Layer, mask, probability, sensors
 
 LAYERS = [STACK, probability("unet"), mask("cart")]
 BANDS = [(layer, band) for layer in LAYERS for band in layer.bands]

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from lsbatch import engine, linking, schema
 from lsbatch.archive import journal, receipts, vectors
 from lsbatch.archive.survey import Survey
-from lsbatch.config import to_yaml
+from lsbatch.bands import mask
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid
 from lsbatch.kernels import linking as kernel
-from lsbatch.layers import mask
+from lsbatch.settings import to_yaml
 from lsbatch.stages import ground_seen, identity, years
 from tests import surveys
 from tests.stages import fake_survey

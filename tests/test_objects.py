@@ -11,7 +11,7 @@ import obstore
 import pytest
 
 from lsbatch.archive.survey import Survey
-from lsbatch.config import to_yaml
+from lsbatch.settings import to_yaml
 from tests import servers
 from tests.servers import S3_SECRET, Bucket, Trouble
 

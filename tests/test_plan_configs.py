@@ -9,7 +9,7 @@ import pytest
 import shapely
 from pyproj import Transformer
 
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.archive import catalog, plan
 from lsbatch.errors import NoDataError
 from tests import servers

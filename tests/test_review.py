@@ -19,10 +19,10 @@ import pytest
 
 from lsbatch.archive import journal, vectors
 from lsbatch.archive.survey import Survey
-from lsbatch.config import to_yaml
 from lsbatch.errors import NoDataError
 from lsbatch.review import Case
 from lsbatch.review.server import POLICY, Server
+from lsbatch.settings import to_yaml
 from lsbatch.stages import identity, years
 from tests import browser
 from tests.stages import fake_survey

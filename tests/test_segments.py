@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import rasterio
 
-from lsbatch import config as settings
-from lsbatch import runs, segments, terminal
+from lsbatch import runs, segments, settings, terminal
 from lsbatch.archive import cube
 from lsbatch.archive.survey import Survey
+from lsbatch.bands import STACK
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
-from lsbatch.layers import STACK
 from lsbatch.models import cards, tehrani
 from tests.models.test_tehrani import scene
 

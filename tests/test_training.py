@@ -10,11 +10,10 @@ import pytest
 import xarray as xr
 import yaml
 
-from lsbatch import config as settings
-from lsbatch import engine, training
+from lsbatch import engine, settings, training
 from lsbatch.archive.survey import Survey
+from lsbatch.bands import OWN_BANDS, probability
 from lsbatch.errors import ConfigError, NoDataError
-from lsbatch.layers import OWN_BANDS, probability
 from lsbatch.models import base
 from lsbatch.stages.evaluate import summary
 from tests import surveys

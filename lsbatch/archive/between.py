@@ -13,7 +13,7 @@ from lsbatch.archive import catalog, windows
 from lsbatch.archive.files import read_text, remove, write_text
 from lsbatch.archive.passes import Scenes
 from lsbatch.archive.scenes import Scene
-from lsbatch.config import Config
+from lsbatch.settings import Config
 
 
 def wanted(config: Config) -> bool:

@@ -20,9 +20,9 @@ from zarr.codecs import BloscCodec, BloscShuffle
 from zarr.storage import MemoryStore
 
 from lsbatch.archive import files, objects
+from lsbatch.bands import Band, Layer
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
-from lsbatch.layers import Band, Layer
 
 #: Pixels on a side of the unit of compression; a halo of 96 px then reads one ring of chunks, not a whole shard.
 CHUNK_PX = 256

@@ -11,8 +11,8 @@ from pathlib import Path
 from lsbatch.archive import catalog, plan, windows
 from lsbatch.archive.files import exists, read_text, write_json, write_text
 from lsbatch.archive.scenes import Scene
-from lsbatch.config import Config, digest
 from lsbatch.errors import NoDataError
+from lsbatch.settings import Config, digest
 
 
 def days(config: Config) -> tuple[date, date]:

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 import lsbatch
 from lsbatch.archive import objects
 from lsbatch.archive.files import on_disk, scratch, write_bytes
-from lsbatch.layers import Layer
+from lsbatch.bands import Layer
 
 #: Corners a side of a tile's outline: between them a straight line of the grid is bent in longitude and latitude.
 CORNERS = 8

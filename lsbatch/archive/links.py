@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lsbatch.archive import objects
 from lsbatch.archive.workspace import Workspace
+from lsbatch.bands import STACK
 from lsbatch.errors import StaleStoreError
-from lsbatch.layers import STACK
 
 
 def refuse(root: Path) -> None:

@@ -21,9 +21,9 @@ from lsbatch.archive.receipts import checksum
 from lsbatch.archive.regions import read_region
 from lsbatch.archive.scenes import Scene
 from lsbatch.archive.windows import KEYS, SENSORS
-from lsbatch.config import Config, digest
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import Grid, tile_id
+from lsbatch.settings import Config, digest
 
 #: Bytes that a scene gives for a pixel of the tile, before compression: four bands of uint16 and a quarter SCL; two
 #: polarisations of float32; a DEM of 30 m.

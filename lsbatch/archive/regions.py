@@ -13,8 +13,8 @@ from pyproj import Geod, Transformer
 from shapely.geometry.base import BaseGeometry
 
 from lsbatch.archive.files import on_disk
-from lsbatch.config import Config
 from lsbatch.errors import ConfigError
+from lsbatch.settings import Config
 
 #: Shapely's type ids of Polygon and MultiPolygon.
 POLYGONS = (3, 6)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from lsbatch.archive import plan
 from lsbatch.archive.workspace import Workspace
-from lsbatch.config import Config
 from lsbatch.grid import Grid, Tile
+from lsbatch.settings import Config
 
 Position = tuple[int, int]
 

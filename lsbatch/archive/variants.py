@@ -8,9 +8,9 @@ from pathlib import Path
 from lsbatch.archive import between, history, objects, plan
 from lsbatch.archive.files import exists, make_folder, read_text, write_json, write_text
 from lsbatch.archive.workspace import Workspace
+from lsbatch.bands import STACK
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import tile_id
-from lsbatch.layers import STACK
 
 
 def share(base: Path, variant: Path) -> None:

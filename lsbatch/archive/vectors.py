@@ -15,8 +15,8 @@ from odc.geo.geobox import GeoBox
 
 from lsbatch.archive.files import aside, read_bytes
 from lsbatch.archive.regions import rasterize, read_vector
-from lsbatch.config import TruthSettings, Windows
 from lsbatch.errors import ConfigError, StaleStoreError
+from lsbatch.settings import TruthSettings, Windows
 
 #: Characters of a plot's name, which goes into receipts, tables and reports.
 LONGEST_NAME = 80

@@ -8,9 +8,9 @@ import shapely
 
 from lsbatch.archive import catalog, national
 from lsbatch.archive.passes import Scenes
-from lsbatch.config import Config
+from lsbatch.bands import sensors
 from lsbatch.errors import NoDataError
-from lsbatch.layers import sensors
+from lsbatch.settings import Config
 
 KEYS = ("pre_s2", "post_s2", "pre_s1", "post_s1", "dem")
 SENSORS = {"pre_s2": "sentinel2", "post_s2": "sentinel2", "pre_s1": "sentinel1", "post_s1": "sentinel1", "dem": "dem"}

@@ -6,8 +6,8 @@ from typing import Any
 
 from lsbatch.archive.files import write_json
 from lsbatch.bench import comparing, measuring, picture, projection
-from lsbatch.config import Config
 from lsbatch.runs import Screen
+from lsbatch.settings import Config
 
 HEADS = ("stage", "tiles", "first s", "p50 s", "p95 s", "CPU s", "Mpx/s", "a core", "read MB", "written MB", "peak MB", "of the limit")
 

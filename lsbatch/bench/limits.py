@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
-from lsbatch.config import Config
-from lsbatch.layers import Band
+from lsbatch.bands import Band
 from lsbatch.records import Stage
+from lsbatch.settings import Config
 from lsbatch.stages import LAYERS
 
 #: Of the arrays that are copied: larger than any cache.

@@ -17,7 +17,6 @@ from lsbatch.archive import files, lease, links, plan, variants
 from lsbatch.archive.hrefs import without_secrets
 from lsbatch.archive.survey import Position, Survey, open_survey
 from lsbatch.bench import limits, machine, watch
-from lsbatch.config import Config
 from lsbatch.dispatch import Crew
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
@@ -25,6 +24,7 @@ from lsbatch.models import base, pace
 from lsbatch.pending import Todo, step_named, steps
 from lsbatch.records import Fold, Receipt, Stage
 from lsbatch.runs import Screen
+from lsbatch.settings import Config
 from lsbatch.work import peak_mb
 
 #: Of the file that is saved; another number means that the two cannot be compared.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lsbatch.config import BenchSettings
+from lsbatch.settings import BenchSettings
 
 
 def projected(

@@ -75,6 +75,6 @@ def load(path: Path, model: str | None = None) -> Any:
     Each command does this before it imports anything else: a mistake is answered after half a second, not after the six
     that torch, distributed and geopandas take.
     """
-    from lsbatch import config as settings
+    from lsbatch import settings
 
     return settings.load(path) if model is None else settings.with_model(settings.load(path), model)

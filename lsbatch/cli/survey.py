@@ -16,7 +16,7 @@ def config(
     ] = None,
 ) -> None:
     """Print settings with every field explained: an example, or those of a file with its defaults filled in."""
-    from lsbatch import config as settings
+    from lsbatch import settings
 
     print(settings.to_yaml(settings.load(file) if file else settings.example()), end="")
 
@@ -128,7 +128,7 @@ def bench(
     """Measure real tiles through every stage, and say what this survey and a nation would take. The survey itself is left alone."""
     asked = load(config)
     if device is not None:
-        from lsbatch import config as settings
+        from lsbatch import settings
 
         asked = settings.with_device(asked, device)
     from lsbatch import terminal

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from distributed import Client
 
 from lsbatch.cluster import allocation, jobs, links, local
-from lsbatch.config import Config
 from lsbatch.dispatch import Crew, alone
 from lsbatch.errors import LsbatchError
+from lsbatch.settings import Config
 
 __all__ = ["connect", "joined"]
 

@@ -18,9 +18,9 @@ from distributed import Client, Scheduler, SchedulerPlugin
 
 from lsbatch.archive import objects
 from lsbatch.cluster import jobqueue, links
-from lsbatch.config import Config
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
+from lsbatch.settings import Config
 
 SCHEDULER, DRIVER = 0, 1
 #: Seconds for all tasks of an allocation to come up.

@@ -11,8 +11,8 @@ import dask
 import psutil
 from distributed import Client, Security
 
-from lsbatch.config import ClusterSettings
 from lsbatch.errors import LsbatchError
+from lsbatch.settings import ClusterSettings
 
 LOOPBACK = "lo"
 #: Dask's web page has no login, so it stays on the machine that it is about; ssh -L brings it to another one.

@@ -12,9 +12,9 @@ from distributed import Client, Nanny, Scheduler, SpecCluster
 
 from lsbatch.archive import objects
 from lsbatch.cluster import links
-from lsbatch.config import ClusterSettings, Config
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
+from lsbatch.settings import ClusterSettings, Config
 
 #: A worker that is ended in the middle of a tile leaves semaphores behind. Python's tracker of them clears them away, and
 #: would tell a person who pressed Ctrl-C about it in its last breath.

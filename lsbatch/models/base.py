@@ -7,12 +7,12 @@ import numpy as np
 
 from lsbatch.archive import objects
 from lsbatch.archive.files import exists, on_disk
-from lsbatch.config import Config, PredictSettings
+from lsbatch.bands import BAND_SETTINGS, OWN_BANDS
 from lsbatch.errors import ModelError
 from lsbatch.kernels import windows
-from lsbatch.layers import BAND_SETTINGS, OWN_BANDS
 from lsbatch.models import cart, ccdc, prakash, tehrani, tiled
 from lsbatch.models.cards import Card, card
+from lsbatch.settings import Config, PredictSettings
 
 __all__ = ["Card", "answer", "card", "check", "default_path", "halo_px", "resolve"]
 

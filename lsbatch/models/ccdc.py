@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from lsbatch.bands import OWN_BANDS
 from lsbatch.errors import ModelError
-from lsbatch.layers import OWN_BANDS
 from lsbatch.models.cards import Card
 
 BANDS = OWN_BANDS["ccdc"]

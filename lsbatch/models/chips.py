@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from lsbatch.archive import cube
-from lsbatch.config import TrainSettings, digest
+from lsbatch.bands import STACK
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
-from lsbatch.layers import STACK
+from lsbatch.settings import TrainSettings, digest
 
 TRAIN, VALIDATION, TEST = range(3)
 SPLITS = ("train", "validation", "test")

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from lsbatch.archive.files import aside, make_folder
+from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
-from lsbatch.layers import STACK
 from lsbatch.models import cards, export
 
 #: The raster function here, and its name in the package; ArcGIS looks for a class that is named like the file.

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 import lsbatch
 from lsbatch.archive.files import aside, write_json
+from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
-from lsbatch.layers import STACK
 from lsbatch.models import cards, unet
 
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"

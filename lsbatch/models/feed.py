@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lsbatch.config import TrainSettings
-from lsbatch.layers import knows_look_direction, mirrored
+from lsbatch.bands import knows_look_direction, mirrored
 from lsbatch.models import chips as cutting
 from lsbatch.models.chips import Chips
+from lsbatch.settings import TrainSettings
 
 #: What a model does to raw bands before they are normalised.
 Prepare = Callable[[np.ndarray], np.ndarray]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lsbatch.config import PredictSettings
 from lsbatch.models import cards, devices, tiled, unet
+from lsbatch.settings import PredictSettings
 
 #: Side of the noise that is answered, and of the matrices that are multiplied, on a CPU and on a GPU.
 SIDE_PX = {"cpu": 1024, "cuda": 2048}

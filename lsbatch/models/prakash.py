@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lsbatch.config import PredictSettings, TrainSettings
+from lsbatch.bands import OWN_BANDS
 from lsbatch.kernels import terrain
-from lsbatch.layers import OWN_BANDS
 from lsbatch.models import cards, devices, unet
+from lsbatch.settings import PredictSettings, TrainSettings
 
 BANDS = OWN_BANDS["prakash"]
 ELEVATION = BANDS.index("elevation")

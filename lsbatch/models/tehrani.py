@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from lsbatch.bands import OWN_BANDS
 from lsbatch.errors import NoDataError
 from lsbatch.kernels import optical, segments, trees
-from lsbatch.layers import OWN_BANDS
 from lsbatch.models import cards
 
 BANDS = OWN_BANDS["tehrani"]

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lsbatch.config import PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.kernels import windows
 from lsbatch.models import cards, devices, unet
+from lsbatch.settings import PredictSettings
 
 #: Axes that are mirrored: none, columns, rows, both.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))

@@ -20,7 +20,6 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 import lsbatch
 from lsbatch.archive.files import write_json
-from lsbatch.config import Config, TrainSettings, digest
 from lsbatch.kernels import scores
 from lsbatch.models import calibration, curve, feed, prakash, unet
 from lsbatch.models import chips as cutting
@@ -28,6 +27,7 @@ from lsbatch.models.cards import Card, save
 from lsbatch.models.chips import Source
 from lsbatch.models.losses import loss
 from lsbatch.records import Confusion
+from lsbatch.settings import Config, TrainSettings, digest
 
 __all__ = ["Source", "fit"]
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from lsbatch.config import Config
-from lsbatch.layers import STACK, Layer, mask, probability
+from lsbatch.bands import STACK, Layer, mask, probability
 from lsbatch.records import Fold, Stage
+from lsbatch.settings import Config
 from lsbatch.stages import areas, catalog, clean, date, inventory, outline, predict, rasters, report, score, stack
 
 PIPELINE: tuple[Stage | Fold, ...] = (

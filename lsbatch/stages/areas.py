@@ -11,8 +11,8 @@ import shapely
 from lsbatch.archive import receipts, vectors
 from lsbatch.archive.regions import rasterize
 from lsbatch.archive.survey import Survey
-from lsbatch.config import Config
 from lsbatch.records import Block, Fold, Stage
+from lsbatch.settings import Config
 from lsbatch.stages import identity
 from lsbatch.stages.clean import UNOBSERVED
 

@@ -5,11 +5,11 @@ from typing import Any
 from lsbatch.archive import items, receipts
 from lsbatch.archive.files import sweep
 from lsbatch.archive.survey import Survey
-from lsbatch.config import Config, digest
+from lsbatch.bands import STACK
 from lsbatch.grid import tile_id
-from lsbatch.layers import STACK
 from lsbatch.models import base
 from lsbatch.records import Fold, Receipt
+from lsbatch.settings import Config, digest
 from lsbatch.stages import rasters
 
 #: Files of the inventory that are delivered.

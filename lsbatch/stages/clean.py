@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from lsbatch.config import Config
+from lsbatch.bands import mask
 from lsbatch.kernels import focal
-from lsbatch.layers import mask
 from lsbatch.records import Block, Stage
+from lsbatch.settings import Config
 
 UNOBSERVED = 255
 

@@ -19,10 +19,10 @@ from odc.geo.geobox import GeoBox
 
 from lsbatch.archive import ahead, between, load
 from lsbatch.archive.scenes import Scene
-from lsbatch.config import Config
 from lsbatch.errors import SceneError
 from lsbatch.kernels import regions, rings
 from lsbatch.records import Block, Dropped, Stage
+from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
 
 POLARISATIONS = ("VV", "VH")

@@ -7,11 +7,11 @@ from odc.geo.geobox import GeoBox
 
 from lsbatch.archive import load
 from lsbatch.archive.scenes import Scene
-from lsbatch.config import Config
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import terrain
 from lsbatch.records import Dropped
+from lsbatch.settings import Config
 
 #: How far a mountain's shadow is followed: 1500 m of relief at 30 degrees of sun. Every tile reads as much around it.
 SHADOW_REACH_M = 2560.0

@@ -6,8 +6,8 @@ from odc.geo.geobox import GeoBox
 
 from lsbatch.archive import cube, receipts, regions
 from lsbatch.archive.survey import Survey
+from lsbatch.bands import mask
 from lsbatch.grid import tile_id
-from lsbatch.layers import mask
 from lsbatch.stages.clean import UNOBSERVED
 
 

@@ -19,11 +19,11 @@ from lsbatch.archive.files import write_text
 from lsbatch.archive.regions import geodesic
 from lsbatch.archive.survey import Survey
 from lsbatch.archive.workspace import Workspace
-from lsbatch.config import Config, digest
 from lsbatch.grid import tile_id
 from lsbatch.kernels import profile, regions
 from lsbatch.models import base
 from lsbatch.records import Fold
+from lsbatch.settings import Config, digest
 from lsbatch.stages import exports, identity, style, when, years
 from lsbatch.stages import provenance as sources
 from lsbatch.stages import shape as shapes

@@ -11,10 +11,10 @@ import numpy as np
 
 from lsbatch.archive import ahead, load, sun
 from lsbatch.archive.scenes import Scene
-from lsbatch.config import Config
 from lsbatch.errors import SceneError
 from lsbatch.kernels import optical
 from lsbatch.records import Dropped
+from lsbatch.settings import Config
 from lsbatch.stages.ground import Ground
 
 COLOURS = ("R", "G", "B", "NIR")

@@ -15,12 +15,12 @@ from odc.geo.geobox import GeoBox
 from lsbatch.archive import vectors
 from lsbatch.archive.receipts import checksum
 from lsbatch.archive.regions import rasterize, read_polygons
-from lsbatch.config import Config
+from lsbatch.bands import DATING
 from lsbatch.kernels import regions, terrain
 from lsbatch.kernels.optical import NO_DAY
-from lsbatch.layers import DATING
 from lsbatch.records import Block, Stage
 from lsbatch.schema import FOUND
+from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from lsbatch.archive import history
-from lsbatch.config import Config
-from lsbatch.layers import probability
+from lsbatch.bands import probability
 from lsbatch.models import base
 from lsbatch.records import Block, Stage
+from lsbatch.settings import Config
 from lsbatch.stages import series
 
 

@@ -17,10 +17,10 @@ from odc.geo.geobox import GeoBox
 from lsbatch.archive import ahead, load
 from lsbatch.archive.radiometry import SIGMA0
 from lsbatch.archive.scenes import Scene
-from lsbatch.config import CompositeSettings, Config
 from lsbatch.errors import SceneError
 from lsbatch.kernels import sar, series, speckle, terrain
 from lsbatch.records import Dropped
+from lsbatch.settings import CompositeSettings, Config
 from lsbatch.stages.ground import Ground
 
 POLARISATIONS = ("VV", "VH")

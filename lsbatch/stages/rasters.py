@@ -8,10 +8,10 @@ import numpy as np
 from lsbatch.archive import cube, files, maps, receipts
 from lsbatch.archive.maps import Legend
 from lsbatch.archive.survey import Survey
-from lsbatch.config import Config
+from lsbatch.bands import STACK, mask, probability
 from lsbatch.grid import Tile, tile_id
-from lsbatch.layers import STACK, mask, probability
 from lsbatch.records import Fold
+from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
 
 NO_PERCENT = 255

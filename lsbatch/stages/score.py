@@ -5,10 +5,10 @@ import numpy as np
 from lsbatch.archive import vectors
 from lsbatch.archive.receipts import checksum
 from lsbatch.archive.regions import rasterize
-from lsbatch.config import Config
 from lsbatch.grid import Tile
 from lsbatch.kernels import scores
 from lsbatch.records import Block, Stage
+from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
 
 #: Side of a cell; every tile's side is a multiple of it. Small enough to leave out the rims of test blocks.

@@ -8,11 +8,11 @@ import numpy as np
 
 from lsbatch.archive import ahead, history, plan
 from lsbatch.archive.scenes import Scene
-from lsbatch.config import Config
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as kernels
 from lsbatch.models import base, ccdc
 from lsbatch.records import Block, Dropped
+from lsbatch.settings import Config
 from lsbatch.stages import ground, optical
 
 #: Bytes of series held at once; more candidates than that and the scenes are read again for the next rows.

@@ -7,13 +7,13 @@ import numpy as np
 from lsbatch.archive import plan
 from lsbatch.archive.regions import rasterize
 from lsbatch.archive.scenes import Scene
-from lsbatch.config import Config
+from lsbatch.bands import STACK
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as optical_kernels
 from lsbatch.kernels import sar
-from lsbatch.layers import STACK
 from lsbatch.records import Block, Dropped, Stage
+from lsbatch.settings import Config
 from lsbatch.stages import ground, optical, radar
 from lsbatch.stages.ground import Ground
 

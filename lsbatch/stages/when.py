@@ -8,9 +8,9 @@ import pandas as pd
 
 from lsbatch.archive import between, receipts, vectors
 from lsbatch.archive.survey import Survey
-from lsbatch.config import Config
 from lsbatch.grid import tile_id
 from lsbatch.kernels import dating
+from lsbatch.settings import Config
 from lsbatch.stages.date import PASS, POLARISATIONS, SERIES, SUMS
 
 METHOD = "Sentinel-1 series"

@@ -13,8 +13,8 @@ import shapely
 
 from lsbatch.archive import catalog, static
 from lsbatch.archive.hrefs import without_secrets
-from lsbatch.config import SourceSettings
 from lsbatch.errors import CatalogError
+from lsbatch.settings import SourceSettings
 from tests import servers
 
 PLACE = shapely.box(15.0, 61.3, 15.06, 61.35)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lsbatch.archive import cube
+from lsbatch.bands import STACK, mask, probability
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid
-from lsbatch.layers import STACK, mask, probability
 
 GRID = Grid.snapped("EPSG:25833", 10.0, 256, (300_000.0, 6_800_000.0, 307_000.0, 6_807_000.0))
 

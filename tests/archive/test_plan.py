@@ -9,12 +9,12 @@ import geopandas as gpd
 import pytest
 import shapely
 
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.archive import plan
 from lsbatch.archive.passes import newest, same_orbits
 from lsbatch.archive.scenes import Scene, describe
-from lsbatch.config import CompositeSettings, Config
 from lsbatch.errors import CatalogError, ConfigError, NoDataError, StaleStoreError
+from lsbatch.settings import CompositeSettings, Config
 from lsbatch.stages import ground, optical, radar
 from tests.archive.conftest import CRS, LEFT, TOP
 

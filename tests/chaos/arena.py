@@ -19,10 +19,9 @@ from typing import Any
 
 import psutil
 
-from lsbatch import config as settings
-from lsbatch import country
+from lsbatch import country, settings
 from lsbatch.archive import lease
-from lsbatch.config import to_yaml
+from lsbatch.settings import to_yaml
 from lsbatch.stages import PIPELINE
 from tests import surveys
 from tests.chaos.comparison import differences, half_written

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.archive import cube, files, lease, receipts
 from lsbatch.archive.survey import open_survey
-from lsbatch.config import to_yaml
-from lsbatch.layers import mask
+from lsbatch.bands import mask
+from lsbatch.settings import to_yaml
 from tests.chaos import arena
 from tests.chaos.comparison import differences
 

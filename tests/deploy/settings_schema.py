@@ -8,8 +8,8 @@ Names alone: what a value may be is said once, in lsbatch/config. After a settin
 import json
 from typing import Any, get_args
 
-from lsbatch.config import Config
-from lsbatch.config.survey import Section
+from lsbatch.settings import Config
+from lsbatch.settings.survey import Section
 from tests.deploy import charts
 
 SCHEMA = charts.CHART / "values.schema.json"

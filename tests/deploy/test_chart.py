@@ -18,7 +18,7 @@ import dask
 import pytest
 import yaml
 
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.cluster import links
 from lsbatch.records import Stage
 from lsbatch.stages import PIPELINE

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.archive import files, lease
 from lsbatch.errors import LsbatchError
 from tests import surveys

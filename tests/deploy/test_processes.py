@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.archive import lease, receipts
 from lsbatch.archive.workspace import Workspace
-from lsbatch.config import Config
 from lsbatch.records import Stage
+from lsbatch.settings import Config
 from lsbatch.stages import PIPELINE
 from tests import servers
 from tests.deploy import charts

@@ -10,7 +10,7 @@ from distributed import Client, LocalCluster
 from lsbatch import engine, pending, work
 from lsbatch.archive import receipts
 from lsbatch.archive.survey import Survey
-from lsbatch.layers import STACK, mask, probability
+from lsbatch.bands import STACK, mask, probability
 from tests import surveys
 
 

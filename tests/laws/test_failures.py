@@ -18,9 +18,9 @@ import zarr
 from lsbatch import engine, pending, runs, terminal, verifying, work
 from lsbatch.archive import cube, lease, load, receipts
 from lsbatch.archive.survey import Survey
-from lsbatch.config import to_yaml
+from lsbatch.bands import STACK
 from lsbatch.errors import AbandonedError, LeaseError, LsbatchError, SceneError
-from lsbatch.layers import STACK
+from lsbatch.settings import to_yaml
 from tests import surveys
 
 

@@ -10,8 +10,8 @@ import pytest
 from lsbatch import engine, pending, runs, terminal, work
 from lsbatch.archive import cube, load, receipts
 from lsbatch.archive.survey import Survey
+from lsbatch.bands import STACK, mask
 from lsbatch.errors import SceneError
-from lsbatch.layers import STACK, mask
 from tests import surveys
 
 STAGES = ("stack", "predict", "clean", "outline", "score")

@@ -7,7 +7,7 @@ import numpy as np
 
 from lsbatch import engine
 from lsbatch.archive.survey import Survey
-from lsbatch.layers import STACK, mask, probability
+from lsbatch.bands import STACK, mask, probability
 from tests import surveys
 
 #: One step of the stored probability: torch sums in another order in windows of another size.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.errors import ModelError
 from lsbatch.models import base, cards, cart, unet
 from tests.models.conftest import make_card, make_network

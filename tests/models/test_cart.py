@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from lsbatch.config import PredictSettings
 from lsbatch.errors import NoDataError
 from lsbatch.kernels import trees
 from lsbatch.models import base, cards, cart
+from lsbatch.settings import PredictSettings
 
 NAMES = np.array(["landslide", "forest", "water", "farmland", "snow", "built", "bare rock", "scrub"])
 BANDS = ("preVV", "postVV", "dNDVI")

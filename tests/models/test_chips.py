@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from lsbatch.archive import cube
-from lsbatch.config import TrainSettings
+from lsbatch.bands import STACK, knows_look_direction, mirrored
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
-from lsbatch.layers import STACK, knows_look_direction, mirrored
 from lsbatch.models import chips, feed
+from lsbatch.settings import TrainSettings
 
 SIDE, TILE = 512, 256
 NAMES = ("preVV", "postVV", "dNDVI")

@@ -13,10 +13,10 @@ import pystac
 import pytest
 import torch
 
-from lsbatch.config import PredictSettings
+from lsbatch.bands import STACK
 from lsbatch.errors import ModelError, StaleStoreError
-from lsbatch.layers import STACK
 from lsbatch.models import base, cards, cart, esri, export, unet
+from lsbatch.settings import PredictSettings
 from tests.models.conftest import make_card, make_network
 
 #: Two blocks along each axis, the last of which is small and ends off the lattice.

@@ -10,9 +10,9 @@ import pystac
 import pytest
 import torch
 
-from lsbatch.config import PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.models import base, cards, cart, export
+from lsbatch.settings import PredictSettings
 
 WEIGHTS = base.named("package:unet-s1vv")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lsbatch import config as settings
-from lsbatch.config import PredictSettings
+from lsbatch import settings
 from lsbatch.errors import ConfigError
 from lsbatch.models import base
+from lsbatch.settings import PredictSettings
 
 WEIGHTS = base.named("package:unet-s1vv")
 CARD = base.card(WEIGHTS)

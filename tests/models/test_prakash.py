@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lsbatch.config import PredictSettings, TrainSettings
 from lsbatch.kernels import terrain
 from lsbatch.models import base, cards, prakash, unet
+from lsbatch.settings import PredictSettings, TrainSettings
 
 SMALL = TrainSettings(width=4, dropout=0.0)
 

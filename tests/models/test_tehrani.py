@@ -7,9 +7,9 @@ import pytest
 from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 
-from lsbatch.config import PredictSettings
 from lsbatch.errors import NoDataError
 from lsbatch.models import base, cards, tehrani
+from lsbatch.settings import PredictSettings
 
 SIDE_M = 10.0
 

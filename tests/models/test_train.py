@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.archive import cube
+from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
 from lsbatch.grid import Grid, Tile
-from lsbatch.layers import STACK
 from lsbatch.models import base, cards, train
 from lsbatch.models.chips import Source
 

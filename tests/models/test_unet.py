@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lsbatch.config import PredictSettings
 from lsbatch.errors import ModelError
 from lsbatch.models import base, cards, devices, tiled, unet
+from lsbatch.settings import PredictSettings
 from tests.models.conftest import BANDS, make_card, make_network
 
 EXACT = PredictSettings(tiling="exact", memory_gb=0.1, device="cpu")

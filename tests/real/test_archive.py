@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from lsbatch.archive import catalog, load
 from lsbatch.archive.folder import make_catalog
-from lsbatch.config import SourceSettings
+from lsbatch.settings import SourceSettings
 from tests.real.convert import NODATA, convert_belgium
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from benchmarks import hokkaido
-from lsbatch.config import TrainSettings
-from lsbatch.layers import BAND_SETTINGS
+from lsbatch.bands import BAND_SETTINGS
 from lsbatch.models import cards, prakash, unet
+from lsbatch.settings import TrainSettings
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "s2_hokkaido"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason=f"real data are not at {FOLDER}")

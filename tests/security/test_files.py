@@ -17,8 +17,7 @@ import rasterio
 import yaml
 from odc.geo.geobox import GeoBox
 
-from lsbatch import config as settings
-from lsbatch import engine
+from lsbatch import engine, settings
 from lsbatch.archive import load, variants, vectors
 from lsbatch.archive.scenes import describe
 from lsbatch.archive.survey import Survey

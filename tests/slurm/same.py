@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch import config, engine
+from lsbatch import engine, settings
 from lsbatch.archive.survey import Survey
-from lsbatch.config import ClusterSettings, to_yaml
-from lsbatch.layers import STACK, mask, probability
+from lsbatch.bands import STACK, mask, probability
+from lsbatch.settings import ClusterSettings, to_yaml
 from tests import surveys
 
 
@@ -21,7 +21,7 @@ def with_cluster(survey: Survey, **settings: Any) -> Survey:
 def saved(survey: Survey, file: Path) -> Path:
     """Its settings in a file, which say the same when they are read."""
     file.write_text(to_yaml(survey.config), encoding="utf-8")
-    assert config.load(file) == survey.config
+    assert settings.load(file) == survey.config
     return file
 
 

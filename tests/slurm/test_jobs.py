@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from distributed import as_completed
 
-from lsbatch import cluster, config, engine
+from lsbatch import cluster, engine, settings
 from lsbatch.archive import receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.cluster import jobs
-from lsbatch.config import Config
 from lsbatch.errors import LsbatchError
 from lsbatch.records import Receipt
+from lsbatch.settings import Config
 from tests import surveys
 from tests.slurm import same
 from tests.slurm.certificates import certificate
@@ -29,10 +29,10 @@ def _settings(tmp_path: Path, device: str = "auto", **changes: Any) -> Config:
     groups = {"cpu": {"jobs": 1, "walltime": "00:20:00"}}
     if device == "cuda":
         groups["gpu"] = {"jobs": 1, "workers": 2, "gres": "gpu:2", "partition": "accelerated"}
-    raw = config.example().model_dump(mode="json") | {"output": str(tmp_path / "survey")}
+    raw = settings.example().model_dump(mode="json") | {"output": str(tmp_path / "survey")}
     raw["cluster"] = {"kind": "slurm", "memory_gb": 1.0, "threads": 3, "slurm": groups} | changes
     raw["predict"]["device"] = device
-    return config.parse(raw, tmp_path)
+    return settings.parse(raw, tmp_path)
 
 
 def _about() -> dict[str, str]:

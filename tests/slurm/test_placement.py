@@ -10,18 +10,18 @@ import dask
 import psutil
 import pytest
 
-from lsbatch import cluster, config, onegpu
+from lsbatch import cluster, onegpu, settings
 from lsbatch.cluster import allocation, jobs, links, local
-from lsbatch.config import ClusterSettings, Config, JobSettings
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
+from lsbatch.settings import ClusterSettings, Config, JobSettings
 from tests.slurm.certificates import certificate
 
 
 def _settings(tmp_path: Path, device: str = "auto", **changes: Any) -> Config:
-    raw = config.example().model_dump(mode="json") | {"output": str(tmp_path / "survey"), "cluster": changes}
+    raw = settings.example().model_dump(mode="json") | {"output": str(tmp_path / "survey"), "cluster": changes}
     raw["predict"]["device"] = device
-    return config.parse(raw, tmp_path)
+    return settings.parse(raw, tmp_path)
 
 
 def _about() -> dict[str, str]:

@@ -17,7 +17,7 @@ from lsbatch import engine, runs, terminal
 from lsbatch.archive import asking, catalog, load, plan, receipts
 from lsbatch.archive.scenes import Scene, describe
 from lsbatch.archive.survey import Survey, open_survey
-from lsbatch.config import Config
+from lsbatch.settings import Config
 from tests import servers, surveys
 from tests.stac import archives, pgstac
 

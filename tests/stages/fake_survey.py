@@ -9,13 +9,12 @@ import numpy as np
 import scipy.ndimage
 import shapely
 
-from lsbatch import config as settings
-from lsbatch import schema
+from lsbatch import schema, settings
 from lsbatch.archive import cube, plan, receipts, vectors
 from lsbatch.archive.survey import Survey
+from lsbatch.bands import STACK, mask, probability
 from lsbatch.grid import Grid, tile_id
 from lsbatch.kernels import regions
-from lsbatch.layers import STACK, mask, probability
 from lsbatch.models import cards
 from lsbatch.records import Receipt
 

@@ -6,8 +6,8 @@ import xarray as xr
 from lsbatch import engine
 from lsbatch.archive import plan, receipts
 from lsbatch.archive.survey import Survey
+from lsbatch.bands import STACK
 from lsbatch.grid import tile_id
-from lsbatch.layers import STACK
 from lsbatch.pending import step_named
 
 

@@ -21,9 +21,9 @@ from scipy import ndimage
 from lsbatch import engine, schema
 from lsbatch.archive import files, maps, receipts
 from lsbatch.archive.survey import Survey
+from lsbatch.bands import STACK, mask
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
-from lsbatch.layers import STACK, mask
 from lsbatch.stages import areas, exports, rasters, style
 from tests import surveys
 

@@ -8,10 +8,10 @@ import pytest
 from lsbatch import country, runs, terminal
 from lsbatch.archive import scenes
 from lsbatch.archive.survey import open_survey
-from lsbatch.config import Config
+from lsbatch.bands import STACK
 from lsbatch.errors import CatalogError
 from lsbatch.kernels import terrain
-from lsbatch.layers import STACK
+from lsbatch.settings import Config
 from tests import surveys
 
 LEVELS = {"1C": ["sentinel-2-l1c"], "2A": ["sentinel-2-l2a", "sentinel-2-l2a-pc"]}

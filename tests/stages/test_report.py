@@ -18,7 +18,7 @@ from PIL import Image
 
 from lsbatch.archive import cube, receipts
 from lsbatch.archive.survey import Survey
-from lsbatch.layers import probability
+from lsbatch.bands import probability
 from lsbatch.stages import evaluate, report
 from lsbatch.stages.report import facts as report_facts
 from lsbatch.stages.report import map as report_map

@@ -10,7 +10,7 @@ import pytest
 from lsbatch import compare, country, pending, runs, terminal, work
 from lsbatch.archive import history, plan, receipts, vectors
 from lsbatch.archive.survey import Survey, open_survey
-from lsbatch.layers import probability
+from lsbatch.bands import probability
 from lsbatch.models import ccdc
 from lsbatch.records import Stage
 from lsbatch.stages import series

@@ -9,13 +9,13 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 
-from lsbatch import config as settings
+from lsbatch import settings
 from lsbatch.archive import national
 from lsbatch.archive.scenes import Scene, describe
-from lsbatch.config import Config
 from lsbatch.errors import CatalogError
 from lsbatch.grid import Grid
 from lsbatch.kernels import terrain
+from lsbatch.settings import Config
 from lsbatch.stages import ground, optical, radar
 from lsbatch.stages.ground import Ground
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lsbatch.archive import cube
 from lsbatch.archive.survey import Survey
-from lsbatch.layers import STACK
+from lsbatch.bands import STACK
 from lsbatch.stages.report import pictures
 
 #: Pixels shown on each side of a point.

@@ -8,10 +8,10 @@ import numpy as np
 
 from lsbatch.archive import cube, files, receipts
 from lsbatch.archive.survey import Position, Survey
+from lsbatch.bands import mask, probability
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import tile_id
 from lsbatch.kernels import focal, sampling
-from lsbatch.layers import mask, probability
 from lsbatch.stages.clean import UNOBSERVED
 
 #: Strata in their order, and what they are. The first is the map's class "landslide", the others are "no landslide".

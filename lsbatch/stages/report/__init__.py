@@ -21,9 +21,9 @@ import lsbatch
 from lsbatch.archive import files, plan, receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.archive.workspace import Workspace
-from lsbatch.config import Config
 from lsbatch.models import base
 from lsbatch.records import Fold
+from lsbatch.settings import Config
 from lsbatch.stages.accuracy import numbers
 from lsbatch.stages.report import chart, evidence, facts, listing, pictures, quicklooks, split
 from lsbatch.stages.report import map as maps

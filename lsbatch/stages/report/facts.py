@@ -11,12 +11,12 @@ import numpy as np
 from lsbatch.archive import plan, receipts, vectors
 from lsbatch.archive.hrefs import without_secrets
 from lsbatch.archive.survey import Position, Survey
-from lsbatch.config import Config, to_yaml
+from lsbatch.bands import BAND_SETTINGS
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
-from lsbatch.layers import BAND_SETTINGS
 from lsbatch.models import base
 from lsbatch.records import Receipt
+from lsbatch.settings import Config, to_yaml
 from lsbatch.stages import evaluate, identity
 
 STAGES = ("stack", "predict", "clean", "outline", "score")

@@ -14,10 +14,10 @@ from lsbatch.archive import cube, vectors
 from lsbatch.archive.ahead import in_order
 from lsbatch.archive.regions import rasterize
 from lsbatch.archive.survey import Position, Survey
-from lsbatch.config import Config
+from lsbatch.bands import STACK, Layer, mask
 from lsbatch.grid import Grid
 from lsbatch.kernels import terrain
-from lsbatch.layers import STACK, Layer, mask
+from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.report import pictures
 

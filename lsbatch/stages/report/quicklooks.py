@@ -10,8 +10,8 @@ import shapely
 
 from lsbatch.archive import cube
 from lsbatch.archive.survey import Survey
-from lsbatch.config import Config
-from lsbatch.layers import STACK, probability
+from lsbatch.bands import STACK, probability
+from lsbatch.settings import Config
 from lsbatch.stages.report import pictures
 from lsbatch.stages.report.map import path
 

@@ -21,8 +21,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from lsbatch import config as settings
-from lsbatch import pending
+from lsbatch import pending, settings
 from lsbatch.archive import history, lease, plan
 from lsbatch.archive.survey import open_survey
 from lsbatch.cli import main as command_line

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lsbatch.config.survey import OBJECTS, ArchiveSettings, RegionSettings, Section, SourceSettings, SurveySettings
-from lsbatch.config.whole import Config
 from lsbatch.errors import ConfigError
+from lsbatch.settings.config import Config
+from lsbatch.settings.survey import OBJECTS, ArchiveSettings, RegionSettings, Section, SourceSettings, SurveySettings
 
 #: Characters of a wrong value that a message shows.
 LONGEST_VALUE = 120

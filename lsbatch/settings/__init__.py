@@ -3,8 +3,9 @@
 Paths are relative to the folder of the settings file. Nothing here opens an archive, a store or a model.
 """
 
-from lsbatch.config.files import digest, example, load, parse, to_yaml, with_device, with_model
-from lsbatch.config.method import (
+from lsbatch.settings.cluster import BenchSettings, ClusterSettings, JobSettings, SlurmSettings, TlsSettings
+from lsbatch.settings.config import Config
+from lsbatch.settings.method import (
     CleanSettings,
     CompositeSettings,
     InventorySettings,
@@ -13,7 +14,7 @@ from lsbatch.config.method import (
     TrainSettings,
     TruthSettings,
 )
-from lsbatch.config.survey import (
+from lsbatch.settings.survey import (
     ArchiveSettings,
     GridSettings,
     RegionSettings,
@@ -22,8 +23,7 @@ from lsbatch.config.survey import (
     SurveySettings,
     Windows,
 )
-from lsbatch.config.whole import Config
-from lsbatch.config.workers import BenchSettings, ClusterSettings, JobSettings, SlurmSettings, TlsSettings
+from lsbatch.settings.yaml_files import digest, example, load, parse, to_yaml, with_device, with_model
 
 __all__ = [
     "ArchiveSettings",

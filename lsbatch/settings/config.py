@@ -5,7 +5,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lsbatch.config.method import (
+from lsbatch.bands import BAND_SETTINGS, OWN_BANDS, knows_look_direction, sensors
+from lsbatch.settings.cluster import BenchSettings, ClusterSettings
+from lsbatch.settings.method import (
     CleanSettings,
     CompositeSettings,
     InventorySettings,
@@ -14,9 +16,7 @@ from lsbatch.config.method import (
     TrainSettings,
     TruthSettings,
 )
-from lsbatch.config.survey import ArchiveSettings, GridSettings, Place, RegionSettings, Section, SurveySettings
-from lsbatch.config.workers import BenchSettings, ClusterSettings
-from lsbatch.layers import BAND_SETTINGS, OWN_BANDS, knows_look_direction, sensors
+from lsbatch.settings.survey import ArchiveSettings, GridSettings, Place, RegionSettings, Section, SurveySettings
 
 
 class Config(Section):

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from lsbatch.config.survey import Place, Section
+from lsbatch.settings.survey import Place, Section
 
 
 class TlsSettings(Section):

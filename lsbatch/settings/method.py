@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from lsbatch.config.survey import Place, Section
+from lsbatch.settings.survey import Place, Section
 
 #: A word that can be part of a column's name.
 LayerName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
