@@ -22,7 +22,8 @@ from lsbatch.archive import cube
 from lsbatch.archive.survey import open_survey
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.country import ground, truth
-from lsbatch.kernels import focal, scores, trees
+from lsbatch.kernels import decision_trees, focal
+from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import cart
 from lsbatch.records import Confusion
 
@@ -62,9 +63,9 @@ def trials(bands: dict[str, np.ndarray], made: ground.Ground, setting: str, draw
         good = np.isfinite(samples).all(axis=1)
         tree = cart.fit(samples[good], points["class"].to_numpy()[good], draw)
         labels = np.full(seen.shape, focal.NODATA, np.uint8)
-        labels[seen] = trees.walk(np.ascontiguousarray(stack[:, seen]), **tree) > 0.5
+        labels[seen] = decision_trees.walk(np.ascontiguousarray(stack[:, seen]), **tree) > 0.5
         cleaned = focal.mode(labels, 1.5)
-        yield Confusion(*scores.confusion(cleaned == 1, real, cleaned != focal.NODATA))
+        yield Confusion(*score_intervals.confusion(cleaned == 1, real, cleaned != focal.NODATA))
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from lsbatch.kernels import change, sar
+from lsbatch.kernels import change_date, sar
 
 NO_CHANGE = "noChange"
 SPAN_DAYS = 180
@@ -43,13 +43,13 @@ def judged(folder: Path) -> pd.DataFrame:
     for site, orbits in series(folder).items():
         if site not in labels.index:
             continue
-        day, _, _, ratio = change.date(orbits)
+        day, _, _, ratio = change_date.date(orbits)
         told = labels.loc[site]
         true = (pd.Timestamp(told["change_time"]) - pd.Timestamp(0)).total_seconds() / 86400 if told["change_time"] == told["change_time"] else np.nan
         looks = sum(len(days) for days, _ in orbits)
         # as a survey dates: between two composites, half a year that holds the day somewhere
         first = true - SPAN_DAYS * dice.random()
-        near, *interval, _ = change.date(orbits, first, first + SPAN_DAYS)
+        near, *interval, _ = change_date.date(orbits, first, first + SPAN_DAYS)
         guess = first + SPAN_DAYS / 2
         rows.append((site, told["change_label"], len(orbits), looks, true, day, near, *interval, guess, ratio / looks))
     return pd.DataFrame(rows, columns=["site", "label", "orbits", "looks", "true", "day", "near", "earliest", "latest", "guess", "ratio"])

@@ -19,7 +19,7 @@ from scipy import special
 from benchmarks.change_series import NO_CHANGE, SPAN_DAYS
 from benchmarks.change_series import series as read_series
 from lsbatch.country import cover, ground, radar, scenes
-from lsbatch.kernels import change, dating, rings
+from lsbatch.kernels import change_date, landslide_date, surrounding_rings
 from lsbatch.stages.date import GAP_PX, REACH_PX
 
 REPEAT_DAYS, FEWEST_PX = 12, 5
@@ -37,17 +37,17 @@ def synthetic(seed: int, size: int) -> pd.DataFrame:
     """A row a place: whether it slid, when, whether it can be seen, and what the series say."""
     made = ground.make(seed, size, size)
     labels, days, steps = _places(made)
-    owners = rings.around(labels > 0, labels, np.zeros(labels.shape, bool), GAP_PX, REACH_PX)
-    found: dict[int, list[dating.Series]] = {n: [] for n in range(1, len(days) + 1)}
+    owners = surrounding_rings.around(labels > 0, labels, np.zeros(labels.shape, bool), GAP_PX, REACH_PX)
+    found: dict[int, list[landslide_date.Series]] = {n: [] for n in range(1, len(days) + 1)}
     for orbit in radar.ORBITS:
         passes = scenes.repeats(made, orbit, REPEAT_DAYS)
         sums = np.stack([_sums(radar.gamma0(made, orbit, day), labels, owners, len(days)) for day in passes])
         clock = 17.04 / 24 if orbit.state == "ascending" else 5.70 / 24
         at = np.array([day.toordinal() + clock for day in passes])
         for n in found:
-            ratio, speckle = dating.log_ratio(*np.moveaxis(sums[:, :, n - 1], -1, 0), radar.LOOKS)
-            found[n].append(dating.Series(at, ratio, speckle))
-    answers = [dating.date(found[n], FIRST.toordinal(), LAST.toordinal() + 1) for n in found]
+            ratio, speckle = landslide_date.log_ratio(*np.moveaxis(sums[:, :, n - 1], -1, 0), radar.LOOKS)
+            found[n].append(landslide_date.Series(at, ratio, speckle))
+    answers = [landslide_date.date(found[n], FIRST.toordinal(), LAST.toordinal() + 1) for n in found]
     rows = [
         (seed, n, int((labels == n).sum()), day, step, answer.evidence, answer.quantile(0.5), *answer.interval())
         for (n, answer), day, step in zip(zip(found, answers, strict=True), days, steps, strict=True)
@@ -109,12 +109,12 @@ def real(folder: Path, span_days: float | None = None) -> pd.DataFrame:
             continue
         told = labels.loc[site]
         true = _day(told["change_time"])
-        sets = [dating.Series(days, rest, np.full(rest.shape, _speckle_db())) for days, rest in _without_seasons(orbits)]
+        sets = [landslide_date.Series(days, rest, np.full(rest.shape, _speckle_db())) for days, rest in _without_seasons(orbits)]
         ends = [float(min(one.days.min() for one in sets)), float(max(one.days.max() for one in sets))]
         if span_days is not None:
             first = true - span_days * dice.random() if true == true else dice.uniform(ends[0], ends[1] - span_days)
             ends = [first, first + span_days]
-        found = dating.date(sets, *ends)
+        found = landslide_date.date(sets, *ends)
         rows.append((site, told["change_label"], true, found.evidence, found.quantile(0.5), *found.interval()))
     return pd.DataFrame(rows, columns=["site", "label", "true", "evidence", "day", "earliest", "latest"])
 
@@ -124,14 +124,14 @@ def _day(text: object) -> float:
 
 
 def _speckle_db() -> float:
-    return float(dating.DB * np.sqrt(special.polygamma(1, WINDOW_PX * WINDOW_LOOKS)))
+    return float(landslide_date.DB * np.sqrt(special.polygamma(1, WINDOW_PX * WINDOW_LOOKS)))
 
 
 def _without_seasons(orbits: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Series less the year's cosine and sine, which are fitted together with the best step, so that they take nothing of it."""
-    day = change.date(orbits)[0]
+    day = change_date.date(orbits)[0]
     for days, decibels in orbits:
-        turn = 2 * np.pi * days / change.YEAR_DAYS
+        turn = 2 * np.pi * days / change_date.YEAR_DAYS
         model = np.column_stack([np.cos(turn), np.sin(turn), np.ones_like(turn), days >= day])
         rest = decibels.astype(np.float64).copy()
         for channel in rest.T:
@@ -147,13 +147,13 @@ def tell_synthetic(table: pd.DataFrame) -> list[str]:
     seen = slid[slid["step_db"] >= SEEN_DB]
     lines = [f"{len(slid)} landslides of {FEWEST_PX} px or more, {len(seen)} with a change of {SEEN_DB:g} dB or more in some orbit; {len(still)} unchanged places"]
     for name, rows in (("seen", seen), ("all", slid)):
-        dated = rows[rows["evidence"] >= dating.EVIDENCE]
+        dated = rows[rows["evidence"] >= landslide_date.EVIDENCE]
         near = (dated["day"] - dated["true"]).abs() <= WITHIN_DAYS
         lines.append(
             f"{name}: dated {len(dated) / len(rows):.0%}; within {WITHIN_DAYS} days {near.sum() / len(rows):.0%} of all, {near.mean():.0%} of dated; "
             f"90 % interval holds the day: {held(dated):.0%} of dated, {held(rows):.0%} of all; median width {(dated['latest'] - dated['earliest']).median():.1f} days"
         )
-    lines.append(f"unchanged places dated: {(still['evidence'] >= dating.EVIDENCE).sum()} of {len(still)}")
+    lines.append(f"unchanged places dated: {(still['evidence'] >= landslide_date.EVIDENCE).sum()} of {len(still)}")
     return lines
 
 
@@ -166,10 +166,10 @@ def held(rows: pd.DataFrame) -> float:
 def tell_real(table: pd.DataFrame) -> list[str]:
     """The figures in words."""
     changed, still = table[table["label"] != NO_CHANGE], table[table["label"] == NO_CHANGE]
-    dated = changed[changed["evidence"] >= dating.EVIDENCE]
+    dated = changed[changed["evidence"] >= landslide_date.EVIDENCE]
     error = (dated["day"] - dated["true"]).abs()
     return [
-        f"  dated: {len(dated)} of {len(changed)} with a change; false dates: {(still['evidence'] >= dating.EVIDENCE).sum()} of {len(still)} without",
+        f"  dated: {len(dated)} of {len(changed)} with a change; false dates: {(still['evidence'] >= landslide_date.EVIDENCE).sum()} of {len(still)} without",
         f"  error of the date: median {error.median():.0f} days, within 12 {(error <= 12).mean():.0%}, within 30 {(error <= 30).mean():.0%}",
         f"  90 % interval (median {(dated['latest'] - dated['earliest']).median():.0f} days) holds the day: {held(dated):.0%}",
     ]

@@ -27,7 +27,7 @@ import onnxruntime
 import torch
 from monai.inferers import sliding_window_inference
 
-from lsbatch.kernels import windows
+from lsbatch.kernels import inference_windows
 from lsbatch.models import base, cards, devices, pace, tiled, unet
 from lsbatch.settings import PredictSettings
 
@@ -127,8 +127,8 @@ def compiled(side: int, name: str, weights: Path = WEIGHTS) -> Callable[[], np.n
     return answer
 
 
-def _cut(of: cards.Card, side: int) -> tuple[windows.Window, ...]:
-    return windows.exact((side, side), of.halo_px, of.lattice_px, tiled.most_px(of, PredictSettings().memory_gb))
+def _cut(of: cards.Card, side: int) -> tuple[inference_windows.Window, ...]:
+    return inference_windows.exact((side, side), of.halo_px, of.lattice_px, tiled.most_px(of, PredictSettings().memory_gb))
 
 
 def measure(answers: Answers, rounds: int) -> dict[str, tuple[float, float, float]]:

@@ -33,7 +33,7 @@ from rasterio.transform import from_origin
 from scipy import ndimage
 from skimage.filters import rank
 
-from lsbatch.kernels import focal, optical, sar, series, speckle, terrain
+from lsbatch.kernels import focal, optical, sar, speckle, terrain, time_median
 
 THREADS = 2
 DATES = 24
@@ -196,7 +196,7 @@ def _median(size: int) -> Case:
         dice.random(out=date, dtype=np.float32)
         date[dice.random(date.shape, np.float32) < 0.3] = np.nan
     peers = {"numpy nanmedian": lambda: np.nanmedian(stack, axis=0), "numbagg nanmedian": lambda: numbagg.nanmedian(stack, axis=0)}
-    return Case("masked_median of 24 dates", lambda: series.masked_median(stack), peers, DATES * 4 + 4, dict.fromkeys(peers, 3))
+    return Case("masked_median of 24 dates", lambda: time_median.masked_median(stack), peers, DATES * 4 + 4, dict.fromkeys(peers, 3))
 
 
 def _rest(size: int) -> Iterator[Case]:

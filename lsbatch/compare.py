@@ -20,7 +20,7 @@ from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import OWN_BANDS, mask
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
-from lsbatch.kernels import scores
+from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import base, chips
 from lsbatch.runs import Screen
 from lsbatch.settings import Config
@@ -35,7 +35,7 @@ COLUMNS = ("model", "bands", "region", "P", "R", "F1", "IoU", "MCC", "95 %", "TP
 #: What a row of scores holds beside its names.
 SCORES = (
     "precision", "recall", "f1", "iou", "mcc", "prevalence", "tp", "fp", "fn", "tn",
-    *(f"{name}_{end}" for name in scores.MEASURES for end in ("low", "high")),
+    *(f"{name}_{end}" for name in score_intervals.MEASURES for end in ("low", "high")),
 )  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def table(rows: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
             str(row["model"]), str(row["bands"]), str(row["region"]),
-            *(_ratio(row[name]) for name in scores.MEASURES),
+            *(_ratio(row[name]) for name in score_intervals.MEASURES),
             "one block" if row["mcc_low"] is None else f"{_ratio(row['mcc_low'])} to {_ratio(row['mcc_high'])}",
             *(f"{row[name]:,}" for name in ("tp", "fp", "fn", "tn")),
             "undefined" if row["prevalence"] is None else f"{row['prevalence']:.2%}",

@@ -21,7 +21,7 @@ from lsbatch.bands import mask, probability
 from lsbatch.cli.program import app
 from lsbatch.country import landslides
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError, StaleStoreError
-from lsbatch.kernels import sampling
+from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.records import Receipt
 from lsbatch.stages.accuracy import answers, assess, draw, numbers, strata
 from tests import browser, surveys
@@ -240,7 +240,7 @@ def test_intervals_of_a_survey_hold_the_truth(drawn: Survey) -> None:
     stratum = np.repeat(np.arange(3), points)
     held = dict.fromkeys(exact, 0)
     for seed in range(100):
-        ranks = sampling.ranks(*np.ogrid[: said.shape[0], : said.shape[1]], seed)
+        ranks = stratified_sampling.ranks(*np.ogrid[: said.shape[0], : said.shape[1]], seed)
         answer = np.concatenate([true[said == k][np.argsort(ranks[said == k])[:n]] for k, n in enumerate(points)]).astype(int)
         found = assess.figures(answers.Answers(stratum, answer, pixels, points, {"inclusion_exact": 1, "tiles_missing": 0}), 100.0)
         for name, value in exact.items():

@@ -24,7 +24,7 @@ from lsbatch.archive.survey import Survey
 from lsbatch.bands import mask
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid
-from lsbatch.kernels import linking as kernel
+from lsbatch.kernels import polygon_matching as kernel
 from lsbatch.settings import to_yaml
 from lsbatch.stages import ground_seen, identity, years
 from tests import surveys

@@ -7,7 +7,7 @@ tiles read a halo of `floor(radius_px)`.
 import numpy as np
 from numba import njit
 
-from lsbatch.kernels.networks import median_into, middle
+from lsbatch.kernels.median_networks import median_into, middle
 
 NODATA = 255
 #: Columns treated together, so that the rows of a window stay in the first cache.

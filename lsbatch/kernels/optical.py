@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from lsbatch.kernels import focal
-from lsbatch.kernels.rays import cast
+from lsbatch.kernels.sun_rays import cast
 
 #: Scene classification classes that never take part: nodata, saturated, shadow, cloud medium, cloud high, cirrus,
 #: snow. Class 2 (dark area) stays: it is mostly terrain shade, where landslides happen too, and `terrain.shadow` is the

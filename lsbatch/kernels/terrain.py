@@ -7,7 +7,7 @@ rows and columns, and the neighbours of NaN, are NaN: tiles read a halo of 1 px.
 import numpy as np
 from numba import njit
 
-from lsbatch.kernels.rays import shadow
+from lsbatch.kernels.sun_rays import shadow
 
 __all__ = ["aspect", "hillshade", "shadow", "slope", "slope_aspect_hillshade"]
 

@@ -9,7 +9,7 @@ from lsbatch.archive import objects
 from lsbatch.archive.files import exists, on_disk
 from lsbatch.bands import BAND_SETTINGS, OWN_BANDS
 from lsbatch.errors import ModelError
-from lsbatch.kernels import windows
+from lsbatch.kernels import inference_windows
 from lsbatch.models import cart, ccdc, prakash, tehrani, tiled
 from lsbatch.models.cards import Card, card
 from lsbatch.settings import Config, PredictSettings
@@ -126,7 +126,7 @@ def check(of: Card, config: Config) -> None:
 def halo_px(of: Card, predict: PredictSettings) -> int:
     """Pixels that a block must carry around its core."""
     if of.family == "unet" and predict.tiling == "blend":
-        return windows.blend_px()
+        return inference_windows.blend_px()
     return of.halo_px
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lsbatch.errors import NoDataError
-from lsbatch.kernels import trees
+from lsbatch.kernels import decision_trees
 from lsbatch.models import cards
 
 LANDSLIDE = "landslide"
@@ -51,7 +51,7 @@ def fit(samples: np.ndarray, classes: np.ndarray, seed: int) -> dict[str, np.nda
 
 
 def as_arrays(tree: Any) -> dict[str, np.ndarray]:
-    """A fitted DecisionTreeClassifier as what `lsbatch.kernels.trees.walk` needs; scikit-learn's own way to save it is a pickle."""
+    """A fitted DecisionTreeClassifier as what `lsbatch.kernels.decision_trees.walk` needs; scikit-learn's own way to save it is a pickle."""
     inner = tree.tree_
     named = tree.classes_[inner.value[:, 0, :].argmax(axis=1)]
     return {
@@ -73,7 +73,7 @@ def answer(path: Path, block: np.ndarray) -> np.ndarray:
     """0 or 1 for each pixel of a block (bands, rows, cols); meaningless where a band is NaN."""
     tree = _tree(path, cards.card(path).checksum)
     pixels = np.ascontiguousarray(block.reshape(len(block), -1), np.float32)
-    return trees.walk(pixels, **tree).reshape(block.shape[1:])
+    return decision_trees.walk(pixels, **tree).reshape(block.shape[1:])
 
 
 @lru_cache(maxsize=4)

@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from lsbatch.bands import OWN_BANDS
 from lsbatch.errors import NoDataError
-from lsbatch.kernels import optical, segments, trees
+from lsbatch.kernels import decision_trees, optical, segments
 from lsbatch.models import cards
 
 BANDS = OWN_BANDS["tehrani"]
@@ -202,7 +202,7 @@ def chances(features: np.ndarray, forest: Mapping[str, np.ndarray]) -> np.ndarra
     total = np.zeros(len(features), np.float32)
     stops = np.cumsum(forest["nodes"])
     for start, stop in zip(stops - forest["nodes"], stops, strict=True):
-        total += trees.walk(values, *(forest[key][start:stop] for key in ("feature", "threshold", "left", "right", "answer")))
+        total += decision_trees.walk(values, *(forest[key][start:stop] for key in ("feature", "threshold", "left", "right", "answer")))
     return total / len(stops)
 
 

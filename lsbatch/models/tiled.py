@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lsbatch.errors import ModelError
-from lsbatch.kernels import windows
+from lsbatch.kernels import inference_windows
 from lsbatch.models import cards, devices, unet
 from lsbatch.settings import PredictSettings
 
@@ -60,7 +60,7 @@ def _answers(
 ) -> list[np.ndarray]:
     of = cards.card(path)
     network, where = unet.loaded(path, of.checksum, predict.device)
-    needed = of.halo_px if predict.tiling == "exact" else windows.blend_px()
+    needed = of.halo_px if predict.tiling == "exact" else inference_windows.blend_px()
     if carried_px < needed:
         raise ValueError(f"a block with {carried_px} px around it cannot be answered, {needed} px are needed")
     spare = carried_px - needed
@@ -68,13 +68,13 @@ def _answers(
     inputs = torch.from_numpy(unet.normalised(block[:, spare:rows, spare:cols], of.means, of.stds)).to(where)
     with devices.numbers(where, predict.precision), devices.kept_memory(where):
         if predict.tiling == "exact":
-            cut = windows.exact(seen.shape, of.halo_px, of.lattice_px, most_px(of, predict.memory_gb), seen)
+            cut = inference_windows.exact(seen.shape, of.halo_px, of.lattice_px, most_px(of, predict.memory_gb), seen)
             return [_exact(network, inputs, of.halo_px, cut, flip) for flip in flips]
-        cut = windows.blend(seen.shape, seen=seen)
+        cut = inference_windows.blend(seen.shape, seen=seen)
         return [_blended(network, inputs, cut, flip) for flip in flips]
 
 
-def _exact(network: unet.UNet, inputs: Tensor, halo_px: int, cut: Sequence[windows.Window], flip: tuple[int, ...]) -> np.ndarray:
+def _exact(network: unet.UNet, inputs: Tensor, halo_px: int, cut: Sequence[inference_windows.Window], flip: tuple[int, ...]) -> np.ndarray:
     out = inputs.new_zeros([size - 2 * halo_px for size in inputs.shape[1:]])
     for window in cut:
         found = _mirrored(network, inputs[None, :, *window.read], halo_px, flip)[0]
@@ -82,17 +82,17 @@ def _exact(network: unet.UNet, inputs: Tensor, halo_px: int, cut: Sequence[windo
     return out.cpu().numpy()
 
 
-def _blended(network: unet.UNet, inputs: Tensor, cut: Sequence[windows.Window], flip: tuple[int, ...]) -> np.ndarray:
-    bell = torch.from_numpy(windows.hann()).to(inputs.device)
-    total, weight = (inputs.new_zeros([size - 2 * windows.blend_px() for size in inputs.shape[1:]]) for _ in range(2))
+def _blended(network: unet.UNet, inputs: Tensor, cut: Sequence[inference_windows.Window], flip: tuple[int, ...]) -> np.ndarray:
+    bell = torch.from_numpy(inference_windows.hann()).to(inputs.device)
+    total, weight = (inputs.new_zeros([size - 2 * inference_windows.blend_px() for size in inputs.shape[1:]]) for _ in range(2))
     for start in range(0, len(cut), BLEND_BATCH):
         batch = cut[start : start + BLEND_BATCH]
         filled = [*batch, *[batch[-1]] * (BLEND_BATCH - len(batch))]
         found = _mirrored(network, torch.stack([inputs[:, *window.read] for window in filled]), 0, flip)
         for window, each in zip(batch, found, strict=False):
-            windows.add_into(total, weight, each, window, bell)
+            inference_windows.add_into(total, weight, each, window, bell)
     # 0 where no window was computed
-    return (total / weight.clamp(min=windows.LEAST)).cpu().numpy()
+    return (total / weight.clamp(min=inference_windows.LEAST)).cpu().numpy()
 
 
 def _mirrored(network: unet.UNet, batch: Tensor, halo_px: int, flip: tuple[int, ...]) -> Tensor:

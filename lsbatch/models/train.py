@@ -20,7 +20,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 import lsbatch
 from lsbatch.archive.files import write_json
-from lsbatch.kernels import scores
+from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import calibration, curve, feed, prakash, unet
 from lsbatch.models import chips as cutting
 from lsbatch.models.cards import Card, save
@@ -68,7 +68,7 @@ class Learner(pl.LightningModule):
     def validation_step(self, batch: Any, _: int) -> None:
         """Count hits and misses of one batch at a probability of 0.5."""
         found, logits = self._loss(batch, "validation")
-        counts = scores.confusion(logits.cpu().numpy() >= 0, batch[1].cpu().numpy() > 0, batch[2].cpu().numpy() > 0)
+        counts = score_intervals.confusion(logits.cpu().numpy() >= 0, batch[1].cpu().numpy() > 0, batch[2].cpu().numpy() > 0)
         self.counts += Confusion(*counts)
         del found
 
@@ -292,7 +292,7 @@ def _finished(
 def _counted(learner: Learner, loader: Any) -> Confusion:
     total = Confusion()
     for logits, truth, seen in _batches(learner, loader):
-        total += Confusion(*scores.confusion(logits >= 0, truth, seen))
+        total += Confusion(*score_intervals.confusion(logits >= 0, truth, seen))
     return total
 
 

@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from lsbatch.archive import ahead, between, load
 from lsbatch.archive.scenes import Scene
 from lsbatch.errors import SceneError
-from lsbatch.kernels import regions, rings
+from lsbatch.kernels import connected_regions, surrounding_rings
 from lsbatch.records import Block, Dropped, Stage
 from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
@@ -68,12 +68,12 @@ def apply(block: Block, config: Config) -> Block:
     mask = block.bands["landslide"]
     halo = block.halo_px
     rows, cols = mask.shape
-    labels, count = regions.label(mask[halo : rows - halo, halo : cols - halo] == 1)
+    labels, count = connected_regions.label(mask[halo : rows - halo, halo : cols - halo] == 1)
     if count == 0:
         return Block(block.tile, 0, {}, {"dated_parts": 0, "passes": 0})
     owners = np.zeros(mask.shape, np.int32)
     owners[halo : rows - halo, halo : cols - halo] = labels
-    ring = rings.around(mask == 1, owners, mask == UNOBSERVED, GAP_PX, REACH_PX)
+    ring = surrounding_rings.around(mask == 1, owners, mask == UNOBSERVED, GAP_PX, REACH_PX)
     places = _places(owners, ring)
     tables, used, dropped = [], [], []
     passes = list(_by_pass(between.tile_scenes(config.output, block.tile.id)))

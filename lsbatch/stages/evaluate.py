@@ -11,7 +11,7 @@ from lsbatch.archive import files, receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import NoDataError
 from lsbatch.grid import tile_id
-from lsbatch.kernels import scores
+from lsbatch.kernels.statistics import score_intervals
 from lsbatch.records import Confusion, Receipt
 from lsbatch.stages import identity
 from lsbatch.stages.score import CELL_PX
@@ -66,10 +66,10 @@ def blocks(counts: np.ndarray, block_px: int) -> np.ndarray:
 def scored(counts: np.ndarray, block_px: int) -> dict[str, Any]:
     """Counts, scores and 95 % intervals (by blocks) of cells (n, 6); None where undefined."""
     total = Confusion(*(int(n) for n in counts[:, 2:].sum(axis=0)))
-    bounds = scores.intervals(blocks(counts, block_px))
+    bounds = score_intervals.intervals(blocks(counts, block_px))
     named = {
         f"{name}_{end}": None if np.isnan(value) else float(value)
-        for name, pair in zip(scores.MEASURES, bounds, strict=True)
+        for name, pair in zip(score_intervals.MEASURES, bounds, strict=True)
         for end, value in zip(("low", "high"), pair, strict=True)
     }
     return total.scores() | named

@@ -20,7 +20,7 @@ from lsbatch.archive.regions import geodesic
 from lsbatch.archive.survey import Survey
 from lsbatch.archive.workspace import Workspace
 from lsbatch.grid import tile_id
-from lsbatch.kernels import profile, regions
+from lsbatch.kernels import connected_regions, slope_profile
 from lsbatch.models import base
 from lsbatch.records import Fold
 from lsbatch.settings import Config, digest
@@ -87,7 +87,7 @@ def _joined_parts(survey: Survey) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame({"component": []})
     parts = pd.concat(frames, ignore_index=True)
-    component = regions.join(edges, counts)
+    component = connected_regions.join(edges, counts)
     keys = zip(parts["tile_row"], parts["tile_col"], parts["label"], strict=True)
     return parts.assign(component=[component[row, col][label - 1] for row, col, label in keys])
 
@@ -203,7 +203,7 @@ def _split(group: pd.DataFrame, config: Config) -> dict[str, float]:
     if step.size:
         low = int(step.min())
         pixels, slopes, squares = (np.bincount(step - low, each) for each in values)
-        found = profile.break_of_slope(pixels, slopes, squares, max(1.0, (DEM_M / config.grid.resolution_m) ** 2))
+        found = slope_profile.break_of_slope(pixels, slopes, squares, max(1.0, (DEM_M / config.grid.resolution_m) ** 2))
     if found is None or found[1] - found[2] < 10 * LEAST_BREAK_DEG:
         return dict.fromkeys(("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg"), np.nan)
     first, above, below = found

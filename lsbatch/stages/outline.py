@@ -16,7 +16,7 @@ from lsbatch.archive import vectors
 from lsbatch.archive.receipts import checksum
 from lsbatch.archive.regions import rasterize, read_polygons
 from lsbatch.bands import DATING
-from lsbatch.kernels import regions, terrain
+from lsbatch.kernels import connected_regions, terrain
 from lsbatch.kernels.optical import NO_DAY
 from lsbatch.records import Block, Stage
 from lsbatch.schema import FOUND
@@ -43,7 +43,7 @@ _SEEN = {"optical_px": OPTICAL, "radar_px": RADAR, "ascending_px": ASCENDING, "d
 def apply(block: Block, config: Config) -> Block:
     """Label the tile alone, outline each label, and sum its evidence."""
     core = {name: _trim(values, block.halo_px) for name, values in block.bands.items()}
-    labels, count = regions.label(core["landslide"] == 1)
+    labels, count = connected_regions.label(core["landslide"] == 1)
     tally = {"parts": count}
     if count == 0:
         return Block(block.tile, 0, {}, tally)
@@ -63,7 +63,7 @@ def apply(block: Block, config: Config) -> Block:
         frame[f"{name}_days"] = _days(labels, count, core[name])
     polygons = vectors.polygonize(labels, count, block.tile.geobox)
     part = gpd.GeoDataFrame(frame, geometry=polygons, crs=config.grid.crs)
-    return Block(block.tile, 0, {"edges": regions.edges(labels)}, tally, part=part)
+    return Block(block.tile, 0, {"edges": connected_regions.edges(labels)}, tally, part=part)
 
 
 def _trim(values: np.ndarray, halo: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from lsbatch.archive import ahead, load
 from lsbatch.archive.radiometry import SIGMA0
 from lsbatch.archive.scenes import Scene
 from lsbatch.errors import SceneError
-from lsbatch.kernels import sar, series, speckle, terrain
+from lsbatch.kernels import sar, speckle, terrain, time_median
 from lsbatch.records import Dropped
 from lsbatch.settings import CompositeSettings, Config
 from lsbatch.stages.ground import Ground
@@ -93,12 +93,12 @@ def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
             here = slice(top, min(rows, top + height))
             strip = _strip(passes, ground.geobox, here, halo, steepness, config, dropped)
             for p, name in enumerate(POLARISATIONS):
-                power[name][here] = series.masked_median(strip[p])
+                power[name][here] = time_median.masked_median(strip[p])
             for direction in DIRECTIONS:
                 chosen = [i for i, group in enumerate(passes) if group[0].orbit_state == direction]
                 # of an unknown direction there may be passes: they are in the one median of all
                 vv = strip[0] if len(chosen) == len(passes) else strip[0][chosen]
-                apart[direction][here] = series.masked_median(vv)
+                apart[direction][here] = time_median.masked_median(vv)
                 looks[direction][here] = _count(vv)
             all_looks[here] = _count(strip[0])
             # or two strips would be held while the next one is filled: 216 MB more with 40 passes than with 10

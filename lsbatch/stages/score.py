@@ -6,7 +6,7 @@ from lsbatch.archive import vectors
 from lsbatch.archive.receipts import checksum
 from lsbatch.archive.regions import rasterize
 from lsbatch.grid import Tile
-from lsbatch.kernels import scores
+from lsbatch.kernels.statistics import score_intervals
 from lsbatch.records import Block, Stage
 from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
@@ -21,13 +21,13 @@ def apply(block: Block, config: Config) -> Block:
     found = block.bands["landslide"]
     truth = vectors.truth_mask(config.truth, config.survey.windows, block.tile.geobox)
     seen = found != UNOBSERVED
-    cells = scores.by_cell(found == 1, truth, seen, CELL_PX)
+    cells = score_intervals.by_cell(found == 1, truth, seen, CELL_PX)
     total = dict(zip(("tp", "fp", "fn", "tn"), cells.sum(axis=(0, 1)).tolist(), strict=True))
-    said = scores.reliability(block.bands["probability"], truth)
+    said = score_intervals.reliability(block.bands["probability"], truth)
     plots = {}
     for name, shape in vectors.read_plots(config.truth, config.grid.crs).items():
         if (inside := rasterize(shape, block.tile.geobox)).any():
-            plots[name] = _told(scores.by_cell(found == 1, truth, seen & inside, CELL_PX), block.tile)
+            plots[name] = _told(score_intervals.by_cell(found == 1, truth, seen & inside, CELL_PX), block.tile)
     return Block(block.tile, 0, {}, total | {"cells": _told(cells, block.tile), "plots": plots, "reliability": said.tolist()})
 
 

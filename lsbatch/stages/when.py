@@ -9,7 +9,7 @@ import pandas as pd
 from lsbatch.archive import between, receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.grid import tile_id
-from lsbatch.kernels import dating
+from lsbatch.kernels import landslide_date
 from lsbatch.settings import Config
 from lsbatch.stages.date import PASS, POLARISATIONS, SERIES, SUMS
 
@@ -58,16 +58,16 @@ def joined(rows: pd.DataFrame) -> pd.DataFrame:
     return together[list(SUMS)].sum().join(together["time_days"].min()).reset_index().sort_values("time_days", kind="stable")
 
 
-def series(passes: pd.DataFrame, looks: float) -> list[dating.Series]:
+def series(passes: pd.DataFrame, looks: float) -> list[landslide_date.Series]:
     """One a relative orbit and direction."""
     out = []
     for _, orbit in passes.groupby(list(SERIES), sort=True) if len(passes) else ():
         channels = [
-            dating.log_ratio(*(orbit[f"{name}_{what}"].to_numpy(np.float64) for what in ("inside_sum", "inside_px", "around_sum", "around_px")), looks)
+            landslide_date.log_ratio(*(orbit[f"{name}_{what}"].to_numpy(np.float64) for what in ("inside_sum", "inside_px", "around_sum", "around_px")), looks)
             for name in POLARISATIONS
         ]
         ratio, speckle = (np.column_stack(values) for values in zip(*channels, strict=True))
-        out.append(dating.Series(orbit["time_days"].to_numpy(np.float64), ratio, speckle))
+        out.append(landslide_date.Series(orbit["time_days"].to_numpy(np.float64), ratio, speckle))
     return out
 
 
@@ -89,12 +89,12 @@ def narrowed(passes: pd.DataFrame | None, known: tuple[int, int], span: tuple[in
     """
     if passes is None or passes.empty:
         return None
-    anywhere = dating.date(series(passes, looks), span[0], span[1] + 1)
+    anywhere = landslide_date.date(series(passes, looks), span[0], span[1] + 1)
     if anywhere.between(known[0], known[1] + 1) < AGREES:
         return None
     found = anywhere.within(known[0], known[1] + 1)
     # whole days: the interval of 90 % and what it needs to end with its days
     first, last = (int(day) for day in found.interval(SHARE))
-    if found.evidence < dating.EVIDENCE or last - first > NARROWER * (known[1] - known[0]):
+    if found.evidence < landslide_date.EVIDENCE or last - first > NARROWER * (known[1] - known[0]):
         return None
     return first, last, found.between(first, last + 1)

@@ -13,7 +13,7 @@ import shapely
 
 from lsbatch import schema
 from lsbatch.archive.earlier import ID, SEPARATOR
-from lsbatch.kernels import linking
+from lsbatch.kernels import polygon_matching
 
 #: What `observation` says: this survey drew the outline; it looked and found nothing; it did not see the place.
 FOUND, NOTHING, UNSEEN = schema.OBSERVATIONS
@@ -63,7 +63,7 @@ def link(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, pixel_m: float, surveye
     this, last, noted = _canonical(this[here]), _canonical(last), this[~here]
     pairs, olds, news = pairs_of(this, last)
     area, before, edge = _sizes(this, last, olds)
-    grown = linking.is_enlarged(before, area, edge, pixel_m) & ~pairs.same
+    grown = polygon_matching.is_enlarged(before, area, edge, pixel_m) & ~pairs.same
     olden = rows_of(last)
     rows, origins, taken = [], [], {*last[ID], *noted[ID]}
     for j, record in enumerate(rows_of(this)):
@@ -83,12 +83,12 @@ def link(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, pixel_m: float, surveye
     return Linked(ordered(_stacked(_stacked(frame, rest), more)), dict(fates), dict(Counter(origins)))
 
 
-def pairs_of(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame) -> tuple[linking.Links, list[np.ndarray], list[np.ndarray]]:
+def pairs_of(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame) -> tuple[polygon_matching.Links, list[np.ndarray], list[np.ndarray]]:
     """Who continues whom; the old ones of each new one, and the new ones of each old one."""
     old_shapes, new_shapes = last.geometry.values, this.geometry.values
     new, old = shapely.STRtree(old_shapes).query(new_shapes, predicate="intersects")
     shared = shapely.area(shapely.intersection(old_shapes[old], new_shapes[new]))
-    pairs = linking.links(old, new, shared, shapely.area(old_shapes), shapely.area(new_shapes))
+    pairs = polygon_matching.links(old, new, shared, shapely.area(old_shapes), shapely.area(new_shapes))
     return pairs, _lists(pairs.later, pairs.earlier, len(this)), _lists(pairs.earlier, pairs.later, len(last))
 
 
@@ -184,7 +184,7 @@ def _rest(
     return out, noted[~noted[ID].isin(lost[ID])]
 
 
-def _fate(i: int, news: np.ndarray, olds: Sequence[np.ndarray], pairs: linking.Links) -> str:
+def _fate(i: int, news: np.ndarray, olds: Sequence[np.ndarray], pairs: polygon_matching.Links) -> str:
     """What became of an old landslide that was found again."""
     if len(news) > 1:
         return "split"

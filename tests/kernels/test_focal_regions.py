@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from lsbatch.kernels import focal, regions, series
+from lsbatch.kernels import connected_regions, focal, time_median
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 RADII = st.sampled_from([0, 1, 1.5, 2, 3.3])
@@ -53,7 +53,7 @@ def test_median_over_time_as_numpy(times: int) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="All-NaN|Mean of empty", category=RuntimeWarning)
         expected = np.nanmedian(stack, axis=0)
-    np.testing.assert_array_equal(series.masked_median(stack), expected)
+    np.testing.assert_array_equal(time_median.masked_median(stack), expected)
 
 
 @given(
@@ -65,10 +65,10 @@ def test_regions_of_tiles_joined_are_those_of_the_whole(side: int, rows: int, co
     expected, count = ndimage.label(mask, np.ones((3, 3)))
     labels, edges, counts = {}, {}, {}
     for row, col in np.ndindex(rows, cols):
-        found, n = regions.label(mask[row * side : (row + 1) * side, col * side : (col + 1) * side])
+        found, n = connected_regions.label(mask[row * side : (row + 1) * side, col * side : (col + 1) * side])
         if n:
-            labels[row, col], edges[row, col], counts[row, col] = found, regions.edges(found), n
-    numbers = regions.join(edges, counts)
+            labels[row, col], edges[row, col], counts[row, col] = found, connected_regions.edges(found), n
+    numbers = connected_regions.join(edges, counts)
     joined = np.zeros(mask.shape, int)
     for (row, col), found in labels.items():
         part = np.concatenate([[0], numbers[row, col] + 1])[found]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
-from lsbatch.kernels import optical, sar, scores
+from lsbatch.kernels import optical, sar
+from lsbatch.kernels.statistics import score_intervals
 
 # Sentinel-2
 
@@ -200,7 +201,7 @@ def test_confusion_as_scikit_learn(seed: int) -> None:
     dice = np.random.default_rng(seed)
     predicted, truth, surveyed = (dice.random((9, 11)) < p for p in (0.3, 0.2, 0.8))
     expected = confusion_matrix(truth[surveyed], predicted[surveyed], labels=[False, True])
-    tp, fp, fn, tn = scores.confusion(predicted, truth, surveyed)
+    tp, fp, fn, tn = score_intervals.confusion(predicted, truth, surveyed)
     np.testing.assert_array_equal([[tn, fp], [fn, tp]], expected)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeRegressor
 
-from lsbatch.kernels import profile
+from lsbatch.kernels import slope_profile
 
 STEPS = 40
 
@@ -20,7 +20,7 @@ def test_break_is_the_first_split_of_a_regression_tree(seed: int) -> None:
     step[step == 7] = 8
     slope = random.normal(np.where(step >= 5 + seed, 32.0, 18.0), 6.0)
     tree = DecisionTreeRegressor(max_depth=1, min_samples_leaf=90).fit(step[:, None], slope)
-    found = profile.break_of_slope(*_summed(step, slope))
+    found = slope_profile.break_of_slope(*_summed(step, slope))
     if len(tree.tree_.value) == 1 or tree.tree_.threshold[0] < 0:
         assert found is None
         return
@@ -36,7 +36,7 @@ def _share_found(gap: float, pixels: int, a_sample: int, seed: int) -> float:
     for _ in range(1000):
         step = np.repeat(random.integers(0, STEPS, pixels // a_sample), a_sample)
         slope = np.where(step >= STEPS // 2, 25.0 + gap, 25.0) + np.repeat(random.normal(0, 6.0, pixels // a_sample), a_sample)
-        found += profile.break_of_slope(*_summed(step, slope), a_sample) is not None
+        found += slope_profile.break_of_slope(*_summed(step, slope), a_sample) is not None
     return found / 1000
 
 
@@ -53,13 +53,13 @@ def test_a_break_of_ten_degrees_is_found_in_a_hundred_samples() -> None:
 def test_gentler_above_or_one_step_alone_is_no_break() -> None:
     step = np.arange(STEPS).repeat(20)
     slope = np.where(step >= 20, 15.0, 30.0) + np.tile([-1.0, 1.0], 400)
-    assert profile.break_of_slope(*_summed(step, slope)) is None
+    assert slope_profile.break_of_slope(*_summed(step, slope)) is None
     alone = np.full(50, 3)
-    assert profile.break_of_slope(*_summed(alone, np.linspace(1, 2, 50))) is None
-    assert profile.break_of_slope(np.array([5]), np.array([50.0]), np.array([500.0])) is None
+    assert slope_profile.break_of_slope(*_summed(alone, np.linspace(1, 2, 50))) is None
+    assert slope_profile.break_of_slope(np.array([5]), np.array([50.0]), np.array([500.0])) is None
 
 
 def test_a_profile_without_any_noise_is_split_exactly() -> None:
     step = np.arange(STEPS).repeat(20)
-    found = profile.break_of_slope(*_summed(step, np.where(step >= 12, 30.0, 10.0)))
+    found = slope_profile.break_of_slope(*_summed(step, np.where(step >= 12, 30.0, 10.0)))
     assert found == (12, 30.0, 10.0)

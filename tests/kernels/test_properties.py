@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsbatch.kernels import focal, optical, sar, series, speckle, terrain
+from lsbatch.kernels import focal, optical, sar, speckle, terrain, time_median
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -131,8 +131,8 @@ def test_a_hole_is_felt_in_its_window_only(name: str, field: np.ndarray, row: in
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_dates_at_all(shape: tuple[int, int]) -> None:
     none = np.empty((0, *shape), np.float32)
-    assert np.isnan(series.masked_median(none)).all()
-    assert series.masked_median(none).shape == shape
+    assert np.isnan(time_median.masked_median(none)).all()
+    assert time_median.masked_median(none).shape == shape
     assert speckle.multitemporal(none, 5).shape == (0, *shape)
     best, ndvi, day, looks = optical.greenest(np.empty((0, 4, *shape)), np.empty((0, *shape), bool), np.empty(0, int), 3, 0)
     assert best.shape == (4, *shape)
@@ -148,9 +148,9 @@ def test_no_dates_at_all(shape: tuple[int, int]) -> None:
 def test_folds_over_time_do_not_care_for_order_or_layout(times: int, rows: int, cols: int, holes: float, seed: int) -> None:
     stack = speckled((times * rows, cols), holes, seed).reshape(times, rows, cols)
     order = np.random.default_rng(seed).permutation(times)
-    one = series.masked_median(stack)
-    np.testing.assert_array_equal(one, series.masked_median(stack[order]))
-    np.testing.assert_array_equal(one, series.masked_median(np.asfortranarray(stack.astype(np.float64))))
+    one = time_median.masked_median(stack)
+    np.testing.assert_array_equal(one, time_median.masked_median(stack[order]))
+    np.testing.assert_array_equal(one, time_median.masked_median(np.asfortranarray(stack.astype(np.float64))))
     filtered = speckle.multitemporal(stack, 3)
     np.testing.assert_array_equal(np.isnan(filtered), np.isnan(stack))
     np.testing.assert_allclose(filtered[order], speckle.multitemporal(stack[order], 3), rtol=1e-6)

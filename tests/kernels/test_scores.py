@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score, matthews_corrcoef, precision_score, recall_score
 
-from lsbatch.kernels import scores
+from lsbatch.kernels.statistics import score_intervals
 from lsbatch.records import Confusion
 
 counts = st.tuples(*[st.integers(0, 1000)] * 4)
@@ -15,7 +15,7 @@ counts = st.tuples(*[st.integers(0, 1000)] * 4)
 @given(counts)
 def test_measures_are_those_of_confusion(found: tuple[int, ...]) -> None:
     exact = Confusion(*found).scores()
-    for name, value in zip(scores.MEASURES, scores.measures(np.array(found)), strict=True):
+    for name, value in zip(score_intervals.MEASURES, score_intervals.measures(np.array(found)), strict=True):
         if exact[name] is None:
             assert np.isnan(value)
         else:
@@ -24,7 +24,7 @@ def test_measures_are_those_of_confusion(found: tuple[int, ...]) -> None:
 
 @given(counts)
 def test_mcc_never_exceeds_the_root_of_precision_times_recall(found: tuple[int, ...]) -> None:
-    precision, recall, _, _, mcc = scores.measures(np.array(found))
+    precision, recall, _, _, mcc = score_intervals.measures(np.array(found))
     if np.isfinite([precision, recall, mcc]).all():
         assert mcc <= np.sqrt(precision * recall) + 1e-12
 
@@ -34,31 +34,31 @@ def test_cells_sum_up_and_score_as_scikit_learn(seed: int) -> None:
     dice = np.random.default_rng(seed)
     truth, seen = dice.random((8, 12)) < 0.3, dice.random((8, 12)) < 0.9
     predicted = np.where(dice.random((8, 12)) < 0.8, truth, ~truth)
-    cells = scores.by_cell(predicted, truth, seen, 4)
+    cells = score_intervals.by_cell(predicted, truth, seen, 4)
     assert cells.shape == (2, 3, 4)
-    assert tuple(cells[1, 2]) == scores.confusion(predicted[4:, 8:], truth[4:, 8:], seen[4:, 8:])
-    assert tuple(cells.sum(axis=(0, 1))) == scores.confusion(predicted, truth, seen)
+    assert tuple(cells[1, 2]) == score_intervals.confusion(predicted[4:, 8:], truth[4:, 8:], seen[4:, 8:])
+    assert tuple(cells.sum(axis=(0, 1))) == score_intervals.confusion(predicted, truth, seen)
     pair = truth[seen], predicted[seen]
     expected = [f(*pair) for f in (precision_score, recall_score, f1_score, jaccard_score, matthews_corrcoef)]
-    np.testing.assert_allclose(scores.measures(cells.sum(axis=(0, 1))), expected)
+    np.testing.assert_allclose(score_intervals.measures(cells.sum(axis=(0, 1))), expected)
 
 
 def test_intervals_hold_what_blocks_scatter() -> None:
     """Blocks alike give no width; unlike ones a standard error near that of the mean of the blocks."""
     same = np.tile([90, 10, 10, 9890], (40, 1))
-    np.testing.assert_allclose(scores.intervals(same), np.tile(scores.measures(same[0])[:, None], (1, 2)))
+    np.testing.assert_allclose(score_intervals.intervals(same), np.tile(score_intervals.measures(same[0])[:, None], (1, 2)))
     dice = np.random.default_rng(0)
     hits = dice.binomial(100, dice.beta(8, 2, 400))
     blocks = np.column_stack([hits, np.zeros(400, int), 100 - hits, np.full(400, 9900)])
-    low, high = scores.intervals(blocks)[1]
+    low, high = score_intervals.intervals(blocks)[1]
     # recall is the mean over equal blocks: 1.96 standard errors each way
     assert (high - low) / 2 == pytest.approx(1.96 * (hits / 100).std() / 20, rel=0.1)
     assert low < hits.mean() / 100 < high
 
 
 def test_intervals_of_too_little() -> None:
-    assert np.isnan(scores.intervals(np.array([[1, 2, 3, 4]]))).all()
-    nothing = scores.intervals(np.array([[0, 0, 0, 5], [0, 0, 0, 9]]))
+    assert np.isnan(score_intervals.intervals(np.array([[1, 2, 3, 4]]))).all()
+    nothing = score_intervals.intervals(np.array([[0, 0, 0, 5], [0, 0, 0, 9]]))
     assert np.isnan(nothing).all()
 
 
@@ -70,7 +70,7 @@ def test_reliability_as_scikit_learn() -> None:
     truth = dice.random((60, 70)) < said**2
     said[:5] = np.nan
     said[6, 0], said[6, 1] = 0, 1
-    bins = scores.reliability(said, truth)
+    bins = score_intervals.reliability(said, truth)
     assert bins[:, 0].sum() == 55 * 70
     so, mean = calibration_curve(truth[5:].ravel(), said[5:].ravel(), n_bins=10)
     np.testing.assert_allclose(bins[:, 2] / bins[:, 0], so)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from lsbatch.country import landslides
-from lsbatch.kernels import sizes
+from lsbatch.kernels.statistics import size_distribution
 
 #: Malamud's law in m2, from which the synthetic country draws.
 LAW = stats.invgamma(landslides.RHO, scale=landslides.SCALE_KM2 * 1e6, loc=landslides.SHIFT_KM2 * 1e6)
@@ -24,7 +24,7 @@ def test_the_rollover_of_the_law_is_400_square_metres() -> None:
 
 
 def test_the_law_is_found_again() -> None:
-    found = sizes.fit_inverse_gamma(drawn(20_000, 1))
+    found = size_distribution.fit_inverse_gamma(drawn(20_000, 1))
     assert found is not None
     assert found.rho == pytest.approx(1.4, rel=0.05) and found.scale_m2 == pytest.approx(1280, rel=0.08)
     assert found.shift_m2 == pytest.approx(-132, abs=25)
@@ -34,7 +34,7 @@ def test_the_law_is_found_again() -> None:
 
 def test_the_likelihood_is_at_least_that_of_scipy() -> None:
     areas = drawn(2000, 2)
-    found = sizes.fit_inverse_gamma(areas)
+    found = size_distribution.fit_inverse_gamma(areas)
     shape, loc, scale = stats.invgamma.fit(areas, 1.4, loc=-100, scale=1000)
     assert found is not None
     assert found.log_likelihood >= stats.invgamma.logpdf(areas, shape, loc, scale).sum() - 0.01
@@ -44,7 +44,7 @@ def test_the_likelihood_is_at_least_that_of_scipy() -> None:
 
 
 def test_a_law_that_is_cut_integrates_to_one() -> None:
-    found = sizes.fit_inverse_gamma(drawn(3000, 3, least_m2=200), least_m2=200)
+    found = size_distribution.fit_inverse_gamma(drawn(3000, 3, least_m2=200), least_m2=200)
     assert found is not None
     total = integrate.quad(lambda x: found.density(np.exp([x]))[0] * np.exp(x), np.log(200), np.log(1e12), limit=200)[0]
     assert total == pytest.approx(1, abs=1e-4)
@@ -53,7 +53,7 @@ def test_a_law_that_is_cut_integrates_to_one() -> None:
 
 def test_intervals_of_the_rollover_cover() -> None:
     """40 inventories of 1,000 landslides: 95 % intervals hold the rollover in at least 35."""
-    found = [sizes.fit_inverse_gamma(drawn(1000, seed)) for seed in range(40)]
+    found = [size_distribution.fit_inverse_gamma(drawn(1000, seed)) for seed in range(40)]
     held = sum(one is not None and one.rollover_low_m2 < ROLLOVER_M2 < one.rollover_high_m2 for one in found)
     print(f"{held} of 40 intervals hold the rollover")
     assert held >= 35
@@ -62,26 +62,26 @@ def test_intervals_of_the_rollover_cover() -> None:
 def test_a_rollover_that_was_never_mapped_is_not_claimed() -> None:
     """Cut at 1,000 m2, as a survey of 10 m pixels is: the rollover at 400 m2 cannot be seen."""
     for seed in range(3):
-        found = sizes.fit_inverse_gamma(drawn(3000, seed, least_m2=1000), least_m2=1000)
+        found = size_distribution.fit_inverse_gamma(drawn(3000, seed, least_m2=1000), least_m2=1000)
         assert found is None or not found.rollover_is_seen
 
 
 def test_few_or_equal_areas_are_not_fitted() -> None:
     for areas in (np.empty(0), drawn(49, 1), np.full(100, 500.0)):
-        assert sizes.fit_inverse_gamma(areas) is None and sizes.fit_tail(areas) is None
+        assert size_distribution.fit_inverse_gamma(areas) is None and size_distribution.fit_tail(areas) is None
 
 
 @pytest.mark.parametrize("alpha", [1.8, 2.4, 3.0])
 def test_a_power_law_is_found_again(alpha: float) -> None:
     areas = 700 * np.random.default_rng(4).uniform(size=5000) ** (-1 / (alpha - 1))
-    found = sizes.fit_tail(areas)
+    found = size_distribution.fit_tail(areas)
     assert found is not None and abs(found.alpha - alpha) < 3 * found.alpha_se + 0.02
     assert found.count >= 1000
 
 
 def test_the_tail_of_the_law_is_found() -> None:
     """The inverse gamma falls as area^-2.4 far above its rollover; the fit is slow to get there, from below."""
-    found = sizes.fit_tail(drawn(20_000, 5))
+    found = size_distribution.fit_tail(drawn(20_000, 5))
     assert found is not None and 2.1 < found.alpha < 2.5
     assert found.from_m2 > 2 * ROLLOVER_M2
 
@@ -95,15 +95,15 @@ def test_the_tail_is_that_of_a_slow_search() -> None:
         return float(stats.kstest(tail, lambda x: 1 - (x / start) ** (1 - alpha)).statistic)
 
     starts = [one for one in np.unique(areas) if (areas >= one).sum() >= 50 and one < areas.max()]
-    assert len(starts) <= sizes.THRESHOLDS
-    found = sizes.fit_tail(areas)
+    assert len(starts) <= size_distribution.THRESHOLDS
+    found = size_distribution.fit_tail(areas)
     assert found is not None and found.from_m2 == min(starts, key=distance)
     assert found.distance == pytest.approx(distance(found.from_m2), abs=1e-12)
 
 
 @given(st.lists(st.floats(1, 1e7), min_size=1, max_size=200), st.integers(1, 10))
 def test_densities_hold_every_landslide(areas: list[float], per_decade: int) -> None:
-    found = sizes.densities(np.array(areas), per_decade)
+    found = size_distribution.densities(np.array(areas), per_decade)
     low, high, count, density = found.T
     assert count.sum() == len(areas) and (count[[0, -1]] > 0).all()
     np.testing.assert_allclose((density * (high - low)).sum(), 1)
@@ -115,4 +115,4 @@ def test_densities_hold_every_landslide(areas: list[float], per_decade: int) -> 
 
 
 def test_no_landslide_has_no_density() -> None:
-    assert sizes.densities(np.empty(0)).shape == (0, 4)
+    assert size_distribution.densities(np.empty(0)).shape == (0, 4)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from lsbatch.errors import NoDataError
-from lsbatch.kernels import trees
+from lsbatch.kernels import decision_trees
 from lsbatch.models import base, cards, cart
 from lsbatch.settings import PredictSettings
 
@@ -35,7 +35,7 @@ def test_walk_equals_scikit_learn(seed: int) -> None:
         [edge, np.nextafter(edge, np.float32(9)), np.nextafter(edge, np.float32(-9)), samples.ravel()]
     )
     pixels = dice.choice(near, (5000, len(BANDS)))
-    found = trees.walk(np.ascontiguousarray(pixels.T), **cart.as_arrays(tree))
+    found = decision_trees.walk(np.ascontiguousarray(pixels.T), **cart.as_arrays(tree))
     np.testing.assert_array_equal(found == 1, tree.predict(pixels) == "landslide")
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import dating as benchmark
-from lsbatch.kernels import dating
+from lsbatch.kernels import landslide_date
 
 
 def test_real_series_as_measured(shared_data: Path) -> None:
     table = benchmark.real(shared_data / "s1_change_series")
     changed = (table["label"] != benchmark.NO_CHANGE).to_numpy()
-    dated = (table["evidence"] >= dating.EVIDENCE).to_numpy()
+    dated = (table["evidence"] >= landslide_date.EVIDENCE).to_numpy()
     assert (changed.sum(), (~changed).sum()) == (25, 13)
     # few are dated, and those that are not landslides: what is held here is that unchanged sites are left alone
     assert dated[~changed].sum() <= 1

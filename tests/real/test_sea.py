@@ -7,7 +7,7 @@ import pytest
 import rasterio
 from scipy import ndimage
 
-from lsbatch.kernels import sar, series, speckle
+from lsbatch.kernels import sar, speckle, time_median
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "s1_opera_california"
 SEA = "T137-292318-IW1"
@@ -76,7 +76,7 @@ def test_folds_over_time_on_independent_passes(sea: np.ndarray, dates: int) -> N
     looks = np.median([sar.enl(z) for z in sea])
     assert sar.enl(stack.mean(axis=0)) / looks == pytest.approx(dates, rel=0.1)
     # a median of many has 2 / pi of a mean's looks if values are normal, somewhat less if they are gamma distributed
-    assert 0.5 * dates < sar.enl(series.masked_median(stack)) / looks < 1.05 * dates
+    assert 0.5 * dates < sar.enl(time_median.masked_median(stack)) / looks < 1.05 * dates
     # Quegan and Yu 2001: M dates and windows of N pixels give M N / (M + N - 1)
     pixels = np.median([independent_pixels(z, 7) for z in sea])
     found = np.median([rise(z, out) for z, out in zip(stack, speckle.multitemporal(stack, 7), strict=True)])

@@ -14,7 +14,7 @@ from lsbatch.archive import cube, plan, receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.grid import Grid, tile_id
-from lsbatch.kernels import regions
+from lsbatch.kernels import connected_regions
 from lsbatch.models import cards
 from lsbatch.records import Receipt
 
@@ -216,7 +216,7 @@ def _column(name: str, kind: str, count: int) -> Any:
 
 def _truth(config: settings.Config, grid: Grid, labels: np.ndarray) -> None:
     assert config.truth is not None
-    shifted, count = regions.label(np.roll(labels > 0, 4, axis=1))
+    shifted, count = connected_regions.label(np.roll(labels > 0, 4, axis=1))
     shapes = list(vectors.polygonize(shifted, count, grid.geobox))
     frame = gpd.GeoDataFrame({"name": ["t"] * count}, geometry=shapes, crs=grid.crs)
     vectors.write_geopackage(config.truth.file, frame, "truth")

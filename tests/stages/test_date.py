@@ -14,7 +14,7 @@ from lsbatch.archive.survey import Survey
 from lsbatch.country import ground, radar
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
-from lsbatch.kernels import dating
+from lsbatch.kernels import landslide_date
 from lsbatch.records import Block
 from lsbatch.stages import date, inventory, when
 from tests import surveys
@@ -167,8 +167,8 @@ def test_where_nothing_changed_the_composite_stays(block: Block, mask: np.ndarra
     still = np.setdiff1d(np.unique(labels[unchanged]), [0])
     assert len(still) >= 3
     passes = _by_landslide(block)
-    answers = [dating.date(when.series(passes[n], radar.LOOKS), 18_067, 18_516) for n in still]
-    assert sum(one.evidence > dating.EVIDENCE for one in answers) == 0
+    answers = [landslide_date.date(when.series(passes[n], radar.LOOKS), 18_067, 18_516) for n in still]
+    assert sum(one.evidence > landslide_date.EVIDENCE for one in answers) == 0
 
 
 def test_a_scene_that_cannot_be_read_is_left_out_and_named(survey: Survey, mask: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

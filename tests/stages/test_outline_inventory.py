@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lsbatch.archive import vectors
 from lsbatch.grid import Grid
-from lsbatch.kernels import regions
+from lsbatch.kernels import connected_regions
 from lsbatch.stages import outline
 
 EIGHT = np.ones((3, 3), int)
@@ -77,11 +77,11 @@ def test_join_equals_labelling_the_whole(seed: int, density: float, side: int) -
     edges, counts, alone = {}, {}, {}
     for row in range(3):
         for col in range(4):
-            labels, n = regions.label(field[row * side : (row + 1) * side, col * side : (col + 1) * side])
+            labels, n = connected_regions.label(field[row * side : (row + 1) * side, col * side : (col + 1) * side])
             alone[row, col] = labels
             if n:
-                edges[row, col], counts[row, col] = regions.edges(labels), n
-    joined = regions.join(edges, counts)
+                edges[row, col], counts[row, col] = connected_regions.edges(labels), n
+    joined = connected_regions.join(edges, counts)
     whole, n_whole = scipy.ndimage.label(field, EIGHT)
     pairs = set()
     for (row, col), labels in alone.items():

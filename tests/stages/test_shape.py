@@ -12,7 +12,7 @@ from pyproj import Transformer
 from lsbatch.archive import vectors
 from lsbatch.archive.regions import geodesic
 from lsbatch.grid import Grid
-from lsbatch.kernels import regions
+from lsbatch.kernels import connected_regions
 from lsbatch.stages import shape
 
 CRS = "EPSG:25833"
@@ -26,12 +26,12 @@ def _tiles(field: np.ndarray, side: int) -> dict[int, list[shapely.Geometry]]:
     edges, counts, parts = {}, {}, {}
     for row in range(field.shape[0] // side):
         for col in range(field.shape[1] // side):
-            labels, count = regions.label(field[row * side : (row + 1) * side, col * side : (col + 1) * side])
+            labels, count = connected_regions.label(field[row * side : (row + 1) * side, col * side : (col + 1) * side])
             if count:
-                edges[row, col], counts[row, col] = regions.edges(labels), count
+                edges[row, col], counts[row, col] = connected_regions.edges(labels), count
                 parts[row, col] = vectors.polygonize(labels, count, grid.tile(row, col).geobox)
     found: dict[int, list[shapely.Geometry]] = {}
-    for position, components in regions.join(edges, counts).items():
+    for position, components in connected_regions.join(edges, counts).items():
         for component, part in zip(components, parts[position], strict=True):
             found.setdefault(int(component), []).append(part)
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import lsbatch
 from lsbatch.archive import files, receipts
 from lsbatch.archive.survey import Survey
-from lsbatch.kernels import estimate, rare
+from lsbatch.kernels.statistics import area_estimation, rare_errors
 from lsbatch.stages.accuracy import answers
 from lsbatch.stages.accuracy.answers import Answers
 from lsbatch.stages.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE
@@ -67,7 +67,7 @@ def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
     bounds["area"] = (ends[0][0], ends[1][1])
     rows = {}
     for key, _ in FIGURES:
-        normal = (float(one) for one in estimate.interval(np.float64(values[key]), np.float64(errors[key])))
+        normal = (float(one) for one in area_estimation.interval(np.float64(values[key]), np.float64(errors[key])))
         rows[key] = {
             "value": values[key], "standard_error": errors[key], "low": bounds[key][0], "high": bounds[key][1],
             **dict(zip(("low_normal", "high_normal"), normal, strict=True)), "value_if_unsure_agree": agreed[key],
@@ -87,7 +87,7 @@ def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
 
 def _estimates(found: Answers, reference: np.ndarray) -> tuple[dict[str, float], dict[str, float], np.ndarray]:
     """Values and standard errors by figure, and the error matrix with the landslides first."""
-    one = estimate.by_stratum(found.stratum, SAYS[found.stratum].astype(np.int64), reference, found.pixels, 2)
+    one = area_estimation.by_stratum(found.stratum, SAYS[found.stratum].astype(np.int64), reference, found.pixels, 2)
     values = {
         "users": one.users[1], "producers": one.producers[1], "users_not": one.users[0], "producers_not": one.producers[0],
         "overall": one.overall, "area": one.area[1],
@@ -101,7 +101,7 @@ def _estimates(found: Answers, reference: np.ndarray) -> tuple[dict[str, float],
 
 def _bounds(found: Answers, reference: np.ndarray) -> dict[str, tuple[float, float]]:
     hits = np.bincount(found.stratum, reference, len(STRATA)).astype(np.int64)
-    return dict(rare.intervals(hits, found.points, found.pixels, SAYS))
+    return dict(rare_errors.intervals(hits, found.points, found.pixels, SAYS))
 
 
 def _counts(found: Answers) -> list[dict[str, Any]]:

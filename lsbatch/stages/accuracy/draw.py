@@ -14,7 +14,7 @@ import lsbatch
 from lsbatch.archive import files, samples
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import ConfigError
-from lsbatch.kernels import sampling
+from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.stages.accuracy import page
 from lsbatch.stages.accuracy.strata import EXPECTED, LANDSLIDE, NONE, STRATA, Census, census
 
@@ -91,7 +91,7 @@ def _spare(target: Path, crs: str) -> None:
 
 def _allocate(asked: Asked, pixels: np.ndarray) -> np.ndarray:
     deviations = None if asked.allocation == "equal" else np.sqrt(EXPECTED * (1 - EXPECTED))
-    return sampling.allocate(asked.size, pixels, deviations, min(LEAST, asked.size // (2 * len(STRATA))))
+    return stratified_sampling.allocate(asked.size, pixels, deviations, min(LEAST, asked.size // (2 * len(STRATA))))
 
 
 def _choose(found: Census, points: np.ndarray, asked: Asked, resolution_m: float) -> list[np.ndarray]:
@@ -99,7 +99,7 @@ def _choose(found: Census, points: np.ndarray, asked: Asked, resolution_m: float
     places = [np.empty((0, 2), np.int64)] * len(STRATA)
     for k in np.argsort(found.pixels, kind="stable"):
         taken = np.concatenate(places)
-        chosen = sampling.spaced(found.candidates[k], int(points[k]), asked.min_distance_m / resolution_m, taken)
+        chosen = stratified_sampling.spaced(found.candidates[k], int(points[k]), asked.min_distance_m / resolution_m, taken)
         if len(chosen) < points[k]:
             raise ConfigError(
                 f"--min-distance {asked.min_distance_m:g}: only {len(chosen)} of the {points[k]} points of the stratum {list(STRATA)[k]!r} "
@@ -114,7 +114,7 @@ def _frame(survey: Survey, found: Census, places: list[np.ndarray], seed: int) -
     rows, cols = np.concatenate(places).T
     stratum = np.repeat(np.arange(len(STRATA)), [len(one) for one in places])
     # other random numbers than those that chose them, whose low ones come from the large strata
-    order = np.lexsort((cols, rows, sampling.ranks(rows, cols, seed + 2**32)))
+    order = np.lexsort((cols, rows, stratified_sampling.ranks(rows, cols, seed + 2**32)))
     rows, cols, stratum = rows[order], cols[order], stratum[order]
     inclusion = np.array([len(one) / max(n, 1) for one, n in zip(places, found.pixels, strict=True)])[stratum]
     x, y = survey.grid.geobox.transform @ (cols + 0.5, rows + 0.5)

@@ -10,7 +10,7 @@ import numpy as np
 from lsbatch.archive import files, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import NoDataError, StaleStoreError
-from lsbatch.kernels import estimate, sizes
+from lsbatch.kernels.statistics import area_estimation, size_distribution
 from lsbatch.stages import evaluate, identity
 from lsbatch.stages.accuracy import strata
 
@@ -65,12 +65,12 @@ def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:
         bin's share over its width); tail and inverse_gamma (the fitted laws, None where there is none), each with `curve`
         (list of area_m2, density_per_m2); notes (sentences).
     """
-    rows = sizes.densities(areas_m2)
+    rows = size_distribution.densities(areas_m2)
     bins = []
     for low, high, count, density in rows.tolist():
-        bounds = (share / (high - low) for share in estimate.wilson(count, len(areas_m2)))
+        bounds = (share / (high - low) for share in area_estimation.wilson(count, len(areas_m2)))
         bins.append({"from_m2": low, "to_m2": high, "count": int(count), "density_per_m2": density, **dict(zip(("density_low", "density_high"), bounds, strict=True))})
-    tail, law = sizes.fit_tail(areas_m2), sizes.fit_inverse_gamma(areas_m2, least_m2)
+    tail, law = size_distribution.fit_tail(areas_m2), size_distribution.fit_inverse_gamma(areas_m2, least_m2)
     return {
         "count": len(areas_m2), "bins": bins,
         "tail": None if tail is None else {**asdict(tail), "curve": _tail_curve(tail, areas_m2)},
@@ -79,7 +79,7 @@ def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tail_curve(tail: sizes.Tail, areas_m2: np.ndarray) -> list[list[float]]:
+def _tail_curve(tail: size_distribution.Tail, areas_m2: np.ndarray) -> list[list[float]]:
     """The power law as a density among all landslides, not among those of the tail alone."""
     at = np.array([tail.from_m2, areas_m2.max()])
     share = tail.count / len(areas_m2)
@@ -87,7 +87,7 @@ def _tail_curve(tail: sizes.Tail, areas_m2: np.ndarray) -> list[list[float]]:
     return np.column_stack([at, density]).tolist()  # type: ignore[no-any-return]
 
 
-def _curve(law: sizes.InverseGamma, areas_m2: np.ndarray) -> list[list[float]]:
+def _curve(law: size_distribution.InverseGamma, areas_m2: np.ndarray) -> list[list[float]]:
     fitted = areas_m2[areas_m2 >= law.least_m2]
     at = np.geomspace(max(law.least_m2, float(fitted.min())), fitted.max(), CURVE_POINTS)
     # rounding must not put the first point below what was fitted
@@ -95,10 +95,10 @@ def _curve(law: sizes.InverseGamma, areas_m2: np.ndarray) -> list[list[float]]:
     return np.column_stack([at, law.density(at) * len(fitted) / len(areas_m2)]).tolist()  # type: ignore[no-any-return]
 
 
-def _notes(areas_m2: np.ndarray, least_m2: float, tail: sizes.Tail | None, law: sizes.InverseGamma | None) -> list[str]:
+def _notes(areas_m2: np.ndarray, least_m2: float, tail: size_distribution.Tail | None, law: size_distribution.InverseGamma | None) -> list[str]:
     out = []
     if tail is None and law is None:
-        out.append(f"{len(areas_m2)} landslides are too few, or too alike, for a fit; {sizes.FEWEST} are needed.")
+        out.append(f"{len(areas_m2)} landslides are too few, or too alike, for a fit; {size_distribution.FEWEST} are needed.")
     if law is not None and not law.rollover_is_seen:
         out.append(f"The rollover is not seen: it lies below, or too near, the smallest area of the inventory, {least_m2:,.0f} m2. The fitted law says nothing of smaller landslides.")
     return out
@@ -118,7 +118,7 @@ def by_size(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         name = f"{low:.0f}_m2_or_more" if high == float("inf") else f"{low:.0f}_to_{high:.0f}_m2"
         if f"mapped_{name}" in found:
             of, hits = found[f"mapped_{name}"], found[f"found_{name}"]
-            bounds = map(_plain, estimate.wilson(hits, of))
+            bounds = map(_plain, area_estimation.wilson(hits, of))
             out.append(
                 {"from_m2": low, "to_m2": None if high == float("inf") else high, "mapped": of, "found": hits, "share": hits / of if of else None, **dict(zip(("low", "high"), bounds, strict=True))}
             )

@@ -11,7 +11,8 @@ from lsbatch.archive.survey import Position, Survey
 from lsbatch.bands import mask, probability
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import tile_id
-from lsbatch.kernels import focal, sampling
+from lsbatch.kernels import focal
+from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.stages.clean import UNOBSERVED
 
 #: Strata in their order, and what they are. The first is the map's class "landslide", the others are "no landslide".
@@ -98,7 +99,7 @@ def census(survey: Survey, seed: int, keep: int) -> Census:
     ranks, places = [[np.empty(0, np.uint64)] * len(STRATA), [np.empty((0, 2), np.int64)] * len(STRATA)]
     for position, strata in _tiles(survey, sums):
         rows, cols = (np.arange(span.start, span.stop) for span in survey.tile(position).region)
-        rank = sampling.ranks(rows[:, None] + top, cols[None, :] + left, seed)
+        rank = stratified_sampling.ranks(rows[:, None] + top, cols[None, :] + left, seed)
         for k in range(len(STRATA)):
             mine = strata == k
             pixels[k] += np.count_nonzero(mine)

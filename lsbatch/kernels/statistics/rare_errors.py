@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lsbatch.kernels.estimate import wilson
+from lsbatch.kernels.statistics.area_estimation import wilson
 
 Bounds = tuple[float, float]
 

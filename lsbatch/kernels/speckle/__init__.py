@@ -7,9 +7,9 @@ array. Tile by tile equals the whole bit for bit, with a halo of half a window (
 import numpy as np
 from numba import njit
 
-from lsbatch.kernels.adaptive import frost, refined_lee
-from lsbatch.kernels.moments import GAMMA, SHRINK, window_rule
-from lsbatch.kernels.sigma import lee_sigma
+from lsbatch.kernels.speckle.adaptive import frost, refined_lee
+from lsbatch.kernels.speckle.lee_sigma import lee_sigma
+from lsbatch.kernels.speckle.moments import GAMMA, SHRINK, window_rule
 
 __all__ = ["boxcar", "frost", "gamma_map", "kuan", "lee", "lee_sigma", "multitemporal", "refined_lee"]
 

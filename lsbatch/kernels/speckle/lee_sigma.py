@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from scipy import optimize, special
 
-from lsbatch.kernels.moments import moments, padded
+from lsbatch.kernels.speckle.moments import moments, padded
 
 STRIP_COLS = 512
 #: Pixels of a 3 x 3 window that must be bright to be a target.

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from lsbatch.kernels.moments import moments, padded
+from lsbatch.kernels.speckle.moments import moments, padded
 
 STRIP_COLS = 512
 #: Refined Lee: the window, and how far its nine 3 x 3 windows lie apart.

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from lsbatch.kernels.networks import median_into, middle
+from lsbatch.kernels.median_networks import median_into, middle
 
 #: Columns sorted together: with 24 dates 24 KiB, which stays in the first cache.
 STRIP_COLS = 256
