@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from lsbatch import country, runs, settings, terminal
-from lsbatch.archive import cube
 from lsbatch.archive.survey import open_survey
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.country import ground, truth
@@ -26,6 +25,7 @@ from lsbatch.kernels import decision_trees, focal
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import cart
 from lsbatch.records import Confusion
+from lsbatch.storage import cube
 
 #: MCC of CART in the paper's Table 4, settings 1 to 4.
 PAPER = {"s1_s2_dem": 0.63, "s1vv_s2": 0.73, "s1vv": 0.20, "s2": 0.65}

@@ -16,12 +16,12 @@ import pandas as pd
 import yaml
 
 from lsbatch import country, runs, settings, terminal
-from lsbatch.archive import cube, receipts, vectors
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import STACK
 from lsbatch.models import base, ccdc
 from lsbatch.settings import Config
 from lsbatch.stages import evaluate
+from lsbatch.storage import cube, receipts, vectors
 
 HISTORY_YEARS, LARGE_M2, NEAR_DAYS = 3, 10_000, 30
 TILE_PX = 2048

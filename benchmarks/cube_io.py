@@ -6,7 +6,7 @@ One tile of STACK, the 13 bands of the setting s1_s2_dem, of a synthetic country
 compresses like nothing real. The eight neighbours are the tile's mirror images, so that a halo is real and known; no chunk holds
 pixels of two tiles, so no codec sees that they are copies. One thing at a time is changed from ours. All variants take turns in one
 process, in each of three rounds, and the best round counts. Reading is with a halo of 96 px. On disk bands follow each other, over
-20 ms a request four go at once, as in `lsbatch.archive.cube`; the arrays are open, and integers are made and undone outside the clock: that is the same for all and told apart.
+20 ms a request four go at once, as in `lsbatch.storage.cube`; the arrays are open, and integers are made and undone outside the clock: that is the same for all and told apart.
 
 The disk is the local one, its pages in memory. The object store is that disk, where every request waits 20 ms before it is served: so
 requests and who waits for whom are seen, a network's speed is not; `MB read` is what it would have to carry. zarr asks for 10 things at
@@ -34,10 +34,11 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, WrapperStore
 
 from lsbatch import country, settings, work
-from lsbatch.archive import cube, plan
+from lsbatch.archive import plan
 from lsbatch.archive.survey import open_survey
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.stages import stack
+from lsbatch.storage import cube
 
 NAMES = BAND_SETTINGS["s1_s2_dem"]
 HALO_PX = 96

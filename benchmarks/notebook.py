@@ -43,12 +43,13 @@ from scipy import ndimage
 
 from benchmarks import stack_tile, tile_memory
 from lsbatch import engine, settings, work
-from lsbatch.archive import plan, receipts
+from lsbatch.archive import plan
 from lsbatch.archive.survey import open_survey
-from lsbatch.archive.workspace import Workspace
 from lsbatch.models import base, cards, unet
 from lsbatch.settings import Config
 from lsbatch.stages import optical
+from lsbatch.storage import receipts
+from lsbatch.storage.workspace import Workspace
 
 #: Landslides along a side; one in each cell, so that they do not meet.
 CELLS = 6

@@ -20,11 +20,12 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from PIL import Image
 
 from lsbatch import country, runs, settings, terminal
-from lsbatch.archive import cube, load, plan
+from lsbatch.archive import load, plan
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import STACK
 from lsbatch.kernels import optical, sar, speckle, terrain
 from lsbatch.stages import ground
+from lsbatch.storage import cube
 
 SEED, SIDE_PX = 900, 512
 LOOKS = 4.4

@@ -24,13 +24,14 @@ import psutil
 from distributed import Client, LocalCluster, get_worker
 
 from lsbatch import country, dispatch, engine, pending, settings
-from lsbatch.archive import plan, receipts, variants
+from lsbatch.archive import plan, variants
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bench import measuring
 from lsbatch.cluster import links
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import Todo
 from lsbatch.records import Receipt, Stage
+from lsbatch.storage import receipts
 from lsbatch.work import Task, make_receipt
 
 

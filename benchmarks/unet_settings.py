@@ -15,11 +15,12 @@ import numpy as np
 import rasterio
 
 from lsbatch import compare, country, runs, settings, terminal
-from lsbatch.archive import cube, variants
+from lsbatch.archive import variants
 from lsbatch.archive.survey import open_survey
 from lsbatch.bands import STACK
 from lsbatch.kernels import terrain
 from lsbatch.settings import Config
+from lsbatch.storage import cube
 
 LEARN, SCORE = (311, 313, 314, 315), (312, 316)
 BANDS = ("s1_s2_dem", "s1vv_s2", "s1vv", "s2", "s1vv_apart_s2", "s2_rgb")

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from lsbatch import runs, settings, training
-from lsbatch.archive import cube, maps, receipts, variants, vectors
-from lsbatch.archive.files import write_json, write_text
+from lsbatch.archive import variants
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import OWN_BANDS, mask
 from lsbatch.errors import ConfigError, NoDataError
@@ -27,6 +26,8 @@ from lsbatch.settings import Config
 from lsbatch.stages import evaluate
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.score import CELL_PX
+from lsbatch.storage import cube, rasters, receipts, vectors
+from lsbatch.storage.files import write_json, write_text
 
 #: Classes of the map: what was found and what is there.
 TN, TP, FP, FN = 0, 1, 2, 3
@@ -194,7 +195,7 @@ def _map(survey: Survey) -> None:
         return classes.astype(np.uint8)
 
     tiles = [survey.tile(position) for position in survey.positions]
-    maps.write_classes(survey.workspace.root / "confusion.tif", survey.grid, tiles, read, COLOURS, UNOBSERVED)
+    rasters.write_classes(survey.workspace.root / "confusion.tif", survey.grid, tiles, read, COLOURS, UNOBSERVED)
 
 
 def table(rows: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from lsbatch import country, runs, settings
-from lsbatch.archive.files import make_folder
 from lsbatch.archive.survey import open_survey
 from lsbatch.errors import StaleStoreError
 from lsbatch.stages.evaluate import summary
+from lsbatch.storage.files import make_folder
 
 #: Seeds of the countries that `--train` learns from; 900-999 are kept for evaluation and never used here.
 TRAINING_SEEDS = (1, 2)

@@ -16,13 +16,13 @@ from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
 
-from lsbatch.archive import receipts
-from lsbatch.archive.lease import Held
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.pending import Todo, is_quarantined
 from lsbatch.records import Receipt, Stage
 from lsbatch.settings import Config
+from lsbatch.storage import receipts
+from lsbatch.storage.lease import Held
 from lsbatch.work import Fault, Task, commit, fault_of, make_receipt
 
 #: Who works, for a stage that needs these resources; None: this process.

@@ -12,8 +12,6 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from lsbatch.archive import cube, receipts
-from lsbatch.archive.lease import Held
 from lsbatch.archive.survey import Position, Survey
 from lsbatch.dispatch import Crew, alone, run_tiles
 from lsbatch.errors import LsbatchError
@@ -21,6 +19,8 @@ from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import Todo, fold_digest, step_named, steps, todo
 from lsbatch.records import Fold, Receipt, Stage
 from lsbatch.settings import Config
+from lsbatch.storage import cube, receipts
+from lsbatch.storage.lease import Held
 from lsbatch.work import Task, compute, fault_of, make_receipt
 
 

@@ -9,14 +9,15 @@ import shapely
 from pyproj import CRS
 
 from lsbatch import schema
-from lsbatch.archive import earlier, files, lease, receipts, vectors
+from lsbatch.archive import earlier
 from lsbatch.archive.earlier import ID, Read
 from lsbatch.archive.survey import open_survey
-from lsbatch.archive.workspace import Workspace
 from lsbatch.engine import run_fold
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
 from lsbatch.settings import Config
 from lsbatch.stages import ground_seen, inventory, years
+from lsbatch.storage import files, lease, receipts, vectors
+from lsbatch.storage.workspace import Workspace
 
 #: Side of a pixel where an inventory does not say what it was drawn from: that of Sentinel-2.
 PIXEL_M = 10.0

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lsbatch.archive import receipts
 from lsbatch.archive.survey import Position, Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.records import Fold, Receipt, Stage
 from lsbatch.settings import Config, digest
 from lsbatch.stages import PIPELINE
+from lsbatch.storage import receipts
 
 Receipts = Mapping[str, Mapping[str, Receipt]]
 

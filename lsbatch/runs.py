@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from lsbatch import cluster, engine, metrics, pending, verifying
-from lsbatch.archive import history, lease, links, plan, receipts
-from lsbatch.archive.files import make_folder
+from lsbatch.archive import history, plan
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
@@ -14,6 +13,8 @@ from lsbatch.models import base
 from lsbatch.pending import Todo
 from lsbatch.records import Receipt, Stage
 from lsbatch.settings import Config
+from lsbatch.storage import lease, receipts, symlinks
+from lsbatch.storage.files import make_folder
 
 
 class Screen(Protocol):
@@ -45,7 +46,7 @@ def survey(
     if until is not None:
         pending.step_named(until)
     make_folder(config.output)
-    links.refuse(config.output)
+    symlinks.refuse(config.output)
     # of an allocation's tasks only the driver comes out
     with cluster.joined(config) as driver, lease.held(config.output, part) as hold:
         planned(config, screen, replan=replan)

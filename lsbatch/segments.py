@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from lsbatch import runs
-from lsbatch.archive import cube, maps
-from lsbatch.archive.files import aside, make_folder
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import STACK
 from lsbatch.errors import ConfigError, NoDataError
@@ -19,6 +17,8 @@ from lsbatch.grid import Tile
 from lsbatch.models import base, cards, tehrani
 from lsbatch.runs import Screen
 from lsbatch.settings import Config
+from lsbatch.storage import cube, rasters
+from lsbatch.storage.files import aside, make_folder
 
 COLUMNS = ("VALUE", "pixels", "area_m2", *tehrani.FEATURES, "probability")
 #: GDAL's codes of a column's type, and of what it is used for.
@@ -69,7 +69,7 @@ def write(config: Config, screen: Screen) -> Path:
             return numbers.astype(np.uint32)
 
         target = folder / "segments.tif"
-        maps.write(target, survey.grid, tiles, numbered, np.uint32, 0)
+        rasters.write(target, survey.grid, tiles, numbered, np.uint32, 0)
     features, chance = (np.concatenate(parts)[order] for parts in zip(*((e.features, e.chance) for e in found), strict=True))
     rows = list(_rows(pixels, features, chance, config.grid.resolution_m))
     _write_csv(target.with_suffix(".csv"), rows)

@@ -18,12 +18,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from lsbatch.archive.files import exists
 from lsbatch.archive.plan import Plan
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import printable
 from lsbatch.pending import Todo
 from lsbatch.records import Receipt
+from lsbatch.storage.files import exists
 
 #: Failed tiles that are named in full; the rest are counted.
 SHOWN_FAILURES = 10

@@ -9,7 +9,6 @@ import numpy as np
 
 import lsbatch
 from lsbatch import runs
-from lsbatch.archive import cube, objects, receipts, vectors
 from lsbatch.archive.survey import open_survey
 from lsbatch.bands import STACK
 from lsbatch.errors import ConfigError, NoDataError
@@ -19,6 +18,7 @@ from lsbatch.models import train as network
 from lsbatch.models.chips import Source
 from lsbatch.runs import Screen
 from lsbatch.settings import Config, TruthSettings, digest
+from lsbatch.storage import cube, objects, receipts, vectors
 
 #: Pixels of each tile from which tehrani's classes are learned.
 SAMPLED_PX = 50_000

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from lsbatch.archive import cube, objects, receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.pending import steps
 from lsbatch.records import Receipt, Stage
+from lsbatch.storage import cube, objects, receipts
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.archive import cube, files, objects, receipts, vectors
-from lsbatch.archive.lease import Held
 from lsbatch.archive.survey import Position
-from lsbatch.archive.workspace import Workspace
 from lsbatch.bands import Layer
 from lsbatch.errors import AbandonedError, LsbatchError, SceneError
 from lsbatch.grid import Grid, tile_id
@@ -29,6 +26,9 @@ from lsbatch.pending import step_named
 from lsbatch.records import Block, Receipt, Stage
 from lsbatch.settings import Config
 from lsbatch.stages import LAYERS
+from lsbatch.storage import cube, files, objects, receipts, vectors
+from lsbatch.storage.lease import Held
+from lsbatch.storage.workspace import Workspace
 
 #: What another try will not change; anything else that the system says of a file may be over by then, a full disk among it.
 LASTING = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)

@@ -14,8 +14,6 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from lsbatch.archive import cube, receipts, samples, vectors
-from lsbatch.archive.regions import rasterize
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import mask, probability
 from lsbatch.cli.program import app
@@ -24,6 +22,8 @@ from lsbatch.errors import ConfigError, LsbatchError, NoDataError, StaleStoreErr
 from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.records import Receipt
 from lsbatch.stages.accuracy import answers, assess, draw, numbers, strata
+from lsbatch.storage import cube, receipts, sample_points, vectors
+from lsbatch.storage.geometries import rasterize
 from tests import browser, surveys
 
 SIZE = 150
@@ -49,9 +49,9 @@ def sample_of(survey: Survey) -> Path:
 
 def rewritten(survey: Survey, target: Path, change: Callable[[gpd.GeoDataFrame, pd.DataFrame], tuple[gpd.GeoDataFrame, pd.DataFrame]]) -> Path:
     """The sample as another program saves it, answered by the truth, with a change."""
-    points, design = samples.read(sample_of(survey), survey.config.grid.crs)
+    points, design = sample_points.read(sample_of(survey), survey.config.grid.crs)
     points["reference"] = np.where(truth_at(survey, points), "landslide", "no landslide")
-    samples.write(target, *change(points, design))
+    sample_points.write(target, *change(points, design))
     return target
 
 
@@ -83,7 +83,7 @@ def test_strata_equal_those_of_the_whole(drawn: Survey) -> None:
 
 
 def test_the_sample_is_what_its_design_says(drawn: Survey) -> None:
-    points, design = samples.read(sample_of(drawn), drawn.config.grid.crs)
+    points, design = sample_points.read(sample_of(drawn), drawn.config.grid.crs)
     assert len(points) == SIZE and points["id"].tolist() == list(range(1, SIZE + 1))
     assert design["points"].sum() == SIZE and design["points"].min() >= SIZE // 6
     whole = whole_strata(drawn)
@@ -120,7 +120,7 @@ def test_the_same_seed_draws_the_same_points_whatever_the_tiles(drawn: Survey, c
     one = in_one_tile(drawn, country, tmp_path / "one")
     assert len(one.positions) == 1 and len(drawn.positions) == 4
     draw.draw(one, draw.Asked(SIZE, seed=5))
-    first, other = (samples.read(sample_of(s), s.config.grid.crs)[0] for s in (drawn, one))
+    first, other = (sample_points.read(sample_of(s), s.config.grid.crs)[0] for s in (drawn, one))
     columns = ["id", "stratum", "x", "y", "inclusion"]
     pd.testing.assert_frame_equal(pd.DataFrame(first[columns]), pd.DataFrame(other[columns]))
 
@@ -143,9 +143,9 @@ def test_a_tile_that_failed_is_no_ground_to_draw_from(drawn: Survey, tmp_path: P
 
 def test_another_seed_and_allocation(drawn: Survey, tmp_path: Path, no_page: None) -> None:
     survey = surveys.copy_survey(drawn, tmp_path / "s")
-    first = samples.read(sample_of(drawn), survey.config.grid.crs)[0]
+    first = sample_points.read(sample_of(drawn), survey.config.grid.crs)[0]
     draw.draw(survey, draw.Asked(SIZE, seed=6, allocation="equal"))
-    points, design = samples.read(sample_of(survey), survey.config.grid.crs)
+    points, design = sample_points.read(sample_of(survey), survey.config.grid.crs)
     assert design["points"].tolist() == [50, 50, 50]
     assert len(set(zip(points["x"], points["y"], strict=True)) & set(zip(first["x"], first["y"], strict=True))) < SIZE / 4
 
@@ -153,7 +153,7 @@ def test_another_seed_and_allocation(drawn: Survey, tmp_path: Path, no_page: Non
 def test_points_keep_their_distance(drawn: Survey, tmp_path: Path, no_page: None) -> None:
     survey = surveys.copy_survey(drawn, tmp_path / "s")
     draw.draw(survey, draw.Asked(60, min_distance_m=150))
-    points, design = samples.read(sample_of(survey), survey.config.grid.crs)
+    points, design = sample_points.read(sample_of(survey), survey.config.grid.crs)
     x, y = points["x"].to_numpy(), points["y"].to_numpy()
     away = np.hypot(x[:, None] - x, y[:, None] - y) + np.eye(60) * 1e9
     assert away.min() >= 150 and design["inclusion_exact"].tolist() == [0, 0, 0]
@@ -208,7 +208,7 @@ def test_the_assessment_follows_from_the_weights(drawn: Survey, tmp_path: Path) 
     file = rewritten(drawn, tmp_path / "answered.gpkg", lambda points, design: (points.to_crs("EPSG:4326").sample(frac=1, random_state=1), design))
     found = assess.assess(drawn, file)
     assert json.loads((drawn.workspace.accuracy / "accuracy.json").read_text())["figures"] == found["figures"]
-    points, _ = samples.read(file, drawn.config.grid.crs)
+    points, _ = sample_points.read(file, drawn.config.grid.crs)
     weight, true, says = points["weight"], points["reference"] == "landslide", points["map_class"] == "landslide"
     expected = {
         "users": weight[true & says].sum() / weight[says].sum(), "producers": weight[true & says].sum() / weight[true].sum(),
@@ -288,8 +288,8 @@ def exchanged(points: gpd.GeoDataFrame, design: pd.DataFrame) -> tuple[gpd.GeoDa
     row = points.index[points["stratum"] == "elsewhere"][0]
     points.loc[row, ["x", "y"]] += 10
     points.loc[[row], "geometry"] = gpd.points_from_xy(points.loc[[row], "x"], points.loc[[row], "y"], crs=points.crs)
-    fixed = next(points.loc[[row], list(samples.FIXED)].itertuples(index=False))
-    points.loc[row, "seal"] = samples.seal((design["map_digest"].iloc[0], *fixed))
+    fixed = next(points.loc[[row], list(sample_points.FIXED)].itertuples(index=False))
+    points.loc[row, "seal"] = sample_points.seal((design["map_digest"].iloc[0], *fixed))
     return points, design
 
 
@@ -326,7 +326,7 @@ def test_what_is_no_probability_sample_is_refused(drawn: Survey, tmp_path: Path,
 
 
 def test_files_that_are_no_sample(drawn: Survey, tmp_path: Path) -> None:
-    points, _ = samples.read(sample_of(drawn), drawn.config.grid.crs)
+    points, _ = sample_points.read(sample_of(drawn), drawn.config.grid.crs)
     with pytest.raises(ConfigError, match="there is no such file"):
         answers.read(drawn, tmp_path / "none.gpkg")
     (tmp_path / "text.gpkg").write_text("x")

@@ -12,7 +12,6 @@ import shapely
 from sklearn.metrics import confusion_matrix
 
 from lsbatch import compare, country, runs
-from lsbatch.archive import cube, receipts, vectors
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import mask
 from lsbatch.errors import ConfigError, NoDataError
@@ -20,6 +19,7 @@ from lsbatch.models import base
 from lsbatch.records import Confusion
 from lsbatch.settings import Config
 from lsbatch.stages import evaluate
+from lsbatch.storage import cube, receipts, vectors
 from tests import surveys
 
 SMALL = {"block_px": 128, "chip_px": 64, "depth": 1, "width": 4, "epochs": 1, "batch": 64}

@@ -7,9 +7,9 @@ import pytest
 import zarr
 
 from benchmarks import cube_io
-from lsbatch.archive import cube
 from lsbatch.bands import STACK
 from lsbatch.grid import Grid
+from lsbatch.storage import cube
 
 SIDE = 256
 VARIANTS = {variant.name: variant for variant in cube_io.variants(SIDE)}

@@ -19,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsbatch import engine, linking, schema
-from lsbatch.archive import journal, receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import mask
 from lsbatch.errors import LsbatchError
@@ -27,6 +26,7 @@ from lsbatch.grid import Grid
 from lsbatch.kernels import polygon_matching as kernel
 from lsbatch.settings import to_yaml
 from lsbatch.stages import ground_seen, identity, years
+from lsbatch.storage import journal, receipts, vectors
 from tests import surveys
 from tests.stages import fake_survey
 from tests.surveys import Heard

@@ -17,13 +17,13 @@ from typing import Any
 import geopandas as gpd
 import pytest
 
-from lsbatch.archive import journal, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import NoDataError
 from lsbatch.review import Case
 from lsbatch.review.server import POLICY, Server
 from lsbatch.settings import to_yaml
 from lsbatch.stages import identity, years
+from lsbatch.storage import journal, vectors
 from tests import browser
 from tests.stages import fake_survey
 from tests.stages.fake_survey import Fake

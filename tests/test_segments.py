@@ -11,12 +11,12 @@ import pytest
 import rasterio
 
 from lsbatch import runs, segments, settings, terminal
-from lsbatch.archive import cube
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
 from lsbatch.models import cards, tehrani
+from lsbatch.storage import cube
 from tests.models.test_tehrani import scene
 
 SIDE = 1024

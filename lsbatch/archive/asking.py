@@ -21,9 +21,9 @@ from pystac_client.stac_api_io import StacApiIO
 from requests.exceptions import ChunkedEncodingError
 from urllib3 import Retry
 
-from lsbatch.archive import objects
-from lsbatch.archive.hrefs import shown, without_secrets
 from lsbatch.errors import CatalogError
+from lsbatch.storage import objects
+from lsbatch.storage.addresses import shown, without_secrets
 
 #: Of waits before a request is sent again: urllib3 waits not at all, then twice this, then four times: 15 s in four tries,
 #: in which a server is started anew. A run can take a tile again later; a plan has nothing but these.

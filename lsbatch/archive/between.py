@@ -10,10 +10,10 @@ from pathlib import Path
 import shapely
 
 from lsbatch.archive import catalog, windows
-from lsbatch.archive.files import read_text, remove, write_text
 from lsbatch.archive.passes import Scenes
 from lsbatch.archive.scenes import Scene
 from lsbatch.settings import Config
+from lsbatch.storage.files import read_text, remove, write_text
 
 
 def wanted(config: Config) -> bool:

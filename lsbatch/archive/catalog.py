@@ -16,11 +16,11 @@ from shapely.geometry.base import BaseGeometry
 
 from lsbatch.archive import sound, static
 from lsbatch.archive.asking import Io, asking, in_one_sentence, links, read
-from lsbatch.archive.hrefs import Fence, shown
 from lsbatch.archive.scenes import Scene, granule
 from lsbatch.archive.static import Answer, Query
 from lsbatch.errors import CatalogError, printable
 from lsbatch.settings import SourceSettings
+from lsbatch.storage.addresses import Fence, shown
 
 #: Items of an answer. Earth Search answers from a function that may return 6 MB.
 PAGE = 100

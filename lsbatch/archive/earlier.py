@@ -11,9 +11,9 @@ import shapely
 from pyogrio.errors import DataSourceError
 from pyproj import CRS, Transformer
 
-from lsbatch.archive.files import on_disk
-from lsbatch.archive.regions import geodesic, outlined_layer, polygonal, read_vector
 from lsbatch.errors import ConfigError, printable
+from lsbatch.storage.files import on_disk
+from lsbatch.storage.geometries import geodesic, outlined_layer, polygonal, read_vector
 
 #: How the name of a GeoParquet ends.
 PARQUET = ".parquet"

@@ -16,10 +16,10 @@ import rasterio
 import rio_stac
 from rasterio.errors import RasterioError
 
-from lsbatch.archive.files import make_folder, write_json
 from lsbatch.archive.names import COLLECTIONS, Named, parse
 from lsbatch.archive.scenes import describe
 from lsbatch.errors import CatalogError, LsbatchError
+from lsbatch.storage.files import make_folder, write_json
 
 #: Marks a catalog.json as ours, which may be written anew.
 ROOT_ID = "lsbatch-folder"

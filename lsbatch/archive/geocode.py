@@ -23,8 +23,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window, from_bounds, intersect
 
-from lsbatch.archive.files import aside, make_folder
 from lsbatch.errors import CatalogError
+from lsbatch.storage.files import aside, make_folder
 
 POLARISATIONS = ("VV", "VH")
 #: Degrees around the product's corners, which lie on the ellipsoid while mountains lean towards the sensor.

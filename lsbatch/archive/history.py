@@ -9,10 +9,10 @@ from datetime import date
 from pathlib import Path
 
 from lsbatch.archive import catalog, plan, windows
-from lsbatch.archive.files import exists, read_text, write_json, write_text
 from lsbatch.archive.scenes import Scene
 from lsbatch.errors import NoDataError
 from lsbatch.settings import Config, digest
+from lsbatch.storage.files import exists, read_text, write_json, write_text
 
 
 def days(config: Config) -> tuple[date, date]:

@@ -11,9 +11,9 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 import lsbatch
-from lsbatch.archive import objects
-from lsbatch.archive.files import on_disk, scratch, write_bytes
 from lsbatch.bands import Layer
+from lsbatch.storage import objects
+from lsbatch.storage.files import on_disk, scratch, write_bytes
 
 #: Corners a side of a tile's outline: between them a straight line of the grid is bent in longitude and latitude.
 CORNERS = 8

@@ -34,10 +34,11 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
-from lsbatch.archive import national, objects, patience
-from lsbatch.archive.hrefs import REMOTE, shown, without_secrets
+from lsbatch.archive import national, patience
 from lsbatch.archive.scenes import Scene
 from lsbatch.errors import SceneError
+from lsbatch.storage import objects
+from lsbatch.storage.addresses import REMOTE, shown, without_secrets
 
 # of the block in memory that rasterio warps into; it silences this itself with warnings.catch_warnings, which another
 # thread undoes

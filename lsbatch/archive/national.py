@@ -8,10 +8,10 @@ import shapely
 from pyproj import Transformer
 from rasterio.errors import RasterioError
 
-from lsbatch.archive import objects
-from lsbatch.archive.files import state
 from lsbatch.archive.scenes import Scene, describe
 from lsbatch.errors import CatalogError
+from lsbatch.storage import objects
+from lsbatch.storage.files import state
 
 #: Collection of the scene; only a file that the settings name, and no catalogue, may be a VRT.
 COLLECTION = "dem_file"

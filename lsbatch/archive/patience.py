@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import tenacity
 from rasterio.errors import RasterioError
 
-from lsbatch.archive.hrefs import AZURE, REMOTE
+from lsbatch.storage.addresses import AZURE, REMOTE
 
 #: How GDAL tells what a server answered.
 _ANSWER = re.compile(r"HTTP response code: (\d{3})")

@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 import shapely
 
-from lsbatch.archive import between, links, windows
-from lsbatch.archive.files import exists, in_folder, read_text, remove, state, write_json, write_text
+from lsbatch.archive import between, windows
 from lsbatch.archive.passes import Scenes, newest, same_orbits
-from lsbatch.archive.receipts import checksum
-from lsbatch.archive.regions import read_region
 from lsbatch.archive.scenes import Scene
 from lsbatch.archive.windows import KEYS, SENSORS
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import Grid, tile_id
 from lsbatch.settings import Config, digest
+from lsbatch.storage import symlinks
+from lsbatch.storage.files import exists, in_folder, read_text, remove, state, write_json, write_text
+from lsbatch.storage.geometries import read_region
+from lsbatch.storage.receipts import checksum
 
 #: Bytes that a scene gives for a pixel of the tile, before compression: four bands of uint16 and a quarter SCL; two
 #: polarisations of float32; a DEM of 30 m.
@@ -252,7 +253,7 @@ def tile_file(root: Path, tile: str) -> Path:
 
 def save(plan: Plan, root: Path) -> None:
     """Write the tiles' files, then the plan that names them."""
-    links.refuse(root)
+    symlinks.refuse(root)
     for name, tile in plan.by_tile.items():
         scenes = {key: [scene.to_dict() for scene in group] for key, group in tile.scenes.items()}
         told = {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes}
@@ -281,7 +282,7 @@ def _remove_old(plan: Plan, root: Path) -> None:
 
 def fits(config: Config) -> bool:
     """Whether the saved plan was made for these settings."""
-    links.refuse(config.output)
+    symlinks.refuse(config.output)
     path = file(config.output)
     return exists(path) and json.loads(read_text(path))["settings"] == _digest(config)
 
@@ -296,7 +297,7 @@ def load(root: Path) -> Plan:
     StaleStoreError
         If it is damaged, or a folder of the survey is a link to elsewhere.
     """
-    links.refuse(root)
+    symlinks.refuse(root)
     path = file(root)
     try:
         modified = state(path)[1]

@@ -9,8 +9,8 @@ from shapely.geometry.base import BaseGeometry
 
 from lsbatch.archive import sound
 from lsbatch.archive.asking import Io, links, read
-from lsbatch.archive.hrefs import Fence, shown
 from lsbatch.errors import CatalogError
+from lsbatch.storage.addresses import Fence, shown
 
 #: Links followed from the root; a catalogue that is deeper links in circles.
 MAX_DEPTH = 20

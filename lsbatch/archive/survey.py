@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from lsbatch.archive import plan
-from lsbatch.archive.workspace import Workspace
 from lsbatch.grid import Grid, Tile
 from lsbatch.settings import Config
+from lsbatch.storage.workspace import Workspace
 
 Position = tuple[int, int]
 

@@ -5,12 +5,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lsbatch.archive import between, history, objects, plan
-from lsbatch.archive.files import exists, make_folder, read_text, write_json, write_text
-from lsbatch.archive.workspace import Workspace
+from lsbatch.archive import between, history, plan
 from lsbatch.bands import STACK
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import tile_id
+from lsbatch.storage import objects
+from lsbatch.storage.files import exists, make_folder, read_text, write_json, write_text
+from lsbatch.storage.workspace import Workspace
 
 
 def share(base: Path, variant: Path) -> None:

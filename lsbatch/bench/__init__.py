@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lsbatch.archive.files import write_json
 from lsbatch.bench import comparing, measuring, picture, projection
 from lsbatch.runs import Screen
 from lsbatch.settings import Config
+from lsbatch.storage.files import write_json
 
 HEADS = ("stage", "tiles", "first s", "p50 s", "p95 s", "CPU s", "Mpx/s", "a core", "read MB", "written MB", "peak MB", "of the limit")
 

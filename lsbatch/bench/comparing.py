@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lsbatch.archive.files import read_text
 from lsbatch.bench.measuring import FORMAT
 from lsbatch.errors import LsbatchError
+from lsbatch.storage.files import read_text
 
 #: Below this two runs of the same program on the same machine differ by chance.
 TOLD = 1.1

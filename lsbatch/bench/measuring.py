@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from lsbatch import cluster, engine, runs
-from lsbatch.archive import files, lease, links, plan, variants
-from lsbatch.archive.hrefs import without_secrets
+from lsbatch.archive import plan, variants
 from lsbatch.archive.survey import Position, Survey, open_survey
 from lsbatch.bench import limits, machine, watch
 from lsbatch.dispatch import Crew
@@ -25,6 +24,8 @@ from lsbatch.pending import Todo, step_named, steps
 from lsbatch.records import Fold, Receipt, Stage
 from lsbatch.runs import Screen
 from lsbatch.settings import Config
+from lsbatch.storage import files, lease, symlinks
+from lsbatch.storage.addresses import without_secrets
 from lsbatch.work import peak_mb
 
 #: Of the file that is saved; another number means that the two cannot be compared.
@@ -68,7 +69,7 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
         If a tile failed.
     """
     root = config.output / "bench"
-    links.refuse(config.output)
+    symlinks.refuse(config.output)
     with cluster.joined(config) as driver, lease.held(root):
         runs.planned(config, screen)
         survey = open_survey(config)

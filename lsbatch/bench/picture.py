@@ -10,7 +10,7 @@ matplotlib.use("agg")
 
 from matplotlib.figure import Figure
 
-from lsbatch.archive.files import aside
+from lsbatch.storage.files import aside
 
 WAITING, COMPUTING = "#c6dbef", "#2171b5"
 

@@ -43,9 +43,9 @@ def assess(
     """Say from a reviewer's answers how accurate the map is and how large the area of landslides, with intervals."""
     settings = load(config)
     from lsbatch import terminal
-    from lsbatch.archive import objects
     from lsbatch.archive.survey import open_survey
     from lsbatch.stages.accuracy import assess as assessing
+    from lsbatch.storage import objects
 
     survey = open_survey(settings)
     found = assessing.assess(survey, None if sample is None else objects.path_of(sample))

@@ -34,7 +34,7 @@ def _given(text: str) -> Any:
     """The settings, or the path."""
     if _is_settings(text):
         return load(Path(text))
-    from lsbatch.archive import objects
+    from lsbatch.storage import objects
 
     return objects.path_of(text)
 

@@ -16,11 +16,11 @@ from typing import Any
 import dask
 from distributed import Client, Scheduler, SchedulerPlugin
 
-from lsbatch.archive import objects
 from lsbatch.cluster import jobqueue, links
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
 from lsbatch.settings import Config
+from lsbatch.storage import objects
 
 SCHEDULER, DRIVER = 0, 1
 #: Seconds for all tasks of an allocation to come up.

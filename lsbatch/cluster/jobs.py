@@ -14,11 +14,11 @@ from typing import Any
 
 from distributed import Client
 
-from lsbatch.archive import objects
 from lsbatch.cluster import jobqueue, links
 from lsbatch.dispatch import Crew
 from lsbatch.errors import LsbatchError
 from lsbatch.settings import ClusterSettings, Config, JobSettings
+from lsbatch.storage import objects
 
 #: Seconds between two looks at the queue; centres ask for no more than a few a minute.
 LOOK_S = 15.0

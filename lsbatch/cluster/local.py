@@ -10,11 +10,11 @@ import dask
 import psutil
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
-from lsbatch.archive import objects
 from lsbatch.cluster import links
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
 from lsbatch.settings import ClusterSettings, Config
+from lsbatch.storage import objects
 
 #: A worker that is ended in the middle of a tile leaves semaphores behind. Python's tracker of them clears them away, and
 #: would tell a person who pressed Ctrl-C about it in its last breath.

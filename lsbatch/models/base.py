@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch.archive import objects
-from lsbatch.archive.files import exists, on_disk
 from lsbatch.bands import BAND_SETTINGS, OWN_BANDS
 from lsbatch.errors import ModelError
 from lsbatch.kernels import inference_windows
 from lsbatch.models import cart, ccdc, prakash, tehrani, tiled
 from lsbatch.models.cards import Card, card
 from lsbatch.settings import Config, PredictSettings
+from lsbatch.storage import objects
+from lsbatch.storage.files import exists, on_disk
 
 __all__ = ["Card", "answer", "card", "check", "default_path", "halo_px", "resolve"]
 

@@ -16,8 +16,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from lsbatch.archive.files import aside
 from lsbatch.errors import ModelError, StaleStoreError
+from lsbatch.storage.files import aside
 
 #: Key of the header's metadata under which the card stands.
 KEY = "lsbatch"

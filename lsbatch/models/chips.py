@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.archive import cube
 from lsbatch.bands import STACK
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
 from lsbatch.settings import TrainSettings, digest
+from lsbatch.storage import cube
 
 TRAIN, VALIDATION, TEST = range(3)
 SPLITS = ("train", "validation", "test")

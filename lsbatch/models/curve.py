@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from lsbatch.archive.files import aside
+from lsbatch.storage.files import aside
 
 
 def draw(log: Path, picture: Path) -> None:

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lsbatch.archive.files import aside, make_folder
 from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
 from lsbatch.models import cards, export
+from lsbatch.storage.files import aside, make_folder
 
 #: The raster function here, and its name in the package; ArcGIS looks for a class that is named like the file.
 SOURCE, FUNCTION = Path(__file__).with_name("arcgis.py"), "LandslideProbability"

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import lsbatch
-from lsbatch.archive.files import aside, write_json
 from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
 from lsbatch.models import cards, unet
+from lsbatch.storage.files import aside, write_json
 
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
 #: Largest difference of probability that is allowed between torch and ONNX Runtime.

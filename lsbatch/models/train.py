@@ -19,7 +19,6 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 import lsbatch
-from lsbatch.archive.files import write_json
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import calibration, curve, feed, prakash, unet
 from lsbatch.models import chips as cutting
@@ -28,6 +27,7 @@ from lsbatch.models.chips import Source
 from lsbatch.models.losses import loss
 from lsbatch.records import Confusion
 from lsbatch.settings import Config, TrainSettings, digest
+from lsbatch.storage.files import write_json
 
 __all__ = ["Source", "fit"]
 

@@ -10,12 +10,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from lsbatch.archive import files, journal, vectors
 from lsbatch.archive.earlier import ID
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import LsbatchError, NoDataError, printable
 from lsbatch.stages.report.quicklooks import quicklook
 from lsbatch.stages.years import STATES
+from lsbatch.storage import files, journal, vectors
 
 LONGEST_NAME, LONGEST_COMMENT = 80, 2000
 #: Landslides whose pictures are kept in memory.

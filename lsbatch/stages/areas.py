@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from lsbatch.archive import receipts, vectors
-from lsbatch.archive.regions import rasterize
 from lsbatch.archive.survey import Survey
 from lsbatch.records import Block, Fold, Stage
 from lsbatch.settings import Config
 from lsbatch.stages import identity
 from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.storage import receipts, vectors
+from lsbatch.storage.geometries import rasterize
 
 #: Ground in none of the polygons.
 ELSEWHERE = "(in none)"

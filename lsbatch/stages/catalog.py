@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from lsbatch.archive import items, receipts
-from lsbatch.archive.files import sweep
+from lsbatch.archive import items
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
 from lsbatch.grid import tile_id
@@ -11,6 +10,8 @@ from lsbatch.models import base
 from lsbatch.records import Fold, Receipt
 from lsbatch.settings import Config, digest
 from lsbatch.stages import rasters
+from lsbatch.storage import receipts
+from lsbatch.storage.files import sweep
 
 #: Files of the inventory that are delivered.
 INVENTORY = ("landslides.gpkg", "landslides.parquet", "landslides.csv", "landslides.qml", "scenes.csv", "inspire.gpkg", "sosi.csv")

@@ -7,7 +7,6 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from lsbatch.archive import files, receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import NoDataError
 from lsbatch.grid import tile_id
@@ -15,6 +14,7 @@ from lsbatch.kernels.statistics import score_intervals
 from lsbatch.records import Confusion, Receipt
 from lsbatch.stages import identity
 from lsbatch.stages.score import CELL_PX
+from lsbatch.storage import files, receipts, vectors
 
 #: Upper bounds of the classes of size of mapped landslides, m2.
 SIZES_M2 = (1_000, 5_000, 10_000, float("inf"))

@@ -4,11 +4,11 @@ import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import cube, receipts, regions
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import mask
 from lsbatch.grid import tile_id
 from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.storage import cube, geometries, receipts
 
 
 def share(survey: Survey, shapes: np.ndarray) -> np.ndarray:
@@ -55,5 +55,5 @@ def _pixels(survey: Survey, shape: shapely.Geometry, region: tuple[slice, slice]
 def _inside(whole: GeoBox, shape: shapely.Geometry, around: tuple[slice, ...]) -> np.ndarray:
     rows, cols = around
     box = GeoBox((rows.stop - rows.start, cols.stop - cols.start), whole.affine * whole.affine.translation(cols.start, rows.start), whole.crs)
-    inside = regions.rasterize(shape, box)
+    inside = geometries.rasterize(shape, box)
     return inside if inside.any() else np.ones_like(inside)

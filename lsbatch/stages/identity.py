@@ -11,13 +11,13 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from lsbatch.archive import files, journal, receipts, vectors
 from lsbatch.archive.earlier import ID
 from lsbatch.archive.survey import Survey
-from lsbatch.archive.workspace import Workspace
 from lsbatch.grid import tile_id
 from lsbatch.stages import ground_seen, years
 from lsbatch.stages.years import FOUND, NOTHING, REVIEW, UNSEEN, Linked
+from lsbatch.storage import files, journal, receipts, vectors
+from lsbatch.storage.workspace import Workspace
 
 
 def found(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -14,11 +14,7 @@ from pyproj import Transformer
 
 import lsbatch
 from lsbatch import schema
-from lsbatch.archive import receipts, vectors
-from lsbatch.archive.files import write_text
-from lsbatch.archive.regions import geodesic
 from lsbatch.archive.survey import Survey
-from lsbatch.archive.workspace import Workspace
 from lsbatch.grid import tile_id
 from lsbatch.kernels import connected_regions, slope_profile
 from lsbatch.models import base
@@ -28,6 +24,10 @@ from lsbatch.stages import exports, identity, style, when, years
 from lsbatch.stages import provenance as sources
 from lsbatch.stages import shape as shapes
 from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS, STEP_M, layer_px, layers
+from lsbatch.storage import receipts, vectors
+from lsbatch.storage.files import write_text
+from lsbatch.storage.geometries import geodesic
+from lsbatch.storage.workspace import Workspace
 
 _EPOCH = date(1970, 1, 1)
 #: Share of a record that another inventory must hold to agree.

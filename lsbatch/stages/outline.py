@@ -12,9 +12,6 @@ import pandas as pd
 import shapely
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import vectors
-from lsbatch.archive.receipts import checksum
-from lsbatch.archive.regions import rasterize, read_polygons
 from lsbatch.bands import DATING
 from lsbatch.kernels import connected_regions, terrain
 from lsbatch.kernels.optical import NO_DAY
@@ -23,6 +20,9 @@ from lsbatch.schema import FOUND
 from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
+from lsbatch.storage import vectors
+from lsbatch.storage.geometries import rasterize, read_polygons
+from lsbatch.storage.receipts import checksum
 
 #: Probability is kept as a histogram of hundredths, so that percentiles of joined parts are exact to 0.01.
 HISTOGRAM_BINS = 101

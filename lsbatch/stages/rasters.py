@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.archive import cube, files, maps, receipts
-from lsbatch.archive.maps import Legend
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.grid import Tile, tile_id
 from lsbatch.records import Fold
 from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.storage import cube, files, rasters, receipts
+from lsbatch.storage.rasters import Legend
 
 NO_PERCENT = 255
 NO_DAY = -32768
@@ -57,7 +57,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     for name, values, dtype, nodata, overviews in asked:
         file = folder / f"{name}.tif"
         files.sweep(file)
-        maps.write(file, survey.grid, tiles, values, dtype, nodata, legend=LEGENDS[name], overviews=overviews)
+        rasters.write(file, survey.grid, tiles, values, dtype, nodata, legend=LEGENDS[name], overviews=overviews)
     return {"maps": len(asked), "tiles": len(tiles)}
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from lsbatch.archive import vectors
-from lsbatch.archive.receipts import checksum
-from lsbatch.archive.regions import rasterize
 from lsbatch.grid import Tile
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.records import Block, Stage
 from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.storage import vectors
+from lsbatch.storage.geometries import rasterize
+from lsbatch.storage.receipts import checksum
 
 #: Side of a cell; every tile's side is a multiple of it. Small enough to leave out the rims of test blocks.
 CELL_PX = 128

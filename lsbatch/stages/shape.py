@@ -3,7 +3,7 @@
 import numpy as np
 import shapely
 
-from lsbatch.archive.regions import polygonal
+from lsbatch.storage.geometries import polygonal
 
 #: A simplified outline has the area of the one along pixels to within this share.
 AREA_KEPT = 1e-4

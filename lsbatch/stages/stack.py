@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from lsbatch.archive import plan
-from lsbatch.archive.regions import rasterize
 from lsbatch.archive.scenes import Scene
 from lsbatch.bands import STACK
 from lsbatch.errors import SceneError
@@ -16,6 +15,7 @@ from lsbatch.records import Block, Dropped, Stage
 from lsbatch.settings import Config
 from lsbatch.stages import ground, optical, radar
 from lsbatch.stages.ground import Ground
+from lsbatch.storage.geometries import rasterize
 
 #: Bits of the band `observed`.
 OPTICAL, RADAR, DEM, ASCENDING, DESCENDING, SHADED = 1, 2, 4, 8, 16, 32

@@ -6,12 +6,13 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from lsbatch.archive import between, receipts, vectors
+from lsbatch.archive import between
 from lsbatch.archive.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.kernels import landslide_date
 from lsbatch.settings import Config
 from lsbatch.stages.date import PASS, POLARISATIONS, SERIES, SUMS
+from lsbatch.storage import receipts, vectors
 
 METHOD = "Sentinel-1 series"
 SHARE = 0.9

@@ -12,9 +12,9 @@ import pytest
 import shapely
 
 from lsbatch.archive import catalog, static
-from lsbatch.archive.hrefs import without_secrets
 from lsbatch.errors import CatalogError
 from lsbatch.settings import SourceSettings
+from lsbatch.storage.addresses import without_secrets
 from tests import servers
 
 PLACE = shapely.box(15.0, 61.3, 15.06, 61.35)

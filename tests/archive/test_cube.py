@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lsbatch.archive import cube
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid
+from lsbatch.storage import cube
 
 GRID = Grid.snapped("EPSG:25833", 10.0, 256, (300_000.0, 6_800_000.0, 307_000.0, 6_807_000.0))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import geopandas as gpd
 import shapely
 
-from lsbatch.archive import regions
+from lsbatch.storage import geometries
 
 CRS = "EPSG:25833"
 #: 20 km upon the central meridian of the zone, at 61.5 degrees north.
@@ -19,5 +19,5 @@ def test_polygons_at_the_bent_edge_of_a_tile_are_read(tmp_path: Path) -> None:
     away = shapely.box(499_990, top + 500, 500_010, top + 510)
     file = tmp_path / "polygons.gpkg"
     gpd.GeoDataFrame(geometry=[small, away], crs=CRS).to_crs("EPSG:4326").to_file(file)
-    (found,) = regions.read_polygons(file, "inventory.confounders.small", CRS, BOX)
+    (found,) = geometries.read_polygons(file, "inventory.confounders.small", CRS, BOX)
     assert found.distance(small.centroid) == 0

@@ -20,9 +20,9 @@ from typing import Any
 import psutil
 
 from lsbatch import country, settings
-from lsbatch.archive import lease
 from lsbatch.settings import to_yaml
 from lsbatch.stages import PIPELINE
+from lsbatch.storage import lease
 from tests import surveys
 from tests.chaos.comparison import differences, half_written
 

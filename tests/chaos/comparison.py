@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import zarr
 
-from lsbatch.archive import receipts
 from lsbatch.stages import PIPELINE
+from lsbatch.storage import receipts
 
 #: What a receipt says of the result; the rest is of how it came about.
 RESULT = ("digest", "pixels", "tally", "scenes", "dropped", "sums", "error")

@@ -30,7 +30,7 @@ from distributed.cli import dask_scheduler, dask_worker
 from distributed.process import AsyncProcess
 
 from lsbatch import cli, runs, settings, work
-from lsbatch.archive import lease
+from lsbatch.storage import lease
 from lsbatch.terminal import Screen
 
 Program = Callable[[], Any]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from lsbatch import settings
-from lsbatch.archive import cube, files, lease, receipts
 from lsbatch.archive.survey import open_survey
 from lsbatch.bands import mask
 from lsbatch.settings import to_yaml
+from lsbatch.storage import cube, files, lease, receipts
 from tests.chaos import arena
 from tests.chaos.comparison import differences
 

@@ -7,11 +7,11 @@ import pytest
 from distributed.comm import CommClosedError
 
 from lsbatch import dispatch
-from lsbatch.archive import lease
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.errors import LsbatchError
 from lsbatch.pending import Todo, step_named
 from lsbatch.settings import ClusterSettings
+from lsbatch.storage import lease
 from lsbatch.work import Task
 from tests.chaos import arena
 from tests.chaos.comparison import differences

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from lsbatch import settings
-from lsbatch.archive import files, lease
 from lsbatch.errors import LsbatchError
+from lsbatch.storage import files, lease
 from tests import surveys
 from tests.deploy import charts
 

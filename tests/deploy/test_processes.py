@@ -22,11 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from lsbatch import settings
-from lsbatch.archive import lease, receipts
-from lsbatch.archive.workspace import Workspace
 from lsbatch.records import Stage
 from lsbatch.settings import Config
 from lsbatch.stages import PIPELINE
+from lsbatch.storage import lease, receipts
+from lsbatch.storage.workspace import Workspace
 from tests import servers
 from tests.deploy import charts
 

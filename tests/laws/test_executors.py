@@ -8,9 +8,9 @@ import pytest
 from distributed import Client, LocalCluster
 
 from lsbatch import engine, pending, work
-from lsbatch.archive import receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
+from lsbatch.storage import receipts
 from tests import surveys
 
 

@@ -16,11 +16,12 @@ import pytest
 import zarr
 
 from lsbatch import engine, pending, runs, terminal, verifying, work
-from lsbatch.archive import cube, lease, load, receipts
+from lsbatch.archive import load
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
 from lsbatch.errors import AbandonedError, LeaseError, LsbatchError, SceneError
 from lsbatch.settings import to_yaml
+from lsbatch.storage import cube, lease, receipts
 from tests import surveys
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from lsbatch import engine, pending, runs, terminal, work
-from lsbatch.archive import cube, load, receipts
+from lsbatch.archive import load
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask
 from lsbatch.errors import SceneError
+from lsbatch.storage import cube, receipts
 from tests import surveys
 
 STAGES = ("stack", "predict", "clean", "outline", "score")

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch.archive import cube
 from lsbatch.bands import STACK, knows_look_direction, mirrored
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
 from lsbatch.models import chips, feed
 from lsbatch.settings import TrainSettings
+from lsbatch.storage import cube
 
 SIDE, TILE = 512, 256
 NAMES = ("preVV", "postVV", "dNDVI")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from lsbatch import settings
-from lsbatch.archive import cube
 from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
 from lsbatch.grid import Grid, Tile
 from lsbatch.models import base, cards, train
 from lsbatch.models.chips import Source
+from lsbatch.storage import cube
 
 SIDE, TILE = 512, 256
 TRAIN = settings.TrainSettings(

@@ -19,11 +19,11 @@ import yaml
 from scipy import ndimage
 
 from lsbatch import engine, settings
-from lsbatch.archive import cube
 from lsbatch.archive.folder import make_catalog
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.kernels import optical, sar
+from lsbatch.storage import cube
 from tests import surveys
 from tests.real.convert import NODATA, convert_belgium
 

@@ -18,12 +18,13 @@ import yaml
 from odc.geo.geobox import GeoBox
 
 from lsbatch import engine, settings
-from lsbatch.archive import load, variants, vectors
+from lsbatch.archive import load, variants
 from lsbatch.archive.scenes import describe
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import ConfigError, ModelError, SceneError, StaleStoreError
 from lsbatch.models import cards
 from lsbatch.stages.report import pictures
+from lsbatch.storage import vectors
 from tests import surveys
 from tests.security import hostile
 from tests.security.conftest import Done

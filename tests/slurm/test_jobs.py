@@ -13,12 +13,12 @@ import pytest
 from distributed import as_completed
 
 from lsbatch import cluster, engine, settings
-from lsbatch.archive import receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.cluster import jobs
 from lsbatch.errors import LsbatchError
 from lsbatch.records import Receipt
 from lsbatch.settings import Config
+from lsbatch.storage import receipts
 from tests import surveys
 from tests.slurm import same
 from tests.slurm.certificates import certificate

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lsbatch.archive import receipts
 from lsbatch.archive.survey import Survey
+from lsbatch.storage import receipts
 from tests import surveys
 from tests.slurm import same
 from tests.slurm.node import Slurm

@@ -14,10 +14,11 @@ from odc.geo.geobox import GeoBox
 from pystac_client.stac_api_io import StacApiIO
 
 from lsbatch import engine, runs, terminal
-from lsbatch.archive import asking, catalog, load, plan, receipts
+from lsbatch.archive import asking, catalog, load, plan
 from lsbatch.archive.scenes import Scene, describe
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.settings import Config
+from lsbatch.storage import receipts
 from tests import servers, surveys
 from tests.stac import archives, pgstac
 

@@ -10,13 +10,14 @@ import scipy.ndimage
 import shapely
 
 from lsbatch import schema, settings
-from lsbatch.archive import cube, plan, receipts, vectors
+from lsbatch.archive import plan
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.grid import Grid, tile_id
 from lsbatch.kernels import connected_regions
 from lsbatch.models import cards
 from lsbatch.records import Receipt
+from lsbatch.storage import cube, receipts, vectors
 
 TILE_PX = 256
 STAGES = ("stack", "predict", "clean", "outline", "score")

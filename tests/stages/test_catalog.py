@@ -4,11 +4,12 @@ import pystac
 import xarray as xr
 
 from lsbatch import engine
-from lsbatch.archive import plan, receipts
+from lsbatch.archive import plan
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
 from lsbatch.grid import tile_id
 from lsbatch.pending import step_named
+from lsbatch.storage import receipts
 
 
 def test_tiles_as_items(done_survey: Survey) -> None:

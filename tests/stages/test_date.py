@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from lsbatch import country, pending
-from lsbatch.archive import between, load, plan, regions
+from lsbatch.archive import between, load, plan
 from lsbatch.archive.survey import Survey
 from lsbatch.country import ground, radar
 from lsbatch.errors import SceneError
@@ -17,6 +17,7 @@ from lsbatch.grid import Tile
 from lsbatch.kernels import landslide_date
 from lsbatch.records import Block
 from lsbatch.stages import date, inventory, when
+from lsbatch.storage import geometries
 from tests import surveys
 
 SIDE, EVERY_DAYS = 256, 24
@@ -52,7 +53,7 @@ def unchanged() -> np.ndarray:
 @pytest.fixture(scope="module")
 def mask(survey: Survey, truth: gpd.GeoDataFrame, unchanged: np.ndarray) -> np.ndarray:
     """The true landslides and the unchanged places, as a mask of the whole country."""
-    return (regions.rasterize(truth.union_all(), survey.grid.geobox) | unchanged).astype(np.uint8)
+    return (geometries.rasterize(truth.union_all(), survey.grid.geobox) | unchanged).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +144,8 @@ def test_most_landslides_are_dated_within_12_days(survey: Survey, block: Block, 
     for number, passes in _by_landslide(block).items():
         if (labels == number).sum() < 5:
             continue
-        shown = regions.rasterize(truth.union_all(), survey.grid.geobox) & (labels == number)
-        true = {day for day, shape in zip(days, truth.geometry, strict=True) if (regions.rasterize(shape, survey.grid.geobox) & shown).any()}
+        shown = geometries.rasterize(truth.union_all(), survey.grid.geobox) & (labels == number)
+        true = {day for day, shape in zip(days, truth.geometry, strict=True) if (geometries.rasterize(shape, survey.grid.geobox) & shown).any()}
         found = when.narrowed(passes, limits, limits, config.composite.speckle_looks)  # type: ignore[arg-type]
         if len(true) != 1:
             continue

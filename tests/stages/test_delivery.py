@@ -19,12 +19,12 @@ import shapely
 from scipy import ndimage
 
 from lsbatch import engine, schema
-from lsbatch.archive import files, maps, receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
 from lsbatch.stages import areas, exports, rasters, style
+from lsbatch.storage import files, rasters, receipts
 from tests import surveys
 
 
@@ -59,7 +59,7 @@ def test_a_large_map_has_overviews_that_mean_something(tmp_path: Path) -> None:
     values[:, ::2] = 60
     values[:512] = rasters.NO_PERCENT
     legend = rasters.LEGENDS["probability"]
-    maps.write(tmp_path / "p.tif", grid, grid.tiles(), lambda tile: values, np.uint8, rasters.NO_PERCENT, legend=legend, overviews="average")
+    rasters.write(tmp_path / "p.tif", grid, grid.tiles(), lambda tile: values, np.uint8, rasters.NO_PERCENT, legend=legend, overviews="average")
     with rasterio.open(tmp_path / "p.tif") as raster:
         assert raster.overviews(1) == [2]
         assert (raster.scales, raster.units, raster.descriptions) == ((0.01,), ("1",), (legend.description,))

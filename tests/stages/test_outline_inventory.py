@@ -10,10 +10,10 @@ import scipy.ndimage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsbatch.archive import vectors
 from lsbatch.grid import Grid
 from lsbatch.kernels import connected_regions
 from lsbatch.stages import outline
+from lsbatch.storage import vectors
 
 EIGHT = np.ones((3, 3), int)
 GRID = Grid("EPSG:25833", 10.0, 128, (0.0, 6400000.0, 2560.0, 6402560.0))

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lsbatch.archive import cube, receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import probability
 from lsbatch.stages import evaluate, report
@@ -24,6 +23,7 @@ from lsbatch.stages.report import facts as report_facts
 from lsbatch.stages.report import map as report_map
 from lsbatch.stages.report import pictures as report_pictures
 from lsbatch.stages.report import quicklooks as report_quicklooks
+from lsbatch.storage import cube, receipts
 from tests import browser
 from tests.stages import fake_survey
 from tests.stages.fake_survey import Fake

@@ -14,12 +14,12 @@ import shapely
 from markupsafe import escape
 
 from lsbatch import pending
-from lsbatch.archive import files, receipts, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.records import Receipt
 from lsbatch.stages import areas, report
 from lsbatch.stages.accuracy import answers, assess, numbers, strata
 from lsbatch.stages.report import chart, evidence, listing
+from lsbatch.storage import files, receipts, vectors
 from tests import browser
 from tests.stages import fake_survey
 from tests.stages.fake_survey import Fake

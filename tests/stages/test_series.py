@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from lsbatch import compare, country, pending, runs, terminal, work
-from lsbatch.archive import history, plan, receipts, vectors
+from lsbatch.archive import history, plan
 from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import probability
 from lsbatch.models import ccdc
 from lsbatch.records import Stage
 from lsbatch.stages import series
+from lsbatch.storage import receipts, vectors
 from tests import surveys
 
 YEARS = 1

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from lsbatch.archive import vectors
-from lsbatch.archive.regions import geodesic
 from lsbatch.grid import Grid
 from lsbatch.kernels import connected_regions
 from lsbatch.stages import shape
+from lsbatch.storage import vectors
+from lsbatch.storage.geometries import geodesic
 
 CRS = "EPSG:25833"
 TO_LONLAT = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from lsbatch.archive import files, samples
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.stages.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE, digest
+from lsbatch.storage import files, sample_points
 
 _AGAIN = "give the file that lsbatch sample wrote, with nothing changed but the answers"
 
@@ -49,7 +49,7 @@ def read(survey: Survey, path: Path) -> Answers:
     """
     if not files.exists(path):
         raise ConfigError(f"{path}: there is no such file; lsbatch sample draws the sample that lsbatch assess reads")
-    points, design = samples.read(path, survey.config.grid.crs)
+    points, design = sample_points.read(path, survey.config.grid.crs)
     _check_design(survey, path, design)
     _check_points(survey, path, points, design)
     answer = _answers(path, points)
@@ -69,13 +69,13 @@ _TEXT = ("stratum", "allocation", "survey_id", "map_digest", "checksum", "drawn"
 def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
     lacks = [name for name in (*_WHOLE, *_TEXT, "min_distance_m") if name not in design]
     if lacks:
-        raise ConfigError(f"{path}: its layer {samples.DESIGN!r} lacks the column {lacks[0]!r}, so no one knows how the points were drawn; {_AGAIN}")
+        raise ConfigError(f"{path}: its layer {sample_points.DESIGN!r} lacks the column {lacks[0]!r}, so no one knows how the points were drawn; {_AGAIN}")
     if sorted(design["stratum"].astype(str)) != sorted(STRATA):
-        raise ConfigError(f"{path}: its layer {samples.DESIGN!r} must have one row for each of the strata {', '.join(STRATA)}; {_AGAIN}")
+        raise ConfigError(f"{path}: its layer {sample_points.DESIGN!r} must have one row for each of the strata {', '.join(STRATA)}; {_AGAIN}")
     numbers = design[[*_WHOLE, "min_distance_m"]].apply(pd.to_numeric, errors="coerce")
     whole = numbers[list(_WHOLE)]
     if numbers.isna().any(axis=None) or (numbers < 0).any(axis=None) or (whole % 1 != 0).any(axis=None) or (whole["points"] > whole["pixels"]).any():
-        raise ConfigError(f"{path}: its layer {samples.DESIGN!r} holds numbers that no sample has; {_AGAIN}")
+        raise ConfigError(f"{path}: its layer {sample_points.DESIGN!r} holds numbers that no sample has; {_AGAIN}")
     if (name := str(design["survey_id"].iloc[0])) != survey.config.survey.id:
         raise ConfigError(f"{path}: was drawn from the survey {name!r}, and these settings are those of {survey.config.survey.id!r}")
     if str(design["map_digest"].iloc[0]) != digest(survey):
@@ -101,7 +101,7 @@ def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: 
     for name, drawn, pixels in zip(design["stratum"], design["points"], design["pixels"], strict=True):
         if (inclusion := points["inclusion"][points["stratum"] == name]).size and not np.allclose(inclusion, drawn / pixels, rtol=1e-9):
             raise ConfigError(f"{path}: its design says that the stratum {name!r} has {pixels:.0f} pixels, which is not from where its points were drawn; {_AGAIN}")
-    if samples.seal(points.assign(id=ids).sort_values("id")["seal"]) != str(design["checksum"].iloc[0]):
+    if sample_points.seal(points.assign(id=ids).sort_values("id")["seal"]) != str(design["checksum"].iloc[0]):
         raise ConfigError(f"{path}: its points are not those of its design: points were exchanged; {_AGAIN}")
 
 
@@ -113,10 +113,10 @@ def _check_places(survey: Survey, path: Path, points: gpd.GeoDataFrame, map_dige
     moved = ~(away < survey.grid.resolution_m / 4)
     if moved.any():
         raise ConfigError(f"{path}: point {points['id'].to_numpy()[moved][0]} was moved from where it was drawn; {_AGAIN}")
-    seals = np.array([samples.seal((map_digest, *row)) for row in points[list(samples.FIXED)].itertuples(index=False)])
+    seals = np.array([sample_points.seal((map_digest, *row)) for row in points[list(sample_points.FIXED)].itertuples(index=False)])
     broken = seals != points["seal"].to_numpy(str)
     if broken.any():
-        raise ConfigError(f"{path}: point {points['id'].to_numpy()[broken][0]} is not as it was drawn: one of {', '.join(samples.FIXED)} was changed; {_AGAIN}")
+        raise ConfigError(f"{path}: point {points['id'].to_numpy()[broken][0]} is not as it was drawn: one of {', '.join(sample_points.FIXED)} was changed; {_AGAIN}")
 
 
 def _answers(path: Path, points: gpd.GeoDataFrame) -> np.ndarray:

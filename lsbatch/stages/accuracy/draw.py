@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 import lsbatch
-from lsbatch.archive import files, samples
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.stages.accuracy import page
 from lsbatch.stages.accuracy.strata import EXPECTED, LANDSLIDE, NONE, STRATA, Census, census
+from lsbatch.storage import files, sample_points
 
 #: Points that each stratum gets at least, as Olofsson et al. (2014), section 5.1.3, advise for rare classes; fewer in a small sample.
 LEAST = 50
@@ -69,7 +69,7 @@ def draw(survey: Survey, asked: Asked) -> Mapping[str, Any]:
     frame = _frame(survey, found, places, asked.seed)
     design = _design(survey, found, frame, asked)
     text = page.render(survey, frame)
-    samples.write(target, frame, design)
+    sample_points.write(target, frame, design)
     files.write_text(target.with_name("sample.html"), text)
     return {
         "file": str(target), "page": str(target.with_name("sample.html")),
@@ -82,7 +82,7 @@ def _spare(target: Path, crs: str) -> None:
     if not files.exists(target):
         return
     try:
-        answers = samples.read(target, crs)[0]["reference"].fillna("").astype(str).str.strip()
+        answers = sample_points.read(target, crs)[0]["reference"].fillna("").astype(str).str.strip()
     except ConfigError as error:
         raise ConfigError(f"{target}: is there already and is not a sample that can be read; move it away first ({error})") from None
     if (answers != "").any():
@@ -131,7 +131,7 @@ def _frame(survey: Survey, found: Census, places: list[np.ndarray], seed: int) -
         },
         geometry=gpd.points_from_xy(x, y), crs=survey.config.grid.crs,
     )  # fmt: skip
-    frame["seal"] = [samples.seal((found.digest, *row)) for row in frame[list(samples.FIXED)].itertuples(index=False)]
+    frame["seal"] = [sample_points.seal((found.digest, *row)) for row in frame[list(sample_points.FIXED)].itertuples(index=False)]
     return frame
 
 
@@ -146,7 +146,7 @@ def _design(survey: Survey, found: Census, frame: gpd.GeoDataFrame, asked: Asked
             "size": len(frame), "allocation": asked.allocation, "seed": asked.seed, "min_distance_m": float(asked.min_distance_m),
             "inclusion_exact": int(asked.min_distance_m == 0),
             "survey_id": survey.config.survey.id, "map_digest": found.digest, "tiles": found.tiles,
-            "tiles_missing": len(survey.positions) - found.tiles, "checksum": samples.seal(frame["seal"]),
+            "tiles_missing": len(survey.positions) - found.tiles, "checksum": sample_points.seal(frame["seal"]),
             "drawn": datetime.now(UTC).isoformat(timespec="seconds"), "software": f"lsbatch {lsbatch.__version__}",
         }
     )  # fmt: skip

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.archive import files, vectors
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.kernels.statistics import area_estimation, size_distribution
 from lsbatch.stages import evaluate, identity
 from lsbatch.stages.accuracy import strata
+from lsbatch.storage import files, vectors
 
 #: Points of a fitted curve.
 CURVE_POINTS = 60

@@ -7,10 +7,10 @@ import geopandas as gpd
 import jinja2
 import numpy as np
 
-from lsbatch.archive import cube
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
 from lsbatch.stages.report import pictures
+from lsbatch.storage import cube
 
 #: Pixels shown on each side of a point.
 AROUND_PX = 32

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lsbatch.archive import cube, files, receipts
 from lsbatch.archive.survey import Position, Survey
 from lsbatch.bands import mask, probability
 from lsbatch.errors import NoDataError, StaleStoreError
@@ -14,6 +13,7 @@ from lsbatch.grid import tile_id
 from lsbatch.kernels import focal
 from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.storage import cube, files, receipts
 
 #: Strata in their order, and what they are. The first is the map's class "landslide", the others are "no landslide".
 STRATA: Mapping[str, str] = {

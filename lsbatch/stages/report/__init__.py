@@ -18,15 +18,16 @@ import shapely
 from markupsafe import Markup
 
 import lsbatch
-from lsbatch.archive import files, plan, receipts
+from lsbatch.archive import plan
 from lsbatch.archive.survey import Survey
-from lsbatch.archive.workspace import Workspace
 from lsbatch.models import base
 from lsbatch.records import Fold
 from lsbatch.settings import Config
 from lsbatch.stages.accuracy import numbers
 from lsbatch.stages.report import chart, evidence, facts, listing, pictures, quicklooks, split
 from lsbatch.stages.report import map as maps
+from lsbatch.storage import files, receipts
+from lsbatch.storage.workspace import Workspace
 
 #: Bytes of the page for pictures of single landslides; with all else the page stays below 30 MB.
 PICTURES_BYTES = 18_000_000

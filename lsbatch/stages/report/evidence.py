@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from lsbatch.archive import files, receipts
 from lsbatch.archive.survey import Survey
 from lsbatch.errors import LsbatchError, StaleStoreError
 from lsbatch.stages.accuracy import assess, numbers
+from lsbatch.storage import files, receipts
 
 _FIGURE = ("value", "standard_error", "low", "high", "value_if_unsure_agree")
 _COUNT = ("stratum", "map_class", "pixels", "points", "landslide", "no landslide", "unsure")

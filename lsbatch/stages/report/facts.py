@@ -8,8 +8,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
-from lsbatch.archive import plan, receipts, vectors
-from lsbatch.archive.hrefs import without_secrets
+from lsbatch.archive import plan
 from lsbatch.archive.survey import Position, Survey
 from lsbatch.bands import BAND_SETTINGS
 from lsbatch.errors import LsbatchError
@@ -18,6 +17,8 @@ from lsbatch.models import base
 from lsbatch.records import Receipt
 from lsbatch.settings import Config, to_yaml
 from lsbatch.stages import evaluate, identity
+from lsbatch.storage import receipts, vectors
+from lsbatch.storage.addresses import without_secrets
 
 STAGES = ("stack", "predict", "clean", "outline", "score")
 MEANING = {

@@ -10,9 +10,7 @@ import shapely
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
 
-from lsbatch.archive import cube, vectors
 from lsbatch.archive.ahead import in_order
-from lsbatch.archive.regions import rasterize
 from lsbatch.archive.survey import Position, Survey
 from lsbatch.bands import STACK, Layer, mask
 from lsbatch.grid import Grid
@@ -20,6 +18,8 @@ from lsbatch.kernels import terrain
 from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.report import pictures
+from lsbatch.storage import cube, vectors
+from lsbatch.storage.geometries import rasterize
 
 #: Longer side of the map's pictures.
 MAP_PX = 1400

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import shapely
 
-from lsbatch.archive import cube
 from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, probability
 from lsbatch.settings import Config
 from lsbatch.stages.report import pictures
 from lsbatch.stages.report.map import path
+from lsbatch.storage import cube
 
 #: Shortest side of a window in pixels, so that a small landslide is seen in its surroundings.
 LEAST_PX = 64

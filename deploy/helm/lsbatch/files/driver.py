@@ -22,12 +22,13 @@ from urllib.parse import urlsplit
 import yaml
 
 from lsbatch import pending, settings
-from lsbatch.archive import history, lease, plan
+from lsbatch.archive import history, plan
 from lsbatch.archive.survey import open_survey
 from lsbatch.cli import main as command_line
 from lsbatch.errors import LsbatchError
 from lsbatch.records import Stage
 from lsbatch.stages import PIPELINE
+from lsbatch.storage import lease
 
 STAGES = tuple(step.name for step in PIPELINE if isinstance(step, Stage))
 #: An image may take minutes to arrive on a new node.

@@ -27,7 +27,7 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
-from lsbatch.archive.hrefs import without_secrets
+from lsbatch.storage.addresses import without_secrets
 
 SCHEME = "s3://"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lsbatch.archive import files, objects
+from lsbatch.storage import files, objects
 
 Records = list[dict[str, Any]]
 

@@ -9,8 +9,8 @@ import rasterio
 import rasterio.shutil
 from rasterio.windows import Window
 
-from lsbatch.archive.files import aside, scratch
 from lsbatch.grid import Grid, Tile
+from lsbatch.storage.files import aside, scratch
 
 Colour = tuple[int, int, int, int]
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import psutil
 
-from lsbatch.archive import files
 from lsbatch.errors import AbandonedError, LeaseError
+from lsbatch.storage import files
 
 #: A lease that was not renewed for so long is free; it is renewed four times in that time.
 SECONDS = 60.0

@@ -12,9 +12,9 @@ from pyogrio.errors import DataSourceError
 from pyproj import Geod, Transformer
 from shapely.geometry.base import BaseGeometry
 
-from lsbatch.archive.files import on_disk
 from lsbatch.errors import ConfigError
 from lsbatch.settings import Config
+from lsbatch.storage.files import on_disk
 
 #: Shapely's type ids of Polygon and MultiPolygon.
 POLYGONS = (3, 6)

@@ -13,10 +13,10 @@ import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive.files import aside, read_bytes
-from lsbatch.archive.regions import rasterize, read_vector
 from lsbatch.errors import ConfigError, StaleStoreError
 from lsbatch.settings import TruthSettings, Windows
+from lsbatch.storage.files import aside, read_bytes
+from lsbatch.storage.geometries import rasterize, read_vector
 
 #: Characters of a plot's name, which goes into receipts, tables and reports.
 LONGEST_NAME = 80

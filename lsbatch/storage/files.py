@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from lsbatch.archive import objects
 from lsbatch.errors import StaleStoreError
+from lsbatch.storage import objects
 
 
 def _umask() -> int:

@@ -4,8 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from lsbatch.archive import files, objects
 from lsbatch.records import Receipt
+from lsbatch.storage import files, objects
 
 
 def path(folder: Path, stage: str, tile: str) -> Path:

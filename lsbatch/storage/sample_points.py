@@ -11,8 +11,8 @@ import pandas as pd
 import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 
-from lsbatch.archive.files import aside, on_disk
 from lsbatch.errors import ConfigError
+from lsbatch.storage.files import aside, on_disk
 
 POINTS, DESIGN = "sample", "design"
 

@@ -19,10 +19,10 @@ import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
 from zarr.storage import MemoryStore
 
-from lsbatch.archive import files, objects
 from lsbatch.bands import Band, Layer
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
+from lsbatch.storage import files, objects
 
 #: Pixels on a side of the unit of compression; a halo of 96 px then reads one ring of chunks, not a whole shard.
 CHUNK_PX = 256

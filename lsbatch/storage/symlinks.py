@@ -7,10 +7,10 @@ STACK of the survey it is compared with. What lies deeper than a band of the cub
 
 from pathlib import Path
 
-from lsbatch.archive import objects
-from lsbatch.archive.workspace import Workspace
 from lsbatch.bands import STACK
 from lsbatch.errors import StaleStoreError
+from lsbatch.storage import objects
+from lsbatch.storage.workspace import Workspace
 
 
 def refuse(root: Path) -> None:
