@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from lsbatch import country, runs, settings, terminal
-from lsbatch.archive.survey import open_survey
 from lsbatch.bands import BAND_SETTINGS, STACK
+from lsbatch.catalog.survey import open_survey
 from lsbatch.country import ground, truth
 from lsbatch.kernels import decision_trees, focal
 from lsbatch.kernels.statistics import score_intervals

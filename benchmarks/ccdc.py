@@ -16,8 +16,8 @@ import pandas as pd
 import yaml
 
 from lsbatch import country, runs, settings, terminal
-from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import STACK
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.models import base, ccdc
 from lsbatch.settings import Config
 from lsbatch.stages import evaluate

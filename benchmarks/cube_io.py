@@ -34,9 +34,9 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, WrapperStore
 
 from lsbatch import country, settings, work
-from lsbatch.archive import plan
-from lsbatch.archive.survey import open_survey
 from lsbatch.bands import BAND_SETTINGS, STACK
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import open_survey
 from lsbatch.stages import stack
 from lsbatch.storage import cube
 

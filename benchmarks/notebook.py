@@ -43,8 +43,8 @@ from scipy import ndimage
 
 from benchmarks import stack_tile, tile_memory
 from lsbatch import engine, settings, work
-from lsbatch.archive import plan
-from lsbatch.archive.survey import open_survey
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import open_survey
 from lsbatch.models import base, cards, unet
 from lsbatch.settings import Config
 from lsbatch.stages import optical

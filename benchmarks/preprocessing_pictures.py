@@ -20,9 +20,10 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from PIL import Image
 
 from lsbatch import country, runs, settings, terminal
-from lsbatch.archive import load, plan
-from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.archive import load
 from lsbatch.bands import STACK
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.kernels import optical, sar, speckle, terrain
 from lsbatch.stages import ground
 from lsbatch.storage import cube

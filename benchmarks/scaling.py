@@ -24,9 +24,9 @@ import psutil
 from distributed import Client, LocalCluster, get_worker
 
 from lsbatch import country, dispatch, engine, pending, settings
-from lsbatch.archive import plan, variants
-from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bench import measuring
+from lsbatch.catalog import plan, survey_variants
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cluster import links
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import Todo
@@ -197,7 +197,7 @@ def growth(survey: Survey, folder: Path) -> dict[int, float]:
 
 def _timed(survey: Survey, folder: Path, positions: tuple[tuple[int, int], ...], client: Client, until: str) -> float:
     """Seconds for some tiles of a survey, done anew in a folder of their own."""
-    variants.sample(survey.config.output, folder, positions)
+    survey_variants.sample(survey.config.output, folder, positions)
     part = Survey(survey.config.model_copy(update={"output": folder}), survey.grid, positions)
     began = time.perf_counter()
     faults = engine.run(part, lambda resources: client, until=until)

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from lsbatch import country, runs, settings, terminal
-from lsbatch.archive.survey import open_survey
+from lsbatch.catalog.survey import open_survey
 from lsbatch.records import Confusion
 from lsbatch.stages.evaluate import summary
 

@@ -32,8 +32,9 @@ from scipy import ndimage
 
 from benchmarks import tile_memory
 from lsbatch import settings, work
-from lsbatch.archive import ahead, load, plan
-from lsbatch.archive.survey import open_survey
+from lsbatch.archive import ahead, load
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import open_survey
 from lsbatch.stages import optical, radar, stack
 
 #: Our bands that the peer makes too.

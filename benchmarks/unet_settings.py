@@ -15,9 +15,9 @@ import numpy as np
 import rasterio
 
 from lsbatch import compare, country, runs, settings, terminal
-from lsbatch.archive import variants
-from lsbatch.archive.survey import open_survey
 from lsbatch.bands import STACK
+from lsbatch.catalog import survey_variants
+from lsbatch.catalog.survey import open_survey
 from lsbatch.kernels import terrain
 from lsbatch.settings import Config
 from lsbatch.storage import cube
@@ -58,7 +58,7 @@ def seeded(config: Config, folder: Path, seed: int) -> Config:
     """The same survey with another seed of the training, in a folder of its own that shares STACK."""
     raw = config.model_dump(mode="json") | {"output": str(folder / config.survey.id), "train": {**TRAIN, "seed": seed}}
     out = settings.parse(raw, folder)
-    variants.share(config.output, out.output)
+    survey_variants.share(config.output, out.output)
     return out
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from lsbatch import runs, settings, training
-from lsbatch.archive import variants
-from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import OWN_BANDS, mask
+from lsbatch.catalog import survey_variants
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.kernels.statistics import score_intervals
@@ -118,14 +118,14 @@ def _pair(
     weights = home / f"{family}-{bands}" / "model" / f"{family}-{bands}.safetensors"
     learn = [_variant(config, family, bands, home, None) for config in contest.learn]
     for config, variant in zip(contest.learn, learn, strict=True):
-        variants.share(config.output, variant.output)
+        survey_variants.share(config.output, variant.output)
     if family != "ccdc" and (fresh or not _is_current(weights, learn, own)):
         training.train(learn, screen, out=weights, fresh=fresh, hold_out=own)
     counts: dict[str, np.ndarray] = {}
     rows = []
     for config in contest.score or contest.learn:
         variant = _variant(config, family, bands, home, weights)
-        variants.share(config.output, variant.output)
+        survey_variants.share(config.output, variant.output)
         if runs.survey(variant, screen, until="inventory"):
             raise NoDataError(f"{config.survey.id}: not every tile could be answered by {family}; see {variant.output / 'receipts'}")
         survey = open_survey(variant)

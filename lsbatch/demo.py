@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lsbatch import country, runs, settings
-from lsbatch.archive.survey import open_survey
+from lsbatch.catalog.survey import open_survey
 from lsbatch.errors import StaleStoreError
 from lsbatch.stages.evaluate import summary
 from lsbatch.storage.files import make_folder

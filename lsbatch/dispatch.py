@@ -16,7 +16,7 @@ from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.pending import Todo, is_quarantined
 from lsbatch.records import Receipt, Stage

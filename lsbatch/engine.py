@@ -12,7 +12,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from lsbatch.archive.survey import Position, Survey
+from lsbatch.catalog.survey import Position, Survey
 from lsbatch.dispatch import Crew, alone, run_tiles
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid, tile_id

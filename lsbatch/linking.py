@@ -11,7 +11,7 @@ from pyproj import CRS
 from lsbatch import schema
 from lsbatch.archive import earlier
 from lsbatch.archive.earlier import ID, Read
-from lsbatch.archive.survey import open_survey
+from lsbatch.catalog.survey import open_survey
 from lsbatch.engine import run_fold
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
 from lsbatch.settings import Config

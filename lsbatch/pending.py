@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lsbatch.archive.survey import Position, Survey
+from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.records import Fold, Receipt, Stage

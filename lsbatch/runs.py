@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from lsbatch import cluster, engine, metrics, pending, verifying
-from lsbatch.archive import history, plan
-from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.catalog import plan, scene_history
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base
@@ -67,10 +67,10 @@ def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
         made = plan.make(config)
         plan.save(made, config.output)
         screen.plan(made)
-    if config.model.family == "ccdc" and (replan or not history.fits(config)):
-        found = history.make(config)
-        history.save(found, config)
-        first, last = history.days(config)
+    if config.model.family == "ccdc" and (replan or not scene_history.fits(config)):
+        found = scene_history.make(config)
+        scene_history.save(found, config)
+        first, last = scene_history.days(config)
         screen.text(f"History: {first} to {last}, {min(map(len, found.values()))} to {max(map(len, found.values()))} scenes a tile")
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from lsbatch import runs
-from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import STACK
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.models import base, cards, tehrani

@@ -18,8 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from lsbatch.archive.plan import Plan
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.plan import Plan
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import printable
 from lsbatch.pending import Todo
 from lsbatch.records import Receipt

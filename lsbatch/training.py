@@ -9,8 +9,8 @@ import numpy as np
 
 import lsbatch
 from lsbatch import runs
-from lsbatch.archive.survey import open_survey
 from lsbatch.bands import STACK
+from lsbatch.catalog.survey import open_survey
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.models import base, cards, cart, chips, tehrani

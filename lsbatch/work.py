@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.archive.survey import Position
 from lsbatch.bands import Layer
+from lsbatch.catalog.survey import Position
 from lsbatch.errors import AbandonedError, LsbatchError, SceneError
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import step_named

@@ -9,9 +9,9 @@ import numpy as np
 import yaml
 
 from lsbatch import country, engine, settings
-from lsbatch.archive import plan
-from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import STACK
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import Survey, open_survey
 
 __all__ = ["STACK"]
 

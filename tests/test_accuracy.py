@@ -14,8 +14,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import mask, probability
+from lsbatch.catalog.survey import Survey
 from lsbatch.cli.program import app
 from lsbatch.country import landslides
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError, StaleStoreError

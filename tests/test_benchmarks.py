@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import inference, kernels, stack_tile, tile_memory
 from lsbatch import settings
-from lsbatch.archive import plan
+from lsbatch.catalog import plan
 
 SIZE = 96
 #: Away from the border, where each program pads in its own way.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from tests import surveys
 
 

@@ -12,8 +12,8 @@ import shapely
 from sklearn.metrics import confusion_matrix
 
 from lsbatch import compare, country, runs
-from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import mask
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.models import base
 from lsbatch.records import Confusion

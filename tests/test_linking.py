@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsbatch import engine, linking, schema
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import mask
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid
 from lsbatch.kernels import polygon_matching as kernel

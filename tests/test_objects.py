@@ -10,7 +10,7 @@ from pathlib import Path
 import obstore
 import pytest
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.settings import to_yaml
 from tests import servers
 from tests.servers import S3_SECRET, Bucket, Trouble

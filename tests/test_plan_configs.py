@@ -10,7 +10,7 @@ import shapely
 from pyproj import Transformer
 
 from lsbatch import settings
-from lsbatch.archive import catalog, plan
+from lsbatch.catalog import plan, search
 from lsbatch.errors import NoDataError
 from tests import servers
 
@@ -85,7 +85,7 @@ def items(made: settings.Config) -> list[dict[str, Any]]:
             source = getattr(made.archives, sensor)
             if source is None:
                 continue
-            for collection in source.collections or catalog.PRESETS[source.preset].collections[sensor]:
+            for collection in source.collections or search.PRESETS[source.preset].collections[sensor]:
                 found += of_sensor(sensor, collection, i, box, made)
     return found
 

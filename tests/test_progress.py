@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from lsbatch import engine, metrics, runs, terminal
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.pending import Todo
 from lsbatch.records import Receipt

@@ -17,7 +17,7 @@ from typing import Any
 import geopandas as gpd
 import pytest
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError
 from lsbatch.review import Case
 from lsbatch.review.server import POLICY, Server

@@ -8,7 +8,7 @@ import pyogrio
 import pytest
 
 from lsbatch import schema
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.stages import exports
 

@@ -11,8 +11,8 @@ import pytest
 import rasterio
 
 from lsbatch import runs, segments, settings, terminal
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
 from lsbatch.models import cards, tehrani

@@ -11,8 +11,8 @@ import xarray as xr
 import yaml
 
 from lsbatch import engine, settings, training
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import OWN_BANDS, probability
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.models import base
 from lsbatch.stages.evaluate import summary

@@ -34,8 +34,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
-from lsbatch.archive import national, patience
-from lsbatch.archive.scenes import Scene
+from lsbatch.archive import patience
+from lsbatch.catalog import national_dem
+from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.storage import objects
 from lsbatch.storage.addresses import REMOTE, shown, without_secrets
@@ -156,7 +157,7 @@ def _open_and_warp(target: np.ndarray, uri: str, band: int, geobox: GeoBox, scen
     # by name, not by content: a VRT in a catalogue could name files that the catalogue may not
     ending = Path(urlsplit(uri).path).suffix.lower()
     driver = "JP2OpenJPEG" if ending == ".jp2" else "GTiff"
-    if ending == ".vrt" and scene.collection == national.COLLECTION:
+    if ending == ".vrt" and scene.collection == national_dem.COLLECTION:
         driver = "VRT"
     with rasterio.open(uri, driver=driver, sharing=False) as full:
         _refuse_bomb(full)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from lsbatch import cluster, engine, runs
-from lsbatch.archive import plan, variants
-from lsbatch.archive.survey import Position, Survey, open_survey
 from lsbatch.bench import limits, machine, watch
+from lsbatch.catalog import plan, survey_variants
+from lsbatch.catalog.survey import Position, Survey, open_survey
 from lsbatch.dispatch import Crew
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
@@ -76,7 +76,7 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
         with _scratch(root / "run", config) as inner:
             with cluster.connect(inner, driver, screen.text) as crew, watch.watching() as watched:
                 positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(crew))
-                variants.sample(config.output, inner.output, positions)
+                survey_variants.sample(config.output, inner.output, positions)
                 part, clock = Survey(inner, survey.grid, positions), _Clock()
                 faults = engine.run(part, crew, progress=clock.progress(screen))
                 walls = clock.walls(time.perf_counter())

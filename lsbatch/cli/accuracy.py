@@ -28,7 +28,7 @@ def sample(
     """Draw a stratified random sample of a survey that was run, with pictures, for a reviewer to answer."""
     settings = load(config)
     from lsbatch import terminal
-    from lsbatch.archive.survey import open_survey
+    from lsbatch.catalog.survey import open_survey
     from lsbatch.stages.accuracy import draw
 
     found = draw.draw(open_survey(settings), draw.Asked(size, allocation.value, seed, min_distance))
@@ -43,7 +43,7 @@ def assess(
     """Say from a reviewer's answers how accurate the map is and how large the area of landslides, with intervals."""
     settings = load(config)
     from lsbatch import terminal
-    from lsbatch.archive.survey import open_survey
+    from lsbatch.catalog.survey import open_survey
     from lsbatch.stages.accuracy import assess as assessing
     from lsbatch.storage import objects
 

@@ -84,7 +84,7 @@ def catalog(
     folder: Annotated[Path, typer.Argument(help="folder of GeoTIFFs")],
 ) -> None:
     """Turn a folder of GeoTIFFs into a static STAC catalogue that a survey can read."""
-    from lsbatch.archive.folder import make_catalog
+    from lsbatch.catalog.folder_catalog import make_catalog
 
     result = make_catalog(folder)
     print(result)

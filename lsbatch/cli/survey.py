@@ -26,7 +26,7 @@ def plan(config: ConfigPath) -> None:
     """Search the archives and say what a run would read: tiles, scenes, gaps, gigabytes. No pixel is read."""
     settings = load(config)
     from lsbatch import terminal
-    from lsbatch.archive import plan as planning
+    from lsbatch.catalog import plan as planning
 
     made = planning.make(settings)
     planning.save(made, settings.output)
@@ -107,7 +107,7 @@ def evaluate(
     """Score a survey that was run against its mapped landslides."""
     settings = load(config)
     from lsbatch import terminal
-    from lsbatch.archive.survey import open_survey
+    from lsbatch.catalog.survey import open_survey
     from lsbatch.stages.evaluate import plots, summary
 
     survey = open_survey(settings)

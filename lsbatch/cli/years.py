@@ -47,7 +47,7 @@ def review(
     """Go through the landslides in a browser on this machine: confirm, reject, comment."""
     settings = load(config)
     from lsbatch import review, terminal
-    from lsbatch.archive.survey import open_survey
+    from lsbatch.catalog.survey import open_survey
 
     screen = terminal.Screen()
     try:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lsbatch.archive.earlier import ID
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError, NoDataError, printable
 from lsbatch.stages.report.quicklooks import quicklook
 from lsbatch.stages.years import STATES

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.records import Block, Fold, Stage
 from lsbatch.settings import Config
 from lsbatch.stages import identity

@@ -3,8 +3,8 @@
 from typing import Any
 
 from lsbatch.archive import items
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
+from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.models import base
 from lsbatch.records import Fold, Receipt

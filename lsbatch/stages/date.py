@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import ahead, between, load
-from lsbatch.archive.scenes import Scene
+from lsbatch.archive import ahead, load
+from lsbatch.catalog import dating_passes
+from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.kernels import connected_regions, surrounding_rings
 from lsbatch.records import Block, Dropped, Stage
@@ -76,7 +77,7 @@ def apply(block: Block, config: Config) -> Block:
     ring = surrounding_rings.around(mask == 1, owners, mask == UNOBSERVED, GAP_PX, REACH_PX)
     places = _places(owners, ring)
     tables, used, dropped = [], [], []
-    passes = list(_by_pass(between.tile_scenes(config.output, block.tile.id)))
+    passes = list(_by_pass(dating_passes.tile_scenes(config.output, block.tile.id)))
     box = block.tile.padded(halo)
     frames = [frame for group in passes for frame in group]
     answers = ahead.in_order([partial(_frame, frame, box, places, config.archives.attempts) for frame in frames])
@@ -176,6 +177,6 @@ STAGE = Stage(
     reads=lambda config: {"mask": ("landslide",)},
     halo_px=lambda _: HALO_PX,
     after=("clean",),
-    scenes=lambda config, tile: between.file(config.output, tile),
-    wanted=between.wanted,
+    scenes=lambda config, tile: dating_passes.file(config.output, tile),
+    wanted=dating_passes.wanted,
 )

@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError
 from lsbatch.grid import tile_id
 from lsbatch.kernels.statistics import score_intervals

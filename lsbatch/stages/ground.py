@@ -6,7 +6,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from lsbatch.archive import load
-from lsbatch.archive.scenes import Scene
+from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import terrain

@@ -4,8 +4,8 @@ import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import mask
+from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.storage import cube, geometries, receipts

@@ -12,7 +12,7 @@ import geopandas as gpd
 import pandas as pd
 
 from lsbatch.archive.earlier import ID
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.stages import ground_seen, years
 from lsbatch.stages.years import FOUND, NOTHING, REVIEW, UNSEEN, Linked

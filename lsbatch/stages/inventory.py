@@ -14,7 +14,7 @@ from pyproj import Transformer
 
 import lsbatch
 from lsbatch import schema
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.kernels import connected_regions, slope_profile
 from lsbatch.models import base

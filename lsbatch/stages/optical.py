@@ -9,8 +9,9 @@ from itertools import groupby
 
 import numpy as np
 
-from lsbatch.archive import ahead, load, sun
-from lsbatch.archive.scenes import Scene
+from lsbatch.archive import ahead, load
+from lsbatch.catalog import sun_position
+from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.kernels import optical
 from lsbatch.records import Dropped
@@ -136,7 +137,7 @@ def _granule(
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Reflectance of the colours, where it may be used, and where only a mountain's shadow forbids it."""
     attempts, geobox = config.archives.attempts, ground.geobox
-    azimuth = None if scene.sun_azimuth_deg is None else sun.on_grid(scene.sun_azimuth_deg, scene.footprint, config.grid.crs)
+    azimuth = None if scene.sun_azimuth_deg is None else sun_position.on_grid(scene.sun_azimuth_deg, scene.footprint, config.grid.crs)
     # read wider, because a cloud of the next tile, and its shadow, reach into this one
     halo = config.composite.cloud_dilate_px
     has_probability = "cloud" in scene.assets and azimuth is not None

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch.archive import history
 from lsbatch.bands import probability
+from lsbatch.catalog import scene_history
 from lsbatch.models import base
 from lsbatch.records import Block, Stage
 from lsbatch.settings import Config
@@ -36,7 +36,7 @@ def _settings(config: Config) -> dict[str, object]:
 
 
 def _scenes(config: Config, tile: str) -> Path | None:
-    return history.tile_file(config.output, tile) if config.model.family == "ccdc" else None
+    return scene_history.tile_file(config.output, tile) if config.model.family == "ccdc" else None
 
 
 def _halo_px(config: Config) -> int:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from lsbatch.archive import plan
-from lsbatch.archive.scenes import Scene
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog import plan
+from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.survey import Survey
 from lsbatch.records import Receipt
 from lsbatch.storage import receipts
 
-#: Of a scene, as `lsbatch.archive.scenes.Scene` has them.
+#: Of a scene, as `lsbatch.catalog.scenes.Scene` has them.
 _OF_SCENE = ("sensor", "collection", "time", "platform", "relative_orbit", "orbit_state", "baseline", "offset_dn", "offset_reason")
 COLUMNS = ("tile", "scene", "looks", "used", "reason", *_OF_SCENE)
 

@@ -15,8 +15,8 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from lsbatch.archive import ahead, load
-from lsbatch.archive.radiometry import SIGMA0
-from lsbatch.archive.scenes import Scene
+from lsbatch.catalog.radar_radiometry import SIGMA0
+from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.kernels import sar, speckle, terrain, time_median
 from lsbatch.records import Dropped

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
+from lsbatch.catalog.survey import Survey
 from lsbatch.grid import Tile, tile_id
 from lsbatch.records import Fold
 from lsbatch.settings import Config

@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from lsbatch.archive import ahead, history, plan
-from lsbatch.archive.scenes import Scene
+from lsbatch.archive import ahead
+from lsbatch.catalog import plan, scene_history
+from lsbatch.catalog.scenes import Scene
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as kernels
 from lsbatch.models import base, ccdc
@@ -27,7 +28,7 @@ def apply(block: Block, config: Config) -> Block:
     seen = np.logical_and.reduce([np.isfinite(block.bands[name]) for name in ccdc.BANDS])
     chance = np.where(seen, 0, np.nan).astype(np.float32)
     before, after = (np.full(chance.shape, ccdc.MISSING, np.int16) for _ in range(2))
-    scenes = history.tile_scenes(config.output, block.tile.id)
+    scenes = scene_history.tile_scenes(config.output, block.tile.id)
     used: dict[str, None] = {}
     dropped: dict[Dropped, None] = {}
     windows = config.survey.windows

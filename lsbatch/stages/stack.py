@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lsbatch.archive import plan
-from lsbatch.archive.scenes import Scene
 from lsbatch.bands import STACK
+from lsbatch.catalog import plan
+from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as optical_kernels

@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from lsbatch.archive import between
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog import dating_passes
+from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.kernels import landslide_date
 from lsbatch.settings import Config
@@ -31,7 +31,7 @@ Passes = Callable[[pd.DataFrame], pd.DataFrame | None]
 
 def passes_of(survey: Survey, config: Config) -> Passes:
     """A reader of the passes of a landslide's parts: one row a pass that saw any of it; None where a tile's are missing."""
-    done = receipts.read_stage(survey.workspace.receipts, "date") if between.wanted(config) else {}
+    done = receipts.read_stage(survey.workspace.receipts, "date") if dating_passes.wanted(config) else {}
 
     @lru_cache(HELD)
     def table(tile: str) -> pd.DataFrame:

@@ -8,8 +8,9 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from lsbatch.archive import asking, load
-from lsbatch.archive.folder import make_catalog
+from lsbatch.archive import load
+from lsbatch.catalog import http
+from lsbatch.catalog.folder_catalog import make_catalog
 from tests import servers
 
 SIDE_PX = 300
@@ -71,4 +72,4 @@ def served(archive: Path) -> Iterator[servers.Served]:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "FIRST_WAIT_S", 0.001)
-    monkeypatch.setattr(asking, "WAIT_S", 0.001)
+    monkeypatch.setattr(http, "WAIT_S", 0.001)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import shapely
 
-from lsbatch.archive import catalog, static
+from lsbatch.catalog import search, static_catalog
 from lsbatch.errors import CatalogError
 from lsbatch.settings import SourceSettings
 from lsbatch.storage.addresses import without_secrets
@@ -26,7 +26,7 @@ def source(url: str, *collections: str) -> SourceSettings:
     return SourceSettings(preset="stac", url=url, collections=collections)
 
 
-def ids(found: catalog.Found) -> list[str]:
+def ids(found: search.Found) -> list[str]:
     return [scene.id for scene in found.scenes]
 
 
@@ -36,29 +36,29 @@ def address(request: pytest.FixtureRequest, archive: Path, served: servers.Serve
 
 
 def test_static_catalogue(address: str) -> None:
-    found = catalog.search(source(address, "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
+    found = search.search(source(address, "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
     assert ids(found) == ["S2A_20190701_N0211", "S2B_20200703_N0500"]
     assert [scene.offset_dn for scene in found.scenes] == [0, -1000]
     assert not found.left_out
-    found = catalog.search(source(address, "sentinel-1-rtc"), "sentinel1", PLACE, (date(2020, 7, 1), date(2020, 7, 1)))
+    found = search.search(source(address, "sentinel-1-rtc"), "sentinel1", PLACE, (date(2020, 7, 1), date(2020, 7, 1)))
     assert [(s.id, s.relative_orbit, s.platform, s.orbit_state) for s in found.scenes] == [
         ("S1A_20200701T170211_T044_asc", 44, "sentinel-1a", "ascending")
     ]
-    assert catalog.search(source(address, "dem"), "dem", PLACE, None).scenes
+    assert search.search(source(address, "dem"), "dem", PLACE, None).scenes
     for scene in found.scenes:
         for asset in scene.item["assets"].values():
             assert asset["href"].startswith("http") == address.startswith("http")
 
 
 def test_static_catalogue_elsewhere_and_at_another_time(address: str) -> None:
-    assert not catalog.search(source(address, "sentinel-2-l2a"), "sentinel2", ELSEWHERE, SUMMERS).scenes
+    assert not search.search(source(address, "sentinel-2-l2a"), "sentinel2", ELSEWHERE, SUMMERS).scenes
     never = (date(2017, 1, 1), date(2017, 12, 31))
-    assert not catalog.search(source(address, "sentinel-2-l2a"), "sentinel2", PLACE, never).scenes
+    assert not search.search(source(address, "sentinel-2-l2a"), "sentinel2", PLACE, never).scenes
 
 
 def test_collections_that_are_not_there_are_named(address: str) -> None:
     with pytest.raises(CatalogError, match=r"has no collection landsat; it has dem, sentinel-1-rtc, sentinel-2-l2a"):
-        catalog.search(source(address, "landsat"), "sentinel2", PLACE, SUMMERS)
+        search.search(source(address, "landsat"), "sentinel2", PLACE, SUMMERS)
 
 
 def synthetic_item(number: int) -> dict[str, Any]:
@@ -79,11 +79,11 @@ def synthetic_item(number: int) -> dict[str, Any]:
 
 def test_stac_api_with_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = [synthetic_item(n) for n in range(60)]
-    monkeypatch.setattr(catalog, "PAGE", 7)
+    monkeypatch.setattr(search, "PAGE", 7)
     days = (date(2020, 7, 3), date(2020, 7, 20))
     with servers.stac_api(items, tmp_path) as url:
-        found = catalog.search(source(url, "sentinel-2-l2a"), "sentinel2", PLACE, days, max_cloud_percent=80)
-        none = catalog.search(source(url, "sentinel-2-l2a"), "sentinel2", ELSEWHERE.buffer(5), (date(2021, 7, 1), date(2021, 8, 1)))
+        found = search.search(source(url, "sentinel-2-l2a"), "sentinel2", PLACE, days, max_cloud_percent=80)
+        none = search.search(source(url, "sentinel-2-l2a"), "sentinel2", ELSEWHERE.buffer(5), (date(2021, 7, 1), date(2021, 8, 1)))
     wanted = [
         i for i in items
         if i["bbox"][0] == 15 and i["properties"]["eo:cloud_cover"] < 80 and "2020-07-03" <= i["properties"]["datetime"][:10] <= "2020-07-20"
@@ -96,7 +96,7 @@ def test_stac_api_with_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_an_item_that_cannot_be_used_is_named_and_left_out(tmp_path: Path) -> None:
     good, liar = synthetic_item(1), synthetic_item(3)
     liar["properties"]["s2:processing_baseline"] = None
-    found = catalog.search(source(str(hand_made(tmp_path, good, liar)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
+    found = search.search(source(str(hand_made(tmp_path, good, liar)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
     assert ids(found) == ["S2A_001"]
     assert len(found.left_out) == 1
     assert found.left_out[0].startswith("S2A_003: tells neither its processing baseline")
@@ -114,7 +114,7 @@ def test_of_several_processings_the_newest_is_read(tmp_path: Path) -> None:
             "s2:product_uri": f"S2A_MSIL2A_20200702T105031_N{baseline.replace('.', '')}_R051_{granule}_{made}.SAFE",
         }
         items.append(item)
-    found = catalog.search(source(str(hand_made(tmp_path, *items)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
+    found = search.search(source(str(hand_made(tmp_path, *items)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
     assert ids(found) == ["S2A_1", "S2A_2", "S2A_3"]
 
 
@@ -149,7 +149,7 @@ def test_hostile_addresses_in_a_folder(tmp_path: Path, href: str, place: str) ->
     else:
         hand_made(inside, root={"links": [{"rel": "child", "href": href}]})
     with pytest.raises(CatalogError, match=r"allowed is a path inside the catalogue's folder|is no address"):
-        catalog.search(source(str(inside), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
+        search.search(source(str(inside), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
 
 
 @pytest.mark.parametrize("href", ["file:///etc/passwd", "/vsizip//etc/a.zip", "ftp://example.org/a.tif", "a\x00.tif", "data:,x"])
@@ -158,7 +158,7 @@ def test_hostile_addresses_on_the_network(tmp_path: Path, href: str) -> None:
     item["assets"]["red"]["href"] = href
     hand_made(tmp_path, item)
     with servers.serve(tmp_path) as served, pytest.raises(CatalogError, match=r"allowed is an address|is no address"):
-        catalog.search(source(f"{served.url}/catalog.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
+        search.search(source(f"{served.url}/catalog.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
 
 
 def test_addresses_that_are_allowed_in_a_folder(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_addresses_that_are_allowed_in_a_folder(tmp_path: Path) -> None:
     hrefs = [str(tmp_path / "a.tif"), "./b.tif", (tmp_path / "c d.tif").as_uri(), "s3://bucket/key.tif", "sub/../e.tif"]
     for key, href in zip(("red", "green", "blue", "nir", "scl"), hrefs, strict=True):
         item["assets"][key]["href"] = href
-    (scene,) = catalog.search(source(str(hand_made(tmp_path, item)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS).scenes
+    (scene,) = search.search(source(str(hand_made(tmp_path, item)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS).scenes
     found = [scene.item["assets"][key]["href"] for key in ("red", "green", "blue", "nir", "scl")]
     assert found == [str(tmp_path / "a.tif"), str(tmp_path / "b.tif"), str(tmp_path / "c d.tif"), "s3://bucket/key.tif", str(tmp_path / "e.tif")]
 
@@ -174,14 +174,14 @@ def test_addresses_that_are_allowed_in_a_folder(tmp_path: Path) -> None:
 def test_signatures_of_azure_are_not_kept(tmp_path: Path) -> None:
     item = synthetic_item(1)
     item["assets"]["red"]["href"] = "https://sentinel2l2a01.blob.core.windows.net/a/B04.tif?st=2020&sig=SECRET"
-    (scene,) = catalog.search(source(str(hand_made(tmp_path, item)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS).scenes
+    (scene,) = search.search(source(str(hand_made(tmp_path, item)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS).scenes
     assert "SECRET" not in json.dumps(scene.to_dict())
 
 
 def test_a_catalogue_in_circles_ends(tmp_path: Path) -> None:
     links = [{"rel": "child", "href": "./catalog.json"}, {"rel": "item", "href": "./0.json"}]
     hand_made(tmp_path, synthetic_item(1), root={"links": links})
-    assert len(catalog.search(source(str(tmp_path), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS).scenes) == 1
+    assert len(search.search(source(str(tmp_path), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS).scenes) == 1
 
 
 def nothing_there(folder: Path) -> str:
@@ -230,7 +230,7 @@ def nobody_listens(folder: Path) -> str:
 )
 def test_broken_catalogues(tmp_path: Path, make: Callable[[Path], str], sentence: str) -> None:
     with pytest.raises(CatalogError, match=sentence) as caught:
-        catalog.search(source(make(tmp_path), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=2)
+        search.search(source(make(tmp_path), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=2)
     text = str(caught.value)
     assert "\n" not in text
     assert "SECRET" not in text
@@ -240,7 +240,7 @@ def test_broken_catalogues(tmp_path: Path, make: Callable[[Path], str], sentence
 def test_faults_that_pass_are_waited_for(served: servers.Served) -> None:
     served.faults["/catalog.json"] = [503, 429]
     served.faults["/stac/sentinel-2-l2a.json"] = [502]
-    found = catalog.search(source(f"{served.url}/catalog.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=3)
+    found = search.search(source(f"{served.url}/catalog.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=3)
     assert len(found.scenes) == 2
     assert served.asked["/catalog.json"] == 3
     assert served.asked["/stac/sentinel-2-l2a.json"] == 2
@@ -249,27 +249,27 @@ def test_faults_that_pass_are_waited_for(served: servers.Served) -> None:
 def test_faults_that_stay_are_told_after_the_last_try(served: servers.Served) -> None:
     served.faults["/catalog.json"] = [503] * 9
     with pytest.raises(CatalogError, match="cannot be reached or does not answer"):
-        catalog.search(source(f"{served.url}/catalog.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=3)
+        search.search(source(f"{served.url}/catalog.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=3)
     assert served.asked["/catalog.json"] == 3
 
 
 def test_a_page_that_is_not_there_is_asked_for_once(served: servers.Served) -> None:
     with pytest.raises(CatalogError, match="cannot be reached or does not answer"):
-        catalog.search(source(f"{served.url}/nothing.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=3)
+        search.search(source(f"{served.url}/nothing.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=3)
     assert served.asked["/nothing.json"] == 1
 
 
 def test_presets() -> None:
-    assert catalog._where(SourceSettings(preset="planetary-computer"), "sentinel1")[1] == ("sentinel-1-rtc",)
-    assert catalog._where(SourceSettings(preset="earth-search", collections=("x",)), "sentinel2")[1] == ("x",)
+    assert search._where(SourceSettings(preset="planetary-computer"), "sentinel1")[1] == ("sentinel-1-rtc",)
+    assert search._where(SourceSettings(preset="earth-search", collections=("x",)), "sentinel2")[1] == ("x",)
     with pytest.raises(CatalogError, match="use planetary-computer"):
-        catalog._where(SourceSettings(preset="earth-search"), "sentinel1")
+        search._where(SourceSettings(preset="earth-search"), "sentinel1")
 
 
 def test_a_long_coast_is_made_simple_and_stays_covered() -> None:
     coast = shapely.Point(10, 60).buffer(3, quad_segs=2000)
-    simple = catalog._simple(coast)
-    assert shapely.get_num_coordinates(simple) <= catalog.MAX_CORNERS
+    simple = search._simple(coast)
+    assert shapely.get_num_coordinates(simple) <= search.MAX_CORNERS
     assert simple.covers(coast)
     assert simple.area < 1.2 * coast.area
 
@@ -283,9 +283,9 @@ def test_messages_hold_no_secrets() -> None:
 
 def test_a_copy_of_the_folder_elsewhere_still_reads(archive: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(archive, tmp_path / "moved")
-    (scene, *_) = catalog.search(source(str(moved), "dem"), "dem", PLACE, None).scenes
+    (scene, *_) = search.search(source(str(moved), "dem"), "dem", PLACE, None).scenes
     assert scene.item["assets"]["elevation"]["href"] == str(moved / "dem_10m.tif")
-    assert static.MAX_DEPTH > 3
+    assert static_catalog.MAX_DEPTH > 3
 
 
 class _Endless(BaseHTTPRequestHandler):
@@ -318,4 +318,4 @@ class _Endless(BaseHTTPRequestHandler):
 
 def test_pages_that_never_end() -> None:
     with servers.answering(_Endless) as url, pytest.raises(CatalogError, match="its list of items does not end"):
-        catalog.search(SourceSettings(preset="stac", url=url, collections=("sentinel-2-l2a",)), "sentinel2", PLACE, SUMMERS)
+        search.search(SourceSettings(preset="stac", url=url, collections=("sentinel-2-l2a",)), "sentinel2", PLACE, SUMMERS)

@@ -6,8 +6,9 @@ import pytest
 from pyproj import Proj
 from shapely.geometry import box
 
-from lsbatch.archive import ahead, radiometry, sun
-from lsbatch.archive.scenes import describe
+from lsbatch.archive import ahead
+from lsbatch.catalog import radar_radiometry, sun_position
+from lsbatch.catalog.scenes import describe
 from lsbatch.errors import CatalogError
 
 
@@ -17,7 +18,7 @@ def item(*keys: str, name: str = "pass", collection: str = "s1", **properties: A
     return {"type": "Feature", "id": name, "collection": collection, "bbox": [8, 61, 9, 62], "properties": told, "assets": assets}
 
 
-RTC, SIGMA0 = radiometry.GAMMA0_RTC, radiometry.SIGMA0
+RTC, SIGMA0 = radar_radiometry.GAMMA0_RTC, radar_radiometry.SIGMA0
 MAPPED = {"proj:code": "EPSG:32633"}
 
 DECIDED = {
@@ -65,14 +66,14 @@ SUNS = {
 @pytest.mark.parametrize("case", SUNS)
 def test_the_sun_of_an_item(case: str) -> None:
     properties, expected = SUNS[case]
-    assert sun.of_item(properties) == expected
+    assert sun_position.of_item(properties) == expected
 
 
 @pytest.mark.parametrize(("longitude", "latitude"), [(5.0, 61.5), (15.0, 61.5), (25.0, 70.0), (12.0, -33.0)])
 def test_azimuths_on_the_grid_by_projs_own_convergence(longitude: float, latitude: float) -> None:
     """PROJ's convergence is that of the grid's north seen from true north."""
     convergence = Proj("EPSG:25833").get_factors(longitude, latitude).meridian_convergence
-    found = sun.on_grid(170.0, box(longitude - 0.1, latitude - 0.1, longitude + 0.1, latitude + 0.1), "EPSG:25833")
+    found = sun_position.on_grid(170.0, box(longitude - 0.1, latitude - 0.1, longitude + 0.1, latitude + 0.1), "EPSG:25833")
     assert found == pytest.approx(170 - convergence, abs=0.01)
 
 

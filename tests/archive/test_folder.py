@@ -9,8 +9,8 @@ import pystac
 import pytest
 import rasterio
 
-from lsbatch.archive.folder import make_catalog
-from lsbatch.archive.names import Named, parse
+from lsbatch.catalog.filename_parsing import Named, parse
+from lsbatch.catalog.folder_catalog import make_catalog
 from lsbatch.errors import CatalogError
 from tests.archive.conftest import fill, write_tif
 

@@ -18,8 +18,8 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform
 from scipy import ndimage
 
-from lsbatch.archive.folder import make_catalog
 from lsbatch.archive.geocode import rtc
+from lsbatch.catalog.folder_catalog import make_catalog
 from lsbatch.errors import CatalogError
 
 pytest.importorskip("sarsen", reason="the extra lsbatch[grd] is not installed")

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
 from lsbatch.archive import load, patience
-from lsbatch.archive.scenes import Scene, describe
+from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import SceneError
 from tests import servers
 from tests.archive.conftest import CRS, LEFT, SIDE_PX, TOP, write_tif

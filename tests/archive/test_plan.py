@@ -10,9 +10,9 @@ import pytest
 import shapely
 
 from lsbatch import settings
-from lsbatch.archive import plan
-from lsbatch.archive.passes import newest, same_orbits
-from lsbatch.archive.scenes import Scene, describe
+from lsbatch.catalog import plan
+from lsbatch.catalog.orbit_matching import newest, same_orbits
+from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError, ConfigError, NoDataError, StaleStoreError
 from lsbatch.settings import CompositeSettings, Config
 from lsbatch.stages import ground, optical, radar

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lsbatch.archive import radiometry
-from lsbatch.archive.scenes import Scene, describe
+from lsbatch.catalog import radar_radiometry
+from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data" / "stac"
@@ -37,7 +37,7 @@ def test_recorded_rtc(name: str, platform: str, orbit: int, state: str) -> None:
     scene = describe(item, "sentinel1")
     assert (scene.platform, scene.relative_orbit, scene.orbit_state) == (platform, orbit, state)
     assert scene.assets == {"VV": "gamma0_vv", "VH": "gamma0_vh", "incidence": "incidence"}
-    assert scene.radiometry == radiometry.GAMMA0_RTC
+    assert scene.radiometry == radar_radiometry.GAMMA0_RTC
     assert (scene.offset_dn, scene.scale, scene.nodata) == (0, 1, 0)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from lsbatch import settings
-from lsbatch.archive.survey import open_survey
 from lsbatch.bands import mask
+from lsbatch.catalog.survey import open_survey
 from lsbatch.settings import to_yaml
 from lsbatch.storage import cube, files, lease, receipts
 from tests.chaos import arena

@@ -7,7 +7,7 @@ import pytest
 from distributed.comm import CommClosedError
 
 from lsbatch import dispatch
-from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import LsbatchError
 from lsbatch.pending import Todo, step_named
 from lsbatch.settings import ClusterSettings

@@ -8,8 +8,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from lsbatch import engine, pending, work
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
+from lsbatch.catalog.survey import Survey
 from lsbatch.storage import receipts
 from tests import surveys
 

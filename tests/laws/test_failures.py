@@ -17,8 +17,8 @@ import zarr
 
 from lsbatch import engine, pending, runs, terminal, verifying, work
 from lsbatch.archive import load
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import AbandonedError, LeaseError, LsbatchError, SceneError
 from lsbatch.settings import to_yaml
 from lsbatch.storage import cube, lease, receipts

@@ -9,8 +9,8 @@ import pytest
 
 from lsbatch import engine, pending, runs, terminal, work
 from lsbatch.archive import load
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import SceneError
 from lsbatch.storage import cube, receipts
 from tests import surveys

@@ -6,8 +6,8 @@ import geopandas as gpd
 import numpy as np
 
 from lsbatch import engine
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
+from lsbatch.catalog.survey import Survey
 from tests import surveys
 
 #: One step of the stored probability: torch sums in another order in windows of another size.

@@ -11,8 +11,9 @@ import shapely
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import catalog, load
-from lsbatch.archive.folder import make_catalog
+from lsbatch.archive import load
+from lsbatch.catalog import search
+from lsbatch.catalog.folder_catalog import make_catalog
 from lsbatch.settings import SourceSettings
 from tests.real.convert import NODATA, convert_belgium
 
@@ -24,9 +25,9 @@ WORLD = shapely.box(-180, -90, 180, 90)
 needs = {path: pytest.mark.skipif(not path.exists(), reason=f"real data are not at {path}") for path in (CALIFORNIA, BELGIUM)}
 
 
-def scenes(folder: Path, collection: str, sensor: str, days: tuple[date, date] | None) -> catalog.Found:
+def scenes(folder: Path, collection: str, sensor: str, days: tuple[date, date] | None) -> search.Found:
     local = SourceSettings(preset="local", url=str(folder), collections=(collection,))
-    return catalog.search(local, sensor, WORLD, days)
+    return search.search(local, sensor, WORLD, days)
 
 
 @pytest.fixture(scope="module")

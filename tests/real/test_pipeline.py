@@ -19,9 +19,9 @@ import yaml
 from scipy import ndimage
 
 from lsbatch import engine, settings
-from lsbatch.archive.folder import make_catalog
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
+from lsbatch.catalog.folder_catalog import make_catalog
+from lsbatch.catalog.survey import Survey
 from lsbatch.kernels import optical, sar
 from lsbatch.storage import cube
 from tests import surveys

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from lsbatch import cli
-from lsbatch.archive import asking, load
+from lsbatch.archive import load
+from lsbatch.catalog import http
 
 
 @dataclass(frozen=True)
@@ -56,4 +57,4 @@ def lsbatch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "FIRST_WAIT_S", 0.001)
-    monkeypatch.setattr(asking, "WAIT_S", 0.001)
+    monkeypatch.setattr(http, "WAIT_S", 0.001)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lsbatch.archive import asking, catalog, static
+from lsbatch.catalog import http, search, static_catalog
 from tests.security import hostile
 from tests.security.conftest import Done
 from tests.security.hostile import ESCAPES, SCRIPT, item
@@ -242,20 +242,20 @@ ANSWERS = {
 @pytest.mark.parametrize(("kind", "said"), list(ANSWERS.items()), ids=list(ANSWERS))
 @pytest.mark.timeout(60)
 def test_answers(lsbatch: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, said: str) -> None:
-    monkeypatch.setattr(asking, "LARGEST_BYTES", 10_000_000)
-    monkeypatch.setattr(static, "MOST_DOCUMENTS", 100)
+    monkeypatch.setattr(http, "LARGEST_BYTES", 10_000_000)
+    monkeypatch.setattr(static_catalog, "MOST_DOCUMENTS", 100)
     with answering(_Liar) as url:
         lsbatch("plan", str(hostile.settings(tmp_path, f"{url}/{kind}/catalog.json"))).refused(said)
 
 
 def test_an_answer_that_drips_without_end(monkeypatch: pytest.MonkeyPatch, lsbatch: Cli, tmp_path: Path) -> None:
-    monkeypatch.setattr(asking, "LONGEST_S", 0.0)
+    monkeypatch.setattr(http, "LONGEST_S", 0.0)
     with answering(_Liar) as url:
         lsbatch("plan", str(hostile.settings(tmp_path, f"{url}/endless/catalog.json"))).refused("does not end: ")
 
 
 def test_items_without_end(monkeypatch: pytest.MonkeyPatch, lsbatch: Cli, tmp_path: Path) -> None:
-    monkeypatch.setattr(catalog, "MOST_ITEMS", 2)
+    monkeypatch.setattr(search, "MOST_ITEMS", 2)
     url = hostile.catalogue(tmp_path / "archive", *(item(number) for number in (2, 4, 6)))
     lsbatch("plan", str(hostile.settings(tmp_path, str(url)))).refused("lists more than 2 items")
 

@@ -18,9 +18,10 @@ import yaml
 from odc.geo.geobox import GeoBox
 
 from lsbatch import engine, settings
-from lsbatch.archive import load, variants
-from lsbatch.archive.scenes import describe
-from lsbatch.archive.survey import Survey
+from lsbatch.archive import load
+from lsbatch.catalog import survey_variants
+from lsbatch.catalog.scenes import describe
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError, ModelError, SceneError, StaleStoreError
 from lsbatch.models import cards
 from lsbatch.stages.report import pictures
@@ -266,7 +267,7 @@ def test_links_that_are_followed(lsbatch: Cli, done_survey: Survey, tmp_path: Pa
     (tmp_path / "s").symlink_to(root)
     linked = replace(survey, config=survey.config.model_copy(update={"output": tmp_path / "s"}))
     assert lsbatch("run", str(config_of(linked, tmp_path))).code == 0
-    variants.share(root, tmp_path / "variant")
+    survey_variants.share(root, tmp_path / "variant")
     variant = replace(survey, config=survey.config.model_copy(update={"output": tmp_path / "variant"}))
     assert lsbatch("run", str(config_of(variant, tmp_path)), "--until", "stack").code == 0
 
@@ -274,7 +275,7 @@ def test_links_that_are_followed(lsbatch: Cli, done_survey: Survey, tmp_path: Pa
 def test_a_variant_of_no_survey(lsbatch: Cli, done_survey: Survey, tmp_path: Path) -> None:
     """The links of compare, but to a folder that is no survey."""
     root = surveys.copy_survey(done_survey, tmp_path / "s").workspace.root
-    variants.share(root, tmp_path / "variant")
+    survey_variants.share(root, tmp_path / "variant")
     (root / "plan" / "plan.json").unlink()
     variant = replace(done_survey, config=done_survey.config.model_copy(update={"output": tmp_path / "variant"}))
     lsbatch("run", str(config_of(variant, tmp_path))).refused("is a link out of the survey's folder")

@@ -18,7 +18,7 @@ import yaml
 from odc.geo.geobox import GeoBox
 
 from lsbatch.archive import load
-from lsbatch.archive.scenes import describe
+from lsbatch.catalog.scenes import describe
 from lsbatch.errors import SceneError
 from tests import servers
 from tests.security.hostile import SCRIPT

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from lsbatch import engine, settings
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
+from lsbatch.catalog.survey import Survey
 from lsbatch.settings import ClusterSettings, to_yaml
 from tests import surveys
 

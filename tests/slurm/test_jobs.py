@@ -13,7 +13,7 @@ import pytest
 from distributed import as_completed
 
 from lsbatch import cluster, engine, settings
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.cluster import jobs
 from lsbatch.errors import LsbatchError
 from lsbatch.records import Receipt

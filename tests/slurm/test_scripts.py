@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.storage import receipts
 from tests import surveys
 from tests.slurm import same

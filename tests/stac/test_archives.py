@@ -14,9 +14,10 @@ from odc.geo.geobox import GeoBox
 from pystac_client.stac_api_io import StacApiIO
 
 from lsbatch import engine, runs, terminal
-from lsbatch.archive import asking, catalog, load, plan
-from lsbatch.archive.scenes import Scene, describe
-from lsbatch.archive.survey import Survey, open_survey
+from lsbatch.archive import load
+from lsbatch.catalog import http, plan, search
+from lsbatch.catalog.scenes import Scene, describe
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
 from tests import servers, surveys
@@ -34,7 +35,7 @@ def _sdk(monkeypatch: pytest.MonkeyPatch) -> None:
         from planetary_computer import sas, settings
     monkeypatch.setattr(sas, "TOKEN_CACHE", {})
     settings.Settings.get.cache_clear()
-    monkeypatch.setattr(catalog, "PAGE", PAGE)
+    monkeypatch.setattr(search, "PAGE", PAGE)
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def left_out(survey: Survey) -> list[str]:
 def test_a_tile_through_an_api_with_pages_an_outage_and_signatures_that_expire(
     country: Path, stacked_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: list[str]
 ) -> None:
-    monkeypatch.setattr(asking, "WAIT_S", 0.3)
+    monkeypatch.setattr(http, "WAIT_S", 0.3)
     _, items = archives.documents(country, archives.AZURE_URL)
     trouble = servers.Trouble(outage=servers.Outage(after=4, seconds=0.5))
     with (
@@ -106,7 +107,7 @@ def test_a_tile_through_an_api_with_pages_an_outage_and_signatures_that_expire(
 
 
 def test_answers_that_break_off_are_asked_for_again(country: Path, planned_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "WAIT_S", 0.01)
+    monkeypatch.setattr(http, "WAIT_S", 0.01)
     _, items = archives.documents(country, archives.AZURE_URL)
     trouble = servers.Trouble(cut=0.3, refused=0.1, seed=3)
     with servers.stac_api(items, tmp_path) as api, servers.between(api, trouble) as url:
@@ -234,8 +235,8 @@ def same_files(ours: Survey, theirs: Survey) -> None:
 @pytest.mark.slow
 def test_without_the_longer_waits_the_outage_is_fatal(api: pgstac.Api, country: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above would pass with an outage that nobody notices."""
-    monkeypatch.setattr(asking, "WAIT_S", 0.5)
+    monkeypatch.setattr(http, "WAIT_S", 0.5)
     again = dies(api, monkeypatch, after=12, seconds=10)
-    with pytest.raises(catalog.CatalogError, match="cannot be reached or does not answer"):
+    with pytest.raises(search.CatalogError, match="cannot be reached or does not answer"):
         plan.make(settings(country, tmp_path / "s", api.url))
     again.join()

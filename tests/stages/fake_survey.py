@@ -10,9 +10,9 @@ import scipy.ndimage
 import shapely
 
 from lsbatch import schema, settings
-from lsbatch.archive import plan
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask, probability
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import Survey
 from lsbatch.grid import Grid, tile_id
 from lsbatch.kernels import connected_regions
 from lsbatch.models import cards

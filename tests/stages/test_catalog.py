@@ -4,9 +4,9 @@ import pystac
 import xarray as xr
 
 from lsbatch import engine
-from lsbatch.archive import plan
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.pending import step_named
 from lsbatch.storage import receipts

@@ -9,8 +9,9 @@ import pytest
 from scipy import ndimage
 
 from lsbatch import country, pending
-from lsbatch.archive import between, load, plan
-from lsbatch.archive.survey import Survey
+from lsbatch.archive import load
+from lsbatch.catalog import dating_passes, plan
+from lsbatch.catalog.survey import Survey
 from lsbatch.country import ground, radar
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
@@ -74,7 +75,7 @@ def _by_landslide(block: Block) -> dict[int, pd.DataFrame]:
 
 def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(survey: Survey, path: Path, tmp_path: Path) -> None:
     tile = survey.tile(survey.positions[0]).id
-    scenes = between.tile_scenes(survey.config.output, tile)
+    scenes = dating_passes.tile_scenes(survey.config.output, tile)
     for orbit in radar.ORBITS:
         days = {scene.day for scene in scenes if scene.relative_orbit == orbit.number}
         assert days == {str(day) for day in country.scenes.repeats(ground.make(7, SIDE, SIDE), orbit, EVERY_DAYS)}
@@ -83,7 +84,7 @@ def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(survey: Sur
     assert any("dates" in line for line in plan.make(survey.config).lines())
 
     without = surveys.ready(surveys.configured(path, tmp_path / "s", inventory={"radar_dates": False}))
-    assert not between.file(without.config.output, tile).exists()
+    assert not dating_passes.file(without.config.output, tile).exists()
     assert "date" not in {step.name for step in pending.steps(without.config)}
     stack = pending.step_named("stack")
     assert pending.todo(without, stack).digests == pending.todo(survey, stack).digests
@@ -95,7 +96,7 @@ def test_sums_are_those_of_the_pixels(survey: Survey, block: Block, mask: np.nda
     tile = survey.tile(survey.positions[0])
     labels, _ = date.regions.label(mask == 1)
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    scenes = {scene.id: scene for scene in between.tile_scenes(survey.config.output, tile.id)}
+    scenes = {scene.id: scene for scene in dating_passes.tile_scenes(survey.config.output, tile.id)}
     checked = 0
     for scene in list(scenes.values())[:60:12]:
         raw = load.read(scene, ("VV", "VH"), tile.geobox)
@@ -120,9 +121,9 @@ def test_sums_are_those_of_the_pixels(survey: Survey, block: Block, mask: np.nda
 def test_tiles_add_up_to_the_whole(path: Path, block: Block, mask: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = surveys.ready(surveys.configured(path, tmp_path / "s", grid={"tile_px": 128}, inventory={"radar_dates": True}))
     assert len(small.positions) == 4
-    few = {(scene.day, scene.relative_orbit) for scene in between.tile_scenes(small.config.output, "r000c000")[::12]}
-    real = between.tile_scenes
-    monkeypatch.setattr(between, "tile_scenes", lambda root, tile: tuple(s for s in real(root, tile) if (s.day, s.relative_orbit) in few))
+    few = {(scene.day, scene.relative_orbit) for scene in dating_passes.tile_scenes(small.config.output, "r000c000")[::12]}
+    real = dating_passes.tile_scenes
+    monkeypatch.setattr(dating_passes, "tile_scenes", lambda root, tile: tuple(s for s in real(root, tile) if (s.day, s.relative_orbit) in few))
     parts = pd.concat([date.apply(_read(small, small.tile(p), mask), small.config).part for p in small.positions])
     whole = block.part[[pair in few for pair in zip(block.part["day"], block.part["relative_orbit"], strict=True)]]
     columns = [name for name in date.SUMS]
@@ -174,8 +175,8 @@ def test_where_nothing_changed_the_composite_stays(block: Block, mask: np.ndarra
 
 def test_a_scene_that_cannot_be_read_is_left_out_and_named(survey: Survey, mask: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     tile = survey.tile(survey.positions[0])
-    few = between.tile_scenes(survey.config.output, tile.id)[:3]
-    monkeypatch.setattr(between, "tile_scenes", lambda root, name: few)
+    few = dating_passes.tile_scenes(survey.config.output, tile.id)[:3]
+    monkeypatch.setattr(dating_passes, "tile_scenes", lambda root, name: few)
     real = load.read
 
     def broken(scene, *args, **more):  # type: ignore[no-untyped-def]
@@ -189,7 +190,7 @@ def test_a_scene_that_cannot_be_read_is_left_out_and_named(survey: Survey, mask:
     assert [one.reason for one in found.dropped] == [f"{few[1].id}: cannot be read"]
     assert found.part["day"].nunique() <= 2
 
-    monkeypatch.setattr(between, "tile_scenes", lambda root, name: ())
+    monkeypatch.setattr(dating_passes, "tile_scenes", lambda root, name: ())
     nothing = date.apply(_read(survey, tile, mask), survey.config)
     assert nothing.part.empty
     assert nothing.tally == {"dated_parts": 0, "passes": 0}

@@ -19,8 +19,8 @@ import shapely
 from scipy import ndimage
 
 from lsbatch import engine, schema
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, mask
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
 from lsbatch.stages import areas, exports, rasters, style

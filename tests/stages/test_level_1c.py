@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lsbatch import country, runs, terminal
-from lsbatch.archive import scenes
-from lsbatch.archive.survey import open_survey
 from lsbatch.bands import STACK
+from lsbatch.catalog import scenes
+from lsbatch.catalog.survey import open_survey
 from lsbatch.errors import CatalogError
 from lsbatch.kernels import terrain
 from lsbatch.settings import Config

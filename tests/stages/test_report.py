@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import probability
+from lsbatch.catalog.survey import Survey
 from lsbatch.stages import evaluate, report
 from lsbatch.stages.report import facts as report_facts
 from lsbatch.stages.report import map as report_map

@@ -14,7 +14,7 @@ import shapely
 from markupsafe import escape
 
 from lsbatch import pending
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.records import Receipt
 from lsbatch.stages import areas, report
 from lsbatch.stages.accuracy import answers, assess, numbers, strata

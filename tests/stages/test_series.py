@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lsbatch import compare, country, pending, runs, terminal, work
-from lsbatch.archive import history, plan
-from lsbatch.archive.survey import Survey, open_survey
 from lsbatch.bands import probability
+from lsbatch.catalog import plan, scene_history
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.models import ccdc
 from lsbatch.records import Stage
 from lsbatch.stages import series
@@ -62,23 +62,23 @@ def test_only_candidates_have_a_chance(survey: Survey) -> None:
 
 def test_the_history_is_searched_once_and_leaves_the_plan_alone(survey: Survey) -> None:
     config = survey.config
-    first, last = history.days(config)
+    first, last = scene_history.days(config)
     assert (str(first), str(last)) == ("2018-01-01", "2020-09-10")
-    scenes = history.tile_scenes(config.output, survey.tile(survey.positions[0]).id)
+    scenes = scene_history.tile_scenes(config.output, survey.tile(survey.positions[0]).id)
     assert len({scene.day for scene in scenes}) > 100
     assert all(str(first) <= scene.day <= str(last) for scene in scenes)
     usual = plan.tile_scenes(config.output, survey.tile(survey.positions[0]).id)
     assert {s.id for key in ("pre_s2", "post_s2") for s in usual[key]} < {s.id for s in scenes}
-    assert history.fits(config)
+    assert scene_history.fits(config)
     longer = surveys.configured(config.truth.file.parent / "config.yaml", config.output, model={"family": "ccdc", "weights": None, "history_years": 2})
-    assert not history.fits(longer)
+    assert not scene_history.fits(longer)
 
 
 def test_another_history_is_another_answer_but_not_another_stack(survey: Survey, tmp_path: Path) -> None:
     copy = surveys.copy_survey(survey, tmp_path / "survey")
     tile = survey.tile(survey.positions[0]).id
-    scenes = history.tile_scenes(copy.config.output, tile)
-    history.save({tile: scenes[:-1]}, copy.config)
+    scenes = scene_history.tile_scenes(copy.config.output, tile)
+    scene_history.save({tile: scenes[:-1]}, copy.config)
     state = {step.name: pending.todo(copy, step) for step in pending.steps(copy.config) if step.name in ("stack", "predict")}
     assert state["stack"].done == 1
     assert len(state["predict"].digests) == 1
@@ -126,5 +126,5 @@ def test_compare_takes_it_untrained_beside_the_others(path: Path, tmp_path: Path
     assert found["ccdc"] > 0.4
     assert found["cart"] < found["ccdc"]
     # the history lies beside the survey's own plan, and its STACK was used
-    assert history.file(config.output).exists()
+    assert scene_history.file(config.output).exists()
     assert not (config.output / "cube.zarr" / "probability").exists()

@@ -10,8 +10,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 
 from lsbatch import settings
-from lsbatch.archive import national
-from lsbatch.archive.scenes import Scene, describe
+from lsbatch.catalog import national_dem
+from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 from lsbatch.grid import Grid
 from lsbatch.kernels import terrain
@@ -263,7 +263,7 @@ def test_the_national_dem_comes_first_and_the_archive_fills_its_holes(tmp_path: 
     grid = Grid.snapped(CRS, SIDE, TILE_PX, TILE.boundingbox.bbox)
     tile = grid.tile(0, 0)
     assert tile.geobox == TILE
-    found = ground.read(tile, (national.scene(path), archive), config())
+    found = ground.read(tile, (national_dem.scene(path), archive), config())
     assert found.used == ("national.tif", "archive")
     halo = found.halo_px
     inner = found.elevation_m[halo:-halo, halo:-halo]
@@ -282,7 +282,7 @@ def test_a_vrt_may_come_from_the_settings_but_not_from_a_catalogue(tmp_path: Pat
         f'<VRTRasterBand dataType="Float32" band="1"><SimpleSource><SourceFilename>{source}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>'
     )
     grid = Grid.snapped(CRS, SIDE, TILE_PX, TILE.boundingbox.bbox)
-    found = ground.read(grid.tile(0, 0), (national.scene(vrt),), config())
+    found = ground.read(grid.tile(0, 0), (national_dem.scene(vrt),), config())
     assert (found.elevation_m == 100).all()
     stranger = ground.read(grid.tile(0, 0), (scene("dem", "stranger", {"data": str(vrt)}),), config())
     assert stranger.used == ()
@@ -295,4 +295,4 @@ def test_a_national_dem_that_is_none(tmp_path: Path, content: bytes | None, sent
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(CatalogError, match=sentence):
-        national.scene(path)
+        national_dem.scene(path)

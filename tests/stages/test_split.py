@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lsbatch import training
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.models import cards, cart, chips
 from lsbatch.stages.report import map as maps
 from lsbatch.stages.report import split

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.stages.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE, digest
 from lsbatch.storage import files, sample_points

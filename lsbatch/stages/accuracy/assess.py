@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import lsbatch
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.kernels.statistics import area_estimation, rare_errors
 from lsbatch.stages.accuracy import answers
 from lsbatch.stages.accuracy.answers import Answers

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 import lsbatch
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.stages.accuracy import page

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.kernels.statistics import area_estimation, size_distribution
 from lsbatch.stages import evaluate, identity

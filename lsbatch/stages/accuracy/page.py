@@ -7,8 +7,8 @@ import geopandas as gpd
 import jinja2
 import numpy as np
 
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK
+from lsbatch.catalog.survey import Survey
 from lsbatch.stages.report import pictures
 from lsbatch.storage import cube
 

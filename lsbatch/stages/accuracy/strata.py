@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lsbatch.archive.survey import Position, Survey
 from lsbatch.bands import mask, probability
+from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import tile_id
 from lsbatch.kernels import focal

@@ -18,8 +18,8 @@ import shapely
 from markupsafe import Markup
 
 import lsbatch
-from lsbatch.archive import plan
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import Survey
 from lsbatch.models import base
 from lsbatch.records import Fold
 from lsbatch.settings import Config

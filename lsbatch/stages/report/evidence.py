@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError, StaleStoreError
 from lsbatch.stages.accuracy import assess, numbers
 from lsbatch.storage import files, receipts

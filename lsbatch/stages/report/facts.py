@@ -8,9 +8,9 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
-from lsbatch.archive import plan
-from lsbatch.archive.survey import Position, Survey
 from lsbatch.bands import BAND_SETTINGS
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base

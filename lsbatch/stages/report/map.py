@@ -11,8 +11,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
 
 from lsbatch.archive.ahead import in_order
-from lsbatch.archive.survey import Position, Survey
 from lsbatch.bands import STACK, Layer, mask
+from lsbatch.catalog.survey import Position, Survey
 from lsbatch.grid import Grid
 from lsbatch.kernels import terrain
 from lsbatch.settings import Config

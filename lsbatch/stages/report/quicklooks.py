@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import shapely
 
-from lsbatch.archive.survey import Survey
 from lsbatch.bands import STACK, probability
+from lsbatch.catalog.survey import Survey
 from lsbatch.settings import Config
 from lsbatch.stages.report import pictures
 from lsbatch.stages.report.map import path

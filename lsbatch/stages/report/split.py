@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lsbatch.archive.survey import Survey
+from lsbatch.catalog.survey import Survey
 from lsbatch.models.cards import Card
 from lsbatch.models.chips import LETTERS, TEST, TRAIN, VALIDATION
 from lsbatch.stages.report.map import Frame

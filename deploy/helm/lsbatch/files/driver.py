@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from lsbatch import pending, settings
-from lsbatch.archive import history, plan
-from lsbatch.archive.survey import open_survey
+from lsbatch.catalog import plan, scene_history
+from lsbatch.catalog.survey import open_survey
 from lsbatch.cli import main as command_line
 from lsbatch.errors import LsbatchError
 from lsbatch.records import Stage
@@ -100,7 +100,7 @@ def run_index(config: settings.Config, path: Path, parts: int, index: int) -> in
 
 def is_planned(config: settings.Config) -> bool:
     """Whether the archives were searched for these settings."""
-    return plan.fits(config) and (config.model.family != "ccdc" or history.fits(config))
+    return plan.fits(config) and (config.model.family != "ccdc" or scene_history.fits(config))
 
 
 def is_done(config: settings.Config, stage: str, part: tuple[int, int] = (1, 1)) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lsbatch.archive.scenes import Scene
+from lsbatch.catalog.scenes import Scene
 
 #: Scenes of a tile or of a region, by what they are for (see `windows.KEYS`).
 Scenes = dict[str, tuple[Scene, ...]]

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from lsbatch.archive import catalog, plan, windows
-from lsbatch.archive.scenes import Scene
+from lsbatch.catalog import date_windows, plan, search
+from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import NoDataError
 from lsbatch.settings import Config, digest
 from lsbatch.storage.files import exists, read_text, write_json, write_text
@@ -35,10 +35,10 @@ def make(config: Config) -> Mapping[str, tuple[Scene, ...]]:
     source = config.archives.sentinel2
     # the settings refuse a family that needs Sentinel-2 without an archive of it
     assert source is not None
-    found = catalog.search(
+    found = search.search(
         source,
         "sentinel2",
-        windows.outline(made.region, config),
+        date_windows.outline(made.region, config),
         days(config),
         max_cloud_percent=config.archives.max_cloud_percent,
         attempts=config.archives.attempts,

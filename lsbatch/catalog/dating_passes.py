@@ -9,9 +9,9 @@ from pathlib import Path
 
 import shapely
 
-from lsbatch.archive import catalog, windows
-from lsbatch.archive.passes import Scenes
-from lsbatch.archive.scenes import Scene
+from lsbatch.catalog import date_windows, search
+from lsbatch.catalog.orbit_matching import Scenes
+from lsbatch.catalog.scenes import Scene
 from lsbatch.settings import Config
 from lsbatch.storage.files import read_text, remove, write_text
 
@@ -33,10 +33,10 @@ def search(config: Config, region: shapely.Geometry) -> tuple[tuple[Scene, ...],
     source = config.archives.sentinel1
     if not wanted(config) or source is None or last < first:
         return (), []
-    found = catalog.search(
+    found = search.search(
         source,
         "sentinel1",
-        windows.outline(region, config),
+        date_windows.outline(region, config),
         (first, last),
         max_cloud_percent=config.archives.max_cloud_percent,
         attempts=config.archives.attempts,

@@ -14,10 +14,10 @@ import pystac_client
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from lsbatch.archive import sound, static
-from lsbatch.archive.asking import Io, asking, in_one_sentence, links, read
-from lsbatch.archive.scenes import Scene, granule
-from lsbatch.archive.static import Answer, Query
+from lsbatch.catalog import item_validation, static_catalog
+from lsbatch.catalog.http import Io, asking, in_one_sentence, links, read
+from lsbatch.catalog.scenes import Scene, granule
+from lsbatch.catalog.static_catalog import Answer, Query
 from lsbatch.errors import CatalogError, printable
 from lsbatch.settings import SourceSettings
 from lsbatch.storage.addresses import Fence, shown
@@ -112,7 +112,7 @@ def search(
         items = [one for one in items if _touches(one[0], footprint) and not _cloudy(one[0], sensor, max_cloud_percent)]
         for item, document in _newest_processing(items):
             try:
-                scene = sound.described(item, sensor)
+                scene = item_validation.described(item, sensor)
             except CatalogError as error:
                 left_out.append(str(error))
                 continue
@@ -127,7 +127,7 @@ def _sound(answers: Iterable[Answer], left_out: list[str]) -> list[Answer]:
     for count, (item, document) in enumerate(answers):
         if count >= MOST_ITEMS:
             raise CatalogError(f"the catalogue lists more than {MOST_ITEMS:,} items for one search; survey a smaller region, or less time")
-        fault = sound.fault(item)
+        fault = item_validation.fault(item)
         if fault is None:
             kept.append((item, document))
         else:
@@ -161,7 +161,7 @@ def _items(url: str, query: Query, io: Io) -> Iterator[Answer]:
     if not local and _is_api(root):
         yield from _ask(url, query, io)
     else:
-        yield from static.walk(start, root, query, io, _fence(url))
+        yield from static_catalog.walk(start, root, query, io, _fence(url))
 
 
 def _is_api(root: Mapping[str, Any]) -> bool:

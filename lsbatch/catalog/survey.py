@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lsbatch.archive import plan
+from lsbatch.catalog import plan
 from lsbatch.grid import Grid, Tile
 from lsbatch.settings import Config
 from lsbatch.storage.workspace import Workspace

@@ -7,8 +7,8 @@ from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
-from lsbatch.archive import sound
-from lsbatch.archive.asking import Io, links, read
+from lsbatch.catalog import item_validation
+from lsbatch.catalog.http import Io, links, read
 from lsbatch.errors import CatalogError
 from lsbatch.storage.addresses import Fence, shown
 
@@ -73,7 +73,7 @@ def walk(
 def _fits(item: Mapping[str, Any], query: Query) -> bool:
     box, properties = item.get("bbox"), item.get("properties")
     bounds, days = query.footprint.bounds, query.days
-    if sound.is_bbox(box):
+    if item_validation.is_bbox(box):
         left, bottom, right, top = (*box[:2], *box[len(box) // 2 :][:2])
         if left > bounds[2] or right < bounds[0] or bottom > bounds[3] or top < bounds[1]:
             return False

@@ -6,9 +6,9 @@ import numpy as np
 import pyproj
 import shapely
 
-from lsbatch.archive import catalog, national
-from lsbatch.archive.passes import Scenes
 from lsbatch.bands import sensors
+from lsbatch.catalog import national_dem, search
+from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.errors import NoDataError
 from lsbatch.settings import Config
 
@@ -33,14 +33,14 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
     for key, sensor in SENSORS.items():
         source = getattr(config.archives, sensor)
         if sensor == "dem" and config.archives.dem_file is not None:
-            own = national.scene(config.archives.dem_file)
+            own = national_dem.scene(config.archives.dem_file)
             if own.footprint.intersects(footprint):
                 scenes[key] = (own,)
             elif source is None and sensor in sensors(config.inputs):
                 raise NoDataError(f"archives.dem_file: {config.archives.dem_file} does not reach the region")
         if source is None:
             continue
-        found = catalog.search(
+        found = search.search(
             source,
             sensor,
             footprint,
@@ -55,7 +55,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
     return scenes, left_out
 
 
-def _nothing(sensor: str, found: catalog.Found, days: tuple[date, date] | None, footprint: shapely.Geometry) -> str:
+def _nothing(sensor: str, found: search.Found, days: tuple[date, date] | None, footprint: shapely.Geometry) -> str:
     when = "" if days is None else f" from {days[0]} to {days[1]}"
     left, bottom, right, top = footprint.bounds
     over = f"the region (longitude {left:.2f} to {right:.2f}, latitude {bottom:.2f} to {top:.2f})"

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from lsbatch.archive import between, windows
-from lsbatch.archive.passes import Scenes, newest, same_orbits
-from lsbatch.archive.scenes import Scene
-from lsbatch.archive.windows import KEYS, SENSORS
+from lsbatch.catalog import date_windows, dating_passes
+from lsbatch.catalog.date_windows import KEYS, SENSORS
+from lsbatch.catalog.orbit_matching import Scenes, newest, same_orbits
+from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import Grid, tile_id
 from lsbatch.settings import Config, digest
@@ -116,11 +116,11 @@ def make(config: Config) -> Plan:
     settings = config.grid
     grid = Grid.snapped(settings.crs, settings.resolution_m, settings.tile_px, region.bounds)
     tiles, boxes = _tiles(grid, region)
-    found, left_out = windows.search(config, region)
+    found, left_out = date_windows.search(config, region)
     footprints = {sensor: _footprints(boxes, sensor, config) for sensor in HALO_M}
     per_tile = _distribute(found, footprints)
-    more, useless = between.search(config, region)
-    passes = _distribute({"pre_s1": between.joined(found, more)}, footprints)
+    more, useless = dating_passes.search(config, region)
+    passes = _distribute({"pre_s1": dating_passes.joined(found, more)}, footprints)
     by_tile = {
         tile_id(*position): _tile_plan(scenes, config, dating["pre_s1"])
         for position, scenes, dating in zip(tiles, per_tile, passes, strict=True)
@@ -160,7 +160,7 @@ def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
     grid = config.grid
     grown = shapely.buffer(boxes, max(HALO_M[sensor], HALO_PX * grid.resolution_m), join_style="mitre")
     dense = shapely.segmentize(grown, grid.resolution_m * grid.tile_px / 4)
-    return np.asarray(windows.to_lonlat(dense, grid.crs))
+    return np.asarray(date_windows.to_lonlat(dense, grid.crs))
 
 
 def _distribute(found: Scenes, by_sensor: Mapping[str, np.ndarray]) -> list[Scenes]:
@@ -184,7 +184,7 @@ def _tile_plan(scenes: Scenes, config: Config, passes: tuple[Scene, ...]) -> Til
     scenes, rule = same_orbits(scenes) if config.composite.same_orbits else (scenes, "all orbits")
     if config.survey.newest_passes is not None:
         scenes = newest(scenes, config.survey.newest_passes)
-    return TilePlan(scenes, rule, round(megabytes(scenes, config), 1), passes if between.wanted(config) else None)
+    return TilePlan(scenes, rule, round(megabytes(scenes, config), 1), passes if dating_passes.wanted(config) else None)
 
 
 def megabytes(scenes: Scenes, config: Config) -> float:
@@ -236,7 +236,7 @@ def _digest(config: Config) -> str:
             config.survey.windows.model_dump(mode="json"),
             config.survey.newest_passes,
             config.composite.same_orbits,
-            between.wanted(config),
+            dating_passes.wanted(config),
         ]
     )
 
@@ -259,7 +259,7 @@ def save(plan: Plan, root: Path) -> None:
         told = {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes}
         # without spaces: a nation has 4,000 of these files
         write_text(tile_file(root, name), json.dumps(told, separators=(",", ":")))
-        between.save(tile.passes, root, name)
+        dating_passes.save(tile.passes, root, name)
     write_json(
         file(root),
         {

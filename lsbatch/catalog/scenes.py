@@ -15,8 +15,8 @@ from shapely import to_geojson
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from lsbatch.archive import radiometry, sun
-from lsbatch.archive.offset import Offset, baseline_of, decide, product_names
+from lsbatch.catalog import radar_radiometry, sun_position
+from lsbatch.catalog.reflectance_offset import Offset, baseline_of, decide, product_names
 from lsbatch.errors import CatalogError
 
 #: Our band names and the asset keys of the archives, in order of preference.
@@ -37,7 +37,7 @@ BANDS: dict[str, dict[str, tuple[str, ...]]] = {
 EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
     "sentinel2": {"SWIR": ("swir16", "b11", "b11_20m"), "cloud": ("cloud", "cld", "cloud_probability", "cld_20m")},
     "sentinel1": {
-        "incidence": radiometry.INCIDENCE,
+        "incidence": radar_radiometry.INCIDENCE,
         "mask": ("mask",),
     },
     "dem": {},
@@ -139,9 +139,9 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
     """
     name, properties = _name(item), item.get("properties") or {}
     # before the assets: a raw product has others, and this sentence says more
-    power = radiometry.decide(item) if sensor == "sentinel1" else None
+    power = radar_radiometry.decide(item) if sensor == "sentinel1" else None
     assets = _assets(item, sensor, name)
-    sun_azimuth, sun_elevation = sun.of_item(properties) if sensor == "sentinel2" else (None, None)
+    sun_azimuth, sun_elevation = sun_position.of_item(properties) if sensor == "sentinel2" else (None, None)
     baseline = baseline_of(item) if sensor == "sentinel2" else None
     offset = decide(item, assets, baseline) if sensor == "sentinel2" else Offset(0.0, 1.0, "values are physical")
     return Scene(

@@ -8,7 +8,7 @@ import shapely
 from pyproj import Transformer
 from rasterio.errors import RasterioError
 
-from lsbatch.archive.scenes import Scene, describe
+from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 from lsbatch.storage import objects
 from lsbatch.storage.files import state

@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lsbatch.archive import between, history, plan
 from lsbatch.bands import STACK
+from lsbatch.catalog import dating_passes, plan, scene_history
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import tile_id
 from lsbatch.storage import objects
@@ -44,7 +44,7 @@ def share(base: Path, variant: Path) -> None:
 def sample(base: Path, variant: Path, positions: Sequence[tuple[int, int]]) -> None:
     """Give the survey in `variant` the plan of some tiles of the one in `base`, and nothing else."""
     for position in positions:
-        for place in (plan.tile_file, between.file, history.tile_file):
+        for place in (plan.tile_file, dating_passes.file, scene_history.tile_file):
             source = place(base, tile_id(*position))
             if exists(source):
                 write_text(place(variant, tile_id(*position)), read_text(source))

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lsbatch.archive.asking import MALFORMED
-from lsbatch.archive.scenes import Scene, describe
+from lsbatch.catalog.http import MALFORMED
+from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 
 #: Fields that are read, of an item and of its properties: what they may be.

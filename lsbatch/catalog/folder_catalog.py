@@ -16,8 +16,8 @@ import rasterio
 import rio_stac
 from rasterio.errors import RasterioError
 
-from lsbatch.archive.names import COLLECTIONS, Named, parse
-from lsbatch.archive.scenes import describe
+from lsbatch.catalog.filename_parsing import COLLECTIONS, Named, parse
+from lsbatch.catalog.scenes import describe
 from lsbatch.errors import CatalogError, LsbatchError
 from lsbatch.storage.files import make_folder, write_json
 
