@@ -20,10 +20,10 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from PIL import Image
 
 from lsbatch import country, runs, settings, terminal
-from lsbatch.archive import load
 from lsbatch.bands import STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.imagery import scene_reading
 from lsbatch.kernels import optical, sar, speckle, terrain
 from lsbatch.stages import ground
 from lsbatch.storage import cube
@@ -98,7 +98,7 @@ def masks(survey: Survey, folder: Path) -> None:
     """One look of Sentinel-2 from what was sent to what may be used."""
     tile = survey.tile(survey.positions[0])
     scenes = plan.tile_scenes(survey.workspace.root, tile.id)
-    looks = [(s, load.read(s, ("R", "G", "B", "NIR", "SCL"), tile.geobox)) for s in scenes["post_s2"] if s.offset_dn]
+    looks = [(s, scene_reading.read(s, ("R", "G", "B", "NIR", "SCL"), tile.geobox)) for s in scenes["post_s2"] if s.offset_dn]
     scene, raw = max(looks, key=lambda look: _shows(look[1]["SCL"]))
     bands = {k: optical.reflectance(raw[k], scene.offset_dn, scene.scale) for k in ("R", "G", "B", "NIR")}
     without = optical.reflectance(raw["R"], 0, scene.scale), *(optical.reflectance(raw[k], 0, scene.scale) for k in "GB")

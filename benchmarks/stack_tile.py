@@ -32,9 +32,9 @@ from scipy import ndimage
 
 from benchmarks import tile_memory
 from lsbatch import settings, work
-from lsbatch.archive import ahead, load
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
+from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.stages import optical, radar, stack
 
 #: Our bands that the peer makes too.
@@ -104,7 +104,7 @@ def one_scene(folder: Path, side: int) -> dict[str, float]:
     keys = [scene.assets[name] for name in optical.COLOURS]
     item = pystac.Item.from_dict(scene.item, preserve_dict=False, migrate=False)
     calls: dict[str, Callable[[], Any]] = {
-        "ours": lambda: load.read(scene, optical.COLOURS, box),
+        "ours": lambda: scene_reading.read(scene, optical.COLOURS, box),
         "odc.stac.load": lambda: odc.stac.load([item], bands=keys, geobox=box, resampling="bilinear", dtype="uint16", nodata=0),
     }
     found = dict.fromkeys(calls, np.inf)
@@ -123,14 +123,14 @@ def one_scene(folder: Path, side: int) -> dict[str, float]:
 def _clocked(spent: dict[str, float]) -> Iterator[None]:
     """Add up the seconds of threads in our own parts; they overlap, so the sum is more than the time that passed."""
     targets: list[tuple[Any, str, str]] = [
-        (load, "_warp", "decode and warp"),
-        (load.rasterio, "open", "open"),
+        (scene_reading, "_warp", "decode and warp"),
+        (scene_reading.rasterio, "open", "open"),
         (optical.optical, "greener_into", "greenest pixel"),
         (optical.optical, "clear", "masks"),
         (optical.optical, "reflectance", "reflectance"),
         (radar.series, "masked_median", "median"),
         (stack.Ground, "shade", "terrain shadow"),
-        (load, "read", "all reading"),
+        (scene_reading, "read", "all reading"),
     ]
     before = [getattr(home, name) for home, name, _ in targets]
 
@@ -207,7 +207,7 @@ def main() -> None:
         found = {who: measure(folder, who) for who in ("ours", "peer")}
         differences = agree(folder)
         scenes = {side: one_scene(folder, side) for side in (256, arguments.tile)}
-    print(f"{arguments.scenes} + {arguments.scenes} scenes, tile of {arguments.tile} px, {ahead.AHEAD} scenes read ahead")
+    print(f"{arguments.scenes} + {arguments.scenes} scenes, tile of {arguments.tile} px, {prefetch.AHEAD} scenes read ahead")
     print("| | first tile, s | next tiles, s | peak, MB |\n|---|---|---|---|")
     for who, row in found.items():
         print(f"| {who} | {row['first']:.1f} | {row['second']:.1f} | {row['peak_mb']:,.0f} |")

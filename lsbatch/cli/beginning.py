@@ -71,7 +71,7 @@ def geocode(
     into: Annotated[Path, typer.Option(help="folder for the terrain-corrected scenes")],
 ) -> None:
     """Terrain-correct Sentinel-1 GRD as ESA delivers it, where no archive has done so; needs the extra lsbatch[grd]."""
-    from lsbatch.archive.geocode import rtc
+    from lsbatch.imagery.geocode import rtc
 
     for product in products:
         for path in rtc(product, dem, geoid_m, into):

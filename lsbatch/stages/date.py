@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import ahead, load
 from lsbatch.catalog import dating_passes
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
+from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.kernels import connected_regions, surrounding_rings
 from lsbatch.records import Block, Dropped, Stage
 from lsbatch.settings import Config
@@ -80,7 +80,7 @@ def apply(block: Block, config: Config) -> Block:
     passes = list(_by_pass(dating_passes.tile_scenes(config.output, block.tile.id)))
     box = block.tile.padded(halo)
     frames = [frame for group in passes for frame in group]
-    answers = ahead.in_order([partial(_frame, frame, box, places, config.archives.attempts) for frame in frames])
+    answers = prefetch.in_order([partial(_frame, frame, box, places, config.archives.attempts) for frame in frames])
     for group in passes:
         power = [(frame, next(answers)) for frame in group]
         dropped += [Dropped.of(found) for _, found in power if isinstance(found, SceneError)]
@@ -129,7 +129,7 @@ def _frame(scene: Scene, box: GeoBox, places: Places, attempts: int) -> np.ndarr
     out = []
     for cell, rows, cols in zip(places.cells, places.rows, places.cols, strict=True):
         try:
-            raw = load.read(scene, wanted, box[cell], attempts=attempts)
+            raw = scene_reading.read(scene, wanted, box[cell], attempts=attempts)
         except SceneError as error:
             return error
         power = np.stack([raw[name][rows, cols] for name in POLARISATIONS])

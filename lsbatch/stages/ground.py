@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import load
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
+from lsbatch.imagery import scene_reading
 from lsbatch.kernels import terrain
 from lsbatch.records import Dropped
 from lsbatch.settings import Config
@@ -94,7 +94,7 @@ def read(tile: Tile, scenes: tuple[Scene, ...], config: Config) -> Ground:
         if not hole.any():
             break
         try:
-            raw = load.read(scene, ("elevation",), box, attempts=config.archives.attempts)
+            raw = scene_reading.read(scene, ("elevation",), box, attempts=config.archives.attempts)
         except SceneError as error:
             dropped.append(Dropped.of(error))
             continue

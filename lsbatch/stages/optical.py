@@ -9,10 +9,10 @@ from itertools import groupby
 
 import numpy as np
 
-from lsbatch.archive import ahead, load
 from lsbatch.catalog import sun_position
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
+from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.kernels import optical
 from lsbatch.records import Dropped
 from lsbatch.settings import Config
@@ -78,7 +78,7 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
     used: list[str] = []
     dropped: list[Dropped] = []
     days = list(by_day(scenes))
-    looks = ahead.in_order([looker(same_day, ground, config) for _, same_day in days])
+    looks = prefetch.in_order([looker(same_day, ground, config) for _, same_day in days])
     for (day, _), look in zip(days, looks, strict=True):
         used += look.used
         dropped += look.dropped
@@ -145,7 +145,7 @@ def _granule(
         halo = max(halo, math.ceil(CLOUD_REACH_M / config.grid.resolution_m))
     inner = np.s_[halo : halo + geobox.shape[0], halo : halo + geobox.shape[1]]
     wide = ("NIR", "SCL", "cloud") if has_probability else ("SCL",)
-    raw = load.read(scene, wide, geobox.pad(halo), attempts=attempts)
+    raw = scene_reading.read(scene, wide, geobox.pad(halo), attempts=attempts)
     if "SCL" in scene.assets:
         clear = optical.clear(raw["SCL"], dilate_px=config.composite.cloud_dilate_px)
     else:
@@ -157,7 +157,7 @@ def _granule(
         clear &= ~optical.cloud_shadow(raw["cloud"], nir, raw["SCL"] == WATER, azimuth, side, side)
         raw["NIR"] = np.ascontiguousarray(raw["NIR"][inner])
     clear = np.ascontiguousarray(clear[inner])
-    raw |= load.read(scene, tuple(c for c in colours if c not in raw), geobox, attempts=attempts)
+    raw |= scene_reading.read(scene, tuple(c for c in colours if c not in raw), geobox, attempts=attempts)
     for name in colours:
         # nodata in one band alone is no look either
         clear &= raw[name] != 0

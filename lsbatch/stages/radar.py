@@ -14,10 +14,10 @@ from itertools import groupby
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import ahead, load
 from lsbatch.catalog.radar_radiometry import SIGMA0
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
+from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.kernels import sar, speckle, terrain, time_median
 from lsbatch.records import Dropped
 from lsbatch.settings import CompositeSettings, Config
@@ -158,7 +158,7 @@ def _strip(
     out = np.full((len(POLARISATIONS), len(passes), height + 2 * edge, cols + 2 * edge), np.nan, np.float32)
     frames = [(i, frame) for i, group in enumerate(passes) for frame in group if frame.id not in dropped]
     calls = [partial(_frame, frame, box, around, config) for _, frame in frames]
-    for (i, frame), power in zip(frames, ahead.in_order(calls), strict=True):
+    for (i, frame), power in zip(frames, prefetch.in_order(calls), strict=True):
         if isinstance(power, SceneError):
             dropped[frame.id] = Dropped.of(power)
             continue
@@ -177,7 +177,7 @@ def _frame(
     """One scene over a strip and its halo, filtered and as gamma0 of flat ground; the error where it cannot be read."""
     extras = ("incidence",) if scene.radiometry == SIGMA0 else tuple({"mask"} & set(scene.assets))
     try:
-        raw = load.read(scene, (*POLARISATIONS, *extras), box, attempts=config.archives.attempts)
+        raw = scene_reading.read(scene, (*POLARISATIONS, *extras), box, attempts=config.archives.attempts)
     except SceneError as error:
         return error
     power = {}

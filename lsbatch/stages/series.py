@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from lsbatch.archive import ahead
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.scenes import Scene
 from lsbatch.grid import Tile
+from lsbatch.imagery import prefetch
 from lsbatch.kernels import optical as kernels
 from lsbatch.models import base, ccdc
 from lsbatch.records import Block, Dropped
@@ -70,7 +70,7 @@ def _series(
     by_day = list(optical.by_day(scenes))
     series = np.full((len(colours) - 1, len(by_day), len(places[0])), ccdc.MISSING, np.int16)
     calls = [optical.looker(same_day, here, config, colours) for _, same_day in by_day]
-    for number, look in enumerate(ahead.in_order(calls)):
+    for number, look in enumerate(prefetch.in_order(calls)):
         told[0].update(dict.fromkeys(look.used))
         told[1].update(dict.fromkeys(look.dropped))
         if not look.used:

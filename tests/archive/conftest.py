@@ -8,9 +8,9 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from lsbatch.archive import load
 from lsbatch.catalog import http
 from lsbatch.catalog.folder_catalog import make_catalog
+from lsbatch.imagery import scene_reading
 from tests import servers
 
 SIDE_PX = 300
@@ -71,5 +71,5 @@ def served(archive: Path) -> Iterator[servers.Served]:
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(scene_reading, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(http, "WAIT_S", 0.001)

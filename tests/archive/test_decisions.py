@@ -6,10 +6,10 @@ import pytest
 from pyproj import Proj
 from shapely.geometry import box
 
-from lsbatch.archive import ahead
 from lsbatch.catalog import radar_radiometry, sun_position
 from lsbatch.catalog.scenes import describe
 from lsbatch.errors import CatalogError
+from lsbatch.imagery import prefetch
 
 
 def item(*keys: str, name: str = "pass", collection: str = "s1", **properties: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_reading_ahead_keeps_the_order_and_does_not_run_away() -> None:
         begun.append(i)
         return i * i
 
-    answers = ahead.in_order([lambda i=i: call(i) for i in range(20)], ahead=3)
+    answers = prefetch.in_order([lambda i=i: call(i) for i in range(20)], ahead=3)
     assert begun == []
     assert next(answers) == 0
     assert max(begun) <= 4
@@ -95,14 +95,14 @@ def test_reading_ahead_raises_where_the_answer_would_come() -> None:
     def fail() -> int:
         raise CatalogError("the second")
 
-    answers = ahead.in_order([lambda: 1, fail, lambda: 3])
+    answers = prefetch.in_order([lambda: 1, fail, lambda: 3])
     assert next(answers) == 1
     with pytest.raises(CatalogError, match="the second"):
         next(answers)
 
 
 def test_reading_ahead_of_nothing() -> None:
-    assert list(ahead.in_order([])) == []
+    assert list(prefetch.in_order([])) == []
 
 
 def test_extras_are_read_where_they_are() -> None:

@@ -18,9 +18,9 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform
 from scipy import ndimage
 
-from lsbatch.archive.geocode import rtc
 from lsbatch.catalog.folder_catalog import make_catalog
 from lsbatch.errors import CatalogError
+from lsbatch.imagery.geocode import rtc
 
 pytest.importorskip("sarsen", reason="the extra lsbatch[grd] is not installed")
 

@@ -18,9 +18,9 @@ from rasterio.warp import reproject
 from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
-from lsbatch.archive import load, patience
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import SceneError
+from lsbatch.imagery import retry, scene_reading
 from tests import servers
 from tests.archive.conftest import CRS, LEFT, SIDE_PX, TOP, write_tif
 
@@ -55,7 +55,7 @@ def stored(archive: Path, band: str) -> np.ndarray:
 
 
 def test_pixels_of_the_same_lattice_come_as_stored(archive: Path) -> None:
-    found = load.read(scene(str(archive)), (*COLOURS, "SCL"), HOME)
+    found = scene_reading.read(scene(str(archive)), (*COLOURS, "SCL"), HOME)
     for band, name in zip(COLOURS, ("B04", "B03", "B02", "B08"), strict=True):
         assert found[band].dtype == np.uint16
         np.testing.assert_array_equal(found[band], stored(archive, name)[:256, :256])
@@ -68,7 +68,7 @@ def test_scl_of_20_m_is_repeated_not_mixed(tmp_path: Path) -> None:
     for band in ("B02", "B03", "B04", "B08"):
         write_tif(tmp_path / "s" / f"s_{band}.tif", np.ones((300, 300), np.uint16))
     write_tif(tmp_path / "s" / "s_SCL.tif", classes, resolution_m=20.0)
-    found = load.read(scene(str(tmp_path), "s"), ("SCL",), HOME)["SCL"]
+    found = scene_reading.read(scene(str(tmp_path), "s"), ("SCL",), HOME)["SCL"]
     np.testing.assert_array_equal(found, np.kron(classes, np.ones((2, 2), np.uint8))[:256, :256])
 
 
@@ -97,11 +97,11 @@ def test_pixels_do_not_depend_on_how_the_lattice_is_cut(rough: Path, crs: str, m
         source = GeoBox(file.shape, file.transform, file.crs)
     whole_box = beyond(source, crs, 512).translate_pix(*moved_px)
     one = single(rough, "sentinel1")
-    whole = load.read(one, ("VV",), whole_box)["VV"]
+    whole = scene_reading.read(one, ("VV",), whole_box)["VV"]
     assert np.isfinite(whole).mean() > (0.1 if any(moved_px) else 0.5)
     for cut in CUTS:
-        np.testing.assert_array_equal(load.read(one, ("VV",), whole_box[cut])["VV"], whole[cut])
-    np.testing.assert_array_equal(load.read(one, ("VV",), whole_box.pad(7))["VV"][7:-7, 7:-7], whole)
+        np.testing.assert_array_equal(scene_reading.read(one, ("VV",), whole_box[cut])["VV"], whole[cut])
+    np.testing.assert_array_equal(scene_reading.read(one, ("VV",), whole_box.pad(7))["VV"][7:-7, 7:-7], whole)
 
 
 def test_the_warp_is_bilinear_at_the_exact_place(rough: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_warp_is_bilinear_at_the_exact_place(rough: Path) -> None:
         values[r0, c0] * (1 - fr) * (1 - fc) + values[r0, c0 + 1] * (1 - fr) * fc
         + values[r0 + 1, c0] * fr * (1 - fc) + values[r0 + 1, c0 + 1] * fr * fc
     )  # fmt: skip
-    found = load.read(single(rough, "sentinel1"), ("VV",), box)["VV"]
+    found = scene_reading.read(single(rough, "sentinel1"), ("VV",), box)["VV"]
     ours = np.abs(found - expected)
     # what GDAL does when it is left alone: it blurs, and its rows bend
     theirs = np.zeros((256, 256), np.float32)
@@ -130,12 +130,12 @@ def test_the_warp_is_bilinear_at_the_exact_place(rough: Path) -> None:
 
 def test_outside_is_nodata(archive: Path) -> None:
     far = HOME.translate_pix(5000, 0)
-    assert not load.read(scene(str(archive)), ("R", "SCL"), far)["R"].any()
-    half = load.read(scene(str(archive)), ("R",), HOME.translate_pix(-128, -128))["R"]
+    assert not scene_reading.read(scene(str(archive)), ("R", "SCL"), far)["R"].any()
+    half = scene_reading.read(scene(str(archive)), ("R",), HOME.translate_pix(-128, -128))["R"]
     assert not half[:128].any()
     assert not half[:, :128].any()
     np.testing.assert_array_equal(half[128:, 128:], stored(archive, "B04")[:128, :128])
-    assert np.isnan(load.read(single(archive / "dem_10m.tif", "dem"), ("elevation",), far)["elevation"]).all()
+    assert np.isnan(scene_reading.read(single(archive / "dem_10m.tif", "dem"), ("elevation",), far)["elevation"]).all()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_nodata_of_power_becomes_nan(tmp_path: Path, in_file: float | None, in_i
     path = write_tif(tmp_path / "power.tif", power, nodata=in_file)
     with rasterio.open(path) as file:
         box = HOME if crs == CRS else beyond(GeoBox(file.shape, file.transform, file.crs), crs, 256)
-    found = load.read(single(path, "sentinel1", **in_item), ("VV",), box)["VV"]
+    found = scene_reading.read(single(path, "sentinel1", **in_item), ("VV",), box)["VV"]
     assert found.dtype == np.float32
     valid = found[np.isfinite(found)]
     assert 0.3 < valid.size / found.size < 1
@@ -161,7 +161,7 @@ def test_nodata_of_power_becomes_nan(tmp_path: Path, in_file: float | None, in_i
 
 def test_a_polarisation_that_is_not_there_is_nodata(archive: Path) -> None:
     one = single(archive / "S1A_20190702T170211_T044_asc_VV.tif", "sentinel1")
-    found = load.read(one, ("VV", "VH"), HOME)
+    found = scene_reading.read(one, ("VV", "VH"), HOME)
     assert np.isfinite(found["VV"]).all()
     assert np.isnan(found["VH"]).all()
 
@@ -177,7 +177,7 @@ def test_overviews_are_read_only_when_the_picture_gets_smaller(tmp_path: Path) -
         file.write(np.full((1024, 1024), 7, np.float32), 1, window=Window(0, 0, 1024, 1024))
     one = single(path, "sentinel1")
     found = {
-        metres: load.read(one, ("VV",), GeoBox.from_bbox(BoundingBox(LEFT, TOP - 5120, LEFT + 5120, TOP, crs=CRS), resolution=metres))["VV"]
+        metres: scene_reading.read(one, ("VV",), GeoBox.from_bbox(BoundingBox(LEFT, TOP - 5120, LEFT + 5120, TOP, crs=CRS), resolution=metres))["VV"]
         for metres in (5.0, 10.0, 20.0, 40.0)
     }
     assert {metres: float(np.median(values)) for metres, values in found.items()} == {5.0: 7, 10.0: 7, 20.0: 1, 40.0: 1}
@@ -210,9 +210,9 @@ def test_rasters_that_cannot_be_read_are_named(archive: Path, tmp_path: Path, ha
     shutil.copytree(archive / "S2A_20190701_N0211", tmp_path / "S2A_20190701_N0211")
     sentence = harm(tmp_path / "S2A_20190701_N0211" / "S2A_20190701_N0211_B08.tif")
     box = HOME if crs == CRS else beyond(HOME, crs, 256)
-    assert load.read(scene(str(tmp_path)), ("R", "SCL"), box)["R"].any()
+    assert scene_reading.read(scene(str(tmp_path)), ("R", "SCL"), box)["R"].any()
     with pytest.raises(SceneError, match=sentence) as caught:
-        load.read(scene(str(tmp_path)), COLOURS, box)
+        scene_reading.read(scene(str(tmp_path)), COLOURS, box)
     text = str(caught.value)
     assert text.startswith("S2A_20190701_N0211: asset nir (")
     assert "\n" not in text
@@ -223,7 +223,7 @@ def test_an_asset_that_is_no_raster_is_named(archive: Path) -> None:
     asset = one.item["assets"]["red"] | {"type": "application/json", "roles": ["metadata"]}
     wrong = replace(one, item=one.item | {"assets": one.item["assets"] | {"red": asset}})
     with pytest.raises(SceneError, match="asset red is no raster by its type and its roles"):
-        load.read(wrong, ("R",), HOME)
+        scene_reading.read(wrong, ("R",), HOME)
 
 
 @pytest.fixture
@@ -233,14 +233,14 @@ def band(served: servers.Served) -> str:
 
 
 def test_over_http_the_pixels_are_the_same(archive: Path, served: servers.Served) -> None:
-    near, far = (load.read(scene(where), (*COLOURS, "SCL"), HOME) for where in (str(archive), served.url))
+    near, far = (scene_reading.read(scene(where), (*COLOURS, "SCL"), HOME) for where in (str(archive), served.url))
     for name in near:
         np.testing.assert_array_equal(near[name], far[name])
 
 
 def test_faults_that_pass_are_waited_for(archive: Path, served: servers.Served, band: str) -> None:
     served.faults[band] = [503, 500]
-    found = load.read(scene(served.url), ("R",), HOME, attempts=3)["R"]
+    found = scene_reading.read(scene(served.url), ("R",), HOME, attempts=3)["R"]
     np.testing.assert_array_equal(found, stored(archive, "B04")[:256, :256])
     assert served.asked[band] > 3
     assert not served.faults[band]
@@ -249,13 +249,13 @@ def test_faults_that_pass_are_waited_for(archive: Path, served: servers.Served, 
 def test_faults_that_stay_are_told_after_the_last_try(served: servers.Served, band: str) -> None:
     served.faults[band] = [503] * 50
     with pytest.raises(SceneError, match="asset red"):
-        load.read(scene(served.url), ("R",), HOME, attempts=3)
+        scene_reading.read(scene(served.url), ("R",), HOME, attempts=3)
     assert served.asked[band] == 3
 
 
 def test_a_raster_that_is_gone_is_asked_for_once(served: servers.Served) -> None:
     with pytest.raises(SceneError, match="asset red"):
-        load.read(scene(served.url, "S2A_20190702_N0211"), ("R",), HOME, attempts=5)
+        scene_reading.read(scene(served.url, "S2A_20190702_N0211"), ("R",), HOME, attempts=5)
     assert sum(served.asked.values()) <= 2
 
 
@@ -263,7 +263,7 @@ def test_messages_hold_no_signature(served: servers.Served) -> None:
     one = scene(served.url, "nothing")
     assets = {key: asset | {"href": asset["href"] + "?sig=SECRET"} for key, asset in one.item["assets"].items()}
     with pytest.raises(SceneError) as caught:
-        load.read(replace(one, item={**one.item, "assets": assets}), ("R",), HOME, attempts=1)
+        scene_reading.read(replace(one, item={**one.item, "assets": assets}), ("R",), HOME, attempts=1)
     assert "SECRET" not in str(caught.value)
 
 
@@ -279,10 +279,10 @@ def test_only_the_planetary_computer_is_signed_and_only_when_read(monkeypatch: p
 
     monkeypatch.setattr(planetary_computer, "sign_url", sign)
     azure = "https://sentinel2l2a01.blob.core.windows.net/a/B04.tif"
-    assert patience.signed("https://example.org/a.tif") == "https://example.org/a.tif"
-    assert patience.signed("/data/a.tif") == "/data/a.tif"
+    assert retry.signed("https://example.org/a.tif") == "https://example.org/a.tif"
+    assert retry.signed("/data/a.tif") == "/data/a.tif"
     assert not asked
-    assert patience.signed(azure) == f"{azure}?sig=1"
+    assert retry.signed(azure) == f"{azure}?sig=1"
     assert asked == [azure]
 
 
@@ -296,6 +296,6 @@ def test_keys_in_the_environment_cost_no_session_for_each_block(archive: Path, m
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     # between zones: warped, not pasted
     elsewhere = GeoBox.from_bbox(HOME.extent.to_crs("EPSG:32634").boundingbox, resolution=10.0)
-    found = load.read(scene(str(archive)), ("R",), elsewhere)
+    found = scene_reading.read(scene(str(archive)), ("R",), elsewhere)
     assert found["R"].any()
     assert made == []

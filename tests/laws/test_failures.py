@@ -16,10 +16,10 @@ import pytest
 import zarr
 
 from lsbatch import engine, pending, runs, terminal, verifying, work
-from lsbatch.archive import load
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import AbandonedError, LeaseError, LsbatchError, SceneError
+from lsbatch.imagery import scene_reading
 from lsbatch.settings import to_yaml
 from lsbatch.storage import cube, lease, receipts
 from tests import surveys
@@ -45,7 +45,7 @@ def _patient(survey: Survey, attempts: int = 3) -> Survey:
 def _failing(monkeypatch: pytest.MonkeyPatch, times: int, may_pass: bool) -> list[str]:
     """Let every scene of a survey fail the first `times` that it is read; returns what was asked for."""
     asked: list[str] = []
-    real = load.read
+    real = scene_reading.read
 
     def read(scene, bands, geobox, *, attempts):  # type: ignore[no-untyped-def]
         asked.append(scene.id)
@@ -53,7 +53,7 @@ def _failing(monkeypatch: pytest.MonkeyPatch, times: int, may_pass: bool) -> lis
             raise SceneError(f"{scene.id}: HTTP response code: 503", may_pass=may_pass)
         return real(scene, bands, geobox, attempts=attempts)
 
-    monkeypatch.setattr(load, "read", read)
+    monkeypatch.setattr(scene_reading, "read", read)
     return asked
 
 
@@ -82,14 +82,14 @@ def test_an_outage_leaves_no_trace(one_undone: tuple[Survey, str], stacked_surve
 
 def test_the_last_try_does_without_a_scene_that_stays_away(one_undone: tuple[Survey, str], monkeypatch: pytest.MonkeyPatch) -> None:
     survey, tile = one_undone
-    real, gone = load.read, []
+    real, gone = scene_reading.read, []
 
     def read(scene, bands, geobox, *, attempts):  # type: ignore[no-untyped-def]
         if scene.sensor == "sentinel2" and scene.id == (gone or gone.append(scene.id) or gone)[0]:
             raise SceneError(f"{scene.id}: HTTP response code: 503", may_pass=True)
         return real(scene, bands, geobox, attempts=attempts)
 
-    monkeypatch.setattr(load, "read", read)
+    monkeypatch.setattr(scene_reading, "read", read)
     assert engine.run(survey, until="stack") == 0
     receipt = receipts.read_stage(survey.workspace.receipts, "stack")[tile]
     assert (receipt.attempts, len(receipt.dropped)) == (3, 1)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lsbatch import engine, pending, runs, terminal, work
-from lsbatch.archive import load
 from lsbatch.bands import STACK, mask
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import SceneError
+from lsbatch.imagery import scene_reading
 from lsbatch.storage import cube, receipts
 from tests import surveys
 
@@ -56,12 +56,12 @@ def test_failing_tile_stops_no_other_and_heals(
     survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
     bad = survey.tile(survey.positions[1])
     receipts.remove(survey.workspace.receipts, "stack", bad.id)
-    real = load.read
+    real = scene_reading.read
 
     def broken(scene, bands, geobox, *, attempts):  # type: ignore[no-untyped-def]
         raise SceneError(f"{scene.id}: made to fail")
 
-    monkeypatch.setattr(load, "read", broken)
+    monkeypatch.setattr(scene_reading, "read", broken)
     count = surveys.Count()
     faults = engine.run(survey, until="outline", progress=count.progress)
     assert set(count.failed) == {("stack", bad.id)}
@@ -70,7 +70,7 @@ def test_failing_tile_stops_no_other_and_heals(
     done = {tile for stage, tile in count.tiles if stage == "outline"}
     assert done == {survey.tile(p).id for p in survey.positions} - {bad.id}
 
-    monkeypatch.setattr(load, "read", real)
+    monkeypatch.setattr(scene_reading, "read", real)
     # a scene on disk that cannot be read will not be read by trying again, so the tile waits for a person
     left = surveys.Count()
     assert engine.run(survey, until="outline", progress=left.progress) == 1

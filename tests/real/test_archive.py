@@ -11,9 +11,9 @@ import shapely
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import load
 from lsbatch.catalog import search
 from lsbatch.catalog.folder_catalog import make_catalog
+from lsbatch.imagery import scene_reading
 from lsbatch.settings import SourceSettings
 from tests.real.convert import NODATA, convert_belgium
 
@@ -63,7 +63,7 @@ def test_opera_pixels_are_read_as_stored(california: Path) -> None:
         for band in ("VV", "VH"):
             with rasterio.open(scene.item["assets"][scene.assets[band]]["href"]) as file:
                 expected, box = file.read(1), GeoBox(file.shape, file.transform, file.crs)
-            np.testing.assert_array_equal(load.read(scene, (band,), box)[band], expected)
+            np.testing.assert_array_equal(scene_reading.read(scene, (band,), box)[band], expected)
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +98,13 @@ def test_belgian_pixels_are_those_of_the_netcdf(belgium: Path) -> None:
         box = GeoBox(file.shape, file.transform, file.crs)
     assert box.transform.c == 664000
     assert box.transform.f == 5612120
-    found = load.read(optical, ("R", "G", "B", "NIR", "SCL"), box)
+    found = scene_reading.read(optical, ("R", "G", "B", "NIR", "SCL"), box)
     for name, expected in dn.items():
         np.testing.assert_array_equal(found[name], np.where(expected == NODATA, 0, expected))
     assert (found["SCL"] == 4).all()
     (radar,) = scenes(belgium, "sentinel-1-rtc", "sentinel1", june).scenes
-    power = load.read(radar, ("VV", "VH"), box)
+    power = scene_reading.read(radar, ("VV", "VH"), box)
     for pol, expected in db.items():
         np.testing.assert_allclose(10 * np.log10(power[pol].astype(float)), expected, atol=1e-5)
     (dem,) = scenes(belgium, "dem", "dem", None).scenes
-    np.testing.assert_array_equal(load.read(dem, ("elevation",), box)["elevation"], height)
+    np.testing.assert_array_equal(scene_reading.read(dem, ("elevation",), box)["elevation"], height)

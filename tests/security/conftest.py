@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from lsbatch import cli
-from lsbatch.archive import load
 from lsbatch.catalog import http
+from lsbatch.imagery import scene_reading
 
 
 @dataclass(frozen=True)
@@ -56,5 +56,5 @@ def lsbatch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(scene_reading, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(http, "WAIT_S", 0.001)

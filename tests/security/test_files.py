@@ -18,11 +18,11 @@ import yaml
 from odc.geo.geobox import GeoBox
 
 from lsbatch import engine, settings
-from lsbatch.archive import load
 from lsbatch.catalog import survey_variants
 from lsbatch.catalog.scenes import describe
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError, ModelError, SceneError, StaleStoreError
+from lsbatch.imagery import scene_reading
 from lsbatch.models import cards
 from lsbatch.stages.report import pictures
 from lsbatch.storage import vectors
@@ -80,7 +80,7 @@ BOX = GeoBox.from_bbox((500000, 6800000, 502560, 6802560), "EPSG:32633", resolut
 def read(path: Path) -> np.ndarray:
     """The elevation of a raster, as a stage reads it."""
     item = {"type": "Feature", "id": path.stem, "bbox": [-180, -90, 180, 90], "properties": {}, "assets": {"data": {"href": str(path)}}}
-    return load.read(describe(item, "dem"), ("elevation",), BOX)["elevation"]
+    return scene_reading.read(describe(item, "dem"), ("elevation",), BOX)["elevation"]
 
 
 #: Each claims 10 GB or more, or blocks of gigabytes. One strip alone is no danger: GDAL takes it row by row.
@@ -102,7 +102,7 @@ def test_rasters(tmp_path: Path, claim: dict[str, int], said: str, moved: bool) 
     item = {"type": "Feature", "id": "bomb", "bbox": [-180, -90, 180, 90], "properties": {}, "assets": {"data": {"href": str(path)}}}
     box = BOX if not moved else BOX.to_crs("EPSG:3035", resolution=10)
     with pytest.raises(SceneError, match=said) as caught:
-        load.read(describe(item, "dem"), ("elevation",), box)
+        scene_reading.read(describe(item, "dem"), ("elevation",), box)
     assert str(caught.value).startswith(f"bomb: asset data ({path}) cannot be read: ")
     assert not caught.value.may_pass
 

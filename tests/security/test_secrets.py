@@ -17,9 +17,9 @@ import pytest
 import yaml
 from odc.geo.geobox import GeoBox
 
-from lsbatch.archive import load
 from lsbatch.catalog.scenes import describe
 from lsbatch.errors import SceneError
+from lsbatch.imagery import scene_reading
 from tests import servers
 from tests.security.hostile import SCRIPT
 from tests.servers import S3_SECRET, FileHandler, Served, answering
@@ -156,7 +156,7 @@ def test_who_lacks_a_key_is_told_that_it_was_not_kept(country: Path, tmp_path: P
     with guarded(country.parent / "catalog") as served:
         item["assets"]["data"]["href"] = f"{served.url}/cop-dem-glo-30/dem/dem.tif"  # type: ignore[index]
         with pytest.raises(SceneError, match=r"HTTP response code: 401; keys in a catalogue's addresses are not kept"):
-            load.read(describe(item, "dem"), ("elevation",), box, attempts=1)
+            scene_reading.read(describe(item, "dem"), ("elevation",), box, attempts=1)
 
 
 @pytest.mark.slow

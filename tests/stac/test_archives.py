@@ -14,10 +14,10 @@ from odc.geo.geobox import GeoBox
 from pystac_client.stac_api_io import StacApiIO
 
 from lsbatch import engine, runs, terminal
-from lsbatch.archive import load
 from lsbatch.catalog import http, plan, search
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.imagery import scene_reading
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
 from tests import servers, surveys
@@ -128,12 +128,12 @@ def radar(country: Path) -> tuple[Scene, GeoBox]:
 def test_a_signature_that_expired_is_made_anew(
     country: Path, radar: tuple[Scene, GeoBox], monkeypatch: pytest.MonkeyPatch, told_s: float, refused: int
 ) -> None:
-    monkeypatch.setattr(load, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(scene_reading, "FIRST_WAIT_S", 0.01)
     with archives.signed(country.parent / "catalog", valid_s=1.5, told_s=told_s) as served:
         use(served, monkeypatch)
-        first = load.read(radar[0], ("VV",), radar[1])["VV"]
+        first = scene_reading.read(radar[0], ("VV",), radar[1])["VV"]
         time.sleep(1.6)
-        second = load.read(radar[0], ("VH",), radar[1])["VH"]
+        second = scene_reading.read(radar[0], ("VH",), radar[1])["VH"]
     assert first.shape == second.shape
     assert (served.answers["token"], served.answers["refused"]) == (2, refused)
 
@@ -141,11 +141,11 @@ def test_a_signature_that_expired_is_made_anew(
 def test_a_signature_that_is_never_good_is_not_asked_for_without_end(
     country: Path, radar: tuple[Scene, GeoBox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(scene_reading, "FIRST_WAIT_S", 0.01)
     with archives.signed(country.parent / "catalog", valid_s=-1.0) as served:
         use(served, monkeypatch)
-        with pytest.raises(load.SceneError, match="asset vv .* cannot be read: HTTP response code: 403$") as caught:
-            load.read(radar[0], ("VV",), radar[1], attempts=3)
+        with pytest.raises(scene_reading.SceneError, match="asset vv .* cannot be read: HTTP response code: 403$") as caught:
+            scene_reading.read(radar[0], ("VV",), radar[1], attempts=3)
     # of the archive, so that the tile is tried again later
     assert caught.value.may_pass
     assert (served.answers["token"], served.answers["refused"]) == (3, 3)

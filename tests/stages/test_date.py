@@ -9,12 +9,12 @@ import pytest
 from scipy import ndimage
 
 from lsbatch import country, pending
-from lsbatch.archive import load
 from lsbatch.catalog import dating_passes, plan
 from lsbatch.catalog.survey import Survey
 from lsbatch.country import ground, radar
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
+from lsbatch.imagery import scene_reading
 from lsbatch.kernels import landslide_date
 from lsbatch.records import Block
 from lsbatch.stages import date, inventory, when
@@ -99,7 +99,7 @@ def test_sums_are_those_of_the_pixels(survey: Survey, block: Block, mask: np.nda
     scenes = {scene.id: scene for scene in dating_passes.tile_scenes(survey.config.output, tile.id)}
     checked = 0
     for scene in list(scenes.values())[:60:12]:
-        raw = load.read(scene, ("VV", "VH"), tile.geobox)
+        raw = scene_reading.read(scene, ("VV", "VH"), tile.geobox)
         part = block.part[(block.part["day"] == scene.day) & (block.part["relative_orbit"] == scene.relative_orbit)]
         for number, row in part.set_index("label").iterrows():
             chosen = labels == number
@@ -177,14 +177,14 @@ def test_a_scene_that_cannot_be_read_is_left_out_and_named(survey: Survey, mask:
     tile = survey.tile(survey.positions[0])
     few = dating_passes.tile_scenes(survey.config.output, tile.id)[:3]
     monkeypatch.setattr(dating_passes, "tile_scenes", lambda root, name: few)
-    real = load.read
+    real = scene_reading.read
 
     def broken(scene, *args, **more):  # type: ignore[no-untyped-def]
         if scene.id == few[1].id:
             raise SceneError(f"{scene.id}: cannot be read")
         return real(scene, *args, **more)
 
-    monkeypatch.setattr(load, "read", broken)
+    monkeypatch.setattr(scene_reading, "read", broken)
     found = date.apply(_read(survey, tile, mask), survey.config)
     assert set(found.scenes) == {few[0].id, few[2].id}
     assert [one.reason for one in found.dropped] == [f"{few[1].id}: cannot be read"]
@@ -197,7 +197,7 @@ def test_a_scene_that_cannot_be_read_is_left_out_and_named(survey: Survey, mask:
 
 
 def test_no_landslide_no_reading(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "read", lambda *a, **k: pytest.fail("read a scene"))
+    monkeypatch.setattr(scene_reading, "read", lambda *a, **k: pytest.fail("read a scene"))
     tile = survey.tile(survey.positions[0])
     found = date.apply(_read(survey, tile, np.zeros((SIDE, SIDE), np.uint8)), survey.config)
     assert found.part is None

@@ -10,10 +10,10 @@ import shapely
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
 
-from lsbatch.archive.ahead import in_order
 from lsbatch.bands import STACK, Layer, mask
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.grid import Grid
+from lsbatch.imagery.prefetch import in_order
 from lsbatch.kernels import terrain
 from lsbatch.settings import Config
 from lsbatch.stages.clean import UNOBSERVED

@@ -34,10 +34,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
-from lsbatch.archive import patience
 from lsbatch.catalog import national_dem
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
+from lsbatch.imagery import retry
 from lsbatch.storage import objects
 from lsbatch.storage.addresses import REMOTE, shown, without_secrets
 
@@ -139,16 +139,16 @@ def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
 def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene, attempts: int) -> None:
     """Warp an asset into `target`, which holds nodata and keeps it where the asset has none; again where another try may help."""
     try:
-        patience.patiently(source.uri, attempts, FIRST_WAIT_S, lambda signed: _open_and_warp(target, signed, source.band, geobox, scene))
+        retry.patiently(source.uri, attempts, FIRST_WAIT_S, lambda signed: _open_and_warp(target, signed, source.band, geobox, scene))
     except (RasterioError, OSError) as error:
-        raise SceneError(_sentence(scene, source.uri, error), may_pass=patience.may_mend(source.uri, error)) from error
+        raise SceneError(_sentence(scene, source.uri, error), may_pass=retry.may_mend(source.uri, error)) from error
 
 
 def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
     keys = {asset["href"]: key for key, asset in scene.item["assets"].items()}
     cause = " ".join(without_secrets(str(error.__cause__ or error)).split())
     hint = ""
-    if patience.needs_key(uri, error):
+    if retry.needs_key(uri, error):
         hint = "; keys in a catalogue's addresses are not kept, GDAL takes them from the environment (docs/security.md)"
     return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause[:LONGEST_CAUSE]}{hint}"
 
