@@ -28,7 +28,7 @@ import torch
 from monai.inferers import sliding_window_inference
 
 from lsbatch.kernels import inference_windows
-from lsbatch.models import base, cards, devices, pace, tiled, unet
+from lsbatch.models import base, cards, devices, throughput, tiled_inference, unet
 from lsbatch.settings import PredictSettings
 
 WEIGHTS = base.named("package:unet-s1vv_s2")
@@ -38,7 +38,7 @@ Answers = dict[str, Callable[[], np.ndarray]]
 def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
     """What is timed, by name; each gives the tile's probability, (rows, cols)."""
     of = cards.card(weights)
-    block, halo = pace.noise(of, side), of.halo_px
+    block, halo = throughput.noise(of, side), of.halo_px
     fused, where = unet.loaded(weights, of.checksum, name)
     trained = unet.restore(unet.structure(of), cards.arrays(weights)).eval()
     unet.cooled(trained.last, of)
@@ -48,7 +48,7 @@ def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
 
     def ours(**changes: object) -> np.ndarray:
         predict = PredictSettings(device=name, **changes)  # type: ignore[arg-type]
-        return tiled.answer(weights, block, halo, predict, np.ones((side, side), bool))
+        return tiled_inference.answer(weights, block, halo, predict, np.ones((side, side), bool))
 
     def monai(batch: int) -> np.ndarray:
         with torch.inference_mode():
@@ -112,7 +112,7 @@ def compiled(side: int, name: str, weights: Path = WEIGHTS) -> Callable[[], np.n
     """Our windows by torch.compile."""
     of = cards.card(weights)
     network, where = unet.loaded(weights, of.checksum, name)
-    inputs = torch.from_numpy(unet.normalised(pace.noise(of, side), of.means, of.stds))[None].to(where)
+    inputs = torch.from_numpy(unet.normalised(throughput.noise(of, side), of.means, of.stds))[None].to(where)
     program = torch.compile(_Trimmed(network, of.halo_px).eval(), dynamic=False)
 
     def answer() -> np.ndarray:
@@ -128,7 +128,7 @@ def compiled(side: int, name: str, weights: Path = WEIGHTS) -> Callable[[], np.n
 
 
 def _cut(of: cards.Card, side: int) -> tuple[inference_windows.Window, ...]:
-    return inference_windows.exact((side, side), of.halo_px, of.lattice_px, tiled.most_px(of, PredictSettings().memory_gb))
+    return inference_windows.exact((side, side), of.halo_px, of.lattice_px, tiled_inference.most_px(of, PredictSettings().memory_gb))
 
 
 def measure(answers: Answers, rounds: int) -> dict[str, tuple[float, float, float]]:

@@ -20,7 +20,8 @@ from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.kernels.statistics import score_intervals
-from lsbatch.models import base, chips
+from lsbatch.models import base
+from lsbatch.models.training import chips
 from lsbatch.runs import Screen
 from lsbatch.settings import Config
 from lsbatch.stages import evaluate

@@ -13,9 +13,10 @@ from lsbatch.bands import STACK
 from lsbatch.catalog.survey import open_survey
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
-from lsbatch.models import base, cards, cart, chips, tehrani
-from lsbatch.models import train as network
-from lsbatch.models.chips import Source
+from lsbatch.models import base, cards, cart, tehrani
+from lsbatch.models.training import chips
+from lsbatch.models.training import trainer as network
+from lsbatch.models.training.chips import Source
 from lsbatch.runs import Screen
 from lsbatch.settings import Config, TruthSettings, digest
 from lsbatch.storage import cube, objects, receipts, vectors

@@ -14,7 +14,7 @@ import shapely
 from lsbatch import bench, cli, settings
 from lsbatch.bench import comparing, limits, machine, measuring, projection, watch
 from lsbatch.errors import ConfigError, LsbatchError
-from lsbatch.models import base, cards, pace, unet
+from lsbatch.models import base, cards, throughput, unet
 from lsbatch.pending import step_named
 from lsbatch.records import Receipt, Stage
 from lsbatch.settings import BenchSettings
@@ -123,22 +123,22 @@ def test_work_of_a_network_by_hand() -> None:
     card = unet.card(("preVV", "postVV", "dNDVI"), 1, 4, 0.0, means=(0.0,) * 3, stds=(1.0,) * 3)
     down = 9 * (3 * 4 + 4 * 4) + 9 * (4 * 8 + 8 * 8) / 4
     up = 8 * 4 * 4 / 4 + 9 * (8 * 4 + 4 * 4) + 4
-    assert pace.flops_px(card) == pytest.approx(2 * (down + up))
+    assert throughput.flops_px(card) == pytest.approx(2 * (down + up))
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Noise and matrices that take no time."""
-    monkeypatch.setattr(pace, "SIDE_PX", {"cpu": 128})
-    monkeypatch.setattr(pace, "PRODUCT", {"cpu": 256})
+    monkeypatch.setattr(throughput, "SIDE_PX", {"cpu": 128})
+    monkeypatch.setattr(throughput, "PRODUCT", {"cpu": 256})
 
 
 @pytest.mark.usefixtures("small")
 def test_pace_of_both_precisions() -> None:
     path = base.named("package:unet-s1vv_s2")
-    found = pace.of(path, settings.PredictSettings(device="cpu"), 1)
+    found = throughput.of(path, settings.PredictSettings(device="cpu"), 1)
     for one in found.values():
-        assert one["gflop_s"] == pytest.approx(one["mpx_s"] * pace.flops_px(cards.card(path)) / 1e3)
+        assert one["gflop_s"] == pytest.approx(one["mpx_s"] * throughput.flops_px(cards.card(path)) / 1e3)
         assert one["share"] == pytest.approx(one["gflop_s"] / one["product_gflop_s"])
     assert 0 < found["bfloat16"]["mean_difference"] < found["bfloat16"]["largest_difference"] < 0.2
 

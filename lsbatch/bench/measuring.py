@@ -19,7 +19,7 @@ from lsbatch.catalog.survey import Position, Survey, open_survey
 from lsbatch.dispatch import Crew
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
-from lsbatch.models import base, pace
+from lsbatch.models import base, throughput
 from lsbatch.pending import Todo, step_named, steps
 from lsbatch.records import Fold, Receipt, Stage
 from lsbatch.runs import Screen
@@ -155,7 +155,7 @@ def _told(config: Config, survey: Survey, positions: Sequence[Position], clock: 
         "measured": [tile_id(*position) for position in positions],
         "copy_gb_s": copy / 1e9,
         "stages": stages,
-        "network": pace.of(weights, config.predict, config.cluster.threads) if config.model.family == "unet" else None,
+        "network": throughput.of(weights, config.predict, config.cluster.threads) if config.model.family == "unet" else None,
     }
 
 

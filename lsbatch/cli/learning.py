@@ -81,8 +81,9 @@ def export(
     out: Annotated[Path, typer.Argument(help="file to write: .onnx, with its STAC item beside it, or .dlpk for ArcGIS")],
 ) -> None:
     """Write a U-Net for other programs, after a check that the answers agree; needs the extra lsbatch[export]."""
-    from lsbatch.models import base, esri
+    from lsbatch.models import base
+    from lsbatch.models.export import arcgis_package
 
-    write = esri.writer(out)
+    write = arcgis_package.writer(out)
     apart = write(base.named(weights), out)
     print(f"Wrote {out}; ONNX Runtime and torch differ by {apart:.1e} at most")

@@ -8,7 +8,7 @@ import numpy as np
 from lsbatch.bands import BAND_SETTINGS, OWN_BANDS
 from lsbatch.errors import ModelError
 from lsbatch.kernels import inference_windows
-from lsbatch.models import cart, ccdc, prakash, tehrani, tiled
+from lsbatch.models import cart, ccdc, prakash, tehrani, tiled_inference
 from lsbatch.models.cards import Card, card
 from lsbatch.settings import Config, PredictSettings
 from lsbatch.storage import objects
@@ -116,7 +116,7 @@ def check(of: Card, config: Config) -> None:
             "set bands or model.weights, or run 'lsbatch train'"
         )
     if of.family == "unet" and config.predict.tiling == "exact":
-        tiled.most_px(of, config.predict.memory_gb)
+        tiled_inference.most_px(of, config.predict.memory_gb)
     if halo_px(of, config.predict) > config.grid.tile_px:
         raise ModelError(
             f"grid.tile_px = {config.grid.tile_px}: {of.family} looks {of.halo_px} px beyond a tile, which must not be smaller than that"
@@ -184,9 +184,9 @@ def answers(
         # sea, nodata, outside the country: nothing to see costs nothing
         return out, spread
     if predict.flips:
-        out[seen], spread[seen] = (values[seen] for values in tiled.flipped(path, block, halo_px, predict, seen))
+        out[seen], spread[seen] = (values[seen] for values in tiled_inference.flipped(path, block, halo_px, predict, seen))
     elif of.family == "unet":
-        out[seen] = tiled.answer(path, block, halo_px, predict, seen)[seen]
+        out[seen] = tiled_inference.answer(path, block, halo_px, predict, seen)[seen]
     else:
         out[seen] = _ANSWERS[of.family](path, block, halo_px, predict)[seen]
     return out, spread

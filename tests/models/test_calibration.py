@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 from sklearn.metrics import log_loss
 
-from lsbatch.models import calibration
+from lsbatch.models.training import calibration
 
 
 def test_the_best_of_a_grid() -> None:

@@ -10,7 +10,7 @@ import pytest
 from lsbatch.bands import STACK, knows_look_direction, mirrored
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
-from lsbatch.models import chips, feed
+from lsbatch.models.training import chip_dataset, chips
 from lsbatch.settings import TrainSettings
 from lsbatch.storage import cube
 
@@ -192,15 +192,15 @@ def test_bands_that_know_the_look_direction(names: tuple[str, ...], known: bool)
 def test_a_mirror_exchanges_the_look_directions() -> None:
     names = ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc", "dNDVI")
     assert [names[i] for i in mirrored(names)] == ["preVV_desc", "postVV_desc", "preVV_asc", "postVV_asc", "dNDVI"]
-    assert feed.turns(names) == [(0, (0, 1, 2, 3, 4)), (4, (2, 3, 0, 1, 4))]
-    assert feed.turns(NAMES) == [(k, tuple(range(len(NAMES)))) for k in range(8)]
+    assert chip_dataset.turns(names) == [(0, (0, 1, 2, 3, 4)), (4, (2, 3, 0, 1, 4))]
+    assert chip_dataset.turns(NAMES) == [(k, tuple(range(len(NAMES)))) for k in range(8)]
 
 
 def test_a_turned_chip_is_one_of_its_turns(cut: chips.Chips) -> None:
     """Bands and truth of a chip together; a mirrored one has its bands exchanged."""
     order = (1, 0, *range(2, len(NAMES)))
     stats = np.zeros(len(NAMES)), np.ones(len(NAMES))
-    fed = feed.ChipSet(cut, "train", stats, [(0, tuple(range(len(NAMES)))), (4, order)], 0, lambda raw: raw)
+    fed = chip_dataset.ChipSet(cut, "train", stats, [(0, tuple(range(len(NAMES)))), (4, order)], 0, lambda raw: raw)
     k = fed.index[0]
     plain, mirror = cut.values[k], cut.values[k][list(order), :, ::-1]
     found = set()

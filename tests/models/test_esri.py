@@ -15,7 +15,8 @@ import torch
 
 from lsbatch.bands import STACK
 from lsbatch.errors import ModelError, StaleStoreError
-from lsbatch.models import base, cards, cart, esri, export, unet
+from lsbatch.models import base, cards, cart, unet
+from lsbatch.models.export import arcgis_package, onnx
 from lsbatch.settings import PredictSettings
 from tests.models.conftest import make_card, make_network
 
@@ -38,7 +39,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def package(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dlpk") / "norway 2024.dlpk"
-    assert esri.to_dlpk(weights, out) <= export.TOLERANCE
+    assert arcgis_package.to_dlpk(weights, out) <= onnx.TOLERANCE
     return out
 
 
@@ -125,13 +126,13 @@ def _overlap(start: int, side: int, reach: int, whole: int) -> slice:
 def test_blocks_give_what_a_survey_gives(unpacked: Path, image: np.ndarray, expected: np.ndarray) -> None:
     found = run(loaded(unpacked), image)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(image).any(axis=0))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=export.TOLERANCE)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=onnx.TOLERANCE)
     assert np.nanstd(expected) > 0.1, "an answer that varies"
 
 
 def test_blocks_may_start_anywhere(unpacked: Path, image: np.ndarray, expected: np.ndarray) -> None:
     """Off the network's lattice too, which a shifted pooling would show."""
-    np.testing.assert_allclose(run(loaded(unpacked), image, step=(301, 397)), expected, rtol=0, atol=export.TOLERANCE)
+    np.testing.assert_allclose(run(loaded(unpacked), image, step=(301, 397)), expected, rtol=0, atol=onnx.TOLERANCE)
 
 
 def test_without_the_padding_borders_of_blocks_would_show(unpacked: Path, image: np.ndarray, expected: np.ndarray) -> None:
@@ -184,16 +185,16 @@ def test_definition_names_what_is_there(package: Path, weights: Path) -> None:
 
 def test_same_weights_give_the_same_bytes(package: Path, weights: Path, tmp_path: Path) -> None:
     again = tmp_path / "deep" / package.name
-    esri.to_dlpk(weights, again)
+    arcgis_package.to_dlpk(weights, again)
     assert again.read_bytes() == package.read_bytes()
     assert [path.name for path in again.parent.iterdir()] == [package.name], "nothing is left beside it"
     with zipfile.ZipFile(again) as files:
-        assert str(Path(esri.__file__).parent).encode() not in files.read("norway 2024.onnx"), "no path of this machine"
+        assert str(Path(arcgis_package.__file__).parent).encode() not in files.read("norway 2024.onnx"), "no path of this machine"
 
 
 def test_raster_function_needs_little(monkeypatch: pytest.MonkeyPatch, unpacked: Path) -> None:
     """ArcGIS brings its own Python, older ones too, without lsbatch."""
-    tree = ast.parse(esri.SOURCE.read_text(encoding="utf-8"), feature_version=(3, 9))
+    tree = ast.parse(arcgis_package.SOURCE.read_text(encoding="utf-8"), feature_version=(3, 9))
     imported = {
         name.partition(".")[0]
         for node in ast.walk(tree)
@@ -201,7 +202,7 @@ def test_raster_function_needs_little(monkeypatch: pytest.MonkeyPatch, unpacked:
         for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or "relative"])
     }
     assert imported == {"json", "pathlib", "numpy", "onnxruntime"}
-    assert {node.name for node in tree.body if isinstance(node, ast.ClassDef)} == {esri.FUNCTION}
+    assert {node.name for node in tree.body if isinstance(node, ast.ClassDef)} == {arcgis_package.FUNCTION}
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RuntimeError, match="this model needs onnxruntime in ArcGIS's Python"):
         loaded(unpacked)
@@ -209,14 +210,14 @@ def test_raster_function_needs_little(monkeypatch: pytest.MonkeyPatch, unpacked:
 
 def test_what_cannot_be_written(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"unet\.tif: export writes \.onnx or \.dlpk, and chooses by the end of the name"):
-        esri.writer(tmp_path / "unet.tif")
+        arcgis_package.writer(tmp_path / "unet.tif")
     tree = tmp_path / "tree.safetensors"
     dice = np.random.default_rng(0)
     classes = np.array(["landslide", "forest"] * 20)
     cards.save(tree, cart.fit(dice.normal(size=(40, 2)), classes, 0), cart.card(("preVV", "postVV")))
     with pytest.raises(ModelError, match="only a unet can be written"):
-        esri.to_dlpk(tree, tmp_path / "tree.dlpk")
+        arcgis_package.to_dlpk(tree, tmp_path / "tree.dlpk")
     (tmp_path / "file").touch()
     with pytest.raises(StaleStoreError, match="cannot be written to"):
-        esri.to_dlpk(weights, tmp_path / "file" / "unet.dlpk")
+        arcgis_package.to_dlpk(weights, tmp_path / "file" / "unet.dlpk")
     assert not list(tmp_path.glob("*.dlpk"))

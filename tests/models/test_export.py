@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from lsbatch.errors import ModelError
-from lsbatch.models import base, cards, cart, export
+from lsbatch.models import base, cards, cart
+from lsbatch.models.export import onnx
 from lsbatch.settings import PredictSettings
 
 WEIGHTS = base.named("package:unet-s1vv")
@@ -20,7 +21,7 @@ WEIGHTS = base.named("package:unet-s1vv")
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("onnx") / "unet.onnx"
-    assert export.to_onnx(WEIGHTS, out) <= export.TOLERANCE
+    assert onnx.to_onnx(WEIGHTS, out) <= onnx.TOLERANCE
     return out
 
 
@@ -39,7 +40,7 @@ def test_onnx_answers_as_a_survey_does(written: Path) -> None:
     core = found[0, halo:-halo, halo:-halo]
     seen = np.isfinite(expected)
     assert not seen.all()
-    np.testing.assert_allclose(core[seen], expected[seen], atol=export.TOLERANCE)
+    np.testing.assert_allclose(core[seen], expected[seen], atol=onnx.TOLERANCE)
 
 
 def test_one_file_holds_all(written: Path) -> None:
@@ -51,7 +52,7 @@ def test_stac_model_reads_the_metadata(written: Path) -> None:
 
     raw = json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))
     item = pystac.Item.from_dict(raw)
-    assert export.MLM in item.stac_extensions
+    assert onnx.MLM in item.stac_extensions
     told = MLModelProperties.model_validate({k.removeprefix("mlm:"): v for k, v in raw["properties"].items() if k.startswith("mlm:")})
     assert [band.name for band in told.input[0].bands] == list(base.card(WEIGHTS).bands)
     assert told.input[0].input.shape[1] == 2
@@ -65,10 +66,10 @@ def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     classes = np.array(["landslide", "forest"] * 20)
     cards.save(tree, cart.fit(dice.normal(size=(40, 2)), classes, 0), cart.card(("preVV", "postVV")))
     with pytest.raises(ModelError, match="only a unet can be written"):
-        export.to_onnx(tree, tmp_path / "t.onnx")
-    monkeypatch.setattr(export, "_difference", lambda *_: 0.5)
+        onnx.to_onnx(tree, tmp_path / "t.onnx")
+    monkeypatch.setattr(onnx, "_difference", lambda *_: 0.5)
     with pytest.raises(ModelError, match=r"differs from torch by 5\.0e-01"):
-        export.to_onnx(WEIGHTS, tmp_path / "u.onnx")
+        onnx.to_onnx(WEIGHTS, tmp_path / "u.onnx")
     assert not list(tmp_path.glob("*.onnx")), "a file that is wrong is not left"
 
 

@@ -11,8 +11,9 @@ from lsbatch import settings
 from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
 from lsbatch.grid import Grid, Tile
-from lsbatch.models import base, cards, train
-from lsbatch.models.chips import Source
+from lsbatch.models import base, cards
+from lsbatch.models.training import trainer
+from lsbatch.models.training.chips import Source
 from lsbatch.storage import cube
 
 SIDE, TILE = 512, 256
@@ -60,7 +61,7 @@ def _log(out: Path) -> list[dict[str, str]]:
 def trained(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of one training."""
     out = tmp_path_factory.mktemp("trained") / "unet-s1vv_s2.safetensors"
-    train.fit([source], _config(), out)
+    trainer.fit([source], _config(), out)
     return out
 
 
@@ -115,10 +116,10 @@ def test_a_training_that_was_killed_goes_on(source: Source, tmp_path: Path) -> N
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        train.fit([source], _config(), out, progress=kill)
+        trainer.fit([source], _config(), out, progress=kill)
     assert not out.exists()
     lines: list[str] = []
-    train.fit([source], _config(), out, progress=lines.append)
+    trainer.fit([source], _config(), out, progress=lines.append)
     epochs = [line.split()[1] for line in lines if line.startswith("epoch")]
     assert epochs == ["2", "3"]
     assert base.card(out).scores["test"]["mcc"] > 0.5
@@ -126,7 +127,7 @@ def test_a_training_that_was_killed_goes_on(source: Source, tmp_path: Path) -> N
 
 def test_the_same_seed_gives_the_same_weights(source: Source, tmp_path: Path) -> None:
     """Chips, their turns and order, the network's first weights and its dropout; on one kind of machine, bit for bit."""
-    sums = [train.fit([source], _config(epochs=2, seed=seed), tmp_path / f"{k}.safetensors").checksum for k, seed in enumerate((3, 3, 4))]
+    sums = [trainer.fit([source], _config(epochs=2, seed=seed), tmp_path / f"{k}.safetensors").checksum for k, seed in enumerate((3, 3, 4))]
     assert sums[0] == sums[1] != sums[2]
 
 
@@ -138,15 +139,15 @@ def test_another_setting_starts_anew(source: Source, tmp_path: Path) -> None:
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        train.fit([source], _config(epochs=2), out, progress=kill)
+        trainer.fit([source], _config(epochs=2), out, progress=kill)
     lines: list[str] = []
-    train.fit([source], _config(epochs=1), out, progress=lines.append)
+    trainer.fit([source], _config(epochs=1), out, progress=lines.append)
     assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["0"]
 
 
 def test_what_train_says_is_its_own(source: Source, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No advert, no hint on loader workers, no line about GPUs that are not there."""
-    train.fit([source], _config(epochs=1), tmp_path / "unet.safetensors")
+    trainer.fit([source], _config(epochs=1), tmp_path / "unet.safetensors")
     assert capfd.readouterr() == ("", "")
 
 
@@ -154,7 +155,7 @@ def test_what_train_says_is_its_own(source: Source, tmp_path: Path, capfd: pytes
 def test_losses_fall_with_a_better_answer(kind: str) -> None:
     import torch
 
-    from lsbatch.models.losses import loss
+    from lsbatch.models.training.losses import loss
 
     truth = torch.zeros(2, 8, 8)
     truth[:, :2] = 1

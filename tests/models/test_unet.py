@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lsbatch.errors import ModelError
-from lsbatch.models import base, cards, devices, tiled, unet
+from lsbatch.models import base, cards, devices, tiled_inference, unet
 from lsbatch.settings import PredictSettings
 from tests.models.conftest import BANDS, make_card, make_network
 
@@ -97,7 +97,7 @@ def test_exact_tiles_equal_the_whole(
 ) -> None:
     halo = base.halo_px(base.card(weights), EXACT)
     whole = base.answer(weights, _cut(country, 0, 0, 512, halo), halo, EXACT)
-    monkeypatch.setattr(tiled, "most_px", lambda of, memory_gb: window_px**2)
+    monkeypatch.setattr(tiled_inference, "most_px", lambda of, memory_gb: window_px**2)
     for row in range(0, 512, side):
         for col in range(0, 512, side):
             tile = base.answer(weights, _cut(country, row, col, side, halo), halo, EXACT)
@@ -137,7 +137,7 @@ def test_bfloat16_tiles_equal_the_whole_and_float32_nearly(
     block = _cut(country, 0, 0, 256, halo)
     long, whole = base.answer(weights, block, halo, EXACT), base.answer(weights, block, halo, short)
     assert 0 < np.nanmax(abs(long - whole)) < 0.03
-    monkeypatch.setattr(tiled, "most_px", lambda of, memory_gb: 192**2)
+    monkeypatch.setattr(tiled_inference, "most_px", lambda of, memory_gb: 192**2)
     np.testing.assert_allclose(base.answer(weights, block, halo, short), whole, rtol=0, atol=2e-3)
 
 
@@ -160,8 +160,8 @@ def test_windows_of_sea_are_not_computed(weights: Path, country: dict[str, np.nd
 def test_too_little_memory_is_one_sentence() -> None:
     card = make_card(4, 64)
     with pytest.raises(ModelError, match=r"predict\.memory_gb = 0\.01: the smallest window of this network needs 0\.09"):
-        tiled.most_px(card, 0.01)
-    assert tiled.most_px(card, 1.0) > tiled.most_px(card, 0.5)
+        tiled_inference.most_px(card, 0.01)
+    assert tiled_inference.most_px(card, 1.0) > tiled_inference.most_px(card, 0.5)
 
 
 def test_exact_equals_the_plain_forward(weights: Path, country: dict[str, np.ndarray]) -> None:
@@ -214,7 +214,7 @@ def test_inputs_are_not_changed(weights: Path, country: dict[str, np.ndarray]) -
 
 
 def test_a_block_with_nothing_to_see_loads_no_network(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiled, "answer", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(tiled_inference, "answer", lambda *_: pytest.fail("computed"))
     empty = {name: np.full((224, 224), np.nan, np.float32) for name in BANDS}
     assert np.isnan(base.answer(weights, empty, 48, EXACT)).all()
 

@@ -7,7 +7,8 @@ import pytest
 
 from lsbatch import training
 from lsbatch.catalog.survey import Survey
-from lsbatch.models import cards, cart, chips
+from lsbatch.models import cards, cart
+from lsbatch.models.training import chips
 from lsbatch.stages.report import map as maps
 from lsbatch.stages.report import split
 

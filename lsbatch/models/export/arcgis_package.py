@@ -18,7 +18,8 @@ from typing import Any
 
 from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
-from lsbatch.models import cards, export
+from lsbatch.models import cards
+from lsbatch.models.export import onnx
 from lsbatch.storage.files import aside, make_folder
 
 #: The raster function here, and its name in the package; ArcGIS looks for a class that is named like the file.
@@ -37,7 +38,7 @@ def writer(out: Path) -> Callable[[Path, Path], float]:
     ModelError
         If nothing does.
     """
-    known = {".onnx": export.to_onnx, ".dlpk": to_dlpk}
+    known = {".onnx": onnx.to_onnx, ".dlpk": to_dlpk}
     if out.suffix not in known:
         raise ModelError(f"{out}: export writes {' or '.join(known)}, and chooses by the end of the name")
     return known[out.suffix]
@@ -63,7 +64,7 @@ def to_dlpk(weights: Path, out: Path) -> float:
     make_folder(out.parent)
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / f"{out.stem}.onnx"
-        apart = export.to_onnx(weights, network)
+        apart = onnx.to_onnx(weights, network)
         files = {
             f"{out.stem}.emd": json.dumps(definition(cards.card(weights), network.name), indent=1).encode(),
             network.name: network.read_bytes(),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lsbatch.models import cards, devices, tiled, unet
+from lsbatch.models import cards, devices, tiled_inference, unet
 from lsbatch.settings import PredictSettings
 
 #: Side of the noise that is answered, and of the matrices that are multiplied, on a CPU and on a GPU.
@@ -45,7 +45,7 @@ def _both(path: Path, predict: PredictSettings) -> dict[str, Any]:
         settings = predict.model_copy(update={"precision": precision, "tiling": "exact"})
 
         def answer(settings: PredictSettings = settings) -> np.ndarray:
-            return tiled.answer(path, block, of_card.halo_px, settings, np.ones((side, side), bool))
+            return tiled_inference.answer(path, block, of_card.halo_px, settings, np.ones((side, side), bool))
 
         answers[precision], seconds = _best(answer)
         rate, limit = side**2 * flops / seconds, product_flops(where, precision)

@@ -20,11 +20,12 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 import lsbatch
 from lsbatch.kernels.statistics import score_intervals
-from lsbatch.models import calibration, curve, feed, prakash, unet
-from lsbatch.models import chips as cutting
+from lsbatch.models import prakash, unet
 from lsbatch.models.cards import Card, save
-from lsbatch.models.chips import Source
-from lsbatch.models.losses import loss
+from lsbatch.models.training import calibration, chip_dataset, learning_curve
+from lsbatch.models.training import chips as cutting
+from lsbatch.models.training.chips import Source
+from lsbatch.models.training.losses import loss
 from lsbatch.records import Confusion
 from lsbatch.settings import Config, TrainSettings, digest
 from lsbatch.storage.files import write_json
@@ -144,7 +145,7 @@ class Log(Callback):
                 writer.writeheader()
             writer.writerow(row)
         self.began = time.monotonic()
-        curve.draw(self.path, self.path.with_suffix(".png"))
+        learning_curve.draw(self.path, self.path.with_suffix(".png"))
         self.say(f"epoch {row['epoch']:3d}  loss {row['train_loss']}  validation MCC {row['validation_mcc'] or 'undefined'}  {row['seconds']} s")
 
 
@@ -182,9 +183,9 @@ def fit(
     chips = cutting.collect(sources, config.inputs, settings, folder, halo_px)
     write_json(folder / "training.json", {"key": key})
     stats = (np.array(prakash.MEANS), np.array(prakash.STDS)) if own else cutting.statistics(chips)
-    turns = feed.turns(config.inputs) if settings.symmetries else []
+    turns = chip_dataset.turns(config.inputs) if settings.symmetries else []
     side_m = config.grid.resolution_m
-    feeds = feed.loaders(chips, stats, turns, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw))
+    feeds = chip_dataset.loaders(chips, stats, turns, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw))
     net = prakash.build(settings) if own else unet.UNet(len(config.inputs), settings.depth, settings.width, settings.dropout)
     share = float(np.mean([chips.truth[i].mean() for i in chips.of("train")]))
     weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))

@@ -8,8 +8,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lsbatch.bands import knows_look_direction, mirrored
-from lsbatch.models import chips as cutting
-from lsbatch.models.chips import Chips
+from lsbatch.models.training import chips as cutting
+from lsbatch.models.training.chips import Chips
 from lsbatch.settings import TrainSettings
 
 #: What a model does to raw bands before they are normalised.

@@ -1,6 +1,6 @@
 """The raster function of a deep learning package: ArcGIS runs it, away from lsbatch.
 
-`lsbatch.models.esri` puts this file as ``LandslideProbability.py`` beside a network (ONNX) and its model definition
+`lsbatch.models.export.arcgis_package` puts this file as ``LandslideProbability.py`` beside a network (ONNX) and its model definition
 (``.emd``). It needs numpy and onnxruntime alone and keeps to Python 3.9, because ArcGIS brings its own Python. Names
 of methods and keys, and what they mean, are Esri's: https://github.com/Esri/raster-functions/wiki/PythonRasterFunction
 """
