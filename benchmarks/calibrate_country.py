@@ -24,7 +24,7 @@ from lsbatch.country import ground, truth
 from lsbatch.kernels import decision_trees, focal
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import cart
-from lsbatch.records import Confusion
+from lsbatch.pipeline.types import Confusion
 from lsbatch.storage import cube
 
 #: MCC of CART in the paper's Table 4, settings 1 to 4.

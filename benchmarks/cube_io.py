@@ -37,7 +37,7 @@ from lsbatch import country, settings, work
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
-from lsbatch.stages import stack
+from lsbatch.pipeline import stack
 from lsbatch.storage import cube
 
 NAMES = BAND_SETTINGS["s1_s2_dem"]

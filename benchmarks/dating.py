@@ -20,7 +20,7 @@ from benchmarks.change_series import NO_CHANGE, SPAN_DAYS
 from benchmarks.change_series import series as read_series
 from lsbatch.country import cover, ground, radar, scenes
 from lsbatch.kernels import change_date, landslide_date, surrounding_rings
-from lsbatch.stages.date import GAP_PX, REACH_PX
+from lsbatch.pipeline.radar_series import GAP_PX, REACH_PX
 
 REPEAT_DAYS, FEWEST_PX = 12, 5
 #: A landslide that Sentinel-1 can see: its mean change of VV or VH in some orbit, before speckle and moisture.

@@ -46,8 +46,8 @@ from lsbatch import engine, settings, work
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
 from lsbatch.models import base, cards, unet
+from lsbatch.pipeline import optical
 from lsbatch.settings import Config
-from lsbatch.stages import optical
 from lsbatch.storage import receipts
 from lsbatch.storage.workspace import Workspace
 

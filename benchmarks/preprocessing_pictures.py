@@ -25,7 +25,7 @@ from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.imagery import scene_reading
 from lsbatch.kernels import optical, sar, speckle, terrain
-from lsbatch.stages import ground
+from lsbatch.pipeline import terrain
 from lsbatch.storage import cube
 
 SEED, SIDE_PX = 900, 512
@@ -102,7 +102,7 @@ def masks(survey: Survey, folder: Path) -> None:
     scene, raw = max(looks, key=lambda look: _shows(look[1]["SCL"]))
     bands = {k: optical.reflectance(raw[k], scene.offset_dn, scene.scale) for k in ("R", "G", "B", "NIR")}
     without = optical.reflectance(raw["R"], 0, scene.scale), *(optical.reflectance(raw[k], 0, scene.scale) for k in "GB")
-    here = ground.read(tile, scenes["dem"], survey.config)
+    here = terrain.read(tile, scenes["dem"], survey.config)
     grown = survey.config.composite.cloud_dilate_px
     clear = optical.clear(raw["SCL"], grown)
     shaded = here.shade(scene.sun_azimuth_deg, scene.sun_elevation_deg)
@@ -136,7 +136,7 @@ def _shows(scl: np.ndarray) -> float:
     return float(seen.mean() - abs(np.isin(scl, optical.CLOUDS).sum() / max(seen.sum(), 1) - 0.2))
 
 
-def _hillshade(here: ground.Ground, azimuth_deg: float | None, elevation_deg: float | None) -> np.ndarray:
+def _hillshade(here: terrain.Ground, azimuth_deg: float | None, elevation_deg: float | None) -> np.ndarray:
     inner = slice(here.halo_px, -here.halo_px)
     shade = terrain.hillshade(here.elevation_m, here.side_m, here.side_m, azimuth_deg or 315, elevation_deg or 45)
     return shade[inner, inner]
@@ -175,7 +175,7 @@ def slope_correction(survey: Survey, folder: Path) -> None:
     flat only if look azimuth, aspect and incidence are taken the same way round.
     """
     tile = survey.tile(survey.positions[0])
-    here = ground.read(tile, plan.tile_scenes(survey.workspace.root, tile.id)["dem"], survey.config)
+    here = terrain.read(tile, plan.tile_scenes(survey.workspace.root, tile.id)["dem"], survey.config)
     slope, aspect = here.slope_aspect(0)
     dice = np.random.default_rng(0)
     panels: list[Panel] = []

@@ -30,7 +30,7 @@ from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cluster import links
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import Todo
-from lsbatch.records import Receipt, Stage
+from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.storage import receipts
 from lsbatch.work import Task, make_receipt
 

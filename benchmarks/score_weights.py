@@ -13,7 +13,7 @@ import yaml
 
 from lsbatch import country, runs, settings, terminal
 from lsbatch.catalog.survey import open_survey
-from lsbatch.records import Confusion
+from lsbatch.pipeline.types import Confusion
 from lsbatch.stages.evaluate import summary
 
 BANDS = ("s1vv_s2", "s1vv")

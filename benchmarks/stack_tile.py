@@ -35,7 +35,7 @@ from lsbatch import settings, work
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
 from lsbatch.imagery import prefetch, scene_reading
-from lsbatch.stages import optical, radar, stack
+from lsbatch.pipeline import optical, radar, stack
 
 #: Our bands that the peer makes too.
 COMPARED = ("postR", "postG", "postB", "postNIR", "preR", "dNDVI", "preVV", "postVV", "preVH", "postVH", "elevation")

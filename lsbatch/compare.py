@@ -22,11 +22,11 @@ from lsbatch.grid import Tile
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import base
 from lsbatch.models.training import chips
+from lsbatch.pipeline.clean import UNOBSERVED
+from lsbatch.pipeline.score import CELL_PX
 from lsbatch.runs import Screen
 from lsbatch.settings import Config
 from lsbatch.stages import evaluate
-from lsbatch.stages.clean import UNOBSERVED
-from lsbatch.stages.score import CELL_PX
 from lsbatch.storage import cube, rasters, receipts, vectors
 from lsbatch.storage.files import write_json, write_text
 

@@ -19,7 +19,7 @@ from distributed import Client, Future, KilledWorker, as_completed
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.pending import Todo, is_quarantined
-from lsbatch.records import Receipt, Stage
+from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
 from lsbatch.storage.lease import Held

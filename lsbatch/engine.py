@@ -17,7 +17,7 @@ from lsbatch.dispatch import Crew, alone, run_tiles
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import Todo, fold_digest, step_named, steps, todo
-from lsbatch.records import Fold, Receipt, Stage
+from lsbatch.pipeline.types import Fold, Receipt, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import cube, receipts
 from lsbatch.storage.lease import Held

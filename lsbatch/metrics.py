@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from lsbatch.engine import Progress
 from lsbatch.errors import LsbatchError
 from lsbatch.pending import Todo
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 
 #: Seconds of a tile: a network's few, a STACK's minutes, a history's hour.
 BUCKETS = (1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
-from lsbatch.records import Fold, Receipt, Stage
+from lsbatch.pipeline.types import Fold, Receipt, Stage
 from lsbatch.settings import Config, digest
 from lsbatch.stages import PIPELINE
 from lsbatch.storage import receipts

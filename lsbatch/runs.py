@@ -11,7 +11,7 @@ from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base
 from lsbatch.pending import Todo
-from lsbatch.records import Receipt, Stage
+from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import lease, receipts, symlinks
 from lsbatch.storage.files import make_folder

@@ -22,7 +22,7 @@ from lsbatch.catalog.plan import Plan
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import printable
 from lsbatch.pending import Todo
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 from lsbatch.storage.files import exists
 
 #: Failed tiles that are named in full; the rest are counted.

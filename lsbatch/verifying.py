@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.pending import steps
-from lsbatch.records import Receipt, Stage
+from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.storage import cube, objects, receipts
 
 

@@ -23,7 +23,7 @@ from lsbatch.catalog.survey import Position
 from lsbatch.errors import AbandonedError, LsbatchError, SceneError
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pending import step_named
-from lsbatch.records import Block, Receipt, Stage
+from lsbatch.pipeline.types import Block, Receipt, Stage
 from lsbatch.settings import Config
 from lsbatch.stages import LAYERS
 from lsbatch.storage import cube, files, objects, receipts, vectors

@@ -20,7 +20,7 @@ from lsbatch.cli.program import app
 from lsbatch.country import landslides
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError, StaleStoreError
 from lsbatch.kernels.statistics import stratified_sampling
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 from lsbatch.stages.accuracy import answers, assess, draw, numbers, strata
 from lsbatch.storage import cube, receipts, sample_points, vectors
 from lsbatch.storage.geometries import rasterize

@@ -16,7 +16,7 @@ from lsbatch.bench import comparing, limits, machine, measuring, projection, wat
 from lsbatch.errors import ConfigError, LsbatchError
 from lsbatch.models import base, cards, throughput, unet
 from lsbatch.pending import step_named
-from lsbatch.records import Receipt, Stage
+from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.settings import BenchSettings
 from tests import surveys
 

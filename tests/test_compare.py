@@ -16,7 +16,7 @@ from lsbatch.bands import mask
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.models import base
-from lsbatch.records import Confusion
+from lsbatch.pipeline.types import Confusion
 from lsbatch.settings import Config
 from lsbatch.stages import evaluate
 from lsbatch.storage import cube, receipts, vectors

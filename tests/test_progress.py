@@ -12,7 +12,7 @@ from lsbatch import engine, metrics, runs, terminal
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.pending import Todo
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 from tests import servers, surveys
 
 RECEIPT = Receipt(stage="stack", tile="r000c000", digest="d", seconds=2.0, pixels=100, peak_mb=1, worker="w", finished="now")

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from lsbatch.bands import Band
-from lsbatch.records import Stage
+from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
 from lsbatch.stages import LAYERS
 

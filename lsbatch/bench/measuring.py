@@ -21,7 +21,7 @@ from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base, throughput
 from lsbatch.pending import Todo, step_named, steps
-from lsbatch.records import Fold, Receipt, Stage
+from lsbatch.pipeline.types import Fold, Receipt, Stage
 from lsbatch.runs import Screen
 from lsbatch.settings import Config
 from lsbatch.storage import files, lease, symlinks

@@ -3,21 +3,22 @@
 from collections.abc import Callable
 
 from lsbatch.bands import STACK, Layer, mask, probability
-from lsbatch.records import Fold, Stage
+from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
+from lsbatch.pipeline.types import Fold, Stage
 from lsbatch.settings import Config
-from lsbatch.stages import areas, catalog, clean, date, inventory, outline, predict, rasters, report, score, stack
+from lsbatch.stages import areas, catalog, inventory, report
 
 PIPELINE: tuple[Stage | Fold, ...] = (
     stack.STAGE,
     predict.STAGE,
     clean.STAGE,
     outline.STAGE,
-    date.STAGE,
+    radar_series.STAGE,
     score.STAGE,
     areas.STAGE,
     inventory.FOLD,
     areas.FOLD,
-    rasters.FOLD,
+    national_maps.FOLD,
     catalog.FOLD,
     report.FOLD,
 )

@@ -7,9 +7,9 @@ from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.models import base
-from lsbatch.records import Fold, Receipt
+from lsbatch.pipeline import national_maps
+from lsbatch.pipeline.types import Fold, Receipt
 from lsbatch.settings import Config, digest
-from lsbatch.stages import rasters
 from lsbatch.storage import receipts
 from lsbatch.storage.files import sweep
 
@@ -46,7 +46,7 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     done = {name: receipts.read_stage(survey.workspace.receipts, name).get("all") for name in ("inventory", "rasters")}
     places = survey.workspace
     paths = [places.inventory / name for name in INVENTORY] if done["inventory"] else []
-    paths += [places.maps / f"{name}.tif" for name in rasters.LEGENDS] if done["rasters"] else []
+    paths += [places.maps / f"{name}.tif" for name in national_maps.LEGENDS] if done["rasters"] else []
     if not paths:
         return []
     card = base.card(base.resolve(config))
@@ -58,7 +58,7 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     }
     bands = {
         f"{name}.tif": {"name": name, "description": legend.description, "unit": legend.units, "raster:scale": legend.scale}
-        for name, legend in rasters.LEGENDS.items()
+        for name, legend in national_maps.LEGENDS.items()
     }
     windows = config.survey.windows
     # catalogue, item's folder, item

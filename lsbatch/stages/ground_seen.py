@@ -7,7 +7,7 @@ from odc.geo.geobox import GeoBox
 from lsbatch.bands import mask
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
-from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.storage import cube, geometries, receipts
 
 

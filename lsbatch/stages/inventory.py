@@ -18,12 +18,12 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.kernels import connected_regions, slope_profile
 from lsbatch.models import base
-from lsbatch.records import Fold
+from lsbatch.pipeline.outline import DAYS, HISTOGRAM_BINS, STEP_M, layer_px, layers
+from lsbatch.pipeline.types import Fold
 from lsbatch.settings import Config, digest
 from lsbatch.stages import exports, identity, style, when, years
 from lsbatch.stages import provenance as sources
 from lsbatch.stages import shape as shapes
-from lsbatch.stages.outline import DAYS, HISTOGRAM_BINS, STEP_M, layer_px, layers
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.files import write_text
 from lsbatch.storage.geometries import geodesic

@@ -7,7 +7,7 @@ import pandas as pd
 from lsbatch.catalog import plan
 from lsbatch.catalog.scenes import Scene
 from lsbatch.catalog.survey import Survey
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 from lsbatch.storage import receipts
 
 #: Of a scene, as `lsbatch.catalog.scenes.Scene` has them.

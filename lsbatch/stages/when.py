@@ -10,8 +10,8 @@ from lsbatch.catalog import dating_passes
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.kernels import landslide_date
+from lsbatch.pipeline.radar_series import PASS, POLARISATIONS, SERIES, SUMS
 from lsbatch.settings import Config
-from lsbatch.stages.date import PASS, POLARISATIONS, SERIES, SUMS
 from lsbatch.storage import receipts, vectors
 
 METHOD = "Sentinel-1 series"

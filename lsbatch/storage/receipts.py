@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 from lsbatch.storage import files, objects
 
 

@@ -14,8 +14,8 @@ from lsbatch.catalog import plan
 from lsbatch.catalog.orbit_matching import newest, same_orbits
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError, ConfigError, NoDataError, StaleStoreError
+from lsbatch.pipeline import optical, radar, terrain
 from lsbatch.settings import CompositeSettings, Config
-from lsbatch.stages import ground, optical, radar
 from tests.archive.conftest import CRS, LEFT, TOP
 
 SCENES = dict[str, tuple[Scene, ...]]
@@ -235,5 +235,5 @@ def test_scenes_are_planned_as_far_as_any_halo_reads(side_m: float) -> None:
     planned = {sensor: max(metres, plan.HALO_PX * side_m) for sensor, metres in plan.HALO_M.items()}
     assert planned["sentinel2"] >= max(optical.CLOUD_REACH_M + side_m, 50 * side_m)
     assert planned["sentinel1"] >= widest * side_m
-    assert planned["dem"] >= ground.halo_px(side_m) * side_m
-    assert ground.halo_px(side_m) > widest + 1
+    assert planned["dem"] >= terrain.halo_px(side_m) * side_m
+    assert terrain.halo_px(side_m) > widest + 1

@@ -20,7 +20,7 @@ import yaml
 
 from lsbatch import settings
 from lsbatch.cluster import links
-from lsbatch.records import Stage
+from lsbatch.pipeline.types import Stage
 from lsbatch.stages import PIPELINE
 from tests.deploy import charts, settings_schema
 from tests.deploy.charts import CHART, ROOT, one, pods, rendered

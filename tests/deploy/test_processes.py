@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from lsbatch import settings
-from lsbatch.records import Stage
+from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
 from lsbatch.stages import PIPELINE
 from lsbatch.storage import lease, receipts

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import tile_memory
 from lsbatch import work
-from lsbatch.stages import radar
+from lsbatch.pipeline import radar
 
 #: The issue's limit for a worker.
 LIMIT_MB = 4000

@@ -16,7 +16,7 @@ from lsbatch import cluster, engine, settings
 from lsbatch.catalog.survey import Survey
 from lsbatch.cluster import jobs
 from lsbatch.errors import LsbatchError
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
 from tests import surveys

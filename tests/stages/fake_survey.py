@@ -16,7 +16,7 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.grid import Grid, tile_id
 from lsbatch.kernels import connected_regions
 from lsbatch.models import cards
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 from lsbatch.storage import cube, receipts, vectors
 
 TILE_PX = 256

@@ -16,8 +16,9 @@ from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.imagery import scene_reading
 from lsbatch.kernels import landslide_date
-from lsbatch.records import Block
-from lsbatch.stages import date, inventory, when
+from lsbatch.pipeline import radar_series
+from lsbatch.pipeline.types import Block
+from lsbatch.stages import inventory, when
 from lsbatch.storage import geometries
 from tests import surveys
 
@@ -46,7 +47,7 @@ def unchanged() -> np.ndarray:
     """Outlines of landslides moved to where nothing changed, bool."""
     made = ground.make(7, SIDE, SIDE)
     changed = (made.slides.labels > 0) | (made.confounders.kind > 0) | (made.cover == country.ground.cover.WATER)
-    labels, count = date.regions.label(np.roll(made.slides.labels > 0, (61, 47), axis=(0, 1)))
+    labels, count = radar_series.regions.label(np.roll(made.slides.labels > 0, (61, 47), axis=(0, 1)))
     near = ndimage.binary_dilation(changed, np.ones((3, 3)))
     return np.isin(labels, [n for n in range(1, count + 1) if not near[labels == n].any() and (labels == n).sum() >= 5])
 
@@ -60,13 +61,13 @@ def mask(survey: Survey, truth: gpd.GeoDataFrame, unchanged: np.ndarray) -> np.n
 @pytest.fixture(scope="module")
 def block(survey: Survey, mask: np.ndarray) -> Block:
     """What the stage makes of them in one tile."""
-    return date.apply(_read(survey, survey.tile(survey.positions[0]), mask), survey.config)
+    return radar_series.apply(_read(survey, survey.tile(survey.positions[0]), mask), survey.config)
 
 
 def _read(survey: Survey, tile: Tile, mask: np.ndarray) -> Block:
-    padded = np.pad(mask, date.HALO_PX, constant_values=UNOBSERVED)
-    rows, cols = (slice(side.start, side.stop + 2 * date.HALO_PX) for side in tile.region)
-    return Block(tile, date.HALO_PX, {"landslide": padded[rows, cols]})
+    padded = np.pad(mask, radar_series.HALO_PX, constant_values=UNOBSERVED)
+    rows, cols = (slice(side.start, side.stop + 2 * radar_series.HALO_PX) for side in tile.region)
+    return Block(tile, radar_series.HALO_PX, {"landslide": padded[rows, cols]})
 
 
 def _by_landslide(block: Block) -> dict[int, pd.DataFrame]:
@@ -94,7 +95,7 @@ def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(survey: Sur
 def test_sums_are_those_of_the_pixels(survey: Survey, block: Block, mask: np.ndarray) -> None:
     """Of a few passes, by reading the whole picture and choosing pixels one landslide at a time."""
     tile = survey.tile(survey.positions[0])
-    labels, _ = date.regions.label(mask == 1)
+    labels, _ = radar_series.regions.label(mask == 1)
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     scenes = {scene.id: scene for scene in dating_passes.tile_scenes(survey.config.output, tile.id)}
     checked = 0
@@ -108,7 +109,7 @@ def test_sums_are_those_of_the_pixels(survey: Survey, block: Block, mask: np.nda
                 assert row[f"{name}_inside_px"] == np.isfinite(inside).sum()
                 assert row[f"{name}_inside_sum"] == pytest.approx(np.nansum(inside.astype(np.float64)), rel=1e-9)
             # nearer to it than to any other, within reach, beyond the gap, two pixels off the edge of what was observed
-            near = np.isin(labels[tuple(nearest)], number) & (distance > date.GAP_PX) & (distance <= date.REACH_PX)
+            near = np.isin(labels[tuple(nearest)], number) & (distance > radar_series.GAP_PX) & (distance <= radar_series.REACH_PX)
             near[:2] = near[-2:] = near[:, :2] = near[:, -2:] = False
             values = raw["VV"][near]
             # pixels as far from two landslides may go to either
@@ -124,9 +125,9 @@ def test_tiles_add_up_to_the_whole(path: Path, block: Block, mask: np.ndarray, t
     few = {(scene.day, scene.relative_orbit) for scene in dating_passes.tile_scenes(small.config.output, "r000c000")[::12]}
     real = dating_passes.tile_scenes
     monkeypatch.setattr(dating_passes, "tile_scenes", lambda root, tile: tuple(s for s in real(root, tile) if (s.day, s.relative_orbit) in few))
-    parts = pd.concat([date.apply(_read(small, small.tile(p), mask), small.config).part for p in small.positions])
+    parts = pd.concat([radar_series.apply(_read(small, small.tile(p), mask), small.config).part for p in small.positions])
     whole = block.part[[pair in few for pair in zip(block.part["day"], block.part["relative_orbit"], strict=True)]]
-    columns = [name for name in date.SUMS]
+    columns = [name for name in radar_series.SUMS]
     for day in sorted({day for day, _ in few}):
         ours, theirs = (table[table["day"] == day][columns].sum() for table in (parts, whole))
         assert ours["VV_around_px"] > 0
@@ -139,7 +140,7 @@ def test_tiles_add_up_to_the_whole(path: Path, block: Block, mask: np.ndarray, t
 def test_most_landslides_are_dated_within_12_days(survey: Survey, block: Block, truth: gpd.GeoDataFrame, mask: np.ndarray) -> None:
     config, windows = survey.config, survey.config.survey.windows
     limits = tuple((day - inventory._EPOCH).days for day in (windows.pre[0], windows.post[1]))
-    labels, count = date.regions.label(mask == 1)
+    labels, count = radar_series.regions.label(mask == 1)
     days = truth["date"].astype(str).to_numpy("M8[D]").astype(int)
     errors, held, dated = [], [], 0
     for number, passes in _by_landslide(block).items():
@@ -165,7 +166,7 @@ def test_most_landslides_are_dated_within_12_days(survey: Survey, block: Block, 
 
 
 def test_where_nothing_changed_the_composite_stays(block: Block, mask: np.ndarray, unchanged: np.ndarray) -> None:
-    labels, _ = date.regions.label(mask == 1)
+    labels, _ = radar_series.regions.label(mask == 1)
     still = np.setdiff1d(np.unique(labels[unchanged]), [0])
     assert len(still) >= 3
     passes = _by_landslide(block)
@@ -185,13 +186,13 @@ def test_a_scene_that_cannot_be_read_is_left_out_and_named(survey: Survey, mask:
         return real(scene, *args, **more)
 
     monkeypatch.setattr(scene_reading, "read", broken)
-    found = date.apply(_read(survey, tile, mask), survey.config)
+    found = radar_series.apply(_read(survey, tile, mask), survey.config)
     assert set(found.scenes) == {few[0].id, few[2].id}
     assert [one.reason for one in found.dropped] == [f"{few[1].id}: cannot be read"]
     assert found.part["day"].nunique() <= 2
 
     monkeypatch.setattr(dating_passes, "tile_scenes", lambda root, name: ())
-    nothing = date.apply(_read(survey, tile, mask), survey.config)
+    nothing = radar_series.apply(_read(survey, tile, mask), survey.config)
     assert nothing.part.empty
     assert nothing.tally == {"dated_parts": 0, "passes": 0}
 
@@ -199,7 +200,7 @@ def test_a_scene_that_cannot_be_read_is_left_out_and_named(survey: Survey, mask:
 def test_no_landslide_no_reading(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene_reading, "read", lambda *a, **k: pytest.fail("read a scene"))
     tile = survey.tile(survey.positions[0])
-    found = date.apply(_read(survey, tile, np.zeros((SIDE, SIDE), np.uint8)), survey.config)
+    found = radar_series.apply(_read(survey, tile, np.zeros((SIDE, SIDE), np.uint8)), survey.config)
     assert found.part is None
 
 

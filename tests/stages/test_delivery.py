@@ -23,7 +23,8 @@ from lsbatch.bands import STACK, mask
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
-from lsbatch.stages import areas, exports, rasters, style
+from lsbatch.pipeline import national_maps
+from lsbatch.stages import areas, exports, style
 from lsbatch.storage import files, rasters, receipts
 from tests import surveys
 
@@ -35,7 +36,7 @@ def _inventory(survey: Survey) -> gpd.GeoDataFrame:
 def test_maps_are_the_cube(done_survey: Survey) -> None:
     folder = done_survey.workspace.maps
     landslide = surveys.whole(done_survey, mask(done_survey.config.model.family))["landslide"]
-    for name in rasters.LEGENDS:
+    for name in national_maps.LEGENDS:
         with rasterio.open(folder / f"{name}.tif") as raster:
             assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
             assert str(raster.crs) == done_survey.config.grid.crs
@@ -47,25 +48,25 @@ def test_maps_are_the_cube(done_survey: Survey) -> None:
             case "observed":
                 np.testing.assert_array_equal(values, surveys.whole(done_survey, STACK)["observed"])
             case "date":
-                np.testing.assert_array_equal(values != rasters.NO_DAY, (landslide == 1) & (surveys.whole(done_survey, STACK)["post_date"] != rasters.NO_DAY))
+                np.testing.assert_array_equal(values != national_maps.NO_DAY, (landslide == 1) & (surveys.whole(done_survey, STACK)["post_date"] != national_maps.NO_DAY))
             case "probability":
-                assert ((values == rasters.NO_PERCENT) == (landslide == 255)).mean() > 0.99
-                assert values[values != rasters.NO_PERCENT].max() <= 100
+                assert ((values == national_maps.NO_PERCENT) == (landslide == 255)).mean() > 0.99
+                assert values[values != national_maps.NO_PERCENT].max() <= 100
 
 
 def test_a_large_map_has_overviews_that_mean_something(tmp_path: Path) -> None:
     grid = Grid("EPSG:25833", 10.0, 1024, (0.0, 6_400_000.0, 10_240.0, 6_410_240.0))
     values = np.full((1024, 1024), 20, np.uint8)
     values[:, ::2] = 60
-    values[:512] = rasters.NO_PERCENT
-    legend = rasters.LEGENDS["probability"]
-    rasters.write(tmp_path / "p.tif", grid, grid.tiles(), lambda tile: values, np.uint8, rasters.NO_PERCENT, legend=legend, overviews="average")
+    values[:512] = national_maps.NO_PERCENT
+    legend = national_maps.LEGENDS["probability"]
+    national_maps.write(tmp_path / "p.tif", grid, grid.tiles(), lambda tile: values, np.uint8, national_maps.NO_PERCENT, legend=legend, overviews="average")
     with rasterio.open(tmp_path / "p.tif") as raster:
         assert raster.overviews(1) == [2]
         assert (raster.scales, raster.units, raster.descriptions) == ((0.01,), ("1",), (legend.description,))
         np.testing.assert_array_equal(raster.read(1), values)
         small = raster.read(1, out_shape=(512, 512))
-    assert set(np.unique(small[:256])) == {rasters.NO_PERCENT}
+    assert set(np.unique(small[:256])) == {national_maps.NO_PERCENT}
     assert set(np.unique(small[257:])) == {40}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lsbatch.grid import Grid
 from lsbatch.kernels import connected_regions
-from lsbatch.stages import outline
+from lsbatch.pipeline import outline
 from lsbatch.storage import vectors
 
 EIGHT = np.ones((3, 3), int)

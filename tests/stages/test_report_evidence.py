@@ -15,7 +15,7 @@ from markupsafe import escape
 
 from lsbatch import pending
 from lsbatch.catalog.survey import Survey
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 from lsbatch.stages import areas, report
 from lsbatch.stages.accuracy import answers, assess, numbers, strata
 from lsbatch.stages.report import chart, evidence, listing

@@ -12,8 +12,8 @@ from lsbatch.bands import probability
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.models import ccdc
-from lsbatch.records import Stage
-from lsbatch.stages import series
+from lsbatch.pipeline import pixel_history
+from lsbatch.pipeline.types import Stage
 from lsbatch.storage import receipts, vectors
 from tests import surveys
 
@@ -88,7 +88,7 @@ def test_strips_answer_as_the_whole(survey: Survey, monkeypatch: pytest.MonkeyPa
     stage, position = pending.step_named("predict"), survey.positions[0]
     receipt = next(iter(receipts.read_stage(survey.workspace.receipts, "predict").values()))
     # two strips: each reads all scenes again
-    monkeypatch.setattr(series, "MOST_BYTES", receipt.tally["candidate_pixels"] * len(receipt.scenes) * 4 // 3)
+    monkeypatch.setattr(pixel_history, "MOST_BYTES", receipt.tally["candidate_pixels"] * len(receipt.scenes) * 4 // 3)
     assert isinstance(stage, Stage)
     block, whole = work.compute(survey.config, survey.grid, stage, position), surveys.whole(survey, probability("ccdc"))
     for name in ("before", "after"):
@@ -106,15 +106,15 @@ def test_tiles_answer_as_the_whole(survey: Survey, path: Path, tmp_path: Path) -
 
 def test_strips_are_whole_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = np.random.default_rng(0).random((512, 100)) < 0.3
-    monkeypatch.setattr(series, "MOST_BYTES", 400_000)
-    strips = list(series._strips(chosen, 100))
+    monkeypatch.setattr(pixel_history, "MOST_BYTES", 400_000)
+    strips = list(pixel_history._strips(chosen, 100))
     assert len(strips) > 10
     assert strips[0].start == 0
     assert strips[-1].stop == 512
     assert all(a.stop == b.start for a, b in pairwise(strips))
     # eight rows of shadow more than the budget, at most
     assert all(chosen[rows].sum() * 400 <= 400_000 + 8 * 100 * 400 for rows in strips)
-    assert list(series._strips(np.zeros((512, 100), bool), 100)) == []
+    assert list(pixel_history._strips(np.zeros((512, 100), bool), 100)) == []
 
 
 

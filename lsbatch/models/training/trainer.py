@@ -26,7 +26,7 @@ from lsbatch.models.training import calibration, chip_dataset, learning_curve
 from lsbatch.models.training import chips as cutting
 from lsbatch.models.training.chips import Source
 from lsbatch.models.training.losses import loss
-from lsbatch.records import Confusion
+from lsbatch.pipeline.types import Confusion
 from lsbatch.settings import Config, TrainSettings, digest
 from lsbatch.storage.files import write_json
 

@@ -12,7 +12,7 @@ from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import tile_id
 from lsbatch.kernels import focal
 from lsbatch.kernels.statistics import stratified_sampling
-from lsbatch.stages.clean import UNOBSERVED
+from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.storage import cube, files, receipts
 
 #: Strata in their order, and what they are. The first is the map's class "landslide", the others are "no landslide".

@@ -21,7 +21,7 @@ import lsbatch
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey
 from lsbatch.models import base
-from lsbatch.records import Fold
+from lsbatch.pipeline.types import Fold
 from lsbatch.settings import Config
 from lsbatch.stages.accuracy import numbers
 from lsbatch.stages.report import chart, evidence, facts, listing, pictures, quicklooks, split

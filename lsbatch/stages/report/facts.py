@@ -14,7 +14,7 @@ from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base
-from lsbatch.records import Receipt
+from lsbatch.pipeline.types import Receipt
 from lsbatch.settings import Config, to_yaml
 from lsbatch.stages import evaluate, identity
 from lsbatch.storage import receipts, vectors

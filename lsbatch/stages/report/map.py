@@ -15,8 +15,8 @@ from lsbatch.catalog.survey import Position, Survey
 from lsbatch.grid import Grid
 from lsbatch.imagery.prefetch import in_order
 from lsbatch.kernels import terrain
+from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.settings import Config
-from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.stages.report import pictures
 from lsbatch.storage import cube, vectors
 from lsbatch.storage.geometries import rasterize

@@ -26,7 +26,7 @@ from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import open_survey
 from lsbatch.cli import main as command_line
 from lsbatch.errors import LsbatchError
-from lsbatch.records import Stage
+from lsbatch.pipeline.types import Stage
 from lsbatch.stages import PIPELINE
 from lsbatch.storage import lease
 

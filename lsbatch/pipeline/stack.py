@@ -11,10 +11,10 @@ from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as optical_kernels
 from lsbatch.kernels import sar
-from lsbatch.records import Block, Dropped, Stage
+from lsbatch.pipeline import optical, radar, terrain
+from lsbatch.pipeline.terrain import Ground
+from lsbatch.pipeline.types import Block, Dropped, Stage
 from lsbatch.settings import Config
-from lsbatch.stages import ground, optical, radar
-from lsbatch.stages.ground import Ground
 from lsbatch.storage.geometries import rasterize
 
 #: Bits of the band `observed`.
@@ -38,7 +38,7 @@ def apply(block: Block, config: Config) -> Block:
     scenes = plan.tile_scenes(config.output, tile.id)
     bands = _blank(tile)
     # the ground first: the sun's shadows and the radar's slopes are on it
-    here = ground.read(tile, scenes["dem"], config)
+    here = terrain.read(tile, scenes["dem"], config)
     used: list[str] = []
     dropped: list[Dropped] = []
     for fill in (_optical, _radar, _terrain):

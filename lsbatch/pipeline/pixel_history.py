@@ -12,9 +12,9 @@ from lsbatch.grid import Tile
 from lsbatch.imagery import prefetch
 from lsbatch.kernels import optical as kernels
 from lsbatch.models import base, ccdc
-from lsbatch.records import Block, Dropped
+from lsbatch.pipeline import optical, terrain
+from lsbatch.pipeline.types import Block, Dropped
 from lsbatch.settings import Config
-from lsbatch.stages import ground, optical
 
 #: Bytes of series held at once; more candidates than that and the scenes are read again for the next rows.
 MOST_BYTES = 1_000_000_000
@@ -65,7 +65,7 @@ def _series(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Days (looks,) and series (bands, looks, pixels) of the places: NDVI, and short-wave infrared where all scenes have it."""
     strip = Tile(tile.row, tile.col, tile.geobox[rows])
-    here = ground.read(strip, plan.tile_scenes(config.output, tile.id)["dem"], config)
+    here = terrain.read(strip, plan.tile_scenes(config.output, tile.id)["dem"], config)
     colours = ("R", "NIR", "SWIR") if all("SWIR" in scene.assets for scene in scenes) else ("R", "NIR")
     by_day = list(optical.by_day(scenes))
     series = np.full((len(colours) - 1, len(by_day), len(places[0])), ccdc.MISSING, np.int16)

@@ -19,9 +19,9 @@ from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.kernels import sar, speckle, terrain, time_median
-from lsbatch.records import Dropped
+from lsbatch.pipeline.terrain import Ground
+from lsbatch.pipeline.types import Dropped
 from lsbatch.settings import CompositeSettings, Config
-from lsbatch.stages.ground import Ground
 
 POLARISATIONS = ("VV", "VH")
 DIRECTIONS = ("ascending", "descending")

@@ -10,7 +10,7 @@ from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.imagery import scene_reading
 from lsbatch.kernels import terrain
-from lsbatch.records import Dropped
+from lsbatch.pipeline.types import Dropped
 from lsbatch.settings import Config
 
 #: How far a mountain's shadow is followed: 1500 m of relief at 30 degrees of sun. Every tile reads as much around it.

@@ -4,9 +4,9 @@ import numpy as np
 
 from lsbatch.grid import Tile
 from lsbatch.kernels.statistics import score_intervals
-from lsbatch.records import Block, Stage
+from lsbatch.pipeline.clean import UNOBSERVED
+from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config
-from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.storage import vectors
 from lsbatch.storage.geometries import rasterize
 from lsbatch.storage.receipts import checksum

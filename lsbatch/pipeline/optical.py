@@ -14,9 +14,9 @@ from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.kernels import optical
-from lsbatch.records import Dropped
+from lsbatch.pipeline.terrain import Ground
+from lsbatch.pipeline.types import Dropped
 from lsbatch.settings import Config
-from lsbatch.stages.ground import Ground
 
 COLOURS = ("R", "G", "B", "NIR")
 WATER = 6

@@ -7,15 +7,15 @@ import numpy as np
 from lsbatch.bands import probability
 from lsbatch.catalog import scene_history
 from lsbatch.models import base
-from lsbatch.records import Block, Stage
+from lsbatch.pipeline import pixel_history
+from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config
-from lsbatch.stages import series
 
 
 def apply(block: Block, config: Config) -> Block:
     """Probability of a landslide; NaN where an input band was not observed."""
     if config.model.family == "ccdc":
-        return series.apply(block, config)
+        return pixel_history.apply(block, config)
     weights = base.resolve(config)
     answer, spread = base.answers(weights, block.bands, block.halo_px, config.predict)
     tally = {"predicted_pixels": int(np.isfinite(answer).sum())}

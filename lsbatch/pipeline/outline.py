@@ -15,11 +15,11 @@ from odc.geo.geobox import GeoBox
 from lsbatch.bands import DATING
 from lsbatch.kernels import connected_regions, terrain
 from lsbatch.kernels.optical import NO_DAY
-from lsbatch.records import Block, Stage
+from lsbatch.pipeline.clean import UNOBSERVED
+from lsbatch.pipeline.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
+from lsbatch.pipeline.types import Block, Stage
 from lsbatch.schema import FOUND
 from lsbatch.settings import Config
-from lsbatch.stages.clean import UNOBSERVED
-from lsbatch.stages.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
 from lsbatch.storage import vectors
 from lsbatch.storage.geometries import rasterize, read_polygons
 from lsbatch.storage.receipts import checksum

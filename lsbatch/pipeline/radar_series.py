@@ -22,9 +22,9 @@ from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.kernels import connected_regions, surrounding_rings
-from lsbatch.records import Block, Dropped, Stage
+from lsbatch.pipeline.clean import UNOBSERVED
+from lsbatch.pipeline.types import Block, Dropped, Stage
 from lsbatch.settings import Config
-from lsbatch.stages.clean import UNOBSERVED
 
 POLARISATIONS = ("VV", "VH")
 #: The ring's pixels lie farther than the first from every landslide pixel, where debris and geolocation blur, and from what was not

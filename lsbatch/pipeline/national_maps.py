@@ -8,9 +8,9 @@ import numpy as np
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import Tile, tile_id
-from lsbatch.records import Fold
+from lsbatch.pipeline.clean import UNOBSERVED
+from lsbatch.pipeline.types import Fold
 from lsbatch.settings import Config
-from lsbatch.stages.clean import UNOBSERVED
 from lsbatch.storage import cube, files, rasters, receipts
 from lsbatch.storage.rasters import Legend
 

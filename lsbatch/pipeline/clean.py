@@ -6,7 +6,7 @@ import numpy as np
 
 from lsbatch.bands import mask
 from lsbatch.kernels import focal
-from lsbatch.records import Block, Stage
+from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config
 
 UNOBSERVED = 255
