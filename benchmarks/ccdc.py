@@ -18,9 +18,9 @@ import yaml
 from lsbatch import country, runs, settings, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.inventory import evaluation
 from lsbatch.models import base, ccdc
 from lsbatch.settings import Config
-from lsbatch.stages import evaluate
 from lsbatch.storage import cube, receipts, vectors
 
 HISTORY_YEARS, LARGE_M2, NEAR_DAYS = 3, 10_000, 30
@@ -102,7 +102,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = surveyed(arguments.folder.absolute(), arguments.seed, arguments.size)
     survey = open_survey(config)
-    counts = evaluate.summary(survey)
+    counts = evaluation.summary(survey)
     print("P {precision:.3f}  R {recall:.3f}  F1 {f1:.3f}  MCC {mcc:.3f}  TP {tp:,}  FP {fp:,}  FN {fn:,}".format(**counts))
     told = dated(config)
     large = told[told.area_m2 > LARGE_M2]

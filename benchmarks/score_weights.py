@@ -13,8 +13,8 @@ import yaml
 
 from lsbatch import country, runs, settings, terminal
 from lsbatch.catalog.survey import open_survey
+from lsbatch.inventory.evaluation import summary
 from lsbatch.pipeline.types import Confusion
-from lsbatch.stages.evaluate import summary
 
 BANDS = ("s1vv_s2", "s1vv")
 HEAD = ("weights", "seed", "TP", "FP", "FN", "TN", "prevalence", "precision", "recall", "F1", "MCC", "found", "mapped")

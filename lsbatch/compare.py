@@ -19,6 +19,7 @@ from lsbatch.catalog import survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
+from lsbatch.inventory import evaluation
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import base
 from lsbatch.models.training import chips
@@ -26,7 +27,6 @@ from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.score import CELL_PX
 from lsbatch.runs import Screen
 from lsbatch.settings import Config
-from lsbatch.stages import evaluate
 from lsbatch.storage import cube, rasters, receipts, vectors
 from lsbatch.storage.files import write_json, write_text
 
@@ -131,7 +131,7 @@ def _pair(
             raise NoDataError(f"{config.survey.id}: not every tile could be answered by {family}; see {variant.output / 'receipts'}")
         survey = open_survey(variant)
         scored = receipts.read_stage(survey.workspace.receipts, "score").values()
-        found, plots = evaluate.cells(scored), evaluate.cells_of_plots(scored)
+        found, plots = evaluation.cells(scored), evaluation.cells_of_plots(scored)
         if own:
             halo = base.card(base.resolve(variant)).halo_px
             found, *inside = (_of_test_blocks(each, learn, list(contest.learn).index(config), halo) for each in (found, *plots.values()))
@@ -139,7 +139,7 @@ def _pair(
             if not len(found):
                 raise NoDataError(_no_test_cells(learn, halo))
         counts[config.survey.id] = found
-        objects = {} if own else evaluate.objects(survey)
+        objects = {} if own else evaluation.objects(survey)
         rows.append(_row(family, bands, config.survey.id, found, config, objects))
         rows += [_row(family, bands, f"{config.survey.id}/{name}", each, config, {}) for name, each in plots.items() if len(each)]
         _map(survey)
@@ -154,7 +154,7 @@ def _pair(
 def _row(
     family: str, bands: str, region: str, counts: np.ndarray, config: Config, objects: dict[str, Any]
 ) -> dict[str, Any]:
-    found = evaluate.scored(counts, config.train.block_px)
+    found = evaluation.scored(counts, config.train.block_px)
     return {"model": family, "bands": bands, "region": region} | {key: found[key] for key in SCORES} | objects
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from lsbatch import country, runs, settings
 from lsbatch.catalog.survey import open_survey
 from lsbatch.errors import StaleStoreError
-from lsbatch.stages.evaluate import summary
+from lsbatch.inventory.evaluation import summary
 from lsbatch.storage.files import make_folder
 
 #: Seeds of the countries that `--train` learns from; 900-999 are kept for evaluation and never used here.

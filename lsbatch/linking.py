@@ -8,14 +8,12 @@ import geopandas as gpd
 import shapely
 from pyproj import CRS
 
-from lsbatch import schema
-from lsbatch.archive import earlier
-from lsbatch.archive.earlier import ID, Read
 from lsbatch.catalog.survey import open_survey
 from lsbatch.engine import run_fold
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
+from lsbatch.inventory import observed_ground, previous_inventory, records, schema, year_matching
+from lsbatch.inventory.previous_inventory import ID, Read
 from lsbatch.settings import Config
-from lsbatch.stages import ground_seen, inventory, years
 from lsbatch.storage import files, lease, receipts, vectors
 from lsbatch.storage.workspace import Workspace
 
@@ -53,15 +51,15 @@ def survey(config: Config, last: Config | Path, screen: Screen, *, column: str |
     ready = open_survey(config)
     if file == mine or out is not None:
         this = _read(mine, config.grid.crs, None, confounders=layers)
-        seen = None if file == mine else lambda shapes: ground_seen.share(ready, shapes)
-        linked = years.link(this.frame, old.frame, config.grid.resolution_m, seen)
+        seen = None if file == mine else lambda shapes: observed_ground.share(ready, shapes)
+        linked = year_matching.link(this.frame, old.frame, config.grid.resolution_m, seen)
         _finish(screen, (str(file), old), (str(mine), this), linked, out)
         if out is None:
             screen.text("It is the same survey: nothing to take over.")
         return
     with lease.held(config.output):
         vectors.write_parquet(ready.workspace.earlier, old.frame)
-        run_fold(ready, inventory.FOLD)
+        run_fold(ready, records.FOLD)
     receipt = receipts.read_stage(ready.workspace.receipts, "inventory").get("all")
     if receipt is None or not receipt:
         why = "it has no receipt" if receipt is None else receipt.error
@@ -81,13 +79,13 @@ def inventory_file(this: Path, last: Config | Path, screen: Screen, *, column: s
     """
     if out is None:
         raise ConfigError(f"{this}: is a file, so name the folder of the linked inventory with --out")
-    crs = earlier.crs_of(this)
+    crs = previous_inventory.crs_of(this)
     known = CRS.from_user_input(crs)
     if not known.is_projected or known.axis_info[0].unit_name != "metre":
         raise ConfigError(f"{this}: its CRS is {known.name!r}; areas need a projected CRS in metres: save it in one")
     new = _read(this, crs, None, named=False)
     old = _read(_inventory_of(last) if isinstance(last, Config) else last, crs, column)
-    linked = years.link(new.frame, old.frame, PIXEL_M)
+    linked = year_matching.link(new.frame, old.frame, PIXEL_M)
     _finish(screen, (str(last.output if isinstance(last, Config) else last), old), (str(this), new), linked, out)
 
 
@@ -100,10 +98,10 @@ def _inventory_of(config: Config) -> Path:
 
 def _read(file: Path, crs: str, column: str | None, *, named: bool = True, confounders: Iterable[str] = ()) -> Read:
     """An inventory in our columns; those of a foreign one mean what they like, so only outlines and ids are taken."""
-    got = earlier.read(file, crs, column, named=named)
+    got = previous_inventory.read(file, crs, column, named=named)
     frame = got.frame
     if set(_OURS) <= set(frame.columns):
-        for name, allowed in (("status", schema.STATUSES), ("review_state", years.STATES)):
+        for name, allowed in (("status", schema.STATUSES), ("review_state", year_matching.STATES)):
             odd = set(frame[name].dropna().astype(str)) - {*allowed, ""}
             if odd:
                 raise ConfigError(f"{file}: {name} {min(odd)!r}: must be one of {', '.join(allowed)}")
@@ -111,7 +109,7 @@ def _read(file: Path, crs: str, column: str | None, *, named: bool = True, confo
         frame = frame[[name for name in (ID, "geometry") if name in frame]].assign(survey_id=file.stem)
         if ID not in frame:
             frame[ID] = _placed(frame, file.stem)
-    frame = years.complete(earlier.measured(frame), schema.dtypes(confounders))
+    frame = year_matching.complete(previous_inventory.measured(frame), schema.dtypes(confounders))
     return Read(**{**got.__dict__, "frame": frame})
 
 
@@ -119,12 +117,12 @@ def _placed(frame: gpd.GeoDataFrame, stem: str) -> list[str]:
     """Names of places, for outlines that have none; those that lie exactly over each other differ by a count."""
     taken: set[str] = set()
     corners = [shapely.get_coordinates(shape)[0] for shape in shapely.normalize(frame.geometry.values)]
-    return [years.unused(f"{stem}-{inventory.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
+    return [year_matching.unused(f"{stem}-{records.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
 
 
-def _finish(screen: Screen, last: tuple[str, Read], this: tuple[str, Read], linked: years.Linked, out: Path | None) -> None:
+def _finish(screen: Screen, last: tuple[str, Read], this: tuple[str, Read], linked: year_matching.Linked, out: Path | None) -> None:
     if out is not None:
-        inventory.write(files.make_folder(out), linked.frame)
+        records.write(files.make_folder(out), linked.frame)
     _tell(screen, "last year's", *last)
     _tell(screen, "this year's", *this)
     _account(screen, linked.last, linked.this)

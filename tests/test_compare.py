@@ -15,10 +15,10 @@ from lsbatch import compare, country, runs
 from lsbatch.bands import mask
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import ConfigError, NoDataError
+from lsbatch.inventory import evaluation
 from lsbatch.models import base
 from lsbatch.pipeline.types import Confusion
 from lsbatch.settings import Config
-from lsbatch.stages import evaluate
 from lsbatch.storage import cube, receipts, vectors
 from tests import surveys
 
@@ -129,7 +129,7 @@ def test_a_plot_that_crosses_tiles_and_cells_is_counted_once(rows: list[dict[str
     inside = shapely.contains_xy(shape, left + 10 * cols_px, top - 10 * rows_px)
     with rasterio.open(variant / "confusion.tif") as file:
         classes = file.read(1)[:256, :256][inside]
-    (counted,) = evaluate.plots(open_survey(config)).values()
+    (counted,) = evaluation.plots(open_survey(config)).values()
     assert [counted[key] for key in ("tp", "fp", "fn", "tn")] == [
         np.count_nonzero(classes == value) for value in (compare.TP, compare.FP, compare.FN, compare.TN)
     ]

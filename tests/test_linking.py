@@ -18,14 +18,14 @@ from geopandas.testing import assert_geodataframe_equal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsbatch import engine, linking, schema
+from lsbatch import engine, linking
 from lsbatch.bands import mask
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid
+from lsbatch.inventory import identity, observed_ground, schema, year_matching
 from lsbatch.kernels import polygon_matching as kernel
 from lsbatch.settings import to_yaml
-from lsbatch.stages import ground_seen, identity, years
 from lsbatch.storage import journal, receipts, vectors
 from tests import surveys
 from tests.stages import fake_survey
@@ -39,7 +39,7 @@ def table(shapes: Sequence[shapely.Geometry], names: Sequence[str], **columns: A
     """An inventory of outlines and names."""
     whole = [shapely.multipolygons([one]) if one.geom_type == "Polygon" else one for one in shapes]
     frame = gpd.GeoDataFrame({ID: list(names), **columns}, geometry=whole, crs="EPSG:25833")
-    frame = years.complete(frame, schema.dtypes())
+    frame = year_matching.complete(frame, schema.dtypes())
     return frame.assign(area_m2=frame.area, perimeter_m=frame.length)
 
 
@@ -94,17 +94,17 @@ def test_every_outline_is_accounted_for_in_any_order(seed: int) -> None:
     one, two = field(rng, 0.3), field(rng, 0.35)
     two += one[: len(one) // 3]
     last, this = table(one, [f"a-{i}" for i in range(len(one))]), table(two, [f"b-{i}" for i in range(len(two))], survey_id="b")
-    found = years.link(this, last, 10.0, lambda shapes: np.linspace(0, 1, len(shapes)))
+    found = year_matching.link(this, last, 10.0, lambda shapes: np.linspace(0, 1, len(shapes)))
     assert sum(found.last.values()) == len(last)
     assert sum(found.this.values()) == len(this) == (found.frame["observation"] == "found").sum()
     assert found.frame[ID].is_unique
     ended = found.last.get("merged into another", 0)
-    names = set(found.frame[ID]) | {one for text in found.frame["parent_ids"] for one in years.split(text)}
+    names = set(found.frame[ID]) | {one for text in found.frame["parent_ids"] for one in year_matching.split(text)}
     assert set(last[ID]) <= names, "a name of last year is nowhere"
     assert len(found.frame) == len(this) + sum(found.last.get(key, 0) for key in ("gone", "not observed"))
     assert ended <= len(last)
     order = rng.permutation(len(last)), rng.permutation(len(this))
-    again = years.link(this.iloc[order[1]].reset_index(drop=True), last.iloc[order[0]], 10.0, lambda shapes: np.linspace(0, 1, len(shapes)))
+    again = year_matching.link(this.iloc[order[1]].reset_index(drop=True), last.iloc[order[0]], 10.0, lambda shapes: np.linspace(0, 1, len(shapes)))
     assert_geodataframe_equal(found.frame, again.frame)
 
 
@@ -117,8 +117,8 @@ def test_linking_a_year_with_itself_changes_nothing(seed: int) -> None:
     shapes += [shapely.affinity.translate(one, 10, 0) for one in shapes[:5]] + shapes[:2]
     last = table(shapes[::2], [f"a-{i}" for i in range(len(shapes[::2]))])
     this = table(shapes, [f"b-{i}" for i in range(len(shapes))], survey_id="b")
-    first = years.link(this, last, 10.0).frame
-    again = years.link(first, first, 10.0)
+    first = year_matching.link(this, last, 10.0).frame
+    again = year_matching.link(first, first, 10.0)
     assert_geodataframe_equal(first, again.frame)
     assert sum(again.last.values()) == len(first)
 
@@ -139,7 +139,7 @@ OLD = box(0, 0, 100, 100)
     ],
 )
 def test_status_by_growth(new: shapely.Polygon, status: str, version: int, origin: str) -> None:
-    found = years.link(table([new], ["b-1"], survey_id="b"), table([OLD], ["a-1"]), 10.0)
+    found = year_matching.link(table([new], ["b-1"], survey_id="b"), table([OLD], ["a-1"]), 10.0)
     row = found.frame.iloc[0]
     assert (row["status"], row["version"]) == (status, version)
     assert found.this == {origin: 1}
@@ -148,12 +148,12 @@ def test_status_by_growth(new: shapely.Polygon, status: str, version: int, origi
 
 def test_split_and_merged() -> None:
     parts = [box(0, 0, 60, 100), box(70, 0, 100, 100)]
-    found = years.link(table(parts, ["b-1", "b-2"]), table([OLD], ["a-1"], review_state="confirmed", reviewer="Kari"), 10.0)
+    found = year_matching.link(table(parts, ["b-1", "b-2"]), table([OLD], ["a-1"], review_state="confirmed", reviewer="Kari"), 10.0)
     rows = found.frame.set_index(ID)
     assert found.last == {"split": 1}
     assert rows.loc["a-1", ["parent_ids", "review_state", "reviewer"]].tolist() == ["", "confirmed", "Kari"]
     assert rows.loc["b-2", ["parent_ids", "review_state", "status"]].tolist() == ["a-1", "unreviewed", "persisting"]
-    back = years.link(table([OLD], ["c-1"]), found.frame, 10.0)
+    back = year_matching.link(table([OLD], ["c-1"]), found.frame, 10.0)
     assert back.frame[[ID, "parent_ids", "status"]].to_numpy().tolist() == [["a-1", "b-2", "persisting"]]
     assert back.last == {"kept, others merged into it": 1, "merged into another": 1}
 
@@ -161,15 +161,15 @@ def test_split_and_merged() -> None:
 def test_gone_only_where_somebody_looked() -> None:
     last = table([OLD, box(200, 0, 300, 100)], ["a-1", "a-2"], review_state="confirmed")
     nothing = table([], [])
-    found = years.link(nothing, last, 10.0, lambda shapes: np.where(shapely.get_x(shapely.centroid(shapes)) < 100, 0.8, 0.79))
+    found = year_matching.link(nothing, last, 10.0, lambda shapes: np.where(shapely.get_x(shapely.centroid(shapes)) < 100, 0.8, 0.79))
     rows = found.frame.set_index(ID)
     assert rows["status"].to_dict() == {"a-1": "gone", "a-2": "new"}
     assert rows["observation"].to_dict() == {"a-1": "nothing found", "a-2": "not observed"}
     assert rows["version"].to_dict() == {"a-1": 2, "a-2": 1}
     assert (rows["review_state"] == "confirmed").all()
-    later = years.link(nothing, found.frame, 10.0, lambda shapes: np.ones(len(shapes)))
+    later = year_matching.link(nothing, found.frame, 10.0, lambda shapes: np.ones(len(shapes)))
     assert later.last == {"still gone": 1, "gone": 1}
-    assert years.link(nothing, last, 10.0).last == {"not observed": 2}
+    assert year_matching.link(nothing, last, 10.0).last == {"not observed": 2}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_gone_only_where_somebody_looked() -> None:
 )
 def test_slid_again(old: dict[str, Any], new: dict[str, Any], status: str) -> None:
     new = {"date_method": "greenest looks", "survey_id": "b"} | new
-    found = years.link(table([box(0, 0, 100, 105)], ["b-1"], **new), table([OLD], ["a-1"], **old), 10.0)
+    found = year_matching.link(table([box(0, 0, 100, 105)], ["b-1"], **new), table([OLD], ["a-1"], **old), 10.0)
     assert found.frame["status"].tolist() == [status]
 
 
@@ -204,7 +204,7 @@ def test_share_of_ground_seen_is_that_of_the_whole_mask(tmp_path: Path) -> None:
     middles = rng.uniform((left, bottom), (right, top), (60, 2))
     shapes = shapely.buffer(shapely.points(middles), rng.uniform(3, 900, 60))
     shapes = np.append(shapes, [box(right + 1000, top, right + 2000, top + 500)])
-    found = ground_seen.share(survey, shapes)
+    found = observed_ground.share(survey, shapes)
     for shape, share in zip(shapes[:-1], found[:-1], strict=True):
         # padded, because a polygon may reach beyond the grid
         wide = survey.grid.geobox.pad(100)
@@ -215,8 +215,8 @@ def test_share_of_ground_seen_is_that_of_the_whole_mask(tmp_path: Path) -> None:
     assert found[-1] == 0
     assert ((found > 0) & (found < 1)).sum() > 10
     receipts.remove(survey.workspace.receipts, "clean", "r000c000")
-    assert (ground_seen.share(survey, shapes) <= found).all()
-    assert (ground_seen.share(survey, shapes) < found).any()
+    assert (observed_ground.share(survey, shapes) <= found).all()
+    assert (observed_ground.share(survey, shapes) < found).any()
 
 
 # A survey
@@ -246,7 +246,7 @@ def test_running_again_keeps_names_and_answers(mine: Survey) -> None:
     reviewed = read(mine)
     row = reviewed.set_index(ID).loc[said]
     assert row[["review_state", "reviewer", "comment", "reviewed_version"]].tolist() == ["confirmed", "Åse", answer["comment"], 1]
-    assert_geodataframe_equal(reviewed.drop(columns=list(years.REVIEW)), first.drop(columns=list(years.REVIEW)))
+    assert_geodataframe_equal(reviewed.drop(columns=list(year_matching.REVIEW)), first.drop(columns=list(year_matching.REVIEW)))
     other = with_threshold(mine, 0.3)
     assert engine.run(other, until="inventory") == 0
     changed = read(other)

@@ -19,10 +19,10 @@ import pytest
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError
+from lsbatch.inventory import identity, year_matching
 from lsbatch.review import Case
 from lsbatch.review.server import POLICY, Server
 from lsbatch.settings import to_yaml
-from lsbatch.stages import identity, years
 from lsbatch.storage import journal, vectors
 from tests import browser
 from tests.stages import fake_survey
@@ -230,7 +230,7 @@ def test_two_reviewers_at_once(server: Server) -> None:
     # and the inventory says what was said last
     found = identity._answered(server.case.frame, kept, {})
     row = found.iloc[0]
-    assert row[list(years.REVIEW)].tolist() == ["rejected", "Ola", "", 1]
+    assert row[list(year_matching.REVIEW)].tolist() == ["rejected", "Ola", "", 1]
     assert (found["review_state"].iloc[1:] == server.case.frame["review_state"].iloc[1:]).all()
 
 

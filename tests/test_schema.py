@@ -7,10 +7,9 @@ import geopandas as gpd
 import pyogrio
 import pytest
 
-from lsbatch import schema
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
-from lsbatch.stages import exports
+from lsbatch.inventory import exports, schema
 
 DOCS = Path(__file__).parents[1] / "docs" / "inventory.md"
 

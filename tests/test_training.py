@@ -14,8 +14,8 @@ from lsbatch import engine, settings, training
 from lsbatch.bands import OWN_BANDS, probability
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError, NoDataError
+from lsbatch.inventory.evaluation import summary
 from lsbatch.models import base
-from lsbatch.stages.evaluate import summary
 from tests import surveys
 
 

@@ -108,7 +108,7 @@ def evaluate(
     settings = load(config)
     from lsbatch import terminal
     from lsbatch.catalog.survey import open_survey
-    from lsbatch.stages.evaluate import plots, summary
+    from lsbatch.inventory.evaluation import plots, summary
 
     survey = open_survey(settings)
     found: dict[str, Any] = summary(survey)

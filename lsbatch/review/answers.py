@@ -10,11 +10,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from lsbatch.archive.earlier import ID
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError, NoDataError, printable
+from lsbatch.inventory.previous_inventory import ID
+from lsbatch.inventory.year_matching import STATES
 from lsbatch.stages.report.quicklooks import quicklook
-from lsbatch.stages.years import STATES
 from lsbatch.storage import files, journal, vectors
 
 LONGEST_NAME, LONGEST_COMMENT = 80, 2000

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from lsbatch.bands import STACK, Layer, mask, probability
+from lsbatch.inventory import areas, records, stac_export
 from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Fold, Stage
 from lsbatch.settings import Config
-from lsbatch.stages import areas, catalog, inventory, report
+from lsbatch.stages import report
 
 PIPELINE: tuple[Stage | Fold, ...] = (
     stack.STAGE,
@@ -16,10 +17,10 @@ PIPELINE: tuple[Stage | Fold, ...] = (
     radar_series.STAGE,
     score.STAGE,
     areas.STAGE,
-    inventory.FOLD,
+    records.FOLD,
     areas.FOLD,
     national_maps.FOLD,
-    catalog.FOLD,
+    stac_export.FOLD,
     report.FOLD,
 )
 

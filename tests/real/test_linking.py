@@ -15,8 +15,7 @@ import shapely
 from geopandas.testing import assert_geodataframe_equal
 
 from lsbatch import linking
-from lsbatch.archive import earlier
-from lsbatch.stages import identity, years
+from lsbatch.inventory import identity, previous_inventory, year_matching
 from tests.surveys import Heard
 
 ID = "landslide_id"
@@ -67,7 +66,7 @@ def test_years_in_a_row_with_every_outline_accounted_for(shapefiles: list[Path],
         assert len(here) == len(this)
         whole = [shapely.union_all(shapely.make_valid(frame.geometry.values)) for frame in (here, this)]
         assert shapely.symmetric_difference(*whole).area < 1e-3
-        parents = {one for text in linked["parent_ids"] for one in years.split(text)}
+        parents = {one for text in linked["parent_ids"] for one in year_matching.split(text)}
         assert set(before[ID]) <= set(linked[ID]) | parents
         assert ids <= set(linked[ID]) | parents | ids
         ids |= set(linked[ID])
@@ -82,7 +81,7 @@ def test_a_year_with_itself_changes_nothing(shapefiles: list[Path], tmp_path: Pa
     """Also with the rows of both in another order."""
     rng = np.random.default_rng(1)
     for _, _, _, linked in _chain(shapefiles, tmp_path):
-        again = years.link(linked.iloc[rng.permutation(len(linked))], linked.iloc[rng.permutation(len(linked))], linking.PIXEL_M)
+        again = year_matching.link(linked.iloc[rng.permutation(len(linked))], linked.iloc[rng.permutation(len(linked))], linking.PIXEL_M)
         assert_geodataframe_equal(again.frame, linked)
         assert sum(again.last.values()) == len(linked)
 
@@ -108,7 +107,7 @@ def test_repairs_keep_the_ground(shapefiles: list[Path]) -> None:
     """Against GEOS' own buffer by nothing, for outlines that only touch themselves."""
     for file in shapefiles:
         raw = gpd.read_file(file)
-        frame, repaired, _ = earlier.sound(raw)
+        frame, repaired, _ = previous_inventory.sound(raw)
         assert len(frame) == len(raw)
         assert repaired == (~raw.geometry.is_valid).sum()
         assert frame.geometry.is_valid.all()

@@ -9,11 +9,12 @@ import numpy as np
 import scipy.ndimage
 import shapely
 
-from lsbatch import schema, settings
+from lsbatch import settings
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import Grid, tile_id
+from lsbatch.inventory import schema
 from lsbatch.kernels import connected_regions
 from lsbatch.models import cards
 from lsbatch.pipeline.types import Receipt

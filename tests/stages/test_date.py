@@ -15,10 +15,10 @@ from lsbatch.country import ground, radar
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.imagery import scene_reading
+from lsbatch.inventory import dating, records
 from lsbatch.kernels import landslide_date
 from lsbatch.pipeline import radar_series
 from lsbatch.pipeline.types import Block
-from lsbatch.stages import inventory, when
 from lsbatch.storage import geometries
 from tests import surveys
 
@@ -71,7 +71,7 @@ def _read(survey: Survey, tile: Tile, mask: np.ndarray) -> Block:
 
 
 def _by_landslide(block: Block) -> dict[int, pd.DataFrame]:
-    return {label: when.joined(rows) for label, rows in block.part.groupby("label")}
+    return {label: dating.joined(rows) for label, rows in block.part.groupby("label")}
 
 
 def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(survey: Survey, path: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_tiles_add_up_to_the_whole(path: Path, block: Block, mask: np.ndarray, t
 
 def test_most_landslides_are_dated_within_12_days(survey: Survey, block: Block, truth: gpd.GeoDataFrame, mask: np.ndarray) -> None:
     config, windows = survey.config, survey.config.survey.windows
-    limits = tuple((day - inventory._EPOCH).days for day in (windows.pre[0], windows.post[1]))
+    limits = tuple((day - records._EPOCH).days for day in (windows.pre[0], windows.post[1]))
     labels, count = radar_series.regions.label(mask == 1)
     days = truth["date"].astype(str).to_numpy("M8[D]").astype(int)
     errors, held, dated = [], [], 0
@@ -148,7 +148,7 @@ def test_most_landslides_are_dated_within_12_days(survey: Survey, block: Block, 
             continue
         shown = geometries.rasterize(truth.union_all(), survey.grid.geobox) & (labels == number)
         true = {day for day, shape in zip(days, truth.geometry, strict=True) if (geometries.rasterize(shape, survey.grid.geobox) & shown).any()}
-        found = when.narrowed(passes, limits, limits, config.composite.speckle_looks)  # type: ignore[arg-type]
+        found = dating.narrowed(passes, limits, limits, config.composite.speckle_looks)  # type: ignore[arg-type]
         if len(true) != 1:
             continue
         day = true.pop()
@@ -170,7 +170,7 @@ def test_where_nothing_changed_the_composite_stays(block: Block, mask: np.ndarra
     still = np.setdiff1d(np.unique(labels[unchanged]), [0])
     assert len(still) >= 3
     passes = _by_landslide(block)
-    answers = [landslide_date.date(when.series(passes[n], radar.LOOKS), 18_067, 18_516) for n in still]
+    answers = [landslide_date.date(dating.series(passes[n], radar.LOOKS), 18_067, 18_516) for n in still]
     assert sum(one.evidence > landslide_date.EVIDENCE for one in answers) == 0
 
 
@@ -221,25 +221,25 @@ def _passes(step_db: float, day: int = 18_400) -> pd.DataFrame:
 
 def test_only_a_gain_replaces_the_looks() -> None:
     span = (18_070, 18_510)
-    found = when.narrowed(_passes(3.0), span, span, 4.4)
+    found = dating.narrowed(_passes(3.0), span, span, 4.4)
     assert found is not None
     first, last, confidence = found
     assert first <= 18_400 <= last
     assert last - first <= 12
     assert 0.85 < confidence <= 1
     # no evidence; looks that contradict it; looks that know it as well; nothing to ask
-    assert when.narrowed(_passes(0.0), span, span, 4.4) is None
-    assert when.narrowed(_passes(3.0), (18_080, 18_200), span, 4.4) is None
-    assert when.narrowed(_passes(3.0), (18_395, 18_401), span, 4.4) is None
-    assert when.narrowed(None, span, span, 4.4) is None
-    assert when.narrowed(pd.DataFrame(), span, span, 4.4) is None
+    assert dating.narrowed(_passes(0.0), span, span, 4.4) is None
+    assert dating.narrowed(_passes(3.0), (18_080, 18_200), span, 4.4) is None
+    assert dating.narrowed(_passes(3.0), (18_395, 18_401), span, 4.4) is None
+    assert dating.narrowed(None, span, span, 4.4) is None
+    assert dating.narrowed(pd.DataFrame(), span, span, 4.4) is None
 
 
 def test_the_interval_never_leaves_the_looks() -> None:
-    found = when.narrowed(_passes(3.0), (18_398, 18_500), (18_070, 18_510), 4.4)
+    found = dating.narrowed(_passes(3.0), (18_398, 18_500), (18_070, 18_510), 4.4)
     assert found is not None
     assert found[0] >= 18_398
-    whole = when.narrowed(_passes(3.0), (18_070, 18_510), (18_070, 18_510), 4.4)
+    whole = dating.narrowed(_passes(3.0), (18_070, 18_510), (18_070, 18_510), 4.4)
     assert whole is not None
     assert (found[1], whole[0] < 18_398) == (whole[1], True)
 
@@ -248,11 +248,11 @@ def test_methods_in_their_order(survey: Survey) -> None:
     config = survey.config
     limits = {"last_before": [18_100], "first_after": [18_480]}
     looks = pd.DataFrame(limits)
-    told = inventory._dates(looks, config, lambda group: _passes(3.0))
-    assert told["date_method"] == when.METHOD
+    told = records._dates(looks, config, lambda group: _passes(3.0))
+    assert told["date_method"] == dating.METHOD
     assert told["date_confidence"] > 0.85
-    told = inventory._dates(looks, config, lambda group: _passes(0.0))
+    told = records._dates(looks, config, lambda group: _passes(0.0))
     assert (told["date_method"], np.isnan(told["date_confidence"])) == ("greenest looks", True)
     breaks = looks.assign(before_days=[np.array([18_390])], after_days=[np.array([18_402])])
-    told = inventory._dates(breaks, config, lambda group: pytest.fail("CCDC comes first"))
+    told = records._dates(breaks, config, lambda group: pytest.fail("CCDC comes first"))
     assert told["date_method"] == "breaks in the series"

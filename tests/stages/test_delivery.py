@@ -18,13 +18,13 @@ import rasterio
 import shapely
 from scipy import ndimage
 
-from lsbatch import engine, schema
+from lsbatch import engine
 from lsbatch.bands import STACK, mask
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
+from lsbatch.inventory import areas, exports, qgis_style, schema
 from lsbatch.pipeline import national_maps
-from lsbatch.stages import areas, exports, style
 from lsbatch.storage import files, rasters, receipts
 from tests import surveys
 
@@ -89,7 +89,7 @@ def test_the_style_names_every_grade(done_survey: Survey) -> None:
     assert [one.get("value") for one in renderer.iter("category")] == list(schema.GRADES)
     assert [one.get("symbol") for one in renderer.iter("category")] == [one.get("name") for one in renderer.iter("symbol")]
     stored = pyogrio.read_dataframe(done_survey.workspace.inventory / "landslides.gpkg", layer="layer_styles")
-    assert stored["styleQML"].iloc[0] == style.qml() == text
+    assert stored["styleQML"].iloc[0] == qgis_style.qml() == text
 
 
 def test_exports_say_the_same(done_survey: Survey) -> None:

@@ -18,7 +18,8 @@ from PIL import Image
 
 from lsbatch.bands import probability
 from lsbatch.catalog.survey import Survey
-from lsbatch.stages import evaluate, report
+from lsbatch.inventory import evaluation
+from lsbatch.stages import report
 from lsbatch.stages.report import facts as report_facts
 from lsbatch.stages.report import map as report_map
 from lsbatch.stages.report import pictures as report_pictures
@@ -58,7 +59,7 @@ def _figures(html: str) -> list[str]:
 
 def test_the_figures_are_those_of_inventory_and_scores(plain: Survey, html: str) -> None:
     inventory = gpd.read_parquet(plain.workspace.inventory / "landslides.parquet")
-    scores = evaluate.summary(plain)
+    scores = evaluation.summary(plain)
     surveyed_px = sum(
         receipt.tally["surveyed_pixels"] for receipt in receipts.read_stage(plain.workspace.receipts, "clean").values()
     )

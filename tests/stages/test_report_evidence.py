@@ -15,8 +15,9 @@ from markupsafe import escape
 
 from lsbatch import pending
 from lsbatch.catalog.survey import Survey
+from lsbatch.inventory import areas
 from lsbatch.pipeline.types import Receipt
-from lsbatch.stages import areas, report
+from lsbatch.stages import report
 from lsbatch.stages.accuracy import answers, assess, numbers, strata
 from lsbatch.stages.report import chart, evidence, listing
 from lsbatch.storage import files, receipts, vectors

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from lsbatch.grid import Grid
+from lsbatch.inventory import shapes
 from lsbatch.kernels import connected_regions
-from lsbatch.stages import shape
 from lsbatch.storage import vectors
 from lsbatch.storage.geometries import geodesic
 
@@ -46,8 +46,8 @@ def test_the_same_polygons_as_of_the_whole_raster() -> None:
         field = smooth > np.quantile(smooth, rng.uniform(0.3, 0.95))
         labels, count = scipy.ndimage.label(field, np.ones((3, 3)))
         box = Grid(CRS, 10.0, 24, (0.0, 6_400_000.0, 480.0, 6_400_240.0)).geobox
-        whole = [shape.joined(np.array([one]))[0] for one in vectors.polygonize(labels.astype(np.int32), count, box)]
-        tiled = [shape.joined(np.array(parts)) for parts in _tiles(field, side).values()]
+        whole = [shapes.joined(np.array([one]))[0] for one in vectors.polygonize(labels.astype(np.int32), count, box)]
+        tiled = [shapes.joined(np.array(parts)) for parts in _tiles(field, side).values()]
         assert not any(repaired for _, repaired in tiled)
         assert all(one.is_valid for one, _ in tiled)
         assert sorted(shapely.to_wkb(shapely.normalize(one)) for one in whole) == sorted(shapely.to_wkb(shapely.normalize(one)) for one, _ in tiled)
@@ -63,11 +63,11 @@ def test_simpler_outlines_keep_their_area(seed: int, most_m: float) -> None:
     labels, count = scipy.ndimage.label(smooth > np.quantile(smooth, 0.8), np.ones((3, 3)))
     box = Grid(CRS, 10.0, 40, (0.0, 6_400_000.0, 400.0, 6_400_400.0)).geobox
     for one in vectors.polygonize(labels.astype(np.int32), count, box):
-        before = shape.joined(np.array([one]))[0]
-        after = shape.simplified(before, most_m)
+        before = shapes.joined(np.array([one]))[0]
+        after = shapes.simplified(before, most_m)
         assert after.is_valid
         assert after.geom_type == "MultiPolygon"
-        assert after.area == pytest.approx(before.area, rel=shape.AREA_KEPT)
+        assert after.area == pytest.approx(before.area, rel=shapes.AREA_KEPT)
         # a buffer's mitres reach twice as far as it is wide
         assert shapely.hausdorff_distance(before, after) <= 4 * most_m
         assert len(shapely.get_coordinates(after)) <= 2 * len(shapely.get_coordinates(before))
@@ -78,15 +78,15 @@ def test_a_large_outline_gets_simpler() -> None:
     smooth = scipy.ndimage.gaussian_filter(rng.standard_normal((100, 100)), 6)
     labels, count = scipy.ndimage.label(smooth > np.quantile(smooth, 0.7))
     box = Grid(CRS, 10.0, 100, (0.0, 6_400_000.0, 1000.0, 6_401_000.0)).geobox
-    before = max((shape.joined(np.array([one]))[0] for one in vectors.polygonize(labels.astype(np.int32), count, box)), key=lambda one: one.area)
-    after = shape.simplified(before, 15.0)
+    before = max((shapes.joined(np.array([one]))[0] for one in vectors.polygonize(labels.astype(np.int32), count, box)), key=lambda one: one.area)
+    after = shapes.simplified(before, 15.0)
     assert len(shapely.get_coordinates(after)) < len(shapely.get_coordinates(before)) / 2
     assert shapely.intersection(before, after).area / shapely.union(before, after).area > 0.9
 
 
 def test_a_pixel_stays_a_pixel() -> None:
     pixel = shapely.multipolygons([shapely.box(0, 0, 10, 10)])
-    assert shape.simplified(pixel, 60.0).area == pytest.approx(100.0, rel=shape.AREA_KEPT)
+    assert shapes.simplified(pixel, 60.0).area == pytest.approx(100.0, rel=shapes.AREA_KEPT)
 
 
 def test_area_is_that_of_an_equal_area_projection() -> None:
@@ -100,7 +100,7 @@ def test_area_is_that_of_an_equal_area_projection() -> None:
 
 def test_length_is_along_the_slope() -> None:
     wide = shapely.box(0, 0, 300, 100)
-    assert shape.length(wide, (150.0, 95.0), (150.0, 5.0)) == pytest.approx(100)
-    assert shape.length(wide, (5.0, 50.0), (295.0, 50.0)) == pytest.approx(300)
+    assert shapes.length(wide, (150.0, 95.0), (150.0, 5.0)) == pytest.approx(100)
+    assert shapes.length(wide, (5.0, 50.0), (295.0, 50.0)) == pytest.approx(300)
     # no direction: the longer side
-    assert shape.length(wide, (5.0, 5.0), (5.0, 5.0)) == pytest.approx(300)
+    assert shapes.length(wide, (5.0, 5.0), (5.0, 5.0)) == pytest.approx(300)

@@ -9,8 +9,8 @@ import numpy as np
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError, StaleStoreError
+from lsbatch.inventory import evaluation, identity
 from lsbatch.kernels.statistics import area_estimation, size_distribution
-from lsbatch.stages import evaluate, identity
 from lsbatch.stages.accuracy import strata
 from lsbatch.storage import files, vectors
 
@@ -108,13 +108,13 @@ def completeness(survey: Survey) -> list[dict[str, Any]]:
     """Mapped landslides that were found, by size, with Wilson's 95 % interval; empty without truth or inventory."""
     if survey.config.truth is None:
         return []
-    return by_size(evaluate.objects(survey))
+    return by_size(evaluation.objects(survey))
 
 
 def by_size(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The same from what `evaluate.objects` counted."""
     out = []
-    for low, high in zip((0.0, *evaluate.SIZES_M2), evaluate.SIZES_M2, strict=False):
+    for low, high in zip((0.0, *evaluation.SIZES_M2), evaluation.SIZES_M2, strict=False):
         name = f"{low:.0f}_m2_or_more" if high == float("inf") else f"{low:.0f}_to_{high:.0f}_m2"
         if f"mapped_{name}" in found:
             of, hits = found[f"mapped_{name}"], found[f"found_{name}"]

@@ -13,10 +13,10 @@ from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
+from lsbatch.inventory import evaluation, identity
 from lsbatch.models import base
 from lsbatch.pipeline.types import Receipt
 from lsbatch.settings import Config, to_yaml
-from lsbatch.stages import evaluate, identity
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.addresses import without_secrets
 
@@ -208,7 +208,7 @@ def _dropped(records: Records) -> list[dict[str, Any]]:
 def scores(survey: Survey) -> tuple[dict[str, Any] | None, str]:
     """Scores against mapped landslides; where there are none, None and the reason."""
     try:
-        return evaluate.summary(survey), ""
+        return evaluation.summary(survey), ""
     except LsbatchError as error:
         return None, str(error)
 
@@ -216,7 +216,7 @@ def scores(survey: Survey) -> tuple[dict[str, Any] | None, str]:
 def reliability(survey: Survey) -> list[dict[str, float]]:
     """Bins of probability that hold pixels: what was said on average, what was so, and how many pixels."""
     found = receipts.read_stage(survey.workspace.receipts, "score")
-    bins = evaluate.reliability(found.values())
+    bins = evaluation.reliability(found.values())
     return [{"said": p / n, "so": hits / n, "pixels": int(n)} for n, p, hits in bins.tolist() if n]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from lsbatch import schema
+from lsbatch.inventory import schema
 
 #: Landslides in the list and on the map; the files hold all of them.
 MOST_LANDSLIDES = 5000

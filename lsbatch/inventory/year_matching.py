@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from lsbatch import schema
-from lsbatch.archive.earlier import ID, SEPARATOR
+from lsbatch.inventory import schema
+from lsbatch.inventory.previous_inventory import ID, SEPARATOR
 from lsbatch.kernels import polygon_matching
 
 #: What `observation` says: this survey drew the outline; it looked and found nothing; it did not see the place.

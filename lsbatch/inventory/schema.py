@@ -12,7 +12,7 @@ OBSERVATIONS = (FOUND, "nothing found", "not observed")
 STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")
 #: What a reviewer says of a record.
 REVIEW_STATES = ("unreviewed", "confirmed", "rejected")
-#: How sure the map is of a record, see `lsbatch.stages.inventory`.
+#: How sure the map is of a record, see `lsbatch.inventory.records`.
 GRADES = ("high", "medium", "low")
 
 

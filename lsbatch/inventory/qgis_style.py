@@ -4,14 +4,14 @@ from xml.sax.saxutils import quoteattr
 
 import pandas as pd
 
-from lsbatch import schema
+from lsbatch.inventory import schema
 
 #: Red, green, blue of each grade.
 COLOURS = {"high": (213, 94, 0), "medium": (230, 159, 0), "low": (240, 228, 66)}
 
 
 def qml(attribute: str = "confidence") -> str:
-    """A QGIS style file (QML, QGIS 3) for polygons with the grades of `lsbatch.schema.GRADES`."""
+    """A QGIS style file (QML, QGIS 3) for polygons with the grades of `lsbatch.inventory.schema.GRADES`."""
     categories = "".join(
         f'<category value={quoteattr(grade)} symbol="{i}" label={quoteattr(f"{grade} confidence")} render="true"/>'
         for i, grade in enumerate(schema.GRADES)

@@ -10,10 +10,10 @@ import shapely
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError
 from lsbatch.grid import tile_id
+from lsbatch.inventory import identity
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.pipeline.score import CELL_PX
 from lsbatch.pipeline.types import Confusion, Receipt
-from lsbatch.stages import identity
 from lsbatch.storage import files, receipts, vectors
 
 #: Upper bounds of the classes of size of mapped landslides, m2.

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from lsbatch.archive import items
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
+from lsbatch.inventory import stac_items
 from lsbatch.models import base
 from lsbatch.pipeline import national_maps
 from lsbatch.pipeline.types import Fold, Receipt
@@ -22,7 +22,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     done = receipts.read_stage(survey.workspace.receipts, "stack")
     windows = config.survey.windows
     made = [
-        items.tile(
+        stac_items.tile(
             f"{config.survey.id}-{receipt.tile}",
             survey.tile(position).geobox,
             (windows.pre[0], windows.post[1]),
@@ -37,7 +37,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     ]
     made += _delivery(survey, config)
     sweep(survey.workspace.catalog)
-    count = items.write(survey.workspace.catalog, config.survey.id, "Composites before and after, tile by tile", made)
+    count = stac_items.write(survey.workspace.catalog, config.survey.id, "Composites before and after, tile by tile", made)
     return {"items": count}
 
 
@@ -63,7 +63,7 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     windows = config.survey.windows
     # catalogue, item's folder, item
     files = {f"../../{path.parent.name}/{path.name}": path for path in paths}
-    return [items.delivery(f"{config.survey.id}-inventory", files, survey.grid.geobox, (windows.pre[0], windows.post[1]), told, bands)]
+    return [stac_items.delivery(f"{config.survey.id}-inventory", files, survey.grid.geobox, (windows.pre[0], windows.post[1]), told, bands)]
 
 
 def _provenance(receipt: Receipt, config: Config) -> dict[str, Any]:

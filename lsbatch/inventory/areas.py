@@ -9,10 +9,10 @@ import pandas as pd
 import shapely
 
 from lsbatch.catalog.survey import Survey
+from lsbatch.inventory import identity
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.types import Block, Fold, Stage
 from lsbatch.settings import Config
-from lsbatch.stages import identity
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.geometries import rasterize
 

@@ -13,17 +13,15 @@ import shapely
 from pyproj import Transformer
 
 import lsbatch
-from lsbatch import schema
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
+from lsbatch.inventory import dating, exports, identity, qgis_style, schema, shapes, year_matching
+from lsbatch.inventory import provenance as sources
 from lsbatch.kernels import connected_regions, slope_profile
 from lsbatch.models import base
 from lsbatch.pipeline.outline import DAYS, HISTOGRAM_BINS, STEP_M, layer_px, layers
 from lsbatch.pipeline.types import Fold
 from lsbatch.settings import Config, digest
-from lsbatch.stages import exports, identity, style, when, years
-from lsbatch.stages import provenance as sources
-from lsbatch.stages import shape as shapes
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.files import write_text
 from lsbatch.storage.geometries import geodesic
@@ -46,7 +44,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     schema.check(found.drop(columns="geometry").to_dict("list"), config.inventory.confounders)
     folder = survey.workspace.inventory
     write(folder, linked.frame)
-    write_text(folder / "landslides.qml", style.qml())
+    write_text(folder / "landslides.qml", qgis_style.qml())
     vectors.write_geopackage(folder / "inspire.gpkg", exports.mapped(found, exports.INSPIRE), "ObservedEvent")
     tiles = {tile for text in found["tiles"] for tile in text.split(";")}
     vectors.write_csv(folder / "scenes.csv", sources.scenes(survey, tiles))
@@ -56,7 +54,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
 
 def write(folder: Path, frame: gpd.GeoDataFrame) -> None:
     """The three files of the records, each whole."""
-    vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides", {"layer_styles": style.layer_styles("landslides")})
+    vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides", {"layer_styles": qgis_style.layer_styles("landslides")})
     vectors.write_parquet(folder / "landslides.parquet", frame)
     vectors.write_csv(folder / "landslides.csv", frame.drop(columns="geometry"))
 
@@ -65,7 +63,7 @@ def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
     """One record a landslide, largest first; an empty survey gives an empty frame with the same columns."""
     parts = _joined_parts(survey)
     to_lonlat = Transformer.from_crs(config.grid.crs, "EPSG:4326", always_xy=True)
-    provenance, passes = _provenance(config), when.passes_of(survey, config)
+    provenance, passes = _provenance(config), dating.passes_of(survey, config)
     records = [_record(group, survey, to_lonlat, passes) | provenance for _, group in parts.groupby("component", sort=True)]
     types = schema.dtypes(config.inventory.confounders)
     frame = gpd.GeoDataFrame(records, columns=[*types, "geometry"], geometry="geometry", crs=config.grid.crs).astype(types)
@@ -92,7 +90,7 @@ def _joined_parts(survey: Survey) -> pd.DataFrame:
     return parts.assign(component=[component[row, col][label - 1] for row, col, label in keys])
 
 
-def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes: when.Passes) -> dict[str, Any]:
+def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes: dating.Passes) -> dict[str, Any]:
     config = survey.config
     first = group.sort_values(["first_row", "first_col"]).iloc[0]
     shape, repaired = shapes.joined(np.asarray(group["geometry"].values))
@@ -108,7 +106,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes:
         "survey_id": config.survey.id,
         "version": 1,
         "status": "new",
-        "observation": years.FOUND,
+        "observation": year_matching.FOUND,
         "parent_ids": "",
         **_dates(group, config, passes),
         **measures,
@@ -140,7 +138,7 @@ def place_id(crs: str, x: float, y: float) -> str:
     return hashlib.blake2b(f"{crs} {x:.1f} {y:.1f}".encode(), digest_size=5).hexdigest()
 
 
-def _dates(group: pd.DataFrame, config: Config, passes: when.Passes) -> dict[str, str | float]:
+def _dates(group: pd.DataFrame, config: Config, passes: dating.Passes) -> dict[str, str | float]:
     """Between the looks around the break, as the middle pixel has them, where a model tells the day; else between the last
     greenest look before and the first after, the windows where Sentinel-2 did not see it, or less where Sentinel-1 tells it.
     """
@@ -157,9 +155,9 @@ def _dates(group: pd.DataFrame, config: Config, passes: when.Passes) -> dict[str
         days, method = (earliest, latest), "greenest looks"
     else:
         days, method = limits, "survey windows"
-    narrowed = when.narrowed(passes(group), days, limits, config.composite.speckle_looks)
+    narrowed = dating.narrowed(passes(group), days, limits, config.composite.speckle_looks)
     if narrowed is not None:
-        return _written(*narrowed[:2], when.METHOD, narrowed[2])
+        return _written(*narrowed[:2], dating.METHOD, narrowed[2])
     return _written(*days, method)
 
 

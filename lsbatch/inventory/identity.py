@@ -11,11 +11,11 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from lsbatch.archive.earlier import ID
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
-from lsbatch.stages import ground_seen, years
-from lsbatch.stages.years import FOUND, NOTHING, REVIEW, UNSEEN, Linked
+from lsbatch.inventory import observed_ground, year_matching
+from lsbatch.inventory.previous_inventory import ID
+from lsbatch.inventory.year_matching import FOUND, NOTHING, REVIEW, UNSEEN, Linked
 from lsbatch.storage import files, journal, receipts, vectors
 from lsbatch.storage.workspace import Workspace
 
@@ -40,13 +40,13 @@ def settle(survey: Survey, frame: gpd.GeoDataFrame) -> Linked:
     last = _kept(places.earlier)
     if last is not None:
         # a column that the inventory got since
-        last = years.complete(last, dict(frame.dtypes.drop("geometry")))
-    linked = Linked(frame) if last is None else years.link(frame, last, survey.config.grid.resolution_m, lambda shapes: ground_seen.share(survey, shapes))
+        last = year_matching.complete(last, dict(frame.dtypes.drop("geometry")))
+    linked = Linked(frame) if last is None else year_matching.link(frame, last, survey.config.grid.resolution_m, lambda shapes: observed_ground.share(survey, shapes))
     known = _kept(places.identities)
     named, former = _as_before(linked.frame, known, () if last is None else last[ID])
     answered = _answered(named, journal.read(places.answers), former)
     _remember(survey, answered, former, known)
-    return Linked(years.ordered(answered), linked.last, linked.this)
+    return Linked(year_matching.ordered(answered), linked.last, linked.this)
 
 
 def state(places: Workspace) -> list[str]:
@@ -65,8 +65,8 @@ def _as_before(
     here = (frame["observation"] == FOUND).to_numpy()
     if known is None or known.empty or not here.any():
         return frame, {}
-    pairs, olds, _ = years.pairs_of(frame[here], known)
-    rows, olden = years.rows_of(frame[here]), years.rows_of(known)
+    pairs, olds, _ = year_matching.pairs_of(frame[here], known)
+    rows, olden = year_matching.rows_of(frame[here]), year_matching.rows_of(known)
     linked = set(last)
     taken = linked | set(frame.loc[~here, ID])
     former: dict[str, list[str]] = {}
@@ -77,7 +77,7 @@ def _as_before(
         before = None if kept < 0 else olden[kept]
         rows[j] = _named(rows[j], before, [olden[i][ID] for i in olds[j] if i != kept], same=bool(pairs.same[j]), linked=linked, taken=taken)
         if before is not None:
-            former[rows[j][ID]] = years.split(years.joined([*years.split(before["former_ids"]), before[ID]]))
+            former[rows[j][ID]] = year_matching.split(year_matching.joined([*year_matching.split(before["former_ids"]), before[ID]]))
     out = frame.copy()
     for name in (ID, "version", "parent_ids"):
         out.loc[here, name] = pd.array([row[name] for row in rows], dtype=frame[name].dtype)
@@ -93,13 +93,13 @@ def _named(
             name = before[ID]
             taken.add(name)
         else:
-            name = years.unused(name, taken)
-    version, parents = row["version"], years.split(row["parent_ids"])
+            name = year_matching.unused(name, taken)
+    version, parents = row["version"], year_matching.split(row["parent_ids"])
     if before is not None and before[ID] == name:
         version = int(before["version"]) + (not same)
-        parents += years.split(before["parent_ids"])
+        parents += year_matching.split(before["parent_ids"])
     parents += [one for one in merged if one != name]
-    return row | {ID: name, "version": version, "parent_ids": years.joined(parents)}
+    return row | {ID: name, "version": version, "parent_ids": year_matching.joined(parents)}
 
 
 def _answered(frame: gpd.GeoDataFrame, answers: Sequence[Mapping[str, Any]], former: Mapping[str, list[str]]) -> gpd.GeoDataFrame:
@@ -133,5 +133,5 @@ def _remember(survey: Survey, frame: gpd.GeoDataFrame, former: Mapping[str, list
     else:
         known = None
     kept = here[[ID, "version", "parent_ids", "geometry"]]
-    kept = kept.assign(former_ids=[years.joined(one for one in former.get(name, ()) if one != name) for name in here[ID]])
+    kept = kept.assign(former_ids=[year_matching.joined(one for one in former.get(name, ()) if one != name) for name in here[ID]])
     vectors.write_parquet(survey.workspace.identities, kept if known is None else pd.concat([known, kept], ignore_index=True))
