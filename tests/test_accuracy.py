@@ -14,6 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from lsbatch.accuracy import answers, assess, draw, strata
 from lsbatch.bands import mask, probability
 from lsbatch.catalog.survey import Survey
 from lsbatch.cli.program import app
@@ -21,7 +22,7 @@ from lsbatch.country import landslides
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError, StaleStoreError
 from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.pipeline.types import Receipt
-from lsbatch.stages.accuracy import answers, assess, draw, numbers, strata
+from lsbatch.report import statistics
 from lsbatch.storage import cube, receipts, sample_points, vectors
 from lsbatch.storage.geometries import rasterize
 from tests import browser, surveys
@@ -377,18 +378,18 @@ def test_the_commands(done_survey: Survey, tmp_path: Path) -> None:
 
 
 def test_numbers_for_the_report(done_survey: Survey, drawn: Survey, tmp_path: Path) -> None:
-    assert numbers.assessed(done_survey) is None
+    assert statistics.assessed(done_survey) is None
     survey = surveys.copy_survey(drawn, tmp_path / "s")
     assess.assess(survey, rewritten(drawn, tmp_path / "answered.gpkg", lambda points, design: (points, design)))
-    assert numbers.assessed(survey)["fits_the_map"] is True
+    assert statistics.assessed(survey)["fits_the_map"] is True
     receipts.remove(survey.workspace.receipts, "clean", survey.tile((0, 1)).id)
-    assert numbers.assessed(survey)["fits_the_map"] is False
+    assert statistics.assessed(survey)["fits_the_map"] is False
     (survey.workspace.accuracy / "accuracy.json").write_text("{}")
     with pytest.raises(StaleStoreError, match="is damaged"):
-        numbers.assessed(survey)
-    found = numbers.frequencies(done_survey)
+        statistics.assessed(survey)
+    found = statistics.frequencies(done_survey)
     assert found["count"] == sum(one["count"] for one in found["bins"]) > 0
-    complete = numbers.completeness(done_survey)
+    complete = statistics.completeness(done_survey)
     assert len(complete) == 4 and sum(one["mapped"] for one in complete) > 0
     assert all(one["share"] is None or one["low"] <= one["share"] <= one["high"] for one in complete)
     json.dumps([found, complete], allow_nan=False)
@@ -396,9 +397,9 @@ def test_numbers_for_the_report(done_survey: Survey, drawn: Survey, tmp_path: Pa
 
 def test_frequencies_of_a_known_law() -> None:
     areas = landslides.areas_m2(3000, np.random.default_rng(8))
-    found = numbers.frequency(areas, 1000.0)
+    found = statistics.frequency(areas, 1000.0)
     json.dumps(found, allow_nan=False)
-    assert found["tail"]["curve"] and len(found["inverse_gamma"]["curve"]) == numbers.CURVE_POINTS
+    assert found["tail"]["curve"] and len(found["inverse_gamma"]["curve"]) == statistics.CURVE_POINTS
     # each curve runs through the bins: within a fifth of every bin of a hundred or more landslides that the law reaches
     for law in ("tail", "inverse_gamma"):
         at, density = np.log(np.array(found[law]["curve"])).T
@@ -408,7 +409,7 @@ def test_frequencies_of_a_known_law() -> None:
             # a bin's density is that of its mean; the logarithmic middle lies near
             assert np.exp(np.interp(np.log(one["from_m2"] * one["to_m2"]) / 2, at, density)) == pytest.approx(one["density_per_m2"], rel=0.2)
     assert any("rollover is not seen" in line for line in found["notes"])
-    assert numbers.frequency(np.empty(0), 500.0) == {"count": 0, "bins": [], "tail": None, "inverse_gamma": None, "notes": ["0 landslides are too few, or too alike, for a fit; 50 are needed."]}
+    assert statistics.frequency(np.empty(0), 500.0) == {"count": 0, "bins": [], "tail": None, "inverse_gamma": None, "notes": ["0 landslides are too few, or too alike, for a fit; 50 are needed."]}
 
 
 @pytest.mark.skipif(browser.program() is None, reason="no Chromium")

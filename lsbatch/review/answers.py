@@ -14,7 +14,7 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError, NoDataError, printable
 from lsbatch.inventory.previous_inventory import ID
 from lsbatch.inventory.year_matching import STATES
-from lsbatch.stages.report.quicklooks import quicklook
+from lsbatch.report.quicklooks import quicklook
 from lsbatch.storage import files, journal, vectors
 
 LONGEST_NAME, LONGEST_COMMENT = 80, 2000

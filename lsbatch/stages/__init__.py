@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
+from lsbatch import report
 from lsbatch.bands import STACK, Layer, mask, probability
 from lsbatch.inventory import areas, records, stac_export
 from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Fold, Stage
 from lsbatch.settings import Config
-from lsbatch.stages import report
 
 PIPELINE: tuple[Stage | Fold, ...] = (
     stack.STAGE,

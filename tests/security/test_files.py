@@ -24,7 +24,7 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError, ModelError, SceneError, StaleStoreError
 from lsbatch.imagery import scene_reading
 from lsbatch.models import cards
-from lsbatch.stages.report import pictures
+from lsbatch.report import images
 from lsbatch.storage import vectors
 from tests import surveys
 from tests.security import hostile
@@ -142,13 +142,13 @@ def test_a_raster_of_ordinary_blocks_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("side", [5_000, 12_000, 100_000])
 def test_pictures(side: int) -> None:
     with pytest.raises(OSError, match=f"it has {side} x {side} pixels"):
-        pictures.file_uri(hostile.png(side))
+        images.file_uri(hostile.png(side))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG", b"<svg onload=alert(1)>" * 9, hostile.png(100)[:40]])
 def test_what_is_no_picture(content: bytes) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - Pillow's own words
-        pictures.file_uri(content)
+        images.file_uri(content)
 
 
 # Weights

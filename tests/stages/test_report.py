@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from lsbatch import report
 from lsbatch.bands import probability
 from lsbatch.catalog.survey import Survey
 from lsbatch.inventory import evaluation
-from lsbatch.stages import report
-from lsbatch.stages.report import facts as report_facts
-from lsbatch.stages.report import map as report_map
-from lsbatch.stages.report import pictures as report_pictures
-from lsbatch.stages.report import quicklooks as report_quicklooks
+from lsbatch.report import figures as report_facts
+from lsbatch.report import images as report_pictures
+from lsbatch.report import overview_map as report_map
+from lsbatch.report import quicklooks as report_quicklooks
 from lsbatch.storage import cube, receipts
 from tests import browser
 from tests.stages import fake_survey

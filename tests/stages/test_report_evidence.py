@@ -13,13 +13,12 @@ import pytest
 import shapely
 from markupsafe import escape
 
-from lsbatch import pending
+from lsbatch import pending, report
+from lsbatch.accuracy import answers, assess, strata
 from lsbatch.catalog.survey import Survey
 from lsbatch.inventory import areas
 from lsbatch.pipeline.types import Receipt
-from lsbatch.stages import report
-from lsbatch.stages.accuracy import answers, assess, numbers, strata
-from lsbatch.stages.report import chart, evidence, listing
+from lsbatch.report import accuracy_section, landslide_table, size_chart, statistics
 from lsbatch.storage import files, receipts, vectors
 from tests import browser
 from tests.stages import fake_survey
@@ -113,13 +112,13 @@ def test_an_assessment_makes_the_report_stale(plain: Survey) -> None:
 def test_the_plot_is_what_was_counted(plain: Survey) -> None:
     """From the points' places back to the densities."""
     areas_m2 = np.random.default_rng(3).pareto(1.4, 800) * 2000 + 600
-    found = numbers.frequency(areas_m2, 500.0)
-    drawn = chart.frequency(found)
+    found = statistics.frequency(areas_m2, 500.0)
+    drawn = size_chart.frequency(found)
     assert drawn is not None
     decades = len(drawn["y"]) - 1
     lowest = min(round(np.log10(one["density_low"]) - 0.5) for one in drawn["bins"])
     for point, one in zip(drawn["points"], drawn["bins"], strict=True):
-        back = 10 ** (lowest + decades * (1 - point["y"] / chart.HEIGHT))
+        back = 10 ** (lowest + decades * (1 - point["y"] / size_chart.HEIGHT))
         assert back == pytest.approx(one["density_per_m2"], rel=0.02)
         assert point["high"] <= point["y"] <= point["low"]
     assert sum(one["count"] for one in drawn["bins"]) == 800
@@ -138,7 +137,7 @@ def test_too_few_for_a_fit_is_said(plain: Survey) -> None:
 
 @pytest.mark.parametrize("areas_m2", [[500.0], [500.0] * 60, [500.0, 5e7]])
 def test_odd_inventories_can_be_drawn(areas_m2: list[float]) -> None:
-    drawn = chart.frequency(numbers.frequency(np.array(areas_m2), 400.0))
+    drawn = size_chart.frequency(statistics.frequency(np.array(areas_m2), 400.0))
     assert drawn is not None
     assert all(np.isfinite(list(point.values())).all() for point in drawn["points"])
 
@@ -160,7 +159,7 @@ def _counties(survey: Survey, error: str | None = None) -> Survey:
 
 def test_areas_are_those_of_the_file(plain: Survey) -> None:
     survey = _counties(plain)
-    found = evidence.counties(survey)
+    found = accuracy_section.counties(survey)
     assert found is not None
     assert [row["area"] for row in found["rows"]] == ["NA", "007", HOSTILE]
     assert sum(row["landslides"] for row in found["rows"]) == len(vectors.read_part(plain.workspace.inventory / "landslides.parquet"))
@@ -172,7 +171,7 @@ def test_areas_are_those_of_the_file(plain: Survey) -> None:
 
 def test_areas_of_an_older_run_are_not_shown(plain: Survey) -> None:
     survey = _counties(plain, error="the county layer has a hole")
-    assert evidence.counties(survey) == {"rows": [], "fault": "the county layer has a hole"}
+    assert accuracy_section.counties(survey) == {"rows": [], "fault": "the county layer has a hole"}
     assert 'id="areas"' not in _page(plain)
 
 
@@ -181,8 +180,8 @@ def test_areas_of_an_older_run_are_not_shown(plain: Survey) -> None:
 
 def test_records_come_back_as_they_were(plain: Survey) -> None:
     found = vectors.read_part(plain.workspace.inventory / "landslides.parquet")
-    listed = listing.rows(found)
-    data = json.loads(json.dumps(listing.records(listed, ())))
+    listed = landslide_table.rows(found)
+    data = json.loads(json.dumps(landslide_table.records(listed, ())))
     for row, values in zip(listed, data["values"], strict=True):
         back = {**data["same"], **dict(zip(data["varies"], values, strict=True))}
         assert set(back) == set(row)

@@ -9,8 +9,8 @@ from lsbatch import training
 from lsbatch.catalog.survey import Survey
 from lsbatch.models import cards, cart
 from lsbatch.models.training import chips
-from lsbatch.stages.report import map as maps
-from lsbatch.stages.report import split
+from lsbatch.report import overview_map as maps
+from lsbatch.report import training_blocks
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_the_blocks_drawn_are_those_that_were_dealt(survey: Survey) -> None:
     source = training.source(survey.config)
     dealt = chips.deal([source], survey.config.train)
     frame = maps.frame(survey.grid, survey.grid.geobox.extent.geom)
-    told = split.facts(card(surveys=[source.name], split=chips.told([source], dealt)), survey, frame)
+    told = training_blocks.facts(card(surveys=[source.name], split=chips.told([source], dealt)), survey, frame)
     assert "counts the test blocks alone" in told["text"]
     # a picture painted from the rectangles is the split, pixel by pixel
     drawn = np.full(survey.grid.shape, -1)
@@ -44,9 +44,9 @@ def test_the_blocks_drawn_are_those_that_were_dealt(survey: Survey) -> None:
 def test_what_is_said_where_nothing_was_held_out(survey: Survey) -> None:
     frame = maps.frame(survey.grid, survey.grid.geobox.extent.geom)
     mine = survey.config.survey.id
-    assert "all of it" in split.facts(card(surveys=[mine]), survey, frame)["text"]
+    assert "all of it" in training_blocks.facts(card(surveys=[mine]), survey, frame)["text"]
     moved = {"block_px": 128, "surveys": {mine: {"bounds": [0, 0, 1, 1], "rows": ["t"]}}}
-    assert split.facts(card(surveys=[mine], split=moved), survey, frame)["blocks"] == []
-    elsewhere = split.facts(card(surveys=["a", "b", "c", "d", "e"]), survey, frame)
+    assert training_blocks.facts(card(surveys=[mine], split=moved), survey, frame)["blocks"] == []
+    elsewhere = training_blocks.facts(card(surveys=["a", "b", "c", "d", "e"]), survey, frame)
     assert elsewhere == {"text": "The weights learned elsewhere (a, b, c and 2 more), from nothing of this survey.", "blocks": []}
-    assert split.facts(card(), survey, frame) == {"text": "", "blocks": []}
+    assert training_blocks.facts(card(), survey, frame) == {"text": "", "blocks": []}

@@ -16,8 +16,8 @@ from lsbatch.grid import Grid
 from lsbatch.imagery.prefetch import in_order
 from lsbatch.kernels import terrain
 from lsbatch.pipeline.clean import UNOBSERVED
+from lsbatch.report import images
 from lsbatch.settings import Config
-from lsbatch.stages.report import pictures
 from lsbatch.storage import cube, vectors
 from lsbatch.storage.geometries import rasterize
 
@@ -142,7 +142,7 @@ def _coarse(survey: Survey, cell: int, position: Position, scored: bool) -> tupl
         return cube.read(store, survey.grid, layer, tile, 0, (name,))[name]
 
     def reduced(values: np.ndarray) -> np.ndarray:
-        return pictures.reduced(values, (cell, cell))
+        return images.reduced(values, (cell, cell))
 
     bands = {name: reduced(of(STACK, name)) for name in _bands(config)}
     found = of(mask(config.model.family), "landslide")
@@ -183,15 +183,15 @@ def bases(seen: Overview, where: Frame) -> list[dict[str, str]]:
     found: dict[str, np.ndarray] = {}
     if "postR" in bands and np.isfinite(bands["postR"]).any():
         colours = [bands[name] for name in COLOURS]
-        found["colour"] = pictures.true_colour(colours, pictures.stretch(*colours, gamma=1.5))
+        found["colour"] = images.true_colour(colours, images.stretch(*colours, gamma=1.5))
     if "postVV" in bands and np.isfinite(bands["postVV"]).any():
-        found["radar"] = pictures.grey(bands["postVV"], pictures.stretch(bands["postVV"]))
+        found["radar"] = images.grey(bands["postVV"], images.stretch(bands["postVV"]))
     if "elevation" in bands and np.isfinite(bands["elevation"]).any():
         found["relief"] = relief(bands["elevation"], where.metres)
     if not found:
         found["relief"] = np.full((where.rows, where.cols, 3), 235, np.uint8)
     return [
-        {"key": key, "name": NAMES[key], "uri": pictures.jpeg_uri(_finished(picture, seen))}
+        {"key": key, "name": NAMES[key], "uri": images.jpeg_uri(_finished(picture, seen))}
         for key, picture in found.items()
     ]
 
@@ -202,7 +202,7 @@ def relief(elevation: np.ndarray, metres: float) -> np.ndarray:
     shade = terrain.hillshade(elevation * raised, metres, metres)
     # the outermost pixels have no slope; level ground is 180
     light = np.where(np.isfinite(shade), shade, 180) / 255
-    return pictures.grey(0.35 + 0.65 * light, pictures.Stretch(0.0, 1.0))
+    return images.grey(0.35 + 0.65 * light, images.Stretch(0.0, 1.0))
 
 
 def hits_picture(seen: Overview, where: Frame) -> str:
@@ -215,13 +215,13 @@ def hits_picture(seen: Overview, where: Frame) -> str:
         base = np.full((where.rows, where.cols, 3), 240, np.uint8)
     base = _finished(base, seen)
     most = np.argmax(seen.hits, axis=0)
-    for i, colour in enumerate((pictures.FOUND, pictures.FALSE, pictures.MISSED)):
-        base = pictures.painted(base, (most == i) & (seen.hits[i] > 0), colour)
-    return pictures.png_uri(base)
+    for i, colour in enumerate((images.FOUND, images.FALSE, images.MISSED)):
+        base = images.painted(base, (most == i) & (seen.hits[i] > 0), colour)
+    return images.png_uri(base)
 
 
 def _finished(picture: np.ndarray, seen: Overview) -> np.ndarray:
-    return pictures.hatched(pictures.painted(picture, ~seen.inside, "#ffffff"), seen.unobserved)
+    return images.hatched(images.painted(picture, ~seen.inside, "#ffffff"), seen.unobserved)
 
 
 def outlines(frame_: Frame, landslides: gpd.GeoDataFrame) -> list[str]:

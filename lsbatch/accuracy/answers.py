@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from lsbatch.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE, digest
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
-from lsbatch.stages.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE, digest
 from lsbatch.storage import files, sample_points
 
 _AGAIN = "give the file that lsbatch sample wrote, with nothing changed but the answers"

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from lsbatch.accuracy import strata
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.inventory import evaluation, identity
 from lsbatch.kernels.statistics import area_estimation, size_distribution
-from lsbatch.stages.accuracy import strata
 from lsbatch.storage import files, vectors
 
 #: Points of a fitted curve.

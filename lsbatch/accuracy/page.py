@@ -9,7 +9,7 @@ import numpy as np
 
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
-from lsbatch.stages.report import pictures
+from lsbatch.report import images
 from lsbatch.storage import cube
 
 #: Pixels shown on each side of a point.
@@ -60,18 +60,18 @@ def look(survey: Survey, x: float, y: float) -> list[dict[str, str]]:
     bands = cube.read_window(survey.workspace.store, survey.grid, STACK, rows, cols, names)
     found: list[dict[str, str]] = []
     if any(np.isfinite(bands[name]).any() for name in _OPTICAL if name in bands):
-        how = pictures.stretch(*(bands[name] for name in _OPTICAL), gamma=1.5)
+        how = images.stretch(*(bands[name] for name in _OPTICAL), gamma=1.5)
         for period, title in _TITLES:
             colours = [bands[f"{period}{colour}"] for colour in "RGB"]
-            found.append(_picture(f"{title}, true colour", pictures.true_colour(colours, how), colours[0]))
+            found.append(_picture(f"{title}, true colour", images.true_colour(colours, how), colours[0]))
     if any(np.isfinite(bands[name]).any() for name in _RADAR if name in bands):
-        how = pictures.stretch(*(bands[name] for name in _RADAR))
+        how = images.stretch(*(bands[name] for name in _RADAR))
         for period, title in _TITLES:
             values = bands[f"{period}VV"]
             # one channel of the three that are the same: a third of the bytes
-            found.append(_picture(f"{title}, radar VV", pictures.grey(values, how), values, channels=0))
+            found.append(_picture(f"{title}, radar VV", images.grey(values, how), values, channels=0))
     return found
 
 
 def _picture(title: str, drawn: np.ndarray, values: np.ndarray, channels: Any = slice(None)) -> dict[str, str]:
-    return {"title": title, "uri": pictures.png_uri(pictures.hatched(drawn, ~np.isfinite(values))[..., channels])}
+    return {"title": title, "uri": images.png_uri(images.hatched(drawn, ~np.isfinite(values))[..., channels])}

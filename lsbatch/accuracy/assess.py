@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 import lsbatch
+from lsbatch.accuracy import answers
+from lsbatch.accuracy.answers import Answers
+from lsbatch.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE
 from lsbatch.catalog.survey import Survey
 from lsbatch.kernels.statistics import area_estimation, rare_errors
-from lsbatch.stages.accuracy import answers
-from lsbatch.stages.accuracy.answers import Answers
-from lsbatch.stages.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE
 from lsbatch.storage import files, receipts
 
 #: What the map says of each stratum.

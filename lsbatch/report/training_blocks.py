@@ -5,7 +5,7 @@ from typing import Any
 from lsbatch.catalog.survey import Survey
 from lsbatch.models.cards import Card
 from lsbatch.models.training.chips import LETTERS, TEST, TRAIN, VALIDATION
-from lsbatch.stages.report.map import Frame
+from lsbatch.report.overview_map import Frame
 
 NAMES = {LETTERS[TRAIN]: "training", LETTERS[VALIDATION]: "validation", LETTERS[TEST]: "test"}
 #: Surveys that are named; the rest are counted.

@@ -22,10 +22,18 @@ from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey
 from lsbatch.models import base
 from lsbatch.pipeline.types import Fold
+from lsbatch.report import (
+    accuracy_section,
+    figures,
+    images,
+    landslide_table,
+    quicklooks,
+    size_chart,
+    statistics,
+    training_blocks,
+)
+from lsbatch.report import overview_map as maps
 from lsbatch.settings import Config
-from lsbatch.stages.accuracy import numbers
-from lsbatch.stages.report import chart, evidence, facts, listing, pictures, quicklooks, split
-from lsbatch.stages.report import map as maps
 from lsbatch.storage import files, receipts
 from lsbatch.storage.workspace import Workspace
 
@@ -43,12 +51,12 @@ _HERE = Path(__file__).parent
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
     """Write ``report/report.html``."""
-    records = facts.read(survey, config)
-    found = facts.landslides(survey, records)
-    listed = [] if found is None else listing.rows(found)
+    records = figures.read(survey, config)
+    found = figures.landslides(survey, records)
+    listed = [] if found is None else landslide_table.rows(found)
     looks = [] if found is None else quicklooks.quicklooks(survey, config, list(found.geometry.head(len(listed))), PICTURES_BYTES)
-    tiles = facts.tiles(survey, records)
-    scores, no_scores = facts.scores(survey)
+    tiles = figures.tiles(survey, records)
+    scores, no_scores = figures.scores(survey)
     page = render(
         {
             "survey_id": config.survey.id,
@@ -58,29 +66,29 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "min_area_m2": config.inventory.min_area_m2,
             "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "version": lsbatch.__version__,
-            "head": facts.headline(survey, config, records, found),
-            "faults": facts.faults(survey, config, records, tiles),
+            "head": figures.headline(survey, config, records, found),
+            "faults": figures.faults(survey, config, records, tiles),
             "scores": scores,
-            "sample": evidence.sample(survey),
-            "sizes": [row for row in numbers.by_size(scores or {}) if row["mapped"]],
-            "frequency": None if found is None else chart.frequency(numbers.frequencies(survey)),
-            "counties": evidence.counties(survey),
-            "reliability": facts.reliability(survey) if scores else [],
+            "sample": accuracy_section.sample(survey),
+            "sizes": [row for row in statistics.by_size(scores or {}) if row["mapped"]],
+            "frequency": None if found is None else size_chart.frequency(statistics.frequencies(survey)),
+            "counties": accuracy_section.counties(survey),
+            "reliability": figures.reliability(survey) if scores else [],
             "no_scores": no_scores,
             "tiles": tiles,
-            "stages": facts.stages(records),
-            "origin": facts.provenance(config, records),
+            "stages": figures.stages(records),
+            "origin": figures.provenance(config, records),
             "curve": _curve(config),
             "map": _map(survey, records, found, tiles),
-            "split": split.facts(base.card(base.resolve(config)), survey, maps.frame(survey.grid, plan.load(config.output).region)),
+            "split": training_blocks.facts(base.card(base.resolve(config)), survey, maps.frame(survey.grid, plan.load(config.output).region)),
             "landslides": listed,
-            "choices": listing.choices(listed),
-            "records": listing.records(listed, config.inventory.confounders),
+            "choices": landslide_table.choices(listed),
+            "records": landslide_table.records(listed, config.inventory.confounders),
             "looks": looks,
             "titles": quicklooks.TITLES,
-            "ramps": {"change": pictures.css_ramp(pictures.CHANGE), "probability": pictures.css_ramp(pictures.PROBABILITY)},
-            "change_db": pictures.CHANGE_DB,
-            "colours": {"found": pictures.FOUND, "false": pictures.FALSE, "missed": pictures.MISSED},
+            "ramps": {"change": images.css_ramp(images.CHANGE), "probability": images.css_ramp(images.PROBABILITY)},
+            "change_db": images.CHANGE_DB,
+            "colours": {"found": images.FOUND, "false": images.FALSE, "missed": images.MISSED},
             "shown_reasons": SHOWN_REASONS,
             "first_rows": FIRST_ROWS,
         }
@@ -90,15 +98,15 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
 
 
 def _map(
-    survey: Survey, records: facts.Records, found: gpd.GeoDataFrame | None, tiles: list[dict[str, Any]]
+    survey: Survey, records: figures.Records, found: gpd.GeoDataFrame | None, tiles: list[dict[str, Any]]
 ) -> dict[str, Any]:
     region = plan.load(survey.config.output).region
     frame = maps.frame(survey.grid, region)
-    masked = facts.worked(survey, records, "stack", "clean")
-    scored = masked & facts.worked(survey, records, "score")
+    masked = figures.worked(survey, records, "stack", "clean")
+    scored = masked & figures.worked(survey, records, "score")
     seen = maps.overview(survey, frame, region, masked, scored)
     unobserved, inside = np.count_nonzero(seen.unobserved), np.count_nonzero(seen.inside)
-    drawn = [] if found is None else maps.outlines(frame, found.head(listing.MOST_LANDSLIDES))
+    drawn = [] if found is None else maps.outlines(frame, found.head(landslide_table.MOST_LANDSLIDES))
     (edge,) = frame.shown(np.array([shapely.simplify(region, frame.metres * maps.TOLERANCE_PX)]))
     return {
         "width": frame.cols,
@@ -126,7 +134,7 @@ def _curve(config: Config) -> dict[str, str] | None:
     if not files.exists(picture):
         return None
     try:
-        return {"uri": pictures.file_uri(files.read_bytes(picture)), "fault": ""}
+        return {"uri": images.file_uri(files.read_bytes(picture)), "fault": ""}
     except OSError as error:
         return {"uri": "", "fault": f"{picture.name} cannot be read: {error}"}
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 import lsbatch
+from lsbatch.accuracy import page
+from lsbatch.accuracy.strata import EXPECTED, LANDSLIDE, NONE, STRATA, Census, census
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.kernels.statistics import stratified_sampling
-from lsbatch.stages.accuracy import page
-from lsbatch.stages.accuracy.strata import EXPECTED, LANDSLIDE, NONE, STRATA, Census, census
 from lsbatch.storage import files, sample_points
 
 #: Points that each stratum gets at least, as Olofsson et al. (2014), section 5.1.3, advise for rare classes; fewer in a small sample.

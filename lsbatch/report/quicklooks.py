@@ -10,9 +10,9 @@ import shapely
 
 from lsbatch.bands import STACK, probability
 from lsbatch.catalog.survey import Survey
+from lsbatch.report import images
+from lsbatch.report.overview_map import path
 from lsbatch.settings import Config
-from lsbatch.stages.report import pictures
-from lsbatch.stages.report.map import path
 from lsbatch.storage import cube
 
 #: Shortest side of a window in pixels, so that a small landslide is seen in its surroundings.
@@ -102,7 +102,7 @@ def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[s
     where = window(survey, shape)
     drawn = _drawn(_read(survey, config, where), where, DETAILED_PX)
     return {
-        "pictures": [{"title": title, "uri": pictures.png_uri(picture)} for title, picture in drawn.items()],
+        "pictures": [{"title": title, "uri": images.png_uri(picture)} for title, picture in drawn.items()],
         "side": where.side,
         "metres": where.side * config.grid.resolution_m,
         "outline": _outline(survey, shape, where),
@@ -165,7 +165,7 @@ def _look(survey: Survey, shape: shapely.Geometry, where: Window, bands: dict[st
         "px": min(where.side, most_px),
         "kinds": [TITLES.index(title) for title in drawn],
         "outline": _outline(survey, shape, where),
-        "strip": pictures.jpeg_strip(list(drawn.values())) if drawn else "",
+        "strip": images.jpeg_strip(list(drawn.values())) if drawn else "",
     }
 
 
@@ -181,7 +181,7 @@ def _outline(survey: Survey, shape: shapely.Geometry, where: Window) -> str:
 def _drawn(bands: dict[str, np.ndarray], where: Window, most_px: int) -> dict[str, np.ndarray]:
     """Pictures by title, of at most so many pixels a side."""
     px = min(where.side, most_px)
-    return _pictures({name: pictures.reduced(values, (px, px)) for name, values in bands.items()})
+    return _pictures({name: images.reduced(values, (px, px)) for name, values in bands.items()})
 
 
 def _pictures(bands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -189,17 +189,17 @@ def _pictures(bands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     seen = {name for name, values in bands.items() if np.isfinite(values).any()}
     found: list[tuple[str, np.ndarray, np.ndarray]] = []
     if seen.issuperset(_OPTICAL):
-        how = pictures.stretch(*(bands[name] for name in _OPTICAL), gamma=1.5)
+        how = images.stretch(*(bands[name] for name in _OPTICAL), gamma=1.5)
         for period, title in (("pre", "before"), ("post", "after")):
             colours = [bands[f"{period}{colour}"] for colour in "RGB"]
-            found.append((f"{title}, true colour", pictures.true_colour(colours, how), colours[0]))
+            found.append((f"{title}, true colour", images.true_colour(colours, how), colours[0]))
     elif seen.issuperset(("preVV", "postVV")):
-        how = pictures.stretch(bands["preVV"], bands["postVV"])
+        how = images.stretch(bands["preVV"], bands["postVV"])
         for period, title in (("pre", "before"), ("post", "after")):
-            found.append((f"{title}, radar VV", pictures.grey(bands[f"{period}VV"], how), bands[f"{period}VV"]))
+            found.append((f"{title}, radar VV", images.grey(bands[f"{period}VV"], how), bands[f"{period}VV"]))
     if "diffVV" in seen:
-        limit = pictures.CHANGE_DB
-        found.append(("radar change VV", pictures.ramped(bands["diffVV"], pictures.CHANGE, -limit, limit), bands["diffVV"]))
+        limit = images.CHANGE_DB
+        found.append(("radar change VV", images.ramped(bands["diffVV"], images.CHANGE, -limit, limit), bands["diffVV"]))
     if "probability" in seen:
-        found.append(("probability", pictures.ramped(bands["probability"], pictures.PROBABILITY, 0, 1), bands["probability"]))
-    return {title: pictures.hatched(drawn, ~np.isfinite(values)) for title, drawn, values in found}
+        found.append(("probability", images.ramped(bands["probability"], images.PROBABILITY, 0, 1), bands["probability"]))
+    return {title: images.hatched(drawn, ~np.isfinite(values)) for title, drawn, values in found}

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from lsbatch.accuracy import assess
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError, StaleStoreError
-from lsbatch.stages.accuracy import assess, numbers
+from lsbatch.report import statistics
 from lsbatch.storage import files, receipts
 
 _FIGURE = ("value", "standard_error", "low", "high", "value_if_unsure_agree")
@@ -19,7 +20,7 @@ _DESIGN = ("size", "allocation", "seed", "min_distance_m", "drawn")
 def sample(survey: Survey) -> dict[str, Any] | None:
     """The assessment by a reviewed sample as rows for the page; None where there is none, `fault` where it cannot be read."""
     try:
-        found = numbers.assessed(survey)
+        found = statistics.assessed(survey)
         return None if found is None else {"fault": "", **_sample(survey, found)}
     except LsbatchError as error:
         return {"fault": str(error)}
