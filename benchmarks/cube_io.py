@@ -33,10 +33,11 @@ from zarr.codecs import BloscCodec, BloscShuffle, ZstdCodec
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, WrapperStore
 
-from lsbatch import country, settings, work
+from lsbatch import country, settings
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
+from lsbatch.engine import tile_task
 from lsbatch.pipeline import stack
 from lsbatch.storage import cube
 
@@ -170,7 +171,7 @@ def content(folder: Path, side: int) -> Bands:
     survey = open_survey(config)
     out = {name: np.full(survey.grid.shape, np.nan, np.float32) for name in NAMES}
     for position in survey.positions:
-        block = work.compute(config, survey.grid, stack.STAGE, position)
+        block = tile_task.compute(config, survey.grid, stack.STAGE, position)
         for name in NAMES:
             out[name][block.tile.region] = block.bands[name]
     return out

@@ -42,9 +42,10 @@ from rasterio.transform import from_origin
 from scipy import ndimage
 
 from benchmarks import stack_tile, tile_memory
-from lsbatch import engine, settings, work
+from lsbatch import settings
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
+from lsbatch.engine import execution, tile_task
 from lsbatch.models import base, cards, unet
 from lsbatch.pipeline import optical
 from lsbatch.settings import Config
@@ -132,7 +133,7 @@ def ours(folder: Path, output: Path) -> Seconds:
     with _clocked(parts, "plan"):
         plan.save(plan.make(config), output)
     survey = open_survey(config)
-    if engine.run(survey, until="inventory"):
+    if execution.run(survey, until="inventory"):
         raise RuntimeError(f"a stage failed; its receipt in {survey.workspace.receipts} says why")
     for stage in ("stack", "predict", "clean", "outline", "inventory"):
         parts[stage] = sum(receipt.seconds for receipt in receipts.read_stage(survey.workspace.receipts, stage).values())
@@ -242,7 +243,7 @@ def twice(who: str, folder: Path) -> dict[str, Any]:
     for run in RUNS:
         with _clocked(told["seconds"], run):
             told["parts"][run] = PROGRAMS[who](folder, output(folder, who, run))
-    return told | {"peak_mb": work.peak_mb()}
+    return told | {"peak_mb": tile_task.peak_mb()}
 
 
 def output(folder: Path, who: str, run: str) -> Path:

@@ -23,16 +23,17 @@ import dask.config
 import psutil
 from distributed import Client, LocalCluster, get_worker
 
-from lsbatch import country, dispatch, engine, pending, settings
+from lsbatch import country, settings
 from lsbatch.bench import measuring
 from lsbatch.catalog import plan, survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
-from lsbatch.cluster import links
+from lsbatch.engine import distribute, execution, todo
+from lsbatch.engine.cluster import network
+from lsbatch.engine.tile_task import Task, make_receipt
+from lsbatch.engine.todo import Todo
 from lsbatch.grid import Grid, tile_id
-from lsbatch.pending import Todo
 from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.storage import receipts
-from lsbatch.work import Task, make_receipt
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def workers(count: int, gpus: int = 0) -> Iterator[Client]:
 
     As `lsbatch run` starts them: without NUMBA_NUM_THREADS one worker alone uses all cores, and two look useless.
     """
-    own = links.worker_config(settings.example().cluster.model_copy(update={"threads": 1}))
+    own = network.worker_config(settings.example().cluster.model_copy(update={"threads": 1}))
     options: dict[str, Any] = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 40}
     with dask.config.set(own), LocalCluster(n_workers=count - gpus, **options) as cluster:
         if gpus:
@@ -98,16 +99,16 @@ class Memory:
 def overhead(client: Client, tiles: int, folder: Path) -> dict[str, float]:
     """Seconds and the driver's memory for so many tiles that do nothing, by the path that real tiles take."""
     survey = blank(-(-tiles // 100), 100, folder)
-    stage = pending.step_named("stack")
+    stage = todo.step_named("stack")
     assert isinstance(stage, Stage)
     work = Todo({position: "0" * 16 for position in survey.positions[:tiles]})
-    real, dispatch.commit = dispatch.commit, nothing  # type: ignore[assignment]
+    real, distribute.commit = distribute.commit, nothing  # type: ignore[assignment]
     memory, began = Memory(), time.perf_counter()
     try:
         with memory.watched():
-            done = sum(bool(one) for one in dispatch.run_tiles(survey, stage, work, lambda resources: client))
+            done = sum(bool(one) for one in distribute.run_tiles(survey, stage, work, lambda resources: client))
     finally:
-        dispatch.commit = real
+        distribute.commit = real
     seconds = time.perf_counter() - began
     return {"tiles": done, "seconds": seconds, "ms_a_tile": 1000 * seconds / tiles, "driver_mb_more": memory.peak - memory.before}
 
@@ -117,14 +118,14 @@ def placement(client: Client, tiles: int, folder: Path) -> tuple[int, int]:
     survey = blank(1, tiles, folder)
     config = survey.config.model_copy(update={"predict": survey.config.predict.model_copy(update={"device": "cuda"})})
     survey = Survey(config, survey.grid, survey.positions)
-    stage = pending.step_named("predict")
+    stage = todo.step_named("predict")
     assert isinstance(stage, Stage)
-    real, dispatch.commit = dispatch.commit, nothing  # type: ignore[assignment]
+    real, distribute.commit = distribute.commit, nothing  # type: ignore[assignment]
     try:
         work = Todo({position: "0" * 16 for position in survey.positions})
-        where = Counter(one.tally["worker"] for one in dispatch.run_tiles(survey, stage, work, lambda resources: client))
+        where = Counter(one.tally["worker"] for one in distribute.run_tiles(survey, stage, work, lambda resources: client))
     finally:
-        dispatch.commit = real
+        distribute.commit = real
     tagged = {address for address, info in client.scheduler_info(n_workers=-1)["workers"].items() if info["resources"].get("GPU")}
     assert tagged
     assert len(tagged) < len(client.scheduler_info(n_workers=-1)["workers"])
@@ -134,7 +135,7 @@ def placement(client: Client, tiles: int, folder: Path) -> tuple[int, int]:
 def listing(count: int, folder: Path) -> dict[str, float]:
     """Seconds to find out what is pending, with so many receipts of one stage on disk."""
     survey = blank(-(-count // 100), 100, folder)
-    stage = pending.step_named("clean")
+    stage = todo.step_named("clean")
     assert isinstance(stage, Stage)
     for name in ("predict", "clean"):
         for row, col in survey.positions[:count]:
@@ -145,7 +146,7 @@ def listing(count: int, folder: Path) -> dict[str, float]:
     began = time.perf_counter()
     read = len(receipts.read_stage(survey.workspace.receipts, "predict"))
     middle = time.perf_counter()
-    pending.todo(survey, stage)
+    todo.todo(survey, stage)
     return {"receipts": read, "read_s": middle - began, "pending_s": time.perf_counter() - middle}
 
 
@@ -200,7 +201,7 @@ def _timed(survey: Survey, folder: Path, positions: tuple[tuple[int, int], ...],
     survey_variants.sample(survey.config.output, folder, positions)
     part = Survey(survey.config.model_copy(update={"output": folder}), survey.grid, positions)
     began = time.perf_counter()
-    faults = engine.run(part, lambda resources: client, until=until)
+    faults = execution.run(part, lambda resources: client, until=until)
     assert faults == 0
     return time.perf_counter() - began
 

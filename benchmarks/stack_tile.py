@@ -31,9 +31,10 @@ from dask.array import reductions
 from scipy import ndimage
 
 from benchmarks import tile_memory
-from lsbatch import settings, work
+from lsbatch import settings
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
+from lsbatch.engine import tile_task
 from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.pipeline import optical, radar, stack
 
@@ -45,7 +46,7 @@ def ours(folder: Path) -> dict[str, np.ndarray]:
     """The tile's STACK as a worker makes it."""
     config = settings.load(folder / "config.yaml")
     survey = open_survey(config)
-    return dict(work.compute(config, survey.grid, stack.STAGE, survey.positions[0]).bands)
+    return dict(tile_task.compute(config, survey.grid, stack.STAGE, survey.positions[0]).bands)
 
 
 # dask takes numbagg's median where that is installed, as it is for our tests: no faster than numpy's here, and 10 s of compilation
@@ -161,7 +162,7 @@ def child(who: str, folder: Path) -> None:
         began = time.perf_counter()
         bands = make(folder)
         told[run] = time.perf_counter() - began
-    told["peak_mb"] = work.peak_mb()
+    told["peak_mb"] = tile_task.peak_mb()
     np.savez(folder / f"{who}.npz", **{name: bands[name] for name in COMPARED})
     if who == "ours":
         spent: dict[str, float] = defaultdict(float)

@@ -13,15 +13,15 @@ import numpy as np
 import xarray as xr
 
 from lsbatch.catalog.survey import Position, Survey
-from lsbatch.dispatch import Crew, alone, run_tiles
+from lsbatch.engine.distribute import Crew, alone, run_tiles
+from lsbatch.engine.tile_task import Task, compute, fault_of, make_receipt
+from lsbatch.engine.todo import Todo, fold_digest, step_named, steps, todo
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid, tile_id
-from lsbatch.pending import Todo, fold_digest, step_named, steps, todo
 from lsbatch.pipeline.types import Fold, Receipt, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import cube, receipts
 from lsbatch.storage.lease import Held
-from lsbatch.work import Task, compute, fault_of, make_receipt
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import shapely
 from pyproj import CRS
 
 from lsbatch.catalog.survey import open_survey
-from lsbatch.engine import run_fold
+from lsbatch.engine.execution import run_fold
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
 from lsbatch.inventory import observed_ground, previous_inventory, records, schema, year_matching
 from lsbatch.inventory.previous_inventory import ID, Read

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from lsbatch import cluster, engine, metrics, pending, verifying
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.engine import cluster, execution, metrics, todo, verification
+from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base
-from lsbatch.pending import Todo
 from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import lease, receipts, symlinks
@@ -44,7 +44,7 @@ def survey(
 ) -> int:
     """Plan unless the saved plan fits, then do what is pending; returns the number of tiles that failed."""
     if until is not None:
-        pending.step_named(until)
+        todo.step_named(until)
     make_folder(config.output)
     symlinks.refuse(config.output)
     # of an allocation's tasks only the driver comes out
@@ -54,9 +54,9 @@ def survey(
             # before hours of STACK: weights that are missing or were trained for other bands
             base.check(base.card(base.resolve(config)), config)
         ready = open_survey(config)
-        progress = engine.Progress(begins=screen.begins, done=_watching(hold, screen))
+        progress = execution.Progress(begins=screen.begins, done=_watching(hold, screen))
         with metrics.served(config.cluster.metrics, progress) as heard, cluster.connect(config, driver, screen.text) as crew:
-            faults = engine.run(ready, crew, until=until, part=part, progress=heard, lease=hold)
+            faults = execution.run(ready, crew, until=until, part=part, progress=heard, lease=hold)
     screen.finished(ready, faults)
     return faults
 
@@ -93,15 +93,15 @@ def status(config: Config, screen: Screen, *, every_failure: bool = False) -> in
     ready = open_survey(config)
     rows: list[dict[str, Any]] = []
     failed: list[Receipt] = []
-    for step in pending.steps(config):
+    for step in todo.steps(config):
         found = receipts.read_stage(ready.workspace.receipts, step.name)
         if isinstance(step, Stage):
-            todo = pending.todo(ready, step)
+            todo = todo.todo(ready, step)
             bad = [found[tile_id(*position)] for position in (*todo.quarantined, *todo.tries)]
             row = {"done": todo.done, "pending": len(todo.digests) - len(todo.tries) + len(todo.waiting), "blocked": len(todo.blocked)}
         else:
             old = found.get("all")
-            fresh = old is not None and bool(old) and old.digest == pending.fold_digest(ready, step)
+            fresh = old is not None and bool(old) and old.digest == todo.fold_digest(ready, step)
             bad = [old] if old is not None and not old else []
             row = {"done": int(fresh), "pending": int(not fresh) - len(bad), "blocked": 0}
         failed += bad
@@ -129,7 +129,7 @@ def retry(config: Config, screen: Screen, tile: str | None) -> None:
         raise LsbatchError(f"{tile!r}: is no tile of the survey; its tiles are {min(names)} to {max(names)}")
     freed = set()
     with lease.held(config.output):
-        for step in pending.steps(config):
+        for step in todo.steps(config):
             for name, receipt in receipts.read_stage(folder, step.name).items():
                 if name == tile or (tile is None and not receipt):
                     receipts.remove(folder, step.name, name)
@@ -140,7 +140,7 @@ def retry(config: Config, screen: Screen, tile: str | None) -> None:
 def verify(config: Config, screen: Screen) -> int:
     """Read back what the receipts say was written; names the tiles that do not match, and returns how many."""
     ready = open_survey(config)
-    found = verifying.tiles(ready)
+    found = verification.tiles(ready)
     for one in found.wrong:
         screen.text(f"{one.stage} {one.tile}: {one.reason}")
     screen.text(

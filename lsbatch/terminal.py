@@ -20,8 +20,8 @@ from rich.table import Table
 
 from lsbatch.catalog.plan import Plan
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine.todo import Todo
 from lsbatch.errors import printable
-from lsbatch.pending import Todo
 from lsbatch.pipeline.types import Receipt
 from lsbatch.storage.files import exists
 

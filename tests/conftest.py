@@ -36,20 +36,20 @@ def planned_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # 
 @pytest.fixture(scope="session")
 def stacked_survey(planned_survey, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """The same with its STACK."""
-    from lsbatch import engine
+    from lsbatch.engine import execution
 
     survey = surveys.copy_survey(planned_survey, tmp_path_factory.mktemp("stacked") / "s")
-    assert engine.run(survey, until="stack") == 0
+    assert execution.run(survey, until="stack") == 0
     return survey
 
 
 @pytest.fixture(scope="session")
 def done_survey(stacked_survey, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """The same, run to its report."""
-    from lsbatch import engine
+    from lsbatch.engine import execution
 
     survey = surveys.copy_survey(stacked_survey, tmp_path_factory.mktemp("done") / "s")
-    assert engine.run(survey) == 0
+    assert execution.run(survey) == 0
     return survey
 
 

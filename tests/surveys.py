@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from lsbatch import country, engine, settings
+from lsbatch import country, settings
 from lsbatch.bands import STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.engine import execution
 
 __all__ = ["STACK"]
 
@@ -85,9 +86,9 @@ class Count:
         self.failed: dict[tuple[str, str], str] = {}
 
     @property
-    def progress(self) -> engine.Progress:
+    def progress(self) -> execution.Progress:
         """Callbacks for `engine.run`."""
-        return engine.Progress(done=self._done)
+        return execution.Progress(done=self._done)
 
     def _done(self, receipt: Any) -> None:
         self.tiles.append((receipt.stage, receipt.tile))

@@ -13,9 +13,9 @@ import shapely
 
 from lsbatch import bench, cli, settings
 from lsbatch.bench import comparing, limits, machine, measuring, projection, watch
+from lsbatch.engine.todo import step_named
 from lsbatch.errors import ConfigError, LsbatchError
 from lsbatch.models import base, cards, throughput, unet
-from lsbatch.pending import step_named
 from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.settings import BenchSettings
 from tests import surveys

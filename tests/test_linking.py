@@ -18,9 +18,10 @@ from geopandas.testing import assert_geodataframe_equal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsbatch import engine, linking
+from lsbatch import linking
 from lsbatch.bands import mask
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid
 from lsbatch.inventory import identity, observed_ground, schema, year_matching
@@ -242,13 +243,13 @@ def test_running_again_keeps_names_and_answers(mine: Survey) -> None:
     said = first[ID].iloc[0]
     answer = {ID: said, "version": 1, "state": "confirmed", "reviewer": "Åse", "comment": "fresh scar; <b>road</b> cut"}
     journal.append(mine.workspace.answers, answer)
-    assert engine.run(mine, until="inventory") == 0
+    assert execution.run(mine, until="inventory") == 0
     reviewed = read(mine)
     row = reviewed.set_index(ID).loc[said]
     assert row[["review_state", "reviewer", "comment", "reviewed_version"]].tolist() == ["confirmed", "Åse", answer["comment"], 1]
     assert_geodataframe_equal(reviewed.drop(columns=list(year_matching.REVIEW)), first.drop(columns=list(year_matching.REVIEW)))
     other = with_threshold(mine, 0.3)
-    assert engine.run(other, until="inventory") == 0
+    assert execution.run(other, until="inventory") == 0
     changed = read(other)
     kept = changed.merge(first, on=ID, suffixes=("", "_first"))
     assert len(kept) > 0.8 * len(first)
@@ -258,7 +259,7 @@ def test_running_again_keeps_names_and_answers(mine: Survey) -> None:
     assert (kept["version"] == 1 + moved).all()
     assert kept.geometry.intersects(gpd.GeoSeries(kept["geometry_first"], crs=kept.crs)).all()
     count = surveys.Count()
-    assert engine.run(other, until="inventory", progress=count.progress) == 0
+    assert execution.run(other, until="inventory", progress=count.progress) == 0
     assert count.tiles == []
 
 
@@ -269,9 +270,9 @@ def test_names_of_outlines_that_a_missing_tile_cut_do_not_stay(done_survey: Surv
         for one in receipts.read_stage(cut.workspace.receipts, stage).values():
             if one.tile in ("all", "r001c001"):
                 receipts.remove(cut.workspace.receipts, stage, one.tile)
-    engine.run_fold(cut, engine.step_named("inventory"))
+    execution.run_fold(cut, execution.step_named("inventory"))
     assert len(read(cut)) < len(read(done_survey))
-    assert engine.run(cut, until="inventory") == 0
+    assert execution.run(cut, until="inventory") == 0
     assert_geodataframe_equal(read(cut), read(done_survey))
 
 
@@ -299,7 +300,7 @@ def test_survey_takes_last_year_over(mine: Survey, done_survey: Survey, tmp_path
     before = found
     # the inventory is made again: by a run that has nothing else to do, and from nothing
     receipts.remove(mine.workspace.receipts, "inventory", "all")
-    assert engine.run(mine) == 0
+    assert execution.run(mine) == 0
     assert_geodataframe_equal(read(mine), before)
     report = (mine.workspace.report / "report.html").read_text(encoding="utf-8")
     assert f'<dd class="big">{len(first)}</dd>' in report, "the report counts what was found this year"
@@ -335,7 +336,7 @@ def test_export_that_breaks_off_leaves_the_old_one(mine: Survey, done_survey: Su
         linking.survey(mine.config, tmp_path / "last.gpkg", Heard())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     monkeypatch.undo()
-    assert engine.run(mine, until="inventory") == 0
+    assert execution.run(mine, until="inventory") == 0
     assert set(read(mine)[ID]) == set(last[ID])
 
 

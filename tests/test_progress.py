@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from lsbatch import engine, metrics, runs, terminal
+from lsbatch import runs, terminal
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution, metrics
+from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
-from lsbatch.pending import Todo
 from lsbatch.pipeline.types import Receipt
 from tests import servers, surveys
 
@@ -71,13 +72,13 @@ def test_prometheus_is_told_what_the_screen_is_told() -> None:
 def test_a_run_tells_while_it_goes(stacked_survey: Survey, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     survey, port = surveys.copy_survey(stacked_survey, tmp_path / "s"), servers.free_port()
     config = survey.config.model_copy(update={"cluster": survey.config.cluster.model_copy(update={"metrics": f"127.0.0.1:{port}"})})
-    real, found = engine.run_fold, []
+    real, found = execution.run_fold, []
 
     def fold(*args):  # type: ignore[no-untyped-def]
         found.append(_metrics(port))
         return real(*args)
 
-    monkeypatch.setattr(engine, "run_fold", fold)
+    monkeypatch.setattr(execution, "run_fold", fold)
     assert runs.survey(config, terminal.Screen()) == 0
     assert found[-1]['lsbatch_tiles_total{result="done",stage="predict"}'] == len(survey.positions)
     assert found[-1]['lsbatch_tiles_pending{stage="predict"}'] == 0
@@ -89,5 +90,5 @@ def test_a_port_that_is_taken_gets_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LsbatchError, match=f"cluster.metrics = '127.0.0.1:{port}': nothing can listen there: Address already in use"):
-            with metrics.served(f"127.0.0.1:{port}", engine.Progress()):
+            with metrics.served(f"127.0.0.1:{port}", execution.Progress()):
                 pass

@@ -10,9 +10,10 @@ import pytest
 import xarray as xr
 import yaml
 
-from lsbatch import engine, settings, training
+from lsbatch import settings, training
 from lsbatch.bands import OWN_BANDS, probability
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.inventory.evaluation import summary
 from lsbatch.models import base
@@ -57,7 +58,7 @@ def test_cart_is_trained_and_surveys(stacked_survey: Survey, tmp_path: Path) -> 
     assert card.family == "cart"
     assert 100 <= card.settings["points"] <= 130
     ready = Survey(config, survey.grid, survey.positions)
-    assert engine.run(ready, until="score") == 0
+    assert execution.run(ready, until="score") == 0
     found = summary(ready)
     assert found["mcc"] > 0.3
     answers = surveys.whole(ready, probability("cart"))["probability"]
@@ -77,7 +78,7 @@ def test_models_with_bands_of_their_own_are_trained_and_survey(country: Path, tm
     training.train([ready.config], Lines(), out=None, fresh=False)
     card = base.card(ready.config.output / "model" / f"{family}.safetensors")
     assert (card.family, card.bands) == (family, OWN_BANDS[family])
-    assert engine.run(ready, until="score") == 0
+    assert execution.run(ready, until="score") == 0
     stored = surveys.whole(ready, probability(family))["probability"]
     assert 0.5 < (stored != probability(family)["probability"].fill).mean() < 1
     if family == "tehrani":

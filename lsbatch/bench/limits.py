@@ -5,9 +5,9 @@ import time
 import numpy as np
 
 from lsbatch.bands import Band
+from lsbatch.engine.registry import LAYERS
 from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
-from lsbatch.stages import LAYERS
 
 #: Of the arrays that are copied: larger than any cache.
 COPY_BYTES = 256 * 2**20

@@ -12,21 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch import cluster, engine, runs
+from lsbatch import runs
 from lsbatch.bench import limits, machine, watch
 from lsbatch.catalog import plan, survey_variants
 from lsbatch.catalog.survey import Position, Survey, open_survey
-from lsbatch.dispatch import Crew
+from lsbatch.engine import cluster, execution
+from lsbatch.engine.distribute import Crew
+from lsbatch.engine.tile_task import peak_mb
+from lsbatch.engine.todo import Todo, step_named, steps
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base, throughput
-from lsbatch.pending import Todo, step_named, steps
 from lsbatch.pipeline.types import Fold, Receipt, Stage
 from lsbatch.runs import Screen
 from lsbatch.settings import Config
 from lsbatch.storage import files, lease, symlinks
 from lsbatch.storage.addresses import without_secrets
-from lsbatch.work import peak_mb
 
 #: Of the file that is saved; another number means that the two cannot be compared.
 FORMAT = 2
@@ -41,7 +42,7 @@ class _Clock:
     begun: list[tuple[str, float]] = field(default_factory=list)
     receipts: dict[str, list[Receipt]] = field(default_factory=lambda: defaultdict(list))
 
-    def progress(self, screen: Screen) -> engine.Progress:
+    def progress(self, screen: Screen) -> execution.Progress:
         """Callbacks for `engine.run`, which the screen hears too."""
 
         def begins(name: str, todo: Todo | None) -> None:
@@ -52,7 +53,7 @@ class _Clock:
             self.receipts[receipt.stage].append(receipt)
             screen.done(receipt)
 
-        return engine.Progress(begins, done)
+        return execution.Progress(begins, done)
 
     def walls(self, end: float) -> dict[str, float]:
         """Seconds from the begin of each step to that of the next."""
@@ -78,7 +79,7 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
                 positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(crew))
                 survey_variants.sample(config.output, inner.output, positions)
                 part, clock = Survey(inner, survey.grid, positions), _Clock()
-                faults = engine.run(part, crew, progress=clock.progress(screen))
+                faults = execution.run(part, crew, progress=clock.progress(screen))
                 walls = clock.walls(time.perf_counter())
             folds = [] if faults else _folds(part)
         if faults:

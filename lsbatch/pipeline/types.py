@@ -96,7 +96,7 @@ class Stage:
 class Fold:
     """A step that reads every receipt or part once and writes one artefact.
 
-    `apply` takes the survey (grid, positions, workspace; see `lsbatch.engine.Survey`) and the settings, writes its
+    `apply` takes the survey (grid, positions, workspace; see `lsbatch.engine.execution.Survey`) and the settings, writes its
     artefact whole, and returns counts for its receipt.
     """
 

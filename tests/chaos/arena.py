@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 
 from lsbatch import country, settings
+from lsbatch.engine.registry import PIPELINE
 from lsbatch.settings import to_yaml
-from lsbatch.stages import PIPELINE
 from lsbatch.storage import lease
 from tests import surveys
 from tests.chaos.comparison import differences, half_written

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from lsbatch.stages import PIPELINE
+from lsbatch.engine.registry import PIPELINE
 from lsbatch.storage import receipts
 
 #: What a receipt says of the result; the rest is of how it came about.

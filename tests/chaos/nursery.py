@@ -29,7 +29,8 @@ from distributed import nanny
 from distributed.cli import dask_scheduler, dask_worker
 from distributed.process import AsyncProcess
 
-from lsbatch import cli, runs, settings, work
+from lsbatch import cli, runs, settings
+from lsbatch.engine import tile_task
 from lsbatch.storage import lease
 from lsbatch.terminal import Screen
 
@@ -143,7 +144,7 @@ def _set_clock(first_s: float, after_s: float, then_s: float) -> None:
             return datetime.fromtimestamp(now(), tz)
 
     time.time = now
-    for module in (work, lease):
+    for module in (tile_task, lease):
         assert module.datetime is datetime  # type: ignore[attr-defined]
         module.datetime = Wrong  # type: ignore[attr-defined]
 

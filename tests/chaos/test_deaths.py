@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from distributed.comm import CommClosedError
 
-from lsbatch import dispatch
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.engine import distribute
+from lsbatch.engine.tile_task import Task
+from lsbatch.engine.todo import Todo, step_named
 from lsbatch.errors import LsbatchError
-from lsbatch.pending import Todo, step_named
 from lsbatch.settings import ClusterSettings
 from lsbatch.storage import lease
-from lsbatch.work import Task
 from tests.chaos import arena
 from tests.chaos.comparison import differences
 
@@ -71,7 +71,7 @@ def test_workers_that_die_as_they_are_started(home: arena.Nursery) -> None:
         raise RuntimeError("Nanny failed to start.")
 
     stage = step_named("stack")
-    tiles = dispatch.run_tiles(survey, stage, Todo({(0, 0): "digest"}), crew)  # type: ignore[arg-type]
+    tiles = distribute.run_tiles(survey, stage, Todo({(0, 0): "digest"}), crew)  # type: ignore[arg-type]
     with pytest.raises(LsbatchError, match=r"no workers could be started for stack .Nanny failed to start.*run the same command again"):
         next(tiles)
 
@@ -87,7 +87,7 @@ def test_it_dies_between_the_news_and_the_answer(home: arena.Nursery) -> None:
 
     config = home.undisturbed.model_copy(update={"cluster": ClusterSettings(kind="address", address="tcp://127.0.0.1:8786")})
     survey = Survey(config, open_survey(home.undisturbed).grid, ())
-    workers = dispatch._Workers(survey, step_named("stack"), None, pool=None)  # type: ignore[arg-type]
+    workers = distribute._Workers(survey, step_named("stack"), None, pool=None)  # type: ignore[arg-type]
     with pytest.raises(LsbatchError, match="scheduler at tcp://127.0.0.1:8786 went away during stack; what is done is kept"):
         workers._receipt(Told(), Task("stack", (0, 0), "digest"))  # type: ignore[arg-type]
 

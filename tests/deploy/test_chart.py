@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from lsbatch import settings
-from lsbatch.cluster import links
+from lsbatch.engine.cluster import network
+from lsbatch.engine.registry import PIPELINE
 from lsbatch.pipeline.types import Stage
-from lsbatch.stages import PIPELINE
 from tests.deploy import charts, settings_schema
 from tests.deploy.charts import CHART, ROOT, one, pods, rendered
 
@@ -255,7 +255,7 @@ def test_workers_never_stand_still(values: dict[str, Any]) -> None:
     found = pods(rendered(values))
     for name in ("worker", "gpu-worker"):
         told = {variable["name"]: variable["value"] for variable in found[name]["containers"][0]["env"]}
-        for key, value in links.NEVER_STILL.items():
+        for key, value in network.NEVER_STILL.items():
             assert dask.config.get(key, config=dask.config.collect(paths=[], env=told)) is value
 
 

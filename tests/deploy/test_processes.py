@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from lsbatch import settings
+from lsbatch.engine.registry import PIPELINE
 from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
-from lsbatch.stages import PIPELINE
 from lsbatch.storage import lease, receipts
 from lsbatch.storage.workspace import Workspace
 from tests import servers

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from lsbatch import engine, pending, work
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution, tile_task, todo
 from lsbatch.storage import receipts
 from tests import surveys
 
@@ -43,7 +43,7 @@ def test_dask_equals_serial(planned_survey: Survey, done_survey: Survey, tmp_pat
         ) as cluster,
         Client(cluster) as client,
     ):
-        assert engine.run(survey, lambda resources: client, until="outline") == 0
+        assert execution.run(survey, lambda resources: client, until="outline") == 0
     _assert_same(survey, done_survey)
 
 
@@ -53,7 +53,7 @@ def test_union_of_parts_equals_serial(planned_survey: Survey, done_survey: Surve
         shares = []
         for i in (3, 1, 2):
             count = surveys.Count()
-            assert engine.run(survey, until=stage, part=(i, 3), progress=count.progress) == 0
+            assert execution.run(survey, until=stage, part=(i, 3), progress=count.progress) == 0
             shares.append({tile for name, tile in count.tiles if name == stage})
         assert sum(map(len, shares)) == len(set.union(*shares)) == len(survey.positions)
     _assert_same(survey, done_survey)
@@ -61,8 +61,8 @@ def test_union_of_parts_equals_serial(planned_survey: Survey, done_survey: Surve
 
 def test_part_waits_for_neighbours(planned_survey: Survey, tmp_path: Path) -> None:
     survey = surveys.copy_survey(planned_survey, tmp_path / "s")
-    assert engine.run(survey, until="predict", part=(1, 2)) == 0
-    todo = pending.todo(survey, pending.step_named("predict"), (1, 2))
+    assert execution.run(survey, until="predict", part=(1, 2)) == 0
+    todo = todo.todo(survey, todo.step_named("predict"), (1, 2))
     assert todo.waiting
     assert not todo.digests
     assert receipts.read_stage(survey.workspace.receipts, "predict") == {}
@@ -70,9 +70,9 @@ def test_part_waits_for_neighbours(planned_survey: Survey, tmp_path: Path) -> No
 
 def test_lazy_computes_nothing_until_asked(done_survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    real = work.compute
-    monkeypatch.setattr(engine, "compute", lambda *args: calls.append(args) or real(*args))
-    lazy = engine.lazy(done_survey, "clean")
+    real = tile_task.compute
+    monkeypatch.setattr(execution, "compute", lambda *args: calls.append(args) or real(*args))
+    lazy = execution.lazy(done_survey, "clean")
     assert calls == []
     assert lazy.dims == ("band", "y", "x")
     with dask.config.set(scheduler="synchronous"):

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import zarr
 
-from lsbatch import engine, pending, runs, terminal, verifying, work
+from lsbatch import runs, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution, tile_task, todo, verification
 from lsbatch.errors import AbandonedError, LeaseError, LsbatchError, SceneError
 from lsbatch.imagery import scene_reading
 from lsbatch.settings import to_yaml
@@ -70,7 +71,7 @@ def test_an_outage_leaves_no_trace(one_undone: tuple[Survey, str], stacked_surve
     survey, tile = one_undone
     _failing(monkeypatch, 2, may_pass=True)
     count = surveys.Count()
-    assert engine.run(survey, until="stack", progress=count.progress) == 0
+    assert execution.run(survey, until="stack", progress=count.progress) == 0
     assert count.tiles == [("stack", tile)]
     receipt = receipts.read_stage(survey.workspace.receipts, "stack")[tile]
     assert receipt.attempts > 1
@@ -90,7 +91,7 @@ def test_the_last_try_does_without_a_scene_that_stays_away(one_undone: tuple[Sur
         return real(scene, bands, geobox, attempts=attempts)
 
     monkeypatch.setattr(scene_reading, "read", read)
-    assert engine.run(survey, until="stack") == 0
+    assert execution.run(survey, until="stack") == 0
     receipt = receipts.read_stage(survey.workspace.receipts, "stack")[tile]
     assert (receipt.attempts, len(receipt.dropped)) == (3, 1)
 
@@ -98,10 +99,10 @@ def test_the_last_try_does_without_a_scene_that_stays_away(one_undone: tuple[Sur
 def test_what_will_not_pass_is_tried_once_and_left_alone(one_undone: tuple[Survey, str], monkeypatch: pytest.MonkeyPatch) -> None:
     survey, tile = one_undone
     _failing(monkeypatch, 10**6, may_pass=False)
-    assert engine.run(survey, until="stack") == 1
+    assert execution.run(survey, until="stack") == 1
     assert receipts.read_stage(survey.workspace.receipts, "stack")[tile].attempts == 1
     count = surveys.Count()
-    assert engine.run(survey, until="stack", progress=count.progress) == 1
+    assert execution.run(survey, until="stack", progress=count.progress) == 1
     assert count.tiles == []
 
 
@@ -109,25 +110,25 @@ def test_quarantine_after_three_and_retry(one_undone: tuple[Survey, str], monkey
     survey, tile = one_undone
     _failing(monkeypatch, 10**6, may_pass=True)
     count = surveys.Count()
-    assert engine.run(survey, until="stack", progress=count.progress) == 1
+    assert execution.run(survey, until="stack", progress=count.progress) == 1
     assert list(count.failed) == [("stack", tile)]
     assert "503" in count.failed["stack", tile]
     assert receipts.read_stage(survey.workspace.receipts, "stack")[tile].attempts == 3
-    assert pending.todo(survey, pending.step_named("stack")).quarantined == (survey.positions[1],)  # type: ignore[arg-type]
+    assert todo.todo(survey, todo.step_named("stack")).quarantined == (survey.positions[1],)  # type: ignore[arg-type]
 
     screen = Screen()
     assert runs.status(survey.config, screen, every_failure=True) == 1
     assert any(tile in line and "after 3 tries" in line for line in screen.lines)
     # more tries allowed: it is no longer in quarantine, and goes on counting
-    assert pending.todo(_patient(survey, 5), pending.step_named("stack")).tries == {survey.positions[1]: 3}  # type: ignore[arg-type]
+    assert todo.todo(_patient(survey, 5), todo.step_named("stack")).tries == {survey.positions[1]: 3}  # type: ignore[arg-type]
 
     monkeypatch.undo()
     runs.retry(survey.config, screen, None)
-    assert engine.run(survey, until="stack") == 0
+    assert execution.run(survey, until="stack") == 0
 
 
 def test_a_full_disk_may_pass_and_a_read_only_one_does_not() -> None:
-    full, read_only = (work.fault_of(OSError(n, os.strerror(n), "cube.zarr")) for n in (errno.ENOSPC, errno.EROFS))
+    full, read_only = (tile_task.fault_of(OSError(n, os.strerror(n), "cube.zarr")) for n in (errno.ENOSPC, errno.EROFS))
     assert (full.may_pass, read_only.may_pass) == (True, False)
     assert full.error == "cube.zarr: No space left on device"
     assert full.trace is None
@@ -144,7 +145,7 @@ def test_disk_full_in_the_middle(one_undone: tuple[Survey, str], stacked_survey:
         return real(*arguments)
 
     monkeypatch.setattr(cube, "write", write)
-    assert engine.run(survey, until="stack") == 0
+    assert execution.run(survey, until="stack") == 0
     assert receipts.read_stage(survey.workspace.receipts, "stack")[tile].attempts == 3
     assert surveys.whole(survey, STACK).keys() == surveys.whole(stacked_survey, STACK).keys()
 
@@ -156,7 +157,7 @@ def test_retry_of_one_tile_does_it_again_from_the_start(done_survey: Survey, tmp
         runs.retry(survey.config, Screen(), "r999c999")
     runs.retry(survey.config, Screen(), tile)
     count = surveys.Count()
-    assert engine.run(survey, until="score", progress=count.progress) == 0
+    assert execution.run(survey, until="score", progress=count.progress) == 0
     assert {("stack", tile), ("predict", tile), ("clean", tile), ("outline", tile), ("score", tile)} <= set(count.tiles)
     # the same bytes again, so nothing that followed from them is done again
     assert {name for _, name in count.tiles} == {tile}
@@ -243,12 +244,12 @@ def test_what_is_computed_for_a_lost_lease_is_not_written(stacked_survey: Survey
     position = survey.positions[0]
     before = surveys.whole(survey, STACK)
     with lease.held(survey.config.output) as hold:
-        task = work.Task("stack", position, "another digest", lease=hold)
+        task = tile_task.Task("stack", position, "another digest", lease=hold)
         stolen = replace(lease._read(hold.path), token="another")  # type: ignore[type-var]
         hold.path.write_text(lease._text(stolen))
         with pytest.raises(AbandonedError, match="no longer holds the survey"):
             hold.check()
-        receipt = work.commit(survey.config, survey.grid, task)
+        receipt = tile_task.commit(survey.config, survey.grid, task)
     assert "left as it was" in str(receipt.error)
     # not even a receipt: whoever holds the survey now decides about this tile
     assert survey.tile(position).id not in receipts.read_stage(survey.workspace.receipts, "stack")
@@ -280,7 +281,7 @@ def test_verify_names_what_is_not_what_was_written(done_survey: Survey, tmp_path
     part = next(path for path in sorted((survey.workspace.root / "parts" / "outline").glob("*.parquet")))
     part.write_bytes(part.read_bytes()[:-1])
 
-    wrong = {(one.stage, one.tile): one.reason for one in verifying.tiles(survey).wrong}
+    wrong = {(one.stage, one.tile): one.reason for one in verification.tiles(survey).wrong}
     assert wrong.keys() == {("stack", flipped), ("stack", cut), ("stack", gone), ("outline", part.stem)}
     assert wrong["stack", flipped] == "not what was written: elevation"
     assert wrong["stack", gone] == "not what was written: dNDVI"
@@ -288,8 +289,8 @@ def test_verify_names_what_is_not_what_was_written(done_survey: Survey, tmp_path
     for tile in {tile for _, tile in wrong}:
         runs.retry(survey.config, screen, tile)
     count = surveys.Count()
-    assert engine.run(survey, progress=count.progress) == 0, count.failed
-    assert verifying.tiles(survey).wrong == ()
+    assert execution.run(survey, progress=count.progress) == 0, count.failed
+    assert verification.tiles(survey).wrong == ()
 
 
 # --- signals
@@ -329,7 +330,7 @@ def test_a_signal_ends_the_run_and_the_next_goes_on(
     assert "Traceback" not in said
     assert lease.holders(config.output) == []
     assert not [path for path in config.output.rglob(".*") if path.name != ".lock" and path.is_file()], "half-written files"
-    assert engine.run(survey, until="stack") == 0
+    assert execution.run(survey, until="stack") == 0
     ours, theirs = surveys.whole(survey, STACK), surveys.whole(stacked_survey, STACK)
     for name in STACK.names:
         np.testing.assert_array_equal(ours[name], theirs[name])

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from benchmarks import tile_memory
-from lsbatch import work
+from lsbatch.engine import tile_task
 from lsbatch.pipeline import radar
 
 #: The issue's limit for a worker.
@@ -40,5 +40,5 @@ def test_a_worker_does_not_inherit_the_peak_of_its_parent() -> None:
     ballast[:: 4096] = b"x" * len(ballast[:: 4096])
     code = "from lsbatch import work; print(work.peak_mb())"
     child = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-    assert work.peak_mb() > 400
-    assert 50 < child < work.peak_mb() - 200
+    assert tile_task.peak_mb() > 400
+    assert 50 < child < tile_task.peak_mb() - 200

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch import engine, pending, runs, terminal, work
+from lsbatch import runs, terminal
 from lsbatch.bands import STACK, mask
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution, tile_task, todo
 from lsbatch.errors import SceneError
 from lsbatch.imagery import scene_reading
 from lsbatch.storage import cube, receipts
@@ -20,7 +21,7 @@ STAGES = ("stack", "predict", "clean", "outline", "score")
 
 def test_running_twice_computes_nothing(done_survey: Survey) -> None:
     count = surveys.Count()
-    assert engine.run(done_survey, progress=count.progress) == 0
+    assert execution.run(done_survey, progress=count.progress) == 0
     assert count.tiles == []
 
 
@@ -29,7 +30,7 @@ def test_changed_threshold_computes_clean_and_what_follows(done_survey: Survey, 
     clean = survey.config.clean.model_copy(update={"threshold": 0.37})
     survey = Survey(survey.config.model_copy(update={"clean": clean}), survey.grid, survey.positions)
     count = surveys.Count()
-    assert engine.run(survey, progress=count.progress) == 0
+    assert execution.run(survey, progress=count.progress) == 0
     assert count.stages() == {"clean", "outline", "score", "inventory", "rasters", "catalog", "report"}
     assert sum(stage == "clean" for stage, _ in count.tiles) == len(survey.positions)
 
@@ -38,7 +39,7 @@ def test_changed_composite_computes_everything(done_survey: Survey, tmp_path: Pa
     survey = surveys.copy_survey(done_survey, tmp_path / "s")
     composite = survey.config.composite.model_copy(update={"cloud_dilate_px": 5})
     survey = Survey(survey.config.model_copy(update={"composite": composite}), survey.grid, survey.positions)
-    todo = pending.todo(survey, pending.step_named("stack"))
+    todo = todo.todo(survey, todo.step_named("stack"))
     assert len(todo.digests) == len(survey.positions)
 
 
@@ -46,7 +47,7 @@ def test_changed_cluster_computes_nothing(done_survey: Survey) -> None:
     cluster = done_survey.config.cluster.model_copy(update={"memory_gb": 7.0, "in_flight": 3})
     survey = Survey(done_survey.config.model_copy(update={"cluster": cluster}), done_survey.grid, done_survey.positions)
     count = surveys.Count()
-    assert engine.run(survey, progress=count.progress) == 0
+    assert execution.run(survey, progress=count.progress) == 0
     assert count.tiles == []
 
 
@@ -63,7 +64,7 @@ def test_failing_tile_stops_no_other_and_heals(
 
     monkeypatch.setattr(scene_reading, "read", broken)
     count = surveys.Count()
-    faults = engine.run(survey, until="outline", progress=count.progress)
+    faults = execution.run(survey, until="outline", progress=count.progress)
     assert set(count.failed) == {("stack", bad.id)}
     assert "made to fail" in count.failed["stack", bad.id]
     assert faults == 1
@@ -73,15 +74,15 @@ def test_failing_tile_stops_no_other_and_heals(
     monkeypatch.setattr(scene_reading, "read", real)
     # a scene on disk that cannot be read will not be read by trying again, so the tile waits for a person
     left = surveys.Count()
-    assert engine.run(survey, until="outline", progress=left.progress) == 1
+    assert execution.run(survey, until="outline", progress=left.progress) == 1
     assert left.tiles == []
     runs.retry(survey.config, terminal.Screen(), None)
     healed = surveys.Count()
-    assert engine.run(survey, until="outline", progress=healed.progress) == 0
+    assert execution.run(survey, until="outline", progress=healed.progress) == 0
     # the neighbours read the mended tile in their halo, so they are done again too
     assert {tile for stage, tile in healed.tiles if stage == "predict"} >= {bad.id}
     fresh = surveys.copy_survey(stacked_survey, tmp_path / "undisturbed")
-    assert engine.run(fresh, until="outline") == 0
+    assert execution.run(fresh, until="outline") == 0
     layer = mask(survey.config.model.family)
     for name, values in surveys.whole(fresh, layer).items():
         np.testing.assert_array_equal(values, surveys.whole(survey, layer)[name])
@@ -102,10 +103,10 @@ def test_kill_between_data_and_receipt_leaves_the_tile_undone(
     position = survey.positions[0]
     monkeypatch.setattr(cube, "write", killed)
     with pytest.raises(Killed):
-        work.commit(survey.config, survey.grid, work.Task("stack", position, "other digest"))
+        tile_task.commit(survey.config, survey.grid, tile_task.Task("stack", position, "other digest"))
     monkeypatch.undo()
-    assert list(pending.todo(survey, pending.step_named("stack")).digests) == [position]
-    assert engine.run(survey, until="stack") == 0
+    assert list(todo.todo(survey, todo.step_named("stack")).digests) == [position]
+    assert execution.run(survey, until="stack") == 0
     after = surveys.whole(survey, STACK)
     for name in STACK.names:
         np.testing.assert_array_equal(before[name], after[name])
@@ -115,4 +116,4 @@ def test_damaged_receipt_counts_as_absent(stacked_survey: Survey, tmp_path: Path
     survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
     tile = survey.tile(survey.positions[2])
     receipts.path(survey.workspace.receipts, "stack", tile.id).write_text('{"stage": "sta', encoding="utf-8")
-    assert list(pending.todo(survey, pending.step_named("stack")).digests) == [survey.positions[2]]
+    assert list(todo.todo(survey, todo.step_named("stack")).digests) == [survey.positions[2]]

@@ -5,9 +5,9 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 
-from lsbatch import engine
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution
 from tests import surveys
 
 #: One step of the stored probability: torch sums in another order in windows of another size.
@@ -24,7 +24,7 @@ def test_tiles_equal_the_whole(done_survey: Survey, tmp_path: Path) -> None:
     assert len(done_survey.positions) == 4
     whole = _as_one_tile(done_survey, tmp_path / "whole")
     assert len(whole.positions) == 1
-    assert engine.run(whole, until="score") == 0
+    assert execution.run(whole, until="score") == 0
 
     for name, values in surveys.whole(whole, STACK).items():
         np.testing.assert_array_equal(values, surveys.whole(done_survey, STACK)[name], err_msg=name)
@@ -42,7 +42,7 @@ def test_tiles_equal_the_whole(done_survey: Survey, tmp_path: Path) -> None:
 
 def test_inventory_does_not_know_of_tiles(done_survey: Survey, tmp_path: Path) -> None:
     whole = _as_one_tile(done_survey, tmp_path / "whole")
-    assert engine.run(whole, until="inventory") == 0
+    assert execution.run(whole, until="inventory") == 0
     ours, theirs = (
         gpd.read_parquet(s.workspace.inventory / "landslides.parquet").set_index("landslide_id").sort_index()
         for s in (whole, done_survey)

@@ -18,10 +18,11 @@ import xarray as xr
 import yaml
 from scipy import ndimage
 
-from lsbatch import engine, settings
+from lsbatch import settings
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.folder_catalog import make_catalog
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution
 from lsbatch.kernels import optical, sar
 from lsbatch.storage import cube
 from tests import surveys
@@ -41,7 +42,7 @@ def _surveyed(folder: Path, example: str) -> Survey:
     """The settings beside this file, run to the report in `folder`, without Dask."""
     raw = yaml.safe_load((Path(__file__).parent / example).read_text(encoding="utf-8"))
     survey = surveys.ready(settings.parse(raw | {"cluster": {"kind": "serial"}}, folder))
-    assert engine.run(survey) == 0
+    assert execution.run(survey) == 0
     return survey
 
 

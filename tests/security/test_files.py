@@ -17,10 +17,11 @@ import rasterio
 import yaml
 from odc.geo.geobox import GeoBox
 
-from lsbatch import engine, settings
+from lsbatch import settings
 from lsbatch.catalog import survey_variants
 from lsbatch.catalog.scenes import describe
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution
 from lsbatch.errors import ConfigError, ModelError, SceneError, StaleStoreError
 from lsbatch.imagery import scene_reading
 from lsbatch.models import cards
@@ -233,7 +234,7 @@ def test_a_pickle_in_a_survey_is_told_and_nothing_else_is_lost(done_survey: Surv
     path.write_bytes(object_array(sprung))
     shutil.rmtree(survey.workspace.receipts / "inventory")
     count = surveys.Count()
-    assert engine.run(survey, progress=count.progress) >= 1
+    assert execution.run(survey, progress=count.progress) >= 1
     assert str(path) in count.failed["inventory", "all"]
     assert not sprung.exists()
 
@@ -289,7 +290,7 @@ def test_a_file_that_is_a_link_is_replaced_and_not_followed(done_survey: Survey,
         (survey.workspace.root / name).unlink()
         (survey.workspace.root / name).symlink_to(victim)
     (survey.workspace.receipts / "report" / "all.json").unlink()
-    assert engine.run(survey) == 0
+    assert execution.run(survey) == 0
     assert victim.read_text(encoding="utf-8") == "mine"
     assert not (survey.workspace.root / "report" / "report.html").is_symlink()
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch import engine, settings
+from lsbatch import settings
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution
 from lsbatch.settings import ClusterSettings, to_yaml
 from tests import surveys
 
@@ -44,4 +45,4 @@ def _parts(survey: Survey) -> dict[str, bytes]:
 
 def assert_goes_on(survey: Survey) -> None:
     """What a run left can be finished here, and without a fault."""
-    assert engine.run(with_cluster(survey, kind="serial"), until="score") == 0
+    assert execution.run(with_cluster(survey, kind="serial"), until="score") == 0

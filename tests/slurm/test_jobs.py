@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from distributed import as_completed
 
-from lsbatch import cluster, engine, settings
+from lsbatch import settings
 from lsbatch.catalog.survey import Survey
-from lsbatch.cluster import jobs
+from lsbatch.engine import cluster, execution
+from lsbatch.engine.cluster import slurm_jobs
 from lsbatch.errors import LsbatchError
 from lsbatch.pipeline.types import Receipt
 from lsbatch.settings import Config
@@ -97,7 +98,7 @@ def test_no_slurm_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_cancelled_jobs_are_replaced_also_before_they_began(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "LOOK_S", 1.0)
+    monkeypatch.setattr(slurm_jobs, "LOOK_S", 1.0)
     # the node has 16 cores: one job runs, the other waits
     settings = _settings(tmp_path, threads=10, slurm={"cpu": {"jobs": 2}})
     with cluster.connect(settings, say=lambda line: None) as crew:
@@ -138,7 +139,7 @@ def _slept(seconds: float) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_workers_leave_before_the_walltime_and_lose_nothing(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "LOOK_S", 1.0)
+    monkeypatch.setattr(slurm_jobs, "LOOK_S", 1.0)
     with cluster.connect(_settings(tmp_path, slurm={"cpu": {"jobs": 1, "walltime": "00:02:00"}}), say=lambda line: None) as crew:
         client = crew({})
         assert client is not None
@@ -158,7 +159,7 @@ def test_workers_leave_before_the_walltime_and_lose_nothing(slurm: Slurm, tmp_pa
 def test_survey_in_jobs_that_are_cancelled_equals_serial(
     slurm: Slurm, planned_survey: Survey, done_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "LOOK_S", 1.0)
+    monkeypatch.setattr(slurm_jobs, "LOOK_S", 1.0)
     survey = same.with_cluster(
         surveys.copy_survey(planned_survey, tmp_path / "s"), kind="slurm", memory_gb=1.5, in_flight=2, slurm={"cpu": {"jobs": 2}}
     )
@@ -171,7 +172,7 @@ def test_survey_in_jobs_that_are_cancelled_equals_serial(
             cancelled.append(f"{receipt.stage} {running[0]}")
 
     with cluster.connect(survey.config, say=lambda line: None) as crew:
-        assert engine.run(survey, crew, until="score", progress=engine.Progress(done=cancel)) == 0
+        assert execution.run(survey, crew, until="score", progress=execution.Progress(done=cancel)) == 0
     slurm.wait_until_empty()
     assert len(cancelled) >= 3
     print(f"cancelled: {', '.join(cancelled)}")

@@ -10,8 +10,9 @@ import dask
 import psutil
 import pytest
 
-from lsbatch import cluster, onegpu, settings
-from lsbatch.cluster import allocation, jobs, links, local
+from lsbatch import settings
+from lsbatch.engine import cluster
+from lsbatch.engine.cluster import gpu_preload, local, network, slurm_allocation, slurm_jobs
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
 from lsbatch.settings import ClusterSettings, Config, JobSettings
@@ -33,7 +34,7 @@ def _about() -> dict[str, str]:
 @pytest.fixture
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has set threads or GPUs."""
-    for name in (*links.threads(ClusterSettings()), "CUDA_VISIBLE_DEVICES"):
+    for name in (*network.threads(ClusterSettings()), "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -82,7 +83,7 @@ def test_worker_that_has_grown_takes_the_next_tile(tmp_path: Path) -> None:
 
 
 def test_jobs_neither_pause_nor_profile(tmp_path: Path) -> None:
-    lines = jobs._job(_settings(tmp_path, kind="slurm"), "cpu", JobSettings())["job_script_prologue"]
+    lines = slurm_jobs._job(_settings(tmp_path, kind="slurm"), "cpu", JobSettings())["job_script_prologue"]
     told = {line.removeprefix("export ").partition("=")[0]: line.partition("=")[2] for line in lines}
     assert dask.config.collect(paths=[], env=told)["distributed"]["worker"] == {"memory": {"pause": False}, "profile": {"enabled": False}}
 
@@ -116,11 +117,11 @@ def test_gpus_are_those_that_are_left_to_us(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_workers_of_a_gpu_job_share_out_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onegpu, "_turns", iter(range(9)))
+    monkeypatch.setattr(gpu_preload, "_turns", iter(range(9)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     nannies = [SimpleNamespace(env={}) for _ in range(3)]
     for nanny in nannies:
-        onegpu.dask_setup(nanny)
+        gpu_preload.dask_setup(nanny)
     assert [nanny.env["CUDA_VISIBLE_DEVICES"] for nanny in nannies] == ["0", "1", "0"]
 
 
@@ -139,7 +140,7 @@ def test_gpus_of_an_allocation_are_dealt_out_by_node(environ: dict[str, str], ex
     monkeypatch.delenv("SLURM_GPUS_PER_TASK", raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert allocation._turn() == expected
+    assert slurm_allocation._turn() == expected
 
 
 def test_workers_fit_the_job_not_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +159,7 @@ def test_workers_fit_the_job_not_the_node(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("walltime", ["00:02:00", "00:30:00", "04:00:00", "99:59:59"])
 def test_workers_leave_before_the_walltime(walltime: str) -> None:
     hours, minutes, seconds = map(int, walltime.split(":"))
-    _, lifetime, _, stagger = jobs._lifetime(walltime)
+    _, lifetime, _, stagger = slurm_jobs._lifetime(walltime)
     at_most = int(lifetime[:-1]) + int(stagger[:-1])
     assert 30 <= hours * 3600 + minutes * 60 + seconds - at_most <= 300
     assert int(lifetime[:-1]) > int(stagger[:-1]) > 0
@@ -166,23 +167,23 @@ def test_workers_leave_before_the_walltime(walltime: str) -> None:
 
 def test_unknown_interface_is_one_sentence() -> None:
     with pytest.raises(LsbatchError, match=r"cluster.interface = 'ib7': this machine has .*lo"):
-        links.interface(ClusterSettings(kind="slurm", interface="ib7"))
+        network.interface(ClusterSettings(kind="slurm", interface="ib7"))
 
 
 def test_open_network_is_warned_of_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     address = SimpleNamespace(family=psutil.net_if_addrs()["lo"][0].family, address="10.1.2.3")
     inner = SimpleNamespace(family=address.family, address="127.0.0.1")
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"lo": [inner], "ib0": [address]})
-    assert links.interface(ClusterSettings(kind="slurm")) == "lo"
+    assert network.interface(ClusterSettings(kind="slurm")) == "lo"
     assert capsys.readouterr().err == ""
-    assert links.interface(ClusterSettings(kind="slurm", interface="ib0")) == "ib0"
+    assert network.interface(ClusterSettings(kind="slurm", interface="ib0")) == "ib0"
     assert capsys.readouterr().err.count("without cluster.tls") == 1
     files = {name: str(tmp_path / name) for name in ("ca_file", "cert_file", "key_file")}
-    links.interface(ClusterSettings(kind="slurm", interface="ib0", tls=files))
+    network.interface(ClusterSettings(kind="slurm", interface="ib0", tls=files))
     assert capsys.readouterr().err == ""
 
 
 def test_missing_certificate_is_one_sentence(tmp_path: Path) -> None:
     files = {name: str(tmp_path / name) for name in ("ca_file", "cert_file", "key_file")}
     with pytest.raises(LsbatchError, match=r"cluster.tls.ca_file = .*no such file"):
-        links.security(ClusterSettings(tls=files))
+        network.security(ClusterSettings(tls=files))

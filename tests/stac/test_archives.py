@@ -13,10 +13,11 @@ import pytest
 from odc.geo.geobox import GeoBox
 from pystac_client.stac_api_io import StacApiIO
 
-from lsbatch import engine, runs, terminal
+from lsbatch import runs, terminal
 from lsbatch.catalog import http, plan, search
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.engine import execution
 from lsbatch.imagery import scene_reading
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
@@ -92,7 +93,7 @@ def test_a_tile_through_an_api_with_pages_an_outage_and_signatures_that_expire(
         use(served, monkeypatch)
         survey = surveys.ready(settings(country, tmp_path / "s", url))
         served.outage = servers.Outage(after=40, seconds=0.5)
-        assert engine.run(survey, until="stack", part=(1, 4)) == 0
+        assert execution.run(survey, until="stack", part=(1, 4)) == 0
     assert scenes(tmp_path / "s") == scenes(stacked_survey.workspace.root)
     assert trouble.outage is not None
     assert trouble.outage.missed

@@ -3,12 +3,12 @@
 import pystac
 import xarray as xr
 
-from lsbatch import engine
 from lsbatch.bands import STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution
+from lsbatch.engine.todo import step_named
 from lsbatch.grid import tile_id
-from lsbatch.pending import step_named
 from lsbatch.storage import receipts
 
 
@@ -41,4 +41,4 @@ def test_written_again_it_is_whole(done_survey: Survey) -> None:
     step_named("catalog").apply(done_survey, done_survey.config)
     assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
     assert not [path for path in folder.parent.iterdir() if path.name.startswith(".stac")]
-    assert engine.run(done_survey) == 0
+    assert execution.run(done_survey) == 0

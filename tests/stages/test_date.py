@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from lsbatch import country, pending
+from lsbatch import country
 from lsbatch.catalog import dating_passes, plan
 from lsbatch.catalog.survey import Survey
 from lsbatch.country import ground, radar
+from lsbatch.engine import todo
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.imagery import scene_reading
@@ -86,9 +87,9 @@ def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(survey: Sur
 
     without = surveys.ready(surveys.configured(path, tmp_path / "s", inventory={"radar_dates": False}))
     assert not dating_passes.file(without.config.output, tile).exists()
-    assert "date" not in {step.name for step in pending.steps(without.config)}
-    stack = pending.step_named("stack")
-    assert pending.todo(without, stack).digests == pending.todo(survey, stack).digests
+    assert "date" not in {step.name for step in todo.steps(without.config)}
+    stack = todo.step_named("stack")
+    assert todo.todo(without, stack).digests == todo.todo(survey, stack).digests
     assert not plan.fits(survey.config.model_copy(update={"inventory": without.config.inventory}))
 
 

@@ -18,9 +18,9 @@ import rasterio
 import shapely
 from scipy import ndimage
 
-from lsbatch import engine
 from lsbatch.bands import STACK, mask
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import execution
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
 from lsbatch.inventory import areas, exports, qgis_style, schema
@@ -130,7 +130,7 @@ def test_confounders_are_shares_of_each_record(done_survey: Survey, tmp_path: Pa
     field = shapely.box(left, bottom, (left + right) / 2 + 55, top) - middle
     gpd.GeoDataFrame(geometry=[field], crs=done_survey.config.grid.crs).to_crs("EPSG:4326").to_file(tmp_path / "fields.gpkg")
     survey = _changed(done_survey, tmp_path / "s", confounders={"farmland": tmp_path / "fields.gpkg"})
-    assert engine.run(survey, until="inventory") == 0
+    assert execution.run(survey, until="inventory") == 0
     after = _inventory(survey).set_index("landslide_id")
     assert [*after.columns] == [*schema.dtypes(("farmland",))][1:] + ["geometry"]
     assert sorted(after.index) == sorted(before.index)
@@ -148,7 +148,7 @@ def test_figures_by_area_add_up(done_survey: Survey, tmp_path: Path) -> None:
     file = tmp_path / "counties.gpkg"
     gpd.GeoDataFrame({"name": ["West", "Sør-Øst"]}, geometry=counties, crs=done_survey.config.grid.crs).to_file(file)
     survey = _changed(done_survey, tmp_path / "s", areas=file)
-    assert engine.run(survey, until="figures") == 0
+    assert execution.run(survey, until="figures") == 0
     table = gpd.read_file(survey.workspace.inventory / "areas.csv").set_index("area")
     assert [*table.index] == ["West", "Sør-Øst", areas.ELSEWHERE]
     frame = _inventory(survey)
@@ -174,15 +174,15 @@ def test_areas_without_their_names_are_one_sentence(done_survey: Survey, tmp_pat
     gpd.GeoDataFrame({"name": ["A", "A"]}, geometry=[shapely.box(0, 0, 1, 1)] * 2, crs="EPSG:25833").to_file(file)
     survey = _changed(done_survey, tmp_path / "s", areas=file)
     with pytest.raises(ConfigError, match=r"inventory\.areas: .*counties\.gpkg has 'A' twice"):
-        engine.run(survey, until="areas")
+        execution.run(survey, until="areas")
     survey = _changed(done_survey, tmp_path / "t", areas=file, areas_field="county")
     with pytest.raises(ConfigError, match=r"inventory\.areas_field = 'county': is no column of"):
-        engine.run(survey, until="areas")
+        execution.run(survey, until="areas")
 
 
 def test_simplified_on_request(done_survey: Survey, tmp_path: Path) -> None:
     survey = _changed(done_survey, tmp_path / "s", simplify_m=10.0)
-    assert engine.run(survey, until="inventory") == 0
+    assert execution.run(survey, until="inventory") == 0
     before, after = (_inventory(one).set_index("landslide_id").sort_index() for one in (done_survey, survey))
     assert (after["area_m2"] == before["area_m2"]).all()
     assert (after.geometry.area - before.geometry.area).abs().max() / before.geometry.area.min() < 1e-2
@@ -248,7 +248,7 @@ def test_half_a_map_of_a_killed_run_is_removed_by_the_next(done_survey: Survey, 
     with files.scratch(beside=places.root / "confusion.tif") as busy:
         for name in ("rasters", "catalog"):
             receipts.remove(places.receipts, name, "all")
-        assert engine.run(survey) == 0
+        assert execution.run(survey) == 0
         assert sorted(path.name for path in places.maps.iterdir()) == whole
         assert list(places.root.rglob(".lsbatch-*")) == [busy]
 
@@ -263,7 +263,7 @@ def test_models_agree_where_another_inventory_holds_half(done_survey: Survey, tm
     pd.concat([same, part, gone]).to_file(tmp_path / "cart.gpkg")
     frame.iloc[[0, 3]].geometry.to_frame().to_crs("EPSG:4326").to_file(tmp_path / "mapped.shp")
     survey = _changed(done_survey, tmp_path / "s", others={"mapper": tmp_path / "mapped.shp", "cart": tmp_path / "cart.gpkg"})
-    assert engine.run(survey, until="inventory") == 0
+    assert execution.run(survey, until="inventory") == 0
     agree = _inventory(survey).set_index("landslide_id")["models_agree"]
     names = frame["landslide_id"]
     assert agree[names[0]] == "cart;mapper"

@@ -13,9 +13,10 @@ import pytest
 import shapely
 from markupsafe import escape
 
-from lsbatch import pending, report
+from lsbatch import report
 from lsbatch.accuracy import answers, assess, strata
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import todo
 from lsbatch.inventory import areas
 from lsbatch.pipeline.types import Receipt
 from lsbatch.report import accuracy_section, landslide_table, size_chart, statistics
@@ -100,10 +101,10 @@ def test_figures_that_do_not_exist_are_called_undefined(plain: Survey) -> None:
 
 
 def test_an_assessment_makes_the_report_stale(plain: Survey) -> None:
-    before = pending.fold_digest(plain, report.FOLD)
-    assert pending.fold_digest(plain, report.FOLD) == before
+    before = todo.fold_digest(plain, report.FOLD)
+    assert todo.fold_digest(plain, report.FOLD) == before
     _assessed(plain)
-    assert pending.fold_digest(plain, report.FOLD) != before
+    assert todo.fold_digest(plain, report.FOLD) != before
 
 
 # Frequency and size

@@ -7,10 +7,11 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from lsbatch import compare, country, pending, runs, terminal, work
+from lsbatch import compare, country, runs, terminal
 from lsbatch.bands import probability
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.engine import tile_task, todo
 from lsbatch.models import ccdc
 from lsbatch.pipeline import pixel_history
 from lsbatch.pipeline.types import Stage
@@ -79,18 +80,18 @@ def test_another_history_is_another_answer_but_not_another_stack(survey: Survey,
     tile = survey.tile(survey.positions[0]).id
     scenes = scene_history.tile_scenes(copy.config.output, tile)
     scene_history.save({tile: scenes[:-1]}, copy.config)
-    state = {step.name: pending.todo(copy, step) for step in pending.steps(copy.config) if step.name in ("stack", "predict")}
+    state = {step.name: todo.todo(copy, step) for step in todo.steps(copy.config) if step.name in ("stack", "predict")}
     assert state["stack"].done == 1
     assert len(state["predict"].digests) == 1
 
 
 def test_strips_answer_as_the_whole(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage, position = pending.step_named("predict"), survey.positions[0]
+    stage, position = todo.step_named("predict"), survey.positions[0]
     receipt = next(iter(receipts.read_stage(survey.workspace.receipts, "predict").values()))
     # two strips: each reads all scenes again
     monkeypatch.setattr(pixel_history, "MOST_BYTES", receipt.tally["candidate_pixels"] * len(receipt.scenes) * 4 // 3)
     assert isinstance(stage, Stage)
-    block, whole = work.compute(survey.config, survey.grid, stage, position), surveys.whole(survey, probability("ccdc"))
+    block, whole = tile_task.compute(survey.config, survey.grid, stage, position), surveys.whole(survey, probability("ccdc"))
     for name in ("before", "after"):
         np.testing.assert_array_equal(block.bands[name], whole[name], err_msg=name)
 

@@ -21,13 +21,14 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from lsbatch import pending, settings
+from lsbatch import settings
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import open_survey
 from lsbatch.cli import main as command_line
+from lsbatch.engine import todo
+from lsbatch.engine.registry import PIPELINE
 from lsbatch.errors import LsbatchError
 from lsbatch.pipeline.types import Stage
-from lsbatch.stages import PIPELINE
 from lsbatch.storage import lease
 
 STAGES = tuple(step.name for step in PIPELINE if isinstance(step, Stage))
@@ -79,7 +80,7 @@ def of_season(raw: Mapping[str, Any], today: date) -> dict[str, Any]:
 def run_index(config: settings.Config, path: Path, parts: int, index: int) -> int:
     """One stage of one part, or the end."""
     step, part = divmod(index, parts)
-    wanted = [stage.name for stage in pending.steps(config) if isinstance(stage, Stage)]
+    wanted = [stage.name for stage in todo.steps(config) if isinstance(stage, Stage)]
     name = (*STAGES, None)[step]
     if name is not None and name not in wanted:
         return 0
@@ -105,9 +106,9 @@ def is_planned(config: settings.Config) -> bool:
 
 def is_done(config: settings.Config, stage: str, part: tuple[int, int] = (1, 1)) -> bool:
     """Whether nothing can be done in a stage any more: its tiles are done, or have failed for good."""
-    step = pending.step_named(stage)
+    step = todo.step_named(stage)
     assert isinstance(step, Stage)
-    todo = pending.todo(open_survey(config), step, part)
+    todo = todo.todo(open_survey(config), step, part)
     return not todo.digests and not todo.waiting
 
 

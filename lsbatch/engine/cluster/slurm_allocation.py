@@ -16,7 +16,7 @@ from typing import Any
 import dask
 from distributed import Client, Scheduler, SchedulerPlugin
 
-from lsbatch.cluster import jobqueue, links
+from lsbatch.engine.cluster import jobqueue, network
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
 from lsbatch.settings import Config
@@ -59,7 +59,7 @@ def driver(config: Config) -> Iterator[Client]:
     if size < 3:
         raise LsbatchError(f"cluster.kind = 'allocation': needs three tasks, a scheduler, a driver and a worker; srun started {size}")
     file = _meeting_point(config)
-    network = links.interface(config.cluster) if rank == DRIVER else config.cluster.interface or links.LOOPBACK
+    network = network.interface(config.cluster) if rank == DRIVER else config.cluster.interface or network.LOOPBACK
     if rank != DRIVER:
         _serve(config, rank, network, file)
     limit = time.monotonic() + START_S
@@ -67,7 +67,7 @@ def driver(config: Config) -> Iterator[Client]:
         if time.monotonic() > limit:
             raise LsbatchError(f"the allocation's first task started no scheduler within {START_S:.0f} s; see what it printed")
         time.sleep(0.2)
-    with Client(scheduler_file=str(file), security=links.security(config.cluster), timeout="60s") as client:
+    with Client(scheduler_file=str(file), security=network.security(config.cluster), timeout="60s") as client:
         yield client
 
 
@@ -93,13 +93,13 @@ def _serve(config: Config, rank: int, network: str, file: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # what SLURMRunner sends itself when its work is over
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    security = links.security(config.cluster)
+    security = network.security(config.cluster)
     shared: dict[str, Any] = {"interface": network, "security": security, "protocol": "tcp://" if security is None else "tls://"}
-    dask.config.set(links.worker_config(config.cluster))
+    dask.config.set(network.worker_config(config.cluster))
     logging.getLogger("distributed").setLevel(logging.ERROR)
     jobqueue.SLURMRunner(
         scheduler_file=str(file),
-        scheduler_options={**shared, "dashboard_address": links.DASHBOARD, "plugins": [_UntilDriverLeaves()]},
+        scheduler_options={**shared, "dashboard_address": network.DASHBOARD, "plugins": [_UntilDriverLeaves()]},
         # a nanny each: a worker that is killed for want of memory is started again
         worker_class="distributed.Nanny",
         worker_options={**shared, **_worker_options(config)},

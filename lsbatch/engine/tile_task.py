@@ -20,12 +20,12 @@ import numpy as np
 
 from lsbatch.bands import Layer
 from lsbatch.catalog.survey import Position
+from lsbatch.engine.registry import LAYERS
+from lsbatch.engine.todo import step_named
 from lsbatch.errors import AbandonedError, LsbatchError, SceneError
 from lsbatch.grid import Grid, tile_id
-from lsbatch.pending import step_named
 from lsbatch.pipeline.types import Block, Receipt, Stage
 from lsbatch.settings import Config
-from lsbatch.stages import LAYERS
 from lsbatch.storage import cube, files, objects, receipts, vectors
 from lsbatch.storage.lease import Held
 from lsbatch.storage.workspace import Workspace

@@ -10,7 +10,7 @@ import dask
 import psutil
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
-from lsbatch.cluster import links
+from lsbatch.engine.cluster import network
 from lsbatch.errors import LsbatchError
 from lsbatch.models import gpus
 from lsbatch.settings import ClusterSettings, Config
@@ -36,14 +36,14 @@ def check(config: Config) -> None:
 @contextmanager
 def processes(config: Config) -> Iterator[Client]:
     """Workers and their scheduler on loopback, at any free port: two surveys on one machine do not meet."""
-    security = links.security(config.cluster)
+    security = network.security(config.cluster)
     network = {"host": "127.0.0.1", "security": security, "protocol": "tcp://" if security is None else "tls://"}
     if _UNTOLD not in os.environ.get("PYTHONWARNINGS", ""):
         os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _UNTOLD)))
     with (
-        dask.config.set(links.worker_config(config.cluster)),
+        dask.config.set(network.worker_config(config.cluster)),
         SpecCluster(
-            scheduler={"cls": Scheduler, "options": {**network, "port": 0, "dashboard_address": links.DASHBOARD}},
+            scheduler={"cls": Scheduler, "options": {**network, "port": 0, "dashboard_address": network.DASHBOARD}},
             workers={i: {"cls": Nanny, "options": {**network, **own}} for i, own in enumerate(_options(config))},
             security=security,
             silence_logs=logging.ERROR,

@@ -14,8 +14,8 @@ from typing import Any
 
 from distributed import Client
 
-from lsbatch.cluster import jobqueue, links
-from lsbatch.dispatch import Crew
+from lsbatch.engine.cluster import jobqueue, network
+from lsbatch.engine.distribute import Crew
 from lsbatch.errors import LsbatchError
 from lsbatch.settings import ClusterSettings, Config, JobSettings
 from lsbatch.storage import objects
@@ -33,7 +33,7 @@ def crew(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
     LsbatchError
         If there is no SLURM, or it would refuse a job of either group.
     """
-    network = links.interface(config.cluster)
+    network = network.interface(config.cluster)
     groups = {"cpu": config.cluster.slurm.cpu} | ({"gpu": gpu} if (gpu := config.cluster.slurm.gpu) else {})
     for name, jobs in groups.items():
         _insist(name, _job(config, name, jobs))
@@ -46,7 +46,7 @@ def crew(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
                 clients.clear()
                 held.close()
                 clients[name] = held.enter_context(_group(config, network, name, groups[name]))
-                say(links.dashboard(clients[name]))
+                say(network.dashboard(clients[name]))
             return clients[name]
 
         yield ask
@@ -59,8 +59,8 @@ def _group(config: Config, network: str, name: str, jobs: JobSettings) -> Iterat
             **_job(config, name, jobs),
             name=f"lsbatch-{name}-{os.getpid()}",
             interface=network,
-            security=links.security(config.cluster),
-            scheduler_options={"interface": network, "dashboard_address": links.DASHBOARD},
+            security=network.security(config.cluster),
+            scheduler_options={"interface": network, "dashboard_address": network.DASHBOARD},
         ) as cluster,
         _kept_up(cluster, jobs.jobs),
         Client(cluster) as client,
@@ -94,14 +94,14 @@ def _logs(config: Config) -> Path | None:
 
 
 def _environ(settings: ClusterSettings) -> list[str]:
-    values = links.variables(settings)
+    values = network.variables(settings)
     if settings.tls is not None:
         values["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] = "True"
     return [f"export {name}={value}" for name, value in values.items()]
 
 
 def _gpu_options() -> list[str]:
-    return ["--resources", "GPU=1", "--preload-nanny", "lsbatch.onegpu"]
+    return ["--resources", "GPU=1", "--preload-nanny", "lsbatch.engine.cluster.gpu_preload"]
 
 
 def _lifetime(walltime: str) -> list[str]:

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from lsbatch.engine import Progress
+from lsbatch.engine.execution import Progress
+from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
-from lsbatch.pending import Todo
 from lsbatch.pipeline.types import Receipt
 
 #: Seconds of a tile: a network's few, a STACK's minutes, a history's hour.

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lsbatch.catalog.survey import Position, Survey
+from lsbatch.engine.registry import PIPELINE
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.pipeline.types import Fold, Receipt, Stage
 from lsbatch.settings import Config, digest
-from lsbatch.stages import PIPELINE
 from lsbatch.storage import receipts
 
 Receipts = Mapping[str, Mapping[str, Receipt]]

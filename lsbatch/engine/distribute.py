@@ -17,13 +17,13 @@ from typing import Any
 from distributed import Client, Future, KilledWorker, as_completed
 
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine.tile_task import Fault, Task, commit, fault_of, make_receipt
+from lsbatch.engine.todo import Todo, is_quarantined
 from lsbatch.errors import LsbatchError
-from lsbatch.pending import Todo, is_quarantined
 from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
 from lsbatch.storage.lease import Held
-from lsbatch.work import Fault, Task, commit, fault_of, make_receipt
 
 #: Who works, for a stage that needs these resources; None: this process.
 Crew = Callable[[Mapping[str, float]], Client | None]

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 from distributed import Client
 
-from lsbatch.cluster import allocation, jobs, links, local
-from lsbatch.dispatch import Crew, alone
+from lsbatch.engine.cluster import local, network, slurm_allocation, slurm_jobs
+from lsbatch.engine.distribute import Crew, alone
 from lsbatch.errors import LsbatchError
 from lsbatch.settings import Config
 
@@ -31,7 +31,7 @@ def joined(config: Config) -> Iterator[Client | None]:
     if config.cluster.kind != "allocation":
         yield None
         return
-    with allocation.driver(config) as client:
+    with slurm_allocation.driver(config) as client:
         yield client
 
 
@@ -56,17 +56,17 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
     if kind == "serial":
         yield alone
     elif kind == "slurm":
-        with jobs.crew(config, say) as crew:
+        with slurm_jobs.crew(config, say) as crew:
             yield crew
     elif kind == "allocation":
         if driver is None:
             raise LsbatchError("cluster.kind = 'allocation': is for lsbatch run inside srun; see docs/slurm.md")
-        allocation.await_workers(driver, config)
-        say(links.dashboard(driver))
+        slurm_allocation.await_workers(driver, config)
+        say(network.dashboard(driver))
         yield lambda resources: driver
     elif kind == "address":
         with _scheduler(config) as client:
-            say(links.dashboard(client))
+            say(network.dashboard(client))
             if not client.scheduler_info()["workers"]:
                 say(f"No worker is at {config.cluster.address} yet; waiting for the first")
             yield lambda resources: client
@@ -79,7 +79,7 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
 def _scheduler(config: Config) -> Client:
     settings = config.cluster
     try:
-        return Client(settings.address, timeout="20s", security=links.security(settings))
+        return Client(settings.address, timeout="20s", security=network.security(settings))
     except (OSError, TimeoutError, ValueError) as error:
         raise LsbatchError(f"cluster.address = {settings.address!r}: no Dask scheduler answers there ({error})") from None
 
@@ -94,7 +94,7 @@ def _later(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
             del resources
             if not started:
                 started.append(stack.enter_context(local.processes(config)))
-                say(links.dashboard(started[0]))
+                say(network.dashboard(started[0]))
             return started[0]
 
         yield crew

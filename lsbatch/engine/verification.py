@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine.todo import steps
 from lsbatch.grid import tile_id
-from lsbatch.pending import steps
 from lsbatch.pipeline.types import Receipt, Stage
 from lsbatch.storage import cube, objects, receipts
 
