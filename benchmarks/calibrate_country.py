@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch import country, runs, settings, terminal
+from lsbatch import country, settings, terminal
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.catalog.survey import open_survey
+from lsbatch.commands import run
 from lsbatch.country import ground, truth
 from lsbatch.kernels import decision_trees, focal
 from lsbatch.kernels.statistics import score_intervals
@@ -39,7 +40,7 @@ def stacked(folder: Path, seed: int, size: int) -> dict[str, np.ndarray]:
         path.parent.mkdir(parents=True, exist_ok=True)
         country.simulate(path.parent, seed=seed, rows=size, cols=size)
     config = settings.load(path)
-    if runs.survey(config, terminal.Screen(), until="stack"):
+    if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit(f"seed {seed}: not every tile could be stacked")
     survey = open_survey(config)
     names = tuple(sorted({name for bands in BAND_SETTINGS.values() for name in bands}))

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lsbatch import country, runs, settings, terminal
+from lsbatch import country, settings, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.commands import run
 from lsbatch.inventory import evaluation
 from lsbatch.models import base, ccdc
 from lsbatch.settings import Config
@@ -38,7 +39,7 @@ def surveyed(folder: Path, seed: int, size: int) -> Config:
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     raw |= {"model": {"family": "ccdc", "history_years": HISTORY_YEARS}, "output": "survey-ccdc"}
     config = settings.parse(raw, path.parent)
-    if runs.survey(config, terminal.Screen(), until="inventory"):
+    if run.survey(config, terminal.Screen(), until="inventory"):
         raise SystemExit(f"{path}: not every tile could be surveyed")
     return config
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from lsbatch import country, settings, terminal, training
+from lsbatch import country, settings, terminal
+from lsbatch.commands import train
 
 SEEDS = range(1, 9)
 SIZE_PX = 1024
@@ -44,7 +45,7 @@ def main() -> None:
     for name in arguments.names:
         configs = [surveyed(arguments.folder, seed, WEIGHTS[name]) for seed in SEEDS]
         made = arguments.folder / f"{name}.safetensors"
-        training.train(configs, terminal.Screen(), out=made, fresh=False)
+        train.train(configs, terminal.Screen(), out=made, fresh=False)
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / made.name).write_bytes(made.read_bytes())
 

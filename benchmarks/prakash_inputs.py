@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks.unet_settings import alarms
-from lsbatch import compare, country, runs, settings, terminal
+from lsbatch import country, settings, terminal
+from lsbatch.commands import compare, run
 from lsbatch.models import base
 from lsbatch.settings import Config
 
@@ -39,7 +40,7 @@ def surveyed(folder: Path, seed: int, name: str, size: int, minutes: float) -> C
     raw["archives"]["sentinel2"]["collections"] = collections
     raw |= {"output": f"survey-{name}", "model": {"family": "prakash"}, "train": TRAIN | {"max_minutes": minutes}}
     config = settings.parse(raw, path.parent)
-    if runs.survey(config, terminal.Screen(), until="stack"):
+    if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit(f"{path}: not every tile could be stacked")
     return config
 

@@ -19,10 +19,11 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from PIL import Image
 
-from lsbatch import country, runs, settings, terminal
+from lsbatch import country, settings, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.commands import run
 from lsbatch.imagery import scene_reading
 from lsbatch.kernels import optical, sar, speckle, terrain
 from lsbatch.pipeline import terrain
@@ -89,7 +90,7 @@ def stacked(folder: Path) -> Survey:
     path = folder / "config.yaml"
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     config = settings.parse(raw | {"grid": raw["grid"] | {"tile_px": SIDE_PX}}, folder)
-    if runs.survey(config, terminal.Screen(), until="stack"):
+    if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit("the country's STACK could not be made")
     return open_survey(config)
 

@@ -24,9 +24,9 @@ import psutil
 from distributed import Client, LocalCluster, get_worker
 
 from lsbatch import country, settings
-from lsbatch.bench import measuring
 from lsbatch.catalog import plan, survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.commands.bench import measurement
 from lsbatch.engine import distribute, execution, todo
 from lsbatch.engine.cluster import network
 from lsbatch.engine.tile_task import Task, make_receipt
@@ -161,8 +161,8 @@ def efficiency(survey: Survey, folder: Path, tiles: int = 16, rounds: int = 3) -
         took = {}
         for count in (1, 2):
             with _cores(count), workers(count) as client:
-                _timed(survey, folder / f"{i}-{count}-warm", measuring.spread(survey.positions, 2 * count), client, "stack")
-                took[count] = _timed(survey, folder / f"{i}-{count}", measuring.spread(survey.positions, tiles), client, "stack")
+                _timed(survey, folder / f"{i}-{count}-warm", measurement.spread(survey.positions, 2 * count), client, "stack")
+                took[count] = _timed(survey, folder / f"{i}-{count}", measurement.spread(survey.positions, tiles), client, "stack")
         pairs.append((took[1], took[2]))
     found = [one / two / 2 for one, two in pairs]
     return {"pairs": pairs, "each": found, "efficiency": median(found)}

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from lsbatch import country, runs, settings, terminal
+from lsbatch import country, settings, terminal
 from lsbatch.catalog.survey import open_survey
+from lsbatch.commands import run
 from lsbatch.inventory.evaluation import summary
 from lsbatch.pipeline.types import Confusion
 
@@ -28,7 +29,7 @@ def scored(folder: Path, seed: int, size: int, bands: str) -> dict[str, float]:
         country.simulate(path.parent, seed=seed, rows=size, cols=size)
     raw = yaml.safe_load(path.read_text(encoding="utf-8")) | {"bands": bands, "model": {"weights": f"package:unet-{bands}"}}
     config = settings.parse(raw, path.parent)
-    if runs.survey(config, terminal.Screen(), until="inventory"):
+    if run.survey(config, terminal.Screen(), until="inventory"):
         raise SystemExit(f"seed {seed}: not every tile could be surveyed")
     return summary(open_survey(config))
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from lsbatch import compare, country, runs, settings, terminal
+from lsbatch import country, settings, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog import survey_variants
 from lsbatch.catalog.survey import open_survey
+from lsbatch.commands import compare, run
 from lsbatch.kernels import terrain
 from lsbatch.settings import Config
 from lsbatch.storage import cube
@@ -49,7 +50,7 @@ def surveyed(folder: Path, number: int, size: int) -> Config:
         path.parent.mkdir(parents=True, exist_ok=True)
         country.simulate(path.parent, seed=number, rows=size, cols=size)
     config = settings.load(path)
-    if runs.survey(config, terminal.Screen(), until="stack"):
+    if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit(f"country {number}: not every tile could be stacked")
     return config
 

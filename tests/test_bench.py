@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import shapely
 
-from lsbatch import bench, cli, settings
-from lsbatch.bench import comparing, limits, machine, measuring, projection, watch
+from lsbatch import cli, settings
+from lsbatch.commands import bench
+from lsbatch.commands.bench import comparison, machine, machine_monitor, measurement, memory_limits, projection
 from lsbatch.engine.todo import step_named
 from lsbatch.errors import ConfigError, LsbatchError
 from lsbatch.models import base, cards, throughput, unet
@@ -36,7 +37,7 @@ def _measured(*stages: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 40])
 def test_tiles_are_spread_over_the_survey(count: int) -> None:
     positions = [(row, col) for row in range(4) for col in range(4)]
-    found = measuring.spread(positions, count)
+    found = measurement.spread(positions, count)
     assert len(set(found)) == min(count, 16)
     assert list(found) == sorted(found)
     if count == 2:
@@ -49,14 +50,14 @@ def test_first_tiles_of_workers_are_told_apart() -> None:
         replace(RECEIPT, seconds=40.0, worker="b:2"),
         *[replace(RECEIPT, seconds=float(s), worker=w, peak_mb=100.0 + s) for s, w in ((1, "a:1"), (2, "b:2"), (3, "a:1"))],
     ]
-    found = measuring.summary("stack", receipts, wall_s=50.0, threads=2, limit_s=0.5)
+    found = measurement.summary("stack", receipts, wall_s=50.0, threads=2, limit_s=0.5)
     assert (found["tiles"], found["counted"], found["first_s"]) == (5, 3, 40.0)
     assert (found["p50_s"], found["mean_s"], found["peak_mb"]) == (2.0, 2.0, 103.0)
     assert found["p95_s"] == pytest.approx(2.9)
     assert found["mpx_s"] == pytest.approx(5 * 4 / 50)
     assert found["mpx_s_core"] == pytest.approx(4 / 2 / 2)
     assert found["limit_share"] == pytest.approx(0.25)
-    alone = measuring.summary("stack", receipts[:1], wall_s=30.0, threads=1, limit_s=0.5)
+    alone = measurement.summary("stack", receipts[:1], wall_s=30.0, threads=1, limit_s=0.5)
     assert (alone["counted"], alone["p50_s"]) == (1, 30.0)
 
 
@@ -114,9 +115,9 @@ def test_bytes_that_a_stage_must_move() -> None:
     assert isinstance(clean, Stage)
     assert isinstance(stack, Stage)
     read = 4 * (side + 2 * clean.halo_px(config)) ** 2 * len(clean.reads(config)["probability"])
-    assert limits.moved_bytes(config, clean, 1000.0) == read + side**2
-    assert limits.moved_bytes(config, stack, 1000.0) > 1e9 + 4 * 20 * side**2
-    assert limits.moved_bytes(config, stack, 1000.0) - limits.moved_bytes(config, stack, 0.0) == 1e9
+    assert memory_limits.moved_bytes(config, clean, 1000.0) == read + side**2
+    assert memory_limits.moved_bytes(config, stack, 1000.0) > 1e9 + 4 * 20 * side**2
+    assert memory_limits.moved_bytes(config, stack, 1000.0) - memory_limits.moved_bytes(config, stack, 0.0) == 1e9
 
 
 def test_work_of_a_network_by_hand() -> None:
@@ -146,7 +147,7 @@ def test_pace_of_both_precisions() -> None:
 def test_what_got_slower() -> None:
     old = _measured(_stage("stack", 10.0, 12.0), _stage("predict", 2.0, 2.1), _stage("clean", 1.0, 3.0), _stage("score", 1.0))
     new = _measured(_stage("stack", 10.5), _stage("predict", 2.4), _stage("clean", 1.5), _stage("score", 0.5), _stage("new", 1.0))
-    words = {row["stage"]: row["word"] for row in comparing.compared(old, new)}
+    words = {row["stage"]: row["word"] for row in comparison.compared(old, new)}
     # clean took up to 3 s before: 1.5 is no news
     assert words == {"stack": "as before", "predict": "slower", "clean": "as before", "score": "faster"}
 
@@ -154,8 +155,8 @@ def test_what_got_slower() -> None:
 def test_what_else_is_not_the_same() -> None:
     old = _measured(settings={"grid": {"tile_px": 256}, "output": "a", "bench": {"workers": 1}})
     new = _measured(settings={"grid": {"tile_px": 512}, "output": "b", "bench": {"workers": 2}}, machine={"cores": 64}, workers=8)
-    assert comparing.differences(old, new) == ["cores: 2 then, 64 now", "grid.tile_px: 256 then, 512 now", "workers: 1 then, 8 now"]
-    assert comparing.differences(old, old) == []
+    assert comparison.differences(old, new) == ["cores: 2 then, 64 now", "grid.tile_px: 256 then, 512 now", "workers: 1 then, 8 now"]
+    assert comparison.differences(old, old) == []
 
 
 @pytest.mark.parametrize(
@@ -165,9 +166,9 @@ def test_a_file_of_something_else_is_one_sentence(tmp_path: Path, text: str) -> 
     path = tmp_path / "old.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(LsbatchError, match=r"old\.json: was not written by lsbatch bench of this version"):
-        comparing.read(path)
+        comparison.read(path)
     with pytest.raises(LsbatchError, match="there is no such file"):
-        comparing.read(tmp_path / "none.json")
+        comparison.read(tmp_path / "none.json")
 
 
 def _fake_smi(folder: Path, says: str, code: int = 0) -> None:
@@ -179,8 +180,8 @@ def _fake_smi(folder: Path, says: str, code: int = 0) -> None:
 def test_gpus_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _fake_smi(tmp_path, "80, 1000, 200\\n40, 3000, [N/A]\\n")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(watch, "POWERCAP", tmp_path / "none")
-    with watch.watching(0.01) as found:
+    monkeypatch.setattr(machine_monitor, "POWERCAP", tmp_path / "none")
+    with machine_monitor.watching(0.01) as found:
         pass
     assert found.gpu_busy_share == pytest.approx(0.6)
     assert found.gpu_memory_mb == 3000
@@ -191,22 +192,22 @@ def test_gpus_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_machine_that_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _fake_smi(tmp_path, "NVIDIA-SMI has failed\\n", 9)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(watch, "POWERCAP", tmp_path / "none")
-    with watch.watching() as found:
+    monkeypatch.setattr(machine_monitor, "POWERCAP", tmp_path / "none")
+    with machine_monitor.watching() as found:
         pass
     assert found.told() == {"gpu_busy_share": None, "gpu_memory_mb": None, "joules": None, "network_mb": pytest.approx(0, abs=100)}
 
 
 def test_energy_of_packages_also_when_the_counter_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "POWERCAP", tmp_path)
-    monkeypatch.setattr(watch.shutil, "which", lambda name: None)
+    monkeypatch.setattr(machine_monitor, "POWERCAP", tmp_path)
+    monkeypatch.setattr(machine_monitor.shutil, "which", lambda name: None)
     for name, value in (("intel-rapl:0", 9_000_000), ("intel-rapl:1", 1_000_000), ("intel-rapl:0:0", 5)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "energy_uj").write_text(str(value), encoding="ascii")
         (tmp_path / name / "max_energy_range_uj").write_text("10000000", encoding="ascii")
     # one that may not be read
     (tmp_path / "intel-rapl:2").mkdir()
-    with watch.watching() as found:
+    with machine_monitor.watching() as found:
         for name, value in (("intel-rapl:0", 2_000_000), ("intel-rapl:1", 1_500_000), ("intel-rapl:0:0", 9)):
             (tmp_path / name / "energy_uj").write_text(str(value), encoding="ascii")
     assert found.joules == pytest.approx(3.0 + 0.5)

@@ -11,9 +11,10 @@ import rasterio
 import shapely
 from sklearn.metrics import confusion_matrix
 
-from lsbatch import compare, country, runs
+from lsbatch import country
 from lsbatch.bands import mask
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.commands import compare, run
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.inventory import evaluation
 from lsbatch.models import base
@@ -124,7 +125,7 @@ def test_a_plot_that_crosses_tiles_and_cells_is_counted_once(rows: list[dict[str
     weights = learned.output / "compare" / "cart-s1vv" / "model" / "cart-s1vv.safetensors"
     model = other.model.model_copy(update={"family": "cart", "weights": str(weights)})
     config = other.model_copy(update={"truth": truth, "output": variant, "bands": "s1vv", "model": model})
-    assert runs.survey(config, Lines(), until="score") == 0
+    assert run.survey(config, Lines(), until="score") == 0
     rows_px, cols_px = np.mgrid[0:256, 0:256] + 0.5
     inside = shapely.contains_xy(shape, left + 10 * cols_px, top - 10 * rows_px)
     with rasterio.open(variant / "confusion.tif") as file:

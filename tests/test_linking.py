@@ -18,9 +18,9 @@ from geopandas.testing import assert_geodataframe_equal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsbatch import linking
 from lsbatch.bands import mask
 from lsbatch.catalog.survey import Survey
+from lsbatch.commands import link
 from lsbatch.engine import execution
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid
@@ -287,7 +287,7 @@ def test_survey_takes_last_year_over(mine: Survey, done_survey: Survey, tmp_path
     both = gpd.GeoDataFrame(pd.concat([old, far]), crs=old.crs).to_crs("EPSG:32632")
     pyogrio.write_dataframe(both, last, layer="landslides")
     heard = Heard()
-    linking.survey(mine.config, last, heard)
+    link.survey(mine.config, last, heard)
     assert "transformed from EPSG:32632" in heard
     found = read(mine)
     here = identity.found(found).set_index(ID)
@@ -305,7 +305,7 @@ def test_survey_takes_last_year_over(mine: Survey, done_survey: Survey, tmp_path
     report = (mine.workspace.report / "report.html").read_text(encoding="utf-8")
     assert f'<dd class="big">{len(first)}</dd>' in report, "the report counts what was found this year"
     heard = Heard()
-    linking.survey(mine.config, mine.config, heard)
+    link.survey(mine.config, mine.config, heard)
     assert "the same survey" in heard
     assert_geodataframe_equal(read(mine), before)
 
@@ -314,7 +314,7 @@ def test_two_surveys_of_one_place_into_a_folder(mine: Survey, done_survey: Surve
     """A survey beside itself under another name, as a copy: all the same, and neither is touched."""
     before = {path: path.read_bytes() for path in sorted(mine.workspace.root.rglob("*")) if path.is_file()}
     heard = Heard()
-    linking.survey(mine.config, done_survey.config, heard, out=tmp_path / "linked")
+    link.survey(mine.config, done_survey.config, heard, out=tmp_path / "linked")
     assert_geodataframe_equal(gpd.read_parquet(tmp_path / "linked" / "landslides.parquet"), read(done_survey))
     assert {path: path.read_bytes() for path in before} == before
     assert f"kept, same outline {len(read(mine))}" in heard
@@ -333,7 +333,7 @@ def test_export_that_breaks_off_leaves_the_old_one(mine: Survey, done_survey: Su
 
     monkeypatch.setattr(pyogrio, "write_dataframe", killed)
     with pytest.raises(KeyboardInterrupt):
-        linking.survey(mine.config, tmp_path / "last.gpkg", Heard())
+        link.survey(mine.config, tmp_path / "last.gpkg", Heard())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     monkeypatch.undo()
     assert execution.run(mine, until="inventory") == 0
@@ -378,7 +378,7 @@ def test_an_empty_year_is_a_year(tmp_path: Path) -> None:
     vectors.write_geopackage(none, table([], []), "landslides")
     for this, last, count in ((none, some, 1), (some, none, 1), (none, none, 0)):
         heard = Heard()
-        linking.inventory_file(this, last, heard, out=tmp_path / "out")
+        link.inventory_file(this, last, heard, out=tmp_path / "out")
         assert len(gpd.read_parquet(tmp_path / "out" / "landslides.parquet")) == count
 
 
@@ -400,16 +400,16 @@ def test_refusals_are_one_sentence(tmp_path: Path) -> None:
     ]
     for last, words in cases:
         with pytest.raises(LsbatchError) as caught:
-            linking.inventory_file(good, last, Heard(), out=tmp_path / "out")
+            link.inventory_file(good, last, Heard(), out=tmp_path / "out")
         assert words in str(caught.value), str(caught.value)
         assert str(last) in str(caught.value)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
     degrees = saved(tmp_path / "degrees.gpkg", [OLD], ["a-1"], crs="EPSG:4326")
     with pytest.raises(LsbatchError, match="projected CRS in metres"):
-        linking.inventory_file(degrees, good, Heard(), out=tmp_path / "out")
+        link.inventory_file(degrees, good, Heard(), out=tmp_path / "out")
     with pytest.raises(LsbatchError, match="--out"):
-        linking.inventory_file(good, good, Heard())
+        link.inventory_file(good, good, Heard())
 
 
 def test_a_survey_that_was_not_run_is_refused(planned_survey: Survey, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from lsbatch import runs, terminal
+from lsbatch import terminal
 from lsbatch.catalog.survey import Survey
+from lsbatch.commands import run
 from lsbatch.engine import execution, metrics
 from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
@@ -79,7 +80,7 @@ def test_a_run_tells_while_it_goes(stacked_survey: Survey, tmp_path, monkeypatch
         return real(*args)
 
     monkeypatch.setattr(execution, "run_fold", fold)
-    assert runs.survey(config, terminal.Screen()) == 0
+    assert run.survey(config, terminal.Screen()) == 0
     assert found[-1]['lsbatch_tiles_total{result="done",stage="predict"}'] == len(survey.positions)
     assert found[-1]['lsbatch_tiles_pending{stage="predict"}'] == 0
 

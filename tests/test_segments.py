@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from lsbatch import runs, segments, settings, terminal
+from lsbatch import settings, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
+from lsbatch.commands import run, segments
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
 from lsbatch.models import cards, tehrani
@@ -48,7 +49,7 @@ def written(bands: tuple[np.ndarray, np.ndarray], folder: Path, tile_px: int, mo
         empty = {band.name: np.full((tile_px, tile_px), np.nan if band.scale else 0) for band in STACK.bands}
         mine = {name: band[tile.region] for name, band in zip(tehrani.BANDS, values, strict=True)}
         cube.write(survey.workspace.store, STACK, tile, empty | mine)
-    monkeypatch.setattr(runs, "survey", lambda *args, **kwargs: 0)
+    monkeypatch.setattr(run, "survey", lambda *args, **kwargs: 0)
     monkeypatch.setattr(segments, "open_survey", lambda config: survey)
     return segments.write(survey.config, terminal.Screen())
 

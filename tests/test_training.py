@@ -10,9 +10,10 @@ import pytest
 import xarray as xr
 import yaml
 
-from lsbatch import settings, training
+from lsbatch import settings
 from lsbatch.bands import OWN_BANDS, probability
 from lsbatch.catalog.survey import Survey
+from lsbatch.commands import train
 from lsbatch.engine import execution
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.inventory.evaluation import summary
@@ -51,7 +52,7 @@ def test_cart_is_trained_and_surveys(stacked_survey: Survey, tmp_path: Path) -> 
     model = survey.config.model.model_copy(update={"family": "cart", "weights": None})
     config = survey.config.model_copy(update={"model": model})
     screen = Lines()
-    training.train([config], screen, out=None, fresh=False)
+    train.train([config], screen, out=None, fresh=False)
     weights = config.output / "model" / "cart-s1vv_s2.safetensors"
     assert screen.said[-1].startswith(f"Weights: {weights}")
     card = base.card(weights)
@@ -75,7 +76,7 @@ def test_models_with_bands_of_their_own_are_trained_and_survey(country: Path, tm
     raw["model"] = {"family": family}
     raw["train"] = {"width": 4, "epochs": 1, "block_px": 128, "chip_px": 64}
     ready = surveys.ready(settings.parse(raw, country.parent))
-    training.train([ready.config], Lines(), out=None, fresh=False)
+    train.train([ready.config], Lines(), out=None, fresh=False)
     card = base.card(ready.config.output / "model" / f"{family}.safetensors")
     assert (card.family, card.bands) == (family, OWN_BANDS[family])
     assert execution.run(ready, until="score") == 0
@@ -87,7 +88,7 @@ def test_models_with_bands_of_their_own_are_trained_and_survey(country: Path, tm
 
 def test_samples_are_the_pixels_under_the_points(stacked_survey: Survey) -> None:
     """Each point's bands, looked up by xarray's nearest pixel."""
-    samples, classes = training._samples(stacked_survey.config, None, 0)
+    samples, classes = train._samples(stacked_survey.config, None, 0)
     points = gpd.read_file(stacked_survey.config.truth.points)
     cube = xr.open_zarr(stacked_survey.workspace.store, group="stack")
     x, y = (xr.DataArray(values.to_numpy(), dims="point") for values in (points.geometry.x, points.geometry.y))
@@ -112,13 +113,13 @@ def test_what_cannot_be_learned_from(
     known = None if truth is None else survey.config.truth.model_copy(update=truth)
     config = survey.config.model_copy(update={"model": model, "truth": known})
     with pytest.raises(ConfigError, match=says):
-        training.train([config], Lines(), out=None, fresh=False)
+        train.train([config], Lines(), out=None, fresh=False)
 
 
 def test_surveys_of_other_bands_are_not_mixed(stacked_survey: Survey) -> None:
     other = stacked_survey.config.model_copy(update={"bands": "s2"})
     with pytest.raises(ConfigError, match="train on one band setting"):
-        training.train([stacked_survey.config, other], Lines(), out=None, fresh=False)
+        train.train([stacked_survey.config, other], Lines(), out=None, fresh=False)
 
 
 def test_points_elsewhere(stacked_survey: Survey, tmp_path: Path) -> None:
@@ -129,4 +130,4 @@ def test_points_elsewhere(stacked_survey: Survey, tmp_path: Path) -> None:
     model = survey.config.model.model_copy(update={"family": "cart", "weights": None})
     truth = survey.config.truth.model_copy(update={"points": tmp_path / "far.gpkg"})
     with pytest.raises(NoDataError, match=r"none of its truth.points"):
-        training.train([survey.config.model_copy(update={"model": model, "truth": truth})], Lines(), out=None, fresh=False)
+        train.train([survey.config.model_copy(update={"model": model, "truth": truth})], Lines(), out=None, fresh=False)

@@ -21,15 +21,15 @@ def demo(
     ] = False,
 ) -> None:
     """Survey a small synthetic country, from satellite archive to inventory, and say how well it went."""
-    from lsbatch import demo as story
     from lsbatch import terminal
+    from lsbatch.commands import demo as story
 
     rows, cols = _size(size)
     trainer = None
     if train:
-        from lsbatch import training
+        from lsbatch.commands import train
 
-        trainer = training.train
+        trainer = train.train
     faults = story.tell(folder, seed=seed, rows=rows, cols=cols, trainer=trainer, screen=terminal.Screen())
     raise typer.Exit(1 if faults else 0)
 

@@ -25,9 +25,10 @@ def train(
 ) -> None:
     """Train the model of the settings on one or more surveys; resumes where it was interrupted."""
     settings = [load(path) for path in configs]
-    from lsbatch import terminal, training
+    from lsbatch import terminal
+    from lsbatch.commands import train
 
-    training.train(settings, terminal.Screen(), out=out, fresh=fresh)
+    train.train(settings, terminal.Screen(), out=out, fresh=fresh)
 
 
 @app.command()
@@ -43,8 +44,8 @@ def compare(
 ) -> None:
     """Train and score models on several inputs: a table like the paper's, of your own region."""
     learn, score = (tuple(load(path) for path in paths) for paths in (configs, on or []))
-    from lsbatch import compare as contest
     from lsbatch import terminal
+    from lsbatch.commands import compare as contest
 
     screen = terminal.Screen()
     asked = contest.Contest(learn, score, tuple(models.split(",")), tuple(bands.split(",")))
@@ -69,8 +70,8 @@ def models() -> None:
 def segments(config: ConfigPath) -> None:
     """Write the segments that tehrani judges as a map with an attribute table, for QGIS and GDAL."""
     settings = load(config)
-    from lsbatch import segments as cutting
     from lsbatch import terminal
+    from lsbatch.commands import segments as cutting
 
     cutting.write(settings, terminal.Screen())
 

@@ -51,9 +51,10 @@ def run(
     """Do everything that is pending, tile by tile; run again to go on after an interruption."""
     index, count = _part(part)
     asked = load(config, model)
-    from lsbatch import runs, terminal
+    from lsbatch import terminal
+    from lsbatch.commands import run
 
-    faults = runs.survey(asked, terminal.Screen(), until=until, part=(index, count), replan=replan)
+    faults = run.survey(asked, terminal.Screen(), until=until, part=(index, count), replan=replan)
     raise typer.Exit(1 if faults else 0)
 
 
@@ -70,9 +71,10 @@ def status(
 ) -> None:
     """Say what is done, pending and failed, and why, and who writes. Exit code 1 if a tile failed."""
     settings = load(config)
-    from lsbatch import runs, terminal
+    from lsbatch import terminal
+    from lsbatch.commands import run
 
-    raise typer.Exit(1 if runs.status(settings, terminal.Screen(), every_failure=failed) else 0)
+    raise typer.Exit(1 if run.status(settings, terminal.Screen(), every_failure=failed) else 0)
 
 
 @app.command()
@@ -85,18 +87,20 @@ def retry(
     if (tile is None) != all_failed:
         raise typer.BadParameter("name one TILE, or give --all")
     settings = load(config)
-    from lsbatch import runs, terminal
+    from lsbatch import terminal
+    from lsbatch.commands import run
 
-    runs.retry(settings, terminal.Screen(), tile)
+    run.retry(settings, terminal.Screen(), tile)
 
 
 @app.command()
 def verify(config: ConfigPath) -> None:
     """Read the cube back against the checksums in its receipts. Exit code 1 if a tile does not match."""
     settings = load(config)
-    from lsbatch import runs, terminal
+    from lsbatch import terminal
+    from lsbatch.commands import run
 
-    raise typer.Exit(1 if runs.verify(settings, terminal.Screen()) else 0)
+    raise typer.Exit(1 if run.verify(settings, terminal.Screen()) else 0)
 
 
 @app.command()
@@ -132,6 +136,6 @@ def bench(
 
         asked = settings.with_device(asked, device)
     from lsbatch import terminal
-    from lsbatch.bench import bench as measure
+    from lsbatch.commands.bench import bench as measure
 
     measure(asked, terminal.Screen(), tiles=tiles, compare=compare)

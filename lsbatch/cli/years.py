@@ -20,9 +20,10 @@ def link(
 ) -> None:
     """Carry identities and reviews over from last year, and say what became of each landslide."""
     here, before = (_given(text) for text in (this, last))
-    from lsbatch import linking, terminal
+    from lsbatch import terminal
+    from lsbatch.commands import link
 
-    link = linking.survey if _is_settings(this) else linking.inventory_file
+    link = link.survey if _is_settings(this) else link.inventory_file
     link(here, before, terminal.Screen(), column=column, out=out)
 
 

@@ -29,7 +29,8 @@ from distributed import nanny
 from distributed.cli import dask_scheduler, dask_worker
 from distributed.process import AsyncProcess
 
-from lsbatch import cli, runs, settings
+from lsbatch import cli, settings
+from lsbatch.commands import run
 from lsbatch.engine import tile_task
 from lsbatch.storage import lease
 from lsbatch.terminal import Screen
@@ -48,7 +49,7 @@ def main() -> None:
     os.register_at_fork(after_in_child=_let_go)
     # a program that hangs can be asked where it stands
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    faults = runs.survey(settings.load(Path(sys.argv[1])), Screen())
+    faults = run.survey(settings.load(Path(sys.argv[1])), Screen())
     # what is here now stays: the garbage collector would write to every page of it, and so copy it, in every child
     gc.freeze()
     Path.replace = _slowly(Path.replace)  # type: ignore[method-assign]

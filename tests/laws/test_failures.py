@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import zarr
 
-from lsbatch import runs, terminal
+from lsbatch import terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
+from lsbatch.commands import run
 from lsbatch.engine import execution, tile_task, todo, verification
 from lsbatch.errors import AbandonedError, LeaseError, LsbatchError, SceneError
 from lsbatch.imagery import scene_reading
@@ -117,13 +118,13 @@ def test_quarantine_after_three_and_retry(one_undone: tuple[Survey, str], monkey
     assert todo.todo(survey, todo.step_named("stack")).quarantined == (survey.positions[1],)  # type: ignore[arg-type]
 
     screen = Screen()
-    assert runs.status(survey.config, screen, every_failure=True) == 1
+    assert run.status(survey.config, screen, every_failure=True) == 1
     assert any(tile in line and "after 3 tries" in line for line in screen.lines)
     # more tries allowed: it is no longer in quarantine, and goes on counting
     assert todo.todo(_patient(survey, 5), todo.step_named("stack")).tries == {survey.positions[1]: 3}  # type: ignore[arg-type]
 
     monkeypatch.undo()
-    runs.retry(survey.config, screen, None)
+    run.retry(survey.config, screen, None)
     assert execution.run(survey, until="stack") == 0
 
 
@@ -154,8 +155,8 @@ def test_retry_of_one_tile_does_it_again_from_the_start(done_survey: Survey, tmp
     survey = surveys.copy_survey(done_survey, tmp_path / "s")
     tile = survey.tile(survey.positions[0]).id
     with pytest.raises(LsbatchError, match="is no tile of the survey"):
-        runs.retry(survey.config, Screen(), "r999c999")
-    runs.retry(survey.config, Screen(), tile)
+        run.retry(survey.config, Screen(), "r999c999")
+    run.retry(survey.config, Screen(), tile)
     count = surveys.Count()
     assert execution.run(survey, until="score", progress=count.progress) == 0
     assert {("stack", tile), ("predict", tile), ("clean", tile), ("outline", tile), ("score", tile)} <= set(count.tiles)
@@ -265,7 +266,7 @@ def test_what_is_computed_for_a_lost_lease_is_not_written(stacked_survey: Survey
 def test_verify_names_what_is_not_what_was_written(done_survey: Survey, tmp_path: Path) -> None:
     survey = surveys.copy_survey(done_survey, tmp_path / "s")
     screen = Screen()
-    assert runs.verify(survey.config, screen) == 0
+    assert run.verify(survey.config, screen) == 0
     layers = sum(len(receipts.read_stage(survey.workspace.receipts, name)) for name in ("stack", "predict", "clean", "outline", "score"))
     assert screen.lines == [f"{layers} of {layers} match their checksums"]
 
@@ -287,7 +288,7 @@ def test_verify_names_what_is_not_what_was_written(done_survey: Survey, tmp_path
     assert wrong["stack", gone] == "not what was written: dNDVI"
     # and the way back
     for tile in {tile for _, tile in wrong}:
-        runs.retry(survey.config, screen, tile)
+        run.retry(survey.config, screen, tile)
     count = surveys.Count()
     assert execution.run(survey, progress=count.progress) == 0, count.failed
     assert verification.tiles(survey).wrong == ()

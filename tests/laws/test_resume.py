@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch import runs, terminal
+from lsbatch import terminal
 from lsbatch.bands import STACK, mask
 from lsbatch.catalog.survey import Survey
+from lsbatch.commands import run
 from lsbatch.engine import execution, tile_task, todo
 from lsbatch.errors import SceneError
 from lsbatch.imagery import scene_reading
@@ -76,7 +77,7 @@ def test_failing_tile_stops_no_other_and_heals(
     left = surveys.Count()
     assert execution.run(survey, until="outline", progress=left.progress) == 1
     assert left.tiles == []
-    runs.retry(survey.config, terminal.Screen(), None)
+    run.retry(survey.config, terminal.Screen(), None)
     healed = surveys.Count()
     assert execution.run(survey, until="outline", progress=healed.progress) == 0
     # the neighbours read the mended tile in their halo, so they are done again too

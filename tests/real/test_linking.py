@@ -14,7 +14,7 @@ import pytest
 import shapely
 from geopandas.testing import assert_geodataframe_equal
 
-from lsbatch import linking
+from lsbatch.commands import link
 from lsbatch.inventory import identity, previous_inventory, year_matching
 from tests.surveys import Heard
 
@@ -47,7 +47,7 @@ def _chain(files: list[Path], folder: Path) -> Iterator[tuple[Path, Path, Quiet,
     last = _first(files[0], folder / "first.gpkg")
     for file in files[1:]:
         out, heard = folder / f"linked-{file.stem}", Quiet()
-        linking.inventory_file(file, last, heard, out=out)
+        link.inventory_file(file, last, heard, out=out)
         yield file, last, heard, gpd.read_parquet(out / "landslides.parquet")
         last = out / "landslides.gpkg"
 
@@ -81,7 +81,7 @@ def test_a_year_with_itself_changes_nothing(shapefiles: list[Path], tmp_path: Pa
     """Also with the rows of both in another order."""
     rng = np.random.default_rng(1)
     for _, _, _, linked in _chain(shapefiles, tmp_path):
-        again = year_matching.link(linked.iloc[rng.permutation(len(linked))], linked.iloc[rng.permutation(len(linked))], linking.PIXEL_M)
+        again = year_matching.link(linked.iloc[rng.permutation(len(linked))], linked.iloc[rng.permutation(len(linked))], link.PIXEL_M)
         assert_geodataframe_equal(again.frame, linked)
         assert sum(again.last.values()) == len(linked)
 
@@ -95,7 +95,7 @@ def test_another_crs_gives_the_same_names(shapefiles: list[Path], tmp_path: Path
     found = {}
     for name in ("last", "degrees"):
         heard = Quiet()
-        linking.inventory_file(file, tmp_path / f"{name}.gpkg", heard, out=tmp_path / f"out-{name}")
+        link.inventory_file(file, tmp_path / f"{name}.gpkg", heard, out=tmp_path / f"out-{name}")
         found[name] = gpd.read_parquet(tmp_path / f"out-{name}" / "landslides.parquet").sort_values(ID)
         assert ("  transformed from EPSG:4326" in heard.lines) == (name == "degrees")
         assert f"kept, same outline {len(there)}" in heard.lines

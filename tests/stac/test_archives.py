@@ -13,10 +13,11 @@ import pytest
 from odc.geo.geobox import GeoBox
 from pystac_client.stac_api_io import StacApiIO
 
-from lsbatch import runs, terminal
+from lsbatch import terminal
 from lsbatch.catalog import http, plan, search
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.commands import run
 from lsbatch.engine import execution
 from lsbatch.imagery import scene_reading
 from lsbatch.settings import Config
@@ -203,7 +204,7 @@ def test_a_survey_through_pgstac_that_dies_for_ten_seconds(
         use(served, monkeypatch)
         config = settings(country, tmp_path / "s", api.url)
         began = time.monotonic()
-        assert runs.survey(config, terminal.Screen(), until="inventory") == 0
+        assert run.survey(config, terminal.Screen(), until="inventory") == 0
         seconds = time.monotonic() - began
     again.join()
     ours = open_survey(config)

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch import country, runs, terminal
+from lsbatch import country, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog import scenes
 from lsbatch.catalog.survey import open_survey
+from lsbatch.commands import run
 from lsbatch.errors import CatalogError
 from lsbatch.kernels import terrain
 from lsbatch.settings import Config
@@ -33,7 +34,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.n
     out = {}
     for level in LEVELS:
         config = configured(path, folder / f"survey-{level}", level)
-        assert runs.survey(config, terminal.Screen(), until="stack") == 0
+        assert run.survey(config, terminal.Screen(), until="stack") == 0
         out[level] = surveys.whole(open_survey(config), STACK)
     return out
 

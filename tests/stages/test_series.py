@@ -7,10 +7,11 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from lsbatch import compare, country, runs, terminal
+from lsbatch import country, terminal
 from lsbatch.bands import probability
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.commands import compare, run
 from lsbatch.engine import tile_task, todo
 from lsbatch.models import ccdc
 from lsbatch.pipeline import pixel_history
@@ -31,7 +32,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def survey(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Survey:
     """Surveyed in one tile."""
     config = surveys.configured(path, tmp_path_factory.mktemp("one") / "survey", **CCDC)
-    assert runs.survey(config, terminal.Screen()) == 0
+    assert run.survey(config, terminal.Screen()) == 0
     return open_survey(config)
 
 
@@ -99,7 +100,7 @@ def test_strips_answer_as_the_whole(survey: Survey, monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 def test_tiles_answer_as_the_whole(survey: Survey, path: Path, tmp_path: Path) -> None:
     config = surveys.configured(path, tmp_path / "survey", **CCDC, grid={"tile_px": 128})
-    assert runs.survey(config, terminal.Screen(), until="predict") == 0
+    assert run.survey(config, terminal.Screen(), until="predict") == 0
     small, whole = (surveys.whole(s, probability("ccdc")) for s in (open_survey(config), survey))
     for name in ("probability", "before", "after"):
         np.testing.assert_array_equal(small[name], whole[name], err_msg=name)

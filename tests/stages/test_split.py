@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lsbatch import training
 from lsbatch.catalog.survey import Survey
+from lsbatch.commands import train
 from lsbatch.models import cards, cart
 from lsbatch.models.training import chips
 from lsbatch.report import overview_map as maps
@@ -24,7 +24,7 @@ def card(**made_by: object) -> cards.Card:
 
 
 def test_the_blocks_drawn_are_those_that_were_dealt(survey: Survey) -> None:
-    source = training.source(survey.config)
+    source = train.source(survey.config)
     dealt = chips.deal([source], survey.config.train)
     frame = maps.frame(survey.grid, survey.grid.geobox.extent.geom)
     told = training_blocks.facts(card(surveys=[source.name], split=chips.told([source], dealt)), survey, frame)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lsbatch import country, runs, settings
+from lsbatch import country, settings
 from lsbatch.catalog.survey import open_survey
+from lsbatch.commands import run
 from lsbatch.errors import StaleStoreError
 from lsbatch.inventory.evaluation import summary
 from lsbatch.storage.files import make_folder
@@ -20,14 +21,14 @@ def tell(
 ) -> int:
     """Simulate, survey and score; returns the number of tiles that failed. Run again to go on where it stopped.
 
-    With a `trainer` (`lsbatch.training.train`) it trains its own weights first, on other countries.
+    With a `trainer` (`lsbatch.commands.train.train`) it trains its own weights first, on other countries.
     """
     began = time.monotonic()
     path = _country(folder, seed, rows, cols, screen)
     config = settings.load(path)
     if trainer:
         config = _trained(folder, config, seed, screen, trainer)
-    faults = runs.survey(config, screen)
+    faults = run.survey(config, screen)
     if not faults:
         _say(summary(open_survey(config)), screen, config, time.monotonic() - began)
     return faults

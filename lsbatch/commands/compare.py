@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch import runs, settings, training
+from lsbatch import settings
 from lsbatch.bands import OWN_BANDS, mask
 from lsbatch.catalog import survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.commands import run, train
+from lsbatch.commands.run import Screen
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.inventory import evaluation
@@ -25,7 +27,6 @@ from lsbatch.models import base
 from lsbatch.models.training import chips
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.score import CELL_PX
-from lsbatch.runs import Screen
 from lsbatch.settings import Config
 from lsbatch.storage import cube, rasters, receipts, vectors
 from lsbatch.storage.files import write_json, write_text
@@ -82,7 +83,7 @@ def compare(contest: Contest, screen: Screen, *, fresh: bool = False) -> list[di
     for config in surveys:
         if config.truth is None:
             raise ConfigError(f"{config.survey.id}: names no truth to compare with; set truth.file")
-        if runs.survey(config, screen, until="stack"):
+        if run.survey(config, screen, until="stack"):
             raise NoDataError(f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status'")
     rows: list[dict[str, Any]] = []
     for family in contest.families:
@@ -121,13 +122,13 @@ def _pair(
     for config, variant in zip(contest.learn, learn, strict=True):
         survey_variants.share(config.output, variant.output)
     if family != "ccdc" and (fresh or not _is_current(weights, learn, own)):
-        training.train(learn, screen, out=weights, fresh=fresh, hold_out=own)
+        train.train(learn, screen, out=weights, fresh=fresh, hold_out=own)
     counts: dict[str, np.ndarray] = {}
     rows = []
     for config in contest.score or contest.learn:
         variant = _variant(config, family, bands, home, weights)
         survey_variants.share(config.output, variant.output)
-        if runs.survey(variant, screen, until="inventory"):
+        if run.survey(variant, screen, until="inventory"):
             raise NoDataError(f"{config.survey.id}: not every tile could be answered by {family}; see {variant.output / 'receipts'}")
         survey = open_survey(variant)
         scored = receipts.read_stage(survey.workspace.receipts, "score").values()
@@ -162,12 +163,12 @@ def _is_current(weights: Path, learn: Sequence[Config], own: bool) -> bool:
     """Whether the weights were made from these surveys with these settings."""
     if not weights.exists():
         return False
-    return bool(base.card(weights).made_by.get("learned") == training.learned(learn, own))
+    return bool(base.card(weights).made_by.get("learned") == train.learned(learn, own))
 
 
 def _of_test_blocks(counts: np.ndarray, learn: Sequence[Config], index: int, halo_px: int) -> np.ndarray:
     """Cells (n, 6) of which everything within the halo lies in test blocks, the same that training left out."""
-    split = chips.deal([training.source(config) for config in learn], learn[0].train)
+    split = chips.deal([train.source(config) for config in learn], learn[0].train)
 
     def is_test(row: int, col: int) -> bool:
         spans = (slice(at * CELL_PX - halo_px, (at + 1) * CELL_PX + halo_px) for at in (row, col))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lsbatch.bench.measuring import FORMAT
+from lsbatch.commands.bench.measurement import FORMAT
 from lsbatch.errors import LsbatchError
 from lsbatch.storage.files import read_text
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch import runs
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.commands import run
+from lsbatch.commands.run import Screen
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.models import base, cards, tehrani
-from lsbatch.runs import Screen
 from lsbatch.settings import Config
 from lsbatch.storage import cube, rasters
 from lsbatch.storage.files import aside, make_folder
@@ -50,7 +50,7 @@ def write(config: Config, screen: Screen) -> Path:
     """
     if config.model.family != "tehrani":
         raise ConfigError(f"model.family = {config.model.family!r}: only tehrani cuts segments; set model.family, or run with --model tehrani")
-    if runs.survey(config, screen, until="stack"):
+    if run.survey(config, screen, until="stack"):
         raise NoDataError(f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status'")
     survey = open_survey(config)
     folder = survey.workspace.root / "segments"

@@ -8,16 +8,16 @@ from typing import Any, cast
 import numpy as np
 
 import lsbatch
-from lsbatch import runs
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import open_survey
+from lsbatch.commands import run
+from lsbatch.commands.run import Screen
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.models import base, cards, cart, tehrani
 from lsbatch.models.training import chips
 from lsbatch.models.training import trainer as network
 from lsbatch.models.training.chips import Source
-from lsbatch.runs import Screen
 from lsbatch.settings import Config, TruthSettings, digest
 from lsbatch.storage import cube, objects, receipts, vectors
 
@@ -47,7 +47,7 @@ def train(
     for config in configs:
         _checked(config, first)
     for config in configs:
-        if runs.survey(config, screen, until="stack"):
+        if run.survey(config, screen, until="stack"):
             raise NoDataError(
                 f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status', then train again"
             )

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lsbatch.bench import comparing, measuring, picture, projection
-from lsbatch.runs import Screen
+from lsbatch.commands.bench import comparison, measurement, projection, time_chart
+from lsbatch.commands.run import Screen
 from lsbatch.settings import Config
 from lsbatch.storage.files import write_json
 
@@ -20,13 +20,13 @@ def bench(config: Config, screen: Screen, *, tiles: int | None = None, compare: 
     LsbatchError
         If a tile failed, or `compare` is no such measurement.
     """
-    old = None if compare is None else comparing.read(compare)
-    found = measuring.measure(config, screen, tiles)
+    old = None if compare is None else comparison.read(compare)
+    found = measurement.measure(config, screen, tiles)
     found["projection"] = _projections(config, found)
     stem = f"bench-{found['made'].replace(':', '').replace('+0000', 'Z')}"
     path = config.output / "bench" / f"{stem}.json"
     _tell(found, config, screen)
-    picture.draw(found, path.with_suffix(".png"))
+    time_chart.draw(found, path.with_suffix(".png"))
     write_json(path, found)
     screen.text(f"Saved: {path}; picture: {path.with_suffix('.png').name} beside it")
     if old is not None:
@@ -107,10 +107,10 @@ def _time(hours: float) -> str:
 
 
 def _tell_compared(old: Mapping[str, Any], new: Mapping[str, Any], screen: Screen) -> None:
-    rows = comparing.compared(old, new)
+    rows = comparison.compared(old, new)
     screen.text("")
     screen.text(f"Against {old['made']}:")
-    for line in comparing.differences(old, new):
+    for line in comparison.differences(old, new):
         screen.text(f"  not the same: {line}")
     shown = [(row["stage"], f"{row['then_s']:.2f}", f"{row['now_s']:.2f}", f"{row['ratio']:.2f}", row["word"]) for row in rows]
     screen.table(("stage", "p50 s then", "now", "ratio", ""), shown)

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch import runs
-from lsbatch.bench import limits, machine, watch
 from lsbatch.catalog import plan, survey_variants
 from lsbatch.catalog.survey import Position, Survey, open_survey
+from lsbatch.commands import run
+from lsbatch.commands.bench import machine, machine_monitor, memory_limits
+from lsbatch.commands.run import Screen
 from lsbatch.engine import cluster, execution
 from lsbatch.engine.distribute import Crew
 from lsbatch.engine.tile_task import peak_mb
@@ -24,7 +25,6 @@ from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base, throughput
 from lsbatch.pipeline.types import Fold, Receipt, Stage
-from lsbatch.runs import Screen
 from lsbatch.settings import Config
 from lsbatch.storage import files, lease, symlinks
 from lsbatch.storage.addresses import without_secrets
@@ -72,10 +72,10 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
     root = config.output / "bench"
     symlinks.refuse(config.output)
     with cluster.joined(config) as driver, lease.held(root):
-        runs.planned(config, screen)
+        run.planned(config, screen)
         survey = open_survey(config)
         with _scratch(root / "run", config) as inner:
-            with cluster.connect(inner, driver, screen.text) as crew, watch.watching() as watched:
+            with cluster.connect(inner, driver, screen.text) as crew, machine_monitor.watching() as watched:
                 positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(crew))
                 survey_variants.sample(config.output, inner.output, positions)
                 part, clock = Survey(inner, survey.grid, positions), _Clock()
@@ -134,12 +134,12 @@ def _started(crew: Crew) -> int:
 
 
 def _told(config: Config, survey: Survey, positions: Sequence[Position], clock: _Clock, walls: Mapping[str, float]) -> dict[str, Any]:
-    copy = limits.copy_bytes_s()
+    copy = memory_limits.copy_bytes_s()
     stages = []
     for name, receipts in clock.receipts.items():
         step = step_named(name)
         if isinstance(step, Stage):
-            moved = limits.moved_bytes(config, step, _scenes_mb(config, positions))
+            moved = memory_limits.moved_bytes(config, step, _scenes_mb(config, positions))
             stages.append(summary(name, receipts, walls[name], config.cluster.threads, moved / copy))
     weights = base.resolve(config)
     return {
