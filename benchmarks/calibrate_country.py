@@ -17,16 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch import country, settings, terminal
+from lsbatch import settings, synthetic, terminal
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.catalog.survey import open_survey
 from lsbatch.commands import run
-from lsbatch.country import ground, truth
 from lsbatch.kernels import decision_trees, focal
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import cart
 from lsbatch.pipeline.types import Confusion
 from lsbatch.storage import cube
+from lsbatch.synthetic import country, truth
 
 #: MCC of CART in the paper's Table 4, settings 1 to 4.
 PAPER = {"s1_s2_dem": 0.63, "s1vv_s2": 0.73, "s1vv": 0.20, "s2": 0.65}
@@ -38,7 +38,7 @@ def stacked(folder: Path, seed: int, size: int) -> dict[str, np.ndarray]:
     path = folder / f"seed-{seed}" / "config.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        country.simulate(path.parent, seed=seed, rows=size, cols=size)
+        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size)
     config = settings.load(path)
     if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit(f"seed {seed}: not every tile could be stacked")
@@ -52,7 +52,7 @@ def stacked(folder: Path, seed: int, size: int) -> dict[str, np.ndarray]:
     return {name: values[:size, :size] for name, values in out.items()}
 
 
-def trials(bands: dict[str, np.ndarray], made: ground.Ground, setting: str, draws: int) -> Iterator[Confusion]:
+def trials(bands: dict[str, np.ndarray], made: country.Ground, setting: str, draws: int) -> Iterator[Confusion]:
     """Counts of one tree a draw of points."""
     stack = np.stack([bands[name] for name in BAND_SETTINGS[setting]])
     seen = np.isfinite(stack).all(axis=0)
@@ -81,7 +81,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         for seed in arguments.seeds:
             bands = stacked(arguments.folder or Path(temporary), seed, arguments.size)
-            made = ground.make(seed, arguments.size, arguments.size)
+            made = country.make(seed, arguments.size, arguments.size)
             for name in PAPER:
                 found[name] += trials(bands, made, name, arguments.draws)
     return report(found)

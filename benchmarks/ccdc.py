@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lsbatch import country, settings, terminal
+from lsbatch import settings, synthetic, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands import run
@@ -35,7 +35,7 @@ def surveyed(folder: Path, seed: int, size: int) -> Config:
     path = folder / f"country-{seed}" / "config.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        country.simulate(path.parent, seed=seed, rows=size, cols=size, history_years=HISTORY_YEARS)
+        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size, history_years=HISTORY_YEARS)
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     raw |= {"model": {"family": "ccdc", "history_years": HISTORY_YEARS}, "output": "survey-ccdc"}
     config = settings.parse(raw, path.parent)

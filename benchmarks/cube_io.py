@@ -33,7 +33,7 @@ from zarr.codecs import BloscCodec, BloscShuffle, ZstdCodec
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, WrapperStore
 
-from lsbatch import country, settings
+from lsbatch import settings, synthetic
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
@@ -162,7 +162,7 @@ class Stored:
 def content(folder: Path, side: int) -> Bands:
     """The 13 bands of a synthetic country of `side` pixels as STACK computes them, float32, before they are stored."""
     folder.mkdir()
-    config = settings.load(country.simulate(folder, seed=SEED, rows=side, cols=side))
+    config = settings.load(synthetic.simulate(folder, seed=SEED, rows=side, cols=side))
     # the country's corner lies on multiples of 512 px
     grid = config.grid.model_copy(update={"tile_px": math.gcd(side, 512)})
     config = config.model_copy(update={"output": folder / "survey", "grid": grid})

@@ -18,9 +18,9 @@ from scipy import special
 
 from benchmarks.change_series import NO_CHANGE, SPAN_DAYS
 from benchmarks.change_series import series as read_series
-from lsbatch.country import cover, ground, radar, scenes
 from lsbatch.kernels import change_date, landslide_date, surrounding_rings
 from lsbatch.pipeline.radar_series import GAP_PX, REACH_PX
+from lsbatch.synthetic import country, cover, radar, scenes
 
 REPEAT_DAYS, FEWEST_PX = 12, 5
 #: A landslide that Sentinel-1 can see: its mean change of VV or VH in some orbit, before speckle and moisture.
@@ -28,14 +28,14 @@ SEEN_DB = 1.0
 WITHIN_DAYS = 12
 #: Of the real series: pixels of the window, and looks of a pixel of 30 m.
 WINDOW_PX, WINDOW_LOOKS = 9, 4.4
-FIRST, LAST = (scenes.season(year)[i] for i, year in enumerate((ground.YEAR - 1, ground.YEAR)))
+FIRST, LAST = (scenes.season(year)[i] for i, year in enumerate((country.YEAR - 1, country.YEAR)))
 #: How far an outline is moved, at most, to find unchanged ground.
 MOVES_PX = 40
 
 
 def synthetic(seed: int, size: int) -> pd.DataFrame:
     """A row a place: whether it slid, when, whether it can be seen, and what the series say."""
-    made = ground.make(seed, size, size)
+    made = country.make(seed, size, size)
     labels, days, steps = _places(made)
     owners = surrounding_rings.around(labels > 0, labels, np.zeros(labels.shape, bool), GAP_PX, REACH_PX)
     found: dict[int, list[landslide_date.Series]] = {n: [] for n in range(1, len(days) + 1)}
@@ -55,7 +55,7 @@ def synthetic(seed: int, size: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "place", "pixels", "true", "step_db", "evidence", "day", "earliest", "latest"])
 
 
-def _places(made: ground.Ground) -> tuple[np.ndarray, list[float], list[float]]:
+def _places(made: country.Ground) -> tuple[np.ndarray, list[float], list[float]]:
     """Numbers of landslides and of unchanged places of the same shapes, days (NaN: none), and the change that an orbit sees best."""
     slides = made.slides
     labels = np.zeros(slides.labels.shape, np.int32)

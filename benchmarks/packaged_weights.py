@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from lsbatch import country, settings, terminal
+from lsbatch import settings, synthetic, terminal
 from lsbatch.commands import train
 
 SEEDS = range(1, 9)
@@ -30,7 +30,7 @@ def surveyed(folder: Path, seed: int, changes: dict[str, object]) -> settings.Co
     path = folder / f"seed-{seed}" / "config.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        country.simulate(path.parent, seed=seed, rows=SIZE_PX, cols=SIZE_PX)
+        synthetic.simulate(path.parent, seed=seed, rows=SIZE_PX, cols=SIZE_PX)
     document = yaml.safe_load(path.read_text(encoding="utf-8")) | changes
     return settings.parse(document, path.parent)
 

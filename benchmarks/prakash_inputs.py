@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.unet_settings import alarms
-from lsbatch import country, settings, terminal
+from lsbatch import settings, synthetic, terminal
 from lsbatch.commands import compare, run
 from lsbatch.models import base
 from lsbatch.settings import Config
@@ -33,7 +33,7 @@ def surveyed(folder: Path, seed: int, name: str, size: int, minutes: float) -> C
     path = folder / f"country-{seed}" / "config.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        country.simulate(path.parent, seed=seed, rows=size, cols=size, level_1c=True)
+        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size, level_1c=True)
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     collections, season = INPUTS[name]
     raw["survey"]["season"] = season

@@ -19,7 +19,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from PIL import Image
 
-from lsbatch import country, settings, terminal
+from lsbatch import settings, synthetic, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey, open_survey
@@ -86,7 +86,7 @@ def true_colour(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndar
 
 def stacked(folder: Path) -> Survey:
     """A synthetic country whose one tile has its STACK."""
-    country.simulate(folder, seed=SEED, rows=SIDE_PX, cols=SIDE_PX)
+    synthetic.simulate(folder, seed=SEED, rows=SIDE_PX, cols=SIDE_PX)
     path = folder / "config.yaml"
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     config = settings.parse(raw | {"grid": raw["grid"] | {"tile_px": SIDE_PX}}, folder)

@@ -23,7 +23,7 @@ import dask.config
 import psutil
 from distributed import Client, LocalCluster, get_worker
 
-from lsbatch import country, settings
+from lsbatch import settings, synthetic
 from lsbatch.catalog import plan, survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands.bench import measurement
@@ -221,7 +221,7 @@ def country_of(folder: Path, size: str, tile_px: int = 256) -> Survey:
     """A synthetic country with its plan."""
     rows, cols = map(int, size.split("x"))
     folder.mkdir()
-    config = settings.load(country.simulate(folder, seed=900, rows=rows, cols=cols))
+    config = settings.load(synthetic.simulate(folder, seed=900, rows=rows, cols=cols))
     config = config.model_copy(update={"grid": config.grid.model_copy(update={"tile_px": tile_px})})
     config.output.mkdir(parents=True)
     plan.save(plan.make(config), config.output)

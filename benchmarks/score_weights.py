@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from lsbatch import country, settings, terminal
+from lsbatch import settings, synthetic, terminal
 from lsbatch.catalog.survey import open_survey
 from lsbatch.commands import run
 from lsbatch.inventory.evaluation import summary
@@ -26,7 +26,7 @@ def scored(folder: Path, seed: int, size: int, bands: str) -> dict[str, float]:
     path = folder / f"seed-{seed}" / "config.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        country.simulate(path.parent, seed=seed, rows=size, cols=size)
+        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size)
     raw = yaml.safe_load(path.read_text(encoding="utf-8")) | {"bands": bands, "model": {"weights": f"package:unet-{bands}"}}
     config = settings.parse(raw, path.parent)
     if run.survey(config, terminal.Screen(), until="inventory"):

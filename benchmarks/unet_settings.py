@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from lsbatch import country, settings, terminal
+from lsbatch import settings, synthetic, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog import survey_variants
 from lsbatch.catalog.survey import open_survey
@@ -48,7 +48,7 @@ def surveyed(folder: Path, number: int, size: int) -> Config:
     path = folder / f"country-{number}" / "config.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        country.simulate(path.parent, seed=number, rows=size, cols=size)
+        synthetic.simulate(path.parent, seed=number, rows=size, cols=size)
     config = settings.load(path)
     if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit(f"country {number}: not every tile could be stacked")

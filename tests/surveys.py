@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from lsbatch import country, settings
+from lsbatch import settings, synthetic
 from lsbatch.bands import STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey, open_survey
@@ -22,7 +22,7 @@ SIDE_PX = 512
 
 def make_country(folder: Path) -> Path:
     """A country of 512 x 512 pixels; returns its settings file."""
-    return country.simulate(folder, seed=SEED, rows=SIDE_PX, cols=SIDE_PX)
+    return synthetic.simulate(folder, seed=SEED, rows=SIDE_PX, cols=SIDE_PX)
 
 
 def configured(path: Path, output: Path, **changes: Any) -> settings.Config:

@@ -11,7 +11,7 @@ import rasterio
 import shapely
 from sklearn.metrics import confusion_matrix
 
-from lsbatch import country
+from lsbatch import synthetic
 from lsbatch.bands import mask
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands import compare, run
@@ -51,7 +51,7 @@ def learned(stacked_survey: Survey, tmp_path_factory: pytest.TempPathFactory) ->
 def other(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Another country, which nothing is learned from."""
     folder = tmp_path_factory.mktemp("other")
-    return surveys.configured(country.simulate(folder, seed=8, rows=256, cols=256), folder / "s")
+    return surveys.configured(synthetic.simulate(folder, seed=8, rows=256, cols=256), folder / "s")
 
 
 @pytest.fixture(scope="module")

@@ -71,12 +71,12 @@ def test_shipped_settings_are_all_there() -> None:
 
 
 def test_synthetic_settings_are_those_that_simulate_writes(tmp_path: Path) -> None:
-    from lsbatch import country
+    from lsbatch import synthetic
 
     rows = cols = 256
     folder = tmp_path / "synthetic"
     folder.mkdir()
-    written = settings.load(country.simulate(folder, seed=1, rows=rows, cols=cols))
+    written = settings.load(synthetic.simulate(folder, seed=1, rows=rows, cols=cols))
     raw = yaml.safe_load(next(p for p in CONFIGS if p.stem == "synthetic").read_text(encoding="utf-8"))
     (tmp_path / "configs").mkdir()
     shipped = settings.parse(raw, tmp_path / "configs")

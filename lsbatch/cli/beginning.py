@@ -46,11 +46,11 @@ def simulate(
     ] = 0,
 ) -> None:
     """Make a synthetic country: a STAC catalogue of COGs, true landslides, and config.yaml."""
-    from lsbatch import country
+    from lsbatch import synthetic
     from lsbatch.storage.files import make_folder
 
     rows, cols = _size(size)
-    config = country.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols, history_years=history, level_1c=level_1c, radar_days=radar_days)
+    config = synthetic.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols, history_years=history, level_1c=level_1c, radar_days=radar_days)
     print(f"Wrote {folder}. Next: lsbatch run {config}")
 
 

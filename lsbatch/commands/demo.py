@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lsbatch import country, settings
+from lsbatch import settings, synthetic
 from lsbatch.catalog.survey import open_survey
 from lsbatch.commands import run
 from lsbatch.errors import StaleStoreError
@@ -47,7 +47,7 @@ def _country(folder: Path, seed: int, rows: int, cols: int, screen: Any) -> Path
         screen.text(f"Country:   {folder} (made before)")
         return path
     began = time.monotonic()
-    path = country.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols)
+    path = synthetic.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols)
     mark.write_text(wanted, encoding="utf-8")
     screen.text(f"Country:   {folder}: {wanted}, made in {time.monotonic() - began:.0f} s. All of it is synthetic.")
     return path

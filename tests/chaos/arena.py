@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from lsbatch import country, settings
+from lsbatch import settings, synthetic
 from lsbatch.engine.registry import PIPELINE
 from lsbatch.settings import to_yaml
 from lsbatch.storage import lease
@@ -41,7 +41,7 @@ RECEIPTS = 23
 def make_country(folder: Path) -> Path:
     """A country of four tiles of 128 px; returns the settings of its undisturbed survey."""
     folder.mkdir(parents=True)
-    raw = country.simulate(folder, seed=surveys.SEED, rows=256, cols=256)
+    raw = synthetic.simulate(folder, seed=surveys.SEED, rows=256, cols=256)
     config = surveys.configured(
         raw, folder / "undisturbed", grid={"tile_px": 128}, survey={"season": list(SEASON)}, truth={"file": "truth.gpkg", "date_field": None}
     )

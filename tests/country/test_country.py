@@ -13,16 +13,16 @@ import pytest
 import rasterio
 from scipy import special, stats
 
-from lsbatch import country as countries
-from lsbatch.country import confounders, cover, ground, landslides, optical, radar, scenes
+from lsbatch import synthetic as countries
+from lsbatch.synthetic import confounders, country, cover, landslides, optical, radar, scenes
 
 SEED, SIDE = 7, 512
 
 
 @pytest.fixture(scope="module")
-def made() -> ground.Ground:
+def made() -> country.Ground:
     """The same country as the session's `country`, in memory."""
-    return ground.make(SEED, SIDE, SIDE)
+    return country.make(SEED, SIDE, SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def test_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(path.is_file() for path in paths)
 
 
-def test_the_same_ground_from_the_same_seed(made: ground.Ground) -> None:
-    again = ground.make(SEED, SIDE, SIDE)
+def test_the_same_ground_from_the_same_seed(made: country.Ground) -> None:
+    again = country.make(SEED, SIDE, SIDE)
     np.testing.assert_array_equal(again.slides.labels, made.slides.labels)
     np.testing.assert_array_equal(radar.gamma0(again, radar.ORBITS[0], date(2020, 7, 1))["VV"],
                                   radar.gamma0(made, radar.ORBITS[0], date(2020, 7, 1))["VV"])  # fmt: skip
@@ -144,7 +144,7 @@ def test_granules_are_missing_and_swaths_end(items: list[pystac.Item]) -> None:
 # What was promised of the ground
 
 
-def test_landslides_are_rare_and_what_fools_is_twice_as_much(made: ground.Ground) -> None:
+def test_landslides_are_rare_and_what_fools_is_twice_as_much(made: country.Ground) -> None:
     land = made.cover != cover.WATER
     slides, fooling = made.slides.labels > 0, made.confounders.kind > 0
     assert 0.003 < slides.sum() / land.sum() < 0.01
@@ -153,7 +153,7 @@ def test_landslides_are_rare_and_what_fools_is_twice_as_much(made: ground.Ground
     assert set(np.unique(made.confounders.kind)) == {0, *confounders.NAMES}
 
 
-def test_all_covers_are_there(made: ground.Ground) -> None:
+def test_all_covers_are_there(made: country.Ground) -> None:
     assert set(np.unique(made.cover)) == set(range(len(cover.NAMES)))
 
 
@@ -167,7 +167,7 @@ def test_sizes_follow_the_inverse_gamma() -> None:
     assert areas.max() <= landslides.LARGEST_M2
 
 
-def test_landslides_begin_steep_and_run_down(made: ground.Ground) -> None:
+def test_landslides_begin_steep_and_run_down(made: country.Ground) -> None:
     drops = []
     for number in range(1, made.slides.count + 1):
         body = made.slides.labels == number
@@ -178,12 +178,12 @@ def test_landslides_begin_steep_and_run_down(made: ground.Ground) -> None:
     assert np.median(source) > 25
 
 
-def test_backscatter_changes_either_way(made: ground.Ground) -> None:
+def test_backscatter_changes_either_way(made: country.Ground) -> None:
     rough = [made.slides.roughness_db[made.slides.labels == n].mean() for n in range(1, made.slides.count + 1)]
     assert min(rough) < -0.5 < 0.5 < max(rough)
 
 
-def test_a_darker_scar_is_seen_from_one_side_only(made: ground.Ground) -> None:
+def test_a_darker_scar_is_seen_from_one_side_only(made: country.Ground) -> None:
     dark = made.slides.roughness_db < -1
     changes = []
     for orbit in (radar.ORBITS[0], radar.ORBITS[2]):
@@ -192,7 +192,7 @@ def test_a_darker_scar_is_seen_from_one_side_only(made: ground.Ground) -> None:
     assert np.corrcoef(changes)[0, 1] < 0.5
 
 
-def test_backscatter_changes_on_each_landslides_own_day(made: ground.Ground) -> None:
+def test_backscatter_changes_on_each_landslides_own_day(made: country.Ground) -> None:
     """Between two passes that differ in speckle and moisture alone, only what slid in between is different."""
     towards = radar.facing(made, radar.ORBITS[0])[1]
     days = sorted(set(made.slides.day))
@@ -205,15 +205,15 @@ def test_backscatter_changes_on_each_landslides_own_day(made: ground.Ground) -> 
         assert (after[slid] != 0).mean() > 0.99
 
 
-def test_orbits_pass_all_year_when_asked(made: ground.Ground) -> None:
+def test_orbits_pass_all_year_when_asked(made: country.Ground) -> None:
     for orbit in radar.ORBITS:
         days = scenes.repeats(made, orbit, 12)
         assert {(later - sooner).days for sooner, later in pairwise(days)} == {12}
-        assert days[0] < scenes.season(ground.YEAR - 1)[0] + timedelta(days=12)
-        assert days[-1] > scenes.season(ground.YEAR)[1] - timedelta(days=12)
+        assert days[0] < scenes.season(country.YEAR - 1)[0] + timedelta(days=12)
+        assert days[-1] > scenes.season(country.YEAR)[1] - timedelta(days=12)
 
 
-def test_truth_is_the_ground(country: Path, made: ground.Ground) -> None:
+def test_truth_is_the_ground(country: Path, made: country.Ground) -> None:
     truth = gpd.read_file(country.parent / "truth.gpkg")
     assert len(truth) == made.slides.count
     assert truth.area.sum() == pytest.approx(100 * (made.slides.labels > 0).sum())
@@ -234,7 +234,7 @@ def test_points_of_eight_classes(country: Path) -> None:
 # What the satellites see of it
 
 
-def test_speckle_has_the_promised_looks(made: ground.Ground) -> None:
+def test_speckle_has_the_promised_looks(made: country.Ground) -> None:
     """VV and VH of one pass see the same texture, each with speckle of its own: the ratio of two gammas of L looks.
 
     The variance of its logarithm is 2 trigamma(L).
@@ -246,7 +246,7 @@ def test_speckle_has_the_promised_looks(made: ground.Ground) -> None:
     assert ratio.var() == pytest.approx(2 * special.polygamma(1, 4.4), rel=0.03)
 
 
-def test_layover_and_shadow_are_nodata(made: ground.Ground) -> None:
+def test_layover_and_shadow_are_nodata(made: country.Ground) -> None:
     orbit = radar.ORBITS[3]
     slope_r, _ = radar.facing(made, orbit)
     power = radar.gamma0(made, orbit, date(2020, 7, 1))["VV"]
@@ -261,11 +261,11 @@ def test_an_orbit_that_flew_only_after(items: list[pystac.Item]) -> None:
         orbit: {i.datetime.year for i in _of(items, "sentinel-1-rtc") if i.properties["sat:relative_orbit"] == orbit}
         for orbit in (*(o.number for o in radar.ORBITS), radar.ONLY_AFTER.number)
     }
-    assert years.pop(radar.ONLY_AFTER.number) == {ground.YEAR}
-    assert all(found == {ground.YEAR - 1, ground.YEAR} for found in years.values())
+    assert years.pop(radar.ONLY_AFTER.number) == {country.YEAR}
+    assert all(found == {country.YEAR - 1, country.YEAR} for found in years.values())
 
 
-def test_dark_north_slopes_are_over_corrected(made: ground.Ground) -> None:
+def test_dark_north_slopes_are_over_corrected(made: country.Ground) -> None:
     """Level 2A leaves shade too bright, in the visible more than in the infrared."""
     seen = optical.look(made, date(2020, 7, 1), 0, 0.0)
     bare = optical.surface(made, date(2020, 7, 1), 1 - 0.18 * 24 / 50)
@@ -278,7 +278,7 @@ def test_dark_north_slopes_are_over_corrected(made: ground.Ground) -> None:
     assert np.median(seen.reflectance[0][bright] / bare[0][bright]) == pytest.approx(1, abs=0.05)
 
 
-def test_clouds_lie_with_their_shadows(made: ground.Ground) -> None:
+def test_clouds_lie_with_their_shadows(made: country.Ground) -> None:
     seen = optical.look(made, date(2020, 7, 1), 0, 0.3)
     assert seen.cloud_percent == pytest.approx(30, abs=3)
     for scl_class in (3, 8, 9):
@@ -289,7 +289,7 @@ def test_clouds_lie_with_their_shadows(made: ground.Ground) -> None:
 
 
 def test_seasons_are_those_of_the_settings() -> None:
-    for year in (ground.YEAR - 1, ground.YEAR):
+    for year in (country.YEAR - 1, country.YEAR):
         first, last = scenes.season(year)
         assert first < last
         assert (first.year, last.year) == (year, year)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from lsbatch.country import landslides
 from lsbatch.kernels.statistics import size_distribution
+from lsbatch.synthetic import landslides
 
 #: Malamud's law in m2, from which the synthetic country draws.
 LAW = stats.invgamma(landslides.RHO, scale=landslides.SCALE_KM2 * 1e6, loc=landslides.SHIFT_KM2 * 1e6)

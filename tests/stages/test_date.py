@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from lsbatch import country
+from lsbatch import synthetic
 from lsbatch.catalog import dating_passes, plan
 from lsbatch.catalog.survey import Survey
-from lsbatch.country import ground, radar
 from lsbatch.engine import todo
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
@@ -21,6 +20,7 @@ from lsbatch.kernels import landslide_date
 from lsbatch.pipeline import radar_series
 from lsbatch.pipeline.types import Block
 from lsbatch.storage import geometries
+from lsbatch.synthetic import country, radar
 from tests import surveys
 
 SIDE, EVERY_DAYS = 256, 24
@@ -30,7 +30,7 @@ UNOBSERVED = 255
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return country.simulate(tmp_path_factory.mktemp("dense"), seed=7, rows=SIDE, cols=SIDE, radar_days=EVERY_DAYS)
+    return synthetic.simulate(tmp_path_factory.mktemp("dense"), seed=7, rows=SIDE, cols=SIDE, radar_days=EVERY_DAYS)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def truth(path: Path) -> gpd.GeoDataFrame:
 @pytest.fixture(scope="module")
 def unchanged() -> np.ndarray:
     """Outlines of landslides moved to where nothing changed, bool."""
-    made = ground.make(7, SIDE, SIDE)
-    changed = (made.slides.labels > 0) | (made.confounders.kind > 0) | (made.cover == country.ground.cover.WATER)
+    made = country.make(7, SIDE, SIDE)
+    changed = (made.slides.labels > 0) | (made.confounders.kind > 0) | (made.cover == synthetic.ground.cover.WATER)
     labels, count = radar_series.regions.label(np.roll(made.slides.labels > 0, (61, 47), axis=(0, 1)))
     near = ndimage.binary_dilation(changed, np.ones((3, 3)))
     return np.isin(labels, [n for n in range(1, count + 1) if not near[labels == n].any() and (labels == n).sum() >= 5])
@@ -80,7 +80,7 @@ def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(survey: Sur
     scenes = dating_passes.tile_scenes(survey.config.output, tile)
     for orbit in radar.ORBITS:
         days = {scene.day for scene in scenes if scene.relative_orbit == orbit.number}
-        assert days == {str(day) for day in country.scenes.repeats(ground.make(7, SIDE, SIDE), orbit, EVERY_DAYS)}
+        assert days == {str(day) for day in synthetic.scenes.repeats(country.make(7, SIDE, SIDE), orbit, EVERY_DAYS)}
     # also of an orbit that is in one window alone
     assert radar.ONLY_AFTER.number in {scene.relative_orbit for scene in scenes}
     assert any("dates" in line for line in plan.make(survey.config).lines())

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch import country, terminal
+from lsbatch import synthetic, terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog import scenes
 from lsbatch.catalog.survey import open_survey
@@ -30,7 +30,7 @@ def configured(path: Path, output: Path, level: str) -> Config:
 def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
     """STACK of the same looks from either level."""
     folder = tmp_path_factory.mktemp("levels")
-    path = country.simulate(folder, seed=7, rows=256, cols=256, level_1c=True)
+    path = synthetic.simulate(folder, seed=7, rows=256, cols=256, level_1c=True)
     out = {}
     for level in LEVELS:
         config = configured(path, folder / f"survey-{level}", level)

@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from lsbatch import country, terminal
+from lsbatch import synthetic, terminal
 from lsbatch.bands import probability
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
@@ -25,7 +25,7 @@ CCDC = {"model": {"family": "ccdc", "weights": None, "history_years": YEARS}}
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return country.simulate(tmp_path_factory.mktemp("years"), seed=7, rows=256, cols=256, history_years=YEARS)
+    return synthetic.simulate(tmp_path_factory.mktemp("years"), seed=7, rows=256, cols=256, history_years=YEARS)
 
 
 @pytest.fixture(scope="module")

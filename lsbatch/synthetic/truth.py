@@ -11,8 +11,8 @@ import pyogrio
 import rasterio.features
 import shapely
 
-from lsbatch.country import confounders, cover, write
-from lsbatch.country.ground import CRS, Ground, rng
+from lsbatch.synthetic import confounders, cover, write
+from lsbatch.synthetic.country import CRS, Ground, rng
 
 #: The paper's training points: landslides, and all seven other classes together.
 LANDSLIDE_POINTS, OTHER_POINTS = 18, 112

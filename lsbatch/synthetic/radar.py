@@ -5,9 +5,9 @@ from datetime import date
 
 import numpy as np
 
-from lsbatch.country import confounders, cover
-from lsbatch.country.ground import YEAR, Ground, rng
-from lsbatch.country.relief import fractal
+from lsbatch.synthetic import confounders, cover
+from lsbatch.synthetic.country import YEAR, Ground, rng
+from lsbatch.synthetic.relief import fractal
 
 #: Equivalent number of looks of an IW GRD product.
 LOOKS = 4.4

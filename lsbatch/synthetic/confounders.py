@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from lsbatch.country import cover as covers
-from lsbatch.country.landslides import Landslides
-from lsbatch.country.relief import Relief, fractal
+from lsbatch.synthetic import cover as covers
+from lsbatch.synthetic.landslides import Landslides
+from lsbatch.synthetic.relief import Relief, fractal
 
 CLEARCUT, HARVEST, FLOOD, LATE_SNOW = 1, 2, 3, 4
 NAMES = {CLEARCUT: "clear-cut", HARVEST: "harvest", FLOOD: "flood", LATE_SNOW: "late snow"}

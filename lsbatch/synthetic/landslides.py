@@ -6,8 +6,8 @@ from datetime import date, timedelta
 import numpy as np
 from scipy import ndimage, stats
 
-from lsbatch.country import cover as covers
-from lsbatch.country.relief import RESOLUTION_M, Relief, descend
+from lsbatch.synthetic import cover as covers
+from lsbatch.synthetic.relief import RESOLUTION_M, Relief, descend
 
 #: Three-parameter inverse gamma of landslide areas (Malamud et al. 2004): exponent, scale and shift in km2.
 RHO, SCALE_KM2, SHIFT_KM2 = 1.4, 1.28e-3, -1.32e-4

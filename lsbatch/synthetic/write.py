@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from scipy import ndimage
 
-from lsbatch.country.ground import Ground
+from lsbatch.synthetic.country import Ground
 
 #: Fashions of Sentinel-2 catalogues: asset keys for R, G, B, NIR, SCL.
 EARTH_SEARCH = {"R": "red", "G": "green", "B": "blue", "NIR": "nir", "SCL": "scl"}

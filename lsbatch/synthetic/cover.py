@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from lsbatch.country.relief import Relief, fractal
+from lsbatch.synthetic.relief import Relief, fractal
 
 #: The paper's CART learns landslides against seven other classes; these are the seven.
 WATER, FOREST, SCRUB, ROCK, FARMLAND, SNOW, BUILT = range(7)

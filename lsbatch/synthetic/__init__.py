@@ -6,7 +6,7 @@ Nothing in it was seen by a satellite, and every result on it is a result on syn
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lsbatch.country import ground, scenes, truth, write
+from lsbatch.synthetic import country, scenes, truth, write
 
 #: Cores used; numpy's dice and GDAL's compression let other threads run.
 THREADS = 2
@@ -73,7 +73,7 @@ def simulate(
     """
     # links of the catalogue are made relative to its folder, which works from absolute paths only
     folder = folder.resolve()
-    made = ground.make(seed, rows, cols)
+    made = country.make(seed, rows, cols)
     archive = folder / "catalog"
     truth.save(made, folder)
     items = {"sentinel2": [], "sentinel1": [], "dem": [scenes.elevation(made, archive)]}
@@ -95,10 +95,10 @@ def simulate(
     )
     path = folder / "config.yaml"
     box = made.geobox.boundingbox
-    first, last = ground.SEASON
+    first, last = country.SEASON
     path.write_text(
         _CONFIG.format(
-            seed=seed, rows=rows, cols=cols, year=ground.YEAR, first=first, last=last, crs=ground.CRS,
+            seed=seed, rows=rows, cols=cols, year=country.YEAR, first=first, last=last, crs=country.CRS,
             left=box.left, bottom=box.bottom, right=box.right, top=box.top, tile_px=512,
         ) + (_DATED if radar_days else ""),
         encoding="utf-8",

@@ -6,9 +6,9 @@ from datetime import date
 import numpy as np
 from scipy import ndimage
 
-from lsbatch.country import confounders, cover
-from lsbatch.country.ground import YEAR, Ground, rng
-from lsbatch.country.relief import RESOLUTION_M, fractal
+from lsbatch.synthetic import confounders, cover
+from lsbatch.synthetic.country import YEAR, Ground, rng
+from lsbatch.synthetic.relief import RESOLUTION_M, fractal
 
 BANDS = ("R", "G", "B", "NIR")
 #: Reflectance of R, G, B, NIR in July.

@@ -9,8 +9,8 @@ import numpy as np
 import pystac
 from odc.geo.geobox import GeoBox
 
-from lsbatch.country import optical, radar, write
-from lsbatch.country.ground import SEASON, YEAR, Ground, rng
+from lsbatch.synthetic import optical, radar, write
+from lsbatch.synthetic.country import SEASON, YEAR, Ground, rng
 
 #: Sentinel-2 days and Sentinel-1 passes per orbit in a season.
 DAYS_A_SEASON = 6

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from lsbatch.country import confounders, cover, landslides, relief
+from lsbatch.synthetic import confounders, cover, landslides, relief
 
 CRS = "EPSG:25833"
 #: Top left corner: a multiple of 512 pixels, on the border of UTM zones 32 and 33 (12 degrees east, 61.5 north).
