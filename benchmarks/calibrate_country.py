@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch import settings, synthetic, terminal
+from lsbatch import settings, synthetic
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.catalog.survey import open_survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.kernels import decision_trees, focal
 from lsbatch.kernels.statistics import score_intervals

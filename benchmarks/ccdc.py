@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lsbatch import settings, synthetic, terminal
+from lsbatch import settings, synthetic
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.inventory import evaluation
 from lsbatch.models import base, ccdc

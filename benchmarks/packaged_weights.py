@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from lsbatch import settings, synthetic, terminal
+from lsbatch import settings, synthetic
+from lsbatch.cli import terminal
 from lsbatch.commands import train
 
 SEEDS = range(1, 9)

@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks.unet_settings import alarms
-from lsbatch import settings, synthetic, terminal
+from lsbatch import settings, synthetic
+from lsbatch.cli import terminal
 from lsbatch.commands import compare, run
 from lsbatch.models import base
 from lsbatch.settings import Config

@@ -19,10 +19,11 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from PIL import Image
 
-from lsbatch import settings, synthetic, terminal
+from lsbatch import settings, synthetic
 from lsbatch.bands import STACK
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.imagery import scene_reading
 from lsbatch.kernels import optical, sar, speckle, terrain

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from lsbatch import settings, synthetic, terminal
+from lsbatch import settings, synthetic
 from lsbatch.catalog.survey import open_survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.inventory.evaluation import summary
 from lsbatch.pipeline.types import Confusion

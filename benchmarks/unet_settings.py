@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from lsbatch import settings, synthetic, terminal
+from lsbatch import settings, synthetic
 from lsbatch.bands import STACK
 from lsbatch.catalog import survey_variants
 from lsbatch.catalog.survey import open_survey
+from lsbatch.cli import terminal
 from lsbatch.commands import compare, run
 from lsbatch.kernels import terrain
 from lsbatch.settings import Config

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from lsbatch import terminal
 from lsbatch.catalog.survey import Survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.engine import execution, metrics
 from lsbatch.engine.todo import Todo

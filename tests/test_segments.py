@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from lsbatch import settings, terminal
+from lsbatch import settings
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run, segments
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid

@@ -24,7 +24,7 @@ _OURS = (ID, "survey_id", "version", "status", "review_state")
 
 
 class Screen(Protocol):
-    """Where it is told; `lsbatch.terminal.Screen` is the real one."""
+    """Where it is told; `lsbatch.cli.terminal.Screen` is the real one."""
 
     def text(self, line: str) -> None:
         """A line for the reader."""

@@ -18,7 +18,7 @@ from lsbatch.storage.files import make_folder
 
 
 class Screen(Protocol):
-    """Where a command shows what happens; `lsbatch.terminal.Screen` is the real one."""
+    """Where a command shows what happens; `lsbatch.cli.terminal.Screen` is the real one."""
 
     def plan(self, made: plan.Plan) -> None:
         """A plan was made."""

@@ -30,10 +30,10 @@ from distributed.cli import dask_scheduler, dask_worker
 from distributed.process import AsyncProcess
 
 from lsbatch import cli, settings
+from lsbatch.cli.terminal import Screen
 from lsbatch.commands import run
 from lsbatch.engine import tile_task
 from lsbatch.storage import lease
-from lsbatch.terminal import Screen
 
 Program = Callable[[], Any]
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import zarr
 
-from lsbatch import terminal
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.engine import execution, tile_task, todo, verification
 from lsbatch.errors import AbandonedError, LeaseError, LsbatchError, SceneError

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch import terminal
 from lsbatch.bands import STACK, mask
 from lsbatch.catalog.survey import Survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.engine import execution, tile_task, todo
 from lsbatch.errors import SceneError

@@ -13,10 +13,10 @@ import pytest
 from odc.geo.geobox import GeoBox
 from pystac_client.stac_api_io import StacApiIO
 
-from lsbatch import terminal
 from lsbatch.catalog import http, plan, search
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.engine import execution
 from lsbatch.imagery import scene_reading

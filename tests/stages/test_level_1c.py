@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbatch import synthetic, terminal
+from lsbatch import synthetic
 from lsbatch.bands import STACK
 from lsbatch.catalog import scenes
 from lsbatch.catalog.survey import open_survey
+from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.errors import CatalogError
 from lsbatch.kernels import terrain

@@ -7,10 +7,11 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from lsbatch import synthetic, terminal
+from lsbatch import synthetic
 from lsbatch.bands import probability
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.cli import terminal
 from lsbatch.commands import compare, run
 from lsbatch.engine import tile_task, todo
 from lsbatch.models import ccdc

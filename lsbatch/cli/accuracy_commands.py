@@ -27,9 +27,9 @@ def sample(
 ) -> None:
     """Draw a stratified random sample of a survey that was run, with pictures, for a reviewer to answer."""
     settings = load(config)
-    from lsbatch import terminal
     from lsbatch.accuracy import draw
     from lsbatch.catalog.survey import open_survey
+    from lsbatch.cli import terminal
 
     found = draw.draw(open_survey(settings), draw.Asked(size, allocation.value, seed, min_distance))
     terminal.Screen().drawn(found)
@@ -42,9 +42,9 @@ def assess(
 ) -> None:
     """Say from a reviewer's answers how accurate the map is and how large the area of landslides, with intervals."""
     settings = load(config)
-    from lsbatch import terminal
     from lsbatch.accuracy import assess as assessing
     from lsbatch.catalog.survey import open_survey
+    from lsbatch.cli import terminal
     from lsbatch.storage import objects
 
     survey = open_survey(settings)

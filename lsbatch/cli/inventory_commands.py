@@ -20,7 +20,7 @@ def link(
 ) -> None:
     """Carry identities and reviews over from last year, and say what became of each landslide."""
     here, before = (_given(text) for text in (this, last))
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands import link
 
     link = link.survey if _is_settings(this) else link.inventory_file
@@ -47,8 +47,9 @@ def review(
 ) -> None:
     """Go through the landslides in a browser on this machine: confirm, reject, comment."""
     settings = load(config)
-    from lsbatch import review, terminal
+    from lsbatch import review
     from lsbatch.catalog.survey import open_survey
+    from lsbatch.cli import terminal
 
     screen = terminal.Screen()
     try:

@@ -25,7 +25,7 @@ def train(
 ) -> None:
     """Train the model of the settings on one or more surveys; resumes where it was interrupted."""
     settings = [load(path) for path in configs]
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands import train
 
     train.train(settings, terminal.Screen(), out=out, fresh=fresh)
@@ -44,7 +44,7 @@ def compare(
 ) -> None:
     """Train and score models on several inputs: a table like the paper's, of your own region."""
     learn, score = (tuple(load(path) for path in paths) for paths in (configs, on or []))
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands import compare as contest
 
     screen = terminal.Screen()
@@ -57,7 +57,7 @@ def compare(
 @app.command()
 def models() -> None:
     """List models, band settings, and the weights that come with lsbatch."""
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.models import base
 
     screen = terminal.Screen()
@@ -70,7 +70,7 @@ def models() -> None:
 def segments(config: ConfigPath) -> None:
     """Write the segments that tehrani judges as a map with an attribute table, for QGIS and GDAL."""
     settings = load(config)
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands import segments as cutting
 
     cutting.write(settings, terminal.Screen())

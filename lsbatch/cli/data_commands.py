@@ -21,7 +21,7 @@ def demo(
     ] = False,
 ) -> None:
     """Survey a small synthetic country, from satellite archive to inventory, and say how well it went."""
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands import demo as story
 
     rows, cols = _size(size)

@@ -25,8 +25,8 @@ def config(
 def plan(config: ConfigPath) -> None:
     """Search the archives and say what a run would read: tiles, scenes, gaps, gigabytes. No pixel is read."""
     settings = load(config)
-    from lsbatch import terminal
     from lsbatch.catalog import plan as planning
+    from lsbatch.cli import terminal
 
     made = planning.make(settings)
     planning.save(made, settings.output)
@@ -51,7 +51,7 @@ def run(
     """Do everything that is pending, tile by tile; run again to go on after an interruption."""
     index, count = _part(part)
     asked = load(config, model)
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands import run
 
     faults = run.survey(asked, terminal.Screen(), until=until, part=(index, count), replan=replan)
@@ -71,7 +71,7 @@ def status(
 ) -> None:
     """Say what is done, pending and failed, and why, and who writes. Exit code 1 if a tile failed."""
     settings = load(config)
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands import run
 
     raise typer.Exit(1 if run.status(settings, terminal.Screen(), every_failure=failed) else 0)
@@ -87,7 +87,7 @@ def retry(
     if (tile is None) != all_failed:
         raise typer.BadParameter("name one TILE, or give --all")
     settings = load(config)
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands import run
 
     run.retry(settings, terminal.Screen(), tile)
@@ -97,7 +97,7 @@ def retry(
 def verify(config: ConfigPath) -> None:
     """Read the cube back against the checksums in its receipts. Exit code 1 if a tile does not match."""
     settings = load(config)
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands import run
 
     raise typer.Exit(1 if run.verify(settings, terminal.Screen()) else 0)
@@ -110,8 +110,8 @@ def evaluate(
 ) -> None:
     """Score a survey that was run against its mapped landslides."""
     settings = load(config)
-    from lsbatch import terminal
     from lsbatch.catalog.survey import open_survey
+    from lsbatch.cli import terminal
     from lsbatch.inventory.evaluation import plots, summary
 
     survey = open_survey(settings)
@@ -135,7 +135,7 @@ def bench(
         from lsbatch import settings
 
         asked = settings.with_device(asked, device)
-    from lsbatch import terminal
+    from lsbatch.cli import terminal
     from lsbatch.commands.bench import bench as measure
 
     measure(asked, terminal.Screen(), tiles=tiles, compare=compare)
