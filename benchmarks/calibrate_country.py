@@ -24,8 +24,8 @@ from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.kernels import decision_trees, focal
 from lsbatch.kernels.statistics import score_intervals
+from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.models import cart
-from lsbatch.pipeline.types import Confusion
 from lsbatch.storage import cube
 from lsbatch.synthetic import country, truth
 

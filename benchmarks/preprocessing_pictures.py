@@ -27,7 +27,7 @@ from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.imagery import scene_reading
 from lsbatch.kernels import optical, sar, speckle, terrain
-from lsbatch.pipeline import terrain
+from lsbatch.pipeline import terrain as terrain_stage
 from lsbatch.storage import cube
 
 SEED, SIDE_PX = 900, 512
@@ -104,7 +104,7 @@ def masks(survey: Survey, folder: Path) -> None:
     scene, raw = max(looks, key=lambda look: _shows(look[1]["SCL"]))
     bands = {k: optical.reflectance(raw[k], scene.offset_dn, scene.scale) for k in ("R", "G", "B", "NIR")}
     without = optical.reflectance(raw["R"], 0, scene.scale), *(optical.reflectance(raw[k], 0, scene.scale) for k in "GB")
-    here = terrain.read(tile, scenes["dem"], survey.config)
+    here = terrain_stage.read(tile, scenes["dem"], survey.config)
     grown = survey.config.composite.cloud_dilate_px
     clear = optical.clear(raw["SCL"], grown)
     shaded = here.shade(scene.sun_azimuth_deg, scene.sun_elevation_deg)
@@ -138,7 +138,7 @@ def _shows(scl: np.ndarray) -> float:
     return float(seen.mean() - abs(np.isin(scl, optical.CLOUDS).sum() / max(seen.sum(), 1) - 0.2))
 
 
-def _hillshade(here: terrain.Ground, azimuth_deg: float | None, elevation_deg: float | None) -> np.ndarray:
+def _hillshade(here: terrain_stage.Ground, azimuth_deg: float | None, elevation_deg: float | None) -> np.ndarray:
     inner = slice(here.halo_px, -here.halo_px)
     shade = terrain.hillshade(here.elevation_m, here.side_m, here.side_m, azimuth_deg or 315, elevation_deg or 45)
     return shade[inner, inner]
@@ -177,7 +177,7 @@ def slope_correction(survey: Survey, folder: Path) -> None:
     flat only if look azimuth, aspect and incidence are taken the same way round.
     """
     tile = survey.tile(survey.positions[0])
-    here = terrain.read(tile, plan.tile_scenes(survey.workspace.root, tile.id)["dem"], survey.config)
+    here = terrain_stage.read(tile, plan.tile_scenes(survey.workspace.root, tile.id)["dem"], survey.config)
     slope, aspect = here.slope_aspect(0)
     dice = np.random.default_rng(0)
     panels: list[Panel] = []

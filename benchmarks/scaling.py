@@ -32,8 +32,9 @@ from lsbatch.engine.cluster import network
 from lsbatch.engine.tile_task import Task, make_receipt
 from lsbatch.engine.todo import Todo
 from lsbatch.grid import Grid, tile_id
-from lsbatch.pipeline.types import Receipt, Stage
+from lsbatch.pipeline.types import Stage
 from lsbatch.storage import receipts
+from lsbatch.storage.receipts import Receipt
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from lsbatch.catalog.survey import open_survey
 from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.inventory.evaluation import summary
-from lsbatch.pipeline.types import Confusion
+from lsbatch.kernels.statistics.confusion import Confusion
 
 BANDS = ("s1vv_s2", "s1vv")
 HEAD = ("weights", "seed", "TP", "FP", "FN", "TN", "prevalence", "precision", "recall", "F1", "MCC", "found", "mapped")

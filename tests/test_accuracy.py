@@ -20,10 +20,10 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.cli.program import app
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError, StaleStoreError
 from lsbatch.kernels.statistics import stratified_sampling
-from lsbatch.pipeline.types import Receipt
 from lsbatch.report import statistics
 from lsbatch.storage import cube, receipts, sample_points, vectors
 from lsbatch.storage.geometries import rasterize
+from lsbatch.storage.receipts import Receipt
 from lsbatch.synthetic import landslides
 from tests import browser, surveys
 

@@ -17,8 +17,9 @@ from lsbatch.commands.bench import comparison, machine, machine_monitor, measure
 from lsbatch.engine.todo import step_named
 from lsbatch.errors import ConfigError, LsbatchError
 from lsbatch.models import base, cards, throughput, unet
-from lsbatch.pipeline.types import Receipt, Stage
+from lsbatch.pipeline.types import Stage
 from lsbatch.settings import BenchSettings
+from lsbatch.storage.receipts import Receipt
 from tests import surveys
 
 RECEIPT = Receipt("stack", "r000c000", "d", 2.0, 4_000_000, 100.0, "a:1", "now", cpu_s=1.0, read_mb=10.0, written_mb=5.0)

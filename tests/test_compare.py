@@ -17,8 +17,8 @@ from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands import compare, run
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.inventory import evaluation
+from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.models import base
-from lsbatch.pipeline.types import Confusion
 from lsbatch.settings import Config
 from lsbatch.storage import cube, receipts, vectors
 from tests import surveys

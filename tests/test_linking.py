@@ -270,7 +270,7 @@ def test_names_of_outlines_that_a_missing_tile_cut_do_not_stay(done_survey: Surv
         for one in receipts.read_stage(cut.workspace.receipts, stage).values():
             if one.tile in ("all", "r001c001"):
                 receipts.remove(cut.workspace.receipts, stage, one.tile)
-    execution.run_fold(cut, execution.step_named("inventory"))
+    execution.run_reduction(cut, execution.step_named("inventory"))
     assert len(read(cut)) < len(read(done_survey))
     assert execution.run(cut, until="inventory") == 0
     assert_geodataframe_equal(read(cut), read(done_survey))

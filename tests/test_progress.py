@@ -14,7 +14,7 @@ from lsbatch.commands import run
 from lsbatch.engine import execution, metrics
 from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
-from lsbatch.pipeline.types import Receipt
+from lsbatch.storage.receipts import Receipt
 from tests import servers, surveys
 
 RECEIPT = Receipt(stage="stack", tile="r000c000", digest="d", seconds=2.0, pixels=100, peak_mb=1, worker="w", finished="now")
@@ -73,13 +73,13 @@ def test_prometheus_is_told_what_the_screen_is_told() -> None:
 def test_a_run_tells_while_it_goes(stacked_survey: Survey, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     survey, port = surveys.copy_survey(stacked_survey, tmp_path / "s"), servers.free_port()
     config = survey.config.model_copy(update={"cluster": survey.config.cluster.model_copy(update={"metrics": f"127.0.0.1:{port}"})})
-    real, found = execution.run_fold, []
+    real, found = execution.run_reduction, []
 
     def fold(*args):  # type: ignore[no-untyped-def]
         found.append(_metrics(port))
         return real(*args)
 
-    monkeypatch.setattr(execution, "run_fold", fold)
+    monkeypatch.setattr(execution, "run_reduction", fold)
     assert run.survey(config, terminal.Screen()) == 0
     assert found[-1]['lsbatch_tiles_total{result="done",stage="predict"}'] == len(survey.positions)
     assert found[-1]['lsbatch_tiles_pending{stage="predict"}'] == 0

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from lsbatch.pipeline.types import Confusion, Receipt
+from lsbatch.kernels.statistics.confusion import Confusion
+from lsbatch.storage.receipts import Receipt
 
 counts = st.integers(0, 10**12)
 confusions = st.builds(Confusion, tp=counts, fp=counts, fn=counts, tn=counts)

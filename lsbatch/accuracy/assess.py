@@ -13,19 +13,13 @@ from lsbatch.accuracy.answers import Answers
 from lsbatch.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE
 from lsbatch.catalog.survey import Survey
 from lsbatch.kernels.statistics import area_estimation, rare_errors
+from lsbatch.report import statistics
 from lsbatch.storage import files, receipts
 
 #: What the map says of each stratum.
 SAYS = np.array([True, False, False])
 #: Points of a stratum, and omissions found, below which a figure rests on too little to be published without a word.
 FEW_POINTS, FEW_OMISSIONS = 30, 5
-
-#: Figures: key, name for a reader, unit.
-FIGURES = (
-    ("users", "user's accuracy, landslide"), ("producers", "producer's accuracy, landslide"),
-    ("users_not", "user's accuracy, no landslide"), ("producers_not", "producer's accuracy, no landslide"),
-    ("overall", "overall accuracy"), ("area", "landslide, share of the surveyed area"),
-)  # fmt: skip
 
 
 def assess(survey: Survey, sample: Path | None = None) -> dict[str, Any]:
@@ -66,7 +60,7 @@ def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
     ends = [_bounds(found, np.where(found.answer < 0, end, found.answer))["area"] for end in (0, 1)]
     bounds["area"] = (ends[0][0], ends[1][1])
     rows = {}
-    for key, _ in FIGURES:
+    for key, _ in statistics.FIGURES:
         normal = (float(one) for one in area_estimation.interval(np.float64(values[key]), np.float64(errors[key])))
         rows[key] = {
             "value": values[key], "standard_error": errors[key], "low": bounds[key][0], "high": bounds[key][1],

@@ -1,6 +1,5 @@
 """The surveyed ground in three strata, read tile by tile: where the map says landslide, where it nearly did, and all else."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -9,11 +8,11 @@ import numpy as np
 from lsbatch.bands import mask, probability
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import NoDataError, StaleStoreError
-from lsbatch.grid import tile_id
+from lsbatch.inventory import map_checksum
 from lsbatch.kernels import focal
 from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.pipeline.clean import UNOBSERVED
-from lsbatch.storage import cube, files, receipts
+from lsbatch.storage import cube
 
 #: Strata in their order, and what they are. The first is the map's class "landslide", the others are "no landslide".
 STRATA: Mapping[str, str] = {
@@ -54,35 +53,6 @@ class Census:
     digest: str
 
 
-def digest(survey: Survey) -> str:
-    """16 hex digits of the map: of its layer's name and of the checksums of its tiles, as the receipts have them.
-
-    Raises
-    ------
-    NoDataError
-        If there is no map.
-    """
-    return _digest(survey, _sums(survey))
-
-
-def _digest(survey: Survey, sums: Mapping[Position, str]) -> str:
-    lines = [mask(survey.config.model.family).name, *(f"{tile_id(*position)} {one}" for position, one in sorted(sums.items()))]
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
-
-
-def _sums(survey: Survey) -> dict[Position, str]:
-    """Checksum of the mask of each tile that was surveyed."""
-    layer, store = mask(survey.config.model.family), survey.workspace.store
-    done = receipts.read_stage(survey.workspace.receipts, "clean")
-    found = {position: done[tile_id(*position)] for position in survey.positions if done.get(tile_id(*position))}
-    if not found or not files.exists(store / layer.name / "zarr.json"):
-        raise NoDataError(f"{survey.config.output}: has no map of landslides by the model {survey.config.model.family} yet; run 'lsbatch run' first")
-    return {
-        position: receipt.sums.get("landslide") or cube.sums(store, layer, survey.tile(position))["landslide"]
-        for position, receipt in found.items()
-    }
-
-
 def census(survey: Survey, seed: int, keep: int) -> Census:
     """Count the strata and rank their pixels; memory holds one tile and `keep` pixels of each stratum.
 
@@ -93,7 +63,7 @@ def census(survey: Survey, seed: int, keep: int) -> Census:
     StaleStoreError
         If the map is not the one that the receipts tell of, or changes while it is read.
     """
-    sums = _sums(survey)
+    sums = map_checksum.tile_sums(survey)
     top, left = _origin(survey)
     pixels = np.zeros(len(STRATA), np.int64)
     ranks, places = [[np.empty(0, np.uint64)] * len(STRATA), [np.empty((0, 2), np.int64)] * len(STRATA)]
@@ -112,8 +82,8 @@ def census(survey: Survey, seed: int, keep: int) -> Census:
             # equal ranks are one in 10^7 for the pixels of a country; then the row and the column decide
             first = np.lexsort((where[:, 1], where[:, 0], both))[:keep] if len(both) <= 4 * keep else _lowest(both, where, keep)
             ranks[k], places[k] = both[first], where[first]
-    found = digest(survey)
-    if found != _digest(survey, sums):
+    found = map_checksum.digest(survey)
+    if found != map_checksum.combine(survey, sums):
         raise StaleStoreError(f"{survey.config.output}: the map changed while it was read; let the run that writes it end, and draw again")
     if not pixels.sum():
         raise NoDataError(f"{survey.config.output}: no pixel was observed, so there is nothing to draw from")

@@ -7,8 +7,10 @@ import pyproj
 import shapely
 
 from lsbatch.bands import sensors
-from lsbatch.catalog import national_dem, search
+from lsbatch.catalog import national_dem
 from lsbatch.catalog.orbit_matching import Scenes
+from lsbatch.catalog.search import Found
+from lsbatch.catalog.search import search as search_catalog
 from lsbatch.errors import NoDataError
 from lsbatch.settings import Config
 
@@ -40,7 +42,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
                 raise NoDataError(f"archives.dem_file: {config.archives.dem_file} does not reach the region")
         if source is None:
             continue
-        found = search.search(
+        found = search_catalog(
             source,
             sensor,
             footprint,
@@ -55,7 +57,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
     return scenes, left_out
 
 
-def _nothing(sensor: str, found: search.Found, days: tuple[date, date] | None, footprint: shapely.Geometry) -> str:
+def _nothing(sensor: str, found: Found, days: tuple[date, date] | None, footprint: shapely.Geometry) -> str:
     when = "" if days is None else f" from {days[0]} to {days[1]}"
     left, bottom, right, top = footprint.bounds
     over = f"the region (longitude {left:.2f} to {right:.2f}, latitude {bottom:.2f} to {top:.2f})"

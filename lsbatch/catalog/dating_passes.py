@@ -9,9 +9,10 @@ from pathlib import Path
 
 import shapely
 
-from lsbatch.catalog import date_windows, search
+from lsbatch.catalog import date_windows
 from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.search import search as search_catalog
 from lsbatch.settings import Config
 from lsbatch.storage.files import read_text, remove, write_text
 
@@ -33,7 +34,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[tuple[Scene, ...],
     source = config.archives.sentinel1
     if not wanted(config) or source is None or last < first:
         return (), []
-    found = search.search(
+    found = search_catalog(
         source,
         "sentinel1",
         date_windows.outline(region, config),

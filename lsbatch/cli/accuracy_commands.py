@@ -45,9 +45,10 @@ def assess(
     from lsbatch.accuracy import assess as assessing
     from lsbatch.catalog.survey import open_survey
     from lsbatch.cli import terminal
+    from lsbatch.report import statistics
     from lsbatch.storage import objects
 
     survey = open_survey(settings)
     found = assessing.assess(survey, None if sample is None else objects.path_of(sample))
-    terminal.Screen().accuracy(found, dict(assessing.FIGURES))
+    terminal.Screen().accuracy(found, dict(statistics.FIGURES))
     terminal.Screen().text(f"Written: {survey.workspace.accuracy / 'accuracy.json'}")

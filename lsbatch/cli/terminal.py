@@ -22,8 +22,8 @@ from lsbatch.catalog.plan import Plan
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine.todo import Todo
 from lsbatch.errors import printable
-from lsbatch.pipeline.types import Receipt
 from lsbatch.storage.files import exists
+from lsbatch.storage.receipts import Receipt
 
 #: Failed tiles that are named in full; the rest are counted.
 SHOWN_FAILURES = 10

@@ -9,7 +9,7 @@ import shapely
 from pyproj import CRS
 
 from lsbatch.catalog.survey import open_survey
-from lsbatch.engine.execution import run_fold
+from lsbatch.engine.execution import run_reduction
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
 from lsbatch.inventory import observed_ground, previous_inventory, records, schema, year_matching
 from lsbatch.inventory.previous_inventory import ID, Read
@@ -59,7 +59,7 @@ def survey(config: Config, last: Config | Path, screen: Screen, *, column: str |
         return
     with lease.held(config.output):
         vectors.write_parquet(ready.workspace.earlier, old.frame)
-        run_fold(ready, records.FOLD)
+        run_reduction(ready, records.REDUCTION)
     receipt = receipts.read_stage(ready.workspace.receipts, "inventory").get("all")
     if receipt is None or not receipt:
         why = "it has no receipt" if receipt is None else receipt.error

@@ -11,10 +11,11 @@ from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base
-from lsbatch.pipeline.types import Receipt, Stage
+from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
 from lsbatch.storage import lease, receipts, symlinks
 from lsbatch.storage.files import make_folder
+from lsbatch.storage.receipts import Receipt
 
 
 class Screen(Protocol):
@@ -96,12 +97,12 @@ def status(config: Config, screen: Screen, *, every_failure: bool = False) -> in
     for step in todo.steps(config):
         found = receipts.read_stage(ready.workspace.receipts, step.name)
         if isinstance(step, Stage):
-            todo = todo.todo(ready, step)
-            bad = [found[tile_id(*position)] for position in (*todo.quarantined, *todo.tries)]
-            row = {"done": todo.done, "pending": len(todo.digests) - len(todo.tries) + len(todo.waiting), "blocked": len(todo.blocked)}
+            pending = todo.todo(ready, step)
+            bad = [found[tile_id(*position)] for position in (*pending.quarantined, *pending.tries)]
+            row = {"done": pending.done, "pending": len(pending.digests) - len(pending.tries) + len(pending.waiting), "blocked": len(pending.blocked)}
         else:
             old = found.get("all")
-            fresh = old is not None and bool(old) and old.digest == todo.fold_digest(ready, step)
+            fresh = old is not None and bool(old) and old.digest == todo.reduction_digest(ready, step)
             bad = [old] if old is not None and not old else []
             row = {"done": int(fresh), "pending": int(not fresh) - len(bad), "blocked": 0}
         failed += bad

@@ -20,10 +20,11 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.engine.tile_task import Fault, Task, commit, fault_of, make_receipt
 from lsbatch.engine.todo import Todo, is_quarantined
 from lsbatch.errors import LsbatchError
-from lsbatch.pipeline.types import Receipt, Stage
+from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
 from lsbatch.storage.lease import Held
+from lsbatch.storage.receipts import Receipt
 
 #: Who works, for a stage that needs these resources; None: this process.
 Crew = Callable[[Mapping[str, float]], Client | None]

@@ -1,1 +1,156 @@
-"""TODO."""
+"""Running stages over tiles, and folds over what they left; a stage as a lazy array.
+
+A stage is mapped over the table of tiles, one task a tile. Each tile reads its own halo from the cube, so workers
+never exchange pixels, and the graph has one task a tile.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from lsbatch.catalog.survey import Position, Survey
+from lsbatch.engine.distribute import Crew, alone, run_tiles
+from lsbatch.engine.tile_task import Task, compute, fault_of, make_receipt
+from lsbatch.engine.todo import Todo, reduction_digest, step_named, steps, todo
+from lsbatch.errors import LsbatchError
+from lsbatch.grid import Grid, tile_id
+from lsbatch.pipeline.types import Reduction, Stage
+from lsbatch.settings import Config
+from lsbatch.storage import cube, receipts
+from lsbatch.storage.lease import Held
+from lsbatch.storage.receipts import Receipt
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Who hears what happens; the command line draws bars, tests count.
+
+    Attributes
+    ----------
+    begins : callable (step name, Todo or None)
+        A stage begins; None for a fold.
+    done : callable (Receipt)
+        A tile, or a fold, is done or failed.
+    """
+
+    begins: Callable[[str, Todo | None], None] = lambda name, todo: None
+    done: Callable[[Receipt], None] = lambda receipt: None
+
+
+def run(
+    survey: Survey,
+    crew: Crew = alone,
+    *,
+    until: str | None = None,
+    part: tuple[int, int] = (1, 1),
+    progress: Progress = Progress(),
+    lease: Held | None = None,
+) -> int:
+    """Do all that is pending, stage after stage; the number of tiles, and folds, that failed.
+
+    A tile whose earlier stage failed is not counted again; one in quarantine is. With `part` = (i, n) only every n-th tile
+    is done and folds are left to a run without `part`, because they read every tile. With `lease`, tiles that
+    are computed after it was lost are not written.
+    """
+    faults = 0
+    for step in steps(survey.config):
+        if isinstance(step, Stage):
+            faults += _run_stage(survey, step, (crew, lease), part, progress)
+        elif part == (1, 1):
+            progress.begins(step.name, None)
+            if lease is not None:
+                lease.check()
+            receipt = run_reduction(survey, step)
+            if receipt is not None:
+                progress.done(receipt)
+                faults += not receipt
+        if step.name == until:
+            break
+    return faults
+
+
+def _run_stage(
+    survey: Survey, stage: Stage, who: tuple[Crew, Held | None], part: tuple[int, int], progress: Progress
+) -> int:
+    work = todo(survey, stage, part)
+    progress.begins(stage.name, work)
+    for position in (*work.blocked, *work.waiting):
+        # what an earlier run left for this tile no longer follows from the tile's input
+        receipts.remove(survey.workspace.receipts, stage.name, tile_id(*position))
+    layer = stage.writes(survey.config)
+    if layer is not None:
+        cube.create(survey.workspace.store, survey.grid, layer)
+    faults = len(work.quarantined)
+    for receipt in run_tiles(survey, stage, work, *who):
+        progress.done(receipt)
+        faults += not receipt
+    return faults
+
+
+def run_reduction(survey: Survey, fold: Reduction) -> Receipt | None:
+    """Do a fold; its receipt carries the tile name 'all'. None if it was fresh."""
+    key = reduction_digest(survey, fold)
+    folder = survey.workspace.receipts
+    old = receipts.read_stage(folder, fold.name).get("all")
+    if old and old.digest == key:
+        return None
+    began, tally, fault, task = time.perf_counter(), {}, None, Task(fold.name, None, key)
+    receipts.remove(folder, fold.name, "all")
+    try:
+        tally = fold.apply(survey, survey.config)
+    except Exception as error:
+        fault = fault_of(error)
+    receipt = make_receipt(task, began, tally=tally, fault=fault)
+    receipts.write(folder, receipt)
+    return receipt
+
+
+def lazy(survey: Survey, name: str) -> xr.DataArray:
+    """A stage's answer as a labelled, lazy array (band, y, x) for notebooks; nothing is written.
+
+    What the stage reads must be in the cube already. Tiles outside the region are nodata.
+    """
+    stage = step_named(name)
+    layer = stage.writes(survey.config) if isinstance(stage, Stage) else None
+    if layer is None:
+        raise LsbatchError(f"stage {name} writes no layer, so there is nothing to show as an array")
+    rows, cols = survey.grid.tile_shape
+    table = np.full((rows, cols), -1)
+    for i, position in enumerate(survey.positions):
+        table[position] = i
+    side = survey.grid.tile_px
+    data = da.from_array(table, chunks=1).map_blocks(
+        _compute_block,
+        config=survey.config,
+        grid=survey.grid,
+        stage_name=name,
+        positions=survey.positions,
+        new_axis=0,
+        chunks=((len(layer.bands),), (side,) * rows, (side,) * cols),
+        dtype=np.float32,
+        meta=np.empty((0, 0, 0), np.float32),
+    )
+    axes = {axis: survey.grid.geobox.coordinates[axis].values for axis in ("y", "x")}
+    return xr.DataArray(
+        data, dims=("band", "y", "x"), coords={"band": list(layer.names), **axes}, name=layer.name,
+        attrs={"crs": survey.grid.crs},
+    )  # fmt: skip
+
+
+def _compute_block(
+    table: np.ndarray, config: Config, grid: Grid, stage_name: str, positions: tuple[Position, ...]
+) -> np.ndarray:
+    stage = step_named(stage_name)
+    assert isinstance(stage, Stage)
+    layer = stage.writes(config)
+    assert layer is not None
+    index = int(table[0, 0])
+    if index < 0:
+        return np.full((len(layer.bands), grid.tile_px, grid.tile_px), np.nan, np.float32)
+    block = compute(config, grid, stage, positions[index])
+    # through the store's own rounding, so that lazy and stored answers are the same values
+    return np.stack([cube.decode(cube.encode(block.bands[b.name], b), b).astype(np.float32) for b in layer.bands])

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from lsbatch.engine.execution import Progress
 from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
-from lsbatch.pipeline.types import Receipt
+from lsbatch.storage.receipts import Receipt
 
 #: Seconds of a tile: a network's few, a STACK's minutes, a history's hour.
 BUCKETS = (1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600)

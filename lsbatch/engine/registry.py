@@ -6,10 +6,10 @@ from lsbatch import report
 from lsbatch.bands import STACK, Layer, mask, probability
 from lsbatch.inventory import areas, records, stac_export
 from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
-from lsbatch.pipeline.types import Fold, Stage
+from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.settings import Config
 
-PIPELINE: tuple[Stage | Fold, ...] = (
+PIPELINE: tuple[Stage | Reduction, ...] = (
     stack.STAGE,
     predict.STAGE,
     clean.STAGE,
@@ -17,11 +17,11 @@ PIPELINE: tuple[Stage | Fold, ...] = (
     radar_series.STAGE,
     score.STAGE,
     areas.STAGE,
-    records.FOLD,
-    areas.FOLD,
-    national_maps.FOLD,
-    stac_export.FOLD,
-    report.FOLD,
+    records.REDUCTION,
+    areas.REDUCTION,
+    national_maps.REDUCTION,
+    stac_export.REDUCTION,
+    report.REDUCTION,
 )
 
 #: Layers by the short name that `Stage.reads` uses.

@@ -24,10 +24,11 @@ from lsbatch.engine.registry import LAYERS
 from lsbatch.engine.todo import step_named
 from lsbatch.errors import AbandonedError, LsbatchError, SceneError
 from lsbatch.grid import Grid, tile_id
-from lsbatch.pipeline.types import Block, Receipt, Stage
+from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import cube, files, objects, receipts, vectors
 from lsbatch.storage.lease import Held
+from lsbatch.storage.receipts import Receipt
 from lsbatch.storage.workspace import Workspace
 
 #: What another try will not change; anything else that the system says of a file may be over by then, a full disk among it.

@@ -7,9 +7,10 @@ from lsbatch.catalog.survey import Position, Survey
 from lsbatch.engine.registry import PIPELINE
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
-from lsbatch.pipeline.types import Fold, Receipt, Stage
+from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts
+from lsbatch.storage.receipts import Receipt
 
 Receipts = Mapping[str, Mapping[str, Receipt]]
 
@@ -42,12 +43,12 @@ class Todo:
     tries: Mapping[Position, int] = field(default_factory=dict)
 
 
-def steps(config: Config) -> tuple[Stage | Fold, ...]:
+def steps(config: Config) -> tuple[Stage | Reduction, ...]:
     """The steps that these settings ask for, in order."""
     return tuple(step for step in PIPELINE if step.wanted(config))
 
 
-def step_named(name: str) -> Stage | Fold:
+def step_named(name: str) -> Stage | Reduction:
     """A step of the pipeline by name."""
     for step in PIPELINE:
         if step.name == name:
@@ -102,7 +103,7 @@ def is_quarantined(receipt: Receipt, config: Config) -> bool:
     return not receipt and (not receipt.may_pass or receipt.attempts >= config.cluster.attempts)
 
 
-def _base_digest(survey: Survey, stage: Stage | Fold) -> str:
+def _base_digest(survey: Survey, stage: Stage | Reduction) -> str:
     halo = stage.halo_px(survey.config) if isinstance(stage, Stage) else 0
     return digest([stage.name, stage.version, halo, stage.settings(survey.config), survey.grid])
 
@@ -158,7 +159,7 @@ def _state(name: str, upstream: Receipts, tile: str) -> Receipt | None:
     return found
 
 
-def fold_digest(survey: Survey, fold: Fold) -> str:
+def reduction_digest(survey: Survey, fold: Reduction) -> str:
     """Everything the fold reads: all receipts of the steps before it."""
     folder = survey.workspace.receipts
     state = [

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine.todo import steps
 from lsbatch.grid import tile_id
-from lsbatch.pipeline.types import Receipt, Stage
+from lsbatch.pipeline.types import Stage
 from lsbatch.storage import cube, objects, receipts
+from lsbatch.storage.receipts import Receipt
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import shapely
 from lsbatch.catalog.survey import Survey
 from lsbatch.inventory import identity
 from lsbatch.pipeline.clean import UNOBSERVED
-from lsbatch.pipeline.types import Block, Fold, Stage
+from lsbatch.pipeline.types import Block, Reduction, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.geometries import rasterize
@@ -123,7 +123,7 @@ STAGE = Stage(
     after=("clean",),
     wanted=lambda config: config.inventory.areas is not None,
 )
-FOLD = Fold(
+REDUCTION = Reduction(
     name="figures",
     version=1,
     apply=write,

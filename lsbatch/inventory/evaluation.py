@@ -12,9 +12,10 @@ from lsbatch.errors import NoDataError
 from lsbatch.grid import tile_id
 from lsbatch.inventory import identity
 from lsbatch.kernels.statistics import score_intervals
+from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.pipeline.score import CELL_PX
-from lsbatch.pipeline.types import Confusion, Receipt
 from lsbatch.storage import files, receipts, vectors
+from lsbatch.storage.receipts import Receipt
 
 #: Upper bounds of the classes of size of mapped landslides, m2.
 SIZES_M2 = (1_000, 5_000, 10_000, float("inf"))

@@ -7,8 +7,8 @@ import pandas as pd
 from lsbatch.catalog import plan
 from lsbatch.catalog.scenes import Scene
 from lsbatch.catalog.survey import Survey
-from lsbatch.pipeline.types import Receipt
 from lsbatch.storage import receipts
+from lsbatch.storage.receipts import Receipt
 
 #: Of a scene, as `lsbatch.catalog.scenes.Scene` has them.
 _OF_SCENE = ("sensor", "collection", "time", "platform", "relative_orbit", "orbit_state", "baseline", "offset_dn", "offset_reason")

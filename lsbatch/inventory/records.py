@@ -20,7 +20,7 @@ from lsbatch.inventory import provenance as sources
 from lsbatch.kernels import connected_regions, slope_profile
 from lsbatch.models import base
 from lsbatch.pipeline.outline import DAYS, HISTOGRAM_BINS, STEP_M, layer_px, layers
-from lsbatch.pipeline.types import Fold
+from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.files import write_text
@@ -280,4 +280,4 @@ def _settings(config: Config) -> Mapping[str, Any]:
     return {"inventory": config.inventory.model_dump(mode="json"), "survey": config.survey.model_dump(mode="json")} | _provenance(config) | kept
 
 
-FOLD = Fold(name="inventory", version=4, apply=apply, settings=_settings, after=("outline", "date"))
+REDUCTION = Reduction(name="inventory", version=4, apply=apply, settings=_settings, after=("outline", "date"))

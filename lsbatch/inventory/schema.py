@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lsbatch.errors import LsbatchError
+from lsbatch.pipeline.types import FOUND
 
 #: Whether this survey drew the record, or only keeps it from an earlier year.
-FOUND = "found"
 OBSERVATIONS = (FOUND, "nothing found", "not observed")
 #: What became of a landslide since last year.
 STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")

@@ -8,10 +8,11 @@ from lsbatch.grid import tile_id
 from lsbatch.inventory import stac_items
 from lsbatch.models import base
 from lsbatch.pipeline import national_maps
-from lsbatch.pipeline.types import Fold, Receipt
+from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts
 from lsbatch.storage.files import sweep
+from lsbatch.storage.receipts import Receipt
 
 #: Files of the inventory that are delivered.
 INVENTORY = ("landslides.gpkg", "landslides.parquet", "landslides.csv", "landslides.qml", "scenes.csv", "inspire.gpkg", "sosi.csv")
@@ -80,4 +81,4 @@ def _provenance(receipt: Receipt, config: Config) -> dict[str, Any]:
     }
 
 
-FOLD = Fold(name="catalog", version=2, apply=apply, settings=lambda config: {"id": config.survey.id}, after=("stack", "inventory", "rasters"))
+REDUCTION = Reduction(name="catalog", version=2, apply=apply, settings=lambda config: {"id": config.survey.id}, after=("stack", "inventory", "rasters"))

@@ -215,7 +215,7 @@ def greener_into(
     clear: np.ndarray,
     day: int,
 ) -> None:
-    """Fold one look into a greenest-pixel composite: all bands from the one day with the highest NDVI.
+    """Reduction one look into a greenest-pixel composite: all bands from the one day with the highest NDVI.
 
     The first four arrays are changed. The order of folding does not matter: ties go to the latest day. A day is folded
     once; join its granules first.

@@ -9,7 +9,7 @@ from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import Tile, tile_id
 from lsbatch.pipeline.clean import UNOBSERVED
-from lsbatch.pipeline.types import Fold
+from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config
 from lsbatch.storage import cube, files, rasters, receipts
 from lsbatch.storage.rasters import Legend
@@ -61,6 +61,6 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     return {"maps": len(asked), "tiles": len(tiles)}
 
 
-FOLD = Fold(
+REDUCTION = Reduction(
     name="rasters", version=1, apply=apply, settings=lambda config: {"model": config.model.family}, after=("stack", "predict", "clean")
 )

@@ -64,7 +64,7 @@ class Look:
 
 
 def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture:
-    """Fold the clear looks of a window; memory does not depend on how many there are."""
+    """Reduction the clear looks of a window; memory does not depend on how many there are."""
     rows, cols = ground.geobox.shape
     picture = Picture(
         np.full((len(COLOURS), rows, cols), np.nan, np.float32),

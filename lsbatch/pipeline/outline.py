@@ -13,12 +13,11 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 from lsbatch.bands import DATING
-from lsbatch.inventory.schema import FOUND
 from lsbatch.kernels import connected_regions, terrain
 from lsbatch.kernels.optical import NO_DAY
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
-from lsbatch.pipeline.types import Block, Stage
+from lsbatch.pipeline.types import FOUND, Block, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import vectors
 from lsbatch.storage.geometries import rasterize, read_polygons

@@ -21,7 +21,7 @@ import lsbatch
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey
 from lsbatch.models import base
-from lsbatch.pipeline.types import Fold
+from lsbatch.pipeline.types import Reduction
 from lsbatch.report import (
     accuracy_section,
     figures,
@@ -204,7 +204,7 @@ def _settings(config: Config) -> dict[str, Any]:
     }
 
 
-FOLD = Fold(
+REDUCTION = Reduction(
     name="report",
     version=2,
     apply=apply,

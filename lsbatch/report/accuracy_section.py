@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from lsbatch.accuracy import assess
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError, StaleStoreError
 from lsbatch.report import statistics
@@ -28,7 +27,7 @@ def sample(survey: Survey) -> dict[str, Any] | None:
 
 def _sample(survey: Survey, found: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        rows = [{"name": name, "area": key == "area", **{one: _number(found["figures"][key][one]) for one in _FIGURE}} for key, name in assess.FIGURES]
+        rows = [{"name": name, "area": key == "area", **{one: _number(found["figures"][key][one]) for one in _FIGURE}} for key, name in statistics.FIGURES]
         return {
             "fits": bool(found["fits_the_map"]),
             "figures": rows,

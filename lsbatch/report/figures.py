@@ -15,10 +15,10 @@ from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.inventory import evaluation, identity
 from lsbatch.models import base
-from lsbatch.pipeline.types import Receipt
 from lsbatch.settings import Config, to_yaml
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.addresses import without_secrets
+from lsbatch.storage.receipts import Receipt
 
 STAGES = ("stack", "predict", "clean", "outline", "score")
 MEANING = {

@@ -7,13 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.accuracy import strata
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError, StaleStoreError
-from lsbatch.inventory import evaluation, identity
+from lsbatch.inventory import evaluation, identity, map_checksum
 from lsbatch.kernels.statistics import area_estimation, size_distribution
 from lsbatch.storage import files, vectors
 
+#: Figures: key, name for a reader, unit.
+FIGURES = (
+    ("users", "user's accuracy, landslide"), ("producers", "producer's accuracy, landslide"),
+    ("users_not", "user's accuracy, no landslide"), ("producers_not", "producer's accuracy, no landslide"),
+    ("overall", "overall accuracy"), ("area", "landslide, share of the surveyed area"),
+)  # fmt: skip
 #: Points of a fitted curve.
 CURVE_POINTS = 60
 
@@ -35,7 +40,7 @@ def assessed(survey: Survey) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise StaleStoreError(f"{path}: is damaged, or was not made by lsbatch: {error}; have it made again by lsbatch assess") from None
     try:
-        fits = of == strata.digest(survey)
+        fits = of == map_checksum.digest(survey)
     except NoDataError:
         fits = False
     return {**found, "fits_the_map": fits}

@@ -2,10 +2,66 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from lsbatch.pipeline.types import Receipt
 from lsbatch.storage import files, objects
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof that a stage was done for a tile, or the reason why not; truthy if it worked.
+
+    Attributes
+    ----------
+    attempts : int
+        Tries so far, of this run and of those before it.
+    may_pass : bool
+        What went wrong may be over by the next try.
+    sums : mapping of band or file to text
+        Checksums of what was written: of a layer's stored numbers, or of a part's files.
+    cpu_s, read_mb, written_mb : float
+        Of the process while the tile was done: seconds of all its threads, and what it read from and wrote to files; what comes over
+        the network is not among them. 0 where the system does not tell.
+    """
+
+    stage: str
+    tile: str
+    digest: str
+    seconds: float
+    pixels: int
+    peak_mb: float
+    worker: str
+    finished: str
+    tally: Mapping[str, Any] = field(default_factory=dict)
+    scenes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    error: str | None = None
+    trace: str | None = None
+    attempts: int = 1
+    may_pass: bool = False
+    sums: Mapping[str, str] = field(default_factory=dict)
+    cpu_s: float = 0.0
+    read_mb: float = 0.0
+    written_mb: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.error is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "Receipt":
+        """Inverse of `to_dict`; unknown keys of a later version are dropped."""
+        known = {f.name for f in fields(cls)}
+        kept = {key: value for key, value in raw.items() if key in known}
+        for key in ("scenes", "dropped"):
+            kept[key] = tuple(kept.get(key, ()))
+        return cls(**kept)
 
 
 def path(folder: Path, stage: str, tile: str) -> Path:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score, matthews_corrcoef, precision_score, recall_score
 
 from lsbatch.kernels.statistics import score_intervals
-from lsbatch.pipeline.types import Confusion
+from lsbatch.kernels.statistics.confusion import Confusion
 
 counts = st.tuples(*[st.integers(0, 1000)] * 4)
 

@@ -62,9 +62,9 @@ def test_union_of_parts_equals_serial(planned_survey: Survey, done_survey: Surve
 def test_part_waits_for_neighbours(planned_survey: Survey, tmp_path: Path) -> None:
     survey = surveys.copy_survey(planned_survey, tmp_path / "s")
     assert execution.run(survey, until="predict", part=(1, 2)) == 0
-    todo = todo.todo(survey, todo.step_named("predict"), (1, 2))
-    assert todo.waiting
-    assert not todo.digests
+    pending = todo.todo(survey, todo.step_named("predict"), (1, 2))
+    assert pending.waiting
+    assert not pending.digests
     assert receipts.read_stage(survey.workspace.receipts, "predict") == {}
 
 

@@ -40,8 +40,8 @@ def test_changed_composite_computes_everything(done_survey: Survey, tmp_path: Pa
     survey = surveys.copy_survey(done_survey, tmp_path / "s")
     composite = survey.config.composite.model_copy(update={"cloud_dilate_px": 5})
     survey = Survey(survey.config.model_copy(update={"composite": composite}), survey.grid, survey.positions)
-    todo = todo.todo(survey, todo.step_named("stack"))
-    assert len(todo.digests) == len(survey.positions)
+    pending = todo.todo(survey, todo.step_named("stack"))
+    assert len(pending.digests) == len(survey.positions)
 
 
 def test_changed_cluster_computes_nothing(done_survey: Survey) -> None:

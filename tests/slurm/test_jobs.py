@@ -17,9 +17,9 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.engine import cluster, execution
 from lsbatch.engine.cluster import slurm_jobs
 from lsbatch.errors import LsbatchError
-from lsbatch.pipeline.types import Receipt
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
+from lsbatch.storage.receipts import Receipt
 from tests import surveys
 from tests.slurm import same
 from tests.slurm.certificates import certificate

@@ -17,8 +17,8 @@ from lsbatch.grid import Grid, tile_id
 from lsbatch.inventory import schema
 from lsbatch.kernels import connected_regions
 from lsbatch.models import cards
-from lsbatch.pipeline.types import Receipt
 from lsbatch.storage import cube, receipts, vectors
+from lsbatch.storage.receipts import Receipt
 
 TILE_PX = 256
 STAGES = ("stack", "predict", "clean", "outline", "score")

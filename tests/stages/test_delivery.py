@@ -60,7 +60,7 @@ def test_a_large_map_has_overviews_that_mean_something(tmp_path: Path) -> None:
     values[:, ::2] = 60
     values[:512] = national_maps.NO_PERCENT
     legend = national_maps.LEGENDS["probability"]
-    national_maps.write(tmp_path / "p.tif", grid, grid.tiles(), lambda tile: values, np.uint8, national_maps.NO_PERCENT, legend=legend, overviews="average")
+    rasters.write(tmp_path / "p.tif", grid, grid.tiles(), lambda tile: values, np.uint8, national_maps.NO_PERCENT, legend=legend, overviews="average")
     with rasterio.open(tmp_path / "p.tif") as raster:
         assert raster.overviews(1) == [2]
         assert (raster.scales, raster.units, raster.descriptions) == ((0.01,), ("1",), (legend.description,))

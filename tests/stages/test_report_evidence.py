@@ -14,13 +14,13 @@ import shapely
 from markupsafe import escape
 
 from lsbatch import report
-from lsbatch.accuracy import answers, assess, strata
+from lsbatch.accuracy import answers, assess
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine import todo
-from lsbatch.inventory import areas
-from lsbatch.pipeline.types import Receipt
+from lsbatch.inventory import areas, map_checksum
 from lsbatch.report import accuracy_section, landslide_table, size_chart, statistics
 from lsbatch.storage import files, receipts, vectors
+from lsbatch.storage.receipts import Receipt
 from tests import browser
 from tests.stages import fake_survey
 from tests.stages.fake_survey import Fake
@@ -41,7 +41,7 @@ def _assessed(survey: Survey, **changes: Any) -> dict[str, Any]:
     answer[[0, 1, 2, 61, 62, 130]] = 1 - answer[[0, 1, 2, 61, 62, 130]]
     answer[[5, 140]] = -1
     design = {
-        "size": 200, "allocation": "equal", "seed": 1, "min_distance_m": 0.0, "inclusion_exact": 1, "map_digest": strata.digest(survey),
+        "size": 200, "allocation": "equal", "seed": 1, "min_distance_m": 0.0, "inclusion_exact": 1, "map_digest": map_checksum.digest(survey),
         "tiles": 4, "tiles_missing": 1, "drawn": "2020-11-01T00:00:00+00:00",
     }  # fmt: skip
     found = answers.Answers(stratum, answer, np.array([9000, 4000, 200_000]), np.array([60, 60, 80]), design)
@@ -69,7 +69,7 @@ def plain(made: Survey) -> Iterator[Survey]:
 def test_an_assessment_is_shown_with_its_warnings(plain: Survey) -> None:
     found = _assessed(plain)
     html = _page(plain)
-    for key, name in assess.FIGURES:
+    for key, name in statistics.FIGURES:
         row = found["figures"][key]
         expected = [f"{100 * row[one]:.3f} %" if key == "area" else f"{row[one]:.3f}" for one in ("value", "standard_error", "low", "high")]
         cells = html.split(f'<th scope="row">{escape(name)}</th>')[1].split("</tr>")[0]
@@ -101,10 +101,10 @@ def test_figures_that_do_not_exist_are_called_undefined(plain: Survey) -> None:
 
 
 def test_an_assessment_makes_the_report_stale(plain: Survey) -> None:
-    before = todo.fold_digest(plain, report.FOLD)
-    assert todo.fold_digest(plain, report.FOLD) == before
+    before = todo.reduction_digest(plain, report.REDUCTION)
+    assert todo.reduction_digest(plain, report.REDUCTION) == before
     _assessed(plain)
-    assert todo.fold_digest(plain, report.FOLD) != before
+    assert todo.reduction_digest(plain, report.REDUCTION) != before
 
 
 # Frequency and size

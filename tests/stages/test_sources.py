@@ -15,7 +15,8 @@ from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 from lsbatch.grid import Grid
 from lsbatch.kernels import terrain
-from lsbatch.pipeline import optical, radar, terrain
+from lsbatch.pipeline import optical, radar
+from lsbatch.pipeline import terrain as terrain_stage
 from lsbatch.pipeline.terrain import Ground
 from lsbatch.settings import Config
 
@@ -58,8 +59,8 @@ def config(**composite: Any) -> Config:
 
 def terrain_of(elevation: np.ndarray) -> Ground:
     """Ground of the tile from elevations over the whole raster."""
-    cut = EDGE_PX - terrain.halo_px(SIDE)
-    return Ground(TILE, terrain.halo_px(SIDE), np.ascontiguousarray(elevation[cut:-cut, cut:-cut]), SIDE, (), ())
+    cut = EDGE_PX - terrain_stage.halo_px(SIDE)
+    return Ground(TILE, terrain_stage.halo_px(SIDE), np.ascontiguousarray(elevation[cut:-cut, cut:-cut]), SIDE, (), ())
 
 
 FLAT = np.full((ALL_PX, ALL_PX), 100, np.float32)
@@ -263,7 +264,7 @@ def test_the_national_dem_comes_first_and_the_archive_fills_its_holes(tmp_path: 
     grid = Grid.snapped(CRS, SIDE, TILE_PX, TILE.boundingbox.bbox)
     tile = grid.tile(0, 0)
     assert tile.geobox == TILE
-    found = terrain.read(tile, (national_dem.scene(path), archive), config())
+    found = terrain_stage.read(tile, (national_dem.scene(path), archive), config())
     assert found.used == ("national.tif", "archive")
     halo = found.halo_px
     inner = found.elevation_m[halo:-halo, halo:-halo]
@@ -282,9 +283,9 @@ def test_a_vrt_may_come_from_the_settings_but_not_from_a_catalogue(tmp_path: Pat
         f'<VRTRasterBand dataType="Float32" band="1"><SimpleSource><SourceFilename>{source}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>'
     )
     grid = Grid.snapped(CRS, SIDE, TILE_PX, TILE.boundingbox.bbox)
-    found = terrain.read(grid.tile(0, 0), (national_dem.scene(vrt),), config())
+    found = terrain_stage.read(grid.tile(0, 0), (national_dem.scene(vrt),), config())
     assert (found.elevation_m == 100).all()
-    stranger = terrain.read(grid.tile(0, 0), (scene("dem", "stranger", {"data": str(vrt)}),), config())
+    stranger = terrain_stage.read(grid.tile(0, 0), (scene("dem", "stranger", {"data": str(vrt)}),), config())
     assert stranger.used == ()
     assert "stranger: asset data" in stranger.dropped[0].reason
 

@@ -24,10 +24,11 @@ from lsbatch.engine.todo import Todo, step_named, steps
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base, throughput
-from lsbatch.pipeline.types import Fold, Receipt, Stage
+from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import files, lease, symlinks
 from lsbatch.storage.addresses import without_secrets
+from lsbatch.storage.receipts import Receipt
 
 #: Of the file that is saved; another number means that the two cannot be compared.
 FORMAT = 2
@@ -112,13 +113,13 @@ def _folds(survey: Survey) -> list[dict[str, Any]]:
     half = Survey(survey.config, survey.grid, survey.positions[: len(survey.positions) // 2])
     found = []
     for fold in steps(survey.config):
-        if isinstance(fold, Fold):
+        if isinstance(fold, Reduction):
             half_s, seconds = (_seconds(fold, each) if each.positions else 0.0 for each in (half, survey))
             found.append({"step": fold.name, "half_tiles": len(half.positions), "half_s": half_s, "seconds": seconds, "peak_mb": round(peak_mb(), 1)})
     return found
 
 
-def _seconds(fold: Fold, survey: Survey) -> float:
+def _seconds(fold: Reduction, survey: Survey) -> float:
     began = time.perf_counter()
     fold.apply(survey, survey.config)
     return time.perf_counter() - began

@@ -37,14 +37,14 @@ def check(config: Config) -> None:
 def processes(config: Config) -> Iterator[Client]:
     """Workers and their scheduler on loopback, at any free port: two surveys on one machine do not meet."""
     security = network.security(config.cluster)
-    network = {"host": "127.0.0.1", "security": security, "protocol": "tcp://" if security is None else "tls://"}
+    listening = {"host": "127.0.0.1", "security": security, "protocol": "tcp://" if security is None else "tls://"}
     if _UNTOLD not in os.environ.get("PYTHONWARNINGS", ""):
         os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _UNTOLD)))
     with (
         dask.config.set(network.worker_config(config.cluster)),
         SpecCluster(
-            scheduler={"cls": Scheduler, "options": {**network, "port": 0, "dashboard_address": network.DASHBOARD}},
-            workers={i: {"cls": Nanny, "options": {**network, **own}} for i, own in enumerate(_options(config))},
+            scheduler={"cls": Scheduler, "options": {**listening, "port": 0, "dashboard_address": network.DASHBOARD}},
+            workers={i: {"cls": Nanny, "options": {**listening, **own}} for i, own in enumerate(_options(config))},
             security=security,
             silence_logs=logging.ERROR,
         ) as cluster,

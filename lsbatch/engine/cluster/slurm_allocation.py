@@ -59,9 +59,9 @@ def driver(config: Config) -> Iterator[Client]:
     if size < 3:
         raise LsbatchError(f"cluster.kind = 'allocation': needs three tasks, a scheduler, a driver and a worker; srun started {size}")
     file = _meeting_point(config)
-    network = network.interface(config.cluster) if rank == DRIVER else config.cluster.interface or network.LOOPBACK
+    interface = network.interface(config.cluster) if rank == DRIVER else config.cluster.interface or network.LOOPBACK
     if rank != DRIVER:
-        _serve(config, rank, network, file)
+        _serve(config, rank, interface, file)
     limit = time.monotonic() + START_S
     while not file.exists():
         if time.monotonic() > limit:
@@ -87,14 +87,14 @@ def _meeting_point(config: Config) -> Path:
     return folder / f"scheduler-{env['SLURM_JOB_ID']}-{env.get('SLURM_STEP_ID', '0')}-{env.get('SLURM_RESTART_COUNT', '0')}.json"
 
 
-def _serve(config: Config, rank: int, network: str, file: Path) -> None:
+def _serve(config: Config, rank: int, interface: str, file: Path) -> None:
     """Schedule or work until the driver has left; then this process ends, with code 0, for the driver's code counts."""
     # SLURM sends every task the signal to stop; it is the driver who stops, and then these end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # what SLURMRunner sends itself when its work is over
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     security = network.security(config.cluster)
-    shared: dict[str, Any] = {"interface": network, "security": security, "protocol": "tcp://" if security is None else "tls://"}
+    shared: dict[str, Any] = {"interface": interface, "security": security, "protocol": "tcp://" if security is None else "tls://"}
     dask.config.set(network.worker_config(config.cluster))
     logging.getLogger("distributed").setLevel(logging.ERROR)
     jobqueue.SLURMRunner(

@@ -33,7 +33,7 @@ def crew(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
     LsbatchError
         If there is no SLURM, or it would refuse a job of either group.
     """
-    network = network.interface(config.cluster)
+    interface = network.interface(config.cluster)
     groups = {"cpu": config.cluster.slurm.cpu} | ({"gpu": gpu} if (gpu := config.cluster.slurm.gpu) else {})
     for name, jobs in groups.items():
         _insist(name, _job(config, name, jobs))
@@ -45,7 +45,7 @@ def crew(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
             if name not in clients:
                 clients.clear()
                 held.close()
-                clients[name] = held.enter_context(_group(config, network, name, groups[name]))
+                clients[name] = held.enter_context(_group(config, interface, name, groups[name]))
                 say(network.dashboard(clients[name]))
             return clients[name]
 
@@ -53,14 +53,14 @@ def crew(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
 
 
 @contextmanager
-def _group(config: Config, network: str, name: str, jobs: JobSettings) -> Iterator[Client]:
+def _group(config: Config, interface: str, name: str, jobs: JobSettings) -> Iterator[Client]:
     with (
         jobqueue.SLURMCluster(
             **_job(config, name, jobs),
             name=f"lsbatch-{name}-{os.getpid()}",
-            interface=network,
+            interface=interface,
             security=network.security(config.cluster),
-            scheduler_options={"interface": network, "dashboard_address": network.DASHBOARD},
+            scheduler_options={"interface": interface, "dashboard_address": network.DASHBOARD},
         ) as cluster,
         _kept_up(cluster, jobs.jobs),
         Client(cluster) as client,

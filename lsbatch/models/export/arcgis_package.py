@@ -23,7 +23,7 @@ from lsbatch.models.export import onnx
 from lsbatch.storage.files import aside, make_folder
 
 #: The raster function here, and its name in the package; ArcGIS looks for a class that is named like the file.
-SOURCE, FUNCTION = Path(__file__).with_name("arcgis.py"), "LandslideProbability"
+SOURCE, FUNCTION = Path(__file__).with_name("arcgis_raster_function.py"), "LandslideProbability"
 #: Side of what a window answers, a multiple of every lattice; the halo is read around it.
 CORE_PX = 512
 #: A zip knows no time before it.

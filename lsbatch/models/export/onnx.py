@@ -1,1 +1,176 @@
-"""TODO."""
+"""Networks for other programs: ONNX with the same answers, and what a STAC catalogue of models wants to know."""
+
+import logging
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import lsbatch
+from lsbatch.bands import STACK
+from lsbatch.errors import ModelError
+from lsbatch.models import cards, unet
+from lsbatch.storage.files import aside, write_json
+
+MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
+#: Largest difference of probability that is allowed between torch and ONNX Runtime.
+TOLERANCE = 1e-4
+#: Sides of the windows on which the two are compared; multiples of the deepest network's lattice.
+CHECKED = ((1, 64, 64), (2, 128, 192))
+
+
+class Whole(nn.Module):
+    """Probability of physical bands, NaN as nodata: normalisation, network and sigmoid in one."""
+
+    def __init__(self, network: unet.UNet, of: cards.Card) -> None:
+        super().__init__()
+        self.network = network
+        for name, values in (("mean", of.means), ("std", of.stds)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """(n, bands, rows, cols) to (n, rows, cols)."""
+        scaled = (bands - self.mean) / self.std
+        return torch.sigmoid(self.network(torch.where(torch.isfinite(scaled), scaled, torch.zeros_like(scaled))))
+
+
+def to_onnx(weights: Path, out: Path) -> float:
+    """Write a U-Net as ONNX and its STAC item beside it (``.json``).
+
+    The graph takes bands in physical units, NaN as nodata, in windows of any size that is a multiple of the network's
+    lattice. Answers nearer to a window's border than the card's halo differ from those of the whole image.
+
+    Returns
+    -------
+    float
+        Largest difference of probability between torch and ONNX Runtime on random windows.
+
+    Raises
+    ------
+    ModelError
+        If the weights are no U-Net's, the extra is not installed, or the two disagree.
+    """
+    of = cards.card(weights)
+    if of.family != "unet":
+        raise ModelError(f"{weights}: is of family {of.family}; only a unet can be written as ONNX")
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch asks for it late, with a longer message
+    except ImportError:
+        raise ModelError("export needs ONNX, which is not installed: pip install 'lsbatch[export]'") from None
+    network, _ = unet.loaded(weights, of.checksum, "cpu")
+    whole = Whole(network, of).eval()
+    with aside(out) as temporary:
+        _write(whole, len(of.bands), temporary)
+        onnx.save(_untraced(onnx.load(temporary)), temporary)
+        session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
+        apart = max(_difference(whole, session, of, shape) for shape in CHECKED)
+        if not apart <= TOLERANCE:
+            raise ModelError(f"{out}: ONNX Runtime differs from torch by {apart:.1e}, more than {TOLERANCE:g}; not written")
+    write_json(out.with_suffix(".json"), item(of, out, datetime.fromtimestamp(weights.stat().st_mtime, UTC)))
+    return apart
+
+
+def _write(whole: Whole, bands: int, path: Path) -> None:
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # of torch about itself while it traces
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                whole,
+                (torch.zeros(2, bands, 64, 96),),
+                str(path),
+                input_names=["bands"],
+                output_names=["probability"],
+                dynamic_shapes=({0: "windows", 2: "rows", 3: "cols"},),
+                # one file: weights of a few megabytes need none beside it
+                external_data=False,
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(before)
+
+
+def _untraced(model: Any) -> Any:
+    """Without torch's notes on which line of which file of this machine made each node."""
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+    return model
+
+
+def _difference(whole: Whole, session: Any, of: cards.Card, shape: tuple[int, int, int]) -> float:
+    dice = np.random.default_rng(0)
+    spread = [np.reshape(values, (-1, 1, 1)) for values in (of.means, of.stds)]
+    windows = (spread[0] + spread[1] * dice.standard_normal((shape[0], len(of.bands), *shape[1:]))).astype(np.float32)
+    windows[:, 0, 3:9, 5:20] = np.nan
+    with torch.inference_mode():
+        ours = whole(torch.from_numpy(windows)).numpy()
+    return float(np.abs(ours - session.run(None, {"bands": windows})[0]).max())
+
+
+def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
+    """STAC item of a model with the Machine Learning Model extension; `made` is when its weights were written."""
+    bands = list(of.bands)
+    lattice = of.lattice_px
+    # a window of which half the side keeps the halo's distance from the border
+    side = 4 * of.halo_px
+    properties = {
+        "mlm:name": f"lsbatch {of.family} {of.checksum}",
+        "mlm:architecture": "U-Net",
+        "mlm:tasks": ["semantic-segmentation"],
+        "mlm:framework": "ONNX",
+        "mlm:hyperparameters": dict(of.network),
+        "mlm:pretrained": True,
+        "mlm:pretrained_source": ", ".join(map(str, of.made_by.get("surveys", ()))) or "unknown",
+        "mlm:input": [
+            {
+                "name": "composites before and after, physical units, NaN as nodata",
+                "bands": [{"name": name} for name in bands],
+                "input": {"shape": [-1, len(bands), side, side], "dim_order": ["batch", "bands", "height", "width"], "data_type": "float32"},
+                # done inside the graph; told so that nobody does it twice
+                "pre_processing_function": None,
+            }
+        ],
+        "mlm:output": [
+            {
+                "name": "probability of a landslide",
+                "tasks": ["semantic-segmentation"],
+                "bands": [],
+                "result": {"shape": [-1, side, side], "dim_order": ["batch", "height", "width"], "data_type": "float32"},
+                "classification:classes": [{"value": 1, "name": "landslide", "description": "probability of at least 0.5"}],
+            }
+        ],
+        "lsbatch:halo_px": of.halo_px,
+        "lsbatch:lattice_px": lattice,
+        "lsbatch:units": {name: STACK[name].units for name in bands},
+        "lsbatch:scores": dict(of.scores),
+        "processing:software": {"lsbatch": lsbatch.__version__},
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [MLM],
+        "id": f"lsbatch-{of.family}-{of.checksum}",
+        # of nowhere: a model is not a place
+        "geometry": None,
+        "properties": {"datetime": made.isoformat(timespec="seconds"), **properties},
+        "links": [],
+        "assets": {
+            "model": {
+                "href": f"./{model.name}",
+                "title": "network with normalisation and sigmoid",
+                "type": "application/octet-stream; application=onnx",
+                "roles": ["mlm:model"],
+                "mlm:artifact_type": "onnx",
+            }
+        },
+    }

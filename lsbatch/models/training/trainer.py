@@ -20,13 +20,13 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 import lsbatch
 from lsbatch.kernels.statistics import score_intervals
+from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.models import prakash, unet
 from lsbatch.models.cards import Card, save
 from lsbatch.models.training import calibration, chip_dataset, learning_curve
 from lsbatch.models.training import chips as cutting
 from lsbatch.models.training.chips import Source
 from lsbatch.models.training.losses import loss
-from lsbatch.pipeline.types import Confusion
 from lsbatch.settings import Config, TrainSettings, digest
 from lsbatch.storage.files import write_json
 

@@ -108,8 +108,8 @@ def is_done(config: settings.Config, stage: str, part: tuple[int, int] = (1, 1))
     """Whether nothing can be done in a stage any more: its tiles are done, or have failed for good."""
     step = todo.step_named(stage)
     assert isinstance(step, Stage)
-    todo = todo.todo(open_survey(config), step, part)
-    return not todo.digests and not todo.waiting
+    pending = todo.todo(open_survey(config), step, part)
+    return not pending.digests and not pending.waiting
 
 
 def wait_until(ready: Callable[[], bool], what: str) -> None:
