@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling [--tiles 10000 50000] [--receipts 50000] [--size 2048x2048]
 
-Nothing here is asserted; `tests/test_scaling.py` runs it small and asserts what must hold on any machine.
+Nothing here is asserted; `tests/benchmarks/test_scaling.py` runs it small and asserts what must hold on any machine.
 """
 
 import argparse

@@ -14,11 +14,13 @@ settings.register_profile("dev", deadline=None, suppress_health_check=[HealthChe
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import surveys
+from lsbatch.catalog.folder_catalog import make_catalog
+from tests import servers, small_archive, surveys
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +62,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the archive and its catalogue."""
+    folder = small_archive.fill(tmp_path_factory.mktemp("archive"))
+    make_catalog(folder)
+    return folder
+
+
+@pytest.fixture
+def served(archive: Path) -> Iterator[servers.Served]:
+    """The archive over HTTP."""
+    with servers.serve(archive) as running:
+        yield running

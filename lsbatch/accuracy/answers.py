@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from lsbatch.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE, digest
+from lsbatch.accuracy.strata import LANDSLIDE, NONE, STRATA, UNSURE
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
+from lsbatch.inventory import map_checksum
 from lsbatch.storage import files, sample_points
 
 _AGAIN = "give the file that lsbatch sample wrote, with nothing changed but the answers"
@@ -78,7 +79,7 @@ def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
         raise ConfigError(f"{path}: its layer {sample_points.DESIGN!r} holds numbers that no sample has; {_AGAIN}")
     if (name := str(design["survey_id"].iloc[0])) != survey.config.survey.id:
         raise ConfigError(f"{path}: was drawn from the survey {name!r}, and these settings are those of {survey.config.survey.id!r}")
-    if str(design["map_digest"].iloc[0]) != digest(survey):
+    if str(design["map_digest"].iloc[0]) != map_checksum.digest(survey):
         raise ConfigError(f"{path}: was drawn from another map than the one that the survey has now; draw a new sample, or assess with the settings and the survey from which it was drawn")
 
 

@@ -5,7 +5,7 @@ import numpy as np
 #: Each side of a break holds this share of the pixels at least: of a break further out little can be told (Andrews 1993).
 TRIM = 0.15
 #: Of the largest F over all breaks that leave `TRIM` on either side, exceeded in 1 % of profiles without a break (Andrews 1993,
-#: table 1, one parameter, as corrected in 2003); `tests/kernels/test_profile.py` counts it anew.
+#: table 1, one parameter, as corrected in 2003); `tests/kernels/test_slope_profile.py` counts it anew.
 CRITICAL_F = 12.16
 
 

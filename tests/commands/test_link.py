@@ -28,8 +28,7 @@ from lsbatch.inventory import identity, observed_ground, schema, year_matching
 from lsbatch.kernels import polygon_matching as kernel
 from lsbatch.settings import to_yaml
 from lsbatch.storage import journal, receipts, vectors
-from tests import surveys
-from tests.stages import fake_survey
+from tests import fake_survey, surveys
 from tests.surveys import Heard
 
 GRID = Grid("EPSG:25833", 10.0, 128, (0.0, 6400000.0, 1280.0, 6401280.0))

@@ -16,7 +16,7 @@ from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError, ConfigError, NoDataError, StaleStoreError
 from lsbatch.pipeline import optical, radar, terrain
 from lsbatch.settings import CompositeSettings, Config
-from tests.archive.conftest import CRS, LEFT, TOP
+from tests.small_archive import CRS, LEFT, TOP
 
 SCENES = dict[str, tuple[Scene, ...]]
 

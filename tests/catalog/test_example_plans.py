@@ -14,7 +14,7 @@ from lsbatch.catalog import plan, search
 from lsbatch.errors import NoDataError
 from tests import servers
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 #: Relative orbit -> platform.
 ORBITS = {44: "sentinel-1a", 139: "sentinel-1b"}

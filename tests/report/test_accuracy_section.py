@@ -21,9 +21,8 @@ from lsbatch.inventory import areas, map_checksum
 from lsbatch.report import accuracy_section, landslide_table, size_chart, statistics
 from lsbatch.storage import files, receipts, vectors
 from lsbatch.storage.receipts import Receipt
-from tests import browser
-from tests.stages import fake_survey
-from tests.stages.fake_survey import Fake
+from tests import browser, fake_survey
+from tests.fake_survey import Fake
 
 #: Ends a script, opens a comment in one, and breaks a line in JavaScript before 2019.
 HOSTILE = "</script><script>document.title='owned'</script><!--<script>\u2028\"'&<img src=x onerror=alert(1)>"

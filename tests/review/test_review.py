@@ -24,9 +24,8 @@ from lsbatch.review import Case
 from lsbatch.review.server import POLICY, Server
 from lsbatch.settings import to_yaml
 from lsbatch.storage import journal, vectors
-from tests import browser
-from tests.stages import fake_survey
-from tests.stages.fake_survey import Fake
+from tests import browser, fake_survey
+from tests.fake_survey import Fake
 
 ID = "landslide_id"
 HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=alert(1)>'

@@ -22,7 +22,7 @@ from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import SceneError
 from lsbatch.imagery import retry, scene_reading
 from tests import servers
-from tests.archive.conftest import CRS, LEFT, SIDE_PX, TOP, write_tif
+from tests.small_archive import CRS, LEFT, SIDE_PX, TOP, write_tif
 
 COLOURS = ("R", "G", "B", "NIR")
 HOME = GeoBox.from_bbox(BoundingBox(LEFT, TOP - 2560, LEFT + 2560, TOP, crs=CRS), shape=(256, 256), tight=True)

@@ -11,7 +11,7 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.inventory import exports, schema
 
-DOCS = Path(__file__).parents[1] / "docs" / "inventory.md"
+DOCS = Path(__file__).parents[2] / "docs" / "inventory.md"
 
 
 def test_the_documentation_has_these_tables() -> None:

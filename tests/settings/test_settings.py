@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lsbatch import settings
 from lsbatch.errors import ConfigError
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 FOLDER = Path("/surveys")
 
 GOOD: dict[str, Any] = {

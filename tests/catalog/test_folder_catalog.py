@@ -12,7 +12,7 @@ import rasterio
 from lsbatch.catalog.filename_parsing import Named, parse
 from lsbatch.catalog.folder_catalog import make_catalog
 from lsbatch.errors import CatalogError
-from tests.archive.conftest import fill, write_tif
+from tests.small_archive import fill, write_tif
 
 OPERA = "OPERA_L2_RTC-S1_T137-292318-IW1_20211213T015853Z_20250830T031828Z_S1A_30_v1.0"
 

@@ -1,17 +1,10 @@
 """A little archive that every test here can read: two Sentinel-2 scenes, four Sentinel-1 passes, a DEM."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 import rasterio
 from rasterio.transform import from_origin
-
-from lsbatch.catalog import http
-from lsbatch.catalog.folder_catalog import make_catalog
-from lsbatch.imagery import scene_reading
-from tests import servers
 
 SIDE_PX = 300
 LEFT, TOP = 500_000.0, 6_800_000.0
@@ -52,24 +45,3 @@ def fill(folder: Path) -> Path:
             write_tif(folder / f"{name}_{pol}.tif", power, nodata=np.nan)
     write_tif(folder / "dem_10m.tif", np.linspace(0, 900, SIDE_PX**2, dtype=np.float32).reshape(SIDE_PX, -1), nodata=None)
     return folder
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the archive and its catalogue."""
-    folder = fill(tmp_path_factory.mktemp("archive"))
-    make_catalog(folder)
-    return folder
-
-
-@pytest.fixture
-def served(archive: Path) -> Iterator[servers.Served]:
-    """The archive over HTTP."""
-    with servers.serve(archive) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene_reading, "FIRST_WAIT_S", 0.001)
-    monkeypatch.setattr(http, "WAIT_S", 0.001)

@@ -25,9 +25,8 @@ from lsbatch.report import images as report_pictures
 from lsbatch.report import overview_map as report_map
 from lsbatch.report import quicklooks as report_quicklooks
 from lsbatch.storage import cube, receipts
-from tests import browser
-from tests.stages import fake_survey
-from tests.stages.fake_survey import Fake
+from tests import browser, fake_survey
+from tests.fake_survey import Fake
 
 HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=alert(1)>'
 
