@@ -90,7 +90,9 @@ def main() -> int:
 
 def report(found: dict[str, list[Confusion]]) -> int:
     """Table of the paper's and the reached MCC; 1 if one is out of bounds."""
-    print(f"{'setting':10} {'paper':>6} {'mean':>6} {'sd':>5} {'P':>5} {'R':>5} {'prevalence':>10} {'TP':>8} {'FP':>8} {'FN':>8} {'TN':>10}")
+    print(
+        f"{'setting':10} {'paper':>6} {'mean':>6} {'sd':>5} {'P':>5} {'R':>5} {'prevalence':>10} {'TP':>8} {'FP':>8} {'FN':>8} {'TN':>10}"
+    )
     worst = 0.0
     for name, counts in found.items():
         # a tree that finds nothing has no MCC; it counts as no better than chance, or bad trees would be left out

@@ -72,7 +72,10 @@ def rule_keeps(survey: Survey) -> tuple[float, float]:
     for position in survey.positions:
         tile = survey.tile(position)
         block = cube.read(survey.workspace.store, survey.grid, STACK, tile, 0, ccdc.BANDS)
-        candidates, truth = ccdc.candidates(block, rule), vectors.truth_mask(config.truth, config.survey.windows, tile.geobox)
+        candidates, truth = (
+            ccdc.candidates(block, rule),
+            vectors.truth_mask(config.truth, config.survey.windows, tile.geobox),
+        )
         observed = np.isfinite(np.stack(list(block.values()))).all(axis=0)
         chosen += int(candidates.sum())
         seen += int(observed.sum())
@@ -84,7 +87,10 @@ def rule_keeps(survey: Survey) -> tuple[float, float]:
 def speed(looks: int) -> float:
     """Pixels a second of one core, for series of so many clear looks: four years of seasons, a quarter of them with a break."""
     dice = np.random.default_rng(0)
-    days = np.sort(dice.choice(np.arange(120, 283), looks // 5 + 1)[None, :] + 365 * np.arange(5)[:, None]).ravel() + 17_000
+    days = (
+        np.sort(dice.choice(np.arange(120, 283), looks // 5 + 1)[None, :] + 365 * np.arange(5)[:, None]).ravel()
+        + 17_000
+    )
     days = np.unique(days)
     seasons = 6500 + 700 * np.cos(2 * np.pi * days / 365.25 - 3.3)
     values = seasons[:, None] + dice.normal(0, 350, (len(days), TIMED_PX))
@@ -105,7 +111,11 @@ def main() -> None:
     config = surveyed(arguments.folder.absolute(), arguments.seed, arguments.size)
     survey = open_survey(config)
     counts = evaluation.summary(survey)
-    print("P {precision:.3f}  R {recall:.3f}  F1 {f1:.3f}  MCC {mcc:.3f}  TP {tp:,}  FP {fp:,}  FN {fn:,}".format(**counts))
+    print(
+        "P {precision:.3f}  R {recall:.3f}  F1 {f1:.3f}  MCC {mcc:.3f}  TP {tp:,}  FP {fp:,}  FN {fn:,}".format(
+            **counts
+        )
+    )
     told = dated(config)
     large = told[told.area_m2 > LARGE_M2]
     for name, some in (("more than 1 ha", large), ("all", told)):
@@ -117,10 +127,14 @@ def main() -> None:
     share, kept = rule_keeps(survey)
     print(f"looked at: {share:.1%} of the pixels, {kept:.1%} of those of true landslides")
     done = [r for r in receipts.read_stage(survey.workspace.receipts, "predict").values() if r]
-    print(f"scenes a tile: {max(len(r.scenes) for r in done)}; {sum(r.seconds for r in done):.0f} s for {sum(r.pixels for r in done):,} px")
+    print(
+        f"scenes a tile: {max(len(r.scenes) for r in done)}; {sum(r.seconds for r in done):.0f} s for {sum(r.pixels for r in done):,} px"
+    )
     for looks in (30, 60, 120):
         rate = speed(looks)
-        print(f"{looks} clear looks: {rate:,.0f} px/s a core; a tile of {TILE_PX} px at this share: {share * TILE_PX**2 / rate / 60:.1f} min")
+        print(
+            f"{looks} clear looks: {rate:,.0f} px/s a core; a tile of {TILE_PX} px at this share: {share * TILE_PX**2 / rate / 60:.1f} min"
+        )
 
 
 if __name__ == "__main__":

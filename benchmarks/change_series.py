@@ -45,14 +45,21 @@ def judged(folder: Path) -> pd.DataFrame:
             continue
         day, _, _, ratio = change_date.date(orbits)
         told = labels.loc[site]
-        true = (pd.Timestamp(told["change_time"]) - pd.Timestamp(0)).total_seconds() / 86400 if told["change_time"] == told["change_time"] else np.nan
+        true = (
+            (pd.Timestamp(told["change_time"]) - pd.Timestamp(0)).total_seconds() / 86400
+            if told["change_time"] == told["change_time"]
+            else np.nan
+        )
         looks = sum(len(days) for days, _ in orbits)
         # as a survey dates: between two composites, half a year that holds the day somewhere
         first = true - SPAN_DAYS * dice.random()
         near, *interval, _ = change_date.date(orbits, first, first + SPAN_DAYS)
         guess = first + SPAN_DAYS / 2
         rows.append((site, told["change_label"], len(orbits), looks, true, day, near, *interval, guess, ratio / looks))
-    return pd.DataFrame(rows, columns=["site", "label", "orbits", "looks", "true", "day", "near", "earliest", "latest", "guess", "ratio"])
+    return pd.DataFrame(
+        rows,
+        columns=["site", "label", "orbits", "looks", "true", "day", "near", "earliest", "latest", "guess", "ratio"],
+    )
 
 
 def main() -> None:
@@ -67,7 +74,9 @@ def main() -> None:
     draws = [dice.integers(0, len(table), len(table)) for _ in range(2000)]
     areas = [roc_auc_score(changed[d], ratio[d]) for d in draws if 0 < changed[d].sum() < len(d)]
     print(f"{len(table)} sites, {changed.sum()} with a change, {table['orbits'].sum()} series")
-    print(f"ROC AUC {roc_auc_score(changed, ratio):.2f} (95 % {np.quantile(areas, 0.025):.2f} to {np.quantile(areas, 0.975):.2f})")
+    print(
+        f"ROC AUC {roc_auc_score(changed, ratio):.2f} (95 % {np.quantile(areas, 0.025):.2f} to {np.quantile(areas, 0.975):.2f})"
+    )
     dated = table[changed & table["true"].notna().to_numpy()]
     print(f"date, {len(dated)} sites, error in days:")
     searched = {
@@ -75,9 +84,13 @@ def main() -> None:
     }  # fmt: skip
     for name, column in searched.items():
         error = (dated[column] - dated["true"]).abs()
-        print(f"  {name}: median {error.median():.0f}, within 12 {(error <= 12).mean():.0%}, within 30 {(error <= 30).mean():.0%}")
+        print(
+            f"  {name}: median {error.median():.0f}, within 12 {(error <= 12).mean():.0%}, within 30 {(error <= 30).mean():.0%}"
+        )
     held = ((dated["earliest"] <= dated["true"]) & (dated["true"] <= dated["latest"])).mean()
-    print(f"  the interval of 95 % (median {(dated['latest'] - dated['earliest']).median():.0f} days) holds it in {held:.0%}")
+    print(
+        f"  the interval of 95 % (median {(dated['latest'] - dated['earliest']).median():.0f} days) holds it in {held:.0%}"
+    )
     for label, rows in table.groupby("label"):
         print(f"  {label}: {len(rows)} sites, median ratio a look {rows['ratio'].median():.3f}")
 

@@ -26,9 +26,14 @@ def main() -> None:
         began = time.monotonic()
 
         def told(toll: arena.Toll) -> None:
-            print(f"{time.monotonic() - began:6.0f} s  survey {toll.surveys}: the same; {toll.total} kills so far", flush=True)
+            print(
+                f"{time.monotonic() - began:6.0f} s  survey {toll.surveys}: the same; {toll.total} kills so far",
+                flush=True,
+            )
 
-        toll = arena.siege(home, Path(folder) / "surveys", seed=asked.seed, kills=asked.kills, minutes=asked.minutes, heard=told)
+        toll = arena.siege(
+            home, Path(folder) / "surveys", seed=asked.seed, kills=asked.kills, minutes=asked.minutes, heard=told
+        )
     print(f"seed {asked.seed}: {toll}")
     sys.exit(toll.total < asked.kills)
 

@@ -301,17 +301,30 @@ def variants_table(found: dict[str, Row]) -> str:
     for name, row in found.items():
         counts = (f"{row[key]:,.0f}" for key in ("objects", "write requests", "read requests"))
         far = (f"{row[key]:.2f}" if key in row else "" for key in ("far write", "far read"))
-        cells = (name, f"{row['bytes']:.2f}", f"{row['write']:.2f}", f"{row['read']:.2f}", *counts, f"{row['read mb']:.1f}", *far)
+        cells = (
+            name,
+            f"{row['bytes']:.2f}",
+            f"{row['write']:.2f}",
+            f"{row['read']:.2f}",
+            *counts,
+            f"{row['read mb']:.1f}",
+            *far,
+        )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def bands_table(errors: Row, ours: Row) -> str:
     """Of `largest_errors` and the bytes of ours, as markdown."""
-    lines = ["| band | unit | step | largest error | sensor's noise | of the noise | bytes a pixel |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| band | unit | step | largest error | sensor's noise | of the noise | bytes a pixel |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, error in errors.items():
         band, noise = STACK[name], NOISE[name]
-        lines.append(f"| {name} | {band.units} | {band.scale:g} | {error:.1e} | {noise:g} | {error / noise:.1%} | {ours[name]:.2f} |")
+        lines.append(
+            f"| {name} | {band.units} | {band.scale:g} | {error:.1e} | {noise:g} | {error / noise:.1%} | {ours[name]:.2f} |"
+        )
     return "\n".join(lines)
 
 
@@ -330,7 +343,9 @@ def main() -> None:
         cube.decode(values, STACK[band])
     ended = time.perf_counter()
     cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores, load {os.getloadavg()[0]:.1f}, zarr {zarr.__version__}, {len(NAMES)} bands of a tile of {side} px\n")
+    print(
+        f"{cores} cores, load {os.getloadavg()[0]:.1f}, zarr {zarr.__version__}, {len(NAMES)} bands of a tile of {side} px\n"
+    )
     print(variants_table(found))
     print(f"\nFloats to integers {middle - began:.2f} s, back {ended - middle:.2f} s, in addition to all but float32.")
     feed = side**2 / ((found["ours"]["read"] + ended - middle) * len(INPUTS) / len(NAMES)) / 1e6

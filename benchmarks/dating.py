@@ -52,7 +52,9 @@ def synthetic(seed: int, size: int) -> pd.DataFrame:
         (seed, n, int((labels == n).sum()), day, step, answer.evidence, answer.quantile(0.5), *answer.interval())
         for (n, answer), day, step in zip(zip(found, answers, strict=True), days, steps, strict=True)
     ]
-    return pd.DataFrame(rows, columns=["seed", "place", "pixels", "true", "step_db", "evidence", "day", "earliest", "latest"])
+    return pd.DataFrame(
+        rows, columns=["seed", "place", "pixels", "true", "step_db", "evidence", "day", "earliest", "latest"]
+    )
 
 
 def _places(made: country.Ground) -> tuple[np.ndarray, list[float], list[float]]:
@@ -109,7 +111,10 @@ def real(folder: Path, span_days: float | None = None) -> pd.DataFrame:
             continue
         told = labels.loc[site]
         true = _day(told["change_time"])
-        sets = [landslide_date.Series(days, rest, np.full(rest.shape, _speckle_db())) for days, rest in _without_seasons(orbits)]
+        sets = [
+            landslide_date.Series(days, rest, np.full(rest.shape, _speckle_db()))
+            for days, rest in _without_seasons(orbits)
+        ]
         ends = [float(min(one.days.min() for one in sets)), float(max(one.days.max() for one in sets))]
         if span_days is not None:
             first = true - span_days * dice.random() if true == true else dice.uniform(ends[0], ends[1] - span_days)
@@ -145,7 +150,9 @@ def tell_synthetic(table: pd.DataFrame) -> list[str]:
     """The figures in words."""
     slid, still = table[table["true"].notna()], table[table["true"].isna()]
     seen = slid[slid["step_db"] >= SEEN_DB]
-    lines = [f"{len(slid)} landslides of {FEWEST_PX} px or more, {len(seen)} with a change of {SEEN_DB:g} dB or more in some orbit; {len(still)} unchanged places"]
+    lines = [
+        f"{len(slid)} landslides of {FEWEST_PX} px or more, {len(seen)} with a change of {SEEN_DB:g} dB or more in some orbit; {len(still)} unchanged places"
+    ]
     for name, rows in (("seen", seen), ("all", slid)):
         dated = rows[rows["evidence"] >= landslide_date.EVIDENCE]
         near = (dated["day"] - dated["true"]).abs() <= WITHIN_DAYS
@@ -180,11 +187,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(905, 915)))
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "s1_change_series")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "s1_change_series"
+    )
     asked = parser.parse_args()
     began = time.perf_counter()
     table = pd.concat([synthetic(seed, asked.size) for seed in asked.seeds], ignore_index=True)
-    print(f"synthetic countries {asked.seeds} of {asked.size} px, a pass of each orbit every {REPEAT_DAYS} days ({time.perf_counter() - began:.0f} s)")
+    print(
+        f"synthetic countries {asked.seeds} of {asked.size} px, a pass of each orbit every {REPEAT_DAYS} days ({time.perf_counter() - began:.0f} s)"
+    )
     print("\n".join(tell_synthetic(table)))
     if asked.folder.is_dir():
         for name, span in (("in all two years", None), (f"in {SPAN_DAYS} days that hold the change", SPAN_DAYS)):

@@ -37,7 +37,12 @@ def bands(folder: Path) -> dict[str, np.ndarray]:
         out = np.full((rows, cols), np.nan, np.float32)
         with rasterio.open(path) as source:
             reproject(
-                rasterio.band(source, 1), out, dst_transform=transform, dst_crs=CRS, dst_nodata=np.nan, resampling=Resampling.bilinear
+                rasterio.band(source, 1),
+                out,
+                dst_transform=transform,
+                dst_crs=CRS,
+                dst_nodata=np.nan,
+                resampling=Resampling.bilinear,
             )
         return out * np.float32(scale)
 
@@ -72,7 +77,9 @@ def main() -> None:
         of, chance = base.card(path), answered(path, found)
         chances[f"{of.family},\nlearned on synthetic countries"] = chance
         seen = np.isfinite(chance)
-        print(f"{of.family}: {seen.mean():.0%} of {chance.size:,} pixels answered; {np.mean(chance[seen] >= 0.5):.1%} of these called landslide")
+        print(
+            f"{of.family}: {seen.mean():.0%} of {chance.size:,} pixels answered; {np.mean(chance[seen] >= 0.5):.1%} of these called landslide"
+        )
     plt.switch_backend("agg")
     shade = terrain.hillshade(found["elevation"], SIDE_M, SIDE_M)
     draw(
@@ -81,7 +88,10 @@ def main() -> None:
             ("before (40 % missing, snow)", true_colour(*(found[f"pre{c}"] for c in "RGB")), {}),
             ("after", true_colour(*(found[f"post{c}"] for c in "RGB")), {}),
             ("hillshade", shade, grey(0, 255)),
-            *((f"probability: {name}", chance, {"cmap": "cividis", "vmin": 0, "vmax": 1}) for name, chance in chances.items()),
+            *(
+                (f"probability: {name}", chance, {"cmap": "cividis", "vmin": 0, "vmax": 1})
+                for name, chance in chances.items()
+            ),
         ],
         3 if len(chances) > 1 else 2,
     )

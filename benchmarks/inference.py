@@ -53,7 +53,11 @@ def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
     def monai(batch: int) -> np.ndarray:
         with torch.inference_mode():
             network = lambda x: torch.sigmoid(trained(x))[:, None]  # noqa: E731
-            return sliding_window_inference(tile.to(where), 128, batch, network, overlap=0.5, mode="gaussian")[0, 0].cpu().numpy()
+            return (
+                sliding_window_inference(tile.to(where), 128, batch, network, overlap=0.5, mode="gaussian")[0, 0]
+                .cpu()
+                .numpy()
+            )
 
     def whole(network: torch.nn.Module, bands: torch.Tensor) -> np.ndarray:
         with devices.numbers(where, "float32"):
@@ -67,7 +71,9 @@ def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
         "MONAI 128/64, batches of 16": lambda: monai(16),
         "whole tile, as trained": lambda: whole(trained, tile),
         "whole tile, fused, channels last": lambda: whole(fused, tile.contiguous(memory_format=torch.channels_last)),
-        "whole tile with halo": lambda: whole(fused, inputs.contiguous(memory_format=torch.channels_last))[halo:-halo, halo:-halo],
+        "whole tile with halo": lambda: whole(fused, inputs.contiguous(memory_format=torch.channels_last))[
+            halo:-halo, halo:-halo
+        ],
     }
     return found if where.type == "cuda" else found | {"ONNX Runtime, our windows": onnx(fused, of, inputs, side)}
 
@@ -92,7 +98,15 @@ def onnx(network: unet.UNet, of: cards.Card, inputs: torch.Tensor, side: int) ->
         # of torch about itself while it traces
         warnings.simplefilter("ignore")
         path, example = f"{folder}/network.onnx", (torch.zeros(1, len(of.bands), *shape),)
-        torch.onnx.export(_Trimmed(network, of.halo_px).eval(), example, path, input_names=["bands"], dynamo=True, external_data=False, verbose=False)
+        torch.onnx.export(
+            _Trimmed(network, of.halo_px).eval(),
+            example,
+            path,
+            input_names=["bands"],
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -128,7 +142,9 @@ def compiled(side: int, name: str, weights: Path = WEIGHTS) -> Callable[[], np.n
 
 
 def _cut(of: cards.Card, side: int) -> tuple[inference_windows.Window, ...]:
-    return inference_windows.exact((side, side), of.halo_px, of.lattice_px, tiled_inference.most_px(of, PredictSettings().memory_gb))
+    return inference_windows.exact(
+        (side, side), of.halo_px, of.lattice_px, tiled_inference.most_px(of, PredictSettings().memory_gb)
+    )
 
 
 def measure(answers: Answers, rounds: int) -> dict[str, tuple[float, float, float]]:
@@ -160,9 +176,13 @@ def main() -> None:
     speed = {name: asked.tile**2 / seconds / 1e6 for name, (seconds, _, _) in found.items()}
     peer = max(value for name, value in speed.items() if name.startswith("MONAI"))
     limit = max(value for name, value in speed.items() if name.startswith("whole"))
-    print("| | useful Mpx/s | times MONAI | of the whole tile in one go | largest difference | mean |\n|---|---|---|---|---|---|")
+    print(
+        "| | useful Mpx/s | times MONAI | of the whole tile in one go | largest difference | mean |\n|---|---|---|---|---|---|"
+    )
     for name, (_, most, mean) in found.items():
-        print(f"| {name} | {speed[name]:.2f} | {speed[name] / peer:.1f} | {speed[name] / limit:.0%} | {most:.1e} | {mean:.1e} |")
+        print(
+            f"| {name} | {speed[name]:.2f} | {speed[name] / peer:.1f} | {speed[name] / limit:.0%} | {most:.1e} | {mean:.1e} |"
+        )
 
 
 if __name__ == "__main__":

@@ -195,8 +195,17 @@ def _median(size: int) -> Case:
     for date in stack:
         dice.random(out=date, dtype=np.float32)
         date[dice.random(date.shape, np.float32) < 0.3] = np.nan
-    peers = {"numpy nanmedian": lambda: np.nanmedian(stack, axis=0), "numbagg nanmedian": lambda: numbagg.nanmedian(stack, axis=0)}
-    return Case("masked_median of 24 dates", lambda: time_median.masked_median(stack), peers, DATES * 4 + 4, dict.fromkeys(peers, 3))
+    peers = {
+        "numpy nanmedian": lambda: np.nanmedian(stack, axis=0),
+        "numbagg nanmedian": lambda: numbagg.nanmedian(stack, axis=0),
+    }
+    return Case(
+        "masked_median of 24 dates",
+        lambda: time_median.masked_median(stack),
+        peers,
+        DATES * 4 + 4,
+        dict.fromkeys(peers, 3),
+    )
 
 
 def _rest(size: int) -> Iterator[Case]:
@@ -257,7 +266,9 @@ def report(case: Case, size: int, limit: float) -> Iterator[str]:
         yield f"| {ours} | | | |"
     for name in case.peers:
         aim = f"{case.targets[name]:g}" if name in case.targets else ""
-        yield f"| {ours} | {name} | {pixels / took[name] / 1e6:,.1f} | {took[name] / took['ours']:.1f} | {aim} |".replace("| | |", "| |")
+        yield f"| {ours} | {name} | {pixels / took[name] / 1e6:,.1f} | {took[name] / took['ours']:.1f} | {aim} |".replace(
+            "| | |", "| |"
+        )
 
 
 def machine() -> str:
@@ -265,10 +276,16 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
         model = names[0] if names else model
     versions = f"numpy {np.__version__}, numba {numba.__version__}, scipy {scipy.__version__}, scikit-image {skimage.__version__}, numbagg {numbagg.__version__}, xarray {xr.__version__}"
-    gdal = subprocess.run(["gdalinfo", "--version"], capture_output=True, text=True).stdout.strip() if shutil.which("gdaldem") else "no gdaldem"
+    gdal = (
+        subprocess.run(["gdalinfo", "--version"], capture_output=True, text=True).stdout.strip()
+        if shutil.which("gdaldem")
+        else "no gdaldem"
+    )
     return f"{model}, {os.cpu_count()} cores; {versions}; {gdal}"
 
 
@@ -284,7 +301,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as name:
         limit = copy_limit(arguments.size)
         print(f"limit: numpy.copyto moves {limit / 1e9:.1f} GB/s on {THREADS} threads (read and written)\n")
-        print("| kernel | ours, Mpx/s | share of the limit | peer | peer, Mpx/s | times faster | aim |\n|---|---|---|---|---|---|---|")
+        print(
+            "| kernel | ours, Mpx/s | share of the limit | peer | peer, Mpx/s | times faster | aim |\n|---|---|---|---|---|---|---|"
+        )
         for case in cases(arguments.size, Path(name)):
             if not arguments.only or any(word in case.name for word in arguments.only):
                 for line in report(case, arguments.size, limit):

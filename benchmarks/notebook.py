@@ -81,10 +81,14 @@ def build(folder: Path, tile_px: int, scenes: int) -> Path:
             files = [make(home, i, here, rng) for i in range(tile_memory.FILES)]
             for i in range(scenes // 2):
                 when = first + timedelta(days=2 * i)
-                collection.add_item(tile_memory._item(f"{name}-{window}-{i:02d}", when, tile_px, files[i % tile_memory.FILES], name))
+                collection.add_item(
+                    tile_memory._item(f"{name}-{window}-{i:02d}", when, tile_px, files[i % tile_memory.FILES], name)
+                )
     dem = tile_memory._collection("dem")
     catalog.add_child(dem)
-    dem.add_item(tile_memory._item("dem", tile_memory.WINDOWS["pre"], tile_px, tile_memory._dem(folder, tile_px, rng), "dem"))
+    dem.add_item(
+        tile_memory._item("dem", tile_memory.WINDOWS["pre"], tile_px, tile_memory._dem(folder, tile_px, rng), "dem")
+    )
     catalog.normalize_hrefs(str(folder))
     catalog.make_all_asset_hrefs_relative()
     catalog.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
@@ -136,7 +140,9 @@ def ours(folder: Path, output: Path) -> Seconds:
     if execution.run(survey, until="inventory"):
         raise RuntimeError(f"a stage failed; its receipt in {survey.workspace.receipts} says why")
     for stage in ("stack", "predict", "clean", "outline", "inventory"):
-        parts[stage] = sum(receipt.seconds for receipt in receipts.read_stage(survey.workspace.receipts, stage).values())
+        parts[stage] = sum(
+            receipt.seconds for receipt in receipts.read_stage(survey.workspace.receipts, stage).values()
+        )
     return parts
 
 
@@ -192,7 +198,9 @@ def _largest_ndvi(items: list[pystac.Item], where: dict[str, Any], grown: int) -
     span = np.arange(-grown, grown + 1)
     disk = (span[:, None] ** 2 + span**2 <= grown**2)[None]
     clouds = data.scl.isin(optical.optical.CLOUDS)
-    cloud = xr.apply_ufunc(partial(ndimage.binary_dilation, structure=disk), clouds, dask="parallelized", output_dtypes=[bool])
+    cloud = xr.apply_ufunc(
+        partial(ndimage.binary_dilation, structure=disk), clouds, dask="parallelized", output_dtypes=[bool]
+    )
     clear = ~(data.scl.isin(optical.optical.DROPPED) | cloud) & (data.red > 0) & (data.nir > 0)
     red, nir = ((data[name].astype("float32") - 1000) * np.float32(1e-4) for name in ("red", "nir"))
     return ((nir - red) / (nir + red)).clip(-1, 1).where(clear & (nir + red > 0)).max("time")
@@ -207,7 +215,9 @@ def _peer_network(bands: dict[str, np.ndarray], config: Config) -> tuple[np.ndar
     block = np.stack([bands[name] for name in of.bands]).astype(np.float32)
     inputs = torch.from_numpy(unet.normalised(block, of.means, of.stds))[None]
     with torch.inference_mode():
-        found = sliding_window_inference(inputs, 128, 4, lambda x: torch.sigmoid(network(x))[:, None], overlap=0.5, mode="gaussian")
+        found = sliding_window_inference(
+            inputs, 128, 4, lambda x: torch.sigmoid(network(x))[:, None], overlap=0.5, mode="gaussian"
+        )
     return found[0, 0].numpy(), np.isfinite(block).all(axis=0)
 
 
@@ -272,14 +282,24 @@ def met(one: np.ndarray, other: np.ndarray) -> int:
 def report(found: dict[str, dict[str, Any]], outlines: dict[str, np.ndarray]) -> Iterator[str]:
     """Tables in Markdown."""
     mine, true = found["ours"], outlines["planted"]
-    yield from _head("", "first tile, s", "next tiles, s", "peak, MB", "landslides", "of the planted found", "IoU with the planted")
+    yield from _head(
+        "", "first tile, s", "next tiles, s", "peak, MB", "landslides", "of the planted found", "IoU with the planted"
+    )
     for who, row in found.items():
         yield (
             f"| {who} | {row['seconds']['first']:.1f} | {row['seconds']['next']:.1f} | {row['peak_mb']:,.0f} | {len(outlines[who])} "
             f"| {met(true, outlines[who])} of {len(true)} | {overlap(true, outlines[who]):.3f} |"
         )
     yield ""
-    yield from _head("ours against", "times faster, first", "next", "share of its peak", "ours that meet its", "its that meet ours", "IoU")
+    yield from _head(
+        "ours against",
+        "times faster, first",
+        "next",
+        "share of its peak",
+        "ours that meet its",
+        "its that meet ours",
+        "IoU",
+    )
     for who in PEERS:
         row, theirs = found[who], outlines[who]
         first, after = (row["seconds"][run] / mine["seconds"][run] for run in RUNS)

@@ -55,7 +55,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="pixels on a side")
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
-    lines = ["input | seen regions, test blocks: MCC | unseen region: P | R | MCC (95 %) | false alarms per mille, north | south"]
+    lines = [
+        "input | seen regions, test blocks: MCC | unseen region: P | R | MCC (95 %) | false alarms per mille, north | south"
+    ]
     for name in arguments.inputs:
         learn = tuple(surveyed(folder, seed, name, arguments.size, arguments.minutes) for seed in LEARN)
         unseen = surveyed(folder, UNSEEN, name, arguments.size, arguments.minutes)
@@ -65,7 +67,10 @@ def main() -> None:
         raw = unseen.model_dump(mode="json") | {"output": str(home / "prakash-own" / unseen.survey.id)}
         total = alarms(settings.parse(raw, home))
         shares = [f"{1000 * hit / pixels:.2f}" if pixels else "undefined" for hit, pixels in (total.north, total.south)]
-        scores = [f"{value:.3f}" if value is not None else "undefined" for value in (card.scores["test"]["mcc"], found["precision"], found["recall"], found["mcc"])]
+        scores = [
+            f"{value:.3f}" if value is not None else "undefined"
+            for value in (card.scores["test"]["mcc"], found["precision"], found["recall"], found["mcc"])
+        ]
         span = "" if found["mcc_low"] is None else f" ({found['mcc_low']:.3f} to {found['mcc_high']:.3f})"
         lines.append(" | ".join([name, *scores]) + span + " | " + " | ".join(shares))
         print(*lines, sep="\n", flush=True)

@@ -100,10 +100,15 @@ def masks(survey: Survey, folder: Path) -> None:
     """One look of Sentinel-2 from what was sent to what may be used."""
     tile = survey.tile(survey.positions[0])
     scenes = plan.tile_scenes(survey.workspace.root, tile.id)
-    looks = [(s, scene_reading.read(s, ("R", "G", "B", "NIR", "SCL"), tile.geobox)) for s in scenes["post_s2"] if s.offset_dn]
+    looks = [
+        (s, scene_reading.read(s, ("R", "G", "B", "NIR", "SCL"), tile.geobox)) for s in scenes["post_s2"] if s.offset_dn
+    ]
     scene, raw = max(looks, key=lambda look: _shows(look[1]["SCL"]))
     bands = {k: optical.reflectance(raw[k], scene.offset_dn, scene.scale) for k in ("R", "G", "B", "NIR")}
-    without = optical.reflectance(raw["R"], 0, scene.scale), *(optical.reflectance(raw[k], 0, scene.scale) for k in "GB")
+    without = (
+        optical.reflectance(raw["R"], 0, scene.scale),
+        *(optical.reflectance(raw[k], 0, scene.scale) for k in "GB"),
+    )
     here = terrain_stage.read(tile, scenes["dem"], survey.config)
     grown = survey.config.composite.cloud_dilate_px
     clear = optical.clear(raw["SCL"], grown)
@@ -113,7 +118,10 @@ def masks(survey: Survey, folder: Path) -> None:
     spoiled = optical.cloud_shadow(probability, bands["NIR"], raw["SCL"] == 6, scene.sun_azimuth_deg or 0, 10, 10)
     picture = true_colour(bands["R"], bands["G"], bands["B"])
     classes = sorted(SCL)
-    colours = {"cmap": ListedColormap([SCL[c][1] for c in classes]), "norm": BoundaryNorm([*(c - 0.5 for c in classes), 11.5], len(classes))}
+    colours = {
+        "cmap": ListedColormap([SCL[c][1] for c in classes]),
+        "norm": BoundaryNorm([*(c - 0.5 for c in classes), 11.5], len(classes)),
+    }
     left = picture.copy()
     left[~(clear & ~shaded)] = (0.2, 0.4, 0.75)
     draw(

@@ -44,7 +44,12 @@ def workers(count: int, gpus: int = 0) -> Iterator[Client]:
     As `lsbatch run` starts them: without NUMBA_NUM_THREADS one worker alone uses all cores, and two look useless.
     """
     own = network.worker_config(settings.example().cluster.model_copy(update={"threads": 1}))
-    options: dict[str, Any] = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 40}
+    options: dict[str, Any] = {
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": 40,
+    }
     with dask.config.set(own), LocalCluster(n_workers=count - gpus, **options) as cluster:
         if gpus:
             spec = next(iter(cluster.worker_spec.values()))
@@ -102,7 +107,7 @@ def overhead(client: Client, tiles: int, folder: Path) -> dict[str, float]:
     survey = blank(-(-tiles // 100), 100, folder)
     stage = todo.step_named("stack")
     assert isinstance(stage, Stage)
-    work = Todo({position: "0" * 16 for position in survey.positions[:tiles]})
+    work = Todo(dict.fromkeys(survey.positions[:tiles], "0" * 16))
     real, distribute.commit = distribute.commit, nothing  # type: ignore[assignment]
     memory, began = Memory(), time.perf_counter()
     try:
@@ -111,7 +116,12 @@ def overhead(client: Client, tiles: int, folder: Path) -> dict[str, float]:
     finally:
         distribute.commit = real
     seconds = time.perf_counter() - began
-    return {"tiles": done, "seconds": seconds, "ms_a_tile": 1000 * seconds / tiles, "driver_mb_more": memory.peak - memory.before}
+    return {
+        "tiles": done,
+        "seconds": seconds,
+        "ms_a_tile": 1000 * seconds / tiles,
+        "driver_mb_more": memory.peak - memory.before,
+    }
 
 
 def placement(client: Client, tiles: int, folder: Path) -> tuple[int, int]:
@@ -123,11 +133,17 @@ def placement(client: Client, tiles: int, folder: Path) -> tuple[int, int]:
     assert isinstance(stage, Stage)
     real, distribute.commit = distribute.commit, nothing  # type: ignore[assignment]
     try:
-        work = Todo({position: "0" * 16 for position in survey.positions})
-        where = Counter(one.tally["worker"] for one in distribute.run_tiles(survey, stage, work, lambda resources: client))
+        work = Todo(dict.fromkeys(survey.positions, "0" * 16))
+        where = Counter(
+            one.tally["worker"] for one in distribute.run_tiles(survey, stage, work, lambda resources: client)
+        )
     finally:
         distribute.commit = real
-    tagged = {address for address, info in client.scheduler_info(n_workers=-1)["workers"].items() if info["resources"].get("GPU")}
+    tagged = {
+        address
+        for address, info in client.scheduler_info(n_workers=-1)["workers"].items()
+        if info["resources"].get("GPU")
+    }
     assert tagged
     assert len(tagged) < len(client.scheduler_info(n_workers=-1)["workers"])
     return sum(count for address, count in where.items() if address in tagged), sum(where.values())
@@ -162,8 +178,16 @@ def efficiency(survey: Survey, folder: Path, tiles: int = 16, rounds: int = 3) -
         took = {}
         for count in (1, 2):
             with _cores(count), workers(count) as client:
-                _timed(survey, folder / f"{i}-{count}-warm", measurement.spread(survey.positions, 2 * count), client, "stack")
-                took[count] = _timed(survey, folder / f"{i}-{count}", measurement.spread(survey.positions, tiles), client, "stack")
+                _timed(
+                    survey,
+                    folder / f"{i}-{count}-warm",
+                    measurement.spread(survey.positions, 2 * count),
+                    client,
+                    "stack",
+                )
+                took[count] = _timed(
+                    survey, folder / f"{i}-{count}", measurement.spread(survey.positions, tiles), client, "stack"
+                )
         pairs.append((took[1], took[2]))
     found = [one / two / 2 for one, two in pairs]
     return {"pairs": pairs, "each": found, "efficiency": median(found)}
@@ -242,17 +266,33 @@ def main() -> None:
         with workers(2) as client:
             for tiles in asked.tiles:
                 found = overhead(client, tiles, folder)
-                print("{tiles:,} tiles that do nothing: {seconds:.1f} s, {ms_a_tile:.2f} ms a tile, driver {driver_mb_more:.0f} MB more".format(**found))
+                print(
+                    "{tiles:,} tiles that do nothing: {seconds:.1f} s, {ms_a_tile:.2f} ms a tile, driver {driver_mb_more:.0f} MB more".format(
+                        **found
+                    )
+                )
         with workers(2, gpus=1) as client:
             here, every = placement(client, 500, folder)
             print(f"predictions on the worker with a GPU: {here} of {every}")
-        print("{receipts:,} receipts: read in {read_s:.1f} s; what is pending after them in {pending_s:.1f} s".format(**listing(asked.receipts, folder / "many")))
+        print(
+            "{receipts:,} receipts: read in {read_s:.1f} s; what is pending after them in {pending_s:.1f} s".format(
+                **listing(asked.receipts, folder / "many")
+            )
+        )
         survey = country_of(folder / "country", asked.size)
         told = efficiency(survey, folder / "runs")
-        pairs = ", ".join(f"{one:.1f} and {two:.1f} s ({each:.2f})" for (one, two), each in zip(told["pairs"], told["each"], strict=True))
-        print(f"STACK of 16 tiles with 1 worker on 1 core and with 2 on 2: {pairs}; efficiency of the middle pair {told['efficiency']:.2f}")
+        pairs = ", ".join(
+            f"{one:.1f} and {two:.1f} s ({each:.2f})"
+            for (one, two), each in zip(told["pairs"], told["each"], strict=True)
+        )
+        print(
+            f"STACK of 16 tiles with 1 worker on 1 core and with 2 on 2: {pairs}; efficiency of the middle pair {told['efficiency']:.2f}"
+        )
         paces = growth(survey, folder / "growth")
-        print("from STACK to outlines, seconds a tile: " + ", ".join(f"{seconds:.3f} for {count} tiles" for count, seconds in paces.items()))
+        print(
+            "from STACK to outlines, seconds a tile: "
+            + ", ".join(f"{seconds:.3f} for {count} tiles" for count, seconds in paces.items())
+        )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,10 @@ def scored(folder: Path, seed: int, size: int, bands: str) -> dict[str, float]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         synthetic.simulate(path.parent, seed=seed, rows=size, cols=size)
-    raw = yaml.safe_load(path.read_text(encoding="utf-8")) | {"bands": bands, "model": {"weights": f"package:unet-{bands}"}}
+    raw = yaml.safe_load(path.read_text(encoding="utf-8")) | {
+        "bands": bands,
+        "model": {"weights": f"package:unet-{bands}"},
+    }
     config = settings.parse(raw, path.parent)
     if run.survey(config, terminal.Screen(), until="inventory"):
         raise SystemExit(f"seed {seed}: not every tile could be surveyed")
@@ -39,7 +42,9 @@ def line(name: str, seed: str, counts: Confusion, found: int, mapped: int) -> st
     """A row of the table."""
     scores = (counts.prevalence, counts.precision, counts.recall, counts.f1, counts.mcc)
     shown = ["undefined" if value is None else f"{value:.4f}" for value in scores]
-    return " | ".join([name, seed, *(f"{n:,}" for n in (counts.tp, counts.fp, counts.fn, counts.tn)), *shown, str(found), str(mapped)])
+    return " | ".join(
+        [name, seed, *(f"{n:,}" for n in (counts.tp, counts.fp, counts.fn, counts.tn)), *shown, str(found), str(mapped)]
+    )
 
 
 def main() -> None:

@@ -74,7 +74,9 @@ def peer(folder: Path) -> dict[str, np.ndarray]:
     return {name: np.asarray(done[name]) for name in COMPARED}
 
 
-def _peer_optical(period: str, items: list[pystac.Item], box: Any, chunks: dict[str, int], grown: int) -> dict[str, Any]:
+def _peer_optical(
+    period: str, items: list[pystac.Item], box: Any, chunks: dict[str, int], grown: int
+) -> dict[str, Any]:
     names = {"R": "red", "G": "green", "B": "blue", "NIR": "nir"}
     how = {"scl": "nearest", "*": "bilinear"}
     data = odc.stac.load(
@@ -106,7 +108,9 @@ def one_scene(folder: Path, side: int) -> dict[str, float]:
     item = pystac.Item.from_dict(scene.item, preserve_dict=False, migrate=False)
     calls: dict[str, Callable[[], Any]] = {
         "ours": lambda: scene_reading.read(scene, optical.COLOURS, box),
-        "odc.stac.load": lambda: odc.stac.load([item], bands=keys, geobox=box, resampling="bilinear", dtype="uint16", nodata=0),
+        "odc.stac.load": lambda: odc.stac.load(
+            [item], bands=keys, geobox=box, resampling="bilinear", dtype="uint16", nodata=0
+        ),
     }
     found = dict.fromkeys(calls, np.inf)
     for _ in range(5):
@@ -208,15 +212,21 @@ def main() -> None:
         found = {who: measure(folder, who) for who in ("ours", "peer")}
         differences = agree(folder)
         scenes = {side: one_scene(folder, side) for side in (256, arguments.tile)}
-    print(f"{arguments.scenes} + {arguments.scenes} scenes, tile of {arguments.tile} px, {prefetch.AHEAD} scenes read ahead")
+    print(
+        f"{arguments.scenes} + {arguments.scenes} scenes, tile of {arguments.tile} px, {prefetch.AHEAD} scenes read ahead"
+    )
     print("| | first tile, s | next tiles, s | peak, MB |\n|---|---|---|---|")
     for who, row in found.items():
         print(f"| {who} | {row['first']:.1f} | {row['second']:.1f} | {row['peak_mb']:,.0f} |")
     one, other = found["ours"], found["peer"]
-    print(f"| ratio | {other['first'] / one['first']:.1f} | {other['second'] / one['second']:.1f} | {one['peak_mb'] / other['peak_mb']:.2f} |")
+    print(
+        f"| ratio | {other['first'] / one['first']:.1f} | {other['second'] / one['second']:.1f} | {one['peak_mb'] / other['peak_mb']:.2f} |"
+    )
     print(f"\nLargest difference: {max(differences.values()):.1e} ({max(differences, key=lambda k: differences[k])})")
     for side, row in scenes.items():
-        print(f"Four bands of one scene, {side} px and a halo: ours {row['ours']:.0f} ms, odc.stac.load {row['odc.stac.load']:.0f} ms")
+        print(
+            f"Four bands of one scene, {side} px and a halo: ours {row['ours']:.0f} ms, odc.stac.load {row['odc.stac.load']:.0f} ms"
+        )
     print("\nWhere ours goes, seconds of all threads (they overlap; reading holds open, decode and warp):")
     for label, seconds in sorted(one["spent"].items(), key=lambda pair: -pair[1]):
         print(f"  {label:16} {seconds:6.1f}")

@@ -40,7 +40,10 @@ class Alarms:
     south: tuple[int, int] = (0, 0)
 
     def __add__(self, other: "Alarms") -> "Alarms":
-        pairs = [tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in ((self.north, other.north), (self.south, other.south))]
+        pairs = [
+            tuple(a + b for a, b in zip(x, y, strict=True))
+            for x, y in ((self.north, other.north), (self.south, other.south))
+        ]
         return Alarms(*pairs)  # type: ignore[arg-type]
 
 
@@ -86,6 +89,7 @@ def alarms(config: Config) -> Alarms:
 
 def row(bands: str, results: dict[str, list[dict[str, float]]]) -> str:
     """A line of the table."""
+
     def share(side: str) -> str:
         hit, all_ = (sum(r[f"{side}_{k}"] for r in results["unet"]) for k in ("fp", "px"))
         return f"{1000 * hit / all_:.2f}" if all_ else "undefined"
@@ -111,14 +115,19 @@ def main() -> None:
     arguments = parser.parse_args()
     folder, screen = arguments.folder.absolute(), terminal.Screen()
     countries = {number: surveyed(folder, number, arguments.size) for number in (*LEARN, *SCORE)}
-    results: dict[str, dict[str, list[dict[str, float]]]] = {bands: {"cart": [], "unet": []} for bands in arguments.bands}
+    results: dict[str, dict[str, list[dict[str, float]]]] = {
+        bands: {"cart": [], "unet": []} for bands in arguments.bands
+    }
     for seed in arguments.seeds:
         for bands in arguments.bands:
             for family in ("cart", "unet"):
                 home = folder / f"seed-{seed}-{family}-{bands}"
                 learn, score = (tuple(seeded(countries[n], home, seed) for n in some) for some in (LEARN, SCORE))
                 results[bands][family].append(one(compare.Contest(learn, score, (family,), (bands,)), screen))
-        print("bands | CART | U-Net | spread | each seed | U-Net over CART | false alarms per mille, north | south | minutes", flush=True)
+        print(
+            "bands | CART | U-Net | spread | each seed | U-Net over CART | false alarms per mille, north | south | minutes",
+            flush=True,
+        )
         for bands in arguments.bands:
             print(row(bands, results[bands]), flush=True)
 
@@ -130,7 +139,10 @@ def one(contest: compare.Contest, screen: terminal.Screen) -> dict[str, float]:
     name = f"{contest.families[0]}-{contest.bands[0]}"
     total = Alarms()
     for config in contest.score:
-        raw = config.model_dump(mode="json") | {"output": str(home / name / config.survey.id), "bands": contest.bands[0]}
+        raw = config.model_dump(mode="json") | {
+            "output": str(home / name / config.survey.id),
+            "bands": contest.bands[0],
+        }
         total += alarms(settings.parse(raw, home))
     return {
         "mcc": rows[-1]["mcc"], "minutes": minutes(home / name / "model" / f"{name}-training" / "log.csv"),

@@ -174,6 +174,7 @@ def mirrored(bands: tuple[str, ...]) -> tuple[int, ...]:
     Ascending passes look to the east and descending ones to the west, as far from north each, so that the mirror image of
     the one is what the other sees. Every direction must have its partner among the bands.
     """
+
     def other_side(name: str) -> str:
         end = next((end for end in _LOOKING if name.endswith(end)), "")
         return name.removesuffix(end) + _LOOKING.get(end, "")

@@ -97,7 +97,9 @@ def _config(folder: Path, fake: Fake) -> settings.Config:
     return config
 
 
-def _plan(config: settings.Config, grid: Grid, region: shapely.Geometry, positions: tuple[tuple[int, int], ...]) -> None:
+def _plan(
+    config: settings.Config, grid: Grid, region: shapely.Geometry, positions: tuple[tuple[int, int], ...]
+) -> None:
     summary = {"tiles": len(positions), "region_km2": region.area / 1e6, "left_out": []}
     plan.save(plan.Plan("", grid, positions, region, {}, summary), config.output)
 
@@ -129,7 +131,9 @@ def _bands(fake: Fake, inside: np.ndarray) -> dict[str, np.ndarray]:
     cloud = _smooth(rng, 20) > (1 if fake.crowd else 0.78)
     bands: dict[str, np.ndarray] = {}
     for band in STACK.bands:
-        bands[band.name] = np.full(shape, np.nan, np.float32) if band.scale is not None else np.full(shape, band.fill, band.dtype)
+        bands[band.name] = (
+            np.full(shape, np.nan, np.float32) if band.scale is not None else np.full(shape, band.fill, band.dtype)
+        )
     cover = _smooth(rng, 12)
     if "sentinel2" in fake.archives:
         for period in ("pre", "post"):
@@ -189,7 +193,11 @@ def _inventory(survey: Survey, labels: np.ndarray, whole: dict[str, np.ndarray])
     count = int(labels.max())
     shapes = vectors.polygonize(labels.astype(np.int32), count, survey.grid.geobox)
     index = np.arange(1, count + 1)
-    frame = gpd.GeoDataFrame({name: _column(name, kind, count) for name, kind in schema.dtypes().items()}, geometry=list(shapes), crs=survey.grid.crs)
+    frame = gpd.GeoDataFrame(
+        {name: _column(name, kind, count) for name, kind in schema.dtypes().items()},
+        geometry=list(shapes),
+        crs=survey.grid.crs,
+    )
     frame["landslide_id"] = [f"synthetic-fake-{i:010x}" for i in index]
     frame["area_m2"] = frame.area
     if count:
@@ -198,7 +206,9 @@ def _inventory(survey: Survey, labels: np.ndarray, whole: dict[str, np.ndarray])
     vectors.write_parquet(survey.workspace.inventory / "landslides.parquet", frame)
     receipts.write(
         survey.workspace.receipts,
-        Receipt("inventory", "all", "d", 0.4, 0, 310.0, "host:1", "2020-10-01T00:00:00+00:00", tally={"landslides": count}),
+        Receipt(
+            "inventory", "all", "d", 0.4, 0, 310.0, "host:1", "2020-10-01T00:00:00+00:00", tally={"landslides": count}
+        ),
     )
 
 

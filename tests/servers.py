@@ -171,7 +171,16 @@ def stac_api(items: Sequence[dict[str, Any]], folder: Path) -> Iterator[str]:
     file.write_text(json.dumps({"type": "FeatureCollection", "features": list(items)}), encoding="utf-8")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [str(RUSTAC), "serve", str(file), "--create-collections", "--use-duckdb", "false", "--addr", f"127.0.0.1:{port}"]
+    command = [
+        str(RUSTAC),
+        "serve",
+        str(file),
+        "--create-collections",
+        "--use-duckdb",
+        "false",
+        "--addr",
+        f"127.0.0.1:{port}",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         _wait_for(url, process)

@@ -37,11 +37,20 @@ def fill(folder: Path) -> Path:
     for name, seed in (("S2A_20190701_N0211", 1), ("S2B_20200703_N0500", 2)):
         for i, band in enumerate(("B02", "B03", "B04", "B08")):
             write_tif(folder / name / f"{name}_{band}.tif", colours(10 * seed + i))
-        write_tif(folder / name / f"{name}_SCL.tif", np.full((SIDE_PX // 2, SIDE_PX // 2), 4, np.uint8), resolution_m=20.0)
-    for day, platform, track in (("20190702", "A", 44), ("20190708", "B", 44), ("20200701", "A", 44), ("20200705", "A", 117)):
+        write_tif(
+            folder / name / f"{name}_SCL.tif", np.full((SIDE_PX // 2, SIDE_PX // 2), 4, np.uint8), resolution_m=20.0
+        )
+    for day, platform, track in (
+        ("20190702", "A", 44),
+        ("20190708", "B", 44),
+        ("20200701", "A", 44),
+        ("20200705", "A", 117),
+    ):
         name = f"S1{platform}_{day}T170211_T{track:03d}_asc"
         for pol in ("VV", "VH"):
             power = np.random.default_rng(track).gamma(4.4, 0.02, (SIDE_PX, SIDE_PX)).astype(np.float32)
             write_tif(folder / f"{name}_{pol}.tif", power, nodata=np.nan)
-    write_tif(folder / "dem_10m.tif", np.linspace(0, 900, SIDE_PX**2, dtype=np.float32).reshape(SIDE_PX, -1), nodata=None)
+    write_tif(
+        folder / "dem_10m.tif", np.linspace(0, 900, SIDE_PX**2, dtype=np.float32).reshape(SIDE_PX, -1), nodata=None
+    )
     return folder

@@ -112,9 +112,7 @@ def test_neighbours_are_the_tiles_around_in_order() -> None:
     assert len(big.neighbours(2, 2)) == 8
     for tile in big.tiles():
         near = big.neighbours(tile.row, tile.col)
-        expected = [
-            (t.row, t.col) for t in big.tiles() if max(abs(t.row - tile.row), abs(t.col - tile.col)) == 1
-        ]
+        expected = [(t.row, t.col) for t in big.tiles() if max(abs(t.row - tile.row), abs(t.col - tile.col)) == 1]
         assert list(near) == expected
         assert all((tile.row, tile.col) in big.neighbours(*other) for other in near)
 

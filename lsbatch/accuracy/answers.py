@@ -70,17 +70,30 @@ _TEXT = ("stratum", "allocation", "survey_id", "map_digest", "checksum", "drawn"
 def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
     lacks = [name for name in (*_WHOLE, *_TEXT, "min_distance_m") if name not in design]
     if lacks:
-        raise ConfigError(f"{path}: its layer {sample_points.DESIGN!r} lacks the column {lacks[0]!r}, so no one knows how the points were drawn; {_AGAIN}")
+        raise ConfigError(
+            f"{path}: its layer {sample_points.DESIGN!r} lacks the column {lacks[0]!r}, so no one knows how the points were drawn; {_AGAIN}"
+        )
     if sorted(design["stratum"].astype(str)) != sorted(STRATA):
-        raise ConfigError(f"{path}: its layer {sample_points.DESIGN!r} must have one row for each of the strata {', '.join(STRATA)}; {_AGAIN}")
+        raise ConfigError(
+            f"{path}: its layer {sample_points.DESIGN!r} must have one row for each of the strata {', '.join(STRATA)}; {_AGAIN}"
+        )
     numbers = design[[*_WHOLE, "min_distance_m"]].apply(pd.to_numeric, errors="coerce")
     whole = numbers[list(_WHOLE)]
-    if numbers.isna().any(axis=None) or (numbers < 0).any(axis=None) or (whole % 1 != 0).any(axis=None) or (whole["points"] > whole["pixels"]).any():
+    if (
+        numbers.isna().any(axis=None)
+        or (numbers < 0).any(axis=None)
+        or (whole % 1 != 0).any(axis=None)
+        or (whole["points"] > whole["pixels"]).any()
+    ):
         raise ConfigError(f"{path}: its layer {sample_points.DESIGN!r} holds numbers that no sample has; {_AGAIN}")
     if (name := str(design["survey_id"].iloc[0])) != survey.config.survey.id:
-        raise ConfigError(f"{path}: was drawn from the survey {name!r}, and these settings are those of {survey.config.survey.id!r}")
+        raise ConfigError(
+            f"{path}: was drawn from the survey {name!r}, and these settings are those of {survey.config.survey.id!r}"
+        )
     if str(design["map_digest"].iloc[0]) != map_checksum.digest(survey):
-        raise ConfigError(f"{path}: was drawn from another map than the one that the survey has now; draw a new sample, or assess with the settings and the survey from which it was drawn")
+        raise ConfigError(
+            f"{path}: was drawn from another map than the one that the survey has now; draw a new sample, or assess with the settings and the survey from which it was drawn"
+        )
 
 
 def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: pd.DataFrame) -> None:
@@ -92,7 +105,9 @@ def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: 
         raise ConfigError(f"{path}: the id {ids[ids.duplicated()].iloc[0]:g} is there twice; {_AGAIN}")
     unknown = points[~points["stratum"].isin(list(STRATA))]
     if len(unknown):
-        raise ConfigError(f"{path}: point {unknown['id'].iloc[0]} has the stratum {unknown['stratum'].iloc[0]!r}; there are {', '.join(STRATA)}; {_AGAIN}")
+        raise ConfigError(
+            f"{path}: point {unknown['id'].iloc[0]} has the stratum {unknown['stratum'].iloc[0]!r}; there are {', '.join(STRATA)}; {_AGAIN}"
+        )
     for name, drawn in zip(design["stratum"], design["points"], strict=True):
         if (there := int((points["stratum"] == name).sum())) != drawn:
             raise ConfigError(
@@ -100,8 +115,12 @@ def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: 
             )
     _check_places(survey, path, points, str(design["map_digest"].iloc[0]))
     for name, drawn, pixels in zip(design["stratum"], design["points"], design["pixels"], strict=True):
-        if (inclusion := points["inclusion"][points["stratum"] == name]).size and not np.allclose(inclusion, drawn / pixels, rtol=1e-9):
-            raise ConfigError(f"{path}: its design says that the stratum {name!r} has {pixels:.0f} pixels, which is not from where its points were drawn; {_AGAIN}")
+        if (inclusion := points["inclusion"][points["stratum"] == name]).size and not np.allclose(
+            inclusion, drawn / pixels, rtol=1e-9
+        ):
+            raise ConfigError(
+                f"{path}: its design says that the stratum {name!r} has {pixels:.0f} pixels, which is not from where its points were drawn; {_AGAIN}"
+            )
     if sample_points.seal(points.assign(id=ids).sort_values("id")["seal"]) != str(design["checksum"].iloc[0]):
         raise ConfigError(f"{path}: its points are not those of its design: points were exchanged; {_AGAIN}")
 
@@ -113,11 +132,17 @@ def _check_places(survey: Survey, path: Path, points: gpd.GeoDataFrame, map_dige
     # a program may have stored them in another CRS and back
     moved = ~(away < survey.grid.resolution_m / 4)
     if moved.any():
-        raise ConfigError(f"{path}: point {points['id'].to_numpy()[moved][0]} was moved from where it was drawn; {_AGAIN}")
-    seals = np.array([sample_points.seal((map_digest, *row)) for row in points[list(sample_points.FIXED)].itertuples(index=False)])
+        raise ConfigError(
+            f"{path}: point {points['id'].to_numpy()[moved][0]} was moved from where it was drawn; {_AGAIN}"
+        )
+    seals = np.array(
+        [sample_points.seal((map_digest, *row)) for row in points[list(sample_points.FIXED)].itertuples(index=False)]
+    )
     broken = seals != points["seal"].to_numpy(str)
     if broken.any():
-        raise ConfigError(f"{path}: point {points['id'].to_numpy()[broken][0]} is not as it was drawn: one of {', '.join(sample_points.FIXED)} was changed; {_AGAIN}")
+        raise ConfigError(
+            f"{path}: point {points['id'].to_numpy()[broken][0]} is not as it was drawn: one of {', '.join(sample_points.FIXED)} was changed; {_AGAIN}"
+        )
 
 
 def _answers(path: Path, points: gpd.GeoDataFrame) -> np.ndarray:
@@ -125,8 +150,12 @@ def _answers(path: Path, points: gpd.GeoDataFrame) -> np.ndarray:
     allowed = {LANDSLIDE: 1, NONE: 0, UNSURE: -1}
     unknown = points[~said.isin(["", *allowed])]
     if len(unknown):
-        raise ConfigError(f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; allowed are {', '.join(map(repr, allowed))}")
+        raise ConfigError(
+            f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; allowed are {', '.join(map(repr, allowed))}"
+        )
     if (open_ := int((said == "").sum())) > 0:
         first = ", ".join(str(one) for one in points["id"][said == ""].head(3))
-        raise ConfigError(f"{path}: {open_} of {len(points)} points are not answered yet (the first: {first}); a sample is assessed when all are, 'unsure' being an answer")
+        raise ConfigError(
+            f"{path}: {open_} of {len(points)} points are not answered yet (the first: {first}); a sample is assessed when all are, 'unsure' being an answer"
+        )
     return said.map(allowed).to_numpy(np.int64)

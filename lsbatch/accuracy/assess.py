@@ -36,7 +36,9 @@ def assess(survey: Survey, sample: Path | None = None) -> dict[str, Any]:
         "survey_id": survey.config.survey.id,
         "sample": file.name,
         "sample_checksum": receipts.checksum(file),
-        "design": {key: value.item() if isinstance(value, np.generic) else value for key, value in found.design.items()},
+        "design": {
+            key: value.item() if isinstance(value, np.generic) else value for key, value in found.design.items()
+        },
         **figures(found, survey.grid.resolution_m**2),
         "assessed": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": f"lsbatch {lsbatch.__version__}",
@@ -70,11 +72,17 @@ def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
     counts = _counts(found)
     return {
         "counts": counts,
-        "matrix_share": {said: dict(zip((LANDSLIDE, NONE), map(_plain, row), strict=True)) for said, row in zip((LANDSLIDE, NONE), matrix, strict=True)},
+        "matrix_share": {
+            said: dict(zip((LANDSLIDE, NONE), map(_plain, row), strict=True))
+            for said, row in zip((LANDSLIDE, NONE), matrix, strict=True)
+        },
         "figures": {key: {name: _plain(one) for name, one in row.items()} for key, row in rows.items()},
         "surveyed_m2": total_m2,
         "mapped_m2": float(found.pixels[0] * pixel_m2),
-        "landslide_m2": {name: _plain(rows["area"][name] * total_m2) for name in ("value", "standard_error", "low", "high", "value_if_unsure_agree")},
+        "landslide_m2": {
+            name: _plain(rows["area"][name] * total_m2)
+            for name in ("value", "standard_error", "low", "high", "value_if_unsure_agree")
+        },
         "warnings": warnings(found, counts, against, rows),
     }
 
@@ -109,29 +117,47 @@ def _counts(found: Answers) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def warnings(found: Answers, counts: list[dict[str, Any]], against: np.ndarray, rows: Mapping[str, Mapping[str, float]]) -> list[str]:
+def warnings(
+    found: Answers, counts: list[dict[str, Any]], against: np.ndarray, rows: Mapping[str, Mapping[str, float]]
+) -> list[str]:
     """What a reader must know before the figures are believed."""
     out = []
     for row in counts:
         if row["pixels"] and row["points"] < min(FEW_POINTS, row["pixels"]):
-            out.append(f"Only {row['points']} points lie in the stratum {row['stratum']!r}; {FEW_POINTS} or more make its share of the intervals trustworthy.")
+            out.append(
+                f"Only {row['points']} points lie in the stratum {row['stratum']!r}; {FEW_POINTS} or more make its share of the intervals trustworthy."
+            )
     if not found.pixels[0]:
         out.append("The map has no landslide, so there is no user's accuracy of landslides.")
     elif not against[found.stratum == 0].size or against[found.stratum == 0].all():
-        out.append(f"No false landslide was found. That is no proof of none: user's accuracy may be as low as {rows['users']['low']:.3f}.")
+        out.append(
+            f"No false landslide was found. That is no proof of none: user's accuracy may be as low as {rows['users']['low']:.3f}."
+        )
     omissions = int(against[~SAYS[found.stratum]].sum())
     if omissions == 0 and not found.pixels[0]:
-        out.append(f"No landslide was found at all; up to {rows['area']['high']:.2%} of the surveyed area may still be landslide.")
+        out.append(
+            f"No landslide was found at all; up to {rows['area']['high']:.2%} of the surveyed area may still be landslide."
+        )
     elif omissions == 0:
-        out.append(f"No missed landslide was found. That is no proof of none: producer's accuracy may be as low as {rows['producers']['low']:.3f}.")
+        out.append(
+            f"No missed landslide was found. That is no proof of none: producer's accuracy may be as low as {rows['producers']['low']:.3f}."
+        )
     elif omissions < FEW_OMISSIONS:
-        out.append(f"Only {omissions} missed {'landslide was' if omissions == 1 else 'landslides were'} found; area and producer's accuracy rest on {'it' if omissions == 1 else 'them'}. A larger sample would narrow the intervals.")
+        out.append(
+            f"Only {omissions} missed {'landslide was' if omissions == 1 else 'landslides were'} found; area and producer's accuracy rest on {'it' if omissions == 1 else 'them'}. A larger sample would narrow the intervals."
+        )
     if unsure := int((found.answer < 0).sum()):
-        out.append(f"{unsure} of {len(found.answer)} points were answered 'unsure'; they count against the map, and widen the interval of the area.")
+        out.append(
+            f"{unsure} of {len(found.answer)} points were answered 'unsure'; they count against the map, and widen the interval of the area."
+        )
     if not found.design["inclusion_exact"]:
-        out.append(f"The points keep {found.design['min_distance_m']:g} m between them, so inclusion probabilities, and with them the figures, are approximate.")
+        out.append(
+            f"The points keep {found.design['min_distance_m']:g} m between them, so inclusion probabilities, and with them the figures, are approximate."
+        )
     if missing := int(found.design["tiles_missing"]):  # type: ignore[call-overload]
-        out.append(f"{missing} {'tile' if missing == 1 else 'tiles'} of the region had no map; the figures say nothing of {'it' if missing == 1 else 'them'}.")
+        out.append(
+            f"{missing} {'tile' if missing == 1 else 'tiles'} of the region had no map; the figures say nothing of {'it' if missing == 1 else 'them'}."
+        )
     return out
 
 

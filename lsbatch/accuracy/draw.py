@@ -84,9 +84,13 @@ def _spare(target: Path, crs: str) -> None:
     try:
         answers = sample_points.read(target, crs)[0]["reference"].fillna("").astype(str).str.strip()
     except ConfigError as error:
-        raise ConfigError(f"{target}: is there already and is not a sample that can be read; move it away first ({error})") from None
+        raise ConfigError(
+            f"{target}: is there already and is not a sample that can be read; move it away first ({error})"
+        ) from None
     if (answers != "").any():
-        raise ConfigError(f"{target}: holds {(answers != '').sum()} answers already; move it away first if you want another sample")
+        raise ConfigError(
+            f"{target}: holds {(answers != '').sum()} answers already; move it away first if you want another sample"
+        )
 
 
 def _allocate(asked: Asked, pixels: np.ndarray) -> np.ndarray:
@@ -99,7 +103,9 @@ def _choose(found: Census, points: np.ndarray, asked: Asked, resolution_m: float
     places = [np.empty((0, 2), np.int64)] * len(STRATA)
     for k in np.argsort(found.pixels, kind="stable"):
         taken = np.concatenate(places)
-        chosen = stratified_sampling.spaced(found.candidates[k], int(points[k]), asked.min_distance_m / resolution_m, taken)
+        chosen = stratified_sampling.spaced(
+            found.candidates[k], int(points[k]), asked.min_distance_m / resolution_m, taken
+        )
         if len(chosen) < points[k]:
             raise ConfigError(
                 f"--min-distance {asked.min_distance_m:g}: only {len(chosen)} of the {points[k]} points of the stratum {list(STRATA)[k]!r} "
@@ -131,7 +137,9 @@ def _frame(survey: Survey, found: Census, places: list[np.ndarray], seed: int) -
         },
         geometry=gpd.points_from_xy(x, y), crs=survey.config.grid.crs,
     )  # fmt: skip
-    frame["seal"] = [sample_points.seal((found.digest, *row)) for row in frame[list(sample_points.FIXED)].itertuples(index=False)]
+    frame["seal"] = [
+        sample_points.seal((found.digest, *row)) for row in frame[list(sample_points.FIXED)].itertuples(index=False)
+    ]
     return frame
 
 

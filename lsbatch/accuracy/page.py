@@ -43,7 +43,11 @@ def render(survey: Survey, points: gpd.GeoDataFrame) -> str:
     ]
     windows = survey.config.survey.windows
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("sample.html.j2").render(
         survey_id=survey.config.survey.id, crs=survey.config.grid.crs, points=rows, side=SIDE_PX, mark=_MARK,

@@ -80,11 +80,17 @@ def census(survey: Survey, seed: int, keep: int) -> Census:
             both = np.concatenate([ranks[k], rank[tuple(here.T)]])
             where = np.concatenate([places[k], here + (rows[0], cols[0])])
             # equal ranks are one in 10^7 for the pixels of a country; then the row and the column decide
-            first = np.lexsort((where[:, 1], where[:, 0], both))[:keep] if len(both) <= 4 * keep else _lowest(both, where, keep)
+            first = (
+                np.lexsort((where[:, 1], where[:, 0], both))[:keep]
+                if len(both) <= 4 * keep
+                else _lowest(both, where, keep)
+            )
             ranks[k], places[k] = both[first], where[first]
     found = map_checksum.digest(survey)
     if found != map_checksum.combine(survey, sums):
-        raise StaleStoreError(f"{survey.config.output}: the map changed while it was read; let the run that writes it end, and draw again")
+        raise StaleStoreError(
+            f"{survey.config.output}: the map changed while it was read; let the run that writes it end, and draw again"
+        )
     if not pixels.sum():
         raise NoDataError(f"{survey.config.output}: no pixel was observed, so there is nothing to draw from")
     return Census(pixels, tuple(places), len(sums), found)
@@ -102,7 +108,9 @@ def _tiles(survey: Survey, sums: Mapping[Position, str]) -> Iterator[tuple[Posit
     for position in sorted(sums):
         tile = survey.tile(position)
         if cube.sums(store, mask(family), tile)["landslide"] != sums[position]:
-            raise StaleStoreError(f"{store}: the map of tile {tile.id} is not the one that its receipt tells of; run 'lsbatch run' with these settings, then draw")
+            raise StaleStoreError(
+                f"{store}: the map of tile {tile.id} is not the one that its receipt tells of; run 'lsbatch run' with these settings, then draw"
+            )
         found = cube.read(store, grid, mask(family), tile, NEAR_PX, ("landslide",))["landslide"]
         _forget(found, position, sums, grid.tile_px)
         chance = cube.read(store, grid, probability(family), tile, 0, ("probability",))["probability"]

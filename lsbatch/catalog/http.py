@@ -71,7 +71,9 @@ def _bounded(response: requests.Response, **_: Any) -> None:
     claimed = response.headers.get("Content-Length", "")
     if claimed.isdigit() and int(claimed) > LARGEST_BYTES:
         response.close()
-        raise _TooMuch(f"its answer is said to have {int(claimed) / 1e6:,.0f} MB; up to {LARGEST_BYTES / 1e6:,.0f} are read")
+        raise _TooMuch(
+            f"its answer is said to have {int(claimed) / 1e6:,.0f} MB; up to {LARGEST_BYTES / 1e6:,.0f} are read"
+        )
     whole, until = response.raw.stream, time.monotonic() + LONGEST_S
 
     def stream(*args: Any, **kwargs: Any) -> Iterator[bytes]:
@@ -80,7 +82,9 @@ def _bounded(response: requests.Response, **_: Any) -> None:
             size += len(piece)
             if size > LARGEST_BYTES or time.monotonic() > until:
                 response.close()
-                raise _TooMuch(f"its answer does not end: {size / 1e6:,.0f} MB in {LONGEST_S - until + time.monotonic():,.0f} s")
+                raise _TooMuch(
+                    f"its answer does not end: {size / 1e6:,.0f} MB in {LONGEST_S - until + time.monotonic():,.0f} s"
+                )
             yield piece
 
     response.raw.stream = stream
@@ -145,14 +149,25 @@ def in_one_sentence(url: str) -> Iterator[None]:
             f"{error.filename or shown(url)}: there is no such file; a catalogue is the address of a STAC API or of a catalog.json, and 'lsbatch catalog FOLDER' makes one"
         ) from None
     except (APIError, requests.RequestException, OSError) as error:
-        raise CatalogError(f"{shown(url)}: the catalogue cannot be reached or does not answer: {_short(error)}") from None
+        raise CatalogError(
+            f"{shown(url)}: the catalogue cannot be reached or does not answer: {_short(error)}"
+        ) from None
     except (*_NO_STAC, *MALFORMED) as error:
         raise CatalogError(f"{shown(url)}: does not answer as a STAC catalogue: {_short(error)}") from None
 
 
 _NO_STAC = (STACError, ParametersError)
 #: What parsers, ours and pystac's, make of a document whose fields are of other kinds than STAC says, or nested without end.
-MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, shapely.errors.ShapelyError)
+MALFORMED = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    shapely.errors.ShapelyError,
+)
 
 
 def _short(error: Exception) -> str:

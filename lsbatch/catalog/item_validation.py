@@ -9,7 +9,12 @@ from lsbatch.errors import CatalogError
 
 #: Fields that are read, of an item and of its properties: what they may be.
 _FIELDS = {"properties": Mapping, "assets": Mapping, "geometry": Mapping, "collection": str}
-_PROPERTIES = {"platform": str, "eo:cloud_cover": int | float, "sat:relative_orbit": int | float, "sar:product_type": str}
+_PROPERTIES = {
+    "platform": str,
+    "eo:cloud_cover": int | float,
+    "sat:relative_orbit": int | float,
+    "sar:product_type": str,
+}
 _LONGEST_TEXT = 255
 
 
@@ -23,7 +28,9 @@ def fault(item: Any) -> str | None:
         return f"{name}: its {found} is no STAC; not read"
     if item.get("bbox") is not None and not is_bbox(item["bbox"]):
         return f"{name}: its bbox is no list of 4 or 6 numbers; not read"
-    bad = [key for key, asset in (item.get("assets") or {}).items() if not isinstance(asset, Mapping) or not is_text(key)]
+    bad = [
+        key for key, asset in (item.get("assets") or {}).items() if not isinstance(asset, Mapping) or not is_text(key)
+    ]
     if bad:
         return f"{name}: its asset {bad[0][:40]!r} is no STAC; not read"
     texts = (item.get("collection"), (item.get("properties") or {}).get("platform"))
@@ -43,7 +50,9 @@ def described(item: Mapping[str, Any], sensor: str) -> Scene:
     try:
         return describe(item, sensor)
     except MALFORMED as error:
-        raise CatalogError(f"item {str(item.get('id'))[:80]!r}: is no STAC that can be read ({type(error).__name__}: {str(error)[:120]})") from None
+        raise CatalogError(
+            f"item {str(item.get('id'))[:80]!r}: is no STAC that can be read ({type(error).__name__}: {str(error)[:120]})"
+        ) from None
 
 
 def is_bbox(found: Any) -> bool:

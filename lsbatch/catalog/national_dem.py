@@ -37,7 +37,9 @@ def scene(path: Path) -> Scene:
             if file.crs is None:
                 raise CatalogError(f"archives.dem_file: {path} has no CRS, so no one knows where it lies")
             if file.count != 1:
-                raise CatalogError(f"archives.dem_file: {path} has {file.count} bands; one of elevation in metres is read")
+                raise CatalogError(
+                    f"archives.dem_file: {path} has {file.count} bands; one of elevation in metres is read"
+                )
             crs, bounds = file.crs.to_string(), file.bounds
     except RasterioError as error:
         raise CatalogError(f"archives.dem_file: {path} cannot be read as GeoTIFF or VRT: {error}") from None

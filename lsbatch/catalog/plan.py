@@ -92,7 +92,9 @@ class Plan:
                 + (f"; none on {row['tiles_without']} tiles" if row["tiles_without"] else "")
             )
         if s["passes"][1]:
-            out.append(f"  dates    {s['passes'][0]} to {s['passes'][1]} scenes of Sentinel-1 a tile, read around landslides alone")
+            out.append(
+                f"  dates    {s['passes'][0]} to {s['passes'][1]} scenes of Sentinel-1 a tile, read around landslides alone"
+            )
         out += [f"  {text}" for text in s["orbits"]]
         for reason in s["left_out"][:SHOWN_LEFT_OUT]:
             out.append(f"  left out: {reason}")

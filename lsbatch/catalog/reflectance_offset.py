@@ -141,7 +141,9 @@ def _written(item: Mapping[str, Any], assets: Mapping[str, str]) -> Offset | Non
     # scale 1 with an offset counts in DN
     dn = offset / scale
     if not (math.isfinite(dn) and 0 < scale <= 1 and -5000 <= dn <= 0) or (dn and dn > -1):
-        raise CatalogError(f"{item['id']}: raster:bands scale {scale:g} and offset {offset:g} are no Sentinel-2 calibration; not read")
+        raise CatalogError(
+            f"{item['id']}: raster:bands scale {scale:g} and offset {offset:g} are no Sentinel-2 calibration; not read"
+        )
     return Offset(round(dn, 6), QUANTIFICATION if scale == 1 else scale, f"{offset:g}")
 
 

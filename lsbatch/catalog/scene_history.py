@@ -44,7 +44,9 @@ def make(config: Config) -> Mapping[str, tuple[Scene, ...]]:
         attempts=config.archives.attempts,
     )
     if not found.scenes:
-        raise NoDataError(f"archives.sentinel2: {found.where} has no scene from {days(config)[0]} to {days(config)[1]} for {config.model.family} to follow")
+        raise NoDataError(
+            f"archives.sentinel2: {found.where} has no scene from {days(config)[0]} to {days(config)[1]} for {config.model.family} to follow"
+        )
     return plan.by_tile(made, "post_s2", found.scenes, config)
 
 
@@ -61,8 +63,13 @@ def tile_file(root: Path, tile: str) -> Path:
 def save(scenes: Mapping[str, tuple[Scene, ...]], config: Config) -> None:
     """Write the tiles' files, then the one that says for which settings."""
     for name, group in scenes.items():
-        write_text(tile_file(config.output, name), json.dumps([scene.to_dict() for scene in group], separators=(",", ":")))
-    write_json(file(config.output), {"settings": _digest(config), "scenes": len({s.id for group in scenes.values() for s in group})})
+        write_text(
+            tile_file(config.output, name), json.dumps([scene.to_dict() for scene in group], separators=(",", ":"))
+        )
+    write_json(
+        file(config.output),
+        {"settings": _digest(config), "scenes": len({s.id for group in scenes.values() for s in group})},
+    )
 
 
 def fits(config: Config) -> bool:

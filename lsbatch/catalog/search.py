@@ -126,7 +126,9 @@ def _sound(answers: Iterable[Answer], left_out: list[str]) -> list[Answer]:
     kept = []
     for count, (item, document) in enumerate(answers):
         if count >= MOST_ITEMS:
-            raise CatalogError(f"the catalogue lists more than {MOST_ITEMS:,} items for one search; survey a smaller region, or less time")
+            raise CatalogError(
+                f"the catalogue lists more than {MOST_ITEMS:,} items for one search; survey a smaller region, or less time"
+            )
         fault = item_validation.fault(item)
         if fault is None:
             kept.append((item, document))
@@ -183,7 +185,9 @@ def _ask(url: str, query: Query, io: Io) -> Iterator[Answer]:
         new = {(str(item.get("collection")), str(item.get("id"))) for item in found if isinstance(item, Mapping)}
         if new and seen.issuperset(new):
             # a server that takes no notice of its own "next" would be asked for ever
-            raise CatalogError(f"{shown(url)}: its list of items does not end: a page holds only what was listed before")
+            raise CatalogError(
+                f"{shown(url)}: its list of items does not end: a page holds only what was listed before"
+            )
         seen |= new
         for item in found:
             own = links(item, "self") if isinstance(item, Mapping) else []
@@ -197,7 +201,11 @@ def _simple(footprint: BaseGeometry) -> BaseGeometry:
         shape = footprint.simplify(grown).buffer(grown) if grown else footprint
         if shapely.get_num_coordinates(shape) <= MAX_CORNERS:
             return shape
-    return footprint.convex_hull if shapely.get_num_coordinates(footprint.convex_hull) <= MAX_CORNERS else footprint.envelope
+    return (
+        footprint.convex_hull
+        if shapely.get_num_coordinates(footprint.convex_hull) <= MAX_CORNERS
+        else footprint.envelope
+    )
 
 
 def _touches(item: Mapping[str, Any], footprint: BaseGeometry) -> bool:
@@ -226,4 +234,3 @@ def _newest_processing(items: list[Answer]) -> list[Answer]:
 
 def _baseline(item: Mapping[str, Any]) -> str:
     return str((item.get("properties") or {}).get("s2:processing_baseline") or "")
-

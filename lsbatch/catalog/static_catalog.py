@@ -32,9 +32,7 @@ class Query:
     days: tuple[date, date] | None
 
 
-def walk(
-    address: str, root: Mapping[str, Any], query: Query, io: Io, fence: Fence
-) -> Iterator[Answer]:
+def walk(address: str, root: Mapping[str, Any], query: Query, io: Io, fence: Fence) -> Iterator[Answer]:
     """Items of the wanted collections in the footprint's bounds and the days.
 
     Raises
@@ -62,12 +60,16 @@ def walk(
                 continue
             seen.add(target)
             if len(seen) > MOST_DOCUMENTS:
-                raise CatalogError(f"{shown(address)}: links to more than {MOST_DOCUMENTS:,} documents, which are not read one by one; give the address of a STAC API, which can be asked for a place and a time")
+                raise CatalogError(
+                    f"{shown(address)}: links to more than {MOST_DOCUMENTS:,} documents, which are not read one by one; give the address of a STAC API, which can be asked for a place and a time"
+                )
             waiting.append((target, read(target, io), depth + 1))
     if not names & set(query.collections):
         there = ", ".join(name[:80] for name in sorted(names)[:MOST_NAMES]) or "none"
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        raise CatalogError(f"{shown(address)}: has no collection {' or '.join(query.collections)}; it has {there}{more}")
+        raise CatalogError(
+            f"{shown(address)}: has no collection {' or '.join(query.collections)}; it has {there}{more}"
+        )
 
 
 def _fits(item: Mapping[str, Any], query: Query) -> bool:

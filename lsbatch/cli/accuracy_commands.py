@@ -20,10 +20,16 @@ def sample(
     config: ConfigPath,
     size: Annotated[int, typer.Option(min=30, max=100_000, help="points")] = 600,
     allocation: Annotated[
-        Allocation, typer.Option(help="neyman: for the most precise area of landslides; equal: as many points in each stratum")
+        Allocation,
+        typer.Option(help="neyman: for the most precise area of landslides; equal: as many points in each stratum"),
     ] = Allocation.NEYMAN,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="same map and seed, same points")] = 0,
-    min_distance: Annotated[float, typer.Option(min=0, max=1e6, metavar="M", help="metres between any two points; makes inclusion probabilities approximate")] = 0.0,
+    min_distance: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1e6, metavar="M", help="metres between any two points; makes inclusion probabilities approximate"
+        ),
+    ] = 0.0,
 ) -> None:
     """Draw a stratified random sample of a survey that was run, with pictures, for a reviewer to answer."""
     settings = load(config)
@@ -38,7 +44,9 @@ def sample(
 @app.command()
 def assess(
     config: ConfigPath,
-    sample: Annotated[str | None, typer.Option(metavar="FILE", help="answered sample; default: accuracy/sample.gpkg of the survey")] = None,
+    sample: Annotated[
+        str | None, typer.Option(metavar="FILE", help="answered sample; default: accuracy/sample.gpkg of the survey")
+    ] = None,
 ) -> None:
     """Say from a reviewer's answers how accurate the map is and how large the area of landslides, with intervals."""
     settings = load(config)

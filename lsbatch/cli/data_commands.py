@@ -40,9 +40,16 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="same seed, same bytes")] = 1,
     size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="pixels of 10 m")] = "1024x1024",
     history: Annotated[int, typer.Option(min=0, max=10, help="years of dense Sentinel-2 before, for ccdc")] = 0,
-    level_1c: Annotated[bool, typer.Option("--level-1c", help="each look also as Level 1C, in the collection sentinel-2-l1c")] = False,
+    level_1c: Annotated[
+        bool, typer.Option("--level-1c", help="each look also as Level 1C, in the collection sentinel-2-l1c")
+    ] = False,
     radar_days: Annotated[
-        int, typer.Option(min=0, max=100, help="days from pass to pass of each Sentinel-1 orbit, all year, to date landslides by; 0: in the seasons alone")
+        int,
+        typer.Option(
+            min=0,
+            max=100,
+            help="days from pass to pass of each Sentinel-1 orbit, all year, to date landslides by; 0: in the seasons alone",
+        ),
     ] = 0,
 ) -> None:
     """Make a synthetic country: a STAC catalogue of COGs, true landslides, and config.yaml."""
@@ -50,7 +57,15 @@ def simulate(
     from lsbatch.storage.files import make_folder
 
     rows, cols = _size(size)
-    config = synthetic.simulate(make_folder(folder), seed=seed, rows=rows, cols=cols, history_years=history, level_1c=level_1c, radar_days=radar_days)
+    config = synthetic.simulate(
+        make_folder(folder),
+        seed=seed,
+        rows=rows,
+        cols=cols,
+        history_years=history,
+        level_1c=level_1c,
+        radar_days=radar_days,
+    )
     print(f"Wrote {folder}. Next: lsbatch run {config}")
 
 
@@ -66,7 +81,8 @@ def geocode(
     products: Annotated[list[Path], typer.Argument(metavar="SAFE...", help="unpacked Sentinel-1 GRD products")],
     dem: Annotated[Path, typer.Option(help="elevation in metres, best on the survey's own grid")],
     geoid_m: Annotated[
-        float, typer.Option(help="height of the DEM's zero above the ellipsoid, e.g. 45 in southern Norway; 0: ellipsoidal")
+        float,
+        typer.Option(help="height of the DEM's zero above the ellipsoid, e.g. 45 in southern Norway; 0: ellipsoidal"),
     ],
     into: Annotated[Path, typer.Option(help="folder for the terrain-corrected scenes")],
 ) -> None:

@@ -14,9 +14,16 @@ _SETTINGS = (".yaml", ".yml")
 @app.command()
 def link(
     this: Annotated[str, typer.Argument(help="settings of this year's survey, or a file of its polygons")],
-    last: Annotated[str, typer.Argument(help="settings of last year's survey, or any file of polygons, also at s3://...")],
-    out: Annotated[Path | None, typer.Option(help="folder for the linked inventory; without it the survey takes LAST over")] = None,
-    column: Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="column of LAST that holds the ids; landslide_id if not given")] = None,
+    last: Annotated[
+        str, typer.Argument(help="settings of last year's survey, or any file of polygons, also at s3://...")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the linked inventory; without it the survey takes LAST over")
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option("--id", metavar="COLUMN", help="column of LAST that holds the ids; landslide_id if not given"),
+    ] = None,
 ) -> None:
     """Carry identities and reviews over from last year, and say what became of each landslide."""
     here, before = (_given(text) for text in (this, last))

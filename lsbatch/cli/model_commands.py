@@ -51,7 +51,9 @@ def compare(
     asked = contest.Contest(learn, score, tuple(models.split(",")), tuple(bands.split(",")))
     rows = contest.compare(asked, screen, fresh=fresh)
     screen.table(contest.COLUMNS, contest.table(rows))
-    screen.text(f"Table: {learn[0].output / 'compare' / 'compare.csv'}; maps of right and wrong: confusion.tif beside each survey there")
+    screen.text(
+        f"Table: {learn[0].output / 'compare' / 'compare.csv'}; maps of right and wrong: confusion.tif beside each survey there"
+    )
 
 
 @app.command()
@@ -79,7 +81,9 @@ def segments(config: ConfigPath) -> None:
 @app.command()
 def export(
     weights: Annotated[str, typer.Argument(help="file of weights of a unet, or package:NAME")],
-    out: Annotated[Path, typer.Argument(help="file to write: .onnx, with its STAC item beside it, or .dlpk for ArcGIS")],
+    out: Annotated[
+        Path, typer.Argument(help="file to write: .onnx, with its STAC item beside it, or .dlpk for ArcGIS")
+    ],
 ) -> None:
     """Write a U-Net for other programs, after a check that the answers agree; needs the extra lsbatch[export]."""
     from lsbatch.models import base

@@ -43,7 +43,9 @@ def run(
         str,
         typer.Option(metavar="I/N", help="do only every N-th tile from the I-th; for job arrays without a scheduler"),
     ] = "1/1",
-    model: Annotated[str | None, typer.Option(help="another model than the settings name, with weights of its own")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="another model than the settings name, with weights of its own")
+    ] = None,
     replan: Annotated[
         bool, typer.Option("--replan", help="search the archives again, for scenes that came since")
     ] = False,
@@ -67,7 +69,8 @@ def _part(text: str) -> tuple[int, int]:
 
 @app.command()
 def status(
-    config: ConfigPath, failed: Annotated[bool, typer.Option("--failed", help="name every failed tile, not only the first ten")] = False
+    config: ConfigPath,
+    failed: Annotated[bool, typer.Option("--failed", help="name every failed tile, not only the first ten")] = False,
 ) -> None:
     """Say what is done, pending and failed, and why, and who writes. Exit code 1 if a tile failed."""
     settings = load(config)
@@ -80,7 +83,10 @@ def status(
 @app.command()
 def retry(
     config: ConfigPath,
-    tile: Annotated[str | None, typer.Argument(metavar="[TILE]", help="a tile, for example r003c014: done again from the first stage")] = None,
+    tile: Annotated[
+        str | None,
+        typer.Argument(metavar="[TILE]", help="a tile, for example r003c014: done again from the first stage"),
+    ] = None,
     all_failed: Annotated[bool, typer.Option("--all", help="every tile that failed")] = False,
 ) -> None:
     """Let tiles that failed for good, or too often, be tried again by the next run."""
@@ -127,7 +133,9 @@ def bench(
     config: ConfigPath,
     tiles: Annotated[int | None, typer.Option(min=1, help="tiles to measure; without it three a worker")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda instead of predict.device")] = None,
-    compare: Annotated[Path | None, typer.Option(metavar="OLD.json", help="an earlier measurement: says what got slower")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="OLD.json", help="an earlier measurement: says what got slower")
+    ] = None,
 ) -> None:
     """Measure real tiles through every stage, and say what this survey and a nation would take. The survey itself is left alone."""
     asked = load(config)

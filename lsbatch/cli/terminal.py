@@ -29,7 +29,21 @@ from lsbatch.storage.receipts import Receipt
 SHOWN_FAILURES = 10
 #: Between two lines in a log.
 LOG_SECONDS = 60.0
-PLOT_COLUMNS = ("plot", "precision", "recall", "f1", "iou", "mcc", "mcc_low", "mcc_high", "tp", "fp", "fn", "tn", "prevalence")
+PLOT_COLUMNS = (
+    "plot",
+    "precision",
+    "recall",
+    "f1",
+    "iou",
+    "mcc",
+    "mcc_low",
+    "mcc_high",
+    "tp",
+    "fp",
+    "fn",
+    "tn",
+    "prevalence",
+)
 
 
 class Screen:
@@ -60,7 +74,9 @@ class Screen:
         self._began = self._told = time.monotonic()
         self._total = total = 1 if todo is None else len(todo.digests)
         if todo is not None:
-            self._counts.update(fresh=todo.done, blocked=len(todo.blocked), waiting=len(todo.waiting), quarantined=len(todo.quarantined))
+            self._counts.update(
+                fresh=todo.done, blocked=len(todo.blocked), waiting=len(todo.waiting), quarantined=len(todo.quarantined)
+            )
         if self.console.is_terminal and total:
             self._bars = Progress(
                 TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -73,7 +89,9 @@ class Screen:
         """A tile or a fold ended."""
         self._counts["done" if receipt else "failed"] += 1
         if not receipt:
-            self.console.print(f"[red]failed[/red] {escape(printable(f'{receipt.stage} {receipt.tile}: {receipt.error}'))}")
+            self.console.print(
+                f"[red]failed[/red] {escape(printable(f'{receipt.stage} {receipt.tile}: {receipt.error}'))}"
+            )
         for reason in receipt.dropped:
             self.console.print(f"[yellow]left out[/yellow] {escape(printable(f'{receipt.tile}: {reason}'))}")
         now, ended = time.monotonic(), self._counts["done"] + self._counts["failed"]
@@ -81,7 +99,9 @@ class Screen:
             self._bars.update(self._task, advance=1, pace=pace(ended, self._total, now - self._began))
         elif now - self._told >= LOG_SECONDS and ended < self._total:
             self._told = now
-            self.text(f"{self._stage:<10} {ended} of {self._total} tiles, {pace(ended, self._total, now - self._began)}")
+            self.text(
+                f"{self._stage:<10} {ended} of {self._total} tiles, {pace(ended, self._total, now - self._began)}"
+            )
 
     def _end(self) -> None:
         if self._bars is not None:
@@ -101,13 +121,17 @@ class Screen:
         self._end()
         if faults:
             what = "1 tile or step" if faults == 1 else f"{faults} tiles or steps"
-            self.text(f"{what} failed. Reasons: lsbatch status --failed. To be tried again: lsbatch retry --all, then lsbatch run.")
+            self.text(
+                f"{what} failed. Reasons: lsbatch status --failed. To be tried again: lsbatch retry --all, then lsbatch run."
+            )
         report = survey.workspace.report / "report.html"
         if exists(report):
             self.text(f"Inventory: {survey.workspace.inventory / 'landslides.gpkg'}")
             self.text(f"Report:    {report}")
 
-    def status(self, rows: Sequence[Mapping[str, Any]], failed: Sequence[Receipt], *, every_failure: bool = False) -> None:
+    def status(
+        self, rows: Sequence[Mapping[str, Any]], failed: Sequence[Receipt], *, every_failure: bool = False
+    ) -> None:
         """State of a survey as a table, then the reasons of failures: the first few, or every one."""
         table = Table("stage", *("done", "pending", "failed", "blocked"), box=None)
         for row in rows:
@@ -140,7 +164,9 @@ class Screen:
 
     def drawn(self, found: Mapping[str, Any]) -> None:
         """A sample was drawn: how many points of which stratum, and what to do with them."""
-        rows = list(zip(found["strata"], *([f"{n:,}" for n in found[key]] for key in ("pixels", "points")), strict=True))
+        rows = list(
+            zip(found["strata"], *([f"{n:,}" for n in found[key]] for key in ("pixels", "points")), strict=True)
+        )
         self.table(("stratum", "pixels", "points"), rows)
         self.text(f"To be answered: {found['file']}")
         self.text(f"Pictures:       {found['page']}")
@@ -149,14 +175,28 @@ class Screen:
     def accuracy(self, found: Mapping[str, Any], names: Mapping[str, str]) -> None:
         """What the answers say: counts, figures with their intervals, area, warnings."""
         heads = ("stratum", "map_class", "pixels", "points", "landslide", "no landslide", "unsure")
-        self.table(heads, [tuple(f"{row[key]:,}" if isinstance(row[key], int) else str(row[key]) for key in heads) for row in found["counts"]])
+        self.table(
+            heads,
+            [
+                tuple(f"{row[key]:,}" if isinstance(row[key], int) else str(row[key]) for key in heads)
+                for row in found["counts"]
+            ],
+        )
         self.text("")
         unsure = any(row["unsure"] for row in found["counts"])
         columns = ("value", "standard_error", "low", "high", *(("value_if_unsure_agree",) if unsure else ()))
         rows = [(names[key], *(_shown(one[name]) for name in columns)) for key, one in found["figures"].items()]
         area = found["landslide_m2"]
-        rows.append(("area of landslides, ha", *("undefined" if area[name] is None else f"{area[name] / 1e4:,.1f}" for name in columns)))
-        self.table(("by the reference", "value", "std. error", "95 % from", "to", *(("if unsure agree",) if unsure else ())), rows)
+        rows.append(
+            (
+                "area of landslides, ha",
+                *("undefined" if area[name] is None else f"{area[name] / 1e4:,.1f}" for name in columns),
+            )
+        )
+        self.table(
+            ("by the reference", "value", "std. error", "95 % from", "to", *(("if unsure agree",) if unsure else ())),
+            rows,
+        )
         self.text(f"The map shows {found['mapped_m2'] / 1e4:,.1f} ha of {found['surveyed_m2'] / 1e4:,.1f} ha surveyed.")
         for line in found["warnings"]:
             self.text(f"Note: {line}")
@@ -166,7 +206,9 @@ def pace(done: int, total: int, seconds: float) -> str:
     """How fast it goes, and how long it will if it goes on like this."""
     left = round((total - done) * seconds / done)
     hours, rest = divmod(left, 3600)
-    time_left = f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s" if rest >= 60 else f"{rest} s"
+    time_left = (
+        f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s" if rest >= 60 else f"{rest} s"
+    )
     return f"{60 * done / seconds:.1f} tiles/min, {time_left} left"
 
 

@@ -113,9 +113,7 @@ def _variant(config: Config, family: str, bands: str, home: Path, weights: Path 
     return settings.parse(raw, home)
 
 
-def _pair(
-    contest: Contest, family: str, bands: str, home: Path, screen: Screen, fresh: bool
-) -> list[dict[str, Any]]:
+def _pair(contest: Contest, family: str, bands: str, home: Path, screen: Screen, fresh: bool) -> list[dict[str, Any]]:
     own = not contest.score
     weights = home / f"{family}-{bands}" / "model" / f"{family}-{bands}.safetensors"
     learn = [_variant(config, family, bands, home, None) for config in contest.learn]
@@ -129,20 +127,29 @@ def _pair(
         variant = _variant(config, family, bands, home, weights)
         survey_variants.share(config.output, variant.output)
         if run.survey(variant, screen, until="inventory"):
-            raise NoDataError(f"{config.survey.id}: not every tile could be answered by {family}; see {variant.output / 'receipts'}")
+            raise NoDataError(
+                f"{config.survey.id}: not every tile could be answered by {family}; see {variant.output / 'receipts'}"
+            )
         survey = open_survey(variant)
         scored = receipts.read_stage(survey.workspace.receipts, "score").values()
         found, plots = evaluation.cells(scored), evaluation.cells_of_plots(scored)
         if own:
             halo = base.card(base.resolve(variant)).halo_px
-            found, *inside = (_of_test_blocks(each, learn, list(contest.learn).index(config), halo) for each in (found, *plots.values()))
+            found, *inside = (
+                _of_test_blocks(each, learn, list(contest.learn).index(config), halo)
+                for each in (found, *plots.values())
+            )
             plots = dict(zip(plots, inside, strict=True))
             if not len(found):
                 raise NoDataError(_no_test_cells(learn, halo))
         counts[config.survey.id] = found
         objects = {} if own else evaluation.objects(survey)
         rows.append(_row(family, bands, config.survey.id, found, config, objects))
-        rows += [_row(family, bands, f"{config.survey.id}/{name}", each, config, {}) for name, each in plots.items() if len(each)]
+        rows += [
+            _row(family, bands, f"{config.survey.id}/{name}", each, config, {})
+            for name, each in plots.items()
+            if len(each)
+        ]
         _map(survey)
     if len(counts) > 1:
         first = contest.learn[0]

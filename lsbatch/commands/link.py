@@ -33,7 +33,9 @@ class Screen(Protocol):
         """Rows of text."""
 
 
-def survey(config: Config, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None) -> None:
+def survey(
+    config: Config, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None
+) -> None:
     """Link a survey that was run with an earlier inventory.
 
     Without `out` the survey takes the earlier inventory over, and its inventory is written anew, now and by every later run. With
@@ -63,13 +65,17 @@ def survey(config: Config, last: Config | Path, screen: Screen, *, column: str |
     receipt = receipts.read_stage(ready.workspace.receipts, "inventory").get("all")
     if receipt is None or not receipt:
         why = "it has no receipt" if receipt is None else receipt.error
-        raise LsbatchError(f"{file}: was taken over, but the inventory of {config.output} could not be written: {why}; go on with lsbatch run")
+        raise LsbatchError(
+            f"{file}: was taken over, but the inventory of {config.output} could not be written: {why}; go on with lsbatch run"
+        )
     _tell(screen, "last year's", str(file), old)
     _account(screen, receipt.tally["last"], receipt.tally["this"])
     screen.text(f"Inventory: {ready.workspace.inventory / 'landslides.gpkg'}. The report follows with: lsbatch run")
 
 
-def inventory_file(this: Path, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None) -> None:
+def inventory_file(
+    this: Path, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None
+) -> None:
     """Link two inventories that are files; what was surveyed is not known, so nothing is called gone.
 
     Raises
@@ -120,7 +126,9 @@ def _placed(frame: gpd.GeoDataFrame, stem: str) -> list[str]:
     return [year_matching.unused(f"{stem}-{records.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
 
 
-def _finish(screen: Screen, last: tuple[str, Read], this: tuple[str, Read], linked: year_matching.Linked, out: Path | None) -> None:
+def _finish(
+    screen: Screen, last: tuple[str, Read], this: tuple[str, Read], linked: year_matching.Linked, out: Path | None
+) -> None:
     if out is not None:
         records.write(files.make_folder(out), linked.frame)
     _tell(screen, "last year's", *last)
@@ -136,11 +144,15 @@ def _tell(screen: Screen, which: str, name: str, read: Read) -> None:
     if read.crs:
         screen.text(f"  transformed from {read.crs}")
     if read.repaired:
-        screen.text(f"  {read.repaired} outlines were not valid and were repaired; their area changed by {read.repair_m2:.1f} m² in all")
+        screen.text(
+            f"  {read.repaired} outlines were not valid and were repaired; their area changed by {read.repair_m2:.1f} m² in all"
+        )
     if read.empty:
         screen.text(f"  {read.empty} features have no area and were left out")
     if read.overlaps:
-        screen.text(f"  {read.overlaps} pairs of outlines lie over each other, {read.overlap_m2:.1f} m² in all; all were kept")
+        screen.text(
+            f"  {read.overlaps} pairs of outlines lie over each other, {read.overlap_m2:.1f} m² in all; all were kept"
+        )
 
 
 def _account(screen: Screen, last: Mapping[str, int], this: Mapping[str, int]) -> None:

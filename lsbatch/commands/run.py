@@ -56,7 +56,10 @@ def survey(
             base.check(base.card(base.resolve(config)), config)
         ready = open_survey(config)
         progress = execution.Progress(begins=screen.begins, done=_watching(hold, screen))
-        with metrics.served(config.cluster.metrics, progress) as heard, cluster.connect(config, driver, screen.text) as crew:
+        with (
+            metrics.served(config.cluster.metrics, progress) as heard,
+            cluster.connect(config, driver, screen.text) as crew,
+        ):
             faults = execution.run(ready, crew, until=until, part=part, progress=heard, lease=hold)
     screen.finished(ready, faults)
     return faults
@@ -72,7 +75,9 @@ def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
         found = scene_history.make(config)
         scene_history.save(found, config)
         first, last = scene_history.days(config)
-        screen.text(f"History: {first} to {last}, {min(map(len, found.values()))} to {max(map(len, found.values()))} scenes a tile")
+        screen.text(
+            f"History: {first} to {last}, {min(map(len, found.values()))} to {max(map(len, found.values()))} scenes a tile"
+        )
 
 
 def _watching(hold: lease.Held, screen: Screen) -> Callable[[Receipt], None]:
@@ -99,7 +104,11 @@ def status(config: Config, screen: Screen, *, every_failure: bool = False) -> in
         if isinstance(step, Stage):
             pending = todo.todo(ready, step)
             bad = [found[tile_id(*position)] for position in (*pending.quarantined, *pending.tries)]
-            row = {"done": pending.done, "pending": len(pending.digests) - len(pending.tries) + len(pending.waiting), "blocked": len(pending.blocked)}
+            row = {
+                "done": pending.done,
+                "pending": len(pending.digests) - len(pending.tries) + len(pending.waiting),
+                "blocked": len(pending.blocked),
+            }
         else:
             old = found.get("all")
             fresh = old is not None and bool(old) and old.digest == todo.reduction_digest(ready, step)
@@ -135,7 +144,11 @@ def retry(config: Config, screen: Screen, tile: str | None) -> None:
                 if name == tile or (tile is None and not receipt):
                     receipts.remove(folder, step.name, name)
                     freed.add(name)
-    screen.text(f"{len(freed)} to be done again. Next: lsbatch run" if freed else "Nothing failed, so there is nothing to do again.")
+    screen.text(
+        f"{len(freed)} to be done again. Next: lsbatch run"
+        if freed
+        else "Nothing failed, so there is nothing to do again."
+    )
 
 
 def verify(config: Config, screen: Screen) -> int:

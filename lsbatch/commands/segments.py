@@ -49,7 +49,9 @@ def write(config: Config, screen: Screen) -> Path:
         If a tile could not be stacked.
     """
     if config.model.family != "tehrani":
-        raise ConfigError(f"model.family = {config.model.family!r}: only tehrani cuts segments; set model.family, or run with --model tehrani")
+        raise ConfigError(
+            f"model.family = {config.model.family!r}: only tehrani cuts segments; set model.family, or run with --model tehrani"
+        )
     if run.survey(config, screen, until="stack"):
         raise NoDataError(f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status'")
     survey = open_survey(config)
@@ -70,11 +72,15 @@ def write(config: Config, screen: Screen) -> Path:
 
         target = folder / "segments.tif"
         rasters.write(target, survey.grid, tiles, numbered, np.uint32, 0)
-    features, chance = (np.concatenate(parts)[order] for parts in zip(*((e.features, e.chance) for e in found), strict=True))
+    features, chance = (
+        np.concatenate(parts)[order] for parts in zip(*((e.features, e.chance) for e in found), strict=True)
+    )
     rows = list(_rows(pixels, features, chance, config.grid.resolution_m))
     _write_csv(target.with_suffix(".csv"), rows)
     _write_table(target.with_name(f"{target.name}.aux.xml"), rows)
-    screen.text(f"Segments: {target} ({len(rows):,} of them; attribute table in {target.name}.aux.xml and {target.stem}.csv)")
+    screen.text(
+        f"Segments: {target} ({len(rows):,} of them; attribute table in {target.name}.aux.xml and {target.stem}.csv)"
+    )
     return target
 
 
@@ -96,7 +102,9 @@ def _cut(survey: Survey, tile: Tile, scratch: Path) -> Found:
 
 
 def _rows(pixels: np.ndarray, features: np.ndarray, chance: np.ndarray, side_m: float) -> Iterator[tuple[float, ...]]:
-    for number, (count, values, said) in enumerate(zip(pixels.tolist(), features.tolist(), chance.tolist(), strict=True), 1):
+    for number, (count, values, said) in enumerate(
+        zip(pixels.tolist(), features.tolist(), chance.tolist(), strict=True), 1
+    ):
         yield number, count, count * side_m**2, *values, said
 
 
@@ -110,7 +118,9 @@ def _write_csv(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
 def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
     """GDAL's attribute table in the file beside a raster where GDAL and QGIS look for it."""
     top = ElementTree.Element("PAMDataset")
-    table = ElementTree.SubElement(ElementTree.SubElement(top, "PAMRasterBand", band="1"), "GDALRasterAttributeTable", tableType="thematic")
+    table = ElementTree.SubElement(
+        ElementTree.SubElement(top, "PAMRasterBand", band="1"), "GDALRasterAttributeTable", tableType="thematic"
+    )
     for index, name in enumerate(COLUMNS):
         column = ElementTree.SubElement(table, "FieldDefn", index=str(index))
         kind = _INTEGER if name in _USAGE else _REAL

@@ -24,9 +24,8 @@ from lsbatch.storage import cube, objects, receipts, vectors
 #: Pixels of each tile from which tehrani's classes are learned.
 SAMPLED_PX = 50_000
 
-def train(
-    configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh: bool, hold_out: bool = False
-) -> None:
+
+def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh: bool, hold_out: bool = False) -> None:
     """Bring every survey's STACK up to date, then train the first one's model on all of them.
 
     Parameters
@@ -43,7 +42,9 @@ def train(
     """
     first = configs[0]
     if first.model.family == "ccdc":
-        raise ConfigError("model.family ccdc: learns from nothing but each pixel's own years; there is nothing to train, run 'lsbatch run'")
+        raise ConfigError(
+            "model.family ccdc: learns from nothing but each pixel's own years; there is nothing to train, run 'lsbatch run'"
+        )
     for config in configs:
         _checked(config, first)
     for config in configs:

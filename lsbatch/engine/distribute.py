@@ -57,7 +57,9 @@ class _Later:
         time.sleep(max(0.0, self.heap[0][0] - time.monotonic()))
 
 
-def run_tiles(survey: Survey, stage: Stage, todo: Todo, crew: Crew = alone, lease: Held | None = None) -> Iterator[Receipt]:
+def run_tiles(
+    survey: Survey, stage: Stage, todo: Todo, crew: Crew = alone, lease: Held | None = None
+) -> Iterator[Receipt]:
     """Commit every tile of `todo`; yields the last receipt of each as it comes, also of those that failed.
 
     Raises
@@ -65,7 +67,10 @@ def run_tiles(survey: Survey, stage: Stage, todo: Todo, crew: Crew = alone, leas
     LsbatchError
         If the scheduler went away, or workers died as they were started; what is done is done, and the next run goes on.
     """
-    work = [Task(stage.name, position, key, todo.tries.get(position, 0) + 1, lease) for position, key in todo.digests.items()]
+    work = [
+        Task(stage.name, position, key, todo.tries.get(position, 0) + 1, lease)
+        for position, key in todo.digests.items()
+    ]
     if not work:
         return
     try:
@@ -151,7 +156,9 @@ class _Workers:
             if self.client.status == "closed":
                 raise self._gone(task)
             # pure=False: a second try of a tile is not the first one's answer
-            future = self.client.submit(commit, self.survey.config, self.survey.grid, task, resources=resources, pure=False)
+            future = self.client.submit(
+                commit, self.survey.config, self.survey.grid, task, resources=resources, pure=False
+            )
             self.flying[future] = task
             self.pool.add(future)
 

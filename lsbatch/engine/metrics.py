@@ -37,7 +37,9 @@ def served(address: str | None, progress: Progress) -> Iterator[Progress]:
     try:
         server, thread = start_http_server(int(port), host, registry)
     except OSError as error:
-        raise LsbatchError(f"cluster.metrics = {address!r}: nothing can listen there: {error.strerror or error}") from None
+        raise LsbatchError(
+            f"cluster.metrics = {address!r}: nothing can listen there: {error.strerror or error}"
+        ) from None
     try:
         yield _counting(registry, progress)
     finally:
@@ -49,9 +51,16 @@ def served(address: str | None, progress: Progress) -> Iterator[Progress]:
 def _counting(registry: CollectorRegistry, progress: Progress) -> Progress:
     ended = Counter("lsbatch_tiles", "tiles and folds that ended in this run", ("stage", "result"), registry=registry)
     pixels = Counter("lsbatch_pixels", "pixels of tiles that ended well", ("stage",), registry=registry)
-    seconds = Histogram("lsbatch_tile_seconds", "time of a tile or fold", ("stage",), registry=registry, buckets=BUCKETS)
+    seconds = Histogram(
+        "lsbatch_tile_seconds", "time of a tile or fold", ("stage",), registry=registry, buckets=BUCKETS
+    )
     left = Gauge("lsbatch_tiles_pending", "tiles that this run has yet to do", ("stage",), registry=registry)
-    alone = Gauge("lsbatch_tiles_quarantined", "tiles that failed and are left alone until lsbatch retry", ("stage",), registry=registry)
+    alone = Gauge(
+        "lsbatch_tiles_quarantined",
+        "tiles that failed and are left alone until lsbatch retry",
+        ("stage",),
+        registry=registry,
+    )
 
     def begins(name: str, todo: Todo | None) -> None:
         left.labels(name).set(1 if todo is None else len(todo.digests))

@@ -32,7 +32,16 @@ from lsbatch.storage.receipts import Receipt
 from lsbatch.storage.workspace import Workspace
 
 #: What another try will not change; anything else that the system says of a file may be over by then, a full disk among it.
-LASTING = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+LASTING = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 
 
 @dataclass(frozen=True)

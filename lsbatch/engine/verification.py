@@ -64,6 +64,10 @@ def _check(survey: Survey, stage: Stage, position: tuple[int, int], receipt: Rec
     except Exception as error:
         # whatever a cut or overwritten file makes a decoder say
         fault = objects.as_os_error(error) or error
-        return Wrong(stage.name, receipt.tile, f"cannot be read back: {type(error).__name__}: {' '.join(str(fault).split())[:200]}")
+        return Wrong(
+            stage.name,
+            receipt.tile,
+            f"cannot be read back: {type(error).__name__}: {' '.join(str(fault).split())[:200]}",
+        )
     bad = sorted(name for name, value in receipt.sums.items() if now.get(name) != value)
     return Wrong(stage.name, receipt.tile, f"not what was written: {', '.join(bad)}") if bad else True

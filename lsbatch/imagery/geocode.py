@@ -65,7 +65,9 @@ def rtc(product: Path, dem: Path, geoid_m: float, folder: Path) -> list[Path]:
     except ImportError:
         raise CatalogError("geocoding needs sarsen, which is not installed: pip install 'lsbatch[grd]'") from None
     if not (_GRD.fullmatch(product.name) and (product / "manifest.safe").is_file()):
-        raise CatalogError(f"{product}: is no unpacked Sentinel-1 GRD, a folder S1?_IW_GRDH_*.SAFE with its manifest.safe")
+        raise CatalogError(
+            f"{product}: is no unpacked Sentinel-1 GRD, a folder S1?_IW_GRDH_*.SAFE with its manifest.safe"
+        )
     target = make_folder(folder)
     with tempfile.TemporaryDirectory(dir=target, prefix=".geocode-") as scratch, warnings.catch_warnings():
         # of libraries below about rasters without a place and chunks that do not fit; nothing a user can change

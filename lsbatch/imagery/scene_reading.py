@@ -139,7 +139,12 @@ def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
 def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene, attempts: int) -> None:
     """Warp an asset into `target`, which holds nodata and keeps it where the asset has none; again where another try may help."""
     try:
-        retry.patiently(source.uri, attempts, FIRST_WAIT_S, lambda signed: _open_and_warp(target, signed, source.band, geobox, scene))
+        retry.patiently(
+            source.uri,
+            attempts,
+            FIRST_WAIT_S,
+            lambda signed: _open_and_warp(target, signed, source.band, geobox, scene),
+        )
     except (RasterioError, OSError) as error:
         raise SceneError(_sentence(scene, source.uri, error), may_pass=retry.may_mend(source.uri, error)) from error
 
@@ -176,7 +181,9 @@ def _refuse_bomb(raster: Any) -> None:
     together = raster.count if raster.interleaving is not None and raster.interleaving.value == "PIXEL" else 1
     size = rows * cols * np.dtype(raster.dtypes[0]).itemsize * together
     if size > LARGEST_BLOCK_BYTES:
-        raise RasterioError(f"it is compressed in blocks of {size / 2**20:,.0f} MB; up to {LARGEST_BLOCK_BYTES >> 20} are read")
+        raise RasterioError(
+            f"it is compressed in blocks of {size / 2**20:,.0f} MB; up to {LARGEST_BLOCK_BYTES >> 20} are read"
+        )
 
 
 def _metres(raster: Any) -> tuple[float, float]:
@@ -222,7 +229,9 @@ def _warp(target: np.ndarray, raster: Any, band: int, geobox: GeoBox, scene: Sce
         target[overlap.roi_dst] = values
         return
     # odc-geo follows a curved edge by five points a side
-    rows, cols = (slice(max(0, s.start - 16), min(n, s.stop + 16)) for s, n in zip(overlap.roi_dst, target.shape, strict=True))
+    rows, cols = (
+        slice(max(0, s.start - 16), min(n, s.stop + 16)) for s, n in zip(overlap.roi_dst, target.shape, strict=True)
+    )
     for start in _block_starts(geobox, cols):
         # from the dataset, not from an array of the part that is needed: source coordinates then never depend on
         # where that part begins, not even in their last bit

@@ -53,7 +53,12 @@ def write(survey: Survey, config: Config) -> dict[str, Any]:
     shapes = vectors.read_named(config.inventory.areas, config.inventory.areas_field, _SETTINGS, config.grid.crs)
     done = receipts.read_stage(survey.workspace.receipts, "areas").values()
     landslides = identity.found(vectors.read_part(survey.workspace.inventory / "landslides.parquet"))
-    frame = figures(shapes, [receipt.tally["areas"] for receipt in done if receipt], landslides, (survey.grid.resolution_m / 1000) ** 2)
+    frame = figures(
+        shapes,
+        [receipt.tally["areas"] for receipt in done if receipt],
+        landslides,
+        (survey.grid.resolution_m / 1000) ** 2,
+    )
     folder = survey.workspace.inventory
     vectors.write_geopackage(folder / "areas.gpkg", frame[frame["area"] != ELSEWHERE], "areas")
     vectors.write_csv(folder / "areas.csv", frame.drop(columns="geometry"))
@@ -61,7 +66,10 @@ def write(survey: Survey, config: Config) -> dict[str, Any]:
 
 
 def figures(
-    shapes: Mapping[str, shapely.Geometry], counts: list[Mapping[str, list[int]]], landslides: gpd.GeoDataFrame, px_km2: float
+    shapes: Mapping[str, shapely.Geometry],
+    counts: list[Mapping[str, list[int]]],
+    landslides: gpd.GeoDataFrame,
+    px_km2: float,
 ) -> gpd.GeoDataFrame:
     """A row an area, and one for the ground in none of them where any was surveyed.
 
@@ -95,7 +103,16 @@ def figures(
             "landslides_per_1000_km2": 1000 * len(mine) / km2 if km2 else np.nan,
             "geometry": shapes.get(name),
         })  # fmt: skip
-    columns = ["area", "surveyed_km2", "landslides", "landslide_area_m2", "largest_m2", "landslide_share", "landslides_per_1000_km2", "geometry"]
+    columns = [
+        "area",
+        "surveyed_km2",
+        "landslides",
+        "landslide_area_m2",
+        "largest_m2",
+        "landslide_share",
+        "landslides_per_1000_km2",
+        "geometry",
+    ]
     return gpd.GeoDataFrame(rows, columns=columns, geometry="geometry", crs=landslides.crs)
 
 

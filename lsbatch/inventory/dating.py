@@ -56,7 +56,13 @@ def joined(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return rows
     together = rows.groupby(list(PASS), sort=True)
-    return together[list(SUMS)].sum().join(together["time_days"].min()).reset_index().sort_values("time_days", kind="stable")
+    return (
+        together[list(SUMS)]
+        .sum()
+        .join(together["time_days"].min())
+        .reset_index()
+        .sort_values("time_days", kind="stable")
+    )
 
 
 def series(passes: pd.DataFrame, looks: float) -> list[landslide_date.Series]:
@@ -64,7 +70,13 @@ def series(passes: pd.DataFrame, looks: float) -> list[landslide_date.Series]:
     out = []
     for _, orbit in passes.groupby(list(SERIES), sort=True) if len(passes) else ():
         channels = [
-            landslide_date.log_ratio(*(orbit[f"{name}_{what}"].to_numpy(np.float64) for what in ("inside_sum", "inside_px", "around_sum", "around_px")), looks)
+            landslide_date.log_ratio(
+                *(
+                    orbit[f"{name}_{what}"].to_numpy(np.float64)
+                    for what in ("inside_sum", "inside_px", "around_sum", "around_px")
+                ),
+                looks,
+            )
             for name in POLARISATIONS
         ]
         ratio, speckle = (np.column_stack(values) for values in zip(*channels, strict=True))
@@ -72,7 +84,9 @@ def series(passes: pd.DataFrame, looks: float) -> list[landslide_date.Series]:
     return out
 
 
-def narrowed(passes: pd.DataFrame | None, known: tuple[int, int], span: tuple[int, int], looks: float) -> Narrowed | None:
+def narrowed(
+    passes: pd.DataFrame | None, known: tuple[int, int], span: tuple[int, int], looks: float
+) -> Narrowed | None:
     """First and last day since 1970, both included, and the probability that it slid then, given that it slid between the looks.
 
     None where that is no gain.

@@ -50,7 +50,11 @@ INSPIRE: tuple[Mapped, ...] = (
     _joined("magnitudeOrIntensity_qualitativeValue", "`confidence`", lambda frame: frame["confidence"] + " confidence"),
     _same("magnitudeOrIntensity_quantitativeValue", "area_m2"),
     _constant("magnitudeOrIntensity_quantitativeValue_uom", "m2"),
-    _joined("magnitudeOrIntensity_assessmentMethod", "`model`, `software`", lambda frame: frame["model"] + ", " + frame["software"]),
+    _joined(
+        "magnitudeOrIntensity_assessmentMethod",
+        "`model`, `software`",
+        lambda frame: frame["model"] + ", " + frame["software"],
+    ),
     _same("validFrom", "date_earliest"),
     _same("validTo", "date_latest"),
 )

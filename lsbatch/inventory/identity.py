@@ -41,7 +41,13 @@ def settle(survey: Survey, frame: gpd.GeoDataFrame) -> Linked:
     if last is not None:
         # a column that the inventory got since
         last = year_matching.complete(last, dict(frame.dtypes.drop("geometry")))
-    linked = Linked(frame) if last is None else year_matching.link(frame, last, survey.config.grid.resolution_m, lambda shapes: observed_ground.share(survey, shapes))
+    linked = (
+        Linked(frame)
+        if last is None
+        else year_matching.link(
+            frame, last, survey.config.grid.resolution_m, lambda shapes: observed_ground.share(survey, shapes)
+        )
+    )
     known = _kept(places.identities)
     named, former = _as_before(linked.frame, known, () if last is None else last[ID])
     answered = _answered(named, journal.read(places.answers), former)
@@ -75,9 +81,18 @@ def _as_before(
     for j in order:
         kept = int(pairs.keeper[j])
         before = None if kept < 0 else olden[kept]
-        rows[j] = _named(rows[j], before, [olden[i][ID] for i in olds[j] if i != kept], same=bool(pairs.same[j]), linked=linked, taken=taken)
+        rows[j] = _named(
+            rows[j],
+            before,
+            [olden[i][ID] for i in olds[j] if i != kept],
+            same=bool(pairs.same[j]),
+            linked=linked,
+            taken=taken,
+        )
         if before is not None:
-            former[rows[j][ID]] = year_matching.split(year_matching.joined([*year_matching.split(before["former_ids"]), before[ID]]))
+            former[rows[j][ID]] = year_matching.split(
+                year_matching.joined([*year_matching.split(before["former_ids"]), before[ID]])
+            )
     out = frame.copy()
     for name in (ID, "version", "parent_ids"):
         out.loc[here, name] = pd.array([row[name] for row in rows], dtype=frame[name].dtype)
@@ -85,7 +100,13 @@ def _as_before(
 
 
 def _named(
-    row: dict[str, Any], before: Mapping[str, Any] | None, merged: list[str], *, same: bool, linked: set[str], taken: set[str]
+    row: dict[str, Any],
+    before: Mapping[str, Any] | None,
+    merged: list[str],
+    *,
+    same: bool,
+    linked: set[str],
+    taken: set[str],
 ) -> dict[str, Any]:
     name = row[ID]
     if name not in linked:
@@ -102,7 +123,9 @@ def _named(
     return row | {ID: name, "version": version, "parent_ids": year_matching.joined(parents)}
 
 
-def _answered(frame: gpd.GeoDataFrame, answers: Sequence[Mapping[str, Any]], former: Mapping[str, list[str]]) -> gpd.GeoDataFrame:
+def _answered(
+    frame: gpd.GeoDataFrame, answers: Sequence[Mapping[str, Any]], former: Mapping[str, list[str]]
+) -> gpd.GeoDataFrame:
     """With the last answer to each landslide, also to one that has had another name since."""
     latest = {str(one.get(ID)): one for one in answers}
     if not latest:
@@ -119,7 +142,9 @@ def _answered(frame: gpd.GeoDataFrame, answers: Sequence[Mapping[str, Any]], for
     return out
 
 
-def _remember(survey: Survey, frame: gpd.GeoDataFrame, former: Mapping[str, list[str]], known: gpd.GeoDataFrame | None) -> None:
+def _remember(
+    survey: Survey, frame: gpd.GeoDataFrame, former: Mapping[str, list[str]], known: gpd.GeoDataFrame | None
+) -> None:
     """Keep the names for the next run. Done again after a kill, it keeps the same: an equal outline is no new version.
 
     While tiles are missing, outlines end at their edges, and a name that came from such an outline would stay. So then only
@@ -133,5 +158,9 @@ def _remember(survey: Survey, frame: gpd.GeoDataFrame, former: Mapping[str, list
     else:
         known = None
     kept = here[[ID, "version", "parent_ids", "geometry"]]
-    kept = kept.assign(former_ids=[year_matching.joined(one for one in former.get(name, ()) if one != name) for name in here[ID]])
-    vectors.write_parquet(survey.workspace.identities, kept if known is None else pd.concat([known, kept], ignore_index=True))
+    kept = kept.assign(
+        former_ids=[year_matching.joined(one for one in former.get(name, ()) if one != name) for name in here[ID]]
+    )
+    vectors.write_parquet(
+        survey.workspace.identities, kept if known is None else pd.concat([known, kept], ignore_index=True)
+    )

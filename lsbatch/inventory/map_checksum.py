@@ -22,7 +22,10 @@ def digest(survey: Survey) -> str:
 
 
 def combine(survey: Survey, sums: Mapping[Position, str]) -> str:
-    lines = [mask(survey.config.model.family).name, *(f"{tile_id(*position)} {one}" for position, one in sorted(sums.items()))]
+    lines = [
+        mask(survey.config.model.family).name,
+        *(f"{tile_id(*position)} {one}" for position, one in sorted(sums.items())),
+    ]
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
@@ -32,7 +35,9 @@ def tile_sums(survey: Survey) -> dict[Position, str]:
     done = receipts.read_stage(survey.workspace.receipts, "clean")
     found = {position: done[tile_id(*position)] for position in survey.positions if done.get(tile_id(*position))}
     if not found or not files.exists(store / layer.name / "zarr.json"):
-        raise NoDataError(f"{survey.config.output}: has no map of landslides by the model {survey.config.model.family} yet; run 'lsbatch run' first")
+        raise NoDataError(
+            f"{survey.config.output}: has no map of landslides by the model {survey.config.model.family} yet; run 'lsbatch run' first"
+        )
     return {
         position: receipt.sums.get("landslide") or cube.sums(store, layer, survey.tile(position))["landslide"]
         for position, receipt in found.items()

@@ -27,7 +27,9 @@ def share(survey: Survey, shapes: np.ndarray) -> np.ndarray:
         if not near.size or not done.get(tile_id(*position)):
             continue
         layer = mask(survey.config.model.family)
-        observed = cube.read(survey.workspace.store, survey.grid, layer, tile, 0, ("landslide",))["landslide"] != UNOBSERVED
+        observed = (
+            cube.read(survey.workspace.store, survey.grid, layer, tile, 0, ("landslide",))["landslide"] != UNOBSERVED
+        )
         for i in near:
             rows, cols, inside = _pixels(survey, shapes[i], tile.region)
             here = observed[rows.start - tile.region[0].start : rows.stop - tile.region[0].start,
@@ -36,7 +38,9 @@ def share(survey: Survey, shapes: np.ndarray) -> np.ndarray:
     return np.divide(seen, pixels, out=np.zeros(len(shapes)), where=pixels > 0)
 
 
-def _pixels(survey: Survey, shape: shapely.Geometry, region: tuple[slice, slice] | None) -> tuple[slice, slice, np.ndarray]:
+def _pixels(
+    survey: Survey, shape: shapely.Geometry, region: tuple[slice, slice] | None
+) -> tuple[slice, slice, np.ndarray]:
     """Rows and columns of the lattice around a polygon, within a tile if one is given, and which of these pixels are its own."""
     whole = survey.grid.geobox
     corners = np.reshape(shapely.bounds(shape), (2, 2)).tolist()
@@ -47,13 +51,20 @@ def _pixels(survey: Survey, shape: shapely.Geometry, region: tuple[slice, slice]
     inside = _inside(whole, shape, around)
     if region is None:
         return around[0], around[1], inside
-    cut = tuple(slice(max(a.start, r.start), max(min(a.stop, r.stop), max(a.start, r.start))) for a, r in zip(around, region, strict=True))
+    cut = tuple(
+        slice(max(a.start, r.start), max(min(a.stop, r.stop), max(a.start, r.start)))
+        for a, r in zip(around, region, strict=True)
+    )
     return cut[0], cut[1], inside[cut[0].start - around[0].start : cut[0].stop - around[0].start,
                                   cut[1].start - around[1].start : cut[1].stop - around[1].start]  # fmt: skip
 
 
 def _inside(whole: GeoBox, shape: shapely.Geometry, around: tuple[slice, ...]) -> np.ndarray:
     rows, cols = around
-    box = GeoBox((rows.stop - rows.start, cols.stop - cols.start), whole.affine * whole.affine.translation(cols.start, rows.start), whole.crs)
+    box = GeoBox(
+        (rows.stop - rows.start, cols.stop - cols.start),
+        whole.affine * whole.affine.translation(cols.start, rows.start),
+        whole.crs,
+    )
     inside = geometries.rasterize(shape, box)
     return inside if inside.any() else np.ones_like(inside)

@@ -85,7 +85,9 @@ def read(file: Path, crs: str, column: str | None = None, *, named: bool = True)
     if column is not None and column not in raw:
         raise ConfigError(f"{file}: has no column {column!r}; it has {', '.join(raw.columns.drop('geometry'))}")
     if named and column is None and ID not in raw:
-        raise ConfigError(f"{file}: has no column {ID}; name the column of its ids with --id; it has {', '.join(raw.columns.drop('geometry'))}")
+        raise ConfigError(
+            f"{file}: has no column {ID}; name the column of its ids with --id; it has {', '.join(raw.columns.drop('geometry'))}"
+        )
     if column is not None or ID in raw:
         raw[ID] = _ids(raw, column or ID, file)
     frame, repaired, repair_m2 = sound(raw)
@@ -139,7 +141,9 @@ def _ids(raw: gpd.GeoDataFrame, column: str, file: Path) -> list[str]:
     texts = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one) for one in values]
     lost = np.flatnonzero(values.isna().to_numpy() | np.array([not text.strip() for text in texts], bool))
     if lost.size:
-        raise ConfigError(f"{file}: {lost.size} landslides have no {column}, the first is feature {lost[0] + 1}; each needs one of its own")
+        raise ConfigError(
+            f"{file}: {lost.size} landslides have no {column}, the first is feature {lost[0] + 1}; each needs one of its own"
+        )
     odd = [text for text in texts if SEPARATOR in text or len(text) > LONGEST_ID or printable(text) != text]
     if odd:
         raise ConfigError(
@@ -171,7 +175,9 @@ def _moved(frame: gpd.GeoDataFrame, crs: str, file: Path) -> gpd.GeoDataFrame:
     moved = frame.to_crs(crs)
     lost = np.flatnonzero(~np.isfinite(shapely.bounds(moved.geometry.values)).all(axis=1)) if len(moved) else ()
     if len(lost):
-        raise ConfigError(f"{file}: {len(lost)} outlines lie where {crs} cannot show them, the first is number {lost[0] + 1}")
+        raise ConfigError(
+            f"{file}: {len(lost)} outlines lie where {crs} cannot show them, the first is number {lost[0] + 1}"
+        )
     # rounding can make an outline touch itself
     return sound(moved)[0]
 

@@ -11,7 +11,17 @@ from lsbatch.storage import receipts
 from lsbatch.storage.receipts import Receipt
 
 #: Of a scene, as `lsbatch.catalog.scenes.Scene` has them.
-_OF_SCENE = ("sensor", "collection", "time", "platform", "relative_orbit", "orbit_state", "baseline", "offset_dn", "offset_reason")
+_OF_SCENE = (
+    "sensor",
+    "collection",
+    "time",
+    "platform",
+    "relative_orbit",
+    "orbit_state",
+    "baseline",
+    "offset_dn",
+    "offset_reason",
+)
 COLUMNS = ("tile", "scene", "looks", "used", "reason", *_OF_SCENE)
 
 

@@ -49,12 +49,19 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     tiles = {tile for text in found["tiles"] for tile in text.split(";")}
     vectors.write_csv(folder / "scenes.csv", sources.scenes(survey, tiles))
     vectors.write_csv(folder / "sosi.csv", exports.mapped(found, exports.SOSI).drop(columns="geometry"))
-    return {"landslides": len(found), "area_m2": float(found["area_m2"].sum()), "last": linked.last, "this": linked.this}
+    return {
+        "landslides": len(found),
+        "area_m2": float(found["area_m2"].sum()),
+        "last": linked.last,
+        "this": linked.this,
+    }
 
 
 def write(folder: Path, frame: gpd.GeoDataFrame) -> None:
     """The three files of the records, each whole."""
-    vectors.write_geopackage(folder / "landslides.gpkg", frame, "landslides", {"layer_styles": qgis_style.layer_styles("landslides")})
+    vectors.write_geopackage(
+        folder / "landslides.gpkg", frame, "landslides", {"layer_styles": qgis_style.layer_styles("landslides")}
+    )
     vectors.write_parquet(folder / "landslides.parquet", frame)
     vectors.write_csv(folder / "landslides.csv", frame.drop(columns="geometry"))
 
@@ -64,9 +71,13 @@ def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
     parts = _joined_parts(survey)
     to_lonlat = Transformer.from_crs(config.grid.crs, "EPSG:4326", always_xy=True)
     provenance, passes = _provenance(config), dating.passes_of(survey, config)
-    records = [_record(group, survey, to_lonlat, passes) | provenance for _, group in parts.groupby("component", sort=True)]
+    records = [
+        _record(group, survey, to_lonlat, passes) | provenance for _, group in parts.groupby("component", sort=True)
+    ]
     types = schema.dtypes(config.inventory.confounders)
-    frame = gpd.GeoDataFrame(records, columns=[*types, "geometry"], geometry="geometry", crs=config.grid.crs).astype(types)
+    frame = gpd.GeoDataFrame(records, columns=[*types, "geometry"], geometry="geometry", crs=config.grid.crs).astype(
+        types
+    )
     frame = frame[frame["area_m2"] >= config.inventory.min_area_m2]
     return frame.sort_values(["area_m2", "landslide_id"], ascending=[False, True]).reset_index(drop=True)
 
@@ -163,7 +174,12 @@ def _dates(group: pd.DataFrame, config: Config, passes: dating.Passes) -> dict[s
 
 def _written(earliest: int, latest: int, method: str, confidence: float = np.nan) -> dict[str, str | float]:
     first, last = (_EPOCH + timedelta(days=day) for day in (earliest, latest))
-    return {"date_earliest": first.isoformat(), "date_latest": last.isoformat(), "date_method": method, "date_confidence": confidence}
+    return {
+        "date_earliest": first.isoformat(),
+        "date_latest": last.isoformat(),
+        "date_method": method,
+        "date_confidence": confidence,
+    }
 
 
 def _geometry(shape: shapely.MultiPolygon, places: Mapping[str, float], to_lonlat: Transformer) -> dict[str, float]:
@@ -230,13 +246,19 @@ def _evidence(group: pd.DataFrame) -> dict[str, float]:
 def _observability(group: pd.DataFrame) -> dict[str, float]:
     shares = {"optical_share": "optical_px", "radar_share": "radar_px", "ascending_share": "ascending_px", "descending_share": "descending_px",
               "radar_hidden_share": "one_side_px", "terrain_shade_share": "shaded_px"}  # fmt: skip
-    return {name: _share(group, column) for name, column in shares.items()} | {"unobserved_edge_px": int(group["unobserved_edge_px"].sum())}
+    return {name: _share(group, column) for name, column in shares.items()} | {
+        "unobserved_edge_px": int(group["unobserved_edge_px"].sum())
+    }
 
 
 def _on_layers(group: pd.DataFrame, config: Config) -> dict[str, float | str]:
-    shares = {kind: {name: _share(group, layer_px(kind, name)) for name in files} for kind, files in layers(config).items()}
+    shares = {
+        kind: {name: _share(group, layer_px(kind, name)) for name in files} for kind, files in layers(config).items()
+    }
     agree = ";".join(sorted(name for name, share in shares["others"].items() if share >= AGREES))
-    return {schema.CONFOUNDER.format(name): share for name, share in shares["confounders"].items()} | {"models_agree": agree}
+    return {schema.CONFOUNDER.format(name): share for name, share in shares["confounders"].items()} | {
+        "models_agree": agree
+    }
 
 
 def _share(group: pd.DataFrame, column: str) -> float:
@@ -277,7 +299,11 @@ def _provenance(config: Config) -> dict[str, str]:
 
 def _settings(config: Config) -> Mapping[str, Any]:
     kept = {"review": identity.state(Workspace(config.output))}
-    return {"inventory": config.inventory.model_dump(mode="json"), "survey": config.survey.model_dump(mode="json")} | _provenance(config) | kept
+    return (
+        {"inventory": config.inventory.model_dump(mode="json"), "survey": config.survey.model_dump(mode="json")}
+        | _provenance(config)
+        | kept
+    )
 
 
 REDUCTION = Reduction(name="inventory", version=4, apply=apply, settings=_settings, after=("outline", "date"))

@@ -56,7 +56,14 @@ def _share(name: str, group: str, meaning: str, *, empty: bool = False) -> Field
 
 
 def _number(
-    name: str, group: str, unit: str, meaning: str, least: float | None = None, most: float | None = None, *, empty: bool = True
+    name: str,
+    group: str,
+    unit: str,
+    meaning: str,
+    least: float | None = None,
+    most: float | None = None,
+    *,
+    empty: bool = True,
 ) -> Field:
     return Field(name, group, "float64", meaning, unit, empty, least, most)
 
@@ -127,7 +134,10 @@ CONFOUNDER = "on_{}_share"
 
 def fields(confounders: Iterable[str] = ()) -> tuple[Field, ...]:
     """All fields, with one for each layer of confounders by name."""
-    more = (_share(CONFOUNDER.format(name), "confounders", f"share of its pixels on the layer {name}") for name in confounders)
+    more = (
+        _share(CONFOUNDER.format(name), "confounders", f"share of its pixels on the layer {name}")
+        for name in confounders
+    )
     return (*FIELDS, *more)
 
 
@@ -163,7 +173,9 @@ def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), 
     names = [field.name for field in expected]
     if list(columns) != names:
         missing, foreign = sorted(set(names) - set(columns)), sorted(set(columns) - set(names))
-        raise LsbatchError(f"{what}: columns are not those of the schema; missing: {', '.join(missing) or 'none'}; unknown: {', '.join(foreign) or 'none'}")
+        raise LsbatchError(
+            f"{what}: columns are not those of the schema; missing: {', '.join(missing) or 'none'}; unknown: {', '.join(foreign) or 'none'}"
+        )
     for field in expected:
         for row, value in enumerate(columns[field.name]):
             fault = _fault(field, value)
@@ -189,4 +201,8 @@ def _fault(field: Field, value: object) -> str:
         return "" if field.empty else "is not known"
     low, high = field.least, field.most
     outside = (low is not None and value < low) or (high is not None and value > high)
-    return f"is outside {'-inf' if low is None else low:g} to {'inf' if high is None else high:g}" if outside and low is not None and high is not None else ("is too small or too large" if outside else "")
+    return (
+        f"is outside {'-inf' if low is None else low:g} to {'inf' if high is None else high:g}"
+        if outside and low is not None and high is not None
+        else ("is too small or too large" if outside else "")
+    )

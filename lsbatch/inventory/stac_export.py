@@ -15,7 +15,15 @@ from lsbatch.storage.files import sweep
 from lsbatch.storage.receipts import Receipt
 
 #: Files of the inventory that are delivered.
-INVENTORY = ("landslides.gpkg", "landslides.parquet", "landslides.csv", "landslides.qml", "scenes.csv", "inspire.gpkg", "sosi.csv")
+INVENTORY = (
+    "landslides.gpkg",
+    "landslides.parquet",
+    "landslides.csv",
+    "landslides.qml",
+    "scenes.csv",
+    "inspire.gpkg",
+    "sosi.csv",
+)
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
@@ -38,7 +46,9 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     ]
     made += _delivery(survey, config)
     sweep(survey.workspace.catalog)
-    count = stac_items.write(survey.workspace.catalog, config.survey.id, "Composites before and after, tile by tile", made)
+    count = stac_items.write(
+        survey.workspace.catalog, config.survey.id, "Composites before and after, tile by tile", made
+    )
     return {"items": count}
 
 
@@ -58,13 +68,22 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
         "lsbatch:crs": config.grid.crs,
     }
     bands = {
-        f"{name}.tif": {"name": name, "description": legend.description, "unit": legend.units, "raster:scale": legend.scale}
+        f"{name}.tif": {
+            "name": name,
+            "description": legend.description,
+            "unit": legend.units,
+            "raster:scale": legend.scale,
+        }
         for name, legend in national_maps.LEGENDS.items()
     }
     windows = config.survey.windows
     # catalogue, item's folder, item
     files = {f"../../{path.parent.name}/{path.name}": path for path in paths}
-    return [stac_items.delivery(f"{config.survey.id}-inventory", files, survey.grid.geobox, (windows.pre[0], windows.post[1]), told, bands)]
+    return [
+        stac_items.delivery(
+            f"{config.survey.id}-inventory", files, survey.grid.geobox, (windows.pre[0], windows.post[1]), told, bands
+        )
+    ]
 
 
 def _provenance(receipt: Receipt, config: Config) -> dict[str, Any]:
@@ -81,4 +100,10 @@ def _provenance(receipt: Receipt, config: Config) -> dict[str, Any]:
     }
 
 
-REDUCTION = Reduction(name="catalog", version=2, apply=apply, settings=lambda config: {"id": config.survey.id}, after=("stack", "inventory", "rasters"))
+REDUCTION = Reduction(
+    name="catalog",
+    version=2,
+    apply=apply,
+    settings=lambda config: {"id": config.survey.id},
+    after=("stack", "inventory", "rasters"),
+)

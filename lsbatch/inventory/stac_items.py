@@ -23,7 +23,13 @@ PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 
 
 def tile(
-    name: str, geobox: GeoBox, days: tuple[date, date], made: str, provenance: Mapping[str, Any], store: str, layer: Layer
+    name: str,
+    geobox: GeoBox,
+    days: tuple[date, date],
+    made: str,
+    provenance: Mapping[str, Any],
+    store: str,
+    layer: Layer,
 ) -> pystac.Item:
     """A tile of a layer.
 
@@ -82,7 +88,12 @@ DELIVERED = {
 
 
 def delivery(
-    name: str, files: Mapping[str, Path], geobox: GeoBox, days: tuple[date, date], provenance: Mapping[str, Any], bands: Mapping[str, Mapping[str, Any]]
+    name: str,
+    files: Mapping[str, Path],
+    geobox: GeoBox,
+    days: tuple[date, date],
+    provenance: Mapping[str, Any],
+    bands: Mapping[str, Mapping[str, Any]],
 ) -> pystac.Item:
     """The inventory's files as one item, with sizes and SHA-256 checksums.
 
@@ -112,7 +123,10 @@ def delivery(
         told: dict[str, Any] = {"file:size": here.stat().st_size, "file:checksum": f"1220{checksum}"}
         if path.name in bands:
             told |= {"bands": [dict(bands[path.name])], **_lattice(geobox)}
-        item.add_asset(path.name.replace(".", "-"), pystac.Asset(address, path.name, media_type=media, roles=[role], extra_fields=told))
+        item.add_asset(
+            path.name.replace(".", "-"),
+            pystac.Asset(address, path.name, media_type=media, roles=[role], extra_fields=told),
+        )
     return item
 
 

@@ -76,14 +76,20 @@ def link(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, pixel_m: float, surveye
         origins.append(origin)
     lost = last.iloc[[i for i in range(len(last)) if not news[i].size]]
     rest, more = _rest(lost, noted, surveyed)
-    fates = Counter(_fate(i, news[i], olds, pairs) for i in range(len(last)) if news[i].size) + Counter(_why(rest, lost))
+    fates = Counter(_fate(i, news[i], olds, pairs) for i in range(len(last)) if news[i].size) + Counter(
+        _why(rest, lost)
+    )
     origins += ["kept from years before"] * len(more)
-    frame = gpd.GeoDataFrame(pd.DataFrame(rows, columns=this.columns.drop("geometry")), geometry=list(this.geometry), crs=this.crs)
+    frame = gpd.GeoDataFrame(
+        pd.DataFrame(rows, columns=this.columns.drop("geometry")), geometry=list(this.geometry), crs=this.crs
+    )
     frame = frame.astype(this.dtypes.drop("geometry"))
     return Linked(ordered(_stacked(_stacked(frame, rest), more)), dict(fates), dict(Counter(origins)))
 
 
-def pairs_of(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame) -> tuple[polygon_matching.Links, list[np.ndarray], list[np.ndarray]]:
+def pairs_of(
+    this: gpd.GeoDataFrame, last: gpd.GeoDataFrame
+) -> tuple[polygon_matching.Links, list[np.ndarray], list[np.ndarray]]:
     """Who continues whom; the old ones of each new one, and the new ones of each old one."""
     old_shapes, new_shapes = last.geometry.values, this.geometry.values
     new, old = shapely.STRtree(old_shapes).query(new_shapes, predicate="intersects")
@@ -92,7 +98,9 @@ def pairs_of(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame) -> tuple[polygon_ma
     return pairs, _lists(pairs.later, pairs.earlier, len(this)), _lists(pairs.earlier, pairs.later, len(last))
 
 
-def _sizes(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, olds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sizes(
+    this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, olds: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Area of each new one; area and perimeter of all that it continues."""
     area, edge = shapely.area(last.geometry.values), shapely.length(last.geometry.values)
     sums = [np.array([values[one].sum() for one in olds]) for values in (area, edge)]
@@ -131,14 +139,19 @@ def _continued(
         return record | {"status": "new", "observation": FOUND}, "new"
     first = partners[0]
     if same and _is_same_observation(record, first):
-        return record | {name: first[name] for name in ("status", "version", "parent_ids", *REVIEW, ID)} | {"observation": FOUND}, "same outline"
+        return record | {name: first[name] for name in ("status", "version", "parent_ids", *REVIEW, ID)} | {
+            "observation": FOUND
+        }, "same outline"
     again = any(_slid_again(record, one) for one in partners)
     made = record | {"status": "reactivated" if again else "enlarged" if grown else "persisting", "observation": FOUND}
     parents = [one[ID] for one in partners]
     if not has_id:
         return made | {"parent_ids": joined(parents)}, "part of a split one, with a new id"
     made |= {name: first[name] for name in (*REVIEW, ID)}
-    made |= {"version": int(first["version"]) + (not same), "parent_ids": first["parent_ids"] if same else joined(split(first["parent_ids"]) + parents[1:])}
+    made |= {
+        "version": int(first["version"]) + (not same),
+        "parent_ids": first["parent_ids"] if same else joined(split(first["parent_ids"]) + parents[1:]),
+    }
     if same:
         return made, "same outline"
     return made, "several joined to one" if len(partners) > 1 else "outline changed"
@@ -175,7 +188,9 @@ def _rest(
     seen = share >= SURVEYED_SHARE
     was = lost["status"].to_numpy()
     status = np.where(seen, "gone", was)
-    out = lost.assign(status=status, observation=np.where(seen, NOTHING, UNSEEN), version=lost["version"].to_numpy() + (status != was))
+    out = lost.assign(
+        status=status, observation=np.where(seen, NOTHING, UNSEEN), version=lost["version"].to_numpy() + (status != was)
+    )
     if surveyed is None and len(noted):
         known = noted.drop_duplicates(ID).set_index(ID)
         there = out[ID].isin(known.index).to_numpy()

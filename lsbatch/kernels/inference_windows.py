@@ -37,7 +37,9 @@ class Window:
     keep: tuple[slice, slice]
 
 
-def exact(core: tuple[int, int], halo_px: int, lattice_px: int, most_px: int, seen: np.ndarray | None = None) -> tuple[Window, ...]:
+def exact(
+    core: tuple[int, int], halo_px: int, lattice_px: int, most_px: int, seen: np.ndarray | None = None
+) -> tuple[Window, ...]:
     """Windows whose kept parts tile a block's core, each with the whole halo around it.
 
     All have one shape and no more than `most_px` pixels. Of the ways to share the core out evenly it takes the one with the least work:
@@ -65,7 +67,11 @@ def exact(core: tuple[int, int], halo_px: int, lattice_px: int, most_px: int, se
     if halo_px % lattice_px or any(size % lattice_px for size in core):
         raise ValueError(f"{halo_px=} and {core=} must be multiples of {lattice_px=}")
     rows, cols = (size // lattice_px for size in core)
-    cells = np.ones((rows, cols), bool) if seen is None else seen.reshape(rows, lattice_px, cols, lattice_px).any(axis=(1, 3))
+    cells = (
+        np.ones((rows, cols), bool)
+        if seen is None
+        else seen.reshape(rows, lattice_px, cols, lattice_px).any(axis=(1, 3))
+    )
     work = {}
     for steps in product(_steps(rows), _steps(cols)):
         read_px = math.prod(step * lattice_px + 2 * halo_px for step in steps)
@@ -109,7 +115,10 @@ def blend_px(window_px: int = BLEND_WINDOW_PX, stride_px: int = BLEND_STRIDE_PX)
 
 
 def blend(
-    core: tuple[int, int], window_px: int = BLEND_WINDOW_PX, stride_px: int = BLEND_STRIDE_PX, seen: np.ndarray | None = None
+    core: tuple[int, int],
+    window_px: int = BLEND_WINDOW_PX,
+    stride_px: int = BLEND_STRIDE_PX,
+    seen: np.ndarray | None = None,
 ) -> tuple[Window, ...]:
     """Every window of the national lattice that touches a block's core, in row-major order; the block carries `blend_px` around it.
 

@@ -34,7 +34,9 @@ class Links:
     same: np.ndarray
 
 
-def links(earlier: np.ndarray, later: np.ndarray, overlap: np.ndarray, earlier_area: np.ndarray, later_area: np.ndarray) -> Links:
+def links(
+    earlier: np.ndarray, later: np.ndarray, overlap: np.ndarray, earlier_area: np.ndarray, later_area: np.ndarray
+) -> Links:
     """Give each later polygon at most one earlier one, each earlier one at most once.
 
     Equal outlines find each other first. Then the largest overlap chooses first; of equal ones the one that shares more of

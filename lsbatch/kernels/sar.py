@@ -170,7 +170,11 @@ def slope_factor(
 
 
 def _factor(
-    incidence_deg: np.ndarray, look_azimuth_deg: np.ndarray, slope_deg: np.ndarray, aspect_deg: np.ndarray, inverse: Inverse
+    incidence_deg: np.ndarray,
+    look_azimuth_deg: np.ndarray,
+    slope_deg: np.ndarray,
+    aspect_deg: np.ndarray,
+    inverse: Inverse,
 ) -> np.ndarray:
     tan_theta = np.tan(np.radians(incidence_deg))
     steep = np.tan(np.radians(slope_deg))

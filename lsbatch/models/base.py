@@ -82,7 +82,9 @@ def _packaged() -> str:
 
 def overview() -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     """Tables of models, of band settings and of packaged weights: heads and rows of text."""
-    families = [(name, ", ".join(OWN_BANDS.get(name, ("those of the band setting",))), text) for name, text in _FAMILIES.items()]
+    families = [
+        (name, ", ".join(OWN_BANDS.get(name, ("those of the band setting",))), text) for name, text in _FAMILIES.items()
+    ]
     packaged = []
     for path in sorted(PACKAGED.glob("*.safetensors")):
         of = card(path)
@@ -184,7 +186,9 @@ def answers(
         # sea, nodata, outside the country: nothing to see costs nothing
         return out, spread
     if predict.flips:
-        out[seen], spread[seen] = (values[seen] for values in tiled_inference.flipped(path, block, halo_px, predict, seen))
+        out[seen], spread[seen] = (
+            values[seen] for values in tiled_inference.flipped(path, block, halo_px, predict, seen)
+        )
     elif of.family == "unet":
         out[seen] = tiled_inference.answer(path, block, halo_px, predict, seen)[seen]
     else:

@@ -112,7 +112,9 @@ def breaks(
             if segment["change_prob"] < 100 or not window[0] <= day <= window[1]:
                 continue
             at = int(np.searchsorted(when, day))
-            lost = _lost(looks[at : at + int(rule["consecutive"]), 0], float(segment["magnitude"][0]), rule["bare_ndvi"])
+            lost = _lost(
+                looks[at : at + int(rule["consecutive"]), 0], float(segment["magnitude"][0]), rule["bare_ndvi"]
+            )
             if at and lost > share[pixel]:
                 share[pixel], before[pixel], after[pixel] = lost, when[at - 1], when[at]
     return share, before, after

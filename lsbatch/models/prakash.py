@@ -94,7 +94,9 @@ class Prakash(nn.Module):
         for level, (count, target) in enumerate(zip(BLOCKS, (wide(c) for c in CHANNELS), strict=True)):
             stride = 1 if level == 0 else 2
             self.stages.append(
-                nn.Sequential(*(Residual(channels if k == 0 else target, target, stride if k == 0 else 1) for k in range(count)))
+                nn.Sequential(
+                    *(Residual(channels if k == 0 else target, target, stride if k == 0 else 1) for k in range(count))
+                )
             )
             skips.append(target)
             channels = target
@@ -129,7 +131,9 @@ class Prakash(nn.Module):
 
 def _convolved(channels_in: int, channels: int, side: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels, side, stride, side // 2, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+        nn.Conv2d(channels_in, channels, side, stride, side // 2, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
     )
 
 

@@ -40,7 +40,13 @@ FEATURES = (
     "ndvi", "rg_deviation", "brightness_deviation", "ndvi_change_deviation", "gndvi_deviation", "brightness",
     "slope_mean", "slope_max", "ndvi_texture", "relief",
 )  # fmt: skip
-FOREST = {"n_estimators": 50, "max_depth": 40, "class_weight": {0: 1, 1: 5}, "min_samples_leaf": 6, "min_samples_split": 4}
+FOREST = {
+    "n_estimators": 50,
+    "max_depth": 40,
+    "class_weight": {0: 1, 1: 5},
+    "min_samples_leaf": 6,
+    "min_samples_split": 4,
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,9 @@ def centres(values: np.ndarray, seed: int) -> np.ndarray:
 
     found = values[np.isfinite(values)].reshape(-1, 1)
     if len(np.unique(found)) < CLASSES:
-        raise NoDataError("tehrani needs pixels that were seen before and after, with different changes; there are too few")
+        raise NoDataError(
+            "tehrani needs pixels that were seen before and after, with different changes; there are too few"
+        )
     return np.sort(KMeans(CLASSES, n_init=1, random_state=seed).fit(found).cluster_centers_[:, 0])
 
 
@@ -116,7 +124,11 @@ def _plausible(labels: np.ndarray, block: np.ndarray, rg: np.ndarray, side_m: fl
 
 
 def _mean(values: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    return np.asarray(ndimage.mean(np.nan_to_num(values).astype(np.float64), labels, numbers)) if len(numbers) else np.empty(0)
+    return (
+        np.asarray(ndimage.mean(np.nan_to_num(values).astype(np.float64), labels, numbers))
+        if len(numbers)
+        else np.empty(0)
+    )
 
 
 def _grown(labels: np.ndarray, changed: np.ndarray) -> np.ndarray:
@@ -178,7 +190,9 @@ def fit(features: np.ndarray, landslide: np.ndarray, middle: np.ndarray, seed: i
     """
     count, slides = len(landslide), int(np.count_nonzero(landslide))
     if slides in (0, count):
-        raise NoDataError(f"tehrani needs segments of landslides and of other change; of {count} segments {slides} are landslides")
+        raise NoDataError(
+            f"tehrani needs segments of landslides and of other change; of {count} segments {slides} are landslides"
+        )
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(**FOREST, random_state=seed).fit(features, landslide.astype(int))
@@ -202,7 +216,9 @@ def chances(features: np.ndarray, forest: Mapping[str, np.ndarray]) -> np.ndarra
     total = np.zeros(len(features), np.float32)
     stops = np.cumsum(forest["nodes"])
     for start, stop in zip(stops - forest["nodes"], stops, strict=True):
-        total += decision_trees.walk(values, *(forest[key][start:stop] for key in ("feature", "threshold", "left", "right", "answer")))
+        total += decision_trees.walk(
+            values, *(forest[key][start:stop] for key in ("feature", "threshold", "left", "right", "answer"))
+        )
     return total / len(stops)
 
 

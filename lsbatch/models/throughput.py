@@ -49,7 +49,12 @@ def _both(path: Path, predict: PredictSettings) -> dict[str, Any]:
 
         answers[precision], seconds = _best(answer)
         rate, limit = side**2 * flops / seconds, product_flops(where, precision)
-        found[precision] = {"mpx_s": side**2 / seconds / 1e6, "gflop_s": rate / 1e9, "product_gflop_s": limit / 1e9, "share": rate / limit}
+        found[precision] = {
+            "mpx_s": side**2 / seconds / 1e6,
+            "gflop_s": rate / 1e9,
+            "product_gflop_s": limit / 1e9,
+            "share": rate / limit,
+        }
     apart = np.abs(answers["bfloat16"] - answers["float32"])
     found["bfloat16"] |= {"largest_difference": float(apart.max()), "mean_difference": float(apart.mean())}
     return found

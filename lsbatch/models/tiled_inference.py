@@ -51,12 +51,19 @@ def most_px(of: cards.Card, memory_gb: float) -> int:
     held = 4 * HELD * of.network["width"]
     least = (2 * of.halo_px + of.lattice_px) ** 2
     if memory_gb * 1e9 < least * held:
-        raise ModelError(f"predict.memory_gb = {memory_gb:g}: the smallest window of this network needs {least * held / 1e9:.2f}")
+        raise ModelError(
+            f"predict.memory_gb = {memory_gb:g}: the smallest window of this network needs {least * held / 1e9:.2f}"
+        )
     return int(memory_gb * 1e9 / held)
 
 
 def _answers(
-    path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, seen: np.ndarray, flips: Sequence[tuple[int, ...]]
+    path: Path,
+    block: np.ndarray,
+    carried_px: int,
+    predict: PredictSettings,
+    seen: np.ndarray,
+    flips: Sequence[tuple[int, ...]],
 ) -> list[np.ndarray]:
     of = cards.card(path)
     network, where = unet.loaded(path, of.checksum, predict.device)
@@ -74,7 +81,9 @@ def _answers(
         return [_blended(network, inputs, cut, flip) for flip in flips]
 
 
-def _exact(network: unet.UNet, inputs: Tensor, halo_px: int, cut: Sequence[inference_windows.Window], flip: tuple[int, ...]) -> np.ndarray:
+def _exact(
+    network: unet.UNet, inputs: Tensor, halo_px: int, cut: Sequence[inference_windows.Window], flip: tuple[int, ...]
+) -> np.ndarray:
     out = inputs.new_zeros([size - 2 * halo_px for size in inputs.shape[1:]])
     for window in cut:
         found = _mirrored(network, inputs[None, :, *window.read], halo_px, flip)[0]
@@ -82,9 +91,13 @@ def _exact(network: unet.UNet, inputs: Tensor, halo_px: int, cut: Sequence[infer
     return out.cpu().numpy()
 
 
-def _blended(network: unet.UNet, inputs: Tensor, cut: Sequence[inference_windows.Window], flip: tuple[int, ...]) -> np.ndarray:
+def _blended(
+    network: unet.UNet, inputs: Tensor, cut: Sequence[inference_windows.Window], flip: tuple[int, ...]
+) -> np.ndarray:
     bell = torch.from_numpy(inference_windows.hann()).to(inputs.device)
-    total, weight = (inputs.new_zeros([size - 2 * inference_windows.blend_px() for size in inputs.shape[1:]]) for _ in range(2))
+    total, weight = (
+        inputs.new_zeros([size - 2 * inference_windows.blend_px() for size in inputs.shape[1:]]) for _ in range(2)
+    )
     for start in range(0, len(cut), BLEND_BATCH):
         batch = cut[start : start + BLEND_BATCH]
         filled = [*batch, *[batch[-1]] * (BLEND_BATCH - len(batch))]
@@ -96,4 +109,8 @@ def _blended(network: unet.UNet, inputs: Tensor, cut: Sequence[inference_windows
 
 
 def _mirrored(network: unet.UNet, batch: Tensor, halo_px: int, flip: tuple[int, ...]) -> Tensor:
-    return unet.probability(network, batch.flip(flip), halo_px).flip(flip) if flip else unet.probability(network, batch, halo_px)
+    return (
+        unet.probability(network, batch.flip(flip), halo_px).flip(flip)
+        if flip
+        else unet.probability(network, batch, halo_px)
+    )

@@ -78,7 +78,8 @@ def _trimmed(x: Tensor, by_px: int) -> Tensor:
 
 def up_margins_px(depth: int) -> tuple[int, ...]:
     """Pixels of each level, the first level first, that the way up needs around the answered ones: its own convolutions, and half
-    of what the level above it needs."""
+    of what the level above it needs.
+    """
     margins = [CONVOLUTIONS]
     for _ in range(depth - 1):
         margins.append(-(-margins[-1] // 2) + CONVOLUTIONS)

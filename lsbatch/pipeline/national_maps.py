@@ -62,5 +62,9 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
 
 
 REDUCTION = Reduction(
-    name="rasters", version=1, apply=apply, settings=lambda config: {"model": config.model.family}, after=("stack", "predict", "clean")
+    name="rasters",
+    version=1,
+    apply=apply,
+    settings=lambda config: {"model": config.model.family},
+    after=("stack", "predict", "clean"),
 )

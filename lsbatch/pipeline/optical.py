@@ -88,9 +88,7 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
                 picture.bands, picture.ndvi, picture.day, picture.looks, look.bands, ndvi, look.clear, day
             )
             np.add(picture.shaded, look.shaded, out=picture.shaded, where=picture.shaded < 255)
-    return Picture(
-        picture.bands, picture.ndvi, picture.day, picture.looks, picture.shaded, tuple(used), tuple(dropped)
-    )
+    return Picture(picture.bands, picture.ndvi, picture.day, picture.looks, picture.shaded, tuple(used), tuple(dropped))
 
 
 def by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
@@ -100,7 +98,9 @@ def by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
         yield (date.fromisoformat(text) - date(1970, 1, 1)).days, list(group)
 
 
-def looker(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[str, ...] = COLOURS) -> Callable[[], Look]:
+def looker(
+    scenes: list[Scene], ground: Ground, config: Config, colours: tuple[str, ...] = COLOURS
+) -> Callable[[], Look]:
     """One day's look, to be called when it is wanted; `colours` in their order, the near infrared among them."""
     return partial(_look, scenes, ground, config, colours)
 
@@ -137,7 +137,11 @@ def _granule(
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Reflectance of the colours, where it may be used, and where only a mountain's shadow forbids it."""
     attempts, geobox = config.archives.attempts, ground.geobox
-    azimuth = None if scene.sun_azimuth_deg is None else sun_position.on_grid(scene.sun_azimuth_deg, scene.footprint, config.grid.crs)
+    azimuth = (
+        None
+        if scene.sun_azimuth_deg is None
+        else sun_position.on_grid(scene.sun_azimuth_deg, scene.footprint, config.grid.crs)
+    )
     # read wider, because a cloud of the next tile, and its shadow, reach into this one
     halo = config.composite.cloud_dilate_px
     has_probability = "cloud" in scene.assets and azimuth is not None

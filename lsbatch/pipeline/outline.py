@@ -36,7 +36,13 @@ _MEANS = ("dNDVI", "diffVV", "diffVH", "slope")
 _SIDES = ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc")
 _STACK = (*_MEANS, *_SIDES, "elevation", "pre_date", "post_date", "observed")
 #: Pixels that these bits of `observed` count.
-_SEEN = {"optical_px": OPTICAL, "radar_px": RADAR, "ascending_px": ASCENDING, "descending_px": DESCENDING, "shaded_px": SHADED}
+_SEEN = {
+    "optical_px": OPTICAL,
+    "radar_px": RADAR,
+    "ascending_px": ASCENDING,
+    "descending_px": DESCENDING,
+    "shaded_px": SHADED,
+}
 
 
 def apply(block: Block, config: Config) -> Block:
@@ -128,7 +134,13 @@ def _layers(labels: np.ndarray, count: int, geobox: GeoBox, config: Config) -> d
     out = {}
     for kind, files in layers(config).items():
         for name, file in files.items():
-            shapes = read_polygons(file, f"inventory.{kind}.{name}", config.grid.crs, tuple(geobox.boundingbox.bbox), FOUND if kind == "others" else None)
+            shapes = read_polygons(
+                file,
+                f"inventory.{kind}.{name}",
+                config.grid.crs,
+                tuple(geobox.boundingbox.bbox),
+                FOUND if kind == "others" else None,
+            )
             inside = rasterize(shapely.union_all(shapes), geobox) if len(shapes) else np.zeros(labels.shape, bool)
             out[layer_px(kind, name)] = _count(labels, count, inside)
     return out
@@ -205,7 +217,9 @@ STAGE = Stage(
     name="outline",
     version=3,
     apply=apply,
-    settings=lambda config: {kind: {name: checksum(file) for name, file in files.items()} for kind, files in layers(config).items()},
+    settings=lambda config: {
+        kind: {name: checksum(file) for name, file in files.items()} for kind, files in layers(config).items()
+    },
     reads=lambda config: {
         "mask": ("landslide",),
         "probability": ("probability", *(DAYS if config.model.family in DATING else ())),

@@ -60,7 +60,11 @@ def _strips(chosen: np.ndarray, looks: int) -> Iterator[slice]:
 
 
 def _series(
-    tile: Tile, rows: slice, places: tuple[np.ndarray, ...], scenes: tuple[Scene, ...], config: Config,
+    tile: Tile,
+    rows: slice,
+    places: tuple[np.ndarray, ...],
+    scenes: tuple[Scene, ...],
+    config: Config,
     told: tuple[dict[str, None], dict[Dropped, None]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Days (looks,) and series (bands, looks, pixels) of the places: NDVI, and short-wave infrared where all scenes have it."""

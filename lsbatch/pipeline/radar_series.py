@@ -40,7 +40,9 @@ SECONDS_A_DAY = 86_400
 PASS = ("day", "platform", "relative_orbit", "orbit_state")
 SERIES = ("relative_orbit", "orbit_state")
 #: Columns of sums, and of the pixels in them.
-SUMS = tuple(f"{name}_{place}_{what}" for name in POLARISATIONS for place in ("inside", "around") for what in ("sum", "px"))
+SUMS = tuple(
+    f"{name}_{place}_{what}" for name in POLARISATIONS for place in ("inside", "around") for what in ("sum", "px")
+)
 UNKNOWN_ORBIT = -1
 
 
@@ -154,7 +156,9 @@ def _sums(frames: list[tuple[Scene, np.ndarray]], bins: np.ndarray, count: int) 
         # of the frame that saw the part, not of the pass: another tile may not know of the other frame
         seen = fresh.any(axis=0) & (bins % 2 == 0)
         begun[np.unique(bins[seen] // 2)] = np.minimum(begun[np.unique(bins[seen] // 2)], _days(scene))
-    table = pd.DataFrame({"label": np.arange(1, count + 1), **dict(zip(PASS, _pass(frames[0][0]), strict=True)), "time_days": begun})
+    table = pd.DataFrame(
+        {"label": np.arange(1, count + 1), **dict(zip(PASS, _pass(frames[0][0]), strict=True)), "time_days": begun}
+    )
     for name, power in zip(POLARISATIONS, joined, strict=True):
         good = np.isfinite(power)
         sums = np.bincount(bins[good], power[good].astype(np.float64), 2 * count)

@@ -28,7 +28,9 @@ def apply(block: Block, config: Config) -> Block:
     for name, shape in vectors.read_plots(config.truth, config.grid.crs).items():
         if (inside := rasterize(shape, block.tile.geobox)).any():
             plots[name] = _told(score_intervals.by_cell(found == 1, truth, seen & inside, CELL_PX), block.tile)
-    return Block(block.tile, 0, {}, total | {"cells": _told(cells, block.tile), "plots": plots, "reliability": said.tolist()})
+    return Block(
+        block.tile, 0, {}, total | {"cells": _told(cells, block.tile), "plots": plots, "reliability": said.tolist()}
+    )
 
 
 def _told(cells: np.ndarray, tile: Tile) -> list[list[int]]:

@@ -49,7 +49,9 @@ def apply(block: Block, config: Config) -> Block:
     if dropped and not used:
         more = f"; and {len(dropped) - NAMED_SCENES} more" if len(dropped) > NAMED_SCENES else ""
         named = "; ".join(one.reason for one in dropped[:NAMED_SCENES])
-        raise SceneError(f"no scene of tile {tile.id} could be read: {named}{more}", may_pass=any(d.may_pass for d in dropped))
+        raise SceneError(
+            f"no scene of tile {tile.id} could be read: {named}{more}", may_pass=any(d.may_pass for d in dropped)
+        )
     inside = rasterize(plan.load(config.output).region, tile.geobox)
     bands["observed"] = _observed(bands)
     for name, values in bands.items():
@@ -57,10 +59,7 @@ def apply(block: Block, config: Config) -> Block:
         values[~inside] = fill_value
     tally = {
         "region_pixels": int(inside.sum()),
-        **{
-            f"{key}_pixels": int(np.count_nonzero(bands["observed"] & bit))
-            for key, bit in BITS.items()
-        },
+        **{f"{key}_pixels": int(np.count_nonzero(bands["observed"] & bit)) for key, bit in BITS.items()},
         "decisions": _decisions(scenes, set(used)),
     }
     return Block(tile, 0, bands, tally, scenes=tuple(used), dropped=tuple(dropped))

@@ -54,7 +54,11 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     records = figures.read(survey, config)
     found = figures.landslides(survey, records)
     listed = [] if found is None else landslide_table.rows(found)
-    looks = [] if found is None else quicklooks.quicklooks(survey, config, list(found.geometry.head(len(listed))), PICTURES_BYTES)
+    looks = (
+        []
+        if found is None
+        else quicklooks.quicklooks(survey, config, list(found.geometry.head(len(listed))), PICTURES_BYTES)
+    )
     tiles = figures.tiles(survey, records)
     scores, no_scores = figures.scores(survey)
     page = render(
@@ -80,7 +84,9 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "origin": figures.provenance(config, records),
             "curve": _curve(config),
             "map": _map(survey, records, found, tiles),
-            "split": training_blocks.facts(base.card(base.resolve(config)), survey, maps.frame(survey.grid, plan.load(config.output).region)),
+            "split": training_blocks.facts(
+                base.card(base.resolve(config)), survey, maps.frame(survey.grid, plan.load(config.output).region)
+            ),
             "landslides": listed,
             "choices": landslide_table.choices(listed),
             "records": landslide_table.records(listed, config.inventory.confounders),

@@ -27,14 +27,20 @@ def sample(survey: Survey) -> dict[str, Any] | None:
 
 def _sample(survey: Survey, found: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        rows = [{"name": name, "area": key == "area", **{one: _number(found["figures"][key][one]) for one in _FIGURE}} for key, name in statistics.FIGURES]
+        rows = [
+            {"name": name, "area": key == "area", **{one: _number(found["figures"][key][one]) for one in _FIGURE}}
+            for key, name in statistics.FIGURES
+        ]
         return {
             "fits": bool(found["fits_the_map"]),
             "figures": rows,
             "landslide_m2": {one: _number(found["landslide_m2"][one]) for one in _FIGURE},
             "mapped_m2": _number(found["mapped_m2"]),
             "surveyed_m2": _number(found["surveyed_m2"]),
-            "matrix": [(said, [_number(row[so]) for so in found["matrix_share"]]) for said, row in found["matrix_share"].items()],
+            "matrix": [
+                (said, [_number(row[so]) for so in found["matrix_share"]])
+                for said, row in found["matrix_share"].items()
+            ],
             "counts": [{key: row[key] for key in _COUNT} for row in found["counts"]],
             "warnings": [str(text) for text in found["warnings"]],
             "design": {key: found["design"][key] for key in _DESIGN},
@@ -43,7 +49,9 @@ def _sample(survey: Survey, found: Mapping[str, Any]) -> dict[str, Any]:
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         path = survey.workspace.accuracy / "accuracy.json"
-        raise StaleStoreError(f"{path}: is damaged, or was not made by this lsbatch: {error!r}; have it made again by lsbatch assess") from None
+        raise StaleStoreError(
+            f"{path}: is damaged, or was not made by this lsbatch: {error!r}; have it made again by lsbatch assess"
+        ) from None
 
 
 def _number(value: Any) -> float | None:
@@ -63,11 +71,23 @@ def counties(survey: Survey) -> dict[str, Any] | None:
     path = survey.workspace.inventory / "areas.csv"
     try:
         # a county may be called "NA" or "007"
-        table = pd.read_csv(io.BytesIO(files.read_bytes(path)), dtype={"area": str}, keep_default_na=False, na_values={name: [""] for name in _COUNTY})
-        table = table[["area", *_COUNTY]].astype({name: "float64" for name in _COUNTY}).astype(object)
+        table = pd.read_csv(
+            io.BytesIO(files.read_bytes(path)),
+            dtype={"area": str},
+            keep_default_na=False,
+            na_values={name: [""] for name in _COUNTY},
+        )
+        table = table[["area", *_COUNTY]].astype(dict.fromkeys(_COUNTY, "float64")).astype(object)
     except (ValueError, KeyError, OSError) as error:
         return {"rows": [], "fault": f"{path.name} cannot be read: {error}"}
     return {"rows": table.where(table.notna(), None).to_dict("records"), "fault": ""}
 
 
-_COUNTY = ("surveyed_km2", "landslides", "landslide_area_m2", "largest_m2", "landslide_share", "landslides_per_1000_km2")
+_COUNTY = (
+    "surveyed_km2",
+    "landslides",
+    "landslide_area_m2",
+    "largest_m2",
+    "landslide_share",
+    "landslides_per_1000_km2",
+)

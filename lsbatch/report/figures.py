@@ -38,6 +38,7 @@ BAND_NAMES = {
     "s1vv_apart": "Sentinel-1 VV alone, ascending and descending apart",
 }
 
+
 @dataclass(frozen=True)
 class Records:
     """Receipts of the planned tiles by stage and tile, and of the inventory.

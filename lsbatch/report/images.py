@@ -12,7 +12,14 @@ from PIL import Image
 #: Ramps by position 0..1. Change: Okabe and Ito's blue and vermillion, white where nothing changed.
 CHANGE = ((0.0, "#0072b2"), (0.5, "#f7f7f7"), (1.0, "#d55e00"))
 #: Probability: cividis, which is even in lightness and reads the same with every kind of colour blindness.
-PROBABILITY = ((0.0, "#00204c"), (0.2, "#31446b"), (0.4, "#666870"), (0.6, "#958f78"), (0.8, "#cbba69"), (1.0, "#ffe945"))
+PROBABILITY = (
+    (0.0, "#00204c"),
+    (0.2, "#31446b"),
+    (0.4, "#666870"),
+    (0.6, "#958f78"),
+    (0.8, "#cbba69"),
+    (1.0, "#ffe945"),
+)
 
 #: End of the ramp of radar change, in dB.
 CHANGE_DB = 6.0

@@ -60,5 +60,11 @@ def choices(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for name, label, order in CHOICES:
         counted = Counter(str(row[name]) for row in listed)
         known = [value for value in order if value in counted]
-        out.append({"name": name, "label": label, "values": [(value, counted[value]) for value in (*known, *sorted(set(counted) - set(known)))]})
+        out.append(
+            {
+                "name": name,
+                "label": label,
+                "values": [(value, counted[value]) for value in (*known, *sorted(set(counted) - set(known)))],
+            }
+        )
     return out

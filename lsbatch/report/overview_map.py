@@ -123,7 +123,9 @@ def overview(
     bands = {name: np.full(shape, np.nan, np.float32) for name in names}
     hits = np.zeros((3, *shape), np.float32) if scored else None
     positions = sorted(masked)
-    tiles = in_order([partial(_coarse, survey, where.cell, position, position in scored) for position in positions], TOGETHER)
+    tiles = in_order(
+        [partial(_coarse, survey, where.cell, position, position in scored) for position in positions], TOGETHER
+    )
     for position, (coarse, compared) in zip(positions, tiles, strict=True):
         target, part = _overlap(where, position)
         for name in names:
@@ -134,7 +136,9 @@ def overview(
     return Overview(bands, hits, rasterize(region, where.geobox))
 
 
-def _coarse(survey: Survey, cell: int, position: Position, scored: bool) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+def _coarse(
+    survey: Survey, cell: int, position: Position, scored: bool
+) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     """A tile's bands in `cell` x `cell` pixels, and its hits where it was compared with mapped landslides."""
     config, store, tile = survey.config, survey.workspace.store, survey.tile(position)
 
@@ -231,8 +235,7 @@ def outlines(frame_: Frame, landslides: gpd.GeoDataFrame) -> list[str]:
     places = shapely.get_coordinates(shapely.point_on_surface(shapes))
     thin = shapely.simplify(shapes, TOLERANCE_PX)
     return [
-        f"M{x:.1f} {y:.1f}h0" if dot else path(shape)
-        for (x, y), dot, shape in zip(places, small, thin, strict=True)
+        f"M{x:.1f} {y:.1f}h0" if dot else path(shape) for (x, y), dot, shape in zip(places, small, thin, strict=True)
     ]
 
 

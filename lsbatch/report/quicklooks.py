@@ -88,7 +88,9 @@ def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry
         side (of the window, px), px (of a picture), kinds (places in `TITLES`; empty where nothing was observed), outline (SVG
         path in pixels of the window), strip (the pictures side by side, JPEG in base64)
     """
-    return within((look for first in range(0, len(shapes), BATCH) for look in _batch(survey, config, shapes, first)), budget)
+    return within(
+        (look for first in range(0, len(shapes), BATCH) for look in _batch(survey, config, shapes, first)), budget
+    )
 
 
 def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[str, Any]:
@@ -158,7 +160,9 @@ def _read(survey: Survey, config: Config, where: Window) -> dict[str, np.ndarray
     return out
 
 
-def _look(survey: Survey, shape: shapely.Geometry, where: Window, bands: dict[str, np.ndarray], most_px: int) -> dict[str, Any]:
+def _look(
+    survey: Survey, shape: shapely.Geometry, where: Window, bands: dict[str, np.ndarray], most_px: int
+) -> dict[str, Any]:
     drawn = _drawn(bands, where, most_px)
     return {
         "side": where.side,
@@ -201,5 +205,7 @@ def _pictures(bands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         limit = images.CHANGE_DB
         found.append(("radar change VV", images.ramped(bands["diffVV"], images.CHANGE, -limit, limit), bands["diffVV"]))
     if "probability" in seen:
-        found.append(("probability", images.ramped(bands["probability"], images.PROBABILITY, 0, 1), bands["probability"]))
+        found.append(
+            ("probability", images.ramped(bands["probability"], images.PROBABILITY, 0, 1), bands["probability"])
+        )
     return {title: images.hatched(drawn, ~np.isfinite(values)) for title, drawn, values in found}

@@ -28,7 +28,10 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Place and text of each power of ten; of at most eight."""
         step = -(-(self.high - self.low) // 8)
-        return [(self(10.0**power), f"10{str(power).translate(_SUPERSCRIPT)}") for power in range(self.low, self.high + 1, step)]
+        return [
+            (self(10.0**power), f"10{str(power).translate(_SUPERSCRIPT)}")
+            for power in range(self.low, self.high + 1, step)
+        ]
 
 
 def axis(values: Iterable[float], near: float, far: float) -> Axis:

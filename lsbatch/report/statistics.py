@@ -38,7 +38,9 @@ def assessed(survey: Survey) -> dict[str, Any] | None:
         found = json.loads(files.read_text(path))
         of = found["design"]["map_digest"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StaleStoreError(f"{path}: is damaged, or was not made by lsbatch: {error}; have it made again by lsbatch assess") from None
+        raise StaleStoreError(
+            f"{path}: is damaged, or was not made by lsbatch: {error}; have it made again by lsbatch assess"
+        ) from None
     try:
         fits = of == map_checksum.digest(survey)
     except NoDataError:
@@ -51,7 +53,9 @@ def frequencies(survey: Survey) -> dict[str, Any] | None:
     file = survey.workspace.inventory / "landslides.parquet"
     if not files.exists(file):
         return None
-    return frequency(identity.found(vectors.read_part(file))["area_m2"].to_numpy(np.float64), survey.config.inventory.min_area_m2)
+    return frequency(
+        identity.found(vectors.read_part(file))["area_m2"].to_numpy(np.float64), survey.config.inventory.min_area_m2
+    )
 
 
 def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:
@@ -74,7 +78,15 @@ def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:
     bins = []
     for low, high, count, density in rows.tolist():
         bounds = (share / (high - low) for share in area_estimation.wilson(count, len(areas_m2)))
-        bins.append({"from_m2": low, "to_m2": high, "count": int(count), "density_per_m2": density, **dict(zip(("density_low", "density_high"), bounds, strict=True))})
+        bins.append(
+            {
+                "from_m2": low,
+                "to_m2": high,
+                "count": int(count),
+                "density_per_m2": density,
+                **dict(zip(("density_low", "density_high"), bounds, strict=True)),
+            }
+        )
     tail, law = size_distribution.fit_tail(areas_m2), size_distribution.fit_inverse_gamma(areas_m2, least_m2)
     return {
         "count": len(areas_m2), "bins": bins,
@@ -100,12 +112,21 @@ def _curve(law: size_distribution.InverseGamma, areas_m2: np.ndarray) -> list[li
     return np.column_stack([at, law.density(at) * len(fitted) / len(areas_m2)]).tolist()  # type: ignore[no-any-return]
 
 
-def _notes(areas_m2: np.ndarray, least_m2: float, tail: size_distribution.Tail | None, law: size_distribution.InverseGamma | None) -> list[str]:
+def _notes(
+    areas_m2: np.ndarray,
+    least_m2: float,
+    tail: size_distribution.Tail | None,
+    law: size_distribution.InverseGamma | None,
+) -> list[str]:
     out = []
     if tail is None and law is None:
-        out.append(f"{len(areas_m2)} landslides are too few, or too alike, for a fit; {size_distribution.FEWEST} are needed.")
+        out.append(
+            f"{len(areas_m2)} landslides are too few, or too alike, for a fit; {size_distribution.FEWEST} are needed."
+        )
     if law is not None and not law.rollover_is_seen:
-        out.append(f"The rollover is not seen: it lies below, or too near, the smallest area of the inventory, {least_m2:,.0f} m2. The fitted law says nothing of smaller landslides.")
+        out.append(
+            f"The rollover is not seen: it lies below, or too near, the smallest area of the inventory, {least_m2:,.0f} m2. The fitted law says nothing of smaller landslides."
+        )
     return out
 
 
@@ -125,7 +146,14 @@ def by_size(found: Mapping[str, Any]) -> list[dict[str, Any]]:
             of, hits = found[f"mapped_{name}"], found[f"found_{name}"]
             bounds = map(_plain, area_estimation.wilson(hits, of))
             out.append(
-                {"from_m2": low, "to_m2": None if high == float("inf") else high, "mapped": of, "found": hits, "share": hits / of if of else None, **dict(zip(("low", "high"), bounds, strict=True))}
+                {
+                    "from_m2": low,
+                    "to_m2": None if high == float("inf") else high,
+                    "mapped": of,
+                    "found": hits,
+                    "share": hits / of if of else None,
+                    **dict(zip(("low", "high"), bounds, strict=True)),
+                }
             )
     return out
 

@@ -25,17 +25,28 @@ def facts(card: Card, survey: Survey, frame: Frame) -> dict[str, Any]:
         )
         return {"text": text, "blocks": _blocks(told["rows"], split["block_px"], frame)}
     if mine in learned:
-        return {"text": "The weights learned from this survey, all of it: these scores say nothing about ground that nobody has seen.", "blocks": []}
+        return {
+            "text": "The weights learned from this survey, all of it: these scores say nothing about ground that nobody has seen.",
+            "blocks": [],
+        }
     if not learned:
         return {"text": "", "blocks": []}
     more = f" and {len(learned) - NAMED} more" if len(learned) > NAMED else ""
-    return {"text": f"The weights learned elsewhere ({', '.join(learned[:NAMED])}{more}), from nothing of this survey.", "blocks": []}
+    return {
+        "text": f"The weights learned elsewhere ({', '.join(learned[:NAMED])}{more}), from nothing of this survey.",
+        "blocks": [],
+    }
 
 
 def _blocks(rows: list[str], block_px: int, frame: Frame) -> list[dict[str, Any]]:
     side = block_px * frame.cell / frame.grid.tile_px
     return [
-        {"x": round(col * side - frame.left, 1), "y": round(row * side - frame.top, 1), "side": round(side, 1), "share": NAMES[letter]}
+        {
+            "x": round(col * side - frame.left, 1),
+            "y": round(row * side - frame.top, 1),
+            "side": round(side, 1),
+            "share": NAMES[letter],
+        }
         for row, letters in enumerate(rows)
         for col, letter in enumerate(letters)
         if letter in NAMES

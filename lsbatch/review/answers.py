@@ -74,7 +74,13 @@ class Case:
         if mine:
             return {key: mine[-1][key] for key in ("state", "reviewer", "comment", "at")} | {"count": len(mine)}
         row = self.frame.iloc[self._rows[name]]
-        return {"state": row["review_state"], "reviewer": row["reviewer"], "comment": row["comment"], "at": "", "count": 0}
+        return {
+            "state": row["review_state"],
+            "reviewer": row["reviewer"],
+            "comment": row["comment"],
+            "at": "",
+            "count": 0,
+        }
 
     def pictures(self, index: int) -> dict[str, Any]:
         """Before, after and evidence of the landslide in a row."""
@@ -127,7 +133,14 @@ class Case:
             raise RefusedError("count must be a whole number")
         version = int(self.frame["version"].iat[self._rows[said[ID]]])
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return {"at": now, ID: said[ID], "version": version, "state": said["state"], "reviewer": reviewer, "comment": comment}, said["count"]
+        return {
+            "at": now,
+            ID: said[ID],
+            "version": version,
+            "state": said["state"],
+            "reviewer": reviewer,
+            "comment": comment,
+        }, said["count"]
 
 
 def _text(value: Any, what: str, longest: int) -> str:

@@ -21,7 +21,11 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HERE = Path(__file__).parent
-_PAGE = {"": ("page.html", "text/html"), "page.js": ("page.js", "text/javascript"), "page.css": ("page.css", "text/css")}
+_PAGE = {
+    "": ("page.html", "text/html"),
+    "page.js": ("page.js", "text/javascript"),
+    "page.css": ("page.css", "text/css"),
+}
 
 
 class Server(ThreadingHTTPServer):
@@ -36,7 +40,9 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
-            raise LsbatchError(f"port {port} of {LOOPBACK}: nothing can listen there: {error.strerror or error}") from None
+            raise LsbatchError(
+                f"port {port} of {LOOPBACK}: nothing can listen there: {error.strerror or error}"
+            ) from None
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -79,7 +85,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, (_HERE / file).read_bytes(), kind)
         elif name == "landslides":
             self._json(HTTPStatus.OK, {"survey": case.survey.config.survey.id, "landslides": case.landslides()})
-        elif name.startswith("pictures/") and (number := name.removeprefix("pictures/")).isdecimal() and int(number) < len(case.frame):
+        elif (
+            name.startswith("pictures/")
+            and (number := name.removeprefix("pictures/")).isdecimal()
+            and int(number) < len(case.frame)
+        ):
             self._json(HTTPStatus.OK, case.pictures(int(number)))
         else:
             self._json(HTTPStatus.NOT_FOUND, {"error": "not here"})
@@ -101,10 +111,15 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             added, answer = self.server.case.keep(json.loads(self.rfile.read(int(length))))
         except (RefusedError, ValueError, RecursionError) as error:
-            self._json(HTTPStatus.BAD_REQUEST, {"error": str(error) if isinstance(error, RefusedError) else "an answer is JSON"})
+            self._json(
+                HTTPStatus.BAD_REQUEST,
+                {"error": str(error) if isinstance(error, RefusedError) else "an answer is JSON"},
+            )
             return
         except OSError as error:
-            self._json(HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"the answer could not be kept: {error.strerror or error}"})
+            self._json(
+                HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"the answer could not be kept: {error.strerror or error}"}
+            )
             return
         self._json(HTTPStatus.OK if added else HTTPStatus.CONFLICT, {"answer": answer})
 

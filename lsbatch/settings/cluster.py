@@ -22,10 +22,17 @@ class JobSettings(Section):
     workers: int = Field(1, ge=1, le=256, description="worker processes in a job")
     partition: str | None = Field(None, description="empty: the cluster's default")
     account: str | None = Field(None, description="who is charged")
-    gres: str | None = Field(None, description="what else a job needs, e.g. gpu:1; with it each worker gets one GPU; workers beyond the GPUs share them, so that one reads while the other computes")
-    walltime: str = Field("04:00:00", description="HH:MM:SS; workers leave before it ends, and hand back what they have not begun")
+    gres: str | None = Field(
+        None,
+        description="what else a job needs, e.g. gpu:1; with it each worker gets one GPU; workers beyond the GPUs share them, so that one reads while the other computes",
+    )
+    walltime: str = Field(
+        "04:00:00", description="HH:MM:SS; workers leave before it ends, and hand back what they have not begun"
+    )
     directives: tuple[str, ...] = Field((), description="more lines for sbatch, e.g. --constraint=rome")
-    prologue: tuple[str, ...] = Field((), description="shell lines before the worker starts, e.g. module load Python/3.11")
+    prologue: tuple[str, ...] = Field(
+        (), description="shell lines before the worker starts, e.g. module load Python/3.11"
+    )
 
     @field_validator("walltime")
     @classmethod
@@ -49,7 +56,9 @@ class SlurmSettings(Section):
     """Jobs on a SLURM cluster."""
 
     cpu: JobSettings = Field(JobSettings(), description="every stage but those that ask for a GPU")
-    gpu: JobSettings | None = Field(None, description="predictions with predict.device cuda; started when the first is due")
+    gpu: JobSettings | None = Field(
+        None, description="predictions with predict.device cuda; started when the first is due"
+    )
 
 
 class ClusterSettings(Section):
@@ -66,16 +75,26 @@ class ClusterSettings(Section):
     memory_gb: float = Field(4.0, gt=0.2, le=10000, description="memory of a worker")
     address: str | None = Field(None, description="address: the scheduler, e.g. tcp://127.0.0.1:8786")
     interface: str | None = Field(
-        None, description="slurm, allocation: network interface on which Dask listens, e.g. ib0; empty: loopback, for a cluster of one node"
+        None,
+        description="slurm, allocation: network interface on which Dask listens, e.g. ib0; empty: loopback, for a cluster of one node",
     )
-    tls: TlsSettings | None = Field(None, description="empty: Dask's connections are neither encrypted nor authenticated")
+    tls: TlsSettings | None = Field(
+        None, description="empty: Dask's connections are neither encrypted nor authenticated"
+    )
     slurm: SlurmSettings = Field(SlurmSettings(), description="slurm: which jobs")
-    metrics: str | None = Field(None, description="HOST:PORT at which a run tells Prometheus how far it is, e.g. 127.0.0.1:9464; empty: nowhere")
+    metrics: str | None = Field(
+        None, description="HOST:PORT at which a run tells Prometheus how far it is, e.g. 127.0.0.1:9464; empty: nowhere"
+    )
     in_flight: int = Field(512, ge=1, le=100000, description="tiles handed to the scheduler at once")
     attempts: int = Field(
-        3, ge=1, le=20, description="tries of a tile that fails in a way that may pass: network, storage, a lost worker; then it is left alone until lsbatch retry"
+        3,
+        ge=1,
+        le=20,
+        description="tries of a tile that fails in a way that may pass: network, storage, a lost worker; then it is left alone until lsbatch retry",
     )
-    wait_s: float = Field(5.0, ge=0, le=3600, description="seconds before the second try of a tile; doubles from try to try")
+    wait_s: float = Field(
+        5.0, ge=0, le=3600, description="seconds before the second try of a tile; doubles from try to try"
+    )
 
     @field_validator("metrics")
     @classmethod
@@ -99,7 +118,9 @@ class ClusterSettings(Section):
 class BenchSettings(Section):
     """What lsbatch bench projects its measurement on; nothing else reads it."""
 
-    area_km2: float = Field(385000.0, gt=0, le=2e7, description="land of the nation that is asked about; Norway's by default")
+    area_km2: float = Field(
+        385000.0, gt=0, le=2e7, description="land of the nation that is asked about; Norway's by default"
+    )
     workers: int = Field(64, ge=1, le=100000, description="workers that it would have")
     euro_core_hour: float = Field(0.04, ge=0, description="price of a core for an hour")
     euro_gpu_hour: float = Field(2.0, ge=0, description="price of a GPU for an hour")

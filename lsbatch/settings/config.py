@@ -39,7 +39,9 @@ class Config(Section):
     truth: TruthSettings | None = Field(None, description="mapped landslides; empty: nothing is scored")
     cluster: ClusterSettings = Field(ClusterSettings(), description="who works")
     bench: BenchSettings = Field(BenchSettings(), description="what lsbatch bench projects")
-    output: Place = Field(Path("survey"), description="folder of the survey, or its address in object storage: s3://bucket/folder")
+    output: Place = Field(
+        Path("survey"), description="folder of the survey, or its address in object storage: s3://bucket/folder"
+    )
 
     @model_validator(mode="after")
     def _sources_cover_bands(self) -> Self:
@@ -72,13 +74,17 @@ class Config(Section):
         if self.predict.flips and self.model.family != "unet":
             raise ValueError(f"predict.flips is for model.family unet, not {self.model.family}")
         if self.predict.flips and knows_look_direction(self.inputs):
-            raise ValueError(f"predict.flips: bands {self.bands} know the look direction; mirrored, they show what no radar sees")
+            raise ValueError(
+                f"predict.flips: bands {self.bands} know the look direction; mirrored, they show what no radar sees"
+            )
         return self
 
     @model_validator(mode="after")
     def _somebody_predicts(self) -> Self:
         if self.cluster.kind == "slurm" and (self.predict.device == "cuda") != (self.cluster.slurm.gpu is not None):
-            raise ValueError("predict.device cuda and cluster.slurm.gpu need each other: predictions go to those jobs alone")
+            raise ValueError(
+                "predict.device cuda and cluster.slurm.gpu need each other: predictions go to those jobs alone"
+            )
         return self
 
     @property

@@ -48,7 +48,10 @@ class ModelSettings(Section):
         description="file of weights (.safetensors) or 'package:NAME' for those that come with lsbatch; empty: survey/model, made by lsbatch train",
     )
     history_years: int = Field(
-        3, ge=1, le=10, description="ccdc: whole years of Sentinel-2 before the year of the looks before; each year is some 60 scenes a tile to read"
+        3,
+        ge=1,
+        le=10,
+        description="ccdc: whole years of Sentinel-2 before the year of the looks before; each year is some 60 scenes a tile to read",
     )
 
 
@@ -75,7 +78,7 @@ class TrainSettings(Section):
     empty_share: float = Field(1.0, ge=0, le=100, description="chips without a landslide for each chip with one")
     symmetries: bool = Field(
         True,
-        description="augment by the eight symmetries of the square; where bands know the look direction, by the mirror from east to west with ascending and descending exchanged"
+        description="augment by the eight symmetries of the square; where bands know the look direction, by the mirror from east to west with ascending and descending exchanged",
     )
     max_minutes: float | None = Field(None, gt=0, description="stop after this time; empty: no limit")
     seed: int = Field(0, ge=0, description="of the split, the weights and the order")
@@ -89,10 +92,14 @@ class PredictSettings(Section):
         description="exact: windows with a halo of the receptive field, equal to the whole image; blend: the paper's 128/64 sliding window",
     )
     memory_gb: float = Field(
-        1.0, ge=0.1, le=1000, description="exact: memory for a window, of the worker or its GPU. A tile of 2048 px is four windows of a network of width 16 with 1, one with 2.6: less halo, which a GPU heeds and a CPU does not"
+        1.0,
+        ge=0.1,
+        le=1000,
+        description="exact: memory for a window, of the worker or its GPU. A tile of 2048 px is four windows of a network of width 16 with 1, one with 2.6: less halo, which a GPU heeds and a CPU does not",
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="unet, prakash: numbers of the network; bfloat16 is for GPUs and for CPUs that have it (avx512_bf16, amx), moves a probability by a hundredth, and is faster there: lsbatch bench says by how much"
+        "float32",
+        description="unet, prakash: numbers of the network; bfloat16 is for GPUs and for CPUs that have it (avx512_bf16, amx), moves a probability by a hundredth, and is faster there: lsbatch bench says by how much",
     )
     flips: bool = Field(
         False,
@@ -115,15 +122,22 @@ class InventorySettings(Section):
         500.0, ge=0, description="smaller landslides are left out of the inventory (not of the pixel counts)"
     )
     simplify_m: float = Field(
-        0.0, ge=0, le=100, description="outlines are simplified by at most this much, their area kept; 0: they follow the pixels"
+        0.0,
+        ge=0,
+        le=100,
+        description="outlines are simplified by at most this much, their area kept; 0: they follow the pixels",
     )
     confounders: dict[LayerName, Place] = Field(
-        {}, description="vector files of what may explain a change otherwise, by name, e.g. farmland: fields.gpkg; each record says how much of it lies there, none is left out"
+        {},
+        description="vector files of what may explain a change otherwise, by name, e.g. farmland: fields.gpkg; each record says how much of it lies there, none is left out",
     )
     others: dict[LayerName, Place] = Field(
-        {}, description="inventories of the same year by other models or mappers, by name, e.g. cart: ../cart/inventory/landslides.gpkg; each record names those that hold half of it"
+        {},
+        description="inventories of the same year by other models or mappers, by name, e.g. cart: ../cart/inventory/landslides.gpkg; each record names those that hold half of it",
     )
-    areas: Place | None = Field(None, description="vector file of polygons, e.g. counties, for which figures are given; empty: none")
+    areas: Place | None = Field(
+        None, description="vector file of polygons, e.g. counties, for which figures are given; empty: none"
+    )
     areas_field: str = Field("name", description="column of their names")
     radar_dates: bool = Field(
         False,

@@ -190,7 +190,10 @@ class ArchiveSettings(Section):
     """The three sources; a source that the band setting does not use may be left out."""
 
     sentinel2: SourceSettings | None = Field(None, description="Sentinel-2 L2A")
-    sentinel1: SourceSettings | None = Field(None, description="Sentinel-1 in linear power: terrain-corrected gamma0 (RTC), or sigma0 on the map with its incidence angle")
+    sentinel1: SourceSettings | None = Field(
+        None,
+        description="Sentinel-1 in linear power: terrain-corrected gamma0 (RTC), or sigma0 on the map with its incidence angle",
+    )
     dem: SourceSettings | None = Field(None, description="elevation")
     dem_file: Place | None = Field(
         None,
@@ -198,7 +201,10 @@ class ArchiveSettings(Section):
     )
     max_cloud_percent: float = Field(80.0, ge=0, le=100, description="Sentinel-2 scenes with more cloud are not read")
     attempts: int = Field(
-        4, ge=1, le=20, description="tries for a read or a search that fails in passing; waits double from 0.5 s, for a search from 5 s"
+        4,
+        ge=1,
+        le=20,
+        description="tries for a read or a search that fails in passing; waits double from 0.5 s, for a search from 5 s",
     )
 
     @property

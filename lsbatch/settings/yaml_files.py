@@ -41,7 +41,9 @@ class _Loader(yaml.SafeLoader):
         """The document, unless its aliases make it endless: nine lines can stand for a billion values."""
         node = super().get_single_node()
         if node is not None and _values(node, {}) > MOST_VALUES:
-            raise yaml.constructor.ConstructorError(None, None, f"with its aliases written out it has more than {MOST_VALUES:,} values", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"with its aliases written out it has more than {MOST_VALUES:,} values", node.start_mark
+            )
         return node
 
 
@@ -153,7 +155,8 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
         update={
             "areas": absolute(config.inventory.areas),
             **{
-                kind: {name: absolute(file) for name, file in getattr(config.inventory, kind).items()} for kind in ("confounders", "others")
+                kind: {name: absolute(file) for name, file in getattr(config.inventory, kind).items()}
+                for kind in ("confounders", "others")
             },
         }
     )

@@ -25,7 +25,9 @@ def read(path: Path) -> Records:
         return []
 
 
-def append(path: Path, record: Mapping[str, Any], allowed: Callable[[Sequence[Mapping[str, Any]]], bool] = lambda records: True) -> bool:
+def append(
+    path: Path, record: Mapping[str, Any], allowed: Callable[[Sequence[Mapping[str, Any]]], bool] = lambda records: True
+) -> bool:
     """Add a record, durably, unless what others added until now forbids it.
 
     Parameters
@@ -46,7 +48,7 @@ def append(path: Path, record: Mapping[str, Any], allowed: Callable[[Sequence[Ma
         return _append_object(path, line, allowed)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Path.open knows no opener; a link in the file's place would have the answers written elsewhere
-    with open(path, "ab+", opener=_unlinked) as handle:  # noqa: PTH123
+    with open(path, "ab+", opener=_unlinked) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         handle.seek(0)
         data = handle.read()

@@ -72,7 +72,9 @@ class Held:
         """
         found = _read(self.path)
         if found is None or found.token != self.token:
-            raise AbandonedError(f"left as it was: the run that asked for it no longer holds the survey (now: {found or 'nobody'})")
+            raise AbandonedError(
+                f"left as it was: the run that asked for it no longer holds the survey (now: {found or 'nobody'})"
+            )
 
 
 @contextmanager
@@ -85,7 +87,14 @@ def held(root: Path, part: tuple[int, int] = (1, 1)) -> Iterator[Held]:
         If another run holds it, with who and for how long.
     """
     name = "all" if part == (1, 1) else f"{part[0]}-of-{part[1]}"
-    me = Holder(uuid.uuid4().hex, name, _place(), os.getpid(), _born(os.getpid()), datetime.now(UTC).isoformat(timespec="seconds"))
+    me = Holder(
+        uuid.uuid4().hex,
+        name,
+        _place(),
+        os.getpid(),
+        _born(os.getpid()),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     path = root / "lease" / f"{name}.json"
     _take(path, me)
     stop = threading.Event()

@@ -181,7 +181,9 @@ def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str |
             obstore.delete(store, key)
             return True, None
         try:
-            obstore.put(store, key, wanted.encode(), mode="create" if tag is None else {"e_tag": tag}, use_multipart=False)
+            obstore.put(
+                store, key, wanted.encode(), mode="create" if tag is None else {"e_tag": tag}, use_multipart=False
+            )
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
             return False, None
         return True, wanted
@@ -249,12 +251,21 @@ def gdal_options() -> dict[str, str]:
 
 def has_credentials() -> bool:
     """Whether the environment or the home folder names any; public buckets are asked without."""
-    names = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    names = (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    )
     return any(name in os.environ for name in names) or (Path.home() / ".aws" / "credentials").exists()
 
 
 def _endpoint() -> str:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")
+    return (
+        os.environ.get("AWS_ENDPOINT_URL_S3")
+        or os.environ.get("AWS_ENDPOINT_URL")
+        or os.environ.get("AWS_ENDPOINT", "")
+    )
 
 
 @cache

@@ -25,7 +25,12 @@ class Legend:
 
 
 def write_classes(
-    path: Path, grid: Grid, tiles: Iterable[Tile], read: Callable[[Tile], np.ndarray], colours: Mapping[int, Colour], nodata: int
+    path: Path,
+    grid: Grid,
+    tiles: Iterable[Tile],
+    read: Callable[[Tile], np.ndarray],
+    colours: Mapping[int, Colour],
+    nodata: int,
 ) -> None:
     """Write uint8 classes with a colour table; as `write`.
 
@@ -37,8 +42,16 @@ def write_classes(
 
 
 def write(
-    path: Path, grid: Grid, tiles: Iterable[Tile], read: Callable[[Tile], np.ndarray], dtype: type[np.integer],
-    nodata: int | None, colours: Mapping[int, Colour] | None = None, *, legend: Legend = Legend(), overviews: str = "mode",
+    path: Path,
+    grid: Grid,
+    tiles: Iterable[Tile],
+    read: Callable[[Tile], np.ndarray],
+    dtype: type[np.integer],
+    nodata: int | None,
+    colours: Mapping[int, Colour] | None = None,
+    *,
+    legend: Legend = Legend(),
+    overviews: str = "mode",
 ) -> None:
     """Write whole numbers; memory holds one tile.
 
@@ -72,4 +85,6 @@ def write(
                 tall, wide = tile.region
                 out.write(read(tile), 1, window=Window(wide.start, tall.start, side, side))
         with aside(path) as temporary:
-            rasterio.shutil.copy(flat, temporary, driver="COG", compress="DEFLATE", overview_resampling=overviews, bigtiff="IF_SAFER")
+            rasterio.shutil.copy(
+                flat, temporary, driver="COG", compress="DEFLATE", overview_resampling=overviews, bigtiff="IF_SAFER"
+            )

@@ -41,15 +41,21 @@ def read(path: Path, crs: str) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
         layers = [str(name) for name in pyogrio.list_layers(here)[:, 0]]
         for name in (POINTS, DESIGN):
             if name not in layers:
-                raise ConfigError(f"{path}: is no probability sample, because it has no layer {name!r}; give the file that lsbatch sample wrote, with its two layers")
+                raise ConfigError(
+                    f"{path}: is no probability sample, because it has no layer {name!r}; give the file that lsbatch sample wrote, with its two layers"
+                )
         points, design = (pyogrio.read_dataframe(here, layer=name) for name in (POINTS, DESIGN))
     except (DataSourceError, DataLayerError, OSError) as error:
         raise ConfigError(f"{path}: cannot be read as a sample: {error}") from None
     missing = [name for name in (*FIXED, *FILLED, "seal") if name not in points]
     if missing:
-        raise ConfigError(f"{path}: its layer {POINTS!r} lacks the column {missing[0]!r}; give the file that lsbatch sample wrote")
+        raise ConfigError(
+            f"{path}: its layer {POINTS!r} lacks the column {missing[0]!r}; give the file that lsbatch sample wrote"
+        )
     if not isinstance(points, gpd.GeoDataFrame) or points.crs is None:
-        raise ConfigError(f"{path}: its layer {POINTS!r} has no points with a CRS; give the file that lsbatch sample wrote")
+        raise ConfigError(
+            f"{path}: its layer {POINTS!r} has no points with a CRS; give the file that lsbatch sample wrote"
+        )
     return points.to_crs(crs), pd.DataFrame(design)
 
 

@@ -65,7 +65,11 @@ def read_plots(settings: TruthSettings, crs: str) -> dict[str, shapely.Geometry]
     ConfigError
         If the file has no column of names, a name twice, or something that is no polygon.
     """
-    return {} if settings.plots is None else read_named(settings.plots, settings.plot_field, ("truth.plots", "truth.plot_field"), crs)
+    return (
+        {}
+        if settings.plots is None
+        else read_named(settings.plots, settings.plot_field, ("truth.plots", "truth.plot_field"), crs)
+    )
 
 
 def read_named(
@@ -94,9 +98,13 @@ def read_named(
         raise ConfigError(f"{settings[1]} = {column!r}: is no column of {file}; it has {', '.join(frame.columns)}")
     names = frame[column].astype(str)
     if not all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in names):
-        raise ConfigError(f"{setting}: {file} has a name that is empty, longer than {LONGEST_NAME} characters, or holds a control character")
+        raise ConfigError(
+            f"{setting}: {file} has a name that is empty, longer than {LONGEST_NAME} characters, or holds a control character"
+        )
     if names.duplicated().any():
-        raise ConfigError(f"{setting}: {file} has {names[names.duplicated()].iloc[0]!r} twice; each polygon needs a name of its own")
+        raise ConfigError(
+            f"{setting}: {file} has {names[names.duplicated()].iloc[0]!r} twice; each polygon needs a name of its own"
+        )
     if (frame.empty and bounds is None) or not frame.geom_type.isin(("Polygon", "MultiPolygon")).all():
         raise ConfigError(f"{setting}: {file} must hold polygons, and nothing else")
     return dict(zip(names, shapely.make_valid(frame.geometry.values), strict=True))
@@ -131,12 +139,20 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
         frame.to_parquet(temporary, index=False)
 
 
-def write_geopackage(path: Path, frame: gpd.GeoDataFrame, layer: str, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
+def write_geopackage(
+    path: Path, frame: gpd.GeoDataFrame, layer: str, tables: Mapping[str, pd.DataFrame] | None = None
+) -> None:
     """GeoPackage of one layer, and of tables without geometry by name, atomically."""
     with aside(path) as temporary:
         # version 1.4, which GDAL writes since 3.8, is only partially supported by the GDAL and QGIS of older systems
         pyogrio.write_dataframe(
-            frame, temporary, layer=layer, driver="GPKG", promote_to_multi=True, geometry_type="MultiPolygon", VERSION="1.2"
+            frame,
+            temporary,
+            layer=layer,
+            driver="GPKG",
+            promote_to_multi=True,
+            geometry_type="MultiPolygon",
+            VERSION="1.2",
         )
         for name, table in (tables or {}).items():
             pyogrio.write_dataframe(table, temporary, layer=name, driver="GPKG", append=True)
@@ -166,7 +182,9 @@ def read_edges(path: Path) -> np.ndarray:
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, MemoryError) as error:
-        raise StaleStoreError(f"{path}: is damaged, or was not made by lsbatch: {error}; have its tile done again by lsbatch retry") from None
+        raise StaleStoreError(
+            f"{path}: is damaged, or was not made by lsbatch: {error}; have its tile done again by lsbatch retry"
+        ) from None
 
 
 def read_part(path: Path) -> gpd.GeoDataFrame:
@@ -196,7 +214,9 @@ def _read(path: Path, reader: Callable[[io.BytesIO], pd.DataFrame]) -> pd.DataFr
     try:
         return reader(io.BytesIO(data))
     except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
-        raise StaleStoreError(f"{path}: is damaged, or was not made by lsbatch: {error}; have its tile done again by lsbatch retry") from None
+        raise StaleStoreError(
+            f"{path}: is damaged, or was not made by lsbatch: {error}; have its tile done again by lsbatch retry"
+        ) from None
 
 
 def polygonize(labels: np.ndarray, count: int, geobox: GeoBox) -> np.ndarray:

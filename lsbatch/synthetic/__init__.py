@@ -45,7 +45,14 @@ _DATED = """inventory:
 
 
 def simulate(
-    folder: Path, *, seed: int, rows: int, cols: int, history_years: int = 0, level_1c: bool = False, radar_days: int = 0
+    folder: Path,
+    *,
+    seed: int,
+    rows: int,
+    cols: int,
+    history_years: int = 0,
+    level_1c: bool = False,
+    radar_days: int = 0,
 ) -> Path:
     """Write a country: a STAC catalogue of COGs, its truth, and settings that survey it.
 

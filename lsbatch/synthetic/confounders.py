@@ -73,7 +73,12 @@ def _clearcuts(
 
 
 def _harvest(
-    kind: np.ndarray, strength: np.ndarray, fields: np.ndarray, free: np.ndarray, target: float, rng: np.random.Generator
+    kind: np.ndarray,
+    strength: np.ndarray,
+    fields: np.ndarray,
+    free: np.ndarray,
+    target: float,
+    rng: np.random.Generator,
 ) -> None:
     """Whole fields, mown or ploughed before every look after."""
     numbers, sizes = np.unique(fields[(fields > 0) & free], return_counts=True)
@@ -87,7 +92,13 @@ def _harvest(
 
 
 def _nearest_ground(
-    kind: np.ndarray, strength: np.ndarray, good: np.ndarray, cost: np.ndarray, target: float, power: np.ndarray, what: int
+    kind: np.ndarray,
+    strength: np.ndarray,
+    good: np.ndarray,
+    cost: np.ndarray,
+    target: float,
+    power: np.ndarray,
+    what: int,
 ) -> None:
     """The `target` cheapest pixels of `good`."""
     places = np.flatnonzero(good & (kind == 0))

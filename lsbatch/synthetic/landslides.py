@@ -61,7 +61,9 @@ def make(relief: Relief, cover: np.ndarray, storm: date, rng: np.random.Generato
     wanted_px = LAND_SHARE * land_px
     smooth = ndimage.gaussian_filter(relief.elevation_m, 1.2)
     chance = _susceptibility(relief, cover)
-    places = rng.choice(chance.size, size=min(20_000, np.count_nonzero(chance)), replace=False, p=(chance / chance.sum()).ravel())
+    places = rng.choice(
+        chance.size, size=min(20_000, np.count_nonzero(chance)), replace=False, p=(chance / chance.sum()).ravel()
+    )
     labels, stage = np.zeros(shape, np.int32), np.full(shape, np.nan, np.float32)
     sizes = iter(areas_m2(len(places), rng))
     count = covered = 0
@@ -69,7 +71,11 @@ def make(relief: Relief, cover: np.ndarray, storm: date, rng: np.random.Generato
         row, col = divmod(int(place), shape[1])
         window, body, along = _body(smooth, row, col, next(sizes), rng)
         free = labels[window] == 0
-        if body.sum() < SMALLEST_M2 / RESOLUTION_M**2 or not free[body].all() or (cover[window][body] == covers.WATER).mean() > 0.1:
+        if (
+            body.sum() < SMALLEST_M2 / RESOLUTION_M**2
+            or not free[body].all()
+            or (cover[window][body] == covers.WATER).mean() > 0.1
+        ):
             continue
         count += 1
         labels[window][body] = count

@@ -152,7 +152,13 @@ def _shifted(cloud: np.ndarray, azimuth_deg: float, elevation_deg: float) -> np.
 
 
 def _classes(
-    values: np.ndarray, ground: Ground, cloud: np.ndarray, thin: np.ndarray, shadow: np.ndarray, shade: np.ndarray, day: date
+    values: np.ndarray,
+    ground: Ground,
+    cloud: np.ndarray,
+    thin: np.ndarray,
+    shadow: np.ndarray,
+    shade: np.ndarray,
+    day: date,
 ) -> np.ndarray:
     """Scene classification as Sen2Cor would have it, mostly."""
     ndvi = (values[3] - values[0]) / (values[3] + values[0])

@@ -24,7 +24,11 @@ ZONES = {"EPSG:32632": (0.0, 0.58), "EPSG:32633": (0.3, 1.0)}
 LEVEL_1C = "level-1c"
 PRODUCTS = {
     "earth-search": ("sentinel-2-l2a", "S2{letter}_{zone}VPJ_{day:%Y%m%d}_0_L2A", write.EARTH_SEARCH),
-    "planetary-computer": ("sentinel-2-l2a-pc", "S2{letter}_MSIL2A_{day:%Y%m%d}T105031_R051_T{zone}VNP", write.PLANETARY),
+    "planetary-computer": (
+        "sentinel-2-l2a-pc",
+        "S2{letter}_MSIL2A_{day:%Y%m%d}T105031_R051_T{zone}VNP",
+        write.PLANETARY,
+    ),
     # top of atmosphere, without a scene classification
     LEVEL_1C: ("sentinel-2-l1c", "S2{letter}_MSIL1C_{day:%Y%m%d}T105031_R051_T{zone}VNP", write.PLANETARY),
 }
@@ -71,7 +75,11 @@ def jobs(
             days = _days(ground, year, PASSES_A_SEASON, orbit.number)
             out += [_radar_job(ground, folder, orbit, day) for day in days[: 1 if orbit is radar.ONLY_AFTER else None]]
     if radar_days:
-        out += [_radar_job(ground, folder, orbit, day) for orbit in radar.ORBITS for day in repeats(ground, orbit, radar_days)]
+        out += [
+            _radar_job(ground, folder, orbit, day)
+            for orbit in radar.ORBITS
+            for day in repeats(ground, orbit, radar_days)
+        ]
     return out
 
 
@@ -88,7 +96,10 @@ def _history(ground: Ground, folder: Path, year: int) -> list[Callable[[], Made]
     dice = rng(ground.seed, 32, year)
     count = (last - first).days // HISTORY_STEP_DAYS
     days = [first + timedelta(days=HISTORY_STEP_DAYS * i + int(dice.integers(2))) for i in range(count)]
-    return [_optical_job(ground, folder, day, i, float(c)) for i, (day, c) in enumerate(zip(days, dice.uniform(0.1, 0.9, count), strict=True))]
+    return [
+        _optical_job(ground, folder, day, i, float(c))
+        for i, (day, c) in enumerate(zip(days, dice.uniform(0.1, 0.9, count), strict=True))
+    ]
 
 
 def _days(ground: Ground, year: int, count: int, salt: int) -> list[date]:
@@ -115,6 +126,7 @@ def _optical_job(
     ground: Ground, folder: Path, day: date, number: int, cloudiness: float | None = None, level_1c: bool = False
 ) -> Callable[[], Made]:
     """A day's granules; of a history, with its own cloudiness."""
+
     def make() -> Made:
         dice = rng(ground.seed, 31, day.toordinal())
         usual = (0.08, 0.35, 0.15, 0.55, 0.2, 0.3)[number % 6] * dice.uniform(0.7, 1.3)
@@ -145,7 +157,9 @@ def _granule(
     outside = _beyond_swath(box, seen.day, number)
     reflectance = seen.at_sensor if fashion == LEVEL_1C else seen.reflectance
     dn = np.rint(reflectance * 10_000 + made.added).astype(np.uint16)
-    item = write.item(name, datetime.combine(seen.day, time(10, 50, 31), UTC), box, _optical_properties(seen, made, letter, fashion))
+    item = write.item(
+        name, datetime.combine(seen.day, time(10, 50, 31), UTC), box, _optical_properties(seen, made, letter, fashion)
+    )
     for i, band in enumerate(optical.BANDS):
         values = write.warped(dn[i], ground.geobox, box, 0)
         values[outside] = 0
@@ -158,7 +172,9 @@ def _granule(
     return item
 
 
-def _add_classes(item: pystac.Item, ground: Ground, where: Path, seen: optical.Look, number: int, box: GeoBox, key: str) -> None:
+def _add_classes(
+    item: pystac.Item, ground: Ground, where: Path, seen: optical.Look, number: int, box: GeoBox, key: str
+) -> None:
     """The scene classification, of 20 m."""
     coarse = GeoBox.from_bbox(box.boundingbox, box.crs, resolution=20)
     scl = write.warped(seen.scl, ground.geobox, coarse, 0)
@@ -174,7 +190,11 @@ def _raster_band(made: Processing) -> dict[str, object]:
 
 
 def _optical_properties(seen: optical.Look, made: Processing, letter: str, fashion: str) -> dict[str, object]:
-    common = {"eo:cloud_cover": round(seen.cloud_percent, 3), "s2:processing_baseline": made.baseline, "instruments": ["msi"]}
+    common = {
+        "eo:cloud_cover": round(seen.cloud_percent, 3),
+        "s2:processing_baseline": made.baseline,
+        "instruments": ["msi"],
+    }
     if fashion == "earth-search":
         return common | {
             "platform": f"sentinel-2{letter.lower()}",
@@ -233,7 +253,12 @@ def elevation(ground: Ground, folder: Path) -> pystac.Item:
     """The DEM, one arc second in WGS 84, a little wider than the country."""
     b = ground.geobox.extent.to_crs("EPSG:4326").boundingbox
     step = 1 / 3600
-    edges = (np.floor(b.left / step) - 2, np.floor(b.bottom / step) - 2, np.ceil(b.right / step) + 2, np.ceil(b.top / step) + 2)
+    edges = (
+        np.floor(b.left / step) - 2,
+        np.floor(b.bottom / step) - 2,
+        np.ceil(b.right / step) + 2,
+        np.ceil(b.top / step) + 2,
+    )
     box = GeoBox.from_bbox(tuple(float(e) * step for e in edges), "EPSG:4326", resolution=step)
     values = write.smoothed(ground.relief.elevation_m, ground.geobox, box)
     path = folder / "cop-dem-glo-30" / "dem" / "dem.tif"

@@ -82,7 +82,11 @@ def item(name: str, when: datetime, box: GeoBox, properties: Mapping[str, Any]) 
         "proj:transform": [float(v) for v in box.transform[:6]],
     }
     return pystac.Item(
-        name, shapely.geometry.mapping(footprint), list(footprint.bounds), when.astimezone(UTC), {**properties, **projection}
+        name,
+        shapely.geometry.mapping(footprint),
+        list(footprint.bounds),
+        when.astimezone(UTC),
+        {**properties, **projection},
     )
 
 

@@ -48,7 +48,11 @@ def sample_of(survey: Survey) -> Path:
     return survey.workspace.accuracy / "sample.gpkg"
 
 
-def rewritten(survey: Survey, target: Path, change: Callable[[gpd.GeoDataFrame, pd.DataFrame], tuple[gpd.GeoDataFrame, pd.DataFrame]]) -> Path:
+def rewritten(
+    survey: Survey,
+    target: Path,
+    change: Callable[[gpd.GeoDataFrame, pd.DataFrame], tuple[gpd.GeoDataFrame, pd.DataFrame]],
+) -> Path:
     """The sample as another program saves it, answered by the truth, with a change."""
     points, design = sample_points.read(sample_of(survey), survey.config.grid.crs)
     points["reference"] = np.where(truth_at(survey, points), "landslide", "no landslide")
@@ -88,7 +92,9 @@ def test_the_sample_is_what_its_design_says(drawn: Survey) -> None:
     assert len(points) == SIZE and points["id"].tolist() == list(range(1, SIZE + 1))
     assert design["points"].sum() == SIZE and design["points"].min() >= SIZE // 6
     whole = whole_strata(drawn)
-    cols, rows = (np.floor(v).astype(int) for v in ~drawn.grid.geobox.transform @ (points["x"].to_numpy(), points["y"].to_numpy()))
+    cols, rows = (
+        np.floor(v).astype(int) for v in ~drawn.grid.geobox.transform @ (points["x"].to_numpy(), points["y"].to_numpy())
+    )
     assert len(set(zip(rows, cols, strict=True))) == SIZE
     assert [list(strata.STRATA)[k] for k in whole[rows, cols]] == points["stratum"].tolist()
     assert ((points["map_class"] == "landslide") == (points["stratum"] == "landslide")).all()
@@ -111,13 +117,17 @@ def in_one_tile(survey: Survey, country: Path, output: Path) -> Survey:
     for layer in (surveys.STACK, mask(config.model.family), probability(config.model.family)):
         stored = surveys.whole(survey, layer)
         cube.create(one.workspace.store, one.grid, layer)
-        sums = cube.write(one.workspace.store, layer, tile, {band.name: cube.decode(stored[band.name], band) for band in layer.bands})
+        sums = cube.write(
+            one.workspace.store, layer, tile, {band.name: cube.decode(stored[band.name], band) for band in layer.bands}
+        )
         if layer.name.startswith("mask"):
             receipts.write(one.workspace.receipts, Receipt("clean", tile.id, "", 1.0, 1, 1.0, "", "", sums=sums))
     return one
 
 
-def test_the_same_seed_draws_the_same_points_whatever_the_tiles(drawn: Survey, country: Path, tmp_path: Path, no_page: None) -> None:
+def test_the_same_seed_draws_the_same_points_whatever_the_tiles(
+    drawn: Survey, country: Path, tmp_path: Path, no_page: None
+) -> None:
     one = in_one_tile(drawn, country, tmp_path / "one")
     assert len(one.positions) == 1 and len(drawn.positions) == 4
     draw.draw(one, draw.Asked(SIZE, seed=5))
@@ -133,10 +143,17 @@ def test_a_tile_that_failed_is_no_ground_to_draw_from(drawn: Survey, tmp_path: P
     receipts.remove(survey.workspace.receipts, "clean", survey.tile((0, 1)).id)
     side = survey.grid.tile_px
     family = survey.config.model.family
-    found, chance = (surveys.whole(survey, layer(family))[band] for layer, band in ((mask, "landslide"), (probability, "probability")))
+    found, chance = (
+        surveys.whole(survey, layer(family))[band]
+        for layer, band in ((mask, "landslide"), (probability, "probability"))
+    )
     found[:side, side:] = 255
     padded = np.pad(found, strata.NEAR_PX, constant_values=255)
-    expected = strata.classify(padded, np.where(chance == 65535, np.nan, chance / np.float64(65534)).astype(np.float32), survey.config.clean.threshold)
+    expected = strata.classify(
+        padded,
+        np.where(chance == 65535, np.nan, chance / np.float64(65534)).astype(np.float32),
+        survey.config.clean.threshold,
+    )
     assert strata.census(survey, 0, 5).pixels.tolist() == [(expected == k).sum() for k in range(3)]
     assert (expected != 255).sum() < (whole != 255).sum()
     assert strata.census(survey, 0, 5).tiles == 3
@@ -148,7 +165,9 @@ def test_another_seed_and_allocation(drawn: Survey, tmp_path: Path, no_page: Non
     draw.draw(survey, draw.Asked(SIZE, seed=6, allocation="equal"))
     points, design = sample_points.read(sample_of(survey), survey.config.grid.crs)
     assert design["points"].tolist() == [50, 50, 50]
-    assert len(set(zip(points["x"], points["y"], strict=True)) & set(zip(first["x"], first["y"], strict=True))) < SIZE / 4
+    assert (
+        len(set(zip(points["x"], points["y"], strict=True)) & set(zip(first["x"], first["y"], strict=True))) < SIZE / 4
+    )
 
 
 def test_points_keep_their_distance(drawn: Survey, tmp_path: Path, no_page: None) -> None:
@@ -206,7 +225,11 @@ def true_of(survey: Survey) -> np.ndarray:
 
 def test_the_assessment_follows_from_the_weights(drawn: Survey, tmp_path: Path) -> None:
     """Values against sums of weights; of a file that another program stored in degrees and another order."""
-    file = rewritten(drawn, tmp_path / "answered.gpkg", lambda points, design: (points.to_crs("EPSG:4326").sample(frac=1, random_state=1), design))
+    file = rewritten(
+        drawn,
+        tmp_path / "answered.gpkg",
+        lambda points, design: (points.to_crs("EPSG:4326").sample(frac=1, random_state=1), design),
+    )
     found = assess.assess(drawn, file)
     assert json.loads((drawn.workspace.accuracy / "accuracy.json").read_text())["figures"] == found["figures"]
     points, _ = sample_points.read(file, drawn.config.grid.crs)
@@ -225,7 +248,9 @@ def test_the_assessment_follows_from_the_weights(drawn: Survey, tmp_path: Path) 
     assert found["landslide_m2"]["value"] == pytest.approx(expected["area"] * (said != 255).sum() * 100)
     assert sum(row["points"] for row in found["counts"]) == SIZE
     shares = {said: row["landslide"] + row["no landslide"] for said, row in found["matrix_share"].items()}
-    assert sum(shares.values()) == pytest.approx(1) and shares["landslide"] == pytest.approx((said == 0).sum() / (said != 255).sum())
+    assert sum(shares.values()) == pytest.approx(1) and shares["landslide"] == pytest.approx(
+        (said == 0).sum() / (said != 255).sum()
+    )
 
 
 def test_intervals_of_a_survey_hold_the_truth(drawn: Survey) -> None:
@@ -242,8 +267,12 @@ def test_intervals_of_a_survey_hold_the_truth(drawn: Survey) -> None:
     held = dict.fromkeys(exact, 0)
     for seed in range(100):
         ranks = stratified_sampling.ranks(*np.ogrid[: said.shape[0], : said.shape[1]], seed)
-        answer = np.concatenate([true[said == k][np.argsort(ranks[said == k])[:n]] for k, n in enumerate(points)]).astype(int)
-        found = assess.figures(answers.Answers(stratum, answer, pixels, points, {"inclusion_exact": 1, "tiles_missing": 0}), 100.0)
+        answer = np.concatenate(
+            [true[said == k][np.argsort(ranks[said == k])[:n]] for k, n in enumerate(points)]
+        ).astype(int)
+        found = assess.figures(
+            answers.Answers(stratum, answer, pixels, points, {"inclusion_exact": 1, "tiles_missing": 0}), 100.0
+        )
         for name, value in exact.items():
             held[name] += found["figures"][name]["low"] - 1e-12 <= value <= found["figures"][name]["high"] + 1e-12
     print(pixels, points, exact, held)
@@ -342,9 +371,20 @@ def test_warnings_that_matter() -> None:
     """A map that is right at every point: no proof of anything."""
     design = {"inclusion_exact": 0, "min_distance_m": 50.0, "tiles_missing": 2}
     stratum = np.repeat([0, 1, 2], [10, 40, 60])
-    found = assess.figures(answers.Answers(stratum, (stratum == 0).astype(int), np.array([500, 900, 90_000]), np.array([10, 40, 60]), design), 100.0)
+    found = assess.figures(
+        answers.Answers(
+            stratum, (stratum == 0).astype(int), np.array([500, 900, 90_000]), np.array([10, 40, 60]), design
+        ),
+        100.0,
+    )
     text = "\n".join(found["warnings"])
-    for words in ("Only 10 points lie in the stratum 'landslide'", "No false landslide", "No missed landslide", "keep 50 m between", "2 tiles of the region"):
+    for words in (
+        "Only 10 points lie in the stratum 'landslide'",
+        "No false landslide",
+        "No missed landslide",
+        "keep 50 m between",
+        "2 tiles of the region",
+    ):
         assert words in text
     assert found["figures"]["users"]["standard_error"] == 0 and found["figures"]["users"]["low"] < 0.8
     assert found["figures"]["producers"]["low"] < 0.5
@@ -353,9 +393,15 @@ def test_warnings_that_matter() -> None:
 def test_a_map_without_a_landslide_can_be_assessed() -> None:
     design = {"inclusion_exact": 1, "min_distance_m": 0.0, "tiles_missing": 0}
     stratum = np.full(100, 2)
-    found = assess.figures(answers.Answers(stratum, np.zeros(100, int), np.array([0, 0, 10_000]), np.array([0, 0, 100]), design), 100.0)
+    found = assess.figures(
+        answers.Answers(stratum, np.zeros(100, int), np.array([0, 0, 10_000]), np.array([0, 0, 100]), design), 100.0
+    )
     assert found["figures"]["users"]["value"] is None and found["figures"]["producers"]["value"] is None
-    assert found["figures"]["overall"]["value"] == 1 and found["landslide_m2"]["value"] == 0 and found["landslide_m2"]["high"] > 0
+    assert (
+        found["figures"]["overall"]["value"] == 1
+        and found["landslide_m2"]["value"] == 0
+        and found["landslide_m2"]["high"] > 0
+    )
     assert any("no landslide, so there is no user's accuracy" in line for line in found["warnings"])
 
 
@@ -372,7 +418,11 @@ def test_the_commands(done_survey: Survey, tmp_path: Path) -> None:
     rewritten(survey, tmp_path / "answered.gpkg", lambda points, design: (points, design))
     done = runner.invoke(app, ["assess", str(settings), "--sample", str(tmp_path / "answered.gpkg")])
     assert done.exit_code == 0, done.output
-    assert "producer's accuracy, landslide" in done.output and "95 % from" in done.output and "area of landslides, ha" in done.output
+    assert (
+        "producer's accuracy, landslide" in done.output
+        and "95 % from" in done.output
+        and "area of landslides, ha" in done.output
+    )
     assert runner.invoke(app, ["sample", str(settings), "--size", "3"]).exit_code == 2
     shutil.rmtree(survey.workspace.root)
 
@@ -407,9 +457,17 @@ def test_frequencies_of_a_known_law() -> None:
         assert large
         for one in large:
             # a bin's density is that of its mean; the logarithmic middle lies near
-            assert np.exp(np.interp(np.log(one["from_m2"] * one["to_m2"]) / 2, at, density)) == pytest.approx(one["density_per_m2"], rel=0.2)
+            assert np.exp(np.interp(np.log(one["from_m2"] * one["to_m2"]) / 2, at, density)) == pytest.approx(
+                one["density_per_m2"], rel=0.2
+            )
     assert any("rollover is not seen" in line for line in found["notes"])
-    assert statistics.frequency(np.empty(0), 500.0) == {"count": 0, "bins": [], "tail": None, "inverse_gamma": None, "notes": ["0 landslides are too few, or too alike, for a fit; 50 are needed."]}
+    assert statistics.frequency(np.empty(0), 500.0) == {
+        "count": 0,
+        "bins": [],
+        "tail": None,
+        "inverse_gamma": None,
+        "notes": ["0 landslides are too few, or too alike, for a fit; 50 are needed."],
+    }
 
 
 @pytest.mark.skipif(browser.program() is None, reason="no Chromium")

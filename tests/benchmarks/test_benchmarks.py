@@ -29,7 +29,15 @@ def test_every_kernel_of_the_issue_is_timed(cases: dict[str, kernels.Case]) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["lee 7 x 7", "kuan 7 x 7", "gamma_map 7 x 7", "focal.mode 1.5 px", "greenest of 24 dates", "masked_median of 24 dates"]
+    "name",
+    [
+        "lee 7 x 7",
+        "kuan 7 x 7",
+        "gamma_map 7 x 7",
+        "focal.mode 1.5 px",
+        "greenest of 24 dates",
+        "masked_median of 24 dates",
+    ],
 )
 def test_peers_do_the_same(cases: dict[str, kernels.Case], name: str) -> None:
     case = cases[name]
@@ -40,7 +48,9 @@ def test_peers_do_the_same(cases: dict[str, kernels.Case], name: str) -> None:
             # numpy says so where no date was seen
             warnings.filterwarnings("ignore", "All-NaN slice|invalid value|divide by zero", RuntimeWarning)
             theirs = np.asarray(program())
-        np.testing.assert_allclose(ours[(..., *INNER)], theirs[(..., *INNER)], rtol=ALLOWED.get(name, 1e-6), err_msg=peer)
+        np.testing.assert_allclose(
+            ours[(..., *INNER)], theirs[(..., *INNER)], rtol=ALLOWED.get(name, 1e-6), err_msg=peer
+        )
 
 
 def test_gdaldem_makes_the_same_slope(cases: dict[str, kernels.Case]) -> None:

@@ -55,7 +55,11 @@ def test_ours_is_what_the_cube_makes(side: int, tmp_path: Path) -> None:
     made = cube_io.build(tmp_path / "ours", blank, cube_io.variants(side)[0])
     assert made.variant.name == "ours"
     for name, array in made.arrays.items():
-        assert (array.shape, array.chunks, array.shards) == (theirs[name].shape, theirs[name].chunks, theirs[name].shards)
+        assert (array.shape, array.chunks, array.shards) == (
+            theirs[name].shape,
+            theirs[name].chunks,
+            theirs[name].shards,
+        )
         assert array.metadata.codecs == theirs[name].metadata.codecs
         assert (array.dtype, array.fill_value) == (theirs[name].dtype, theirs[name].fill_value)
     assert cube_io.sizes(made) == {name: [] for name in cube_io.NAMES}

@@ -15,7 +15,14 @@ from lsbatch.imagery import prefetch
 def item(*keys: str, name: str = "pass", collection: str = "s1", **properties: Any) -> dict[str, Any]:
     told = {"datetime": "2020-07-01T17:02:11Z", **properties}
     assets = {key: {"href": f"https://example.org/{key}.tif"} for key in keys}
-    return {"type": "Feature", "id": name, "collection": collection, "bbox": [8, 61, 9, 62], "properties": told, "assets": assets}
+    return {
+        "type": "Feature",
+        "id": name,
+        "collection": collection,
+        "bbox": [8, 61, 9, 62],
+        "properties": told,
+        "assets": assets,
+    }
 
 
 RTC, SIGMA0 = radar_radiometry.GAMMA0_RTC, radar_radiometry.SIGMA0
@@ -24,7 +31,10 @@ MAPPED = {"proj:code": "EPSG:32633"}
 DECIDED = {
     "plain names and nothing else are gamma0": (item("vv", "vh"), RTC),
     "named by its assets": (item("gamma0_vv", "gamma0_vh"), RTC),
-    "a GRD's product type kept by an RTC collection": (item("vv", "vh", collection="sentinel-1-rtc", **{"sar:product_type": "GRD"}), RTC),
+    "a GRD's product type kept by an RTC collection": (
+        item("vv", "vh", collection="sentinel-1-rtc", **{"sar:product_type": "GRD"}),
+        RTC,
+    ),
     "an RTC product with an incidence angle is not corrected again": (item("gamma0_vv", "incidence", **MAPPED), RTC),
     "a GRD on the map with its angle": (item("vv", "vh", "incidence", **MAPPED, **{"sar:product_type": "GRD"}), SIGMA0),
     "SNAP's names": (item("Sigma0_VV", "incidenceAngleFromEllipsoid", **{"proj:epsg": 32633}), SIGMA0),
@@ -39,10 +49,19 @@ def test_decided(case: str) -> None:
 
 
 REFUSED = {
-    "a GRD in slant geometry": (item("vv", "vh", **{"sar:product_type": "GRD"}), "incidence angle and without a projection"),
-    "a GRD without its angle": (item("vv", **MAPPED, **{"sar:product_type": "GRD"}), "without an asset with the incidence angle"),
+    "a GRD in slant geometry": (
+        item("vv", "vh", **{"sar:product_type": "GRD"}),
+        "incidence angle and without a projection",
+    ),
+    "a GRD without its angle": (
+        item("vv", **MAPPED, **{"sar:product_type": "GRD"}),
+        "without an asset with the incidence angle",
+    ),
     "sigma0 that does not say where": (item("sigma0_vv", "angle"), "without a projection"),
-    "single look complex, whatever else it has": (item("vv", "incidence", **MAPPED, **{"sar:product_type": "SLC"}), "is SLC"),
+    "single look complex, whatever else it has": (
+        item("vv", "incidence", **MAPPED, **{"sar:product_type": "SLC"}),
+        "is SLC",
+    ),
 }
 
 
@@ -56,7 +75,10 @@ def test_refused(case: str) -> None:
 SUNS = {
     "view extension": ({"view:sun_azimuth": 168.0, "view:sun_elevation": 50.0}, (168.0, 50.0)),
     "Planetary Computer": ({"s2:mean_solar_azimuth": 168.0, "s2:mean_solar_zenith": 40.0}, (168.0, 50.0)),
-    "the extension before the other": ({"view:sun_azimuth": 168.0, "view:sun_elevation": 50.0, "s2:mean_solar_zenith": 1.0}, (168.0, 50.0)),
+    "the extension before the other": (
+        {"view:sun_azimuth": 168.0, "view:sun_elevation": 50.0, "s2:mean_solar_zenith": 1.0},
+        (168.0, 50.0),
+    ),
     "nothing": ({}, (None, None)),
     "text, or no number": ({"view:sun_azimuth": "168", "view:sun_elevation": float("nan")}, (None, None)),
     "azimuth alone": ({"view:sun_azimuth": 12}, (12.0, None)),
@@ -73,7 +95,9 @@ def test_the_sun_of_an_item(case: str) -> None:
 def test_azimuths_on_the_grid_by_projs_own_convergence(longitude: float, latitude: float) -> None:
     """PROJ's convergence is that of the grid's north seen from true north."""
     convergence = Proj("EPSG:25833").get_factors(longitude, latitude).meridian_convergence
-    found = sun_position.on_grid(170.0, box(longitude - 0.1, latitude - 0.1, longitude + 0.1, latitude + 0.1), "EPSG:25833")
+    found = sun_position.on_grid(
+        170.0, box(longitude - 0.1, latitude - 0.1, longitude + 0.1, latitude + 0.1), "EPSG:25833"
+    )
     assert found == pytest.approx(170 - convergence, abs=0.01)
 
 
@@ -106,7 +130,9 @@ def test_reading_ahead_of_nothing() -> None:
 
 
 def test_extras_are_read_where_they_are() -> None:
-    scene = describe(item("red", "green", "blue", "nir", "scl", "cloud", **{"s2:processing_baseline": "02.14"}), "sentinel2")
+    scene = describe(
+        item("red", "green", "blue", "nir", "scl", "cloud", **{"s2:processing_baseline": "02.14"}), "sentinel2"
+    )
     assert scene.assets["cloud"] == "cloud"
     without = describe(item("red", "green", "blue", "nir", "scl", **{"s2:processing_baseline": "02.14"}), "sentinel2")
     assert "cloud" not in without.assets

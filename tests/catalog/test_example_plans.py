@@ -90,7 +90,9 @@ def items(made: settings.Config) -> list[dict[str, Any]]:
     return found
 
 
-def of_sensor(sensor: str, collection: str, i: int, box: shapely.Geometry, made: settings.Config) -> list[dict[str, Any]]:
+def of_sensor(
+    sensor: str, collection: str, i: int, box: shapely.Geometry, made: settings.Config
+) -> list[dict[str, Any]]:
     """Items of one footprint."""
     if sensor == "dem":
         return [item(collection, f"{collection}_{i}", box, None, sensor=sensor)]
@@ -141,7 +143,12 @@ def test_shipped_settings_are_planned(served: settings.Config) -> None:
     assert len(made.tiles) == len(made.by_tile) > 0
     for tile in made.by_tile.values():
         assert set(tile.gaps) == set(plan.KEYS) - wanted
-        for key, span in (("pre_s2", windows.pre), ("post_s2", windows.post), ("pre_s1", windows.pre), ("post_s1", windows.post)):
+        for key, span in (
+            ("pre_s2", windows.pre),
+            ("post_s2", windows.post),
+            ("pre_s1", windows.pre),
+            ("post_s1", windows.post),
+        ):
             for scene in tile.scenes[key]:
                 assert span[0] <= date.fromisoformat(scene.day) <= span[1]
         passes = {(s.relative_orbit, s.day) for s in tile.scenes["post_s1"]}

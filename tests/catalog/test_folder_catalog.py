@@ -84,7 +84,9 @@ def optical(folder: Path, name: str, **tags: float) -> Path:
 def test_scale_and_offset_of_the_files_are_told(tmp_path: Path) -> None:
     made = make_catalog(optical(tmp_path, "place_20201101", scale=1e-4, offset=-0.1))
     item = json.loads((tmp_path / "stac" / "sentinel-2-l2a" / "place_20201101.json").read_text(encoding="utf-8"))
-    assert item["assets"]["B04"]["raster:bands"] == [{"nodata": 0.0, "data_type": "uint16", "scale": 1e-4, "offset": -0.1}]
+    assert item["assets"]["B04"]["raster:bands"] == [
+        {"nodata": 0.0, "data_type": "uint16", "scale": 1e-4, "offset": -0.1}
+    ]
     assert not made.skipped
 
 

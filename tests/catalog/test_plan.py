@@ -124,7 +124,12 @@ def test_regions_that_are_no_regions(archive: Path, tmp_path: Path) -> None:
     point = vector(tmp_path / "point.gpkg", gpd.GeoDataFrame(geometry=[shapely.Point(15, 61)], crs=4326))
     with pytest.warns(UserWarning, match="'crs' was not provided"):
         no_crs = vector(tmp_path / "no_crs.gpkg", gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)]))
-    for file, sentence in ((tmp_path / "text.gpkg", "can be read"), (point, "no polygon"), (no_crs, "has no CRS"), (tmp_path / "gone.gpkg", "can be read")):
+    for file, sentence in (
+        (tmp_path / "text.gpkg", "can be read"),
+        (point, "no polygon"),
+        (no_crs, "has no CRS"),
+        (tmp_path / "gone.gpkg", "can be read"),
+    ):
         with pytest.raises(ConfigError, match=sentence):
             plan.make(configured(archive, tmp_path, region={"bounds": None, "file": str(file)}))
 
@@ -137,7 +142,9 @@ def test_regions_that_are_no_regions(archive: Path, tmp_path: Path) -> None:
         ({"archives": {"max_cloud_percent": 80, "dem": None}, "bands": "s1vv"}, None),
     ],
 )
-def test_nothing_found_is_one_sentence(archive: Path, tmp_path: Path, changes: dict[str, Any], sentence: str | None) -> None:
+def test_nothing_found_is_one_sentence(
+    archive: Path, tmp_path: Path, changes: dict[str, Any], sentence: str | None
+) -> None:
     if sentence is None:
         made = plan.make(configured(archive, tmp_path, **changes))
         assert "dem" in made.by_tile["r001c001"].gaps
@@ -153,7 +160,13 @@ def test_what_the_bands_do_not_need_may_be_missing(archive: Path, tmp_path: Path
     made = plan.make(config)
     assert made.by_tile["r001c001"].gaps == ("post_s2",)
     with pytest.raises(CatalogError, match="no collection elsewhere"):
-        plan.make(configured(archive, tmp_path, archives={"dem": {"preset": "local", "url": str(archive), "collections": ["elsewhere"]}}))
+        plan.make(
+            configured(
+                archive,
+                tmp_path,
+                archives={"dem": {"preset": "local", "url": str(archive), "collections": ["elsewhere"]}},
+            )
+        )
 
 
 def test_no_plan_and_a_damaged_plan_are_told(tmp_path: Path) -> None:

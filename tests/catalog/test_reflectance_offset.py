@@ -31,7 +31,13 @@ def test_recorded_items(name: str) -> None:
         scene = describe(item, "sentinel2")
         assert scene.scale == 1e-4
         assert scene.nodata == 0
-        found.add((scene.baseline, scene.offset_dn, next(e for _, _, e in EXPECTED[name] if scene.offset_reason.startswith(e))))
+        found.add(
+            (
+                scene.baseline,
+                scene.offset_dn,
+                next(e for _, _, e in EXPECTED[name] if scene.offset_reason.startswith(e)),
+            )
+        )
     assert found == EXPECTED[name]
     # a search with the fields extension gives items without assets: they are refused, not guessed
     for item in items:
@@ -55,13 +61,27 @@ def made_up(
     told |= {"s2:processing_baseline": baseline} if baseline else {}
     told |= {"earthsearch:boa_offset_applied": flag} if flag is not None else {}
     told |= {"s2:product_uri": uri} if uri else {}
-    stated = {} if written is None else {key: value for key, value in zip(("scale", "offset"), written, strict=True) if value is not None}
+    stated = (
+        {}
+        if written is None
+        else {key: value for key, value in zip(("scale", "offset"), written, strict=True) if value is not None}
+    )
     bands = [{"nodata": 0, **stated}] if written is not None else None
     assets = {
-        key: {"href": f"https://example.org/{key}.tif", **({"raster:bands": bands} if bands and key not in ("scl", odd) else {})}
+        key: {
+            "href": f"https://example.org/{key}.tif",
+            **({"raster:bands": bands} if bands and key not in ("scl", odd) else {}),
+        }
         for key in ("red", "green", "blue", "nir", "scl")
     }
-    return {"type": "Feature", "id": "made-up", "bbox": [8, 61, 9, 62], "geometry": None, "properties": told, "assets": assets}
+    return {
+        "type": "Feature",
+        "id": "made-up",
+        "bbox": [8, 61, 9, 62],
+        "geometry": None,
+        "properties": told,
+        "assets": assets,
+    }
 
 
 TEMPLATE = (1e-4, -0.1)
@@ -96,8 +116,14 @@ DECIDED = {
         dict(baseline=None, uri="S2A_MSIL2A_20180701T105031_N0500_R051_T32VLP_20230801T000000.SAFE"),
         -1000.0,
     ),
-    "a name of old": (dict(baseline=None, uri="S2A_MSIL2A_20180701T105031_N0208_R051_T32VLP_20180801T000000.SAFE"), 0.0),
-    "version 1.1 of STAC calls it processing:version": (dict(baseline=None, **{"processing:version": "05.10"}), -1000.0),
+    "a name of old": (
+        dict(baseline=None, uri="S2A_MSIL2A_20180701T105031_N0208_R051_T32VLP_20180801T000000.SAFE"),
+        0.0,
+    ),
+    "version 1.1 of STAC calls it processing:version": (
+        dict(baseline=None, **{"processing:version": "05.10"}),
+        -1000.0,
+    ),
     "short baselines": (dict(baseline="5.9"), -1000.0),
 }
 
@@ -138,7 +164,10 @@ def test_refused(case: str) -> None:
 
 @pytest.mark.parametrize("arguments", [dict(), dict(flag=True, written=TEMPLATE), dict(baseline="02.14")])
 def test_the_day_of_sensing_decides_nothing(arguments: dict[str, Any]) -> None:
-    scenes = [describe(made_up(day=day, **arguments), "sentinel2") for day in ("2016-07-01", "2022-01-24", "2022-01-26", "2026-07-01")]
+    scenes = [
+        describe(made_up(day=day, **arguments), "sentinel2")
+        for day in ("2016-07-01", "2022-01-24", "2022-01-26", "2026-07-01")
+    ]
     assert len({(s.offset_dn, s.offset_reason) for s in scenes}) == 1
 
 

@@ -30,7 +30,10 @@ def radar(**properties: Any) -> dict[str, Any]:
 @needs_recorded
 @pytest.mark.parametrize(
     ("name", "platform", "orbit", "state"),
-    [("S1A_20200103_17RMJ_ASC", "sentinel-1a", 121, "ascending"), ("S1B_20161121_12SYJ_ASC", "sentinel-1b", 49, "ascending")],
+    [
+        ("S1A_20200103_17RMJ_ASC", "sentinel-1a", 121, "ascending"),
+        ("S1B_20161121_12SYJ_ASC", "sentinel-1b", 49, "ascending"),
+    ],
 )
 def test_recorded_rtc(name: str, platform: str, orbit: int, state: str) -> None:
     (item,) = recorded(f"sentinel1/{name}.json")

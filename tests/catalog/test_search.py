@@ -32,7 +32,9 @@ def ids(found: search.Found) -> list[str]:
 
 @pytest.fixture(params=["folder", "file", "http"])
 def address(request: pytest.FixtureRequest, archive: Path, served: servers.Served) -> str:
-    return {"folder": str(archive), "file": str(archive / "catalog.json"), "http": f"{served.url}/catalog.json"}[request.param]
+    return {"folder": str(archive), "file": str(archive / "catalog.json"), "http": f"{served.url}/catalog.json"}[
+        request.param
+    ]
 
 
 def test_static_catalogue(address: str) -> None:
@@ -83,7 +85,9 @@ def test_stac_api_with_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     days = (date(2020, 7, 3), date(2020, 7, 20))
     with servers.stac_api(items, tmp_path) as url:
         found = search.search(source(url, "sentinel-2-l2a"), "sentinel2", PLACE, days, max_cloud_percent=80)
-        none = search.search(source(url, "sentinel-2-l2a"), "sentinel2", ELSEWHERE.buffer(5), (date(2021, 7, 1), date(2021, 8, 1)))
+        none = search.search(
+            source(url, "sentinel-2-l2a"), "sentinel2", ELSEWHERE.buffer(5), (date(2021, 7, 1), date(2021, 8, 1))
+        )
     wanted = [
         i for i in items
         if i["bbox"][0] == 15 and i["properties"]["eo:cloud_cover"] < 80 and "2020-07-03" <= i["properties"]["datetime"][:10] <= "2020-07-20"
@@ -105,7 +109,12 @@ def test_an_item_that_cannot_be_used_is_named_and_left_out(tmp_path: Path) -> No
 def test_of_several_processings_the_newest_is_read(tmp_path: Path) -> None:
     items = []
     for number, (baseline, granule, made) in enumerate(
-        [("02.12", "T33VVH", "20200801T0"), ("05.00", "T33VVH", "20230801T0"), ("05.00", "T33VVH", "20230801T1"), ("02.12", "T33VWH", "20200801T0")]
+        [
+            ("02.12", "T33VVH", "20200801T0"),
+            ("05.00", "T33VVH", "20230801T0"),
+            ("05.00", "T33VVH", "20230801T1"),
+            ("02.12", "T33VWH", "20200801T0"),
+        ]
     ):
         item = synthetic_item(1)
         item["id"] = f"S2A_{number}"
@@ -123,7 +132,9 @@ def hand_made(folder: Path, *items: dict[str, Any], root: dict[str, Any] | None 
     links = [{"rel": "item", "href": f"./{n}.json"} for n in range(len(items))]
     for n, item in enumerate(items):
         (folder / f"{n}.json").write_text(json.dumps(item), encoding="utf-8")
-    document = {"type": "Catalog", "id": "hand-made", "stac_version": "1.0.0", "description": "", "links": links} | (root or {})
+    document = {"type": "Catalog", "id": "hand-made", "stac_version": "1.0.0", "description": "", "links": links} | (
+        root or {}
+    )
     (folder / "catalog.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
 
@@ -152,7 +163,9 @@ def test_hostile_addresses_in_a_folder(tmp_path: Path, href: str, place: str) ->
         search.search(source(str(inside), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
 
 
-@pytest.mark.parametrize("href", ["file:///etc/passwd", "/vsizip//etc/a.zip", "ftp://example.org/a.tif", "a\x00.tif", "data:,x"])
+@pytest.mark.parametrize(
+    "href", ["file:///etc/passwd", "/vsizip//etc/a.zip", "ftp://example.org/a.tif", "a\x00.tif", "data:,x"]
+)
 def test_hostile_addresses_on_the_network(tmp_path: Path, href: str) -> None:
     item = synthetic_item(1)
     item["assets"]["red"]["href"] = href
@@ -166,15 +179,25 @@ def test_addresses_that_are_allowed_in_a_folder(tmp_path: Path) -> None:
     hrefs = [str(tmp_path / "a.tif"), "./b.tif", (tmp_path / "c d.tif").as_uri(), "s3://bucket/key.tif", "sub/../e.tif"]
     for key, href in zip(("red", "green", "blue", "nir", "scl"), hrefs, strict=True):
         item["assets"][key]["href"] = href
-    (scene,) = search.search(source(str(hand_made(tmp_path, item)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS).scenes
+    (scene,) = search.search(
+        source(str(hand_made(tmp_path, item)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS
+    ).scenes
     found = [scene.item["assets"][key]["href"] for key in ("red", "green", "blue", "nir", "scl")]
-    assert found == [str(tmp_path / "a.tif"), str(tmp_path / "b.tif"), str(tmp_path / "c d.tif"), "s3://bucket/key.tif", str(tmp_path / "e.tif")]
+    assert found == [
+        str(tmp_path / "a.tif"),
+        str(tmp_path / "b.tif"),
+        str(tmp_path / "c d.tif"),
+        "s3://bucket/key.tif",
+        str(tmp_path / "e.tif"),
+    ]
 
 
 def test_signatures_of_azure_are_not_kept(tmp_path: Path) -> None:
     item = synthetic_item(1)
     item["assets"]["red"]["href"] = "https://sentinel2l2a01.blob.core.windows.net/a/B04.tif?st=2020&sig=SECRET"
-    (scene,) = search.search(source(str(hand_made(tmp_path, item)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS).scenes
+    (scene,) = search.search(
+        source(str(hand_made(tmp_path, item)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS
+    ).scenes
     assert "SECRET" not in json.dumps(scene.to_dict())
 
 
@@ -240,7 +263,9 @@ def test_broken_catalogues(tmp_path: Path, make: Callable[[Path], str], sentence
 def test_faults_that_pass_are_waited_for(served: servers.Served) -> None:
     served.faults["/catalog.json"] = [503, 429]
     served.faults["/stac/sentinel-2-l2a.json"] = [502]
-    found = search.search(source(f"{served.url}/catalog.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=3)
+    found = search.search(
+        source(f"{served.url}/catalog.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS, attempts=3
+    )
     assert len(found.scenes) == 2
     assert served.asked["/catalog.json"] == 3
     assert served.asked["/stac/sentinel-2-l2a.json"] == 2
@@ -275,7 +300,9 @@ def test_a_long_coast_is_made_simple_and_stays_covered() -> None:
 
 
 def test_messages_hold_no_secrets() -> None:
-    text = without_secrets("GET https://a:b@x.blob.core.windows.net/c/B04.tif?sig=SECRET failed, /vsicurl/https://h/k.tif?X-Amz-Signature=SECRET too")
+    text = without_secrets(
+        "GET https://a:b@x.blob.core.windows.net/c/B04.tif?sig=SECRET failed, /vsicurl/https://h/k.tif?X-Amz-Signature=SECRET too"
+    )
     assert "SECRET" not in text
     assert "a:b" not in text
     assert "x.blob.core.windows.net/c/B04.tif" in text
@@ -304,7 +331,12 @@ class _Endless(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        link = {"rel": "next", "href": f"http://127.0.0.1:{self.server.server_port}/search", "method": "POST", "body": {}}
+        link = {
+            "rel": "next",
+            "href": f"http://127.0.0.1:{self.server.server_port}/search",
+            "method": "POST",
+            "body": {},
+        }
         self._send({"type": "FeatureCollection", "features": [synthetic_item(1)], "links": [link]})
 
     def _send(self, value: object) -> None:
@@ -318,4 +350,6 @@ class _Endless(BaseHTTPRequestHandler):
 
 def test_pages_that_never_end() -> None:
     with servers.answering(_Endless) as url, pytest.raises(CatalogError, match="its list of items does not end"):
-        search.search(SourceSettings(preset="stac", url=url, collections=("sentinel-2-l2a",)), "sentinel2", PLACE, SUMMERS)
+        search.search(
+            SourceSettings(preset="stac", url=url, collections=("sentinel-2-l2a",)), "sentinel2", PLACE, SUMMERS
+        )

@@ -43,7 +43,11 @@ def make_country(folder: Path) -> Path:
     folder.mkdir(parents=True)
     raw = synthetic.simulate(folder, seed=surveys.SEED, rows=256, cols=256)
     config = surveys.configured(
-        raw, folder / "undisturbed", grid={"tile_px": 128}, survey={"season": list(SEASON)}, truth={"file": "truth.gpkg", "date_field": None}
+        raw,
+        folder / "undisturbed",
+        grid={"tile_px": 128},
+        survey={"season": list(SEASON)},
+        truth={"file": "truth.gpkg", "date_field": None},
     )
     path = folder / "undisturbed.yaml"
     path.write_text(to_yaml(config), encoding="utf-8")
@@ -335,7 +339,14 @@ WEIGHTS = {
 
 
 def siege(
-    home: Nursery, folder: Path, *, seed: int, kills: int, minutes: float, each: int = 10, heard: Callable[[Toll], None] = lambda toll: None
+    home: Nursery,
+    folder: Path,
+    *,
+    seed: int,
+    kills: int,
+    minutes: float,
+    each: int = 10,
+    heard: Callable[[Toll], None] = lambda toll: None,
 ) -> Toll:
     """Survey after survey, each disturbed by `each` kills on the average, until so many were killed or the time is over.
 

@@ -19,7 +19,11 @@ def stored(root: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
-        if path.is_file() and not is_half_written(path) and name.startswith(("cube.zarr/", "parts/", "inventory/", "maps/")):
+        if (
+            path.is_file()
+            and not is_half_written(path)
+            and name.startswith(("cube.zarr/", "parts/", "inventory/", "maps/"))
+        ):
             found[name] = path.read_bytes()
     # a database knows when it was written; its rows are compared
     for name in ("landslides", "inspire"):
@@ -29,12 +33,20 @@ def stored(root: Path) -> dict[str, bytes]:
 
 def is_half_written(path: Path) -> bool:
     """Whether a file is one that was to be renamed: Zarr's, ours, SQLite's."""
-    return path.suffix == ".partial" or (path.name.startswith(".") and path.name != ".lock") or path.name.endswith("-journal")
+    return (
+        path.suffix == ".partial"
+        or (path.name.startswith(".") and path.name != ".lock")
+        or path.name.endswith("-journal")
+    )
 
 
 def half_written(root: Path) -> list[Path]:
     """Such files, in what belongs to a survey."""
-    return [path for path in root.rglob("*") if path.is_file() and is_half_written(path) and "dask" not in path.relative_to(root).parts]
+    return [
+        path
+        for path in root.rglob("*")
+        if path.is_file() and is_half_written(path) and "dask" not in path.relative_to(root).parts
+    ]
 
 
 def pixels(root: Path) -> dict[str, np.ndarray]:

@@ -143,7 +143,9 @@ def on_disk(home: arena.Nursery, tmp_path: Path, disk: Disk) -> Patient:
 
 
 @pytest.mark.parametrize("leave_kb", [0, 8, 28])
-def test_a_disk_that_is_full_before_the_first_tile(home: arena.Nursery, tmp_path: Path, disk: Disk, leave_kb: int) -> None:
+def test_a_disk_that_is_full_before_the_first_tile(
+    home: arena.Nursery, tmp_path: Path, disk: Disk, leave_kb: int
+) -> None:
     """No room for the lease, for the plan, for the cube's metadata."""
     patient = Patient.at(home, tmp_path / "p", disk.path / "s")
     disk.fill(leave_kb)
@@ -227,7 +229,9 @@ def test_a_truncated_shard(patient: Patient) -> None:
     code, said = patient.lsbatch("verify")
     assert code == 1
     assert said.startswith(f"stack {TILE}: cannot be read back: ")
-    assert said.endswith("19 of 20 match their checksums\nDone again by: lsbatch retry CONFIG TILE, then lsbatch run CONFIG\n")
+    assert said.endswith(
+        "19 of 20 match their checksums\nDone again by: lsbatch retry CONFIG TILE, then lsbatch run CONFIG\n"
+    )
     patient.heals(TILE)
 
 
@@ -275,7 +279,11 @@ def test_receipts_that_were_cut(patient: Patient) -> None:
 # --- clocks
 
 
-@pytest.mark.parametrize("clock", [(-20 * YEAR_S, 1e9, 0.0), (20 * YEAR_S, 1e9, 0.0), (YEAR_S, 1.0, -YEAR_S)], ids=["behind", "ahead", "jumps back"])
+@pytest.mark.parametrize(
+    "clock",
+    [(-20 * YEAR_S, 1e9, 0.0), (20 * YEAR_S, 1e9, 0.0), (YEAR_S, 1.0, -YEAR_S)],
+    ids=["behind", "ahead", "jumps back"],
+)
 def test_a_clock_that_jumps(patient: Patient, clock: tuple[float, float, float]) -> None:
     for tile in ("r000c001", "r001c001"):
         patient.undo("stack", tile)
@@ -330,7 +338,9 @@ def test_what_a_kill_leaves_half_written_is_harmless(patient: Patient) -> None:
     for tile in ("r000c001", "r001c000"):
         receipts.remove(root / "receipts", "clean", tile)
     patient.heals()
-    assert "mask/unet" in json.loads((root / "cube.zarr" / "zarr.json").read_text())["consolidated_metadata"]["metadata"]
+    assert (
+        "mask/unet" in json.loads((root / "cube.zarr" / "zarr.json").read_text())["consolidated_metadata"]["metadata"]
+    )
 
 
 def test_a_receipt_that_never_got_its_name_counts_for_nothing(patient: Patient) -> None:

@@ -72,7 +72,9 @@ def test_workers_that_die_as_they_are_started(home: arena.Nursery) -> None:
 
     stage = step_named("stack")
     tiles = distribute.run_tiles(survey, stage, Todo({(0, 0): "digest"}), crew)  # type: ignore[arg-type]
-    with pytest.raises(LsbatchError, match=r"no workers could be started for stack .Nanny failed to start.*run the same command again"):
+    with pytest.raises(
+        LsbatchError, match=r"no workers could be started for stack .Nanny failed to start.*run the same command again"
+    ):
         next(tiles)
 
 
@@ -85,10 +87,14 @@ def test_it_dies_between_the_news_and_the_answer(home: arena.Nursery) -> None:
         def result(self) -> None:
             raise CommClosedError("in <TCP (closed) ConnectionPool.gather>: Stream is closed")
 
-    config = home.undisturbed.model_copy(update={"cluster": ClusterSettings(kind="address", address="tcp://127.0.0.1:8786")})
+    config = home.undisturbed.model_copy(
+        update={"cluster": ClusterSettings(kind="address", address="tcp://127.0.0.1:8786")}
+    )
     survey = Survey(config, open_survey(home.undisturbed).grid, ())
     workers = distribute._Workers(survey, step_named("stack"), None, pool=None)  # type: ignore[arg-type]
-    with pytest.raises(LsbatchError, match="scheduler at tcp://127.0.0.1:8786 went away during stack; what is done is kept"):
+    with pytest.raises(
+        LsbatchError, match="scheduler at tcp://127.0.0.1:8786 went away during stack; what is done is kept"
+    ):
         workers._receipt(Told(), Task("stack", (0, 0), "digest"))  # type: ignore[arg-type]
 
 
@@ -97,7 +103,9 @@ def test_no_scheduler_at_all(cast: arena.Cast) -> None:
     cast.driver = cast.home.start("lsbatch", cast.path.parent / "lsbatch.log", "run", str(cast.path))
     assert cast.home.wait(cast.driver, 60) == 2
     said = (cast.path.parent / "lsbatch.log").read_text().splitlines()[-1]
-    assert said.startswith(f"lsbatch: cluster.address = '{cast.config.cluster.address}': no Dask scheduler answers there")
+    assert said.startswith(
+        f"lsbatch: cluster.address = '{cast.config.cluster.address}': no Dask scheduler answers there"
+    )
 
 
 @pytest.mark.slow
@@ -123,7 +131,10 @@ def test_tiles_that_take_their_workers_with_them(home: arena.Nursery, tmp_path: 
         time.sleep(0.05)
     assert code == 1, cast.log()
     said = log.read_text()
-    assert "the worker was killed, mostly for want of memory (4 workers); raise cluster.memory_gb or lower grid.tile_px" in " ".join(said.split())
+    assert (
+        "the worker was killed, mostly for want of memory (4 workers); raise cluster.memory_gb or lower grid.tile_px"
+        in " ".join(said.split())
+    )
     assert "Traceback" not in said
     retry = home.start("lsbatch", cast.path.parent / "retry.log", "retry", "--all", str(cast.path))
     assert home.wait(retry, 60) == 0

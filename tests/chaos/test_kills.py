@@ -16,7 +16,9 @@ MINUTES = float(os.environ.get("LSBATCH_CHAOS_MINUTES", "12"))
 KILLS = 200
 
 
-def test_a_handful_of_kills_leaves_no_trace(home: arena.Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_handful_of_kills_leaves_no_trace(
+    home: arena.Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     toll = arena.siege(home, tmp_path, seed=SEED, kills=6, minutes=4, each=4)
     with capsys.disabled():
         print(f"\nseed {SEED}: {toll}")
@@ -25,11 +27,15 @@ def test_a_handful_of_kills_leaves_no_trace(home: arena.Nursery, tmp_path: Path,
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_two_hundred_kills_leave_no_trace(home: arena.Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_hundred_kills_leave_no_trace(
+    home: arena.Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     toll = arena.siege(home, tmp_path, seed=SEED, kills=KILLS, minutes=MINUTES)
     with capsys.disabled():
         print(f"\nseed {SEED}: {toll}")
-    assert toll.total >= KILLS, f"only {toll.total} kills in {MINUTES} minutes prove too little; LSBATCH_CHAOS_MINUTES gives it more"
+    assert toll.total >= KILLS, (
+        f"only {toll.total} kills in {MINUTES} minutes prove too little; LSBATCH_CHAOS_MINUTES gives it more"
+    )
     assert min(toll.kills[role] for role in ("worker", "nanny", "scheduler", "driver")) >= 10
 
 

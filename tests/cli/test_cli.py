@@ -18,7 +18,11 @@ from tests import surveys
 def lsbatch(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command as a person would, in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "lsbatch.cli", *words], capture_output=True, text=True, timeout=300, env=os.environ | (env or {})
+        [sys.executable, "-m", "lsbatch.cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | (env or {}),
     )
 
 
@@ -199,6 +203,8 @@ def test_kill_and_run_again(done_survey: Survey, country: Path, tmp_path: Path) 
     assert 1 <= left <= len(done_survey.positions)
     done = lsbatch("run", str(path), "--until", "clean")
     assert done.returncode == 0, done.stdout + done.stderr
-    again = Survey(done_survey.config.model_copy(update={"output": tmp_path / "c-survey"}), done_survey.grid, done_survey.positions)
+    again = Survey(
+        done_survey.config.model_copy(update={"output": tmp_path / "c-survey"}), done_survey.grid, done_survey.positions
+    )
     for name, values in surveys.whole(done_survey, surveys.STACK).items():
         assert (surveys.whole(again, surveys.STACK)[name] == values).all(), name

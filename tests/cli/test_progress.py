@@ -17,7 +17,9 @@ from lsbatch.errors import LsbatchError
 from lsbatch.storage.receipts import Receipt
 from tests import servers, surveys
 
-RECEIPT = Receipt(stage="stack", tile="r000c000", digest="d", seconds=2.0, pixels=100, peak_mb=1, worker="w", finished="now")
+RECEIPT = Receipt(
+    stage="stack", tile="r000c000", digest="d", seconds=2.0, pixels=100, peak_mb=1, worker="w", finished="now"
+)
 
 
 @pytest.mark.parametrize(
@@ -41,13 +43,18 @@ def test_a_log_gets_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(4):
         screen.done(RECEIPT)
     screen._end()
-    assert out.getvalue().splitlines() == ["stack      2 of 4 tiles, 2.0 tiles/min, 1 min 1 s left", "stack      4 done (70.0 s)"]
+    assert out.getvalue().splitlines() == [
+        "stack      2 of 4 tiles, 2.0 tiles/min, 1 min 1 s left",
+        "stack      4 done (70.0 s)",
+    ]
 
 
 def _metrics(port: int) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
+    return {
+        name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    }
 
 
 def test_prometheus_is_told_what_the_screen_is_told() -> None:
@@ -72,7 +79,9 @@ def test_prometheus_is_told_what_the_screen_is_told() -> None:
 
 def test_a_run_tells_while_it_goes(stacked_survey: Survey, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     survey, port = surveys.copy_survey(stacked_survey, tmp_path / "s"), servers.free_port()
-    config = survey.config.model_copy(update={"cluster": survey.config.cluster.model_copy(update={"metrics": f"127.0.0.1:{port}"})})
+    config = survey.config.model_copy(
+        update={"cluster": survey.config.cluster.model_copy(update={"metrics": f"127.0.0.1:{port}"})}
+    )
     real, found = execution.run_reduction, []
 
     def fold(*args):  # type: ignore[no-untyped-def]
@@ -90,6 +99,9 @@ def test_a_port_that_is_taken_gets_one_sentence() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(LsbatchError, match=f"cluster.metrics = '127.0.0.1:{port}': nothing can listen there: Address already in use"):
+        with pytest.raises(
+            LsbatchError,
+            match=f"cluster.metrics = '127.0.0.1:{port}': nothing can listen there: Address already in use",
+        ):
             with metrics.served(f"127.0.0.1:{port}", execution.Progress()):
                 pass

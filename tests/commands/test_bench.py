@@ -22,7 +22,9 @@ from lsbatch.settings import BenchSettings
 from lsbatch.storage.receipts import Receipt
 from tests import surveys
 
-RECEIPT = Receipt("stack", "r000c000", "d", 2.0, 4_000_000, 100.0, "a:1", "now", cpu_s=1.0, read_mb=10.0, written_mb=5.0)
+RECEIPT = Receipt(
+    "stack", "r000c000", "d", 2.0, 4_000_000, 100.0, "a:1", "now", cpu_s=1.0, read_mb=10.0, written_mb=5.0
+)
 
 
 def _stage(name: str, p50_s: float, p95_s: float | None = None) -> dict[str, Any]:
@@ -49,7 +51,10 @@ def test_first_tiles_of_workers_are_told_apart() -> None:
     receipts = [
         replace(RECEIPT, seconds=30.0),
         replace(RECEIPT, seconds=40.0, worker="b:2"),
-        *[replace(RECEIPT, seconds=float(s), worker=w, peak_mb=100.0 + s) for s, w in ((1, "a:1"), (2, "b:2"), (3, "a:1"))],
+        *[
+            replace(RECEIPT, seconds=float(s), worker=w, peak_mb=100.0 + s)
+            for s, w in ((1, "a:1"), (2, "b:2"), (3, "a:1"))
+        ],
     ]
     found = measurement.summary("stack", receipts, wall_s=50.0, threads=2, limit_s=0.5)
     assert (found["tiles"], found["counted"], found["first_s"]) == (5, 3, 40.0)
@@ -91,7 +96,9 @@ def test_projection_by_hand() -> None:
         (0, 0.0, 2.0, 1, 200.0),  # one tile has no half
     ],
 )
-def test_folds_grow_on_a_straight_line(half_tiles: int, half_s: float, seconds: float, measured: int, expected: float) -> None:
+def test_folds_grow_on_a_straight_line(
+    half_tiles: int, half_s: float, seconds: float, measured: int, expected: float
+) -> None:
     row = {"half_tiles": half_tiles, "half_s": half_s, "seconds": seconds}
     assert projection.fold_seconds(row, measured, 100) == pytest.approx(expected)
     assert projection.fold_seconds(row, measured, measured) == pytest.approx(seconds)
@@ -146,8 +153,12 @@ def test_pace_of_both_precisions() -> None:
 
 
 def test_what_got_slower() -> None:
-    old = _measured(_stage("stack", 10.0, 12.0), _stage("predict", 2.0, 2.1), _stage("clean", 1.0, 3.0), _stage("score", 1.0))
-    new = _measured(_stage("stack", 10.5), _stage("predict", 2.4), _stage("clean", 1.5), _stage("score", 0.5), _stage("new", 1.0))
+    old = _measured(
+        _stage("stack", 10.0, 12.0), _stage("predict", 2.0, 2.1), _stage("clean", 1.0, 3.0), _stage("score", 1.0)
+    )
+    new = _measured(
+        _stage("stack", 10.5), _stage("predict", 2.4), _stage("clean", 1.5), _stage("score", 0.5), _stage("new", 1.0)
+    )
     words = {row["stage"]: row["word"] for row in comparison.compared(old, new)}
     # clean took up to 3 s before: 1.5 is no news
     assert words == {"stack": "as before", "predict": "slower", "clean": "as before", "score": "faster"}
@@ -155,13 +166,29 @@ def test_what_got_slower() -> None:
 
 def test_what_else_is_not_the_same() -> None:
     old = _measured(settings={"grid": {"tile_px": 256}, "output": "a", "bench": {"workers": 1}})
-    new = _measured(settings={"grid": {"tile_px": 512}, "output": "b", "bench": {"workers": 2}}, machine={"cores": 64}, workers=8)
-    assert comparison.differences(old, new) == ["cores: 2 then, 64 now", "grid.tile_px: 256 then, 512 now", "workers: 1 then, 8 now"]
+    new = _measured(
+        settings={"grid": {"tile_px": 512}, "output": "b", "bench": {"workers": 2}}, machine={"cores": 64}, workers=8
+    )
+    assert comparison.differences(old, new) == [
+        "cores: 2 then, 64 now",
+        "grid.tile_px: 256 then, 512 now",
+        "workers: 1 then, 8 now",
+    ]
     assert comparison.differences(old, old) == []
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "7", '{"format": 1}', '{"format": 2}', '{"format": 2, "machine": {}, "stages": [{"stage": 1}]}', '{"format": 2, "machine": 1, "stages": []}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        '{"format": 1}',
+        '{"format": 2}',
+        '{"format": 2, "machine": {}, "stages": [{"stage": 1}]}',
+        '{"format": 2, "machine": 1, "stages": []}',
+    ],
 )
 def test_a_file_of_something_else_is_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "old.json"
@@ -196,7 +223,12 @@ def test_a_machine_that_tells_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(machine_monitor, "POWERCAP", tmp_path / "none")
     with machine_monitor.watching() as found:
         pass
-    assert found.told() == {"gpu_busy_share": None, "gpu_memory_mb": None, "joules": None, "network_mb": pytest.approx(0, abs=100)}
+    assert found.told() == {
+        "gpu_busy_share": None,
+        "gpu_memory_mb": None,
+        "joules": None,
+        "network_mb": pytest.approx(0, abs=100),
+    }
 
 
 def test_energy_of_packages_also_when_the_counter_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,11 +305,16 @@ def test_another_device_is_checked(tmp_path: Path) -> None:
         settings.with_device(settings.example(), "tpu")
 
 
-def test_the_command(planned_survey: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    planned_survey: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     survey = surveys.copy_survey(planned_survey, tmp_path / "s")
     path = tmp_path / "config.yaml"
     path.write_text(settings.to_yaml(survey.config), encoding="utf-8")
-    monkeypatch.setattr("sys.argv", ["lsbatch", "bench", str(path), "--tiles", "1", "--device", "cpu", "--compare", str(tmp_path / "none.json")])
+    monkeypatch.setattr(
+        "sys.argv",
+        ["lsbatch", "bench", str(path), "--tiles", "1", "--device", "cpu", "--compare", str(tmp_path / "none.json")],
+    )
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2

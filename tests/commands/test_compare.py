@@ -66,7 +66,9 @@ def whole(rows: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 def test_every_pair_has_a_row_with_its_counts(rows: list[dict[str, object]], learned: Config, other: Config) -> None:
-    assert [(r["model"], r["bands"]) for r in whole(rows)] == [(m, b) for m in ("cart", "unet") for b in ("s1vv_s2", "s1vv")]
+    assert [(r["model"], r["bands"]) for r in whole(rows)] == [
+        (m, b) for m in ("cart", "unet") for b in ("s1vv_s2", "s1vv")
+    ]
     home = learned.output / "compare"
     assert json.loads((home / "compare.json").read_text(encoding="utf-8")) == rows
     with (home / "compare.csv").open(encoding="utf-8", newline="") as file:
@@ -99,7 +101,11 @@ def test_plots_are_counted_pixel_by_pixel(rows: list[dict[str, object]], learned
     with rasterio.open(folder / "confusion.tif") as file:
         classes = file.read(1)[:256, :256]
     quarters = {"north-west": (0, 0), "north-east": (0, 128), "south-west": (128, 0), "south-east": (128, 128)}
-    found = {str(r["region"]).split("/")[1]: r for r in rows if "/" in str(r["region"]) and (r["model"], r["bands"]) == ("cart", "s1vv")}
+    found = {
+        str(r["region"]).split("/")[1]: r
+        for r in rows
+        if "/" in str(r["region"]) and (r["model"], r["bands"]) == ("cart", "s1vv")
+    }
     assert set(found) == set(quarters)
     for name, (top, left) in quarters.items():
         part = classes[top : top + 128, left : left + 128]
@@ -112,13 +118,17 @@ def test_plots_are_counted_pixel_by_pixel(rows: list[dict[str, object]], learned
         assert sum(row[key] for row in found.values()) == total[key]  # type: ignore[misc]
 
 
-def test_a_plot_that_crosses_tiles_and_cells_is_counted_once(rows: list[dict[str, object]], learned: Config, other: Config, tmp_path: Path) -> None:
+def test_a_plot_that_crosses_tiles_and_cells_is_counted_once(
+    rows: list[dict[str, object]], learned: Config, other: Config, tmp_path: Path
+) -> None:
     """A ragged polygon over all tiles: its pixels are those whose centres it holds."""
     del rows
     variant = learned.output / "compare" / "cart-s1vv" / other.survey.id
     grid = open_survey(other).grid
     left, top = grid.bounds[0], grid.bounds[3]
-    shape = shapely.Polygon([(left + 203, top - 117), (left + 2391, top - 404), (left + 1711, top - 2333), (left + 90, top - 1800)])
+    shape = shapely.Polygon(
+        [(left + 203, top - 117), (left + 2391, top - 404), (left + 1711, top - 2333), (left + 90, top - 1800)]
+    )
     gpd.GeoDataFrame({"place": ["ragged"]}, geometry=[shape], crs=grid.crs).to_file(tmp_path / "plots.gpkg")
     assert other.truth is not None
     truth = other.truth.model_copy(update={"plots": tmp_path / "plots.gpkg", "plot_field": "place"})
@@ -161,7 +171,9 @@ def test_the_survey_itself_is_not_touched(rows: list[dict[str, object]], learned
     variant = learned.output / "compare" / "cart-s1vv" / other.survey.id
     assert (variant / "cube.zarr" / "stack").is_symlink()
     layer = mask("cart")
-    found = cube.read_window(variant / "cube.zarr", open_survey(other).grid, layer, slice(0, 256), slice(0, 256), layer.names)
+    found = cube.read_window(
+        variant / "cube.zarr", open_survey(other).grid, layer, slice(0, 256), slice(0, 256), layer.names
+    )
     assert set(np.unique(found["landslide"])) <= {0, 1, 255}
 
 
@@ -190,7 +202,10 @@ def test_on_its_own_region_only_test_blocks_count(learned: Config) -> None:
     assert row["tp"] + row["fp"] + row["fn"] + row["tn"] <= 256**2  # type: ignore[operator]
     card = base.card(large.output / "compare" / "cart-s1vv_s2" / "model" / "cart-s1vv_s2.safetensors")
     everywhere = compare.compare(compare.Contest((large,), (large,), ("cart",), ("s1vv_s2",)), Lines())
-    assert base.card(large.output / "compare" / "cart-s1vv_s2" / "model" / "cart-s1vv_s2.safetensors").settings["points"] > card.settings["points"]
+    assert (
+        base.card(large.output / "compare" / "cart-s1vv_s2" / "model" / "cart-s1vv_s2.safetensors").settings["points"]
+        > card.settings["points"]
+    )
     assert everywhere[0]["tn"] > row["tn"]  # type: ignore[operator]
 
 
@@ -203,4 +218,6 @@ def test_what_is_no_model_and_no_truth(learned: Config) -> None:
     with pytest.raises(ConfigError, match="bands"):
         compare.compare(compare.Contest((learned,), (), ("cart",), ("s9",)), Lines())
     with pytest.raises(ConfigError, match="names no truth"):
-        compare.compare(compare.Contest((learned.model_copy(update={"truth": None}),), (), ("cart",), ("s1vv",)), Lines())
+        compare.compare(
+            compare.Contest((learned.model_copy(update={"truth": None}),), (), ("cart",), ("s1vv",)), Lines()
+        )

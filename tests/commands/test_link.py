@@ -49,7 +49,9 @@ def box(left: float, bottom: float, right: float, top: float) -> shapely.Polygon
 
 def field(rng: np.random.Generator, density: float) -> list[shapely.Geometry]:
     labels, count = scipy.ndimage.label(rng.random((14, 14)) < density)
-    return list(vectors.polygonize(np.pad(labels, ((0, 114), (0, 114))).astype(np.int32), count, GRID.tile(0, 0).geobox))
+    return list(
+        vectors.polygonize(np.pad(labels, ((0, 114), (0, 114))).astype(np.int32), count, GRID.tile(0, 0).geobox)
+    )
 
 
 # The pure matching
@@ -93,7 +95,10 @@ def test_every_outline_is_accounted_for_in_any_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
     one, two = field(rng, 0.3), field(rng, 0.35)
     two += one[: len(one) // 3]
-    last, this = table(one, [f"a-{i}" for i in range(len(one))]), table(two, [f"b-{i}" for i in range(len(two))], survey_id="b")
+    last, this = (
+        table(one, [f"a-{i}" for i in range(len(one))]),
+        table(two, [f"b-{i}" for i in range(len(two))], survey_id="b"),
+    )
     found = year_matching.link(this, last, 10.0, lambda shapes: np.linspace(0, 1, len(shapes)))
     assert sum(found.last.values()) == len(last)
     assert sum(found.this.values()) == len(this) == (found.frame["observation"] == "found").sum()
@@ -104,7 +109,12 @@ def test_every_outline_is_accounted_for_in_any_order(seed: int) -> None:
     assert len(found.frame) == len(this) + sum(found.last.get(key, 0) for key in ("gone", "not observed"))
     assert ended <= len(last)
     order = rng.permutation(len(last)), rng.permutation(len(this))
-    again = year_matching.link(this.iloc[order[1]].reset_index(drop=True), last.iloc[order[0]], 10.0, lambda shapes: np.linspace(0, 1, len(shapes)))
+    again = year_matching.link(
+        this.iloc[order[1]].reset_index(drop=True),
+        last.iloc[order[0]],
+        10.0,
+        lambda shapes: np.linspace(0, 1, len(shapes)),
+    )
     assert_geodataframe_equal(found.frame, again.frame)
 
 
@@ -148,7 +158,9 @@ def test_status_by_growth(new: shapely.Polygon, status: str, version: int, origi
 
 def test_split_and_merged() -> None:
     parts = [box(0, 0, 60, 100), box(70, 0, 100, 100)]
-    found = year_matching.link(table(parts, ["b-1", "b-2"]), table([OLD], ["a-1"], review_state="confirmed", reviewer="Kari"), 10.0)
+    found = year_matching.link(
+        table(parts, ["b-1", "b-2"]), table([OLD], ["a-1"], review_state="confirmed", reviewer="Kari"), 10.0
+    )
     rows = found.frame.set_index(ID)
     assert found.last == {"split": 1}
     assert rows.loc["a-1", ["parent_ids", "review_state", "reviewer"]].tolist() == ["", "confirmed", "Kari"]
@@ -161,7 +173,9 @@ def test_split_and_merged() -> None:
 def test_gone_only_where_somebody_looked() -> None:
     last = table([OLD, box(200, 0, 300, 100)], ["a-1", "a-2"], review_state="confirmed")
     nothing = table([], [])
-    found = year_matching.link(nothing, last, 10.0, lambda shapes: np.where(shapely.get_x(shapely.centroid(shapes)) < 100, 0.8, 0.79))
+    found = year_matching.link(
+        nothing, last, 10.0, lambda shapes: np.where(shapely.get_x(shapely.centroid(shapes)) < 100, 0.8, 0.79)
+    )
     rows = found.frame.set_index(ID)
     assert rows["status"].to_dict() == {"a-1": "gone", "a-2": "new"}
     assert rows["observation"].to_dict() == {"a-1": "nothing found", "a-2": "not observed"}
@@ -181,7 +195,11 @@ def test_gone_only_where_somebody_looked() -> None:
         ({"date_latest": "2023-08-01"}, {"date_earliest": "2023-08-01", "dndvi_mean": -0.02}, "persisting"),
         ({"date_latest": "2023-08-01"}, {"date_earliest": "2023-08-01"}, "persisting"),
         # dated by a series of its own
-        ({"date_latest": "2023-08-01"}, {"date_earliest": "2024-05-01", "date_method": "breaks in the series"}, "reactivated"),
+        (
+            {"date_latest": "2023-08-01"},
+            {"date_earliest": "2024-05-01", "date_method": "breaks in the series"},
+            "reactivated",
+        ),
         # perhaps the same movement
         ({"date_latest": "2023-08-01"}, {"date_earliest": "2023-07-01", "dndvi_mean": -0.3}, "persisting"),
         ({}, {"date_earliest": "2023-07-01", "dndvi_mean": -0.3}, "persisting"),
@@ -245,8 +263,15 @@ def test_running_again_keeps_names_and_answers(mine: Survey) -> None:
     assert execution.run(mine, until="inventory") == 0
     reviewed = read(mine)
     row = reviewed.set_index(ID).loc[said]
-    assert row[["review_state", "reviewer", "comment", "reviewed_version"]].tolist() == ["confirmed", "Åse", answer["comment"], 1]
-    assert_geodataframe_equal(reviewed.drop(columns=list(year_matching.REVIEW)), first.drop(columns=list(year_matching.REVIEW)))
+    assert row[["review_state", "reviewer", "comment", "reviewed_version"]].tolist() == [
+        "confirmed",
+        "Åse",
+        answer["comment"],
+        1,
+    ]
+    assert_geodataframe_equal(
+        reviewed.drop(columns=list(year_matching.REVIEW)), first.drop(columns=list(year_matching.REVIEW))
+    )
     other = with_threshold(mine, 0.3)
     assert execution.run(other, until="inventory") == 0
     changed = read(other)
@@ -280,7 +305,13 @@ def test_survey_takes_last_year_over(mine: Survey, done_survey: Survey, tmp_path
     first = read(done_survey)
     old = first.iloc[::2].copy()
     old[ID] = [f"norway-2019-{i}" for i in range(len(old))]
-    old = old.assign(survey_id="norway-2019", review_state="confirmed", reviewer="Ola", date_earliest="2018-06-20", date_latest="2018-08-01")
+    old = old.assign(
+        survey_id="norway-2019",
+        review_state="confirmed",
+        reviewer="Ola",
+        date_earliest="2018-06-20",
+        date_latest="2018-08-01",
+    )
     far = old.iloc[[0]].assign(landslide_id="abroad", geometry=old.geometry.iloc[[0]].translate(1e6, 0))
     last = tmp_path / "last.gpkg"
     both = gpd.GeoDataFrame(pd.concat([old, far]), crs=old.crs).to_crs("EPSG:32632")
@@ -319,7 +350,9 @@ def test_two_surveys_of_one_place_into_a_folder(mine: Survey, done_survey: Surve
     assert f"kept, same outline {len(read(mine))}" in heard
 
 
-def test_export_that_breaks_off_leaves_the_old_one(mine: Survey, done_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_that_breaks_off_leaves_the_old_one(
+    mine: Survey, done_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = mine.workspace.inventory
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     last = read(done_survey).assign(landslide_id=lambda frame: [f"x-{i}" for i in range(len(frame))], survey_id="x")
@@ -343,10 +376,14 @@ def test_export_that_breaks_off_leaves_the_old_one(mine: Survey, done_survey: Su
 
 
 def lsbatch(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "lsbatch.cli", *words], capture_output=True, text=True, timeout=300, env=dict(os.environ))
+    return subprocess.run(
+        [sys.executable, "-m", "lsbatch.cli", *words], capture_output=True, text=True, timeout=300, env=dict(os.environ)
+    )
 
 
-def saved(path: Path, shapes: Sequence[shapely.Geometry], names: Sequence[Any], column: str = ID, crs: str = "EPSG:25833") -> Path:
+def saved(
+    path: Path, shapes: Sequence[shapely.Geometry], names: Sequence[Any], column: str = ID, crs: str = "EPSG:25833"
+) -> Path:
     gpd.GeoDataFrame({column: list(names)}, geometry=list(shapes), crs=crs).to_file(path)
     return path
 
@@ -359,11 +396,21 @@ def _without_crs(path: Path) -> Path:
 
 def test_the_command_accounts_for_broken_outlines(tmp_path: Path) -> None:
     bow = shapely.Polygon([(0, 0), (100, 100), (100, 0), (0, 100)])
-    last = saved(tmp_path / "last.gpkg", [bow, box(300, 0, 400, 100), box(350, 0, 450, 100), shapely.Polygon()], [1, 2, 3, 4], "ID")
+    last = saved(
+        tmp_path / "last.gpkg",
+        [bow, box(300, 0, 400, 100), box(350, 0, 450, 100), shapely.Polygon()],
+        [1, 2, 3, 4],
+        "ID",
+    )
     this = saved(tmp_path / "this.gpkg", [box(300, 0, 400, 100)], ["t-1"])
     done = lsbatch("link", str(this), str(last), "--id", "ID", "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    for words in ("4 features, 3 landslides", "1 outlines were not valid and were repaired", "1 features have no area", "1 pairs of outlines lie over each other, 5000.0 m²"):
+    for words in (
+        "4 features, 3 landslides",
+        "1 outlines were not valid and were repaired",
+        "1 features have no area",
+        "1 pairs of outlines lie over each other, 5000.0 m²",
+    ):
         assert words in done.stdout
     found = gpd.read_file(tmp_path / "out" / "landslides.gpkg", layer="landslides").set_index(ID)
     assert found.geometry.is_valid.all()
@@ -386,8 +433,14 @@ def test_refusals_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.gpkg").write_text("no vector file", encoding="utf-8")
     vectors.write_csv(tmp_path / "table.csv", pd.DataFrame({"a": [1]}))
     cases = [
-        (saved(tmp_path / "twice.gpkg", [OLD, box(0, 0, 1, 1)], ["a-1", "a-1"]), "landslide_id is there more than once: a-1"),
-        (saved(tmp_path / "none.gpkg", [OLD, OLD], ["a-1", None]), "1 landslides have no landslide_id, the first is feature 2"),
+        (
+            saved(tmp_path / "twice.gpkg", [OLD, box(0, 0, 1, 1)], ["a-1", "a-1"]),
+            "landslide_id is there more than once: a-1",
+        ),
+        (
+            saved(tmp_path / "none.gpkg", [OLD, OLD], ["a-1", None]),
+            "1 landslides have no landslide_id, the first is feature 2",
+        ),
         (saved(tmp_path / "column.gpkg", [OLD], [1], "number"), "name the column of its ids with --id; it has number"),
         (saved(tmp_path / "odd.gpkg", [OLD], ["a;b"]), "without ';'"),
         (saved(tmp_path / "bell.gpkg", [OLD], ["a\x07b"]), "printable"),

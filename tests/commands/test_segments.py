@@ -36,7 +36,9 @@ def written(bands: tuple[np.ndarray, np.ndarray], folder: Path, tile_px: int, mo
     weights = folder / "t.safetensors"
     middle = tehrani.centres(tehrani.change(values), 0)
     found = tehrani.cut(values, middle, 10)
-    cards.save(weights, tehrani.fit(found.features, tehrani.shares(found.labels, scar) >= 0.5, middle, 0), tehrani.card(10))
+    cards.save(
+        weights, tehrani.fit(found.features, tehrani.shares(found.labels, scar) >= 0.5, middle, 0), tehrani.card(10)
+    )
     source = {"preset": "local", "url": "c/catalog.json", "collections": ["a"]}
     raw = {
         "survey": {"year": 2020}, "region": {"bounds": list(grid.bounds)}, "grid": {"tile_px": tile_px},
@@ -104,11 +106,15 @@ def test_scars_have_a_high_probability(small: Path, bands: tuple[np.ndarray, np.
 @pytest.mark.skipif(which("gdalinfo") is None, reason="gdalinfo is not installed")
 def test_gdal_reads_the_table(small: Path) -> None:
     told = subprocess.run(["gdalinfo", "-nomd", str(small)], check=True, capture_output=True, text=True).stdout
-    found = ElementTree.fromstring(told[told.index("<GDALRasterAttributeTable") : told.index("</GDALRasterAttributeTable>") + 27])
+    found = ElementTree.fromstring(
+        told[told.index("<GDALRasterAttributeTable") : told.index("</GDALRasterAttributeTable>") + 27]
+    )
     names = [column.findtext("Name") for column in found.findall("FieldDefn")]
     assert names == list(segments.COLUMNS)
     for line, row in zip(found.findall("Row"), table(small), strict=True):
-        assert [float(cell.text or "nan") for cell in line] == pytest.approx([float(row[name]) for name in names], rel=1e-6)  # type: ignore[index]
+        assert [float(cell.text or "nan") for cell in line] == pytest.approx(
+            [float(row[name]) for name in names], rel=1e-6
+        )  # type: ignore[index]
 
 
 def test_nothing_is_left_beside_the_results(small: Path) -> None:
@@ -117,6 +123,10 @@ def test_nothing_is_left_beside_the_results(small: Path) -> None:
 
 def test_another_model_has_no_segments(tmp_path: Path) -> None:
     source = {"preset": "local", "url": "c/catalog.json", "collections": ["a"]}
-    raw = {"survey": {"year": 2020}, "region": {"bounds": [0, 0, 10, 10]}, "archives": dict.fromkeys(("sentinel2", "sentinel1", "dem"), source)}
+    raw = {
+        "survey": {"year": 2020},
+        "region": {"bounds": [0, 0, 10, 10]},
+        "archives": dict.fromkeys(("sentinel2", "sentinel1", "dem"), source),
+    }
     with pytest.raises(ConfigError, match="only tehrani cuts segments"):
         segments.write(settings.parse(raw, tmp_path), terminal.Screen())

@@ -103,7 +103,11 @@ def test_samples_are_the_pixels_under_the_points(stacked_survey: Survey) -> None
 
 @pytest.mark.parametrize(
     ("family", "truth", "says"),
-    [("unet", None, "truth.file"), ("cart", {"points": None}, "truth.points"), ("cart", {"class_field": "kind"}, "truth.class_field")],
+    [
+        ("unet", None, "truth.file"),
+        ("cart", {"points": None}, "truth.points"),
+        ("cart", {"class_field": "kind"}, "truth.class_field"),
+    ],
 )
 def test_what_cannot_be_learned_from(
     stacked_survey: Survey, tmp_path: Path, family: str, truth: dict[str, Any] | None, says: str

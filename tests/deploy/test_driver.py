@@ -95,7 +95,12 @@ def test_season_that_has_ended(driver: ModuleType, today: date, season: list[str
 @pytest.mark.skipif(charts.HELM is None, reason="helm is not installed")
 @pytest.mark.parametrize("storage", ["", "s3://surveys/norway"])
 def test_settings_of_a_season_are_settings(driver: ModuleType, storage: str) -> None:
-    values = {"schedule": "0 4 15 10 *", "storage": storage, "envFromSecret": "keys", "config": {"survey": {"id": "norway", "kind": "annual"}}}
+    values = {
+        "schedule": "0 4 15 10 *",
+        "storage": storage,
+        "envFromSecret": "keys",
+        "config": {"survey": {"id": "norway", "kind": "annual"}},
+    }
     raw = yaml.safe_load(charts.one(charts.rendered(values), "ConfigMap")["data"]["config.yaml"])
     found = settings.parse(driver.of_season(raw, date(2026, 10, 15)), Path("/config"))
     assert found.survey.windows.post == (date(2026, 6, 15), date(2026, 9, 15))
@@ -114,7 +119,9 @@ def test_more_arguments_go_to_the_run(driver: ModuleType, tmp_path: Path, monkey
     assert asked == [("run", str(path), "--until", "stack", "--replan")]
 
 
-def test_waits_for_the_scheduler(driver: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waits_for_the_scheduler(
+    driver: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
@@ -178,7 +185,9 @@ def test_does_not_wait_for_ever_for_a_driver_that_lives(
     assert clock.now == began
 
 
-def test_what_a_person_can_mend_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_person_can_mend_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("survey: {id: x, yeer: 2024}\n", encoding="utf-8")
     monkeypatch.setattr(sys, "argv", [str(DRIVER), str(path)])
@@ -190,7 +199,9 @@ def test_what_a_person_can_mend_is_one_sentence(tmp_path: Path, monkeypatch: pyt
     assert "survey.yeer: is not a setting" in said
 
 
-def test_exit_codes_are_those_of_the_command_line(driver: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes_are_those_of_the_command_line(
+    driver: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert driver.lsbatch("--version") == 0
     assert driver.lsbatch("run", str(tmp_path / "none.yaml")) == 2
     assert "none.yaml" in capfd.readouterr().err
@@ -230,7 +241,9 @@ def test_every_index_has_its_work(driver: ModuleType, tmp_path: Path, asked: lis
     ]  # fmt: skip
 
 
-def test_stage_that_is_not_wanted_is_passed_over(driver: ModuleType, tmp_path: Path, asked: list[tuple[str, ...]]) -> None:
+def test_stage_that_is_not_wanted_is_passed_over(
+    driver: ModuleType, tmp_path: Path, asked: list[tuple[str, ...]]
+) -> None:
     config = made(tmp_path, truth=None)
     last = len(driver.STAGES) - 1
     assert driver.run_index(config, Path("c"), 2, last * 2) == 0
@@ -253,7 +266,9 @@ def test_stage_is_done_when_nothing_can_be_done(driver: ModuleType, stacked_surv
     assert not driver.is_planned(config.model_copy(update={"output": tmp_path / "t"}))
 
 
-@pytest.mark.parametrize(("code", "left", "answer"), [(0, False, 0), (1, False, 0), (1, True, 1), (2, False, 2), (143, True, 143)])
+@pytest.mark.parametrize(
+    ("code", "left", "answer"), [(0, False, 0), (1, False, 0), (1, True, 1), (2, False, 2), (143, True, 143)]
+)
 def test_tiles_that_failed_for_good_do_not_stop_the_others(
     driver: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, left: bool, answer: int
 ) -> None:
@@ -262,7 +277,9 @@ def test_tiles_that_failed_for_good_do_not_stop_the_others(
     assert driver.run_index(made(tmp_path), Path("c"), 2, 0) == answer
 
 
-def test_waits_its_turn_and_gives_its_place_up(driver: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waits_its_turn_and_gives_its_place_up(
+    driver: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     clock = Clock()
     monkeypatch.setattr(driver, "time", clock)
     driver.wait_until(lambda: clock.now > 200, "others")

@@ -63,7 +63,9 @@ class Release:
         What the Secret that envFromSecret names would hold.
     """
 
-    def __init__(self, survey: Config, folder: Path, values: charts.Values | None = None, secret: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, survey: Config, folder: Path, values: charts.Values | None = None, secret: dict[str, str] | None = None
+    ) -> None:
         config = survey.model_dump(mode="json", exclude=set(settings_of_the_chart()))
         documents = charts.rendered(charts.merged(values or {}, {"config": config}), example=False)
         self.pods = charts.pods(documents)
@@ -89,7 +91,9 @@ class Release:
         (folder / "config" / "config.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
         # quicker to look again
         assert "POLL_S = 15.0" in data["driver.py"]
-        (folder / "config" / "driver.py").write_text(data["driver.py"].replace("POLL_S = 15.0", "POLL_S = 1.0"), encoding="utf-8")
+        (folder / "config" / "driver.py").write_text(
+            data["driver.py"].replace("POLL_S = 15.0", "POLL_S = 1.0"), encoding="utf-8"
+        )
 
     @property
     def config(self) -> Config:
@@ -143,7 +147,10 @@ class Release:
             try:
                 process.wait(timeout=600)
             except subprocess.TimeoutExpired:
-                logs = (f"{path.name}:\n{path.read_text(encoding='utf-8')[-3000:]}" for path in sorted(self.folder.glob("*.log")))
+                logs = (
+                    f"{path.name}:\n{path.read_text(encoding='utf-8')[-3000:]}"
+                    for path in sorted(self.folder.glob("*.log"))
+                )
                 pytest.fail("\n\n".join(["it did not end", *logs]))
             return process.returncode, process.said()
 
@@ -157,7 +164,10 @@ def state(config: Config) -> dict[str, Any]:
     """What a survey has come to: digests and checksums of all that was written, by stage and tile."""
     folder = Workspace(config.output).receipts
     return {
-        step.name: {tile: (bool(one), one.digest, dict(one.sums)) for tile, one in receipts.read_stage(folder, step.name).items()}
+        step.name: {
+            tile: (bool(one), one.digest, dict(one.sums))
+            for tile, one in receipts.read_stage(folder, step.name).items()
+        }
         for step in PIPELINE
         if isinstance(step, Stage)
     }
@@ -171,7 +181,9 @@ def landslides(config: Config) -> bytes:
 def test_survey_by_scheduler_workers_and_driver(done_survey: Any, tmp_path: Path) -> None:
     """Stopped in its middle by SIGTERM, as a drained node does; and asked by Prometheus meanwhile."""
     release = Release(done_survey.config, tmp_path, {"serviceMonitor": {"enabled": True}})
-    assert release.config.model_dump(exclude={"output", "cluster"}) == done_survey.config.model_dump(exclude={"output", "cluster"})
+    assert release.config.model_dump(exclude={"output", "cluster"}) == done_survey.config.model_dump(
+        exclude={"output", "cluster"}
+    )
     with ExitStack() as stack:
         # the driver first: it waits
         driver = stack.enter_context(release.running("driver"))

@@ -40,10 +40,24 @@ def one(folder: Path, pattern: str) -> Path:
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sarsen")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(folder), SOURCE]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "--dest",
+        str(folder),
+        SOURCE,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        pytest.skip(f"the source package of sarsen, which holds a product, cannot be fetched: {done.stderr.strip()[-200:]}")
+        pytest.skip(
+            f"the source package of sarsen, which holds a product, cannot be fetched: {done.stderr.strip()[-200:]}"
+        )
     with tarfile.open(one(folder, "*.tar.gz")) as packed:
         packed.extractall(folder, filter="data")
     return one(folder, f"*/tests/data/{PRODUCT}")
@@ -53,7 +67,10 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def point(blank: Path) -> dict[str, float]:
     """The tie point in the middle of the product: line, pixel, longitude, latitude, height above the ellipsoid."""
     points = ElementTree.parse(one(blank, "annotation/*vv*.xml")).getroot().iter("geolocationGridPoint")
-    told = [{key: float(p.findtext(key) or "nan") for key in ("line", "pixel", "longitude", "latitude", "height")} for p in points]
+    told = [
+        {key: float(p.findtext(key) or "nan") for key in ("line", "pixel", "longitude", "latitude", "height")}
+        for p in points
+    ]
     lines, pixels = (max(p[key] for p in told) / 2 for key in ("line", "pixel"))
     return min(told, key=lambda p: abs(p["line"] - lines) + abs(p["pixel"] - pixels))
 
@@ -70,7 +87,14 @@ def product(blank: Path, point: dict[str, float], tmp_path_factory: pytest.TempP
     row, col = round(point["line"]), round(point["pixel"])
     values[row - 2 : row + 3, col - 2 : col + 3] = BRIGHT
     image.unlink()
-    profile = {"driver": "GTiff", "height": shape[0], "width": shape[1], "count": 1, "dtype": "uint16", "compress": "deflate"}
+    profile = {
+        "driver": "GTiff",
+        "height": shape[0],
+        "width": shape[1],
+        "count": 1,
+        "dtype": "uint16",
+        "compress": "deflate",
+    }
     with rasterio.open(image, "w", **profile, gcps=gcps[0], crs=gcps[1]) as out:
         out.write(values, 1)
     return folder
@@ -98,7 +122,11 @@ def offset_m(path: Path, point: dict[str, float]) -> tuple[float, float]:
 
 def gamma0_of(product: Path, point: dict[str, float]) -> float:
     """(DN / A_gamma)^2 by ESA's calibration vector next to the tie point."""
-    vectors = ElementTree.parse(one(product, "annotation/calibration/calibration*vv*.xml")).getroot().iter("calibrationVector")
+    vectors = (
+        ElementTree.parse(one(product, "annotation/calibration/calibration*vv*.xml"))
+        .getroot()
+        .iter("calibrationVector")
+    )
     nearest = min(vectors, key=lambda v: abs(float(v.findtext("line") or "nan") - point["line"]))
     pixels, gains = (np.array((nearest.findtext(key) or "").split(), float) for key in ("pixel", "gamma"))
     return float((DARK / np.interp(point["pixel"], pixels, gains)) ** 2)
@@ -125,7 +153,12 @@ def test_pixels_lie_and_mean_what_the_annotation_says(product: Path, point: dict
     assert dict(listed.items) == {"sentinel-1-rtc": 1}
     assert not listed.skipped
     item = one(tmp_path / "out" / "stac" / "sentinel-1-rtc", "*.json").read_text(encoding="utf-8")
-    for told in ('"sat:relative_orbit": 22', '"sat:orbit_state": "descending"', '"platform": "sentinel-1b"', '"2021-12-23T05:11:22Z"'):
+    for told in (
+        '"sat:relative_orbit": 22',
+        '"sat:orbit_state": "descending"',
+        '"platform": "sentinel-1b"',
+        '"2021-12-23T05:11:22Z"',
+    ):
         assert told in item
 
 

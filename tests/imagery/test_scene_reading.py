@@ -76,7 +76,9 @@ def beyond(box: GeoBox, crs: str, side: int) -> GeoBox:
     """A lattice of another CRS, on multiples of 1280 m, over the middle of a box."""
     x, y = pyproj.Transformer.from_crs(str(box.crs), crs, always_xy=True).transform(*box.extent.centroid.points[0])
     left, top = (math.floor(v / 1280) * 1280 + s for v, s in ((x, -1280), (y, 1280)))
-    return GeoBox.from_bbox(BoundingBox(left, top - side * 10, left + side * 10, top, crs=crs), shape=(side, side), tight=True)
+    return GeoBox.from_bbox(
+        BoundingBox(left, top - side * 10, left + side * 10, top, crs=crs), shape=(side, side), tight=True
+    )
 
 
 CUTS = [np.s_[:256, :256], np.s_[256:, 128:384], np.s_[100:101, :], np.s_[37:300, 211:212], np.s_[5:507, 3:509]]
@@ -143,7 +145,9 @@ def test_outside_is_nodata(archive: Path) -> None:
     [(np.nan, {}, np.nan), (-32768, {}, -32768), (None, {"raster:bands": [{"nodata": -9999}]}, -9999), (0, {}, 0), (None, {}, 0), (None, {"raster:bands": [{"nodata": "nan"}]}, np.nan)],
 )  # fmt: skip
 @pytest.mark.parametrize("crs", [CRS, "EPSG:32632"])
-def test_nodata_of_power_becomes_nan(tmp_path: Path, in_file: float | None, in_item: dict[str, Any], hole: float, crs: str) -> None:
+def test_nodata_of_power_becomes_nan(
+    tmp_path: Path, in_file: float | None, in_item: dict[str, Any], hole: float, crs: str
+) -> None:
     power = np.full((SIDE_PX, SIDE_PX), 0.1, np.float32)
     power[100:150, 100:150] = hole
     path = write_tif(tmp_path / "power.tif", power, nodata=in_file)
@@ -177,7 +181,9 @@ def test_overviews_are_read_only_when_the_picture_gets_smaller(tmp_path: Path) -
         file.write(np.full((1024, 1024), 7, np.float32), 1, window=Window(0, 0, 1024, 1024))
     one = single(path, "sentinel1")
     found = {
-        metres: scene_reading.read(one, ("VV",), GeoBox.from_bbox(BoundingBox(LEFT, TOP - 5120, LEFT + 5120, TOP, crs=CRS), resolution=metres))["VV"]
+        metres: scene_reading.read(
+            one, ("VV",), GeoBox.from_bbox(BoundingBox(LEFT, TOP - 5120, LEFT + 5120, TOP, crs=CRS), resolution=metres)
+        )["VV"]
         for metres in (5.0, 10.0, 20.0, 40.0)
     }
     assert {metres: float(np.median(values)) for metres, values in found.items()} == {5.0: 7, 10.0: 7, 20.0: 1, 40.0: 1}
@@ -206,7 +212,9 @@ def virtual(path: Path) -> str:
 
 @pytest.mark.parametrize("harm", [truncated, absent, garbage, virtual])
 @pytest.mark.parametrize("crs", [CRS, "EPSG:32632"])
-def test_rasters_that_cannot_be_read_are_named(archive: Path, tmp_path: Path, harm: Callable[[Path], str], crs: str) -> None:
+def test_rasters_that_cannot_be_read_are_named(
+    archive: Path, tmp_path: Path, harm: Callable[[Path], str], crs: str
+) -> None:
     shutil.copytree(archive / "S2A_20190701_N0211", tmp_path / "S2A_20190701_N0211")
     sentence = harm(tmp_path / "S2A_20190701_N0211" / "S2A_20190701_N0211_B08.tif")
     box = HOME if crs == CRS else beyond(HOME, crs, 256)

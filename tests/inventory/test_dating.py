@@ -35,7 +35,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def survey(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    return surveys.ready(surveys.configured(path, tmp_path_factory.mktemp("one") / "s", inventory={"radar_dates": True}))
+    return surveys.ready(
+        surveys.configured(path, tmp_path_factory.mktemp("one") / "s", inventory={"radar_dates": True})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,9 @@ def _by_landslide(block: Block) -> dict[int, pd.DataFrame]:
     return {label: dating.joined(rows) for label, rows in block.part.groupby("label")}
 
 
-def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(survey: Survey, path: Path, tmp_path: Path) -> None:
+def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(
+    survey: Survey, path: Path, tmp_path: Path
+) -> None:
     tile = survey.tile(survey.positions[0]).id
     scenes = dating_passes.tile_scenes(survey.config.output, tile)
     for orbit in radar.ORBITS:
@@ -110,7 +114,11 @@ def test_sums_are_those_of_the_pixels(survey: Survey, block: Block, mask: np.nda
                 assert row[f"{name}_inside_px"] == np.isfinite(inside).sum()
                 assert row[f"{name}_inside_sum"] == pytest.approx(np.nansum(inside.astype(np.float64)), rel=1e-9)
             # nearer to it than to any other, within reach, beyond the gap, two pixels off the edge of what was observed
-            near = np.isin(labels[tuple(nearest)], number) & (distance > radar_series.GAP_PX) & (distance <= radar_series.REACH_PX)
+            near = (
+                np.isin(labels[tuple(nearest)], number)
+                & (distance > radar_series.GAP_PX)
+                & (distance <= radar_series.REACH_PX)
+            )
             near[:2] = near[-2:] = near[:, :2] = near[:, -2:] = False
             values = raw["VV"][near]
             # pixels as far from two landslides may go to either
@@ -120,13 +128,25 @@ def test_sums_are_those_of_the_pixels(survey: Survey, block: Block, mask: np.nda
     assert checked > 10
 
 
-def test_tiles_add_up_to_the_whole(path: Path, block: Block, mask: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = surveys.ready(surveys.configured(path, tmp_path / "s", grid={"tile_px": 128}, inventory={"radar_dates": True}))
+def test_tiles_add_up_to_the_whole(
+    path: Path, block: Block, mask: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = surveys.ready(
+        surveys.configured(path, tmp_path / "s", grid={"tile_px": 128}, inventory={"radar_dates": True})
+    )
     assert len(small.positions) == 4
-    few = {(scene.day, scene.relative_orbit) for scene in dating_passes.tile_scenes(small.config.output, "r000c000")[::12]}
+    few = {
+        (scene.day, scene.relative_orbit) for scene in dating_passes.tile_scenes(small.config.output, "r000c000")[::12]
+    }
     real = dating_passes.tile_scenes
-    monkeypatch.setattr(dating_passes, "tile_scenes", lambda root, tile: tuple(s for s in real(root, tile) if (s.day, s.relative_orbit) in few))
-    parts = pd.concat([radar_series.apply(_read(small, small.tile(p), mask), small.config).part for p in small.positions])
+    monkeypatch.setattr(
+        dating_passes,
+        "tile_scenes",
+        lambda root, tile: tuple(s for s in real(root, tile) if (s.day, s.relative_orbit) in few),
+    )
+    parts = pd.concat(
+        [radar_series.apply(_read(small, small.tile(p), mask), small.config).part for p in small.positions]
+    )
     whole = block.part[[pair in few for pair in zip(block.part["day"], block.part["relative_orbit"], strict=True)]]
     columns = [name for name in radar_series.SUMS]
     for day in sorted({day for day, _ in few}):
@@ -138,7 +158,9 @@ def test_tiles_add_up_to_the_whole(path: Path, block: Block, mask: np.ndarray, t
                 assert ours[name] == theirs[name]
 
 
-def test_most_landslides_are_dated_within_12_days(survey: Survey, block: Block, truth: gpd.GeoDataFrame, mask: np.ndarray) -> None:
+def test_most_landslides_are_dated_within_12_days(
+    survey: Survey, block: Block, truth: gpd.GeoDataFrame, mask: np.ndarray
+) -> None:
     config, windows = survey.config, survey.config.survey.windows
     limits = tuple((day - records._EPOCH).days for day in (windows.pre[0], windows.post[1]))
     labels, count = radar_series.regions.label(mask == 1)
@@ -148,7 +170,11 @@ def test_most_landslides_are_dated_within_12_days(survey: Survey, block: Block, 
         if (labels == number).sum() < 5:
             continue
         shown = geometries.rasterize(truth.union_all(), survey.grid.geobox) & (labels == number)
-        true = {day for day, shape in zip(days, truth.geometry, strict=True) if (geometries.rasterize(shape, survey.grid.geobox) & shown).any()}
+        true = {
+            day
+            for day, shape in zip(days, truth.geometry, strict=True)
+            if (geometries.rasterize(shape, survey.grid.geobox) & shown).any()
+        }
         found = dating.narrowed(passes, limits, limits, config.composite.speckle_looks)  # type: ignore[arg-type]
         if len(true) != 1:
             continue
@@ -175,7 +201,9 @@ def test_where_nothing_changed_the_composite_stays(block: Block, mask: np.ndarra
     assert sum(one.evidence > landslide_date.EVIDENCE for one in answers) == 0
 
 
-def test_a_scene_that_cannot_be_read_is_left_out_and_named(survey: Survey, mask: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scene_that_cannot_be_read_is_left_out_and_named(
+    survey: Survey, mask: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tile = survey.tile(survey.positions[0])
     few = dating_passes.tile_scenes(survey.config.output, tile.id)[:3]
     monkeypatch.setattr(dating_passes, "tile_scenes", lambda root, name: few)
@@ -212,10 +240,21 @@ def _passes(step_db: float, day: int = 18_400) -> pd.DataFrame:
     dice, rows = np.random.default_rng(1), []
     for orbit, state in ((44, "ascending"), (66, "descending")):
         for at in range(18_070 + orbit % 12, 18_510, 12):
-            row = {"day": str(at), "platform": "sentinel-1a", "relative_orbit": orbit, "orbit_state": state, "time_days": at + 0.7}
+            row = {
+                "day": str(at),
+                "platform": "sentinel-1a",
+                "relative_orbit": orbit,
+                "orbit_state": state,
+                "time_days": at + 0.7,
+            }
             for name in ("VV", "VH"):
                 power = 0.1 * 10 ** ((step_db * (at >= day) + dice.normal(0, 0.4)) / 10)
-                row |= {f"{name}_inside_sum": 40 * power, f"{name}_inside_px": 40, f"{name}_around_sum": 30.0, f"{name}_around_px": 300}
+                row |= {
+                    f"{name}_inside_sum": 40 * power,
+                    f"{name}_inside_px": 40,
+                    f"{name}_around_sum": 30.0,
+                    f"{name}_around_px": 300,
+                }
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -48,7 +48,10 @@ def test_maps_are_the_cube(done_survey: Survey) -> None:
             case "observed":
                 np.testing.assert_array_equal(values, surveys.whole(done_survey, STACK)["observed"])
             case "date":
-                np.testing.assert_array_equal(values != national_maps.NO_DAY, (landslide == 1) & (surveys.whole(done_survey, STACK)["post_date"] != national_maps.NO_DAY))
+                np.testing.assert_array_equal(
+                    values != national_maps.NO_DAY,
+                    (landslide == 1) & (surveys.whole(done_survey, STACK)["post_date"] != national_maps.NO_DAY),
+                )
             case "probability":
                 assert ((values == national_maps.NO_PERCENT) == (landslide == 255)).mean() > 0.99
                 assert values[values != national_maps.NO_PERCENT].max() <= 100
@@ -60,7 +63,16 @@ def test_a_large_map_has_overviews_that_mean_something(tmp_path: Path) -> None:
     values[:, ::2] = 60
     values[:512] = national_maps.NO_PERCENT
     legend = national_maps.LEGENDS["probability"]
-    rasters.write(tmp_path / "p.tif", grid, grid.tiles(), lambda tile: values, np.uint8, national_maps.NO_PERCENT, legend=legend, overviews="average")
+    rasters.write(
+        tmp_path / "p.tif",
+        grid,
+        grid.tiles(),
+        lambda tile: values,
+        np.uint8,
+        national_maps.NO_PERCENT,
+        legend=legend,
+        overviews="average",
+    )
     with rasterio.open(tmp_path / "p.tif") as raster:
         assert raster.overviews(1) == [2]
         assert (raster.scales, raster.units, raster.descriptions) == ((0.01,), ("1",), (legend.description,))
@@ -75,7 +87,9 @@ def test_gdal_opens_it(done_survey: Survey) -> None:
     folder = done_survey.workspace.inventory
     count = len(_inventory(done_survey))
     for name, layer in (("landslides.gpkg", "landslides"), ("inspire.gpkg", "ObservedEvent")):
-        told = subprocess.run(["ogrinfo", "-ro", "-so", str(folder / name), layer], capture_output=True, text=True, check=True)
+        told = subprocess.run(
+            ["ogrinfo", "-ro", "-so", str(folder / name), layer], capture_output=True, text=True, check=True
+        )
         assert told.stderr == ""
         assert f"Feature Count: {count}" in told.stdout
         assert "Geometry: Multi Polygon" in told.stdout
@@ -87,7 +101,9 @@ def test_the_style_names_every_grade(done_survey: Survey) -> None:
     assert renderer is not None
     assert renderer.get("attr") == "confidence"
     assert [one.get("value") for one in renderer.iter("category")] == list(schema.GRADES)
-    assert [one.get("symbol") for one in renderer.iter("category")] == [one.get("name") for one in renderer.iter("symbol")]
+    assert [one.get("symbol") for one in renderer.iter("category")] == [
+        one.get("name") for one in renderer.iter("symbol")
+    ]
     stored = pyogrio.read_dataframe(done_survey.workspace.inventory / "landslides.gpkg", layer="layer_styles")
     assert stored["styleQML"].iloc[0] == qgis_style.qml() == text
 
@@ -108,7 +124,11 @@ def test_the_catalogue_lists_all_of_it(done_survey: Survey) -> None:
     item.stac_extensions = []
     item.validate()
     names = {Path(asset.get_absolute_href()).name for asset in item.assets.values()}
-    assert names == {path.name for folder in (done_survey.workspace.inventory, done_survey.workspace.maps) for path in folder.iterdir()}
+    assert names == {
+        path.name
+        for folder in (done_survey.workspace.inventory, done_survey.workspace.maps)
+        for path in folder.iterdir()
+    }
     for asset in item.assets.values():
         path = Path(asset.get_absolute_href())
         summed = subprocess.run(["sha256sum", str(path)], capture_output=True, text=True, check=True).stdout.split()[0]
@@ -128,7 +148,9 @@ def test_confounders_are_shares_of_each_record(done_survey: Survey, tmp_path: Pa
     left, bottom, right, top = done_survey.grid.bounds
     middle = shapely.box((left + right) / 2 - 300, bottom, (left + right) / 2, top)
     field = shapely.box(left, bottom, (left + right) / 2 + 55, top) - middle
-    gpd.GeoDataFrame(geometry=[field], crs=done_survey.config.grid.crs).to_crs("EPSG:4326").to_file(tmp_path / "fields.gpkg")
+    gpd.GeoDataFrame(geometry=[field], crs=done_survey.config.grid.crs).to_crs("EPSG:4326").to_file(
+        tmp_path / "fields.gpkg"
+    )
     survey = _changed(done_survey, tmp_path / "s", confounders={"farmland": tmp_path / "fields.gpkg"})
     assert execution.run(survey, until="inventory") == 0
     after = _inventory(survey).set_index("landslide_id")
@@ -213,12 +235,18 @@ def test_killed_while_exporting_leaves_each_file_whole(done_survey: Survey, tmp_
     many.to_parquet(given)
     left: list[Path] = []
     for delay_s in (0.05, 0.21, 0.37, 0.53):
-        with subprocess.Popen([sys.executable, "-c", _EXPORTS, folder, given], stdout=subprocess.PIPE, text=True) as writer:
+        with subprocess.Popen(
+            [sys.executable, "-c", _EXPORTS, folder, given], stdout=subprocess.PIPE, text=True
+        ) as writer:
             assert writer.stdout is not None and writer.stdout.readline() == "begun\n"
             time.sleep(delay_s)
             writer.kill()
         assert writer.returncode == -signal.SIGKILL
-        for found in (pyogrio.read_dataframe(folder / "landslides.gpkg", layer="landslides"), gpd.read_parquet(folder / "landslides.parquet"), pd.read_csv(folder / "landslides.csv")):
+        for found in (
+            pyogrio.read_dataframe(folder / "landslides.gpkg", layer="landslides"),
+            gpd.read_parquet(folder / "landslides.parquet"),
+            pd.read_csv(folder / "landslides.csv"),
+        ):
             assert found["landslide_id"].tolist() == many["landslide_id"].tolist()
         left += [path for path in folder.iterdir() if path.name.startswith(".")]
     # else every kill came between two files, and the test has shown nothing
@@ -262,7 +290,9 @@ def test_models_agree_where_another_inventory_holds_half(done_survey: Survey, tm
     gone["observation"] = "nothing found"
     pd.concat([same, part, gone]).to_file(tmp_path / "cart.gpkg")
     frame.iloc[[0, 3]].geometry.to_frame().to_crs("EPSG:4326").to_file(tmp_path / "mapped.shp")
-    survey = _changed(done_survey, tmp_path / "s", others={"mapper": tmp_path / "mapped.shp", "cart": tmp_path / "cart.gpkg"})
+    survey = _changed(
+        done_survey, tmp_path / "s", others={"mapper": tmp_path / "mapped.shp", "cart": tmp_path / "cart.gpkg"}
+    )
     assert execution.run(survey, until="inventory") == 0
     agree = _inventory(survey).set_index("landslide_id")["models_agree"]
     names = frame["landslide_id"]
@@ -276,7 +306,11 @@ def test_split_is_that_of_the_pixels_of_the_whole(done_survey: Survey) -> None:
     landslide = surveys.whole(done_survey, mask(done_survey.config.model.family))["landslide"]
     stored = surveys.whole(done_survey, STACK)
     # as the cube gives them, float32
-    stack = {band.name: (stored[band.name] * band.scale + band.offset).astype(np.float32) for band in STACK.bands if band.name in ("elevation", "slope")}
+    stack = {
+        band.name: (stored[band.name] * band.scale + band.offset).astype(np.float32)
+        for band in STACK.bands
+        if band.name in ("elevation", "slope")
+    }
     labels, _ = ndimage.label(landslide == 1, np.ones((3, 3)))
     frame = _inventory(done_survey)
     for _, record in frame.iterrows():
@@ -287,11 +321,16 @@ def test_split_is_that_of_the_pixels_of_the_whole(done_survey: Survey) -> None:
         if expected is None:
             assert np.isnan(record["split_elevation_m"]) and np.isnan(record["source_share"])
         else:
-            found = [record[name] for name in ("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg")]
+            found = [
+                record[name]
+                for name in ("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg")
+            ]
             np.testing.assert_allclose(found, expected)
     known = frame["split_elevation_m"].notna()
     assert known.any()
-    assert (frame["split_elevation_m"][known].between(frame["elevation_min_m"][known], frame["elevation_max_m"][known])).all()
+    assert (
+        frame["split_elevation_m"][known].between(frame["elevation_min_m"][known], frame["elevation_max_m"][known])
+    ).all()
 
 
 def _split(step: np.ndarray, slope: np.ndarray) -> tuple[float, ...] | None:

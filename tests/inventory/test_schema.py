@@ -29,16 +29,26 @@ def test_all_files_keep_to_it(done_survey: Survey) -> None:
     stored = pyogrio.read_info(folder / "landslides.gpkg", layer="landslides")
     assert [*stored["fields"]] == [*schema.dtypes()]
     kinds = {"str": "str", "float64": "float64", "int64": "int64"}
-    assert [kinds[kind] for kind in schema.dtypes().values()] == ["str" if kind == "object" else kind for kind in stored["dtypes"]]
+    assert [kinds[kind] for kind in schema.dtypes().values()] == [
+        "str" if kind == "object" else kind for kind in stored["dtypes"]
+    ]
     header = (folder / "landslides.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.split(",") == [*schema.dtypes()]
 
 
 def _record() -> dict[str, list[object]]:
-    texts = {"status": "new", "observation": "found", "outline": "pixels", "confidence": "low", "review_state": "unreviewed"}
+    texts = {
+        "status": "new",
+        "observation": "found",
+        "outline": "pixels",
+        "confidence": "low",
+        "review_state": "unreviewed",
+    }
     values: dict[str, list[object]] = {}
     for field in schema.FIELDS:
-        values[field.name] = [texts.get(field.name, "x") if field.dtype == "str" else (1 if field.dtype == "int64" else 0.5)]
+        values[field.name] = [
+            texts.get(field.name, "x") if field.dtype == "str" else (1 if field.dtype == "int64" else 0.5)
+        ]
     return values
 
 

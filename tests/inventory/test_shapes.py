@@ -50,7 +50,9 @@ def test_the_same_polygons_as_of_the_whole_raster() -> None:
         tiled = [shapes.joined(np.array(parts)) for parts in _tiles(field, side).values()]
         assert not any(repaired for _, repaired in tiled)
         assert all(one.is_valid for one, _ in tiled)
-        assert sorted(shapely.to_wkb(shapely.normalize(one)) for one in whole) == sorted(shapely.to_wkb(shapely.normalize(one)) for one, _ in tiled)
+        assert sorted(shapely.to_wkb(shapely.normalize(one)) for one in whole) == sorted(
+            shapely.to_wkb(shapely.normalize(one)) for one, _ in tiled
+        )
         assert sum(one.area for one, _ in tiled) == 100.0 * np.count_nonzero(field)
         landslides += count
     assert landslides > 10 * FIELDS
@@ -78,7 +80,10 @@ def test_a_large_outline_gets_simpler() -> None:
     smooth = scipy.ndimage.gaussian_filter(rng.standard_normal((100, 100)), 6)
     labels, count = scipy.ndimage.label(smooth > np.quantile(smooth, 0.7))
     box = Grid(CRS, 10.0, 100, (0.0, 6_400_000.0, 1000.0, 6_401_000.0)).geobox
-    before = max((shapes.joined(np.array([one]))[0] for one in vectors.polygonize(labels.astype(np.int32), count, box)), key=lambda one: one.area)
+    before = max(
+        (shapes.joined(np.array([one]))[0] for one in vectors.polygonize(labels.astype(np.int32), count, box)),
+        key=lambda one: one.area,
+    )
     after = shapes.simplified(before, 15.0)
     assert len(shapely.get_coordinates(after)) < len(shapely.get_coordinates(before)) / 2
     assert shapely.intersection(before, after).area / shapely.union(before, after).area > 0.9

@@ -25,13 +25,20 @@ def test_tiles_as_items(done_survey: Survey) -> None:
         item.stac_extensions = []
         assert item.validate() != []
         planned = plan.tile_scenes(done_survey.workspace.root, tile)
-        used = {f"{s.orbit_state} {s.relative_orbit} {s.platform}" for key in ("pre_s1", "post_s1") for s in planned[key] if s.id in receipt.scenes}
+        used = {
+            f"{s.orbit_state} {s.relative_orbit} {s.platform}"
+            for key in ("pre_s1", "post_s1")
+            for s in planned[key]
+            if s.id in receipt.scenes
+        }
         assert item.properties["lsbatch:orbits"] == sorted(used)
         # four relative orbits in both years; the fifth flew only after, and is in neither
         assert 0 < len(used) <= 4
         assert not any(" 117 " in orbit for orbit in used)
         assert item.properties["lsbatch:scenes"] == list(receipt.scenes)
-        assert set(xr.open_zarr(item.assets["stack"].get_absolute_href(), consolidated=False).data_vars) >= set(STACK.names)
+        assert set(xr.open_zarr(item.assets["stack"].get_absolute_href(), consolidated=False).data_vars) >= set(
+            STACK.names
+        )
         assert tuple(item.properties["proj:shape"]) == done_survey.tile(position).geobox.shape
 
 

@@ -24,7 +24,12 @@ STRATA_PX = np.array([40_000, 30_000, 20_000, 10_000])
 def test_the_worked_example_of_olofsson() -> None:
     """Table 9 and page 54, to the printed digits."""
     found = area_estimation.by_class(OLOFSSON, MAPPED_PX)
-    printed = [[0.0176, 0, 0.0013, 0.0011], [0, 0.0110, 0.0016, 0.0024], [0.0019, 0, 0.2967, 0.0213], [0.0040, 0.0020, 0.0179, 0.6212]]
+    printed = [
+        [0.0176, 0, 0.0013, 0.0011],
+        [0, 0.0110, 0.0016, 0.0024],
+        [0.0019, 0, 0.2967, 0.0213],
+        [0.0040, 0.0020, 0.0179, 0.6212],
+    ]
     np.testing.assert_array_equal(found.matrix.round(4), printed)
     np.testing.assert_array_equal(found.area.round(4), [0.0235, 0.0130, 0.3175, 0.6460])
     np.testing.assert_array_equal(found.users.round(2), [0.88, 0.73, 0.93, 0.96])
@@ -44,7 +49,11 @@ def test_the_worked_example_of_stehman() -> None:
     """Pages 4932 to 4936, to the printed digits."""
     found = area_estimation.by_stratum(STRATA, MAP, REFERENCE, STRATA_PX, 4)
     assert (round(found.area[0], 2), round(found.area[2], 2), round(found.overall, 2)) == (0.35, 0.20, 0.63)
-    assert (round(found.users[1], 3), round(found.producers[1], 3), round(found.matrix[1, 2], 2)) == (0.574, 0.794, 0.08)
+    assert (round(found.users[1], 3), round(found.producers[1], 3), round(found.matrix[1, 2], 2)) == (
+        0.574,
+        0.794,
+        0.08,
+    )
     errors = found.area_se[0], found.area_se[2], found.overall_se, found.users_se[1], found.producers_se[1]
     assert [round(float(e), 3) for e in errors] == [0.082, 0.064, 0.085, 0.125, 0.117]
 
@@ -56,18 +65,27 @@ def test_the_sample_size_of_olofsson() -> None:
     np.testing.assert_array_equal(stratified_sampling.allocate(640, MAPPED_PX), [160] * 4)
 
 
-@given(st.lists(st.lists(st.integers(0, 30), min_size=3, max_size=3), min_size=3, max_size=3).filter(lambda rows: all(sum(row) > 1 for row in rows)))
+@given(
+    st.lists(st.lists(st.integers(0, 30), min_size=3, max_size=3), min_size=3, max_size=3).filter(
+        lambda rows: all(sum(row) > 1 for row in rows)
+    )
+)
 def test_both_ways_agree_where_strata_are_the_classes(rows: list[list[int]]) -> None:
     counts, sizes = np.array(rows), np.array([1e9, 5e9, 9e9])
     mapped, reference = (np.repeat(axis.ravel(), counts.ravel()) for axis in np.indices(counts.shape))
-    one, other = area_estimation.by_class(counts, sizes), area_estimation.by_stratum(mapped, mapped, reference, sizes, 3)
+    one, other = (
+        area_estimation.by_class(counts, sizes),
+        area_estimation.by_stratum(mapped, mapped, reference, sizes, 3),
+    )
     for name in vars(one):
         # the correction for a finite population is 1e-8 here; roots of differences that should be nothing carry rounding
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6, atol=1e-8, err_msg=name)
 
 
 def test_a_stratum_that_was_looked_at_whole_adds_no_variance() -> None:
-    found = area_estimation.by_stratum(np.array([0, 0, 1]), np.array([1, 1, 0]), np.array([1, 0, 0]), np.array([2, 1]), 2)
+    found = area_estimation.by_stratum(
+        np.array([0, 0, 1]), np.array([1, 1, 0]), np.array([1, 0, 0]), np.array([2, 1]), 2
+    )
     assert found.overall_se == 0 and found.area_se.tolist() == [0, 0]
     assert found.area[1] == pytest.approx(1 / 3)
 
@@ -75,7 +93,9 @@ def test_a_stratum_that_was_looked_at_whole_adds_no_variance() -> None:
 def test_what_is_unknown_is_nan() -> None:
     none = area_estimation.by_stratum(np.array([0, 0]), np.array([0, 0]), np.array([0, 0]), np.array([100, 50]), 2)
     assert np.isnan(none.overall)
-    single = area_estimation.by_stratum(np.array([0, 0, 1]), np.array([0, 0, 1]), np.array([0, 0, 1]), np.array([100, 50]), 2)
+    single = area_estimation.by_stratum(
+        np.array([0, 0, 1]), np.array([0, 0, 1]), np.array([0, 0, 1]), np.array([100, 50]), 2
+    )
     assert single.overall == 1 and np.isnan(single.overall_se)
     never = area_estimation.by_class(np.array([[5, 0], [5, 0]]), np.array([10, 90]))
     assert np.isnan(never.producers[1]) and never.area[1] == 0
@@ -93,7 +113,12 @@ def coverage(shares: list[float], size: int, draws: int = 1000) -> dict[str, dic
     stratum = np.repeat(np.arange(3), points)
     landslide, total = int(true_px.sum()), int(COUNTRY_PX.sum())
     right = true_px[0] + (COUNTRY_PX - true_px)[1:].sum()
-    truth = {"users": true_px[0] / COUNTRY_PX[0], "producers": true_px[0] / landslide, "area": landslide / total, "overall": right / total}
+    truth = {
+        "users": true_px[0] / COUNTRY_PX[0],
+        "producers": true_px[0] / landslide,
+        "area": landslide / total,
+        "overall": right / total,
+    }
     held = {way: dict.fromkeys(truth, 0) for way in ("papers", "rare")}
     sums = dict.fromkeys(truth, 0.0)
     for _ in range(draws):
@@ -144,7 +169,9 @@ def test_intervals_for_rare_errors_meet_the_papers_for_many_points() -> None:
         "producers": (found.producers[1], found.producers_se[1]), "producers_not": (found.producers[0], found.producers_se[0]),
         "area": (found.area[1], found.area_se[1]), "overall": (found.overall, found.overall_se),
     }.items():  # fmt: skip
-        np.testing.assert_allclose(wide[name], np.ravel(area_estimation.interval(value, error)), atol=0.03 * error, err_msg=name)
+        np.testing.assert_allclose(
+            wide[name], np.ravel(area_estimation.interval(value, error)), atol=0.03 * error, err_msg=name
+        )
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 50)), min_size=3, max_size=3))

@@ -9,7 +9,9 @@ from sklearn.linear_model import LinearRegression
 from lsbatch.kernels import change_date
 
 
-def orbit(step_db: float, day: float, seed: int, every: float = 12.0, noise_db: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
+def orbit(
+    step_db: float, day: float, seed: int, every: float = 12.0, noise_db: float = 0.8
+) -> tuple[np.ndarray, np.ndarray]:
     """Two years of VV and VH with seasons, and a step."""
     dice = np.random.default_rng(seed)
     days = 18_000 + dice.uniform(0, every) + every * np.arange(int(730 / every))

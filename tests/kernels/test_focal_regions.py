@@ -60,7 +60,9 @@ def test_median_over_time_as_numpy(times: int) -> None:
     st.integers(1, 8), st.integers(1, 4), st.integers(1, 4), st.sampled_from([0.05, 0.3, 0.45, 0.6, 0.9]),
     st.integers(0, 10**6),
 )  # fmt: skip
-def test_regions_of_tiles_joined_are_those_of_the_whole(side: int, rows: int, cols: int, density: float, seed: int) -> None:
+def test_regions_of_tiles_joined_are_those_of_the_whole(
+    side: int, rows: int, cols: int, density: float, seed: int
+) -> None:
     mask = np.random.default_rng(seed).random((rows * side, cols * side)) < density
     expected, count = ndimage.label(mask, np.ones((3, 3)))
     labels, edges, counts = {}, {}, {}

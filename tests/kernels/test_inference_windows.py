@@ -38,7 +38,9 @@ def test_exact_takes_strips_where_they_carry_less_halo() -> None:
     assert len(cut) == 2
 
 
-@pytest.mark.parametrize("where", [(slice(0, 1), slice(0, 1)), (slice(2000, 2048), slice(0, 2048)), (slice(500, 600), slice(700, 701))])
+@pytest.mark.parametrize(
+    "where", [(slice(0, 1), slice(0, 1)), (slice(2000, 2048), slice(0, 2048)), (slice(500, 600), slice(700, 701))]
+)
 def test_exact_reads_little_where_little_is_seen(where: tuple[slice, slice]) -> None:
     seen = np.zeros((2048, 2048), bool)
     seen[where] = True

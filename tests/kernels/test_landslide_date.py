@@ -45,7 +45,14 @@ def test_the_ratio_is_that_of_the_slow_sums(seed: int, count: int, noise: float,
 
 
 def simulated(
-    dice: np.random.Generator, step_db: float, *, orbits: int = 4, every: float = 12.0, noise_db: float = 0.5, speckle_db: float = 0.5, lasting: float = 0.0
+    dice: np.random.Generator,
+    step_db: float,
+    *,
+    orbits: int = 4,
+    every: float = 12.0,
+    noise_db: float = 0.5,
+    speckle_db: float = 0.5,
+    lasting: float = 0.0,
 ) -> tuple[list[landslide_date.Series], float]:
     """Orbits of their own level, a step on a day that is as likely as any other, moisture that is one for all orbits and lasts."""
     truth = float(dice.uniform(*SPAN))
@@ -75,7 +82,9 @@ def answers(count: int, seed: int, step_db: float, **how: float) -> tuple[np.nda
     return held, evidence, error
 
 
-@pytest.mark.parametrize("how", [{}, {"orbits": 1}, {"noise_db": 1.0, "lasting": 0.7}], ids=["usual", "one orbit", "moisture that lasts"])
+@pytest.mark.parametrize(
+    "how", [{}, {"orbits": 1}, {"noise_db": 1.0, "lasting": 0.7}], ids=["usual", "one orbit", "moisture that lasts"]
+)
 def test_the_interval_holds_the_day_as_often_as_it_says(how: dict[str, float]) -> None:
     held, evidence, error = answers(120, 1, 1.5, **how)
     # 120 trials of 90 % have a standard error of 2.7 %
@@ -129,7 +138,14 @@ def test_given_other_days_the_answer_is_that_of_a_search_there() -> None:
     orbits, _ = simulated(np.random.default_rng(5), 0.8)
     anywhere = landslide_date.date(orbits, *SPAN)
     middle = anywhere.quantile(0.4)
-    there, given_there = landslide_date._posterior(orbits, _edges(orbits, middle - 60, middle + 50), landslide_date._weight(orbits, landslide_date._posterior(orbits, anywhere.edges, 1.0))), anywhere.within(middle - 60, middle + 50)
+    there, given_there = (
+        landslide_date._posterior(
+            orbits,
+            _edges(orbits, middle - 60, middle + 50),
+            landslide_date._weight(orbits, landslide_date._posterior(orbits, anywhere.edges, 1.0)),
+        ),
+        anywhere.within(middle - 60, middle + 50),
+    )
     np.testing.assert_allclose(given_there.edges, there.edges)
     np.testing.assert_allclose(given_there.chance, there.chance, atol=1e-9)
     assert given_there.evidence == pytest.approx(there.evidence)
@@ -156,8 +172,12 @@ def test_the_log_ratio_and_its_speckle() -> None:
     ratio, speckle = landslide_date.log_ratio(inside, np.full(4000, 6), around, np.full(4000, 50), looks)
     assert ratio.mean() == pytest.approx(10 * np.log10(2), abs=0.1)
     assert ratio.std() == pytest.approx(speckle[0], rel=0.05)
-    assert speckle[0] == pytest.approx(landslide_date.DB * np.sqrt(special.polygamma(1, 26.4) + special.polygamma(1, 220)))
-    nothing = landslide_date.log_ratio(np.array([1.0, 0.0]), np.array([4, 0]), np.array([0.0, 2.0]), np.array([0, 9]), looks)
+    assert speckle[0] == pytest.approx(
+        landslide_date.DB * np.sqrt(special.polygamma(1, 26.4) + special.polygamma(1, 220))
+    )
+    nothing = landslide_date.log_ratio(
+        np.array([1.0, 0.0]), np.array([4, 0]), np.array([0.0, 2.0]), np.array([0, 9]), looks
+    )
     assert np.isnan(nothing).all()
 
 

@@ -49,7 +49,11 @@ def test_ndvi_stays_in_its_range() -> None:
 def _folded(days: list[int], bands: np.ndarray, ndvi: np.ndarray, clear: np.ndarray) -> tuple[np.ndarray, ...]:
     shape = ndvi.shape[1:]
     best = np.full((bands.shape[1], *shape), np.nan, np.float32)
-    best_ndvi, day, looks = np.full(shape, np.nan, np.float32), np.full(shape, optical.NO_DAY, np.int16), np.zeros(shape, np.uint8)
+    best_ndvi, day, looks = (
+        np.full(shape, np.nan, np.float32),
+        np.full(shape, optical.NO_DAY, np.int16),
+        np.zeros(shape, np.uint8),
+    )
     for d in days:
         optical.greener_into(best, best_ndvi, day, looks, bands[d], ndvi[d], clear[d], d)
     return best, best_ndvi, day, looks
@@ -153,13 +157,19 @@ def test_a_slope_that_faces_the_radar_gets_darker() -> None:
 def test_ascending_and_descending_mirror(model: str) -> None:
     """Look and aspect mirrored at the north-south line give the same."""
     slope, aspect, theta = _terrain()
-    one, other = sar.slope_factor(theta, 78, slope, aspect, model)[0], sar.slope_factor(theta, -78, slope, -aspect, model)[0]
+    one, other = (
+        sar.slope_factor(theta, 78, slope, aspect, model)[0],
+        sar.slope_factor(theta, -78, slope, -aspect, model)[0],
+    )
     np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_turning_everything_changes_nothing() -> None:
     slope, aspect, theta = _terrain()
-    one, other = sar.slope_factor(theta, 78, slope, aspect)[0], sar.slope_factor(theta, 78 + 137, slope, aspect + 137)[0]
+    one, other = (
+        sar.slope_factor(theta, 78, slope, aspect)[0],
+        sar.slope_factor(theta, 78 + 137, slope, aspect + 137)[0],
+    )
     np.testing.assert_allclose(one, other, rtol=1e-4)
 
 

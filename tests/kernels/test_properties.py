@@ -69,7 +69,9 @@ def test_holes_stay_and_the_rest_is_within_the_range_of_its_window(name: str, fi
     kernel, reach = SPECKLE[name]
     out = kernel(field)
     np.testing.assert_array_equal(np.isnan(out), np.isnan(field))
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(field, reach, constant_values=np.nan), (2 * reach + 1,) * 2)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(field, reach, constant_values=np.nan), (2 * reach + 1,) * 2
+    )
     seen = ~np.isnan(field)
     values = windows[seen].reshape(seen.sum(), (2 * reach + 1) ** 2)
     if len(values):
@@ -134,7 +136,9 @@ def test_no_dates_at_all(shape: tuple[int, int]) -> None:
     assert np.isnan(time_median.masked_median(none)).all()
     assert time_median.masked_median(none).shape == shape
     assert speckle.multitemporal(none, 5).shape == (0, *shape)
-    best, ndvi, day, looks = optical.greenest(np.empty((0, 4, *shape)), np.empty((0, *shape), bool), np.empty(0, int), 3, 0)
+    best, ndvi, day, looks = optical.greenest(
+        np.empty((0, 4, *shape)), np.empty((0, *shape), bool), np.empty(0, int), 3, 0
+    )
     assert best.shape == (4, *shape)
     assert np.isnan(best).all()
     assert np.isnan(ndvi).all()
@@ -145,7 +149,9 @@ def test_no_dates_at_all(shape: tuple[int, int]) -> None:
 @given(
     times=st.integers(1, 7), rows=st.integers(1, 6), cols=st.integers(1, 9), holes=st.sampled_from([0.0, 0.4, 1.0]), seed=st.integers(0, 999)
 )  # fmt: skip
-def test_folds_over_time_do_not_care_for_order_or_layout(times: int, rows: int, cols: int, holes: float, seed: int) -> None:
+def test_folds_over_time_do_not_care_for_order_or_layout(
+    times: int, rows: int, cols: int, holes: float, seed: int
+) -> None:
     stack = speckled((times * rows, cols), holes, seed).reshape(times, rows, cols)
     order = np.random.default_rng(seed).permutation(times)
     one = time_median.masked_median(stack)
@@ -157,7 +163,9 @@ def test_folds_over_time_do_not_care_for_order_or_layout(times: int, rows: int, 
     clear, days = np.ones(stack.shape, bool), np.arange(times)
     bands = np.stack([stack, stack[::-1]], axis=1)
     for first, second in zip(
-        optical.greenest(bands, clear, days, 0, 1), optical.greenest(bands[order], clear, days[order], 0, 1), strict=True
+        optical.greenest(bands, clear, days, 0, 1),
+        optical.greenest(bands[order], clear, days[order], 0, 1),
+        strict=True,
     ):
         np.testing.assert_array_equal(first, second)
 

@@ -46,7 +46,9 @@ def test_cells_sum_up_and_score_as_scikit_learn(seed: int) -> None:
 def test_intervals_hold_what_blocks_scatter() -> None:
     """Blocks alike give no width; unlike ones a standard error near that of the mean of the blocks."""
     same = np.tile([90, 10, 10, 9890], (40, 1))
-    np.testing.assert_allclose(score_intervals.intervals(same), np.tile(score_intervals.measures(same[0])[:, None], (1, 2)))
+    np.testing.assert_allclose(
+        score_intervals.intervals(same), np.tile(score_intervals.measures(same[0])[:, None], (1, 2))
+    )
     dice = np.random.default_rng(0)
     hits = dice.binomial(100, dice.beta(8, 2, 400))
     blocks = np.column_stack([hits, np.zeros(400, int), 100 - hits, np.full(400, 9900)])

@@ -20,7 +20,7 @@ def drawn(count: int, seed: int, least_m2: float = 0.0) -> np.ndarray:
 
 
 def test_the_rollover_of_the_law_is_400_square_metres() -> None:
-    assert ROLLOVER_M2 == pytest.approx(401.3, abs=0.1)
+    assert pytest.approx(401.3, abs=0.1) == ROLLOVER_M2
 
 
 def test_the_law_is_found_again() -> None:
@@ -40,7 +40,9 @@ def test_the_likelihood_is_at_least_that_of_scipy() -> None:
     assert found.log_likelihood >= stats.invgamma.logpdf(areas, shape, loc, scale).sum() - 0.01
     expected = stats.invgamma.logpdf(areas, found.rho, found.shift_m2, found.scale_m2).sum()
     assert found.log_likelihood == pytest.approx(expected, rel=1e-9)
-    np.testing.assert_allclose(found.density(areas), stats.invgamma.pdf(areas, found.rho, found.shift_m2, found.scale_m2), rtol=1e-9)
+    np.testing.assert_allclose(
+        found.density(areas), stats.invgamma.pdf(areas, found.rho, found.shift_m2, found.scale_m2), rtol=1e-9
+    )
 
 
 def test_a_law_that_is_cut_integrates_to_one() -> None:

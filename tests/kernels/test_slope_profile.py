@@ -35,7 +35,9 @@ def _share_found(gap: float, pixels: int, a_sample: int, seed: int) -> float:
     found = 0
     for _ in range(1000):
         step = np.repeat(random.integers(0, STEPS, pixels // a_sample), a_sample)
-        slope = np.where(step >= STEPS // 2, 25.0 + gap, 25.0) + np.repeat(random.normal(0, 6.0, pixels // a_sample), a_sample)
+        slope = np.where(step >= STEPS // 2, 25.0 + gap, 25.0) + np.repeat(
+            random.normal(0, 6.0, pixels // a_sample), a_sample
+        )
         found += slope_profile.break_of_slope(*_summed(step, slope), a_sample) is not None
     return found / 1000
 

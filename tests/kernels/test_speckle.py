@@ -51,7 +51,9 @@ def _slowly(power: np.ndarray, size: int, rule: Callable[[float, np.ndarray], fl
 
 
 @pytest.mark.parametrize("size", [3, 7, 9])
-@pytest.mark.parametrize(("filtered", "rule"), [(speckle.lee, _lee), (speckle.kuan, _kuan), (speckle.gamma_map, _gamma_map)])
+@pytest.mark.parametrize(
+    ("filtered", "rule"), [(speckle.lee, _lee), (speckle.kuan, _kuan), (speckle.gamma_map, _gamma_map)]
+)
 def test_as_the_formula(filtered, rule, size: int) -> None:  # type: ignore[no-untyped-def]
     power = field()
     np.testing.assert_allclose(filtered(power, size, LOOKS), _slowly(power, size, rule), rtol=2e-5)
@@ -110,7 +112,9 @@ def _refined_lee(power: np.ndarray, looks: float | None) -> np.ndarray:
             for i in (-1, 0, 1) for j in (-1, 0, 1) if inside(row + 2 * i, col + 2 * j)
         }  # fmt: skip
         gradients = {
-            end: abs(nine[end][0] - nine[-end[0], -end[1]][0]) for end in ends if end in nine and (-end[0], -end[1]) in nine
+            end: abs(nine[end][0] - nine[-end[0], -end[1]][0])
+            for end in ends
+            if end in nine and (-end[0], -end[1]) in nine
         }
         side = -east
         if gradients:

@@ -26,7 +26,9 @@ def hills(shape: tuple[int, int] = (60, 80), seed: int = 0) -> np.ndarray:
     return (ndimage.gaussian_filter(noise, 4) * 2000 + 500).astype(np.float32)
 
 
-@pytest.mark.skipif(shutil.which("gdaldem") is None, reason="no gdaldem on this machine; make system-packages installs it")
+@pytest.mark.skipif(
+    shutil.which("gdaldem") is None, reason="no gdaldem on this machine; make system-packages installs it"
+)
 @pytest.mark.parametrize(
     ("kind", "ours", "allowed"),
     [

@@ -68,7 +68,9 @@ def one_undone(stacked_survey: Survey, tmp_path: Path) -> tuple[Survey, str]:
     return _patient(survey), tile
 
 
-def test_an_outage_leaves_no_trace(one_undone: tuple[Survey, str], stacked_survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_leaves_no_trace(
+    one_undone: tuple[Survey, str], stacked_survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     survey, tile = one_undone
     _failing(monkeypatch, 2, may_pass=True)
     count = surveys.Count()
@@ -82,7 +84,9 @@ def test_an_outage_leaves_no_trace(one_undone: tuple[Survey, str], stacked_surve
         np.testing.assert_array_equal(ours[name], theirs[name])
 
 
-def test_the_last_try_does_without_a_scene_that_stays_away(one_undone: tuple[Survey, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_try_does_without_a_scene_that_stays_away(
+    one_undone: tuple[Survey, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     survey, tile = one_undone
     real, gone = scene_reading.read, []
 
@@ -97,7 +101,9 @@ def test_the_last_try_does_without_a_scene_that_stays_away(one_undone: tuple[Sur
     assert (receipt.attempts, len(receipt.dropped)) == (3, 1)
 
 
-def test_what_will_not_pass_is_tried_once_and_left_alone(one_undone: tuple[Survey, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_will_not_pass_is_tried_once_and_left_alone(
+    one_undone: tuple[Survey, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     survey, tile = one_undone
     _failing(monkeypatch, 10**6, may_pass=False)
     assert execution.run(survey, until="stack") == 1
@@ -135,7 +141,9 @@ def test_a_full_disk_may_pass_and_a_read_only_one_does_not() -> None:
     assert full.trace is None
 
 
-def test_disk_full_in_the_middle(one_undone: tuple[Survey, str], stacked_survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_full_in_the_middle(
+    one_undone: tuple[Survey, str], stacked_survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     survey, tile = one_undone
     real, calls = cube.write, []
 
@@ -169,7 +177,10 @@ def test_retry_of_one_tile_does_it_again_from_the_start(done_survey: Survey, tmp
 
 def test_a_second_writer_is_refused_and_named(tmp_path: Path) -> None:
     with lease.held(tmp_path):
-        with pytest.raises(LeaseError, match=f"is being written by another run .process {os.getpid()} on"), lease.held(tmp_path):
+        with (
+            pytest.raises(LeaseError, match=f"is being written by another run .process {os.getpid()} on"),
+            lease.held(tmp_path),
+        ):
             pass
         # parts share tiles with a run of all
         with pytest.raises(LeaseError, match="being written"), lease.held(tmp_path, (1, 2)):
@@ -219,7 +230,10 @@ def test_a_lease_of_elsewhere_runs_out(tmp_path: Path, monkeypatch: pytest.Monke
         os.kill(process.pid, signal.SIGSTOP)  # type: ignore[arg-type]
         path = tmp_path / "s" / "lease" / "all.json"
         path.write_text(path.read_text().replace(lease._place().split()[0], "elsewhere", 1))
-        with pytest.raises(LeaseError, match=r"on elsewhere since .* the survey is free in [1-6][0-9]? s"), lease.held(tmp_path / "s"):
+        with (
+            pytest.raises(LeaseError, match=r"on elsewhere since .* the survey is free in [1-6][0-9]? s"),
+            lease.held(tmp_path / "s"),
+        ):
             pass
         os.utime(path, (time.time() - 2 * lease.SECONDS,) * 2)
         with lease.held(tmp_path / "s") as hold:
@@ -229,7 +243,9 @@ def test_a_lease_of_elsewhere_runs_out(tmp_path: Path, monkeypatch: pytest.Monke
         process.join()
 
 
-def test_a_lease_is_renewed_and_its_age_is_not_told_by_our_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_renewed_and_its_age_is_not_told_by_our_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lease, "SECONDS", 0.4)
     with lease.held(tmp_path) as hold:
         time.sleep(1.0)
@@ -267,7 +283,10 @@ def test_verify_names_what_is_not_what_was_written(done_survey: Survey, tmp_path
     survey = surveys.copy_survey(done_survey, tmp_path / "s")
     screen = Screen()
     assert run.verify(survey.config, screen) == 0
-    layers = sum(len(receipts.read_stage(survey.workspace.receipts, name)) for name in ("stack", "predict", "clean", "outline", "score"))
+    layers = sum(
+        len(receipts.read_stage(survey.workspace.receipts, name))
+        for name in ("stack", "predict", "clean", "outline", "score")
+    )
     assert screen.lines == [f"{layers} of {layers} match their checksums"]
 
     flipped, cut, gone = (survey.tile(position).id for position in survey.positions[:3])
@@ -330,7 +349,9 @@ def test_a_signal_ends_the_run_and_the_next_goes_on(
     assert said.splitlines()[-1] == "lsbatch: stopped; what is done is kept: run the same command again to go on"
     assert "Traceback" not in said
     assert lease.holders(config.output) == []
-    assert not [path for path in config.output.rglob(".*") if path.name != ".lock" and path.is_file()], "half-written files"
+    assert not [path for path in config.output.rglob(".*") if path.name != ".lock" and path.is_file()], (
+        "half-written files"
+    )
     assert execution.run(survey, until="stack") == 0
     ours, theirs = surveys.whole(survey, STACK), surveys.whole(stacked_survey, STACK)
     for name in STACK.names:

@@ -36,7 +36,13 @@ LEVELS: Mapping[str, int] = {
 LOOSE = ("__init__", "errors", "grid", "bands", "notebook")
 
 #: Pairs of rooms that must not import each other although their levels allow it.
-SEPARATE = (("storage", "kernels"), ("catalog", "kernels"), ("imagery", "kernels"), ("accuracy", "engine"), ("review", "engine"))
+SEPARATE = (
+    ("storage", "kernels"),
+    ("catalog", "kernels"),
+    ("imagery", "kernels"),
+    ("accuracy", "engine"),
+    ("review", "engine"),
+)
 
 #: Rooms in which a library may be imported. A library that is not named here may be imported anywhere.
 HOMES: Mapping[str, tuple[str, ...]] = {
@@ -153,7 +159,9 @@ def room(module: str) -> str:
 def faults(package: Path) -> list[str]:
     """Every breach of the laws of import, as a sentence."""
     found = [f"{name} has no level" for name in modules(package) if room(name) not in LEVELS]
-    found += [f"{name} lies loose" for name in modules(package) if (package / f"{name}.py").is_file() and name not in LOOSE]
+    found += [
+        f"{name} lies loose" for name in modules(package) if (package / f"{name}.py").is_file() and name not in LOOSE
+    ]
     if found:
         return found
     for each in imports(package):
@@ -243,7 +251,9 @@ def _shared(name: str) -> str:
 
 def folders(package: Path) -> dict[str, int]:
     """Modules of each folder, without `__init__`."""
-    found = Counter(str(path.parent.relative_to(package)) for path in package.rglob("*.py") if path.name != "__init__.py")
+    found = Counter(
+        str(path.parent.relative_to(package)) for path in package.rglob("*.py") if path.name != "__init__.py"
+    )
     return dict(found)
 
 
@@ -272,7 +282,9 @@ def test_modules_are_short() -> None:
 def test_functions_are_short() -> None:
     found = function_lengths(PACKAGE)
     long = {name: lines for name, lines in found.items() if lines > LONG_FUNCTION_LINES}
-    print(f"functions: {len(found)}, median {median(found.values()):.0f} lines, {1 - len(long) / len(found):.1%} at most {LONG_FUNCTION_LINES}")
+    print(
+        f"functions: {len(found)}, median {median(found.values()):.0f} lines, {1 - len(long) / len(found):.1%} at most {LONG_FUNCTION_LINES}"
+    )
     assert median(found.values()) <= MEDIAN_FUNCTION_LINES
     assert len(long) <= (1 - SHORT_SHARE) * len(found), long
 
@@ -282,7 +294,10 @@ def test_heavy_libraries_stay_out_of_the_command_line() -> None:
     at_once = [each for each in imports(PACKAGE) if each.importer.partition(".")[0] == "cli" and not each.inner]
     assert at_once
     own = {each.name for each in at_once if each.own}
-    assert {each.name.partition(".")[0] for each in at_once if not each.own} - sys.stdlib_module_names <= {"typer", "rich"}
+    assert {each.name.partition(".")[0] for each in at_once if not each.own} - sys.stdlib_module_names <= {
+        "typer",
+        "rich",
+    }
     assert {name for name in own if not name.startswith("cli")} <= {"__init__", "errors"}
 
 
@@ -309,7 +324,10 @@ def house(tmp_path: Path, **sources: str) -> Path:
         ({"grid": "import lsbatch.engine", "engine__todo": ""}, "not downwards, from level 0 to 8"),
         ({"catalog__plan": "from ..pipeline import clean", "pipeline__clean": ""}, "not downwards, from level 3 to 5"),
         ({"models__base": "from lsbatch.catalog import plan", "catalog__plan": ""}, "not downwards, from level 3 to 3"),
-        ({"kernels__focal": "def f():\n    import lsbatch.storage.cube", "storage__cube": ""}, "not downwards, from level 1"),
+        (
+            {"kernels__focal": "def f():\n    import lsbatch.storage.cube", "storage__cube": ""},
+            "not downwards, from level 1",
+        ),
         ({"storage__cube": "from lsbatch.kernels.focal import mode", "kernels__focal": ""}, "are separate"),
         ({"storage__cube": "from ..kernels import focal", "kernels__focal": ""}, "are separate"),
         ({"pipeline__clean": "import dask.array as da"}, "dask lives in engine"),

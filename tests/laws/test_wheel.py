@@ -59,9 +59,7 @@ def test_installed_wheel_works_away_from_the_repository(wheel: Path, tmp_path: P
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
     def say(*args: str) -> str:
-        done = subprocess.run(
-            args, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = subprocess.run(args, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -89,7 +89,9 @@ def loaded(emd: Path, model: str | None = None) -> Any:
     return function
 
 
-def run(function: Any, image: np.ndarray, step: tuple[int, int] | None = None, seen_px: int | None = None) -> np.ndarray:
+def run(
+    function: Any, image: np.ndarray, step: tuple[int, int] | None = None, seen_px: int | None = None
+) -> np.ndarray:
     """Call a raster function block by block; NoData is a mask over values that mean nothing.
 
     `step` are rows and columns of a block, those of the configuration if none. Of the padding only `seen_px` are filled.
@@ -106,12 +108,25 @@ def run(function: Any, image: np.ndarray, step: tuple[int, int] | None = None, s
         for left in range(0, image.shape[2], tx):
             keep = (slice(top, top + ty), slice(left, left + tx))
             size = out[keep].shape
-            block, mask = (np.zeros((len(image), *(side + 2 * padding for side in size)), kind) for kind in ("f4", "u1"))
+            block, mask = (
+                np.zeros((len(image), *(side + 2 * padding for side in size)), kind) for kind in ("f4", "u1")
+            )
             reach = padding if seen_px is None else seen_px
-            rows, cols = (_overlap(start, side, reach, whole) for start, side, whole in zip((top, left), size, out.shape, strict=True))
-            here = (slice(None), *(slice(part.start - start + padding, part.stop - start + padding) for part, start in ((rows, top), (cols, left))))
+            rows, cols = (
+                _overlap(start, side, reach, whole)
+                for start, side, whole in zip((top, left), size, out.shape, strict=True)
+            )
+            here = (
+                slice(None),
+                *(
+                    slice(part.start - start + padding, part.stop - start + padding)
+                    for part, start in ((rows, top), (cols, left))
+                ),
+            )
             block[here], mask[here] = pixels[:, rows, cols], seen[:, rows, cols]
-            answer = function.updatePixels((float(left), float(top)), (1, *size), props, raster_pixels=block, raster_mask=mask)
+            answer = function.updatePixels(
+                (float(left), float(top)), (1, *size), props, raster_pixels=block, raster_mask=mask
+            )
             assert answer["output_pixels"].shape == answer["output_mask"].shape == (1, *size)
             assert (answer["output_pixels"].dtype, answer["output_mask"].dtype) == (np.float32, np.uint8)
             np.testing.assert_array_equal(np.isfinite(answer["output_pixels"]), answer["output_mask"] == 1)
@@ -135,7 +150,9 @@ def test_blocks_may_start_anywhere(unpacked: Path, image: np.ndarray, expected: 
     np.testing.assert_allclose(run(loaded(unpacked), image, step=(301, 397)), expected, rtol=0, atol=onnx.TOLERANCE)
 
 
-def test_without_the_padding_borders_of_blocks_would_show(unpacked: Path, image: np.ndarray, expected: np.ndarray) -> None:
+def test_without_the_padding_borders_of_blocks_would_show(
+    unpacked: Path, image: np.ndarray, expected: np.ndarray
+) -> None:
     assert np.nanmax(np.abs(run(loaded(unpacked), image, seen_px=0) - expected)) > 0.01
 
 
@@ -152,7 +169,13 @@ def test_one_band_comes_without_an_axis(unpacked: Path) -> None:
     padding = function.getConfiguration()["padding"]
     side = 32 + 2 * padding
     with pytest.raises(ValueError, match="the raster gives 1 bands, the model needs 3: preVV, postVV, dNDVI"):
-        function.updatePixels((0, 0), (32, 32), {"pixelType": "f4"}, raster_pixels=np.zeros((side, side)), raster_mask=np.ones((side, side)))
+        function.updatePixels(
+            (0, 0),
+            (32, 32),
+            {"pixelType": "f4"},
+            raster_pixels=np.zeros((side, side)),
+            raster_mask=np.ones((side, side)),
+        )
     pixels, mask = np.zeros((3, side, side), "f4"), np.ones((side, side), "u1")
     mask[padding, padding] = 0
     found = function.updatePixels((0, 0), (32, 32), {"pixelType": "f4"}, raster_pixels=pixels, raster_mask=mask)
@@ -189,7 +212,9 @@ def test_same_weights_give_the_same_bytes(package: Path, weights: Path, tmp_path
     assert again.read_bytes() == package.read_bytes()
     assert [path.name for path in again.parent.iterdir()] == [package.name], "nothing is left beside it"
     with zipfile.ZipFile(again) as files:
-        assert str(Path(arcgis_package.__file__).parent).encode() not in files.read("norway 2024.onnx"), "no path of this machine"
+        assert str(Path(arcgis_package.__file__).parent).encode() not in files.read("norway 2024.onnx"), (
+            "no path of this machine"
+        )
 
 
 def test_raster_function_needs_little(monkeypatch: pytest.MonkeyPatch, unpacked: Path) -> None:
@@ -199,7 +224,9 @@ def test_raster_function_needs_little(monkeypatch: pytest.MonkeyPatch, unpacked:
         name.partition(".")[0]
         for node in ast.walk(tree)
         if isinstance(node, (ast.Import, ast.ImportFrom))
-        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or "relative"])
+        for name in (
+            [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or "relative"]
+        )
     }
     assert imported == {"json", "pathlib", "numpy", "onnxruntime"}
     assert {node.name for node in tree.body if isinstance(node, ast.ClassDef)} == {arcgis_package.FUNCTION}
@@ -209,7 +236,9 @@ def test_raster_function_needs_little(monkeypatch: pytest.MonkeyPatch, unpacked:
 
 
 def test_what_cannot_be_written(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"unet\.tif: export writes \.onnx or \.dlpk, and chooses by the end of the name"):
+    with pytest.raises(
+        ModelError, match=r"unet\.tif: export writes \.onnx or \.dlpk, and chooses by the end of the name"
+    ):
         arcgis_package.writer(tmp_path / "unet.tif")
     tree = tmp_path / "tree.safetensors"
     dice = np.random.default_rng(0)

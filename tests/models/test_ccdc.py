@@ -15,7 +15,9 @@ WINDOW = (17_000 + 4 * 365, 17_000 + 5 * 365)
 SLID = 17_000 + 4 * 365 + 170
 
 
-def series(level: float = 7000, step: float = 0, day: int = SLID, noise: float = 150, pixels: int = 4, seed: int = 0) -> np.ndarray:
+def series(
+    level: float = 7000, step: float = 0, day: int = SLID, noise: float = 150, pixels: int = 4, seed: int = 0
+) -> np.ndarray:
     """NDVI with a small season, and a step."""
     dice = np.random.default_rng(seed)
     season = 300 * np.cos(2 * np.pi * DAYS / 365.25 - 3.3)
@@ -33,7 +35,9 @@ def test_a_fall_inside_the_window_is_a_break_on_its_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "day"), [(0, SLID), (2500, SLID), (-4000, 17_000 + 3 * 365 + 170)], ids=["nothing", "greener", "a year too early"]
+    ("step", "day"),
+    [(0, SLID), (2500, SLID), (-4000, 17_000 + 3 * 365 + 170)],
+    ids=["nothing", "greener", "a year too early"],
 )
 def test_what_is_no_break_of_this_survey(step: float, day: int) -> None:
     share, before, after = ccdc.breaks(DAYS, series(step=step, day=day), WINDOW, RULE)
@@ -57,7 +61,9 @@ def test_looks_that_were_not_clear_do_not_count() -> None:
     hidden = values.copy()
     hidden[:, clouded] = ccdc.MISSING
     for one, other in zip(
-        ccdc.breaks(DAYS, hidden, WINDOW, RULE), ccdc.breaks(DAYS[~clouded], values[:, ~clouded], WINDOW, RULE), strict=True
+        ccdc.breaks(DAYS, hidden, WINDOW, RULE),
+        ccdc.breaks(DAYS[~clouded], values[:, ~clouded], WINDOW, RULE),
+        strict=True,
     ):
         np.testing.assert_array_equal(one, other)
 

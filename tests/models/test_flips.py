@@ -41,7 +41,10 @@ def test_mean_and_spread_of_four(tiling: str) -> None:
 def test_tiles_equal_the_whole() -> None:
     bands = block(192)
     whole, _ = base.answers(WEIGHTS, bands, CARD.halo_px, FLIPS)
-    part = {name: values[64 : 64 + 64 + 2 * CARD.halo_px, 128 : 128 + 64 + 2 * CARD.halo_px] for name, values in bands.items()}
+    part = {
+        name: values[64 : 64 + 64 + 2 * CARD.halo_px, 128 : 128 + 64 + 2 * CARD.halo_px]
+        for name, values in bands.items()
+    }
     np.testing.assert_allclose(base.answer(WEIGHTS, part, CARD.halo_px, FLIPS), whole[64:128, 128:], atol=1e-5)
 
 

@@ -53,7 +53,9 @@ def test_stac_model_reads_the_metadata(written: Path) -> None:
     raw = json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))
     item = pystac.Item.from_dict(raw)
     assert onnx.MLM in item.stac_extensions
-    told = MLModelProperties.model_validate({k.removeprefix("mlm:"): v for k, v in raw["properties"].items() if k.startswith("mlm:")})
+    told = MLModelProperties.model_validate(
+        {k.removeprefix("mlm:"): v for k, v in raw["properties"].items() if k.startswith("mlm:")}
+    )
     assert [band.name for band in told.input[0].bands] == list(base.card(WEIGHTS).bands)
     assert told.input[0].input.shape[1] == 2
     assert item.assets["model"].roles == ["mlm:model"]
@@ -89,7 +91,10 @@ def test_commands(tmp_path: Path) -> None:
     assert (tmp_path / "u.dlpk").is_file()
     other = run("export", "package:unet-s1vv", str(tmp_path / "u.tif"))
     assert other.returncode == 2
-    assert other.stderr == f"lsbatch: {tmp_path / 'u.tif'}: export writes .onnx or .dlpk, and chooses by the end of the name\n"
+    assert (
+        other.stderr
+        == f"lsbatch: {tmp_path / 'u.tif'}: export writes .onnx or .dlpk, and chooses by the end of the name\n"
+    )
     wrong = run("export", "package:none", str(tmp_path / "v.onnx"))
     assert wrong.returncode == 2
     assert "lsbatch comes with package:" in wrong.stderr

@@ -49,7 +49,9 @@ def test_the_forest_is_that_of_scikit_learn(weights: Path) -> None:
     found = tehrani.cut(bands, forest["centres"], SIDE_M)
     slides = tehrani.shares(found.labels, scar) >= 0.5
     theirs = RandomForestClassifier(**tehrani.FOREST, random_state=0).fit(found.features, slides.astype(int))
-    np.testing.assert_allclose(tehrani.chances(found.features, forest), theirs.predict_proba(found.features)[:, 1], atol=1e-6)
+    np.testing.assert_allclose(
+        tehrani.chances(found.features, forest), theirs.predict_proba(found.features)[:, 1], atol=1e-6
+    )
 
 
 def test_scars_are_found_and_fields_are_not(weights: Path) -> None:

@@ -94,7 +94,11 @@ def test_the_weights_answer_where_they_were_trained(trained: Path, source: Sourc
 def test_the_card_says_how_it_came_about(trained: Path) -> None:
     card = base.card(trained)
     assert card.settings == TRAIN.model_dump()
-    assert {k: card.network[k] for k in ("depth", "width", "dropout")} == {"depth": 2, "width": 8, "dropout": TRAIN.dropout}
+    assert {k: card.network[k] for k in ("depth", "width", "dropout")} == {
+        "depth": 2,
+        "width": 8,
+        "dropout": TRAIN.dropout,
+    }
     assert 0.05 <= card.network["temperature"] <= 20
     assert "discs" in card.made_by["surveys"]
     assert card.stds[2] == pytest.approx(0.1, abs=0.03)
@@ -127,7 +131,10 @@ def test_a_training_that_was_killed_goes_on(source: Source, tmp_path: Path) -> N
 
 def test_the_same_seed_gives_the_same_weights(source: Source, tmp_path: Path) -> None:
     """Chips, their turns and order, the network's first weights and its dropout; on one kind of machine, bit for bit."""
-    sums = [trainer.fit([source], _config(epochs=2, seed=seed), tmp_path / f"{k}.safetensors").checksum for k, seed in enumerate((3, 3, 4))]
+    sums = [
+        trainer.fit([source], _config(epochs=2, seed=seed), tmp_path / f"{k}.safetensors").checksum
+        for k, seed in enumerate((3, 3, 4))
+    ]
     assert sums[0] == sums[1] != sums[2]
 
 

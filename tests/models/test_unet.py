@@ -141,7 +141,9 @@ def test_bfloat16_tiles_equal_the_whole_and_float32_nearly(
     np.testing.assert_allclose(base.answer(weights, block, halo, short), whole, rtol=0, atol=2e-3)
 
 
-def test_windows_of_sea_are_not_computed(weights: Path, country: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_of_sea_are_not_computed(
+    weights: Path, country: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     halo, sizes = base.halo_px(base.card(weights), EXACT), []
     block = _cut(country, 0, 0, 512, halo)
     whole = base.answer(weights, block, halo, EXACT)
@@ -149,7 +151,9 @@ def test_windows_of_sea_are_not_computed(weights: Path, country: dict[str, np.nd
     coast = {name: band.copy() for name, band in block.items()}
     coast[BANDS[0]][halo + 64 :] = np.nan
     real = unet.probability
-    monkeypatch.setattr(unet, "probability", lambda network, batch, *halo: sizes.append(batch.shape) or real(network, batch, *halo))
+    monkeypatch.setattr(
+        unet, "probability", lambda network, batch, *halo: sizes.append(batch.shape) or real(network, batch, *halo)
+    )
     found = base.answer(weights, coast, halo, EXACT)
     assert sum(shape[2] * shape[3] for shape in sizes) <= (64 + 2 * halo) * (512 + 2 * halo)
     assert np.isnan(found[64:]).all()
@@ -159,7 +163,9 @@ def test_windows_of_sea_are_not_computed(weights: Path, country: dict[str, np.nd
 
 def test_too_little_memory_is_one_sentence() -> None:
     card = make_card(4, 64)
-    with pytest.raises(ModelError, match=r"predict\.memory_gb = 0\.01: the smallest window of this network needs 0\.09"):
+    with pytest.raises(
+        ModelError, match=r"predict\.memory_gb = 0\.01: the smallest window of this network needs 0\.09"
+    ):
         tiled_inference.most_px(card, 0.01)
     assert tiled_inference.most_px(card, 1.0) > tiled_inference.most_px(card, 0.5)
 

@@ -50,20 +50,28 @@ def test_both_levels_see_the_same_days(stacks: dict[str, dict[str, np.ndarray]])
     assert one["post_clear_looks"].max() == 1
 
 
-def test_level_1c_is_dark_where_the_sun_does_not_reach_and_level_2a_too_bright(stacks: dict[str, dict[str, np.ndarray]]) -> None:
+def test_level_1c_is_dark_where_the_sun_does_not_reach_and_level_2a_too_bright(
+    stacks: dict[str, dict[str, np.ndarray]],
+) -> None:
     two = stacks["2A"]
     elevation = two["elevation"] * STACK["elevation"].scale + STACK["elevation"].offset
     aspect, steep = terrain.aspect(elevation, 10, 10), terrain.slope(elevation, 10, 10) > 25
     ratio = {}
     for level, bands in stacks.items():
         seen = steep & (two["postR"] != STACK["postR"].fill) & (bands["postR"] != STACK["postR"].fill)
-        north, south = (np.median(bands["postR"][seen & side]) for side in (np.cos(np.radians(aspect)) > 0.7, np.cos(np.radians(aspect)) < -0.7))
+        north, south = (
+            np.median(bands["postR"][seen & side])
+            for side in (np.cos(np.radians(aspect)) > 0.7, np.cos(np.radians(aspect)) < -0.7)
+        )
         ratio[level] = north / south
     assert ratio["1C"] < 0.95
     assert ratio["2A"] > ratio["1C"] + 0.1
 
 
-@pytest.mark.parametrize(("name", "accepted"), [("S2A_MSIL1C_20200701T105031_N0209_R051_T32VNP", True), ("S2A_MSIL2A_20200701T105031_N0214_R051_T32VNP", False)])
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [("S2A_MSIL1C_20200701T105031_N0209_R051_T32VNP", True), ("S2A_MSIL2A_20200701T105031_N0214_R051_T32VNP", False)],
+)
 def test_only_level_1c_may_lack_the_classification(name: str, accepted: bool) -> None:
     item = {
         "type": "Feature", "id": name, "collection": "sentinel-2", "bbox": [8, 61, 9, 62], "geometry": None,

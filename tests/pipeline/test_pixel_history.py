@@ -54,7 +54,9 @@ def test_landslides_are_found_and_dated(survey: Survey) -> None:
 
 def test_only_candidates_have_a_chance(survey: Survey) -> None:
     receipt = next(iter(receipts.read_stage(survey.workspace.receipts, "predict").values()))
-    assert 0 < receipt.tally["broken_pixels"] < receipt.tally["candidate_pixels"] < 0.3 * receipt.tally["predicted_pixels"]
+    assert (
+        0 < receipt.tally["broken_pixels"] < receipt.tally["candidate_pixels"] < 0.3 * receipt.tally["predicted_pixels"]
+    )
     bands = surveys.whole(survey, probability("ccdc"))
     assert set(bands) == {"probability", "spread", "before", "after"}
     broken = bands["after"] != ccdc.MISSING
@@ -73,7 +75,11 @@ def test_the_history_is_searched_once_and_leaves_the_plan_alone(survey: Survey) 
     usual = plan.tile_scenes(config.output, survey.tile(survey.positions[0]).id)
     assert {s.id for key in ("pre_s2", "post_s2") for s in usual[key]} < {s.id for s in scenes}
     assert scene_history.fits(config)
-    longer = surveys.configured(config.truth.file.parent / "config.yaml", config.output, model={"family": "ccdc", "weights": None, "history_years": 2})
+    longer = surveys.configured(
+        config.truth.file.parent / "config.yaml",
+        config.output,
+        model={"family": "ccdc", "weights": None, "history_years": 2},
+    )
     assert not scene_history.fits(longer)
 
 
@@ -93,7 +99,10 @@ def test_strips_answer_as_the_whole(survey: Survey, monkeypatch: pytest.MonkeyPa
     # two strips: each reads all scenes again
     monkeypatch.setattr(pixel_history, "MOST_BYTES", receipt.tally["candidate_pixels"] * len(receipt.scenes) * 4 // 3)
     assert isinstance(stage, Stage)
-    block, whole = tile_task.compute(survey.config, survey.grid, stage, position), surveys.whole(survey, probability("ccdc"))
+    block, whole = (
+        tile_task.compute(survey.config, survey.grid, stage, position),
+        surveys.whole(survey, probability("ccdc")),
+    )
     for name in ("before", "after"):
         np.testing.assert_array_equal(block.bands[name], whole[name], err_msg=name)
 
@@ -118,7 +127,6 @@ def test_strips_are_whole_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
     # eight rows of shadow more than the budget, at most
     assert all(chosen[rows].sum() * 400 <= 400_000 + 8 * 100 * 400 for rows in strips)
     assert list(pixel_history._strips(np.zeros((512, 100), bool), 100)) == []
-
 
 
 @pytest.mark.slow

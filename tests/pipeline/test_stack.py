@@ -76,7 +76,9 @@ def look(folder: Path, name: str, cloud: np.ndarray | None = None, nir: int = 30
     folder = folder / name
     folder.mkdir()
     plain = {"red": 400, "green": 600, "blue": 300, "nir": nir}
-    files = {key: written(folder / f"{key}.tif", np.full((ALL_PX, ALL_PX), dn, np.uint16), 0) for key, dn in plain.items()}
+    files = {
+        key: written(folder / f"{key}.tif", np.full((ALL_PX, ALL_PX), dn, np.uint16), 0) for key, dn in plain.items()
+    }
     files["scl"] = written(folder / "scl.tif", np.full((ALL_PX, ALL_PX), 4, np.uint8), 0)
     if cloud is not None:
         files["cloud"] = written(folder / "cloud.tif", cloud.astype(np.uint8))
@@ -137,7 +139,9 @@ def incidence(direction: str) -> np.ndarray:
     return (38 + 6.4e-4 * SIDE / 10 * across).astype(np.float32)
 
 
-def factor_slowly(theta_deg: np.ndarray, look_deg: float, slope: np.ndarray, aspect: np.ndarray, model: str) -> np.ndarray:
+def factor_slowly(
+    theta_deg: np.ndarray, look_deg: float, slope: np.ndarray, aspect: np.ndarray, model: str
+) -> np.ndarray:
     """cos(theta) c of Vollrath et al. 2020: what turns gamma0 of flat ground into sigma0 of the slope; NaN where hidden."""
     theta, steep, phi = np.radians(theta_deg), np.tan(np.radians(slope)), np.radians(look_deg + 180 - aspect)
     alpha_r, alpha_az = np.arctan(steep * np.cos(phi)), np.arctan(steep * np.sin(phi))
@@ -165,13 +169,20 @@ def sigma0(folder: Path, direction: str, model: str, gamma: float = 0.1, orbit: 
         "sigma0_vh": written(folder / "vh.tif", vv / 4, np.nan),
         "incidence_angle": written(folder / "angle.tif", theta, np.nan),
     }
-    told = {"sar:product_type": "GRD", "sat:orbit_state": direction, "sat:relative_orbit": orbit, "platform": "sentinel-1a"}
+    told = {
+        "sar:product_type": "GRD",
+        "sat:orbit_state": direction,
+        "sat:relative_orbit": orbit,
+        "platform": "sentinel-1a",
+    }
     return scene("sentinel1", direction, files, **told)
 
 
 @pytest.mark.parametrize("model", ["volume", "surface"])
 @pytest.mark.parametrize("direction", ["ascending", "descending"])
-def test_a_hill_of_even_roughness_is_flat_after_the_slope_correction(tmp_path: Path, direction: str, model: str) -> None:
+def test_a_hill_of_even_roughness_is_flat_after_the_slope_correction(
+    tmp_path: Path, direction: str, model: str
+) -> None:
     """In both directions, from files: the look azimuth is taken from the incidence angle's own surface."""
     one = sigma0(tmp_path, direction, model)
     found = radar.median([one], terrain_of(HILL), config(slope_model=model))
@@ -203,7 +214,9 @@ def test_orbits_mirror(tmp_path: Path) -> None:
 def rtc(folder: Path, name: str, power: np.ndarray, *, mask: np.ndarray | None = None, **told: Any) -> Scene:
     folder = folder / name
     folder.mkdir()
-    files = {key: written(folder / f"{key}.tif", power.astype(np.float32), np.nan) for key in ("gamma0_vv", "gamma0_vh")}
+    files = {
+        key: written(folder / f"{key}.tif", power.astype(np.float32), np.nan) for key in ("gamma0_vv", "gamma0_vh")
+    }
     if mask is not None:
         files["mask"] = written(folder / "mask.tif", mask.astype(np.uint8), 255)
     return scene("sentinel1", name, files, **{"sat:orbit_state": "ascending", "sat:relative_orbit": 44, **told})
@@ -241,7 +254,9 @@ FILTERS = ("boxcar", "lee", "kuan", "gamma_map", "frost", "refined_lee", "lee_si
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_every_filter_smooths_and_knows_nothing_of_strips(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_filter_smooths_and_knows_nothing_of_strips(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scenes = [rtc(tmp_path, f"d{i}", speckled(i), datetime=f"2020-07-0{i + 1}T05:00:00Z") for i in range(3)]
     whole = radar.median(scenes, terrain_of(FLAT), config(speckle=name)).power["VV"]
     plain = radar.median(scenes, terrain_of(FLAT), config()).power["VV"]
@@ -290,7 +305,9 @@ def test_a_vrt_may_come_from_the_settings_but_not_from_a_catalogue(tmp_path: Pat
     assert "stranger: asset data" in stranger.dropped[0].reason
 
 
-@pytest.mark.parametrize(("content", "sentence"), [(b"nothing", "cannot be read as GeoTIFF or VRT"), (None, "cannot be read")])
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(b"nothing", "cannot be read as GeoTIFF or VRT"), (None, "cannot be read")]
+)
 def test_a_national_dem_that_is_none(tmp_path: Path, content: bytes | None, sentence: str) -> None:
     path = tmp_path / "dem.tif"
     if content is not None:

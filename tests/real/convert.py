@@ -57,7 +57,9 @@ def _optical(folder: Path, name: str, bands: dict[str, np.ndarray], place: dict[
     _write(folder / f"{name}_SCL.tif", np.where(clear, 4, 0).astype(np.uint8), 0, place)
 
 
-def _write(path: Path, values: np.ndarray, nodata: float | None, place: dict[str, object], scale: float | None = None) -> None:
+def _write(
+    path: Path, values: np.ndarray, nodata: float | None, place: dict[str, object], scale: float | None = None
+) -> None:
     rows, cols = values.shape
     with rasterio.open(
         path, "w", driver="GTiff", height=rows, width=cols, count=1, dtype=values.dtype, nodata=nodata, compress="deflate", **place

@@ -22,7 +22,9 @@ CALIFORNIA = SHARED / "s1_opera_california"
 BELGIUM = SHARED / "s1_s2_dem_belgium" / "worldcereal_preprocessed_inputs.nc"
 WORLD = shapely.box(-180, -90, 180, 90)
 
-needs = {path: pytest.mark.skipif(not path.exists(), reason=f"real data are not at {path}") for path in (CALIFORNIA, BELGIUM)}
+needs = {
+    path: pytest.mark.skipif(not path.exists(), reason=f"real data are not at {path}") for path in (CALIFORNIA, BELGIUM)
+}
 
 
 def scenes(folder: Path, collection: str, sensor: str, days: tuple[date, date] | None) -> search.Found:
@@ -90,7 +92,10 @@ def test_belgian_pixels_are_those_of_the_netcdf(belgium: Path) -> None:
     june = (date(2021, 6, 1), date(2021, 6, 1))
     with xr.open_dataset(BELGIUM) as data:
         month = data.sel(t="2021-06-01")
-        dn = {name: month[f"S2-L2A-{band}"].values for name, band in (("B", "B02"), ("G", "B03"), ("R", "B04"), ("NIR", "B08"))}
+        dn = {
+            name: month[f"S2-L2A-{band}"].values
+            for name, band in (("B", "B02"), ("G", "B03"), ("R", "B04"), ("NIR", "B08"))
+        }
         db = {pol: 20 * np.log10(month[f"S1-SIGMA0-{pol}"].values.astype(float)) - 83 for pol in ("VV", "VH")}
         height = month["elevation"].values
     (optical,) = scenes(belgium, "sentinel-2-l2a", "sentinel2", june).scenes

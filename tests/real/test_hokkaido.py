@@ -22,7 +22,11 @@ def test_it_is_answered_where_it_was_seen(family: str, tmp_path: Path) -> None:
     settings = TrainSettings(width=4, depth=2)
     weights, names = tmp_path / "p.safetensors", BAND_SETTINGS["s2_rgb"]
     if family == "prakash":
-        card = cards.save(weights, unet.state(prakash.build(settings)), prakash.card(hokkaido.SIDE_M, settings.width, settings.dropout))
+        card = cards.save(
+            weights,
+            unet.state(prakash.build(settings)),
+            prakash.card(hokkaido.SIDE_M, settings.width, settings.dropout),
+        )
     else:
         known = unet.card(names, 2, 4, 0.1, means=(0.1,) * 6, stds=(0.1,) * 6)
         card = cards.save(weights, unet.state(unet.UNet(6, 2, 4, 0.1)), known)

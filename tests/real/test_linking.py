@@ -81,7 +81,9 @@ def test_a_year_with_itself_changes_nothing(shapefiles: list[Path], tmp_path: Pa
     """Also with the rows of both in another order."""
     rng = np.random.default_rng(1)
     for _, _, _, linked in _chain(shapefiles, tmp_path):
-        again = year_matching.link(linked.iloc[rng.permutation(len(linked))], linked.iloc[rng.permutation(len(linked))], link.PIXEL_M)
+        again = year_matching.link(
+            linked.iloc[rng.permutation(len(linked))], linked.iloc[rng.permutation(len(linked))], link.PIXEL_M
+        )
         assert_geodataframe_equal(again.frame, linked)
         assert sum(again.last.values()) == len(linked)
 

@@ -35,7 +35,9 @@ SEA = "T137-292318-IW1"
 #: Half a step of the stored decibels.
 STEP_DB = STACK["preVV"].scale / 2 + 1e-4
 
-needs = {path: pytest.mark.skipif(not path.exists(), reason=f"real data are not at {path}") for path in (CALIFORNIA, BELGIUM)}
+needs = {
+    path: pytest.mark.skipif(not path.exists(), reason=f"real data are not at {path}") for path in (CALIFORNIA, BELGIUM)
+}
 
 
 def _surveyed(folder: Path, example: str) -> Survey:
@@ -146,7 +148,9 @@ def test_the_prediction_is_where_both_periods_were_seen(california: Survey) -> N
     inventory = gpd.read_parquet(california.workspace.inventory / "landslides.parquet")
     surveyed = np.isfinite(answer)
     # no storm, no earthquake in these weeks, so all of it is false; how much is said, not judged: docs/real-data.md
-    print(f"California: {(labels[surveyed] == 1).mean():.1%} of {surveyed.sum()} pixels called landslide, {len(inventory)} records")
+    print(
+        f"California: {(labels[surveyed] == 1).mean():.1%} of {surveyed.sum()} pixels called landslide, {len(inventory)} records"
+    )
     assert set(np.unique(labels[surveyed])) <= {0, 1}
     assert (labels[~surveyed] == 255).all()
     assert inventory.crs.to_epsg() == 32611
@@ -194,7 +198,10 @@ def test_all_thirteen_bands_are_observed(belgium: Survey) -> None:
 @pytest.mark.parametrize("period", ["pre", "post"])
 def test_the_greenest_month_is_taken(belgium: Survey, months: dict[str, xr.Dataset], period: str) -> None:
     data = months[period]
-    dn = {name: data[f"S2-L2A-{band}"].values.astype(np.float64) for name, band in (("B", "B02"), ("G", "B03"), ("R", "B04"), ("NIR", "B08"))}
+    dn = {
+        name: data[f"S2-L2A-{band}"].values.astype(np.float64)
+        for name, band in (("B", "B02"), ("G", "B03"), ("R", "B04"), ("NIR", "B08"))
+    }
     # a few pixels have DN 0 in a band, which is nodata: such a look does not count
     assert all((values != NODATA).all() for values in dn.values())
     seen = np.logical_and.reduce([values > 0 for values in dn.values()])
@@ -235,7 +242,9 @@ def test_backscatter_is_the_median_of_the_months(belgium: Survey, months: dict[s
 
 
 @needs[BELGIUM]
-def test_slope_by_horns_formula_in_the_national_grid(belgium: Survey, months: dict[str, xr.Dataset], tmp_path: Path) -> None:
+def test_slope_by_horns_formula_in_the_national_grid(
+    belgium: Survey, months: dict[str, xr.Dataset], tmp_path: Path
+) -> None:
     """Against gdaldem where it is installed, otherwise against the formula written out."""
     dem = months["pre"]["elevation"].values[0].astype(np.float64)
     kernel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
@@ -250,7 +259,9 @@ def test_slope_by_horns_formula_in_the_national_grid(belgium: Survey, months: di
 
 def _as_gdaldem(dem: np.ndarray, slope: np.ndarray, folder: Path) -> None:
     place = dict(transform=rasterio.transform.from_origin(664000, 5612120, 10, 10), crs="EPSG:32631")
-    with rasterio.open(folder / "dem.tif", "w", driver="GTiff", height=100, width=100, count=1, dtype="float32", **place) as file:
+    with rasterio.open(
+        folder / "dem.tif", "w", driver="GTiff", height=100, width=100, count=1, dtype="float32", **place
+    ) as file:
         file.write(dem.astype(np.float32), 1)
     subprocess.run(["gdaldem", "slope", "-q", folder / "dem.tif", folder / "slope.tif"], check=True)
     with rasterio.open(folder / "slope.tif") as file:

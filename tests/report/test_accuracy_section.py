@@ -44,7 +44,14 @@ def _assessed(survey: Survey, **changes: Any) -> dict[str, Any]:
         "tiles": 4, "tiles_missing": 1, "drawn": "2020-11-01T00:00:00+00:00",
     }  # fmt: skip
     found = answers.Answers(stratum, answer, np.array([9000, 4000, 200_000]), np.array([60, 60, 80]), design)
-    result = {"survey_id": survey.config.survey.id, "sample": "sample.gpkg", "design": design, **assess.figures(found, 100.0), "assessed": "2020-11-03T00:00:00+00:00", **changes}
+    result = {
+        "survey_id": survey.config.survey.id,
+        "sample": "sample.gpkg",
+        "design": design,
+        **assess.figures(found, 100.0),
+        "assessed": "2020-11-03T00:00:00+00:00",
+        **changes,
+    }
     files.write_json(survey.workspace.accuracy / "accuracy.json", result)
     return result
 
@@ -70,7 +77,10 @@ def test_an_assessment_is_shown_with_its_warnings(plain: Survey) -> None:
     html = _page(plain)
     for key, name in statistics.FIGURES:
         row = found["figures"][key]
-        expected = [f"{100 * row[one]:.3f} %" if key == "area" else f"{row[one]:.3f}" for one in ("value", "standard_error", "low", "high")]
+        expected = [
+            f"{100 * row[one]:.3f} %" if key == "area" else f"{row[one]:.3f}"
+            for one in ("value", "standard_error", "low", "high")
+        ]
         cells = html.split(f'<th scope="row">{escape(name)}</th>')[1].split("</tr>")[0]
         assert re.findall(r"[\d.]+(?: %)?", re.sub(r"<[^>]*>", " ", cells))[:4] == expected
     assert len(found["warnings"]) >= 2
@@ -84,7 +94,16 @@ def test_an_assessment_of_another_map_is_called_that(plain: Survey) -> None:
     assert "These figures are of another map" in _page(plain)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"design": {}}', '{"design": {"map_digest": "x"}}', '{"design": {"map_digest": "x"}, "figures": {"users": 3}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"design": {}}',
+        '{"design": {"map_digest": "x"}}',
+        '{"design": {"map_digest": "x"}, "figures": {"users": 3}}',
+    ],
+)
 def test_a_damaged_assessment_is_one_sentence_in_the_page(plain: Survey, text: str) -> None:
     files.write_text(plain.workspace.accuracy / "accuracy.json", text)
     section = _page(plain).split('id="accuracy"')[1].split("</section>")[0]
@@ -96,7 +115,7 @@ def test_figures_that_do_not_exist_are_called_undefined(plain: Survey) -> None:
     found = _assessed(plain)
     empty = dict.fromkeys(found["figures"]["users"])
     _assessed(plain, figures={**found["figures"], "users": empty})
-    assert "<td class=\"n\">undefined</td>" in _page(plain).split("user&#39;s accuracy, landslide")[1].split("</tr>")[0]
+    assert '<td class="n">undefined</td>' in _page(plain).split("user&#39;s accuracy, landslide")[1].split("</tr>")[0]
 
 
 def test_an_assessment_makes_the_report_stale(plain: Survey) -> None:
@@ -148,11 +167,17 @@ def test_odd_inventories_can_be_drawn(areas_m2: list[float]) -> None:
 def _counties(survey: Survey, error: str | None = None) -> Survey:
     names = {"NA": (0, 0.4), "007": (0.4, 0.7), HOSTILE: (0.7, 1)}
     left, bottom, right, top = survey.grid.bounds
-    shapes = {name: shapely.box(left + a * (right - left), bottom, left + b * (right - left), top) for name, (a, b) in names.items()}
+    shapes = {
+        name: shapely.box(left + a * (right - left), bottom, left + b * (right - left), top)
+        for name, (a, b) in names.items()
+    }
     found = vectors.read_part(survey.workspace.inventory / "landslides.parquet")
     table = areas.figures(shapes, [{"NA": [90_000, 4000], "007": [0, 0]}], found, 1e-4)
     vectors.write_csv(survey.workspace.inventory / "areas.csv", table.drop(columns="geometry"))
-    receipts.write(survey.workspace.receipts, Receipt("figures", "all", "d", 0.1, 0, 1.0, "host:1", "2020-10-01T00:00:00+00:00", error=error))
+    receipts.write(
+        survey.workspace.receipts,
+        Receipt("figures", "all", "d", 0.1, 0, 1.0, "host:1", "2020-10-01T00:00:00+00:00", error=error),
+    )
     inventory = survey.config.inventory.model_copy(update={"areas": survey.config.output / "counties.gpkg"})
     return replace(survey, config=survey.config.model_copy(update={"inventory": inventory}))
 
@@ -162,7 +187,9 @@ def test_areas_are_those_of_the_file(plain: Survey) -> None:
     found = accuracy_section.counties(survey)
     assert found is not None
     assert [row["area"] for row in found["rows"]] == ["NA", "007", HOSTILE]
-    assert sum(row["landslides"] for row in found["rows"]) == len(vectors.read_part(plain.workspace.inventory / "landslides.parquet"))
+    assert sum(row["landslides"] for row in found["rows"]) == len(
+        vectors.read_part(plain.workspace.inventory / "landslides.parquet")
+    )
     # without a surveyed pixel there is no share
     assert found["rows"][0]["landslide_share"] == pytest.approx(4000 / 90_000)
     assert found["rows"][1]["landslide_share"] is None
@@ -185,7 +212,10 @@ def test_records_come_back_as_they_were(plain: Survey) -> None:
     for row, values in zip(listed, data["values"], strict=True):
         back = {**data["same"], **dict(zip(data["varies"], values, strict=True))}
         assert set(back) == set(row)
-        assert all(back[name] == (pytest.approx(value, rel=1e-8) if isinstance(value, float) else value) for name, value in row.items())
+        assert all(
+            back[name] == (pytest.approx(value, rel=1e-8) if isinstance(value, float) else value)
+            for name, value in row.items()
+        )
 
 
 def test_hostile_records_samples_and_counties_do_nothing(page: browser.Page, tmp_path: Path) -> None:

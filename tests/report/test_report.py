@@ -156,7 +156,9 @@ def test_radar_is_shown_where_there_is_no_optical_picture(tmp_path: Path) -> Non
 
 
 def _looks(html: str) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in re.findall(r'<script type="application/json" id="look\d+">(.*?)</script>', html)]
+    return [
+        json.loads(text) for text in re.findall(r'<script type="application/json" id="look\d+">(.*?)</script>', html)
+    ]
 
 
 def test_a_picture_is_the_window_read_on_its_own(plain: Survey, html: str) -> None:
@@ -164,13 +166,17 @@ def test_a_picture_is_the_window_read_on_its_own(plain: Survey, html: str) -> No
     inventory = gpd.read_parquet(plain.workspace.inventory / "landslides.parquet")
     for look, shape in zip(_looks(html), inventory.geometry, strict=True):
         where = report_quicklooks.window(plain, shape)
-        stored = cube.read_window(plain.workspace.store, plain.grid, probability("unet"), where.rows, where.cols, ("probability",))
+        stored = cube.read_window(
+            plain.workspace.store, plain.grid, probability("unet"), where.rows, where.cols, ("probability",)
+        )
         alone = report_pictures.reduced(stored["probability"], (look["px"],) * 2)
         expected = report_pictures.ramped(alone, report_pictures.PROBABILITY, 0, 1)
         expected = report_pictures.hatched(expected, ~np.isfinite(alone))
         strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(look["strip"]))))
         assert strip.shape == (look["px"], len(look["kinds"]) * look["px"], 3)
-        mine = strip[:, look["kinds"].index(report_quicklooks.TITLES.index("probability")) * look["px"] :][:, : look["px"]]
+        mine = strip[:, look["kinds"].index(report_quicklooks.TITLES.index("probability")) * look["px"] :][
+            :, : look["px"]
+        ]
         assert np.abs(mine.astype(int) - expected).mean() < 12
 
 
@@ -189,7 +195,10 @@ def test_what_has_no_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     html = _page(survey)
     shown = len(_looks(html))
     assert 0 < shown < 19
-    assert f"Pictures of the {shown} largest landslides fit into this page; of the other {_count(survey) - shown} it has" in html
+    assert (
+        f"Pictures of the {shown} largest landslides fit into this page; of the other {_count(survey) - shown} it has"
+        in html
+    )
 
 
 def _count(survey: Survey) -> int:
@@ -238,7 +247,9 @@ SHOWN = "[...document.querySelectorAll('#list tbody tr:not([hidden])')]"
 
 def _asked(page: browser.Page, selector: str, value: str) -> int:
     """Rows that are left after a field was filled in."""
-    page.value(f"(() => {{ const box = document.querySelector({selector!r}); box.value = {value!r}; box.dispatchEvent(new Event('input', {{bubbles: true}})); }})()")
+    page.value(
+        f"(() => {{ const box = document.querySelector({selector!r}); box.value = {value!r}; box.dispatchEvent(new Event('input', {{bubbles: true}})); }})()"
+    )
     page.value("new Promise(done => setTimeout(done, 300))")
     return int(page.value("parseInt(document.querySelector('#count').textContent.replace(/,/g, ''))"))
 
@@ -254,7 +265,9 @@ def test_a_person_can_use_it(page: browser.Page, plain: Survey) -> None:
     wanted = page.value("document.querySelector('#list tbody tr:nth-child(3) a').textContent")
     assert page.value("document.querySelector('#panel-title').firstChild.textContent") == wanted
     page.click("#next")
-    assert page.value("document.querySelector('#panel-title').firstChild.textContent") == page.value("document.querySelector('#list tbody tr:nth-child(4) a').textContent")
+    assert page.value("document.querySelector('#panel-title').firstChild.textContent") == page.value(
+        "document.querySelector('#list tbody tr:nth-child(4) a').textContent"
+    )
     page.click(".marks a:last-of-type")
     assert page.value("document.querySelectorAll('#panel-looks svg').length") == 4
     page.click("#list thead th:nth-child(2) button")
@@ -271,7 +284,9 @@ def test_every_filter_keeps_what_it_says(page: browser.Page, plain: Survey) -> N
     _open(page, plain)
     for name, value in (("status", "gone"), ("confidence", "high"), ("review_state", "rejected")):
         assert _asked(page, f"select[data-field={name}]", value) == (inventory[name] == value).sum() > 0
-        assert page.value("document.querySelectorAll('.marks a:not([hidden])').length") == (inventory[name] == value).sum()
+        assert (
+            page.value("document.querySelectorAll('.marks a:not([hidden])').length") == (inventory[name] == value).sum()
+        )
         _asked(page, f"select[data-field={name}]", "")
     low, high = float(inventory["area_m2"].quantile(0.3)), float(inventory["area_m2"].quantile(0.7))
     assert _asked(page, "#least", repr(low)) == (inventory["area_m2"] >= low).sum()
@@ -305,7 +320,9 @@ def test_five_thousand_landslides(page: browser.Page, crowd: Survey, capsys: pyt
     assert file.stat().st_size < 30e6
     seconds = page.open(file.as_uri())
     with capsys.disabled():
-        print(f"\n5,000 landslides: {file.stat().st_size / 1e6:.1f} MB, ready after {seconds:.2f} s, {len(_looks(file.read_text()))} with pictures")
+        print(
+            f"\n5,000 landslides: {file.stat().st_size / 1e6:.1f} MB, ready after {seconds:.2f} s, {len(_looks(file.read_text()))} with pictures"
+        )
     assert page.value("document.querySelector('#count').textContent") == "5,000 of 5,000 shown"
     assert page.value(f"{SHOWN}.length") == report.FIRST_ROWS
     page.click("#list thead th:nth-child(1) button")

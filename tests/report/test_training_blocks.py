@@ -16,7 +16,11 @@ from lsbatch.report import training_blocks
 @pytest.fixture
 def survey(stacked_survey: Survey) -> Survey:
     config = stacked_survey.config
-    return Survey(config.model_copy(update={"train": config.train.model_copy(update={"block_px": 128, "chip_px": 64})}), stacked_survey.grid, stacked_survey.positions)
+    return Survey(
+        config.model_copy(update={"train": config.train.model_copy(update={"block_px": 128, "chip_px": 64})}),
+        stacked_survey.grid,
+        stacked_survey.positions,
+    )
 
 
 def card(**made_by: object) -> cards.Card:
@@ -48,5 +52,8 @@ def test_what_is_said_where_nothing_was_held_out(survey: Survey) -> None:
     moved = {"block_px": 128, "surveys": {mine: {"bounds": [0, 0, 1, 1], "rows": ["t"]}}}
     assert training_blocks.facts(card(surveys=[mine], split=moved), survey, frame)["blocks"] == []
     elsewhere = training_blocks.facts(card(surveys=["a", "b", "c", "d", "e"]), survey, frame)
-    assert elsewhere == {"text": "The weights learned elsewhere (a, b, c and 2 more), from nothing of this survey.", "blocks": []}
+    assert elsewhere == {
+        "text": "The weights learned elsewhere (a, b, c and 2 more), from nothing of this survey.",
+        "blocks": [],
+    }
     assert training_blocks.facts(card(), survey, frame) == {"text": "", "blocks": []}

@@ -210,7 +210,9 @@ def test_bytes_that_are_no_answer_are_refused(server: Server, body: bytes) -> No
     assert journal.read(server.case.survey.workspace.answers) == []
 
 
-@pytest.mark.parametrize("name", ["pictures/99999", "pictures/-1", "pictures/", "pictures/1x", "../page.js", "server.py", "answers.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["pictures/99999", "pictures/-1", "pictures/", "pictures/1x", "../page.js", "server.py", "answers.jsonl"]
+)
 def test_nothing_else_is_there(server: Server, name: str) -> None:
     assert ask(server, f"/{server.token}/{name}")[0] == 404
 
@@ -222,7 +224,9 @@ def test_two_reviewers_at_once(server: Server) -> None:
     status, _, said = ask(server, where, answer(server, reviewer="Ola", state="rejected"))
     assert status == 409
     assert json.loads(said)["answer"]["reviewer"] == "Kari"
-    status, _, said = ask(server, where, answer(server, reviewer="Ola", state="rejected", count=json.loads(said)["answer"]["count"]))
+    status, _, said = ask(
+        server, where, answer(server, reviewer="Ola", state="rejected", count=json.loads(said)["answer"]["count"])
+    )
     assert status == 200
     kept = journal.read(server.case.survey.workspace.answers)
     assert [(one["reviewer"], one["state"]) for one in kept] == [("Kari", "confirmed"), ("Ola", "rejected")]
@@ -264,7 +268,13 @@ def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
         host, port, token = re.search(r"http://([\d.]+):(\d+)/(\S+)/", process.stdout.readline()).groups()  # type: ignore[union-attr]
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
         rows = _json(connection, "GET", f"/{token}/landslides")["landslides"]
-        body = {ID: rows[0][ID], "state": "rejected", "reviewer": "Ola", "comment": "", "count": rows[0]["answer"]["count"]}
+        body = {
+            ID: rows[0][ID],
+            "state": "rejected",
+            "reviewer": "Ola",
+            "comment": "",
+            "count": rows[0]["answer"]["count"],
+        }
         _json(connection, "POST", f"/{token}/answers", body, port)
         os.kill(process.pid, number)
         out, err = process.communicate(timeout=60)
@@ -341,7 +351,9 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     page.key("u")
     until(page, "document.getElementById('said').textContent.includes('Kept')")
     assert journal.read(kept)[-1]["state"] == "unreviewed"
-    page.value("document.getElementById('filter').value = 'confirmed'; document.getElementById('filter').dispatchEvent(new Event('change'))")
+    page.value(
+        "document.getElementById('filter').value = 'confirmed'; document.getElementById('filter').dispatchEvent(new Event('change'))"
+    )
     assert page.value("document.querySelectorAll('#list button').length") == 2
     assert all(one.startswith((server.address, "data:image/", "data:,")) for one in page.requests)
     # the browser tells of every answer that is no success

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 #: Terminal: clear the screen, set the title, turn what follows around; and what ends a line of a log.
-ESCAPES = ("\x1b[2J", "\x1b]0;owned\x07", "\x9b31m", "\u202egnp.exe", "one\ntwo", "one\rtwo", "\x00", "\u2028", "\ud800")
+ESCAPES = (
+    "\x1b[2J",
+    "\x1b]0;owned\x07",
+    "\x9b31m",
+    "\u202egnp.exe",
+    "one\ntwo",
+    "one\rtwo",
+    "\x00",
+    "\u2028",
+    "\ud800",
+)
 SCRIPT = "<img src=x onerror=alert(1)>"
 
 
@@ -85,7 +95,9 @@ def png(side: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
 
 
 def npy(shape: tuple[int, ...]) -> bytes:

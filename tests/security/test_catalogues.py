@@ -25,10 +25,23 @@ NONE = "which is no address"
 
 def hrefs() -> Iterator[tuple[str, str]]:
     """An address in an item, and what is said of it."""
-    for outside in ("../a.tif", "../../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "file://server/share/a.tif", "sub/../../a.tif"):
+    for outside in (
+        "../a.tif",
+        "../../../../etc/passwd",
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "file://server/share/a.tif",
+        "sub/../../a.tif",
+    ):
         yield outside, OUT
     yield "file:///%2e%2e/etc/passwd", OUT
-    for system in ("/vsizip//etc/a.zip", "/vsicurl/http://127.0.0.1/a.tif", "zip+file:///etc/a.zip", "ftp://example.org/a.tif", "javascript:alert(1)"):
+    for system in (
+        "/vsizip//etc/a.zip",
+        "/vsicurl/http://127.0.0.1/a.tif",
+        "zip+file:///etc/a.zip",
+        "ftp://example.org/a.tif",
+        "javascript:alert(1)",
+    ):
         yield system, OUT
     for bad in ("", "http://[::1/a.tif", *(f"a{escape}.tif" for escape in ESCAPES)):
         yield bad, NONE
@@ -54,11 +67,20 @@ def with_asset(key: str, asset: Any) -> dict[str, Any]:
 
 
 ITEMS = {
-    **{f"id {name!a}": (item(3, id=name), "path separator or a control character") for name in ("../../x", "/etc/passwd", "a\\b", "..", "", "x" * 300)},
-    **{f"id with {escape!a}": (item(3, id=f"S2A{escape}"), "path separator or a control character") for escape in ESCAPES},
+    **{
+        f"id {name!a}": (item(3, id=name), "path separator or a control character")
+        for name in ("../../x", "/etc/passwd", "a\\b", "..", "", "x" * 300)
+    },
+    **{
+        f"id with {escape!a}": (item(3, id=f"S2A{escape}"), "path separator or a control character")
+        for escape in ESCAPES
+    },
     "id is a number": (item(3, id=5), "not a STAC item"),
     "id is missing": ({key: value for key, value in item(3).items() if key != "id"}, "not a STAC item"),
-    **{f"platform with {escape!a}": (with_property(platform=f"S2A{escape}"), "holds a control character") for escape in ESCAPES},
+    **{
+        f"platform with {escape!a}": (with_property(platform=f"S2A{escape}"), "holds a control character")
+        for escape in ESCAPES
+    },
     **{f"asset with {escape!a}": (with_asset(f"x{escape}_red", {"href": "a.tif"}), "is no STAC") for escape in ESCAPES},
     "asset is text": (with_asset("red", "a.tif"), "asset 'red' is no STAC"),
     "assets is a list": (item(3, assets=[1]), "its assets is no STAC"),
@@ -68,10 +90,19 @@ ITEMS = {
     "bbox is text": (item(3, bbox="xxxx"), "bbox is no list"),
     "geometry is text": (item(3, geometry="POINT (1 2)"), "geometry is no STAC"),
     "geometry of nothing": (item(3, geometry={"type": "Polygon", "coordinates": [[[1]]]}), "geometry cannot be read"),
-    "geometry in a circle": (item(3, geometry={"type": "GeometryCollection", "geometries": 5}), "geometry cannot be read"),
+    "geometry in a circle": (
+        item(3, geometry={"type": "GeometryCollection", "geometries": 5}),
+        "geometry cannot be read",
+    ),
     "time that escapes": (with_property(datetime="2020-07-01\x1b[2J"), "is no time"),
-    "bands is a number": (with_asset("red", {"href": "a.tif", "raster:bands": 5}), "is no STAC that can be read (TypeError"),
-    "offset is text": (with_asset("red", {"href": "a.tif", "raster:bands": [{"offset": "x"}]}), "is no STAC that can be read (ValueError"),
+    "bands is a number": (
+        with_asset("red", {"href": "a.tif", "raster:bands": 5}),
+        "is no STAC that can be read (TypeError",
+    ),
+    "offset is text": (
+        with_asset("red", {"href": "a.tif", "raster:bands": [{"offset": "x"}]}),
+        "is no STAC that can be read (ValueError",
+    ),
 }
 
 
@@ -85,7 +116,11 @@ def test_items(lsbatch: Cli, tmp_path: Path, bad: dict[str, Any], said: str) -> 
     (line,) = {line for line in done.out.splitlines() if "left out:" in line}
     assert said in line
     assert "pre_s2       1 scenes" in done.out
-    assert all(text.isprintable() for file in (tmp_path / "survey").rglob("*.json") for text in texts(json.loads(file.read_text(encoding="utf-8"))))
+    assert all(
+        text.isprintable()
+        for file in (tmp_path / "survey").rglob("*.json")
+        for text in texts(json.loads(file.read_text(encoding="utf-8")))
+    )
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -127,7 +162,9 @@ def pipe(folder: Path) -> Path:
 
 
 def names(folder: Path) -> Path:
-    return hostile.catalogue(folder, *(item(number, collection=f"{escape}{number}") for number, escape in enumerate(ESCAPES)))
+    return hostile.catalogue(
+        folder, *(item(number, collection=f"{escape}{number}") for number, escape in enumerate(ESCAPES))
+    )
 
 
 def device(folder: Path) -> Path:
@@ -138,7 +175,10 @@ def device(folder: Path) -> Path:
 
 
 def many_names(folder: Path) -> Path:
-    return hostile.catalogue(folder, *(item(number, collection="x" * 5000) | {"collection": f"{number}" + "x" * 5000} for number in range(100)))
+    return hostile.catalogue(
+        folder,
+        *(item(number, collection="x" * 5000) | {"collection": f"{number}" + "x" * 5000} for number in range(100)),
+    )
 
 
 DOCUMENTS: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -269,7 +309,9 @@ def test_what_opens_doors_is_not_in_the_plan(lsbatch: Cli, tmp_path: Path) -> No
         "scl": "https://example.org/d.tif?subscription-key=hush&s%69g=hush",
     }
     keyed = item(2, assets={key: {"href": href} for key, href in keys.items()})
-    done = lsbatch("plan", str(hostile.settings(tmp_path, str(hostile.catalogue(tmp_path / "archive", item(1), keyed)))))
+    done = lsbatch(
+        "plan", str(hostile.settings(tmp_path, str(hostile.catalogue(tmp_path / "archive", item(1), keyed))))
+    )
     assert done.code == 0, done
     written = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "survey").rglob("*") if path.is_file())
     assert "hush" not in written + done.out + done.err

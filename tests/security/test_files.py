@@ -35,10 +35,18 @@ Cli = Callable[..., Done]
 
 # Settings
 
-BOMB = "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))])
+BOMB = "\n".join(
+    [
+        "a0: &a0 [x, x, x, x, x, x, x, x, x, x]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)),
+    ]
+)
 SETTINGS = {
     "an object": ("survey: !!python/object:os.system {}", "could not determine a constructor for the tag"),
-    "a call": ("survey: !!python/object/apply:os.system ['touch {sprung}']", "could not determine a constructor for the tag"),
+    "a call": (
+        "survey: !!python/object/apply:os.system ['touch {sprung}']",
+        "could not determine a constructor for the tag",
+    ),
     "a module": ("survey: !!python/module:antigravity", "could not determine a constructor for the tag"),
     "aliases without end": (BOMB, "with its aliases written out it has more than 100,000 values"),
     "aliases in a setting": (f"{BOMB}\nsurvey: {{id: s, year: 2020, season: *a9}}", "with its aliases written out"),
@@ -80,7 +88,13 @@ BOX = GeoBox.from_bbox((500000, 6800000, 502560, 6802560), "EPSG:32633", resolut
 
 def read(path: Path) -> np.ndarray:
     """The elevation of a raster, as a stage reads it."""
-    item = {"type": "Feature", "id": path.stem, "bbox": [-180, -90, 180, 90], "properties": {}, "assets": {"data": {"href": str(path)}}}
+    item = {
+        "type": "Feature",
+        "id": path.stem,
+        "bbox": [-180, -90, 180, 90],
+        "properties": {},
+        "assets": {"data": {"href": str(path)}},
+    }
     return scene_reading.read(describe(item, "dem"), ("elevation",), BOX)["elevation"]
 
 
@@ -100,7 +114,13 @@ RASTERS: dict[str, tuple[dict[str, int], str]] = {
 def test_rasters(tmp_path: Path, claim: dict[str, int], said: str, moved: bool) -> None:
     path = tmp_path / "bomb.tif"
     path.write_bytes(hostile.tiff(data=b"\0" * 64, **claim))
-    item = {"type": "Feature", "id": "bomb", "bbox": [-180, -90, 180, 90], "properties": {}, "assets": {"data": {"href": str(path)}}}
+    item = {
+        "type": "Feature",
+        "id": "bomb",
+        "bbox": [-180, -90, 180, 90],
+        "properties": {},
+        "assets": {"data": {"href": str(path)}},
+    }
     box = BOX if not moved else BOX.to_crs("EPSG:3035", resolution=10)
     with pytest.raises(SceneError, match=said) as caught:
         scene_reading.read(describe(item, "dem"), ("elevation",), box)
@@ -132,7 +152,18 @@ def test_a_header_that_claims_10_gb_is_read_where_it_is_needed(tmp_path: Path) -
 def test_a_raster_of_ordinary_blocks_is_read(tmp_path: Path) -> None:
     """The bound is far from what archives have."""
     path = tmp_path / "good.tif"
-    with rasterio.open(path, "w", driver="GTiff", width=256, height=256, count=1, dtype="float32", crs="EPSG:32633", transform=BOX.transform, blockysize=256) as file:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=256,
+        height=256,
+        count=1,
+        dtype="float32",
+        crs="EPSG:32633",
+        transform=BOX.transform,
+        blockysize=256,
+    ) as file:
         file.write(np.full((256, 256), 7, np.float32), 1)
     assert (read(path) == 7).all()
 
@@ -181,8 +212,14 @@ WEIGHTS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "a family that escapes": (lambda _: weights(card_of(family="\x1b[2J")), "family, bands and checksum must be text"),
     "bands that are numbers": (lambda _: weights(card_of(bands=[1])), "family, bands and checksum must be text"),
     "means that are text": (lambda _: weights(card_of(means=["x"])), "must be numbers"),
-    "a network of terabytes": (lambda _: weights(card_of(network={"depth": 30, "width": 64, "dropout": 0})), "a network 4096 channels"),
-    "a network without end": (lambda _: weights(card_of(network={"depth": 10**12, "width": 64, "dropout": 0})), "a network 4096 channels"),
+    "a network of terabytes": (
+        lambda _: weights(card_of(network={"depth": 30, "width": 64, "dropout": 0})),
+        "a network 4096 channels",
+    ),
+    "a network without end": (
+        lambda _: weights(card_of(network={"depth": 10**12, "width": 64, "dropout": 0})),
+        "a network 4096 channels",
+    ),
     "a network that is text": (lambda _: weights(card_of(network="x")), "its card was written by another version"),
     "a halo of a country": (lambda _: weights(card_of(halo_px=10**9)), "halo and lattice may have 8192 px"),
 }
@@ -222,7 +259,9 @@ def object_array(sprung: Path) -> bytes:
 def test_parts(tmp_path: Path, suffix: str, make: Callable[[Path], bytes]) -> None:
     sprung, path = tmp_path / "sprung", tmp_path / f"r000c000{suffix}"
     path.write_bytes(make(sprung))
-    with pytest.raises(StaleStoreError, match="is damaged, or was not made by lsbatch: .*; have its tile done again by lsbatch retry") as caught:
+    with pytest.raises(
+        StaleStoreError, match="is damaged, or was not made by lsbatch: .*; have its tile done again by lsbatch retry"
+    ) as caught:
         vectors.read_edges(path) if suffix == ".npy" else vectors.read_part(path)
     assert str(caught.value).isprintable()
     assert not sprung.exists()
@@ -245,7 +284,20 @@ def config_of(survey: Survey, folder: Path) -> Path:
     return path
 
 
-LINKED = ("receipts", "receipts/stack", "parts", "parts/outline", "inventory", "report", "stac", "plan", "plan/tiles", "cube.zarr", "cube.zarr/stack", "cube.zarr/stack/preVV")
+LINKED = (
+    "receipts",
+    "receipts/stack",
+    "parts",
+    "parts/outline",
+    "inventory",
+    "report",
+    "stac",
+    "plan",
+    "plan/tiles",
+    "cube.zarr",
+    "cube.zarr/stack",
+    "cube.zarr/stack/preVV",
+)
 
 
 @pytest.mark.parametrize("name", LINKED)
@@ -255,7 +307,9 @@ def test_links_out_of_the_survey(lsbatch: Cli, done_survey: Survey, tmp_path: Pa
     shutil.move(place, outside)
     place.symlink_to(outside, target_is_directory=True)
     before = {path: path.stat().st_mtime_ns for path in outside.rglob("*")}
-    lsbatch("run", str(config_of(survey, tmp_path))).refused(str(place), "is a link out of the survey's folder", str(outside))
+    lsbatch("run", str(config_of(survey, tmp_path))).refused(
+        str(place), "is a link out of the survey's folder", str(outside)
+    )
     assert {path: path.stat().st_mtime_ns for path in outside.rglob("*")} == before
 
 
@@ -307,5 +361,7 @@ def test_names_of_plots(country: Path, tmp_path: Path, name: str) -> None:
     plots = gpd.read_file(config.truth.plots)
     plots.loc[0, config.truth.plot_field] = f"{name}"
     plots.to_file(tmp_path / "plots.gpkg")
-    with pytest.raises(ConfigError, match="has a name that is empty, longer than 80 characters, or holds a control character"):
+    with pytest.raises(
+        ConfigError, match="has a name that is empty, longer than 80 characters, or holds a control character"
+    ):
         vectors.read_plots(config.truth.model_copy(update={"plots": tmp_path / "plots.gpkg"}), config.grid.crs)

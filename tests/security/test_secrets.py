@@ -25,8 +25,23 @@ from tests.security.hostile import SCRIPT
 from tests.servers import S3_SECRET, FileHandler, Served, answering
 from tests.stac import archives
 
-USER, PASSWORD, TOKEN, KEY, GDAL_PASSWORD, SIGNATURE = "surveyor", "hush-password", "hush-token", "hush-key", "hush-gdal", "hush-signature"
-SECRETS = (PASSWORD, TOKEN, KEY, GDAL_PASSWORD, SIGNATURE, S3_SECRET, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
+USER, PASSWORD, TOKEN, KEY, GDAL_PASSWORD, SIGNATURE = (
+    "surveyor",
+    "hush-password",
+    "hush-token",
+    "hush-key",
+    "hush-gdal",
+    "hush-signature",
+)
+SECRETS = (
+    PASSWORD,
+    TOKEN,
+    KEY,
+    GDAL_PASSWORD,
+    SIGNATURE,
+    S3_SECRET,
+    base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(),
+)
 
 
 class _Guarded(FileHandler):
@@ -65,7 +80,10 @@ def publish(country: Path, folder: Path) -> None:
         if document["type"] == "Feature":
             document["id"] = f"{document['id']}{SCRIPT}"
             for asset in document["assets"].values():
-                asset |= {"title": SCRIPT, "href": href(asset["href"], copy.parent.relative_to(folder), document["collection"])}
+                asset |= {
+                    "title": SCRIPT,
+                    "href": href(asset["href"], copy.parent.relative_to(folder), document["collection"]),
+                }
             if document["collection"] == "sentinel-1-rtc" and not gone:
                 gone = document["id"]
                 for asset in document["assets"].values():
@@ -90,8 +108,18 @@ def world(country: Path, folder: Path) -> Iterator[tuple[dict[str, str], dict[st
         azure = stack.enter_context(archives.signed(country.parent / "catalog", valid_s=5.0))
         bucket = stack.enter_context(servers.s3())
         (folder / "tmp").mkdir()
-        secret = {"PC_SDK_SUBSCRIPTION_KEY": KEY, "GDAL_HTTP_USERPWD": f"gdal:{GDAL_PASSWORD}", "GDAL_HTTP_AUTH": "BASIC"}
-        environment = os.environ | azure.environment | bucket.environment | secret | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "TMPDIR": str(folder / "tmp")}
+        secret = {
+            "PC_SDK_SUBSCRIPTION_KEY": KEY,
+            "GDAL_HTTP_USERPWD": f"gdal:{GDAL_PASSWORD}",
+            "GDAL_HTTP_AUTH": "BASIC",
+        }
+        environment = (
+            os.environ
+            | azure.environment
+            | bucket.environment
+            | secret
+            | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "TMPDIR": str(folder / "tmp")}
+        )
         url = f"{served.url.replace('://', f'://{USER}:{PASSWORD}@')}/catalog.json?api_key={TOKEN}"
         raw = yaml.safe_load(country.read_text(encoding="utf-8"))
         raw |= {"archives": archives.sources(url), "output": "s3://surveys/secret", "region": raw["region"]}
@@ -101,7 +129,9 @@ def world(country: Path, folder: Path) -> Iterator[tuple[dict[str, str], dict[st
         yield environment, raw | {"bucket": bucket}, azure
 
 
-def run(folder: Path, environment: dict[str, str], raw: dict[str, Any], *words: str) -> "subprocess.CompletedProcess[str]":
+def run(
+    folder: Path, environment: dict[str, str], raw: dict[str, Any], *words: str
+) -> "subprocess.CompletedProcess[str]":
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump({key: value for key, value in raw.items() if key != "bucket"}), encoding="utf-8")
     command = [sys.executable, "-m", "lsbatch.cli", words[0], str(path), *words[1:]]
@@ -115,7 +145,11 @@ def found_in(data: bytes) -> list[str]:
 
 def leaks(folder: Path, raw: dict[str, Any]) -> dict[str, list[str]]:
     """Files and objects that hold a secret; the settings and the archive's own documents, which hold them from the start, apart."""
-    files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "config.yaml" and "archive" not in path.relative_to(folder).parts}
+    files = {
+        str(path): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "config.yaml" and "archive" not in path.relative_to(folder).parts
+    }
     found = {name: found_in(data) for name, data in (files | raw["bucket"].objects()).items()}
     return {name: secrets for name, secrets in found.items() if secrets}
 
@@ -151,7 +185,13 @@ def test_a_refusal_tells_no_secret(country: Path, tmp_path: Path) -> None:
 
 
 def test_who_lacks_a_key_is_told_that_it_was_not_kept(country: Path, tmp_path: Path) -> None:
-    item = {"type": "Feature", "id": "dem", "bbox": [-180, -90, 180, 90], "properties": {}, "assets": {"data": {"href": ""}}}
+    item = {
+        "type": "Feature",
+        "id": "dem",
+        "bbox": [-180, -90, 180, 90],
+        "properties": {},
+        "assets": {"data": {"href": ""}},
+    }
     box = GeoBox.from_bbox((337920, 6824960, 340480, 6827520), "EPSG:25833", resolution=10)
     with guarded(country.parent / "catalog") as served:
         item["assets"]["data"]["href"] = f"{served.url}/cop-dem-glo-30/dem/dem.tif"  # type: ignore[index]
@@ -164,7 +204,10 @@ def test_a_survey_with_secrets_and_scripts(country: Path, tmp_path: Path) -> Non
     """With workers, to the report; then every command that shows something."""
     with world(country, tmp_path) as (environment, raw, azure):
         raw |= {"cluster": {"kind": "local", "workers": 1, "memory_gb": 2.0}}
-        runs = [run(tmp_path, environment, raw, *words) for words in (["run"], ["status", "--failed"], ["verify"], ["evaluate", "--json"], ["config"])]
+        runs = [
+            run(tmp_path, environment, raw, *words)
+            for words in (["run"], ["status", "--failed"], ["verify"], ["evaluate", "--json"], ["config"])
+        ]
         objects = raw["bucket"].objects()
         leaked = leaks(tmp_path, raw)
     assert [done.returncode for done in runs] == [0] * 5, [done.stdout + done.stderr for done in runs]
@@ -186,7 +229,11 @@ def listening(process: psutil.Process) -> set[tuple[str, int]]:
     found = set()
     for one in (process, *process.children(recursive=True)):
         try:
-            found |= {(at.laddr.ip, at.laddr.port) for at in one.net_connections(kind="inet") if at.status == psutil.CONN_LISTEN}
+            found |= {
+                (at.laddr.ip, at.laddr.port)
+                for at in one.net_connections(kind="inet")
+                if at.status == psutil.CONN_LISTEN
+            }
         except psutil.NoSuchProcess:
             # ended since it was listed
             continue
@@ -203,7 +250,12 @@ def test_a_local_run_listens_on_loopback_alone(country: Path, tmp_path: Path) ->
         raw["archives"][source]["url"] = str(country.parent / "catalog" / "catalog.json")
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
-    process = subprocess.Popen([sys.executable, "-m", "lsbatch.cli", "run", str(path), "--until", "stack"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lsbatch.cli", "run", str(path), "--until", "stack"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     seen: set[tuple[str, int]] = set()
     most, child = 0, psutil.Process(process.pid)
     try:

@@ -15,7 +15,14 @@ def certificate(folder: Path) -> dict[str, str]:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lsbatch-test")])
     now = datetime.now(UTC)
     made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - timedelta(hours=1), now + timedelta(hours=1))
+        x509.CertificateBuilder(
+            name,
+            name,
+            key.public_key(),
+            x509.random_serial_number(),
+            now - timedelta(hours=1),
+            now + timedelta(hours=1),
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -23,4 +30,8 @@ def certificate(folder: Path) -> dict[str, str]:
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "cert.pem").write_bytes(made.public_bytes(pem))
     (folder / "key.pem").write_bytes(secret)
-    return {"ca_file": str(folder / "cert.pem"), "cert_file": str(folder / "cert.pem"), "key_file": str(folder / "key.pem")}
+    return {
+        "ca_file": str(folder / "cert.pem"),
+        "cert_file": str(folder / "cert.pem"),
+        "key_file": str(folder / "key.pem"),
+    }

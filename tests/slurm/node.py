@@ -105,10 +105,18 @@ def configure(folder: Path) -> None:
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
     text = _CONF.format(
-        host=host, folder=folder, controller_port=free_port(), node_port=free_port(), cpus=CPUS, memory=MEMORY_MB, gpus=GPUS
+        host=host,
+        folder=folder,
+        controller_port=free_port(),
+        node_port=free_port(),
+        cpus=CPUS,
+        memory=MEMORY_MB,
+        gpus=GPUS,
     )
     (folder / "slurm.conf").write_text(text, encoding="utf-8")
-    (folder / "cgroup.conf").write_text("CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n", encoding="utf-8")
+    (folder / "cgroup.conf").write_text(
+        "CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n", encoding="utf-8"
+    )
     for i in range(GPUS):
         # like /dev/null; slurmd insists on a device, and only then names a job's GPUs in CUDA_VISIBLE_DEVICES
         os.mknod(folder / f"gpu{i}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
@@ -120,7 +128,11 @@ def start(folder: Path) -> None:
     """Start its daemons, until the node is idle; SLURM_CONF has to name its settings."""
     munge = folder / "munge"
     options = {"key-file": "key", "socket": "socket", "pid-file": "pid", "seed-file": "seed", "log-file": "log"}
-    subprocess.run(["munged", "--force", *(f"--{option}={munge / name}" for option, name in options.items())], check=True, timeout=60)
+    subprocess.run(
+        ["munged", "--force", *(f"--{option}={munge / name}" for option, name in options.items())],
+        check=True,
+        timeout=60,
+    )
     for daemon in (["slurmctld", "-i", "-c"], ["slurmd", "-c"]):
         subprocess.run(daemon, check=True, timeout=60)
     limit = time.monotonic() + 30
@@ -132,7 +144,9 @@ def start(folder: Path) -> None:
 
 
 def _node_state() -> str:
-    return subprocess.run(["sinfo", "--noheader", "--partition=main", "--format=%t"], capture_output=True, text=True, timeout=60).stdout.strip()
+    return subprocess.run(
+        ["sinfo", "--noheader", "--partition=main", "--format=%t"], capture_output=True, text=True, timeout=60
+    ).stdout.strip()
 
 
 def stop(file: Path) -> None:

@@ -38,7 +38,15 @@ def _settings(tmp_path: Path, device: str = "auto", **changes: Any) -> Config:
 
 def _about() -> dict[str, str]:
     """What a worker sees, told by itself."""
-    names = ("SLURM_JOB_NAME", "SLURM_JOB_ID", "SLURM_JOB_PARTITION", "SLURM_CPUS_PER_TASK", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "HERE")
+    names = (
+        "SLURM_JOB_NAME",
+        "SLURM_JOB_ID",
+        "SLURM_JOB_PARTITION",
+        "SLURM_CPUS_PER_TASK",
+        "CUDA_VISIBLE_DEVICES",
+        "OMP_NUM_THREADS",
+        "HERE",
+    )
     return {name: os.environ.get(name, "") for name in names}
 
 
@@ -64,7 +72,11 @@ def test_each_stage_has_the_jobs_it_asks_for(slurm: Slurm, tmp_path: Path) -> No
         client = crew({})
         assert client is not None
         told = client.submit(_about).result(timeout=120)
-        assert (told["SLURM_JOB_NAME"], told["SLURM_JOB_PARTITION"], told["HERE"]) == ("lsbatch-cpu", "main", "of the user")
+        assert (told["SLURM_JOB_NAME"], told["SLURM_JOB_PARTITION"], told["HERE"]) == (
+            "lsbatch-cpu",
+            "main",
+            "of the user",
+        )
         assert (told["SLURM_CPUS_PER_TASK"], told["OMP_NUM_THREADS"]) == ("3", "3")
         assert slurm.ended_as(told["SLURM_JOB_ID"])["Comment"] == "hello"
         assert crew({}) is client
@@ -84,7 +96,10 @@ def test_each_stage_has_the_jobs_it_asks_for(slurm: Slurm, tmp_path: Path) -> No
 
 def test_a_job_that_slurm_refuses_is_one_sentence(slurm: Slurm, tmp_path: Path) -> None:
     settings = _settings(tmp_path, slurm={"cpu": {"partition": "nowhere"}})
-    with pytest.raises(LsbatchError, match=r"cluster.slurm.cpu: SLURM refuses such a job: .*partition"), cluster.connect(settings):
+    with (
+        pytest.raises(LsbatchError, match=r"cluster.slurm.cpu: SLURM refuses such a job: .*partition"),
+        cluster.connect(settings),
+    ):
         pass
     assert slurm.queue() == {}
 
@@ -97,7 +112,9 @@ def test_no_slurm_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_cancelled_jobs_are_replaced_also_before_they_began(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelled_jobs_are_replaced_also_before_they_began(
+    slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(slurm_jobs, "LOOK_S", 1.0)
     # the node has 16 cores: one job runs, the other waits
     settings = _settings(tmp_path, threads=10, slurm={"cpu": {"jobs": 2}})
@@ -138,9 +155,13 @@ def _slept(seconds: float) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_workers_leave_before_the_walltime_and_lose_nothing(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_leave_before_the_walltime_and_lose_nothing(
+    slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(slurm_jobs, "LOOK_S", 1.0)
-    with cluster.connect(_settings(tmp_path, slurm={"cpu": {"jobs": 1, "walltime": "00:02:00"}}), say=lambda line: None) as crew:
+    with cluster.connect(
+        _settings(tmp_path, slurm={"cpu": {"jobs": 1, "walltime": "00:02:00"}}), say=lambda line: None
+    ) as crew:
         client = crew({})
         assert client is not None
         asked = [client.submit(_slept, 2.0, pure=False, retries=0) for _ in range(70)]
@@ -161,13 +182,19 @@ def test_survey_in_jobs_that_are_cancelled_equals_serial(
 ) -> None:
     monkeypatch.setattr(slurm_jobs, "LOOK_S", 1.0)
     survey = same.with_cluster(
-        surveys.copy_survey(planned_survey, tmp_path / "s"), kind="slurm", memory_gb=1.5, in_flight=2, slurm={"cpu": {"jobs": 2}}
+        surveys.copy_survey(planned_survey, tmp_path / "s"),
+        kind="slurm",
+        memory_gb=1.5,
+        in_flight=2,
+        slurm={"cpu": {"jobs": 2}},
     )
     cancelled: list[str] = []
 
     def cancel(receipt: Receipt) -> None:
         # once a stage, in the middle of it
-        if receipt.stage not in {stage for stage, _ in map(str.split, cancelled)} and (running := slurm.jobs("lsbatch-cpu")):
+        if receipt.stage not in {stage for stage, _ in map(str.split, cancelled)} and (
+            running := slurm.jobs("lsbatch-cpu")
+        ):
             slurm.ask("scancel", running[0])
             cancelled.append(f"{receipt.stage} {running[0]}")
 
@@ -185,10 +212,19 @@ def test_survey_in_jobs_that_are_cancelled_equals_serial(
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_driver_that_is_stopped_leaves_no_job(slurm: Slurm, stacked_survey: Survey, tmp_path: Path, number: signal.Signals) -> None:
-    survey = same.with_cluster(surveys.copy_survey(stacked_survey, tmp_path / "s"), kind="slurm", memory_gb=1.5, slurm={"cpu": {"jobs": 2}})
+def test_a_driver_that_is_stopped_leaves_no_job(
+    slurm: Slurm, stacked_survey: Survey, tmp_path: Path, number: signal.Signals
+) -> None:
+    survey = same.with_cluster(
+        surveys.copy_survey(stacked_survey, tmp_path / "s"), kind="slurm", memory_gb=1.5, slurm={"cpu": {"jobs": 2}}
+    )
     file = same.saved(survey, tmp_path / "config.yaml")
-    driver = subprocess.Popen([Path(sys.executable).with_name("lsbatch"), "run", file], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    driver = subprocess.Popen(
+        [Path(sys.executable).with_name("lsbatch"), "run", file],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     slurm.wait_for("RUNNING", 2, "lsbatch-cpu", seconds=180)
     driver.send_signal(number)
     _, said = driver.communicate(timeout=120)

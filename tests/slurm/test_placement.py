@@ -57,7 +57,11 @@ def test_gpu_tasks_go_to_the_tagged_workers_alone(tmp_path: Path, monkeypatch: p
     assert len({each["pid"] for each in found}) == 2
     assert sorted(each["CUDA_VISIBLE_DEVICES"] for each in plain.values()) == ["", "3", "3"]
     # one tile at a time with both threads inside it
-    assert {each["OMP_NUM_THREADS"] for each in plain.values()} == {each["NUMBA_NUM_THREADS"] for each in plain.values()} == {"2"}
+    assert (
+        {each["OMP_NUM_THREADS"] for each in plain.values()}
+        == {each["NUMBA_NUM_THREADS"] for each in plain.values()}
+        == {"2"}
+    )
     assert len(said) == 1
     assert said[0].startswith("Dask dashboard: http://127.0.0.1:")
 
@@ -85,7 +89,10 @@ def test_worker_that_has_grown_takes_the_next_tile(tmp_path: Path) -> None:
 def test_jobs_neither_pause_nor_profile(tmp_path: Path) -> None:
     lines = slurm_jobs._job(_settings(tmp_path, kind="slurm"), "cpu", JobSettings())["job_script_prologue"]
     told = {line.removeprefix("export ").partition("=")[0]: line.partition("=")[2] for line in lines}
-    assert dask.config.collect(paths=[], env=told)["distributed"]["worker"] == {"memory": {"pause": False}, "profile": {"enabled": False}}
+    assert dask.config.collect(paths=[], env=told)["distributed"]["worker"] == {
+        "memory": {"pause": False},
+        "profile": {"enabled": False},
+    }
 
 
 def _profiles(dask_worker: Any) -> bool:
@@ -97,14 +104,19 @@ def test_local_workers_with_tls_encrypt(tmp_path: Path) -> None:
     with cluster.connect(settings, say=lambda line: None) as crew:
         client = crew({})
         assert client is not None
-        assert client.submit(_about).result(timeout=120)["CUDA_VISIBLE_DEVICES"] == os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        assert client.submit(_about).result(timeout=120)["CUDA_VISIBLE_DEVICES"] == os.environ.get(
+            "CUDA_VISIBLE_DEVICES", ""
+        )
         info = client.scheduler_info()
     assert {address.partition("://")[0] for address in (info["address"], *info["workers"])} == {"tls"}
 
 
 def test_no_gpu_is_said_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpus, "visible", lambda: ())
-    with pytest.raises(LsbatchError, match="no GPU on this machine"), cluster.connect(_settings(tmp_path, "cuda", kind="local")):
+    with (
+        pytest.raises(LsbatchError, match="no GPU on this machine"),
+        cluster.connect(_settings(tmp_path, "cuda", kind="local")),
+    ):
         pass
 
 
@@ -136,7 +148,9 @@ def test_workers_of_a_gpu_job_share_out_its_gpus(monkeypatch: pytest.MonkeyPatch
         ({"SLURM_PROCID": "3", "SLURM_LOCALID": "3", "SLURM_GPUS_PER_TASK": "1"}, 0),
     ],
 )
-def test_gpus_of_an_allocation_are_dealt_out_by_node(environ: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_of_an_allocation_are_dealt_out_by_node(
+    environ: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SLURM_GPUS_PER_TASK", raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
@@ -170,7 +184,9 @@ def test_unknown_interface_is_one_sentence() -> None:
         network.interface(ClusterSettings(kind="slurm", interface="ib7"))
 
 
-def test_open_network_is_warned_of_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_open_network_is_warned_of_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     address = SimpleNamespace(family=psutil.net_if_addrs()["lo"][0].family, address="10.1.2.3")
     inner = SimpleNamespace(family=address.family, address="127.0.0.1")
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"lo": [inner], "ib0": [address]})

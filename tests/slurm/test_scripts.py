@@ -46,7 +46,14 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _submit(slurm: Slurm, script: str, *words: str | Path, options: tuple[str, ...] = ()) -> str:
-    return slurm.ask("sbatch", "--parsable", "--mem-per-cpu=2G" if script == "allocation.sbatch" else "--mem=2G", *options, str(SCRIPTS / script), *map(str, words)).strip()
+    return slurm.ask(
+        "sbatch",
+        "--parsable",
+        "--mem-per-cpu=2G" if script == "allocation.sbatch" else "--mem=2G",
+        *options,
+        str(SCRIPTS / script),
+        *map(str, words),
+    ).strip()
 
 
 def _ended(slurm: Slurm, job: str, seconds: float = 60.0) -> dict[str, str]:
@@ -64,7 +71,9 @@ def _let_begin(slurm: Slurm, job: str) -> None:
 def test_an_array_does_every_part(slurm: Slurm, calls: Path) -> None:
     _submit(slurm, "run.sbatch", "a.yaml", "--until", "stack", options=("--array=1-3",))
     slurm.wait_until_empty()
-    assert sorted(calls.read_text().splitlines()) == [f"lsbatch 0 run a.yaml --until stack --part {i}/3" for i in (1, 2, 3)]
+    assert sorted(calls.read_text().splitlines()) == [
+        f"lsbatch 0 run a.yaml --until stack --part {i}/3" for i in (1, 2, 3)
+    ]
 
 
 def test_a_few_parts_again(slurm: Slurm, calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +130,9 @@ def test_arrays_of_stages_follow_each_other(slurm: Slurm, calls: Path, monkeypat
     lines = calls.read_text().splitlines()
     assert lines[0].endswith(" run a.yaml --part 1000000/1000000")
     stages = ["stack", "predict", "clean", "outline", "report"]
-    assert [line.split()[0].removeprefix("lsbatch-") for line in lines[1:]] == [s for s in stages[:4] for _ in range(2)] + ["report"]
+    assert [line.split()[0].removeprefix("lsbatch-") for line in lines[1:]] == [
+        s for s in stages[:4] for _ in range(2)
+    ] + ["report"]
     assert lines[-1] == "lsbatch-report 0 run a.yaml"
     assert {line.partition(" run ")[2] for line in lines if line.startswith("lsbatch-predict")} == {
         f"a.yaml --until predict --part {i}/2" for i in (1, 2)
@@ -178,7 +189,9 @@ def _receipts(survey: Survey, stage: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_survey_in_arrays_that_lose_a_part_equals_serial(slurm: Slurm, survey: Survey, done_survey: Survey, tmp_path: Path) -> None:
+def test_survey_in_arrays_that_lose_a_part_equals_serial(
+    slurm: Slurm, survey: Survey, done_survey: Survey, tmp_path: Path
+) -> None:
     file = same.saved(survey, tmp_path / "config.yaml")
     said = slurm.ask(str(SCRIPTS / "submit.sh"), str(file), "2", "--mem=2G", f"--output={tmp_path}/%x-%a.out")
     last = said.splitlines()[-1].split()[2].rstrip(";")
@@ -191,10 +204,19 @@ def test_survey_in_arrays_that_lose_a_part_equals_serial(slurm: Slurm, survey: S
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_survey_in_an_allocation_that_ends_too_early_equals_serial(slurm: Slurm, survey: Survey, done_survey: Survey, tmp_path: Path) -> None:
+def test_survey_in_an_allocation_that_ends_too_early_equals_serial(
+    slurm: Slurm, survey: Survey, done_survey: Survey, tmp_path: Path
+) -> None:
     ours = same.with_cluster(survey, kind="allocation", memory_gb=1.5)
     said = tmp_path / "said"
-    job = _submit(slurm, "allocation.sbatch", same.saved(ours, tmp_path / "config.yaml"), "--until", "score", options=(f"--output={said}",))
+    job = _submit(
+        slurm,
+        "allocation.sbatch",
+        same.saved(ours, tmp_path / "config.yaml"),
+        "--until",
+        "score",
+        options=(f"--output={said}",),
+    )
     _wait(lambda: _receipts(survey, "predict") >= 1, 600)
     slurm.ask("scancel", "--batch", "--signal=USR1", job)
     _wait(lambda: slurm.ended_as(job)["Restarts"] == "1", 300)
@@ -209,7 +231,9 @@ def test_survey_in_an_allocation_that_ends_too_early_equals_serial(slurm: Slurm,
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("rank", [1, 0], ids=["driver", "scheduler"])
-def test_an_allocation_ends_when_its_driver_or_scheduler_dies(slurm: Slurm, survey: Survey, tmp_path: Path, rank: int) -> None:
+def test_an_allocation_ends_when_its_driver_or_scheduler_dies(
+    slurm: Slurm, survey: Survey, tmp_path: Path, rank: int
+) -> None:
     ours = same.with_cluster(survey, kind="allocation", memory_gb=1.5)
     said = tmp_path / "said"
     options = ("--ntasks=3", f"--output={said}")
@@ -231,7 +255,10 @@ def test_an_allocation_of_two_tasks_is_too_small(slurm: Slurm, survey: Survey, t
     ours = same.with_cluster(survey, kind="allocation")
     said = tmp_path / "said"
     job = _submit(
-        slurm, "allocation.sbatch", same.saved(ours, tmp_path / "config.yaml"), options=("--ntasks=2", f"--output={said}")
+        slurm,
+        "allocation.sbatch",
+        same.saved(ours, tmp_path / "config.yaml"),
+        options=("--ntasks=2", f"--output={said}"),
     )
     assert _ended(slurm, job)["ExitCode"] == "2:0"
     assert "needs three tasks" in said.read_text()

@@ -32,15 +32,24 @@ def documents(country: Path, rasters: str) -> tuple[list[dict[str, Any]], list[d
             collections.append(document | {"links": []})
         elif document["type"] == "Feature":
             folder = path.parent.relative_to(catalog)
-            assets = {key: asset | {"href": f"{rasters}/{os.path.normpath(folder / asset['href'])}"} for key, asset in document["assets"].items()}
+            assets = {
+                key: asset | {"href": f"{rasters}/{os.path.normpath(folder / asset['href'])}"}
+                for key, asset in document["assets"].items()
+            }
             items.append(document | {"assets": assets, "links": []})
     return collections, items
 
 
 def sources(url: str, **more: Any) -> dict[str, Any]:
     """`archives` of the settings, for an API that has a country's items."""
-    names = {"sentinel2": ("sentinel-2-l2a", "sentinel-2-l2a-pc"), "sentinel1": ("sentinel-1-rtc",), "dem": ("cop-dem-glo-30",)}
-    return {sensor: {"preset": "stac", "url": url, "collections": list(found)} for sensor, found in names.items()} | more
+    names = {
+        "sentinel2": ("sentinel-2-l2a", "sentinel-2-l2a-pc"),
+        "sentinel1": ("sentinel-1-rtc",),
+        "dem": ("cop-dem-glo-30",),
+    }
+    return {
+        sensor: {"preset": "stac", "url": url, "collections": list(found)} for sensor, found in names.items()
+    } | more
 
 
 @dataclass

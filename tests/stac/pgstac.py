@@ -43,14 +43,26 @@ def environment() -> Path:
     done = folder / "done"
     if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-c", str(constraints), "-r", str(REQUIREMENTS)], check=True, capture_output=True, text=True)
+        pip = [
+            str(folder / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-compile",
+            "--disable-pip-version-check",
+        ]
+        subprocess.run(
+            [*pip, "-c", str(constraints), "-r", str(REQUIREMENTS)], check=True, capture_output=True, text=True
+        )
         done.touch()
     return folder / "bin"
 
 
 @contextmanager
-def database(commands: Path, folder: Path, collections: Sequence[dict[str, Any]], items: Sequence[dict[str, Any]]) -> Iterator[dict[str, str]]:
+def database(
+    commands: Path, folder: Path, collections: Sequence[dict[str, Any]], items: Sequence[dict[str, Any]]
+) -> Iterator[dict[str, str]]:
     """A database that holds the items; gives the environment by which it is found."""
     with tempfile.TemporaryDirectory(prefix="lsbatch-pgstac-") as name:
         # PostgreSQL does not run as root, and pytest's folders are root's alone
@@ -67,21 +79,37 @@ def _postgres(home: Path, who: Sequence[str]) -> Iterator[dict[str, str]]:
     port = free_port()
 
     def pg(name: str, *words: str) -> None:
-        subprocess.run([*who, "env", f"HOME={home}", str(PG_BIN / name), *words], check=True, stdout=subprocess.DEVNULL, cwd=home)
+        subprocess.run(
+            [*who, "env", f"HOME={home}", str(PG_BIN / name), *words], check=True, stdout=subprocess.DEVNULL, cwd=home
+        )
 
     quick = f"-c listen_addresses=127.0.0.1 -p {port} -k {home} -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
     pg("initdb", "-D", str(home / "data"), "-A", "trust", "-U", "postgres", "--no-sync")
     pg("pg_ctl", "-D", str(home / "data"), "-w", "-o", quick, "-l", str(home / "log"), "start")
     try:
         pg("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "stac")
-        yield {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "postgres", "PGPASSWORD": "unused", "PGDATABASE": "stac"}
+        yield {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(port),
+            "PGUSER": "postgres",
+            "PGPASSWORD": "unused",
+            "PGDATABASE": "stac",
+        }
     finally:
         pg("pg_ctl", "-D", str(home / "data"), "-m", "immediate", "stop")
 
 
-def _fill(commands: Path, folder: Path, names: dict[str, str], collections: Sequence[dict[str, Any]], items: Sequence[dict[str, Any]]) -> None:
+def _fill(
+    commands: Path,
+    folder: Path,
+    names: dict[str, str],
+    collections: Sequence[dict[str, Any]],
+    items: Sequence[dict[str, Any]],
+) -> None:
     def pypgstac(*words: str) -> None:
-        subprocess.run([str(commands / "pypgstac"), *words], check=True, env=os.environ | names, capture_output=True, text=True)
+        subprocess.run(
+            [str(commands / "pypgstac"), *words], check=True, env=os.environ | names, capture_output=True, text=True
+        )
 
     pypgstac("migrate")
     for kind, documents in (("collections", collections), ("items", items)):
@@ -101,7 +129,15 @@ class Api:
 
     def start(self) -> None:
         """Returns when it answers."""
-        command = [str(self._commands / "uvicorn"), "stac_fastapi.pgstac.app:create_app", "--factory", "--host", "127.0.0.1", "--port", str(self._port)]
+        command = [
+            str(self._commands / "uvicorn"),
+            "stac_fastapi.pgstac.app:create_app",
+            "--factory",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self._port),
+        ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=os.environ | self._names, stdout=log, stderr=log)
         _wait(self._answers, f"stac-fastapi does not answer, see {self._log}")

@@ -68,16 +68,23 @@ def scenes(root: Path) -> dict[str, dict[str, list[str]]]:
     """Ids of scenes by tile and window."""
     found = plan.load(root)
     names = [Survey(None, found.grid, found.tiles).tile(position).id for position in found.tiles]  # type: ignore[arg-type]
-    return {name: {key: [scene.id for scene in group] for key, group in plan.tile_scenes(root, name).items()} for name in names}
+    return {
+        name: {key: [scene.id for scene in group] for key, group in plan.tile_scenes(root, name).items()}
+        for name in names
+    }
 
 
 def sums(survey: Survey, stage: str) -> dict[str, dict[str, str]]:
     """Checksums of what a stage wrote, of the tiles that it has done."""
-    return {tile: dict(found.sums) for tile, found in receipts.read_stage(survey.workspace.receipts, stage).items() if found}
+    return {
+        tile: dict(found.sums) for tile, found in receipts.read_stage(survey.workspace.receipts, stage).items() if found
+    }
 
 
 def left_out(survey: Survey) -> list[str]:
-    return [reason for found in receipts.read_stage(survey.workspace.receipts, "stack").values() for reason in found.dropped]
+    return [
+        reason for found in receipts.read_stage(survey.workspace.receipts, "stack").values() for reason in found.dropped
+    ]
 
 
 def test_a_tile_through_an_api_with_pages_an_outage_and_signatures_that_expire(
@@ -108,7 +115,9 @@ def test_a_tile_through_an_api_with_pages_an_outage_and_signatures_that_expire(
     assert not left_out(survey)
 
 
-def test_answers_that_break_off_are_asked_for_again(country: Path, planned_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_break_off_are_asked_for_again(
+    country: Path, planned_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http, "WAIT_S", 0.01)
     _, items = archives.documents(country, archives.AZURE_URL)
     trouble = servers.Trouble(cut=0.3, refused=0.1, seed=3)
@@ -122,11 +131,15 @@ def test_answers_that_break_off_are_asked_for_again(country: Path, planned_surve
 def radar(country: Path) -> tuple[Scene, GeoBox]:
     """A scene behind signatures, and where it is read."""
     _, items = archives.documents(country, archives.AZURE_URL)
-    one = describe(next(item for item in items if item["collection"] == "sentinel-1-rtc" and "_139_" in item["id"]), "sentinel1")
+    one = describe(
+        next(item for item in items if item["collection"] == "sentinel-1-rtc" and "_139_" in item["id"]), "sentinel1"
+    )
     return one, GeoBox.from_bbox((337920, 6824960, 340480, 6827520), "EPSG:25833", resolution=10)
 
 
-@pytest.mark.parametrize(("told_s", "refused"), [(3600.0, 1), (61.0, 0)], ids=["the SDK does not know", "the SDK knows"])
+@pytest.mark.parametrize(
+    ("told_s", "refused"), [(3600.0, 1), (61.0, 0)], ids=["the SDK does not know", "the SDK knows"]
+)
 def test_a_signature_that_expired_is_made_anew(
     country: Path, radar: tuple[Scene, GeoBox], monkeypatch: pytest.MonkeyPatch, told_s: float, refused: int
 ) -> None:
@@ -146,7 +159,9 @@ def test_a_signature_that_is_never_good_is_not_asked_for_without_end(
     monkeypatch.setattr(scene_reading, "FIRST_WAIT_S", 0.01)
     with archives.signed(country.parent / "catalog", valid_s=-1.0) as served:
         use(served, monkeypatch)
-        with pytest.raises(scene_reading.SceneError, match="asset vv .* cannot be read: HTTP response code: 403$") as caught:
+        with pytest.raises(
+            scene_reading.SceneError, match="asset vv .* cannot be read: HTTP response code: 403$"
+        ) as caught:
             scene_reading.read(radar[0], ("VV",), radar[1], attempts=3)
     # of the archive, so that the tile is tried again later
     assert caught.value.may_pass
@@ -196,7 +211,12 @@ def dies(api: pgstac.Api, monkeypatch: pytest.MonkeyPatch, *, after: int, second
 
 @pytest.mark.slow
 def test_a_survey_through_pgstac_that_dies_for_ten_seconds(
-    api: pgstac.Api, country: Path, done_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: list[str]
+    api: pgstac.Api,
+    country: Path,
+    done_survey: Survey,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pages: list[str],
 ) -> None:
     again = dies(api, monkeypatch, after=12, seconds=10)
     with archives.signed(country.parent / "catalog", valid_s=4.0) as served:
@@ -226,16 +246,23 @@ def test_a_survey_through_pgstac_that_dies_for_ten_seconds(
 def same_files(ours: Survey, theirs: Survey) -> None:
     """Every byte of the cube and of the parts; of the inventory all but the digest of the settings, which name the catalogue."""
     for folder in ("cube.zarr", "parts"):
-        one, other = ({path.relative_to(root): path.read_bytes() for path in (root / folder).rglob("*") if path.is_file()} for root in (ours.workspace.root, theirs.workspace.root))
+        one, other = (
+            {path.relative_to(root): path.read_bytes() for path in (root / folder).rglob("*") if path.is_file()}
+            for root in (ours.workspace.root, theirs.workspace.root)
+        )
         assert one.keys() == other.keys()
         assert [name for name in one if one[name] != other[name]] == []
-    tables = [pd.read_csv(survey.workspace.inventory / "landslides.csv").drop(columns="settings") for survey in (ours, theirs)]
+    tables = [
+        pd.read_csv(survey.workspace.inventory / "landslides.csv").drop(columns="settings") for survey in (ours, theirs)
+    ]
     pd.testing.assert_frame_equal(*tables)
     assert len(tables[0])
 
 
 @pytest.mark.slow
-def test_without_the_longer_waits_the_outage_is_fatal(api: pgstac.Api, country: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_longer_waits_the_outage_is_fatal(
+    api: pgstac.Api, country: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The test above would pass with an outage that nobody notices."""
     monkeypatch.setattr(http, "WAIT_S", 0.5)
     again = dies(api, monkeypatch, after=12, seconds=10)

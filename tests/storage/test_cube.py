@@ -64,7 +64,9 @@ def test_another_program_sees_coordinates_crs_units_and_descriptions(store: Path
 
 def test_what_was_not_seen_costs_no_bytes(store: Path) -> None:
     def shards() -> list[Path]:
-        return [path for path in (store / "stack").rglob("c/*/*") if path.is_file() and path.parts[-4] not in ("x", "y")]
+        return [
+            path for path in (store / "stack").rglob("c/*/*") if path.is_file() and path.parts[-4] not in ("x", "y")
+        ]
 
     empty = {band.name: np.full((256, 256), np.nan if band.scale is not None else band.fill) for band in STACK.bands}
     cube.write(store, STACK, GRID.tile(0, 0), empty)
@@ -131,7 +133,9 @@ def test_jobs_that_start_together_all_find_the_layer(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from lsbatch.archive import cube; from lsbatch.grid import Grid; from lsbatch.layers import STACK;"
         f"cube.create(Path(sys.argv[1]), Grid.snapped('EPSG:25833', 10.0, 256, {GRID.bounds}), STACK)"
     )
-    jobs = [subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE, text=True) for _ in range(4)
+    ]
     assert [job.communicate(timeout=120)[1] for job in jobs] == [""] * 4
     cube.write(path, STACK, GRID.tile(0, 0), _noise(4))
     assert not list(tmp_path.glob(".making-*"))
@@ -146,7 +150,6 @@ def test_a_cube_of_another_grid_is_not_touched(store: Path) -> None:
 
 
 def test_a_cube_of_another_version_is_named(store: Path) -> None:
-
 
     shutil.rmtree(store / "stack" / "dNDVI")
     with pytest.raises(StaleStoreError, match="lacks dNDVI"):

@@ -28,7 +28,11 @@ def bucket() -> Iterator[Bucket]:
 def lsbatch(bucket: Bucket, *words: str) -> "subprocess.CompletedProcess[str]":
     """A command that may use the bucket."""
     return subprocess.run(
-        [sys.executable, "-m", "lsbatch.cli", *words], capture_output=True, text=True, timeout=600, env=os.environ | bucket.environment
+        [sys.executable, "-m", "lsbatch.cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=os.environ | bucket.environment,
     )
 
 
@@ -51,7 +55,9 @@ def on_disk(survey: Survey) -> dict[str, bytes]:
 
 def in_bucket(bucket: Bucket, prefix: str) -> dict[str, bytes]:
     """The same in object storage."""
-    found = {key.removeprefix(f"{prefix}/"): data for key, data in bucket.objects().items() if key.startswith(f"{prefix}/")}
+    found = {
+        key.removeprefix(f"{prefix}/"): data for key, data in bucket.objects().items() if key.startswith(f"{prefix}/")
+    }
     return {name: data for name, data in found.items() if name.startswith(SAME)}
 
 
@@ -142,7 +148,9 @@ def test_a_second_writer_is_refused_there_too(done_survey: Survey, bucket: Bucke
         ({}, "s3://nowhere/s: cannot be written to: "),
     ],
 )
-def test_bad_addresses_get_one_sentence(done_survey: Survey, bucket: Bucket, tmp_path: Path, change: dict[str, str], sentence: str) -> None:
+def test_bad_addresses_get_one_sentence(
+    done_survey: Survey, bucket: Bucket, tmp_path: Path, change: dict[str, str], sentence: str
+) -> None:
     address = sentence.partition(":")[0] + ":" + sentence.split(":")[1]
     path = settings(done_survey, tmp_path, address, kind="serial")
     done = lsbatch(Bucket(bucket.name, bucket.environment | change), "run", str(path))
@@ -171,7 +179,9 @@ def test_sample_link_and_review_read_a_survey_there(done_survey: Survey, bucket:
     assert again.returncode == 0
     assert "It is the same survey" in again.stdout
     command = [sys.executable, "-m", "lsbatch.cli", "review", str(config)]
-    with subprocess.Popen(command, env=os.environ | bucket.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+    with subprocess.Popen(
+        command, env=os.environ | bucket.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as server:
         try:
             assert server.stdout is not None
             said = server.stdout.readline()
@@ -185,6 +195,8 @@ def test_bench_leaves_nothing_there_but_its_answer(done_survey: Survey, bucket: 
     path = settings(done_survey, tmp_path, "s3://surveys/norway/2020", kind="serial")
     done = lsbatch(bucket, "bench", str(path), "--tiles", "1")
     assert done.returncode == 0, done.stdout + done.stderr
-    left = [key.removeprefix("norway/2020/bench/") for key in bucket.objects() if not key.startswith("norway/2020/plan/")]
+    left = [
+        key.removeprefix("norway/2020/bench/") for key in bucket.objects() if not key.startswith("norway/2020/plan/")
+    ]
     assert sorted(Path(name).suffix for name in left) == [".json", ".png"]
     assert all(name.startswith("bench-") for name in left)

@@ -71,7 +71,9 @@ def test_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     config = countries.simulate(Path("here"), seed=5, rows=256, cols=256)
     assert config.samefile(tmp_path / "here" / "config.yaml")
     root = pystac.Catalog.from_file("here/catalog/catalog.json")
-    paths = [Path(asset.get_absolute_href()) for item in root.get_items(recursive=True) for asset in item.assets.values()]
+    paths = [
+        Path(asset.get_absolute_href()) for item in root.get_items(recursive=True) for asset in item.assets.values()
+    ]
     assert len(paths) > 100
     assert all(path.is_file() for path in paths)
 
@@ -107,7 +109,9 @@ def test_items_hold_what_stac_asks_for(items: list[pystac.Item]) -> None:
 
 
 def test_sentinel_2_comes_in_two_utm_zones(items: list[pystac.Item]) -> None:
-    found = {item.properties["proj:epsg"] for name in ("sentinel-2-l2a", "sentinel-2-l2a-pc") for item in _of(items, name)}
+    found = {
+        item.properties["proj:epsg"] for name in ("sentinel-2-l2a", "sentinel-2-l2a-pc") for item in _of(items, name)
+    }
     assert found == {32632, 32633}
 
 
@@ -123,7 +127,9 @@ def test_the_offset_is_in_the_numbers_as_told(items: list[pystac.Item]) -> None:
     """Water and shade are dark: the smallest infrared DN lies far below 1000, unless 1000 was added."""
     search = _of(items, "sentinel-2-l2a")
     for item in search:
-        added = item.properties["s2:processing_baseline"] >= "04" and not item.properties["earthsearch:boa_offset_applied"]
+        added = (
+            item.properties["s2:processing_baseline"] >= "04" and not item.properties["earthsearch:boa_offset_applied"]
+        )
         dn = _read(item, "nir")
         assert (dn[dn > 0].min() > 1000) == added
     for item in _of(items, "sentinel-2-l2a-pc"):

@@ -9,7 +9,20 @@ from lsbatch.commands.run import Screen
 from lsbatch.settings import Config
 from lsbatch.storage.files import write_json
 
-HEADS = ("stage", "tiles", "first s", "p50 s", "p95 s", "CPU s", "Mpx/s", "a core", "read MB", "written MB", "peak MB", "of the limit")
+HEADS = (
+    "stage",
+    "tiles",
+    "first s",
+    "p50 s",
+    "p95 s",
+    "CPU s",
+    "Mpx/s",
+    "a core",
+    "read MB",
+    "written MB",
+    "peak MB",
+    "of the limit",
+)
 
 
 def bench(config: Config, screen: Screen, *, tiles: int | None = None, compare: Path | None = None) -> Path:
@@ -49,8 +62,12 @@ def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
     about = found["machine"]
     gpus = ", ".join(about["gpus"]) or "no GPU"
     screen.text("")
-    screen.text(f"{about['processor']}, {about['cores']} cores, {about['memory_gb']:g} GB, {gpus}; lsbatch {about['lsbatch']} {about['commit'] or ''}".rstrip())
-    screen.text(f"{found['tiles']} of {found['survey_tiles']} tiles of {config.grid.tile_px} px on {found['workers']} workers of {found['threads']} threads")
+    screen.text(
+        f"{about['processor']}, {about['cores']} cores, {about['memory_gb']:g} GB, {gpus}; lsbatch {about['lsbatch']} {about['commit'] or ''}".rstrip()
+    )
+    screen.text(
+        f"{found['tiles']} of {found['survey_tiles']} tiles of {config.grid.tile_px} px on {found['workers']} workers of {found['threads']} threads"
+    )
     screen.table(HEADS, [_row(row) for row in found["stages"]])
     screen.text(
         "p50, p95, CPU s, Mpx/s a core, MB: of tiles that are not a worker's first. Of the limit: the share of a tile's seconds that copying its "
@@ -62,7 +79,9 @@ def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
         screen.text(line)
     watched = found["watched"]
     if watched["gpu_busy_share"] is not None:
-        screen.text(f"GPU: busy {watched['gpu_busy_share']:.0%} of the time, {watched['gpu_memory_mb']:,.0f} MB at most")
+        screen.text(
+            f"GPU: busy {watched['gpu_busy_share']:.0%} of the time, {watched['gpu_memory_mb']:,.0f} MB at most"
+        )
     for name, told in found["projection"].items():
         for line in _lines(name, told, config):
             screen.text(line)
@@ -72,7 +91,15 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     seconds = (f"{row[key]:.2f}" for key in ("first_s", "p50_s", "p95_s", "cpu_s"))
     sizes = (f"{row[key]:,.1f}" for key in ("read_mb", "written_mb"))
     rates = (f"{row['mpx_s']:.3g}", f"{row['mpx_s_core']:.3g}")
-    return (row["stage"], str(row["tiles"]), *seconds, *rates, *sizes, f"{row['peak_mb']:,.0f}", f"{row['limit_share']:.1%}")
+    return (
+        row["stage"],
+        str(row["tiles"]),
+        *seconds,
+        *rates,
+        *sizes,
+        f"{row['peak_mb']:,.0f}",
+        f"{row['limit_share']:.1%}",
+    )
 
 
 def _network(found: Mapping[str, Any] | None) -> list[str]:
@@ -93,7 +120,9 @@ def _network(found: Mapping[str, Any] | None) -> list[str]:
 
 def _lines(name: str, told: Mapping[str, Any], config: Config) -> list[str]:
     area = f" ({config.bench.area_km2:,.0f} km2, as compact as a square)" if name == "the nation" else ""
-    kwh = "energy: this machine does not tell" if told["kwh"] is None else f"{told['kwh']:,.1f} kWh (processors and GPUs)"
+    kwh = (
+        "energy: this machine does not tell" if told["kwh"] is None else f"{told['kwh']:,.1f} kWh (processors and GPUs)"
+    )
     return [
         f"Projected for {name}{area}: {told['tiles']:,} tiles on {told['workers']} workers: {_time(told['hours'])}, then {_time(told['more_hours'])} "
         "for the steps of one process",
@@ -112,7 +141,10 @@ def _tell_compared(old: Mapping[str, Any], new: Mapping[str, Any], screen: Scree
     screen.text(f"Against {old['made']}:")
     for line in comparison.differences(old, new):
         screen.text(f"  not the same: {line}")
-    shown = [(row["stage"], f"{row['then_s']:.2f}", f"{row['now_s']:.2f}", f"{row['ratio']:.2f}", row["word"]) for row in rows]
+    shown = [
+        (row["stage"], f"{row['then_s']:.2f}", f"{row['now_s']:.2f}", f"{row['ratio']:.2f}", row["word"])
+        for row in rows
+    ]
     screen.table(("stage", "p50 s then", "now", "ratio", ""), shown)
     slower = [row["stage"] for row in rows if row["word"] == "slower"]
     screen.text(f"Slower: {', '.join(slower)}" if slower else "Nothing got slower.")

@@ -34,9 +34,9 @@ def read(path: Path) -> dict[str, Any]:
 
 def _whole(found: Mapping[str, Any]) -> bool:
     try:
-        return all(isinstance(row["stage"], str) and row["p50_s"] > 0 and row["p95_s"] > 0 for row in found["stages"]) and isinstance(
-            found["machine"], dict
-        )
+        return all(
+            isinstance(row["stage"], str) and row["p50_s"] > 0 and row["p95_s"] > 0 for row in found["stages"]
+        ) and isinstance(found["machine"], dict)
     except (KeyError, TypeError):
         return False
 
@@ -56,7 +56,9 @@ def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, A
         slower = ratio > TOLD and row["p50_s"] > then["p95_s"]
         faster = ratio < 1 / TOLD and row["p95_s"] < then["p50_s"]
         word = "slower" if slower else "faster" if faster else "as before"
-        rows.append({"stage": row["stage"], "then_s": then["p50_s"], "now_s": row["p50_s"], "ratio": ratio, "word": word})
+        rows.append(
+            {"stage": row["stage"], "then_s": then["p50_s"], "now_s": row["p50_s"], "ratio": ratio, "word": word}
+        )
     return rows
 
 
@@ -68,7 +70,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
             one, other = (_flat(each.get(where)).get(name) for each in (old, new))
             if one != other and not (where == "settings" and name.startswith(("output", "bench."))):
                 found.append(f"{name}: {one} then, {other} now")
-    found += [f"{name}: {old.get(name)} then, {new.get(name)} now" for name in ("workers", "threads", "tiles") if old.get(name) != new.get(name)]
+    found += [
+        f"{name}: {old.get(name)} then, {new.get(name)} now"
+        for name in ("workers", "threads", "tiles")
+        if old.get(name) != new.get(name)
+    ]
     return found
 
 

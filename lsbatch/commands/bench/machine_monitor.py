@@ -47,7 +47,9 @@ class Watched:
 def watching(every_s: float = 1.0) -> Iterator[Watched]:
     """Fill in what is yielded when the block ends."""
     found, stop = Watched(), threading.Event()
-    watcher = threading.Thread(target=_look, args=(found, stop, every_s), daemon=True) if shutil.which(_QUERY[0]) else None
+    watcher = (
+        threading.Thread(target=_look, args=(found, stop, every_s), daemon=True) if shutil.which(_QUERY[0]) else None
+    )
     began, packages, network = time.monotonic(), energy(), _received()
     if watcher:
         watcher.start()
@@ -73,7 +75,10 @@ def energy() -> dict[str, tuple[int, int]]:
     # packages alone: their parts (intel-rapl:0:1) are in them
     for folder in sorted(POWERCAP.glob("intel-rapl:?")):
         try:
-            found[folder.name] = (int((folder / "energy_uj").read_text()), int((folder / "max_energy_range_uj").read_text()))
+            found[folder.name] = (
+                int((folder / "energy_uj").read_text()),
+                int((folder / "max_energy_range_uj").read_text()),
+            )
         except OSError:
             continue
     return found
@@ -92,7 +97,9 @@ def _received() -> int:
 def _look(found: Watched, stop: threading.Event, every_s: float) -> None:
     while True:
         done = subprocess.run(_QUERY, capture_output=True, text=True, timeout=60)
-        rows = [[_number(cell) for cell in line.split(",")] for line in done.stdout.splitlines() if line.count(",") == 2]
+        rows = [
+            [_number(cell) for cell in line.split(",")] for line in done.stdout.splitlines() if line.count(",") == 2
+        ]
         if done.returncode or not rows:
             # a driver without a card
             return

@@ -103,7 +103,9 @@ def _scratch(folder: Path, config: Config) -> Iterator[Config]:
     # of a bench that was killed
     files.remove_folder(folder)
     try:
-        yield config.model_copy(update={"output": folder, "model": config.model.model_copy(update={"weights": weights})})
+        yield config.model_copy(
+            update={"output": folder, "model": config.model.model_copy(update={"weights": weights})}
+        )
     finally:
         files.remove_folder(folder)
 
@@ -115,7 +117,15 @@ def _folds(survey: Survey) -> list[dict[str, Any]]:
     for fold in steps(survey.config):
         if isinstance(fold, Reduction):
             half_s, seconds = (_seconds(fold, each) if each.positions else 0.0 for each in (half, survey))
-            found.append({"step": fold.name, "half_tiles": len(half.positions), "half_s": half_s, "seconds": seconds, "peak_mb": round(peak_mb(), 1)})
+            found.append(
+                {
+                    "step": fold.name,
+                    "half_tiles": len(half.positions),
+                    "half_s": half_s,
+                    "seconds": seconds,
+                    "peak_mb": round(peak_mb(), 1),
+                }
+            )
     return found
 
 
@@ -134,7 +144,9 @@ def _started(crew: Crew) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def _told(config: Config, survey: Survey, positions: Sequence[Position], clock: _Clock, walls: Mapping[str, float]) -> dict[str, Any]:
+def _told(
+    config: Config, survey: Survey, positions: Sequence[Position], clock: _Clock, walls: Mapping[str, float]
+) -> dict[str, Any]:
     copy = memory_limits.copy_bytes_s()
     stages = []
     for name, receipts in clock.receipts.items():
@@ -157,13 +169,17 @@ def _told(config: Config, survey: Survey, positions: Sequence[Position], clock: 
         "measured": [tile_id(*position) for position in positions],
         "copy_gb_s": copy / 1e9,
         "stages": stages,
-        "network": throughput.of(weights, config.predict, config.cluster.threads) if config.model.family == "unet" else None,
+        "network": throughput.of(weights, config.predict, config.cluster.threads)
+        if config.model.family == "unet"
+        else None,
     }
 
 
 def _scenes_mb(config: Config, positions: Sequence[Position]) -> float:
     """Pixels of the scenes of a tile, before compression, on average."""
-    return float(np.mean([plan.megabytes(plan.tile_scenes(config.output, tile_id(*position)), config) for position in positions]))
+    return float(
+        np.mean([plan.megabytes(plan.tile_scenes(config.output, tile_id(*position)), config) for position in positions])
+    )
 
 
 def summary(name: str, receipts: Sequence[Receipt], wall_s: float, threads: int, limit_s: float) -> dict[str, Any]:

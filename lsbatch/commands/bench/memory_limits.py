@@ -28,7 +28,8 @@ def copy_bytes_s() -> float:
 
 def moved_bytes(config: Config, stage: Stage, scenes_mb: float) -> float:
     """Bytes of the bands in memory that a stage must read and write once for a tile: float32, or as stored where they have no scale; of
-    one that reads scenes, their pixels too."""
+    one that reads scenes, their pixels too.
+    """
     side, halo = config.grid.tile_px, stage.halo_px(config)
     found = 0.0
     for layer, names in stage.reads(config).items():

@@ -27,7 +27,13 @@ def draw(measured: Mapping[str, Any], path: Path) -> None:
     axes.barh(places, [row["mean_s"] for row in rows], color=WAITING, label="reading, writing, waiting")
     axes.barh(places, dark, color=COMPUTING, label="computing")
     for place, row in zip(places, rows, strict=True):
-        axes.annotate(f"{row['mean_s']:.2f} s, {row['mean_s'] / whole:.0%}", (row["mean_s"], place), xytext=(4, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            f"{row['mean_s']:.2f} s, {row['mean_s'] / whole:.0%}",
+            (row["mean_s"], place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+        )
     axes.set_yticks(places, [row["stage"] for row in rows])
     axes.set_xlabel("seconds a tile, on average")
     axes.margins(x=0.2)

@@ -81,7 +81,9 @@ def _scheduler(config: Config) -> Client:
     try:
         return Client(settings.address, timeout="20s", security=network.security(settings))
     except (OSError, TimeoutError, ValueError) as error:
-        raise LsbatchError(f"cluster.address = {settings.address!r}: no Dask scheduler answers there ({error})") from None
+        raise LsbatchError(
+            f"cluster.address = {settings.address!r}: no Dask scheduler answers there ({error})"
+        ) from None
 
 
 @contextmanager

@@ -68,7 +68,9 @@ def _options(config: Config) -> list[dict[str, Any]]:
     if config.predict.device != "cuda":
         return [shared] * count
     found = gpus.visible()
-    tagged = [shared | {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": name}} for name in (*found, *found)[:count]]
+    tagged = [
+        shared | {"resources": {"GPU": 1}, "env": {"CUDA_VISIBLE_DEVICES": name}} for name in (*found, *found)[:count]
+    ]
     return tagged + [shared | {"env": {"CUDA_VISIBLE_DEVICES": ""}}] * (count - len(tagged))
 
 

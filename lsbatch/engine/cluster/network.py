@@ -34,7 +34,11 @@ def security(settings: ClusterSettings) -> Security | None:
     for name in ("ca_file", "cert_file", "key_file"):
         if not getattr(tls, name).is_file():
             raise LsbatchError(f"cluster.tls.{name} = '{getattr(tls, name)}': there is no such file")
-    roles = {f"tls_{role}_{what}": str(getattr(tls, f"{what}_file")) for role in ("scheduler", "worker", "client") for what in ("cert", "key")}
+    roles = {
+        f"tls_{role}_{what}": str(getattr(tls, f"{what}_file"))
+        for role in ("scheduler", "worker", "client")
+        for what in ("cert", "key")
+    }
     return Security(require_encryption=True, tls_ca_file=str(tls.ca_file), **roles)
 
 
@@ -48,10 +52,13 @@ def interface(settings: ClusterSettings) -> str:
     """
     name = settings.interface or LOOPBACK
     known = {
-        key: [each.address for each in addresses if each.family == socket.AF_INET] for key, addresses in psutil.net_if_addrs().items()
+        key: [each.address for each in addresses if each.family == socket.AF_INET]
+        for key, addresses in psutil.net_if_addrs().items()
     }
     if not known.get(name):
-        raise LsbatchError(f"cluster.interface = {name!r}: this machine has {', '.join(sorted(key for key in known if known[key]))}")
+        raise LsbatchError(
+            f"cluster.interface = {name!r}: this machine has {', '.join(sorted(key for key in known if known[key]))}"
+        )
     if settings.tls is None and not all(ipaddress.ip_address(address).is_loopback for address in known[name]):
         print(
             f"lsbatch: cluster.interface = {name!r} without cluster.tls: whoever reaches that network can run programs as you",

@@ -57,7 +57,9 @@ def driver(config: Config) -> Iterator[Client]:
     """
     rank, size = _place()
     if size < 3:
-        raise LsbatchError(f"cluster.kind = 'allocation': needs three tasks, a scheduler, a driver and a worker; srun started {size}")
+        raise LsbatchError(
+            f"cluster.kind = 'allocation': needs three tasks, a scheduler, a driver and a worker; srun started {size}"
+        )
     file = _meeting_point(config)
     interface = network.interface(config.cluster) if rank == DRIVER else config.cluster.interface or network.LOOPBACK
     if rank != DRIVER:
@@ -65,7 +67,9 @@ def driver(config: Config) -> Iterator[Client]:
     limit = time.monotonic() + START_S
     while not file.exists():
         if time.monotonic() > limit:
-            raise LsbatchError(f"the allocation's first task started no scheduler within {START_S:.0f} s; see what it printed")
+            raise LsbatchError(
+                f"the allocation's first task started no scheduler within {START_S:.0f} s; see what it printed"
+            )
         time.sleep(0.2)
     with Client(scheduler_file=str(file), security=network.security(config.cluster), timeout="60s") as client:
         yield client
@@ -76,7 +80,9 @@ def _place() -> tuple[int, int]:
     try:
         return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
     except KeyError:
-        raise LsbatchError("cluster.kind = 'allocation': start it by srun, as deploy/slurm/allocation.sbatch does") from None
+        raise LsbatchError(
+            "cluster.kind = 'allocation': start it by srun, as deploy/slurm/allocation.sbatch does"
+        ) from None
 
 
 def _meeting_point(config: Config) -> Path:
@@ -84,7 +90,10 @@ def _meeting_point(config: Config) -> Path:
     folder = Path.cwd() if objects.is_remote(config.output) else config.output / "slurm"
     folder.mkdir(parents=True, exist_ok=True)
     env = os.environ
-    return folder / f"scheduler-{env['SLURM_JOB_ID']}-{env.get('SLURM_STEP_ID', '0')}-{env.get('SLURM_RESTART_COUNT', '0')}.json"
+    return (
+        folder
+        / f"scheduler-{env['SLURM_JOB_ID']}-{env.get('SLURM_STEP_ID', '0')}-{env.get('SLURM_RESTART_COUNT', '0')}.json"
+    )
 
 
 def _serve(config: Config, rank: int, interface: str, file: Path) -> None:
@@ -94,7 +103,11 @@ def _serve(config: Config, rank: int, interface: str, file: Path) -> None:
     # what SLURMRunner sends itself when its work is over
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     security = network.security(config.cluster)
-    shared: dict[str, Any] = {"interface": interface, "security": security, "protocol": "tcp://" if security is None else "tls://"}
+    shared: dict[str, Any] = {
+        "interface": interface,
+        "security": security,
+        "protocol": "tcp://" if security is None else "tls://",
+    }
     dask.config.set(network.worker_config(config.cluster))
     logging.getLogger("distributed").setLevel(logging.ERROR)
     jobqueue.SLURMRunner(
@@ -108,13 +121,21 @@ def _serve(config: Config, rank: int, interface: str, file: Path) -> None:
 
 
 def _worker_options(config: Config) -> dict[str, Any]:
-    own: dict[str, Any] = {"nthreads": 1, "memory_limit": f"{config.cluster.memory_gb}GB", "dashboard": False, "death_timeout": START_S}
+    own: dict[str, Any] = {
+        "nthreads": 1,
+        "memory_limit": f"{config.cluster.memory_gb}GB",
+        "dashboard": False,
+        "death_timeout": START_S,
+    }
     # a worker that ends when told to still logs a fault of its queue
     own["silence_logs"] = logging.CRITICAL
     if config.predict.device == "cuda":
         found, turn = gpus.visible(), _turn()
         has_one = 0 <= turn < len(found)
-        own |= {"resources": {"GPU": 1} if has_one else None, "env": {"CUDA_VISIBLE_DEVICES": found[turn] if has_one else ""}}
+        own |= {
+            "resources": {"GPU": 1} if has_one else None,
+            "env": {"CUDA_VISIBLE_DEVICES": found[turn] if has_one else ""},
+        }
     return own
 
 
@@ -138,8 +159,12 @@ def await_workers(client: Client, config: Config) -> None:
     try:
         client.wait_for_workers(size - 2, timeout=START_S)
     except TimeoutError:
-        raise LsbatchError(f"not all {size - 2} workers came up within {START_S:.0f} s; see what they printed") from None
+        raise LsbatchError(
+            f"not all {size - 2} workers came up within {START_S:.0f} s; see what they printed"
+        ) from None
     if config.predict.device == "cuda":
         found = client.scheduler_info(n_workers=-1)["workers"].values()
         if not any(worker["resources"].get("GPU") for worker in found):
-            raise LsbatchError("predict.device = 'cuda': torch sees no GPU in any task of the allocation; ask for one with --gres, or set it to auto")
+            raise LsbatchError(
+                "predict.device = 'cuda': torch sees no GPU in any task of the allocation; ask for one with --gres, or set it to auto"
+            )

@@ -120,7 +120,9 @@ def _insist(name: str, job: dict[str, Any]) -> None:
     try:
         done = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True, timeout=120)
     except FileNotFoundError:
-        raise LsbatchError("cluster.kind = 'slurm': there is no sbatch here; run it where SLURM's commands are") from None
+        raise LsbatchError(
+            "cluster.kind = 'slurm': there is no sbatch here; run it where SLURM's commands are"
+        ) from None
     except subprocess.TimeoutExpired:
         raise LsbatchError("cluster.kind = 'slurm': SLURM does not answer; see sinfo") from None
     if done.returncode:

@@ -76,7 +76,9 @@ def by_class(counts: np.ndarray, sizes: np.ndarray) -> Accuracy:
     )  # fmt: skip
 
 
-def by_stratum(stratum: np.ndarray, mapped: np.ndarray, reference: np.ndarray, sizes: np.ndarray, classes: int) -> Accuracy:
+def by_stratum(
+    stratum: np.ndarray, mapped: np.ndarray, reference: np.ndarray, sizes: np.ndarray, classes: int
+) -> Accuracy:
     """Estimates for strata that need not be the map's classes; Stehman (2014).
 
     Every figure is a mean of an indicator over the area, or a ratio of two such means: the user's accuracy of a class is

@@ -15,7 +15,9 @@ from lsbatch.kernels.statistics.area_estimation import wilson
 Bounds = tuple[float, float]
 
 
-def intervals(hits: np.ndarray, points: np.ndarray, sizes: np.ndarray, says: np.ndarray, confidence: float = 0.95) -> Mapping[str, Bounds]:
+def intervals(
+    hits: np.ndarray, points: np.ndarray, sizes: np.ndarray, says: np.ndarray, confidence: float = 0.95
+) -> Mapping[str, Bounds]:
     """Bounds of what `estimate.by_stratum` estimates.
 
     Parameters

@@ -58,7 +58,9 @@ class InverseGamma:
         areas = np.asarray(areas_m2, np.float64)
         inside = areas >= self.least_m2
         out = np.zeros(areas.shape)
-        out[inside] = np.exp(_log_density(np.array([self.rho, self.scale_m2, self.shift_m2]), areas[inside], self.least_m2))
+        out[inside] = np.exp(
+            _log_density(np.array([self.rho, self.scale_m2, self.shift_m2]), areas[inside], self.least_m2)
+        )
         return out
 
 
@@ -136,7 +138,10 @@ def fit_inverse_gamma(areas_m2: np.ndarray, least_m2: float = 0.0) -> InverseGam
         return float(value) if np.isfinite(value) else 1e300
 
     starts = [np.log([rho, scale, gap]) for rho, scale, gap in ((0.7, 1.0, 0.5), (1.4, 1.0, 0.5), (2.5, 3.0, 1.0))]
-    found = [optimize.minimize(loss, start, method="Nelder-Mead", options={"maxiter": 2000, "xatol": 1e-6, "fatol": 1e-7}) for start in starts]
+    found = [
+        optimize.minimize(loss, start, method="Nelder-Mead", options={"maxiter": 2000, "xatol": 1e-6, "fatol": 1e-7})
+        for start in starts
+    ]
     best = min(found, key=lambda one: one.fun)
     if not best.success or best.fun >= 1e299:
         return None
@@ -186,7 +191,9 @@ def _covariance(loss, free: np.ndarray, step: float = 1e-3) -> np.ndarray | None
     curvature = np.empty((n, n))
     for i in range(n):
         for j in range(n):
-            corners = [sign * other * loss(free + sign * steps[i] + other * steps[j]) for sign in (1, -1) for other in (1, -1)]
+            corners = [
+                sign * other * loss(free + sign * steps[i] + other * steps[j]) for sign in (1, -1) for other in (1, -1)
+            ]
             curvature[i, j] = sum(corners) / (4 * step**2)
     values = np.linalg.eigvalsh((curvature + curvature.T) / 2)
     # flatter than one standard error in e^5: the data do not tell
@@ -219,4 +226,6 @@ def _tail(areas: np.ndarray) -> Tail:
     law = 1 - np.exp(-(alpha - 1) * logs)
     steps = np.arange(areas.size + 1) / areas.size
     distance = max(np.abs(law - steps[1:]).max(), np.abs(law - steps[:-1]).max())
-    return Tail(float(alpha), float((alpha - 1) / np.sqrt(areas.size)), float(areas[0]), int(areas.size), float(distance))
+    return Tail(
+        float(alpha), float((alpha - 1) / np.sqrt(areas.size)), float(areas[0]), int(areas.size), float(distance)
+    )

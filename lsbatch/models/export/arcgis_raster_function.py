@@ -16,7 +16,9 @@ class LandslideProbability:
 
     def __init__(self):
         self.name = "Landslide probability"
-        self.description = "Probability of a landslide, 0 to 1, from composites before and after, by a U-Net of lsbatch."
+        self.description = (
+            "Probability of a landslide, 0 to 1, from composites before and after, by a U-Net of lsbatch."
+        )
 
     def initialize(self, **kwargs):
         """Read the model definition, given as a path or as JSON, and load the network that it names."""
@@ -100,7 +102,14 @@ def _session(network):
 
 
 def _parameter(name, kind, required, shown, text):
-    return {"name": name, "dataType": kind, "value": None, "required": required, "displayName": shown, "description": text}
+    return {
+        "name": name,
+        "dataType": kind,
+        "value": None,
+        "required": required,
+        "displayName": shown,
+        "description": text,
+    }
 
 
 def _bands(pixels, mask):

@@ -71,7 +71,9 @@ def to_onnx(weights: Path, out: Path) -> float:
         session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
         apart = max(_difference(whole, session, of, shape) for shape in CHECKED)
         if not apart <= TOLERANCE:
-            raise ModelError(f"{out}: ONNX Runtime differs from torch by {apart:.1e}, more than {TOLERANCE:g}; not written")
+            raise ModelError(
+                f"{out}: ONNX Runtime differs from torch by {apart:.1e}, more than {TOLERANCE:g}; not written"
+            )
     write_json(out.with_suffix(".json"), item(of, out, datetime.fromtimestamp(weights.stat().st_mtime, UTC)))
     return apart
 
@@ -135,7 +137,11 @@ def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
             {
                 "name": "composites before and after, physical units, NaN as nodata",
                 "bands": [{"name": name} for name in bands],
-                "input": {"shape": [-1, len(bands), side, side], "dim_order": ["batch", "bands", "height", "width"], "data_type": "float32"},
+                "input": {
+                    "shape": [-1, len(bands), side, side],
+                    "dim_order": ["batch", "bands", "height", "width"],
+                    "data_type": "float32",
+                },
                 # done inside the graph; told so that nobody does it twice
                 "pre_processing_function": None,
             }
@@ -145,8 +151,14 @@ def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
                 "name": "probability of a landslide",
                 "tasks": ["semantic-segmentation"],
                 "bands": [],
-                "result": {"shape": [-1, side, side], "dim_order": ["batch", "height", "width"], "data_type": "float32"},
-                "classification:classes": [{"value": 1, "name": "landslide", "description": "probability of at least 0.5"}],
+                "result": {
+                    "shape": [-1, side, side],
+                    "dim_order": ["batch", "height", "width"],
+                    "data_type": "float32",
+                },
+                "classification:classes": [
+                    {"value": 1, "name": "landslide", "description": "probability of at least 0.5"}
+                ],
             }
         ],
         "lsbatch:halo_px": of.halo_px,

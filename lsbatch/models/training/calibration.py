@@ -31,5 +31,7 @@ def temperature(logits: np.ndarray, truth: np.ndarray) -> float:
         # -log sigmoid(x)
         return float(-special.log_expit(signed / np.exp(log_heat)).mean())
 
-    found = optimize.minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-4})
+    found = optimize.minimize_scalar(
+        loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-4}
+    )
     return float(np.exp(found.x))

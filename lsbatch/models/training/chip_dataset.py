@@ -28,7 +28,13 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """Chips of a split as torch sees them: normalised bands, truth, and where something was observed."""
 
     def __init__(
-        self, chips: Chips, split: str, stats: tuple[np.ndarray, np.ndarray], turns: Sequence[Turn], seed: int, prepare: Prepare
+        self,
+        chips: Chips,
+        split: str,
+        stats: tuple[np.ndarray, np.ndarray],
+        turns: Sequence[Turn],
+        seed: int,
+        prepare: Prepare,
     ) -> None:
         self.chips, self.index, self.turns, self.prepare = chips, chips.of(split), turns, prepare
         self.mean, self.std = (a.astype(np.float32)[:, None, None] for a in stats)
@@ -40,7 +46,9 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         k = self.index[i]
         symmetry, order = self.turns[self.dice.integers(len(self.turns))] if self.turns else (0, slice(None))
-        raw, truth = (cutting.turned(a, symmetry).copy() for a in (self.chips.values[k][order, ...], self.chips.truth[k]))
+        raw, truth = (
+            cutting.turned(a, symmetry).copy() for a in (self.chips.values[k][order, ...], self.chips.truth[k])
+        )
         # after turning: a hillshade is lit from the north-west, however the ground lies
         values = (self.prepare(raw) - self.mean) / self.std
         seen = np.isfinite(values).all(axis=0)

@@ -85,7 +85,9 @@ class Split:
 
     def of(self, source: int, rows: slice, cols: slice) -> int | None:
         """Share of a rectangle of pixels, None where it touches blocks of more than one."""
-        near = self.shares[source][tuple(slice(max(0, s.start) // self.block_px, -(-s.stop // self.block_px)) for s in (rows, cols))]
+        near = self.shares[source][
+            tuple(slice(max(0, s.start) // self.block_px, -(-s.stop // self.block_px)) for s in (rows, cols))
+        ]
         return int(near.flat[0]) if near.size and (near == near.flat[0]).all() else None
 
     def pixels(self, source: int, rows: slice, cols: slice) -> np.ndarray:
@@ -103,7 +105,10 @@ def told(sources: Sequence[Source], split: Split) -> dict[str, Any]:
     return {
         "block_px": split.block_px,
         "surveys": {
-            source.name: {"bounds": list(source.grid.bounds), "rows": ["".join(LETTERS[int(b)] for b in row) for row in shares]}
+            source.name: {
+                "bounds": list(source.grid.bounds),
+                "rows": ["".join(LETTERS[int(b)] for b in row) for row in shares],
+            }
             for source, shares in zip(sources, split.shares, strict=True)
         },
     }
@@ -203,7 +208,11 @@ def _collect(
     spots: list[Spot] = []
     for index, tile, bands, truth in _tiles(sources, names, settings):
         found = _spots(split, sources[index], index, tile, bands, truth, settings)
-        spots += (spot for spot in found if spot.share != TEST or _is_apart(split, sources[index], spot, settings.chip_px, halo_px))
+        spots += (
+            spot
+            for spot in found
+            if spot.share != TEST or _is_apart(split, sources[index], spot, settings.chip_px, halo_px)
+        )
         _add_statistics(sums, split, sources[index], index, tile, bands)
     chosen = _choose(spots, settings)
     _write(sources, names, settings, folder, chosen)
@@ -255,9 +264,7 @@ def _is_apart(split: Split, source: Source, spot: Spot, side_px: int, halo_px: i
     return split.of(spot.source, *(slice(start - halo_px, start + side_px + halo_px) for start in starts)) == spot.share
 
 
-def _add_statistics(
-    sums: np.ndarray, split: Split, source: Source, index: int, number: int, bands: np.ndarray
-) -> None:
+def _add_statistics(sums: np.ndarray, split: Split, source: Source, index: int, number: int, bands: np.ndarray) -> None:
     """Count, sum and sum of squares of each band, over the tile's own pixels that lie in training blocks."""
     side = source.grid.tile_px
     train = split.pixels(index, *source.tiles[number].region) == TRAIN

@@ -45,7 +45,12 @@ class Learner(pl.LightningModule):
     """The network with its loss, schedule and counts."""
 
     def __init__(
-        self, net: torch.nn.Module, settings: TrainSettings, positive_weight: float, steps: int, timer: Timer | None = None
+        self,
+        net: torch.nn.Module,
+        settings: TrainSettings,
+        positive_weight: float,
+        steps: int,
+        timer: Timer | None = None,
     ) -> None:
         super().__init__()
         self.net = net.to(memory_format=torch.channels_last)
@@ -69,7 +74,9 @@ class Learner(pl.LightningModule):
     def validation_step(self, batch: Any, _: int) -> None:
         """Count hits and misses of one batch at a probability of 0.5."""
         found, logits = self._loss(batch, "validation")
-        counts = score_intervals.confusion(logits.cpu().numpy() >= 0, batch[1].cpu().numpy() > 0, batch[2].cpu().numpy() > 0)
+        counts = score_intervals.confusion(
+            logits.cpu().numpy() >= 0, batch[1].cpu().numpy() > 0, batch[2].cpu().numpy() > 0
+        )
         self.counts += Confusion(*counts)
         del found
 
@@ -146,7 +153,9 @@ class Log(Callback):
             writer.writerow(row)
         self.began = time.monotonic()
         learning_curve.draw(self.path, self.path.with_suffix(".png"))
-        self.say(f"epoch {row['epoch']:3d}  loss {row['train_loss']}  validation MCC {row['validation_mcc'] or 'undefined'}  {row['seconds']} s")
+        self.say(
+            f"epoch {row['epoch']:3d}  loss {row['train_loss']}  validation MCC {row['validation_mcc'] or 'undefined'}  {row['seconds']} s"
+        )
 
 
 def fit(
@@ -185,17 +194,29 @@ def fit(
     stats = (np.array(prakash.MEANS), np.array(prakash.STDS)) if own else cutting.statistics(chips)
     turns = chip_dataset.turns(config.inputs) if settings.symmetries else []
     side_m = config.grid.resolution_m
-    feeds = chip_dataset.loaders(chips, stats, turns, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw))
-    net = prakash.build(settings) if own else unet.UNet(len(config.inputs), settings.depth, settings.width, settings.dropout)
+    feeds = chip_dataset.loaders(
+        chips, stats, turns, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw)
+    )
+    net = (
+        prakash.build(settings)
+        if own
+        else unet.UNet(len(config.inputs), settings.depth, settings.width, settings.dropout)
+    )
     share = float(np.mean([chips.truth[i].mean() for i in chips.of("train")]))
     weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))
     timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
     learner = Learner(net, settings, weight, max(1, len(feeds["train"])) * settings.epochs + 1, timer)
     counts = {name: len(chips.of(name)) for name in cutting.SPLITS}
-    progress(f"Chips: {', '.join(f'{n} {name}' for name, n in counts.items())}; landslide {share:.2%} of the training pixels")
+    progress(
+        f"Chips: {', '.join(f'{n} {name}' for name, n in counts.items())}; landslide {share:.2%} of the training pixels"
+    )
     trainer = _quiet(lambda: _trainer(folder, settings, timer, progress))
     last = folder / "last.ckpt"
-    _quiet(lambda: trainer.fit(learner, feeds["train"], feeds["validation"], ckpt_path=last if last.exists() else None, weights_only=True))
+    _quiet(
+        lambda: trainer.fit(
+            learner, feeds["train"], feeds["validation"], ckpt_path=last if last.exists() else None, weights_only=True
+        )
+    )
     split = cutting.told(sources, cutting.deal(sources, settings))
     made_by = {"surveys": [source.name for source in sources], "split": split, **(known or {})}
     return _finished(learner, trainer, folder, out, feeds, stats, config, counts, made_by)
@@ -206,9 +227,7 @@ def _key(folder: Path) -> str | None:
     return json.loads(path.read_text(encoding="utf-8"))["key"] if path.exists() else None
 
 
-def _trainer(
-    folder: Path, settings: TrainSettings, timer: Timer | None, progress: Callable[[str], None]
-) -> pl.Trainer:
+def _trainer(folder: Path, settings: TrainSettings, timer: Timer | None, progress: Callable[[str], None]) -> pl.Trainer:
     callbacks: list[Callback] = [
         Log(folder / "log.csv", progress),
         Patience("validation_mcc", mode="max", patience=settings.patience),
@@ -280,7 +299,9 @@ def _finished(
         card = prakash.card(config.grid.resolution_m, settings.width, settings.dropout, **known)
     else:
         means, stds = (tuple(a.tolist()) for a in stats)
-        card = unet.card(config.inputs, settings.depth, settings.width, settings.dropout, means=means, stds=stds, **known)
+        card = unet.card(
+            config.inputs, settings.depth, settings.width, settings.dropout, means=means, stds=stds, **known
+        )
     card = save(out, unet.state(learner.net), card)
     for name in ("values.npy", "truth.npy"):
         (folder / name).unlink()

@@ -145,7 +145,9 @@ def wait_for_lease(config: settings.Config, part: str) -> None:
     """Until the lease of a driver that was killed has run out; one that lives is left to `lsbatch run`, which says whose it is."""
     end = time.monotonic() + LEASE_S
     while time.monotonic() < end:
-        holders = [(one, left) for one, left in lease.holders(config.output) if part == "all" or one.part in (part, "all")]
+        holders = [
+            (one, left) for one, left in lease.holders(config.output) if part == "all" or one.part in (part, "all")
+        ]
         if not holders:
             return
         one, left = holders[0]
