@@ -59,7 +59,7 @@ def survey(
         if out is None:
             screen.text("It is the same survey: nothing to take over.")
         return
-    with lease.held(config.output):
+    with lease.acquire(config.output):
         vectors.write_parquet(ready.workspace.earlier, old.frame)
         run_reduction(ready, records.REDUCTION)
     receipt = receipts.read_stage(ready.workspace.receipts, "inventory").get("all")

@@ -49,7 +49,7 @@ def survey(
     make_folder(config.output)
     symlinks.refuse(config.output)
     # of an allocation's tasks only the driver comes out
-    with cluster.joined(config) as driver, lease.held(config.output, part) as hold:
+    with cluster.joined(config) as driver, lease.acquire(config.output, part) as hold:
         planned(config, screen, replan=replan)
         if until not in ("stack",):
             # before hours of STACK: weights that are missing or were trained for other bands
@@ -80,7 +80,7 @@ def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
         )
 
 
-def _watching(hold: lease.Held, screen: Screen) -> Callable[[Receipt], None]:
+def _watching(hold: lease.Lease, screen: Screen) -> Callable[[Receipt], None]:
     """Tell the screen of each receipt; end the run when the lease was lost, for example in a suspended laptop."""
     checked = time.monotonic()
 
@@ -138,7 +138,7 @@ def retry(config: Config, screen: Screen, tile: str | None) -> None:
     if tile is not None and tile not in names:
         raise LsbatchError(f"{tile!r}: is no tile of the survey; its tiles are {min(names)} to {max(names)}")
     freed = set()
-    with lease.held(config.output):
+    with lease.acquire(config.output):
         for step in todo.steps(config):
             for name, receipt in receipts.read_stage(folder, step.name).items():
                 if name == tile or (tile is None and not receipt):

@@ -23,14 +23,14 @@ from lsbatch.errors import LsbatchError
 from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
-from lsbatch.storage.lease import Held
+from lsbatch.storage.lease import Lease
 from lsbatch.storage.receipts import Receipt
 
 #: Who works, for a stage that needs these resources; None: this process.
-Crew = Callable[[Mapping[str, float]], Client | None]
+ClientFor = Callable[[Mapping[str, float]], Client | None]
 
 
-def alone(resources: Mapping[str, float]) -> Client | None:
+def no_client(resources: Mapping[str, float]) -> Client | None:
     """No workers: this process does everything."""
     del resources
     return None
@@ -58,7 +58,7 @@ class _Later:
 
 
 def run_tiles(
-    survey: Survey, stage: Stage, todo: Todo, crew: Crew = alone, lease: Held | None = None
+    survey: Survey, stage: Stage, todo: Todo, crew: ClientFor = no_client, lease: Lease | None = None
 ) -> Iterator[Receipt]:
     """Commit every tile of `todo`; yields the last receipt of each as it comes, also of those that failed.
 

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from lsbatch.catalog.survey import Position, Survey
-from lsbatch.engine.distribute import Crew, alone, run_tiles
+from lsbatch.engine.distribute import ClientFor, no_client, run_tiles
 from lsbatch.engine.tile_task import Task, compute, fault_of, make_receipt
 from lsbatch.engine.todo import Todo, reduction_digest, step_named, steps, todo
 from lsbatch.errors import LsbatchError
@@ -21,7 +21,7 @@ from lsbatch.grid import Grid, tile_id
 from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import cube, receipts
-from lsbatch.storage.lease import Held
+from lsbatch.storage.lease import Lease
 from lsbatch.storage.receipts import Receipt
 
 
@@ -43,12 +43,12 @@ class Progress:
 
 def run(
     survey: Survey,
-    crew: Crew = alone,
+    crew: ClientFor = no_client,
     *,
     until: str | None = None,
     part: tuple[int, int] = (1, 1),
     progress: Progress = Progress(),
-    lease: Held | None = None,
+    lease: Lease | None = None,
 ) -> int:
     """Do all that is pending, stage after stage; the number of tiles, and folds, that failed.
 
@@ -74,7 +74,7 @@ def run(
 
 
 def _run_stage(
-    survey: Survey, stage: Stage, who: tuple[Crew, Held | None], part: tuple[int, int], progress: Progress
+    survey: Survey, stage: Stage, who: tuple[ClientFor, Lease | None], part: tuple[int, int], progress: Progress
 ) -> int:
     work = todo(survey, stage, part)
     progress.begins(stage.name, work)

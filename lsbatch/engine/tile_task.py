@@ -27,7 +27,7 @@ from lsbatch.grid import Grid, tile_id
 from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import cube, files, objects, receipts, vectors
-from lsbatch.storage.lease import Held
+from lsbatch.storage.lease import Lease
 from lsbatch.storage.receipts import Receipt
 from lsbatch.storage.workspace import Workspace
 
@@ -76,7 +76,7 @@ class Task:
         Digest that the receipt will carry.
     attempt : int
         From 1.
-    lease : Held or None
+    lease : Lease or None
         The run's hold of the survey. What is computed for a run that lost it is not written.
     """
 
@@ -84,7 +84,7 @@ class Task:
     position: Position | None
     key: str
     attempt: int = 1
-    lease: Held | None = None
+    lease: Lease | None = None
 
 
 def compute(config: Config, grid: Grid, stage: Stage, position: Position) -> Block:

@@ -16,7 +16,7 @@ from lsbatch.storage.addresses import AZURE, REMOTE
 _ANSWER = re.compile(r"HTTP response code: (\d{3})")
 
 
-def patiently(uri: str, attempts: int, first_wait_s: float, work: Callable[[str], None]) -> None:
+def with_retries(uri: str, attempts: int, first_wait_s: float, work: Callable[[str], None]) -> None:
     """Give the signed address to `work`, and again after waits that double if it fails in a way that may pass.
 
     A file on disk is read once.
@@ -47,7 +47,7 @@ def patiently(uri: str, attempts: int, first_wait_s: float, work: Callable[[str]
     tries(once)
 
 
-def may_mend(uri: str, error: BaseException) -> bool:
+def is_transient(uri: str, error: BaseException) -> bool:
     """Whether the archive, and not the scene, is to blame: no connection, a broken transfer, 408, 429, 5xx, an old signature."""
     if urlsplit(uri).scheme not in REMOTE:
         return False

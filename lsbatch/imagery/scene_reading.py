@@ -139,14 +139,14 @@ def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
 def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene, attempts: int) -> None:
     """Warp an asset into `target`, which holds nodata and keeps it where the asset has none; again where another try may help."""
     try:
-        retry.patiently(
+        retry.with_retries(
             source.uri,
             attempts,
             FIRST_WAIT_S,
             lambda signed: _open_and_warp(target, signed, source.band, geobox, scene),
         )
     except (RasterioError, OSError) as error:
-        raise SceneError(_sentence(scene, source.uri, error), may_pass=retry.may_mend(source.uri, error)) from error
+        raise SceneError(_sentence(scene, source.uri, error), may_pass=retry.is_transient(source.uri, error)) from error
 
 
 def _sentence(scene: Scene, uri: str, error: BaseException) -> str:

@@ -86,7 +86,7 @@ class Fence:
 
 
 def _scheme(href: str) -> str | None:
-    """None where it cannot be parsed, as http://[::1"""
+    """None where it cannot be parsed, as http://[::1."""
     try:
         return urlsplit(href).scheme.lower()
     except ValueError:

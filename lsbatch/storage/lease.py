@@ -56,7 +56,7 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Held:
+class Lease:
     """A lease in hand: what workers ask before they write. Small, and sent with every tile."""
 
     path: Path
@@ -78,7 +78,7 @@ class Held:
 
 
 @contextmanager
-def held(root: Path, part: tuple[int, int] = (1, 1)) -> Iterator[Held]:
+def acquire(root: Path, part: tuple[int, int] = (1, 1)) -> Iterator[Lease]:
     """Hold a survey's lease, renewing it in the background.
 
     Raises
@@ -102,7 +102,7 @@ def held(root: Path, part: tuple[int, int] = (1, 1)) -> Iterator[Held]:
     try:
         _refuse_others(path, me)
         renewer.start()
-        yield Held(path, me.token)
+        yield Lease(path, me.token)
     finally:
         stop.set()
         if renewer.is_alive():

@@ -84,13 +84,16 @@ def test_strata_equal_those_of_the_whole(drawn: Survey) -> None:
     assert found.pixels.tolist() == [(whole == k).sum() for k in range(3)]
     assert found.pixels.min() > 100
     for k, places in enumerate(found.candidates):
-        assert (whole[tuple(places.T)] == k).all() and len(places) == 10
+        assert (whole[tuple(places.T)] == k).all()
+        assert len(places) == 10
 
 
 def test_the_sample_is_what_its_design_says(drawn: Survey) -> None:
     points, design = sample_points.read(sample_of(drawn), drawn.config.grid.crs)
-    assert len(points) == SIZE and points["id"].tolist() == list(range(1, SIZE + 1))
-    assert design["points"].sum() == SIZE and design["points"].min() >= SIZE // 6
+    assert len(points) == SIZE
+    assert points["id"].tolist() == list(range(1, SIZE + 1))
+    assert design["points"].sum() == SIZE
+    assert design["points"].min() >= SIZE // 6
     whole = whole_strata(drawn)
     cols, rows = (
         np.floor(v).astype(int) for v in ~drawn.grid.geobox.transform @ (points["x"].to_numpy(), points["y"].to_numpy())
@@ -129,7 +132,8 @@ def test_the_same_seed_draws_the_same_points_whatever_the_tiles(
     drawn: Survey, country: Path, tmp_path: Path, no_page: None
 ) -> None:
     one = in_one_tile(drawn, country, tmp_path / "one")
-    assert len(one.positions) == 1 and len(drawn.positions) == 4
+    assert len(one.positions) == 1
+    assert len(drawn.positions) == 4
     draw.draw(one, draw.Asked(SIZE, seed=5))
     first, other = (sample_points.read(sample_of(s), s.config.grid.crs)[0] for s in (drawn, one))
     columns = ["id", "stratum", "x", "y", "inclusion"]
@@ -176,16 +180,19 @@ def test_points_keep_their_distance(drawn: Survey, tmp_path: Path, no_page: None
     points, design = sample_points.read(sample_of(survey), survey.config.grid.crs)
     x, y = points["x"].to_numpy(), points["y"].to_numpy()
     away = np.hypot(x[:, None] - x, y[:, None] - y) + np.eye(60) * 1e9
-    assert away.min() >= 150 and design["inclusion_exact"].tolist() == [0, 0, 0]
+    assert away.min() >= 150
+    assert design["inclusion_exact"].tolist() == [0, 0, 0]
     with pytest.raises(ConfigError, match="--min-distance 2000: only .* of the .* points of the stratum"):
         draw.draw(survey, draw.Asked(60, min_distance_m=2000))
 
 
 def test_the_page_shows_every_point_and_no_answer(drawn: Survey) -> None:
     page = (drawn.workspace.accuracy / "sample.html").read_text(encoding="utf-8")
-    assert page.count("<section") == SIZE and page.count("<image") >= 4 * SIZE * 0.9
+    assert page.count("<section") == SIZE
+    assert page.count("<image") >= 4 * SIZE * 0.9
     text = re.sub(r'href="data:[^"]*"', "", page)
-    assert "http" not in re.sub(r"http-equiv", "", text) and "<script" not in text
+    assert "http" not in re.sub(r"http-equiv", "", text)
+    assert "<script" not in text
     # the words stand once, in the instruction, and no point carries a stratum, a class, or a probability
     body = text[text.index("<section") :]
     for word in ("landslide", "near", "elsewhere", "probability", "change", "stratum"):
@@ -242,15 +249,16 @@ def test_the_assessment_follows_from_the_weights(drawn: Survey, tmp_path: Path) 
     for name, value in expected.items():
         row = found["figures"][name]
         assert row["value"] == pytest.approx(value), name
-        assert row["low"] <= row["value"] <= row["high"] and row["low_normal"] <= row["value"] <= row["high_normal"]
+        assert row["low"] <= row["value"] <= row["high"]
+        assert row["low_normal"] <= row["value"] <= row["high_normal"]
     said = whole_strata(drawn)
-    assert found["mapped_m2"] == (said == 0).sum() * 100 and found["surveyed_m2"] == (said != 255).sum() * 100
+    assert found["mapped_m2"] == (said == 0).sum() * 100
+    assert found["surveyed_m2"] == (said != 255).sum() * 100
     assert found["landslide_m2"]["value"] == pytest.approx(expected["area"] * (said != 255).sum() * 100)
     assert sum(row["points"] for row in found["counts"]) == SIZE
     shares = {said: row["landslide"] + row["no landslide"] for said, row in found["matrix_share"].items()}
-    assert sum(shares.values()) == pytest.approx(1) and shares["landslide"] == pytest.approx(
-        (said == 0).sum() / (said != 255).sum()
-    )
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["landslide"] == pytest.approx((said == 0).sum() / (said != 255).sum())
 
 
 def test_intervals_of_a_survey_hold_the_truth(drawn: Survey) -> None:
@@ -291,7 +299,8 @@ def test_unsure_counts_against_the_map(drawn: Survey, tmp_path: Path) -> None:
             assert row["value"] < row["value_if_unsure_agree"], key
             assert row["value"] <= sure["figures"][key]["value"]
     area, same = found["landslide_m2"], sure["landslide_m2"]
-    assert area["low"] < same["low"] and area["high"] > same["high"]
+    assert area["low"] < same["low"]
+    assert area["high"] > same["high"]
     assert any("12 of 150 points were answered 'unsure'" in line for line in found["warnings"])
     assert not any("unsure" in line for line in sure["warnings"])
 
@@ -386,7 +395,8 @@ def test_warnings_that_matter() -> None:
         "2 tiles of the region",
     ):
         assert words in text
-    assert found["figures"]["users"]["standard_error"] == 0 and found["figures"]["users"]["low"] < 0.8
+    assert found["figures"]["users"]["standard_error"] == 0
+    assert found["figures"]["users"]["low"] < 0.8
     assert found["figures"]["producers"]["low"] < 0.5
 
 
@@ -396,12 +406,11 @@ def test_a_map_without_a_landslide_can_be_assessed() -> None:
     found = assess.figures(
         answers.Answers(stratum, np.zeros(100, int), np.array([0, 0, 10_000]), np.array([0, 0, 100]), design), 100.0
     )
-    assert found["figures"]["users"]["value"] is None and found["figures"]["producers"]["value"] is None
-    assert (
-        found["figures"]["overall"]["value"] == 1
-        and found["landslide_m2"]["value"] == 0
-        and found["landslide_m2"]["high"] > 0
-    )
+    assert found["figures"]["users"]["value"] is None
+    assert found["figures"]["producers"]["value"] is None
+    assert found["figures"]["overall"]["value"] == 1
+    assert found["landslide_m2"]["value"] == 0
+    assert found["landslide_m2"]["high"] > 0
     assert any("no landslide, so there is no user's accuracy" in line for line in found["warnings"])
 
 
@@ -412,17 +421,17 @@ def test_the_commands(done_survey: Survey, tmp_path: Path) -> None:
     runner = CliRunner()
     done = runner.invoke(app, ["sample", str(settings), "--size", "30", "--seed", "1", "--allocation", "equal"])
     assert done.exit_code == 0, done.output
-    assert re.search(r"landslide +[\d,]+ +10\n", done.output) and "sample.gpkg" in done.output.replace("\n", "")
+    assert re.search(r"landslide +[\d,]+ +10\n", done.output)
+    assert "sample.gpkg" in done.output.replace("\n", "")
     refused = runner.invoke(app, ["assess", str(settings)])
-    assert isinstance(refused.exception, LsbatchError) and "30 of 30 points are not answered" in str(refused.exception)
+    assert isinstance(refused.exception, LsbatchError)
+    assert "30 of 30 points are not answered" in str(refused.exception)
     rewritten(survey, tmp_path / "answered.gpkg", lambda points, design: (points, design))
     done = runner.invoke(app, ["assess", str(settings), "--sample", str(tmp_path / "answered.gpkg")])
     assert done.exit_code == 0, done.output
-    assert (
-        "producer's accuracy, landslide" in done.output
-        and "95 % from" in done.output
-        and "area of landslides, ha" in done.output
-    )
+    assert "producer's accuracy, landslide" in done.output
+    assert "95 % from" in done.output
+    assert "area of landslides, ha" in done.output
     assert runner.invoke(app, ["sample", str(settings), "--size", "3"]).exit_code == 2
     shutil.rmtree(survey.workspace.root)
 
@@ -440,7 +449,8 @@ def test_numbers_for_the_report(done_survey: Survey, drawn: Survey, tmp_path: Pa
     found = statistics.frequencies(done_survey)
     assert found["count"] == sum(one["count"] for one in found["bins"]) > 0
     complete = statistics.completeness(done_survey)
-    assert len(complete) == 4 and sum(one["mapped"] for one in complete) > 0
+    assert len(complete) == 4
+    assert sum(one["mapped"] for one in complete) > 0
     assert all(one["share"] is None or one["low"] <= one["share"] <= one["high"] for one in complete)
     json.dumps([found, complete], allow_nan=False)
 
@@ -449,7 +459,8 @@ def test_frequencies_of_a_known_law() -> None:
     areas = landslides.areas_m2(3000, np.random.default_rng(8))
     found = statistics.frequency(areas, 1000.0)
     json.dumps(found, allow_nan=False)
-    assert found["tail"]["curve"] and len(found["inverse_gamma"]["curve"]) == statistics.CURVE_POINTS
+    assert found["tail"]["curve"]
+    assert len(found["inverse_gamma"]["curve"]) == statistics.CURVE_POINTS
     # each curve runs through the bins: within a fifth of every bin of a hundred or more landslides that the law reaches
     for law in ("tail", "inverse_gamma"):
         at, density = np.log(np.array(found[law]["curve"])).T
@@ -474,7 +485,8 @@ def test_frequencies_of_a_known_law() -> None:
 def test_the_page_opens_in_a_browser_and_asks_for_nothing(drawn: Survey, tmp_path: Path) -> None:
     with browser.Page(tmp_path) as page:
         page.open((drawn.workspace.accuracy / "sample.html").as_uri())
-        assert page.errors == [] and all(one.startswith(("file:", "data:")) for one in page.requests)
+        assert page.errors == []
+        assert all(one.startswith(("file:", "data:")) for one in page.requests)
         assert page.value("document.querySelectorAll('section').length") == SIZE
         assert page.value("[...document.querySelectorAll('svg')].every(one => one.getAttribute('aria-label'))") is True
         page.picture(tmp_path / "page.png", whole=False)

@@ -375,7 +375,7 @@ def test_a_kill_between_a_layer_and_the_list_of_layers(patient: Patient, monkeyp
 
 
 def test_a_lease_on_a_full_disk_is_still_read(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    with lease.held(disk.path):
+    with lease.acquire(disk.path):
         disk.fill(0)
         assert [holder.pid for holder, _ in lease.holders(disk.path)] == [os.getpid()]
         with pytest.raises(files.WriteError, match=r"all\.json: cannot be written: No space left on device"):

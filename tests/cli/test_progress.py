@@ -99,9 +99,11 @@ def test_a_port_that_is_taken_gets_one_sentence() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(
-            LsbatchError,
-            match=f"cluster.metrics = '127.0.0.1:{port}': nothing can listen there: Address already in use",
+        with (
+            pytest.raises(
+                LsbatchError,
+                match=f"cluster.metrics = '127.0.0.1:{port}': nothing can listen there: Address already in use",
+            ),
+            metrics.served(f"127.0.0.1:{port}", execution.Progress()),
         ):
-            with metrics.served(f"127.0.0.1:{port}", execution.Progress()):
-                pass
+            pass

@@ -274,7 +274,7 @@ def test_workers_never_stand_still(values: dict[str, Any]) -> None:
     found = pods(rendered(values))
     for name in ("worker", "gpu-worker"):
         told = {variable["name"]: variable["value"] for variable in found[name]["containers"][0]["env"]}
-        for key, value in network.NEVER_STILL.items():
+        for key, value in network.WORKER_CONFIG.items():
             assert dask.config.get(key, config=dask.config.collect(paths=[], env=told)) is value
 
 

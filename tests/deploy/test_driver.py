@@ -148,7 +148,7 @@ def test_waits_for_the_lease_of_a_driver_that_was_killed(
     driver: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: None
 ) -> None:
     config = made(tmp_path)
-    with lease.held(tmp_path):
+    with lease.acquire(tmp_path):
         path = tmp_path / "lease" / "all.json"
         text = path.read_text(encoding="utf-8")
     # as a kill leaves it: there, and growing old
@@ -171,7 +171,7 @@ def test_does_not_wait_for_ever_for_a_driver_that_lives(
     config = made(tmp_path)
     clock = Clock()
     monkeypatch.setattr(driver, "time", clock)
-    with lease.held(tmp_path, (3, 8)):
+    with lease.acquire(tmp_path, (3, 8)):
         # another part is in nobody's way
         driver.wait_for_lease(config, "4-of-8")
         assert clock.now == 0

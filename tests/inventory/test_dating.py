@@ -148,7 +148,7 @@ def test_tiles_add_up_to_the_whole(
         [radar_series.apply(_read(small, small.tile(p), mask), small.config).part for p in small.positions]
     )
     whole = block.part[[pair in few for pair in zip(block.part["day"], block.part["relative_orbit"], strict=True)]]
-    columns = [name for name in radar_series.SUMS]
+    columns = list(radar_series.SUMS)
     for day in sorted({day for day, _ in few}):
         ours, theirs = (table[table["day"] == day][columns].sum() for table in (parts, whole))
         assert ours["VV_around_px"] > 0

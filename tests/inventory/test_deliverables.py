@@ -157,7 +157,8 @@ def test_confounders_are_shares_of_each_record(done_survey: Survey, tmp_path: Pa
     assert [*after.columns] == [*schema.dtypes(("farmland",))][1:] + ["geometry"]
     assert sorted(after.index) == sorted(before.index)
     shares = after["on_farmland_share"]
-    assert (shares == 0).any() and (shares == 1).any()
+    assert (shares == 0).any()
+    assert (shares == 1).any()
     for name, share in shares.items():
         shape = after.geometry[name]
         assert share == pytest.approx(shape.intersection(field).area / shape.area, abs=0.15)
@@ -210,7 +211,8 @@ def test_simplified_on_request(done_survey: Survey, tmp_path: Path) -> None:
     assert (after.geometry.area - before.geometry.area).abs().max() / before.geometry.area.min() < 1e-2
     np.testing.assert_allclose(after.geometry.area, before.geometry.area, rtol=1e-4)
     assert after.geometry.is_valid.all()
-    assert set(after["outline"]) <= {"pixels", "simplified"} and "simplified" in set(after["outline"])
+    assert set(after["outline"]) <= {"pixels", "simplified"}
+    assert "simplified" in set(after["outline"])
 
 
 #: Writes the inventory over and over, and says when it begins.
@@ -238,7 +240,8 @@ def test_killed_while_exporting_leaves_each_file_whole(done_survey: Survey, tmp_
         with subprocess.Popen(
             [sys.executable, "-c", _EXPORTS, folder, given], stdout=subprocess.PIPE, text=True
         ) as writer:
-            assert writer.stdout is not None and writer.stdout.readline() == "begun\n"
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "begun\n"
             time.sleep(delay_s)
             writer.kill()
         assert writer.returncode == -signal.SIGKILL
@@ -319,7 +322,8 @@ def test_split_is_that_of_the_pixels_of_the_whole(done_survey: Survey) -> None:
         step, slope = np.floor(stack["elevation"][here] / 5), np.rint(stack["slope"][here] * 10).astype(np.float64) / 10
         expected = _split(step, slope)
         if expected is None:
-            assert np.isnan(record["split_elevation_m"]) and np.isnan(record["source_share"])
+            assert np.isnan(record["split_elevation_m"])
+            assert np.isnan(record["source_share"])
         else:
             found = [
                 record[name]

@@ -86,7 +86,8 @@ def test_a_stratum_that_was_looked_at_whole_adds_no_variance() -> None:
     found = area_estimation.by_stratum(
         np.array([0, 0, 1]), np.array([1, 1, 0]), np.array([1, 0, 0]), np.array([2, 1]), 2
     )
-    assert found.overall_se == 0 and found.area_se.tolist() == [0, 0]
+    assert found.overall_se == 0
+    assert found.area_se.tolist() == [0, 0]
     assert found.area[1] == pytest.approx(1 / 3)
 
 
@@ -96,9 +97,11 @@ def test_what_is_unknown_is_nan() -> None:
     single = area_estimation.by_stratum(
         np.array([0, 0, 1]), np.array([0, 0, 1]), np.array([0, 0, 1]), np.array([100, 50]), 2
     )
-    assert single.overall == 1 and np.isnan(single.overall_se)
+    assert single.overall == 1
+    assert np.isnan(single.overall_se)
     never = area_estimation.by_class(np.array([[5, 0], [5, 0]]), np.array([10, 90]))
-    assert np.isnan(never.producers[1]) and never.area[1] == 0
+    assert np.isnan(never.producers[1])
+    assert never.area[1] == 0
 
 
 #: A country of strata as the survey has them: landslides, beside them, the rest; and what the map says of each.
@@ -188,8 +191,10 @@ def test_intervals_for_rare_errors_are_in_order(rows: list[tuple[int, int, int]]
 
 def test_no_error_found_is_no_proof_of_none() -> None:
     found = rare_errors.intervals(np.array([100, 0, 0]), np.array([100, 100, 800]), COUNTRY_PX, SAYS)
-    assert found["users"][0] < 0.97 and found["users"][1] == 1
-    assert found["producers"][0] < 0.8 and found["producers"][1] == 1
+    assert found["users"][0] < 0.97
+    assert found["users"][1] == 1
+    assert found["producers"][0] < 0.8
+    assert found["producers"][1] == 1
     assert found["area"][1] > 0.01
 
 
@@ -205,7 +210,8 @@ def test_allocation_adds_up(sizes: list[int], least: int, extra: int, equal: boo
     px = np.array(sizes)
     size = int(np.minimum(px, least).sum()) + extra
     found = stratified_sampling.allocate(size, px, None if equal else np.linspace(0.5, 0.01, len(px)), least)
-    assert (found <= px).all() and (found >= np.minimum(px, least)).all()
+    assert (found <= px).all()
+    assert (found >= np.minimum(px, least)).all()
     assert found.sum() == min(size, px.sum())
 
 
@@ -227,7 +233,8 @@ def test_ranks_are_as_random_numbers() -> None:
     assert len(np.unique(found)) == found.size
     np.testing.assert_array_equal(stratified_sampling.ranks(rows[10:20], cols[:, 5:9], 3), found[10:20, 5:9])
     unit = found / 2**64
-    assert abs(unit.mean() - 0.5) < 0.002 and abs(unit.var() - 1 / 12) < 0.001
+    assert abs(unit.mean() - 0.5) < 0.002
+    assert abs(unit.var() - 1 / 12) < 0.001
     for other in (stratified_sampling.ranks(rows, cols, 4) / 2**64, np.roll(unit, 1, 0), np.roll(unit, 1, 1)):
         assert abs(np.corrcoef(unit.ravel(), other.ravel())[0, 1]) < 0.01
     # the lowest of them lie anywhere: counts in 36 blocks, chi-square with 35 degrees of freedom
@@ -241,7 +248,8 @@ def test_spaced_keeps_its_distance(seed: int, wanted: int, distance: float) -> N
     rng = np.random.default_rng(seed)
     places, taken = rng.uniform(0, 100, (80, 2)), rng.uniform(0, 100, (3, 2))
     chosen = stratified_sampling.spaced(places, wanted, distance, taken)
-    assert len(chosen) <= wanted and (np.diff(chosen) > 0).all()
+    assert len(chosen) <= wanted
+    assert (np.diff(chosen) > 0).all()
     if distance > 0:
         # the slow form: each place is kept unless one before it is near
         kept: list[int] = []

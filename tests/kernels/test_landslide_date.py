@@ -69,7 +69,7 @@ def simulated(
 
 
 def answers(count: int, seed: int, step_db: float, **how: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Held by the interval of 90 %, evidence, error in days; an array each."""
+    """Lease by the interval of 90 %, evidence, error in days; an array each."""
     dice = np.random.default_rng(seed)
     rows = []
     for _ in range(count):

@@ -26,9 +26,11 @@ def test_the_rollover_of_the_law_is_400_square_metres() -> None:
 def test_the_law_is_found_again() -> None:
     found = size_distribution.fit_inverse_gamma(drawn(20_000, 1))
     assert found is not None
-    assert found.rho == pytest.approx(1.4, rel=0.05) and found.scale_m2 == pytest.approx(1280, rel=0.08)
+    assert found.rho == pytest.approx(1.4, rel=0.05)
+    assert found.scale_m2 == pytest.approx(1280, rel=0.08)
     assert found.shift_m2 == pytest.approx(-132, abs=25)
-    assert found.rollover_low_m2 < ROLLOVER_M2 < found.rollover_high_m2 and found.rollover_is_seen
+    assert found.rollover_low_m2 < ROLLOVER_M2 < found.rollover_high_m2
+    assert found.rollover_is_seen
     assert found.rollover_high_m2 - found.rollover_low_m2 < 0.1 * ROLLOVER_M2
 
 
@@ -70,21 +72,24 @@ def test_a_rollover_that_was_never_mapped_is_not_claimed() -> None:
 
 def test_few_or_equal_areas_are_not_fitted() -> None:
     for areas in (np.empty(0), drawn(49, 1), np.full(100, 500.0)):
-        assert size_distribution.fit_inverse_gamma(areas) is None and size_distribution.fit_tail(areas) is None
+        assert size_distribution.fit_inverse_gamma(areas) is None
+        assert size_distribution.fit_tail(areas) is None
 
 
 @pytest.mark.parametrize("alpha", [1.8, 2.4, 3.0])
 def test_a_power_law_is_found_again(alpha: float) -> None:
     areas = 700 * np.random.default_rng(4).uniform(size=5000) ** (-1 / (alpha - 1))
     found = size_distribution.fit_tail(areas)
-    assert found is not None and abs(found.alpha - alpha) < 3 * found.alpha_se + 0.02
+    assert found is not None
+    assert abs(found.alpha - alpha) < 3 * found.alpha_se + 0.02
     assert found.count >= 1000
 
 
 def test_the_tail_of_the_law_is_found() -> None:
     """The inverse gamma falls as area^-2.4 far above its rollover; the fit is slow to get there, from below."""
     found = size_distribution.fit_tail(drawn(20_000, 5))
-    assert found is not None and 2.1 < found.alpha < 2.5
+    assert found is not None
+    assert 2.1 < found.alpha < 2.5
     assert found.from_m2 > 2 * ROLLOVER_M2
 
 
@@ -99,7 +104,8 @@ def test_the_tail_is_that_of_a_slow_search() -> None:
     starts = [one for one in np.unique(areas) if (areas >= one).sum() >= 50 and one < areas.max()]
     assert len(starts) <= size_distribution.THRESHOLDS
     found = size_distribution.fit_tail(areas)
-    assert found is not None and found.from_m2 == min(starts, key=distance)
+    assert found is not None
+    assert found.from_m2 == min(starts, key=distance)
     assert found.distance == pytest.approx(distance(found.from_m2), abs=1e-12)
 
 
@@ -107,7 +113,8 @@ def test_the_tail_is_that_of_a_slow_search() -> None:
 def test_densities_hold_every_landslide(areas: list[float], per_decade: int) -> None:
     found = size_distribution.densities(np.array(areas), per_decade)
     low, high, count, density = found.T
-    assert count.sum() == len(areas) and (count[[0, -1]] > 0).all()
+    assert count.sum() == len(areas)
+    assert (count[[0, -1]] > 0).all()
     np.testing.assert_allclose((density * (high - low)).sum(), 1)
     np.testing.assert_allclose(low[1:], high[:-1])
     for a, b, n in zip(low, high, count, strict=True):

@@ -176,30 +176,30 @@ def test_retry_of_one_tile_does_it_again_from_the_start(done_survey: Survey, tmp
 
 
 def test_a_second_writer_is_refused_and_named(tmp_path: Path) -> None:
-    with lease.held(tmp_path):
+    with lease.acquire(tmp_path):
         with (
             pytest.raises(LeaseError, match=f"is being written by another run .process {os.getpid()} on"),
-            lease.held(tmp_path),
+            lease.acquire(tmp_path),
         ):
             pass
         # parts share tiles with a run of all
-        with pytest.raises(LeaseError, match="being written"), lease.held(tmp_path, (1, 2)):
+        with pytest.raises(LeaseError, match="being written"), lease.acquire(tmp_path, (1, 2)):
             pass
         assert [holder.part for holder, _ in lease.holders(tmp_path)] == ["all"]
     assert lease.holders(tmp_path) == []
 
 
 def test_parts_of_one_division_go_together(tmp_path: Path) -> None:
-    with lease.held(tmp_path, (1, 3)), lease.held(tmp_path, (2, 3)):
+    with lease.acquire(tmp_path, (1, 3)), lease.acquire(tmp_path, (2, 3)):
         for other in ((1, 3), (1, 2), (1, 1)):
-            with pytest.raises(LeaseError), lease.held(tmp_path, other):
+            with pytest.raises(LeaseError), lease.acquire(tmp_path, other):
                 pass
-        with lease.held(tmp_path, (3, 3)):
+        with lease.acquire(tmp_path, (3, 3)):
             assert len(lease.holders(tmp_path)) == 3
 
 
 def _hold(folder: Path, ready: str) -> None:
-    with lease.held(folder):
+    with lease.acquire(folder):
         Path(ready).touch()
         time.sleep(600)
 
@@ -215,11 +215,11 @@ def _holding(folder: Path, ready: Path) -> multiprocessing.Process:
 
 def test_a_killed_writer_of_this_machine_is_known_to_be_dead(tmp_path: Path) -> None:
     process = _holding(tmp_path / "s", tmp_path / "ready")
-    with pytest.raises(LeaseError), lease.held(tmp_path / "s"):
+    with pytest.raises(LeaseError), lease.acquire(tmp_path / "s"):
         pass
     process.kill()
     process.join()
-    with lease.held(tmp_path / "s") as hold:
+    with lease.acquire(tmp_path / "s") as hold:
         hold.check()
 
 
@@ -232,11 +232,11 @@ def test_a_lease_of_elsewhere_runs_out(tmp_path: Path, monkeypatch: pytest.Monke
         path.write_text(path.read_text().replace(lease._place().split()[0], "elsewhere", 1))
         with (
             pytest.raises(LeaseError, match=r"on elsewhere since .* the survey is free in [1-6][0-9]? s"),
-            lease.held(tmp_path / "s"),
+            lease.acquire(tmp_path / "s"),
         ):
             pass
         os.utime(path, (time.time() - 2 * lease.SECONDS,) * 2)
-        with lease.held(tmp_path / "s") as hold:
+        with lease.acquire(tmp_path / "s") as hold:
             hold.check()
     finally:
         process.kill()
@@ -247,7 +247,7 @@ def test_a_lease_is_renewed_and_its_age_is_not_told_by_our_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "SECONDS", 0.4)
-    with lease.held(tmp_path) as hold:
+    with lease.acquire(tmp_path) as hold:
         time.sleep(1.0)
         assert lease.holders(tmp_path), "not renewed"
         monkeypatch.setattr(time, "time", lambda: 0.0)
@@ -260,7 +260,7 @@ def test_what_is_computed_for_a_lost_lease_is_not_written(stacked_survey: Survey
     survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
     position = survey.positions[0]
     before = surveys.whole(survey, STACK)
-    with lease.held(survey.config.output) as hold:
+    with lease.acquire(survey.config.output) as hold:
         task = tile_task.Task("stack", position, "another digest", lease=hold)
         stolen = replace(lease._read(hold.path), token="another")  # type: ignore[type-var]
         hold.path.write_text(lease._text(stolen))

@@ -18,7 +18,7 @@ from lsbatch.commands import run
 from lsbatch.commands.bench import machine, machine_monitor, memory_limits
 from lsbatch.commands.run import Screen
 from lsbatch.engine import cluster, execution
-from lsbatch.engine.distribute import Crew
+from lsbatch.engine.distribute import ClientFor
 from lsbatch.engine.tile_task import peak_mb
 from lsbatch.engine.todo import Todo, step_named, steps
 from lsbatch.errors import LsbatchError
@@ -72,7 +72,7 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
     """
     root = config.output / "bench"
     symlinks.refuse(config.output)
-    with cluster.joined(config) as driver, lease.held(root):
+    with cluster.joined(config) as driver, lease.acquire(root):
         run.planned(config, screen)
         survey = open_survey(config)
         with _scratch(root / "run", config) as inner:
@@ -135,7 +135,7 @@ def _seconds(fold: Reduction, survey: Survey) -> float:
     return time.perf_counter() - began
 
 
-def _started(crew: Crew) -> int:
+def _started(crew: ClientFor) -> int:
     """Start the workers before the clock; how many there are so far."""
     client = crew({})
     if client is None:

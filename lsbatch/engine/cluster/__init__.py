@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from distributed import Client
 
 from lsbatch.engine.cluster import local, network, slurm_allocation, slurm_jobs
-from lsbatch.engine.distribute import Crew, alone
+from lsbatch.engine.distribute import ClientFor, no_client
 from lsbatch.errors import LsbatchError
 from lsbatch.settings import Config
 
@@ -36,7 +36,7 @@ def joined(config: Config) -> Iterator[Client | None]:
 
 
 @contextmanager
-def connect(config: Config, driver: Client | None = None, say: Callable[[str], None] = print) -> Iterator[Crew]:
+def connect(config: Config, driver: Client | None = None, say: Callable[[str], None] = print) -> Iterator[ClientFor]:
     """Workers for the time of a run; none where the settings say serial.
 
     Parameters
@@ -54,7 +54,7 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
     """
     kind = config.cluster.kind
     if kind == "serial":
-        yield alone
+        yield no_client
     elif kind == "slurm":
         with slurm_jobs.crew(config, say) as crew:
             yield crew
@@ -87,7 +87,7 @@ def _scheduler(config: Config) -> Client:
 
 
 @contextmanager
-def _later(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
+def _later(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor]:
     """Processes of this machine, from when they are first asked for."""
     with ExitStack() as stack:
         started: list[Client] = []

@@ -84,20 +84,20 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
 #: - Its profiler looks at the frames of all threads, a hundred times a second. In Python 3.11 a thread that is born or ends
 #:   in that moment can stop the whole process (python/cpython#106883, dask/distributed#8616); reading and object storage have
 #:   many threads: one of 4 small surveys into a bucket stood still.
-NEVER_STILL = {"distributed.worker.memory.pause": False, "distributed.worker.profile.enabled": False}
+WORKER_CONFIG = {"distributed.worker.memory.pause": False, "distributed.worker.profile.enabled": False}
 
 
 def worker_config(settings: ClusterSettings) -> dict[str, Any]:
-    """Dask's settings for nannies that start workers: `threads`, set before they are spawned, and `NEVER_STILL`.
+    """Dask's settings for nannies that start workers: `threads`, set before they are spawned, and `WORKER_CONFIG`.
 
     OpenMP reads its variable once, when numpy or torch is loaded.
     """
-    return {_PRE_SPAWN: dask.config.get(_PRE_SPAWN) | threads(settings)} | NEVER_STILL
+    return {_PRE_SPAWN: dask.config.get(_PRE_SPAWN) | threads(settings)} | WORKER_CONFIG
 
 
 def variables(settings: ClusterSettings) -> dict[str, str]:
-    """Variables for a worker that somebody else starts: its threads, and `NEVER_STILL`."""
-    own = {f"DASK_{key.replace('.', '__').upper()}": str(value) for key, value in NEVER_STILL.items()}
+    """Variables for a worker that somebody else starts: its threads, and `WORKER_CONFIG`."""
+    own = {f"DASK_{key.replace('.', '__').upper()}": str(value) for key, value in WORKER_CONFIG.items()}
     return threads(settings) | own
 
 

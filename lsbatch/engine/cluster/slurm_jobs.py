@@ -15,7 +15,7 @@ from typing import Any
 from distributed import Client
 
 from lsbatch.engine.cluster import jobqueue, network
-from lsbatch.engine.distribute import Crew
+from lsbatch.engine.distribute import ClientFor
 from lsbatch.errors import LsbatchError
 from lsbatch.settings import ClusterSettings, Config, JobSettings
 from lsbatch.storage import objects
@@ -25,7 +25,7 @@ LOOK_S = 15.0
 
 
 @contextmanager
-def crew(config: Config, say: Callable[[str], None]) -> Iterator[Crew]:
+def crew(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor]:
     """Jobs of the group that a stage asks for, from when it asks; the other group's jobs end then.
 
     Raises
