@@ -164,7 +164,7 @@ def tell_synthetic(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def acquire(rows: pd.DataFrame) -> float:
+def held(rows: pd.DataFrame) -> float:
     """Share of rows whose interval shares a moment with the day on which it slid."""
     # a landslide of a day is in the passes of that day: it slid at its first moment, or in the day before
     return float(((rows["earliest"] <= rows["true"]) & (rows["true"] <= rows["latest"])).mean())

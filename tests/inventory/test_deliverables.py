@@ -220,7 +220,7 @@ _EXPORTS = """
 import sys
 from pathlib import Path
 import geopandas as gpd
-from lsbatch.stages import inventory
+from lsbatch.inventory import records
 folder, more = Path(sys.argv[1]), gpd.read_parquet(sys.argv[2])
 inventory.write(folder, more)
 print("begun", flush=True)
@@ -260,7 +260,7 @@ def test_killed_while_exporting_leaves_each_file_whole(done_survey: Survey, tmp_
 _DIES = """
 import os, signal, sys
 from pathlib import Path
-from lsbatch.archive import files
+from lsbatch.storage import files
 with files.scratch(beside=Path(sys.argv[1])) as folder:
     (folder / "flat.tif").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -38,7 +38,7 @@ def test_strip_gets_lower_as_passes_get_more() -> None:
 def test_a_worker_does_not_inherit_the_peak_of_its_parent() -> None:
     ballast = bytearray(400 * 2**20)
     ballast[::4096] = b"x" * len(ballast[::4096])
-    code = "from lsbatch import work; print(work.peak_mb())"
+    code = "from lsbatch.engine import tile_task; print(tile_task.peak_mb())"
     child = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert tile_task.peak_mb() > 400
     assert 50 < child < tile_task.peak_mb() - 200

@@ -53,7 +53,7 @@ def test_a_line_that_a_crash_cut_off_costs_nothing_else(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from lsbatch.archive import journal
+from lsbatch.storage import journal
 for n in range(25):
     journal.append(Path(sys.argv[1]), {"who": int(sys.argv[2]), "n": n, "filling": "x" * 5000})
 """

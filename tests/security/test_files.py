@@ -131,7 +131,8 @@ def test_rasters(tmp_path: Path, claim: dict[str, int], said: str, moved: bool) 
 COST = """
 import resource, sys
 from odc.geo.geobox import GeoBox
-from lsbatch.archive import load, scenes
+from lsbatch.catalog import scenes
+from lsbatch.imagery import scene_reading
 item = {"type": "Feature", "id": "x", "bbox": [-180, -90, 180, 90], "properties": {}, "assets": {"data": {"href": sys.argv[1]}}}
 box = GeoBox.from_bbox((500000, 6800000, 502560, 6802560), "EPSG:32633", resolution=10)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
