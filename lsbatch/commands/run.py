@@ -2,20 +2,24 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.engine import cluster, execution, metrics, todo, verification
+from lsbatch.engine.distribute import ClientFor
 from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base
 from lsbatch.pipeline.types import Stage
-from lsbatch.settings import Config
-from lsbatch.storage import lease, receipts, symlinks
+from lsbatch.settings import Config, to_yaml
+from lsbatch.storage import files, lease, receipts, symlinks
+from lsbatch.storage.addresses import without_secrets
 from lsbatch.storage.files import make_folder
 from lsbatch.storage.receipts import Receipt
+from lsbatch.storage.workspace import Workspace
 
 
 class Screen(Protocol):
@@ -41,7 +45,13 @@ class Screen(Protocol):
 
 
 def survey(
-    config: Config, screen: Screen, *, until: str | None = None, part: tuple[int, int] = (1, 1), replan: bool = False
+    config: Config,
+    screen: Screen,
+    *,
+    until: str | None = None,
+    part: tuple[int, int] = (1, 1),
+    replan: bool = False,
+    client_for: ClientFor | None = None,
 ) -> int:
     """Plan unless the saved plan fits, then do what is pending; returns the number of tiles that failed."""
     if until is not None:
@@ -51,6 +61,7 @@ def survey(
     # of an allocation's tasks only the driver comes out
     with cluster.joined(config) as driver, lease.acquire(config.output, part) as hold:
         planned(config, screen, replan=replan)
+        _save_settings(config)
         if until not in ("stack",):
             # before hours of STACK: weights that are missing or were trained for other bands
             base.check(base.card(base.resolve(config)), config)
@@ -58,11 +69,18 @@ def survey(
         progress = execution.Progress(begins=screen.begins, done=_watching(hold, screen))
         with (
             metrics.served(config.cluster.metrics, progress) as heard,
-            cluster.connect(config, driver, screen.text) as crew,
+            nullcontext(client_for) if client_for else cluster.connect(config, driver, screen.text) as crew,
         ):
             faults = execution.run(ready, crew, until=until, part=part, progress=heard, lease=hold)
     screen.finished(ready, faults)
     return faults
+
+
+def _save_settings(config: Config) -> None:
+    """Save the settings in the survey's folder, without secrets, so that `lsbatch.open_survey` can open the folder."""
+    file, text = Workspace(config.output).settings, without_secrets(to_yaml(config))
+    if not files.exists(file) or files.read_text(file) != text:
+        files.write_text(file, text)
 
 
 def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:

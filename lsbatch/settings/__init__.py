@@ -23,7 +23,7 @@ from lsbatch.settings.survey import (
     SurveySettings,
     Windows,
 )
-from lsbatch.settings.yaml_files import digest, example, load, parse, to_yaml, with_device, with_model
+from lsbatch.settings.yaml_files import digest, example, load, load_text, parse, to_yaml, with_device, with_model
 
 __all__ = [
     "ArchiveSettings",
@@ -49,6 +49,7 @@ __all__ = [
     "digest",
     "example",
     "load",
+    "load_text",
     "parse",
     "to_yaml",
     "with_device",

@@ -71,17 +71,31 @@ def load(path: Path) -> Config:
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(LONGEST_TEXT + 1)
-        raw = yaml.load(text, Loader=_Loader) if len(text) <= LONGEST_TEXT else text
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    # whatever else: PyYAML lets out what Python says of a 13th month, an empty !!int or a thousand open brackets
-    except Exception as error:
-        raise ConfigError(f"{path}: is not YAML that may be loaded: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not YAML that may be loaded: {error}") from None
+    return load_text(text, path.parent, str(path))
+
+
+def load_text(text: str, folder: Path, where: str) -> Config:
+    """Read settings from the text of a YAML file; `folder` is what relative paths start from.
+
+    Raises
+    ------
+    ConfigError
+        With one line a fault: the field, the value, what is allowed.
+    """
     if len(text) > LONGEST_TEXT:
-        raise ConfigError(f"{path}: has more than {LONGEST_TEXT:,} characters; settings have a few thousand")
+        raise ConfigError(f"{where}: has more than {LONGEST_TEXT:,} characters; settings have a few thousand")
+    try:
+        raw = yaml.load(text, Loader=_Loader)
+    # any other exception: PyYAML passes on what Python says of a 13th month, an empty !!int or a thousand open brackets
+    except Exception as error:
+        raise ConfigError(f"{where}: is not YAML that may be loaded: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: must hold settings by name, as 'lsbatch config' prints them")
-    return parse(raw, path.parent, str(path))
+        raise ConfigError(f"{where}: must hold settings by name, as 'lsbatch config' prints them")
+    return parse(raw, folder, where)
 
 
 def parse(raw: dict[str, Any], folder: Path, where: str = "settings") -> Config:

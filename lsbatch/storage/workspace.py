@@ -17,6 +17,11 @@ class Workspace:
     root: Path
 
     @property
+    def settings(self) -> Path:
+        """Settings of the last run, without secrets."""
+        return self.root / "settings.yaml"
+
+    @property
     def store(self) -> Path:
         """The cube."""
         return self.root / "cube.zarr"

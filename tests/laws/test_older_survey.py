@@ -1,0 +1,103 @@
+"""Law of resuming, across versions: a survey that an older version made is found fresh and is continued.
+
+`tests/data/survey-made-by-df90880.tar.xz` is the folder of a small synthetic survey (96 x 384 pixels in two tiles of 256,
+seven landslides) that commit df90880 made, the last one before the modules were moved. Its archive does not exist
+any more, so a run that wanted to search or to read scenes again would fail.
+"""
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import zarr
+
+import lsbatch
+from lsbatch import settings
+from lsbatch.catalog.survey import open_survey
+from lsbatch.engine import execution, todo
+from lsbatch.errors import ConfigError
+from lsbatch.pipeline.types import Stage
+from lsbatch.storage import receipts
+from tests import surveys
+
+ARCHIVE = Path(__file__).parents[1] / "data" / "survey-made-by-df90880.tar.xz"
+TILES = ("r000c000", "r000c001")
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """Settings file of the older survey, beside its folder."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "survey.yaml"
+
+
+def run(path: Path) -> set[tuple[str, str]]:
+    """Run the survey; return the (step, tile) that were done."""
+    count = surveys.Count()
+    survey = open_survey(settings.load(path))
+    assert execution.run(survey, progress=count.progress) == 0, count.failed
+    return set(count.tiles)
+
+
+def inventory(path: Path) -> gpd.GeoDataFrame:
+    return gpd.read_parquet(path.parent / "survey" / "inventory" / "landslides.parquet")
+
+
+def test_older_survey_is_fresh(older: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (older.parent / "survey").rglob("*") if path.is_file()}
+    assert len(before) > 60
+    assert lsbatch.run(older) == 0
+    after = {path: path.stat().st_mtime_ns for path in before if path.exists()}
+    changed = {str(path.relative_to(older.parent / "survey")) for path in before if after.get(path) != before[path]}
+    assert changed == set()
+    assert run(older) == set()
+
+
+def test_every_receipt_of_the_older_survey_is_understood(older: Path) -> None:
+    survey = open_survey(settings.load(older))
+    for step in todo.steps(survey.config):
+        found = receipts.read_stage(survey.workspace.receipts, step.name)
+        assert sorted(found) == (sorted(TILES) if isinstance(step, Stage) else ["all"]), step.name
+        assert all(found.values())
+
+
+def test_older_survey_is_continued(older: Path) -> None:
+    """Only the tile whose receipt is missing is done again, and what follows from it, with the same result."""
+    folder, first = older.parent / "survey", inventory(older)
+    mask = zarr.open_array(folder / "cube.zarr" / "mask" / "unet" / "landslide", mode="r")[:]
+    for stage in ("clean", "outline"):
+        (folder / "receipts" / stage / f"{TILES[0]}.json").unlink()
+    shutil.rmtree(folder / "inventory")
+    (folder / "receipts" / "inventory" / "all.json").unlink()
+    done = run(older)
+    assert done >= {("clean", TILES[0]), ("outline", TILES[0]), ("inventory", "all")}
+    assert {stage for stage, _ in done} <= {"clean", "outline", "inventory"}
+    assert not any(tile == TILES[1] for _, tile in done)
+    again = zarr.open_array(folder / "cube.zarr" / "mask" / "unet" / "landslide", mode="r")[:]
+    np.testing.assert_array_equal(again, mask)
+    second = inventory(older)
+    assert second["landslide_id"].tolist() == first["landslide_id"].tolist()
+    assert second.geometry.equals(first.geometry)
+    assert second["area_m2"].tolist() == first["area_m2"].tolist()
+
+
+def test_a_changed_setting_is_seen_in_the_older_survey(older: Path) -> None:
+    """The law can fail: with another threshold, cleaning and what follows are done again."""
+    raw = json.loads(json.dumps(settings.load(older).model_dump(mode="json")))
+    raw["clean"]["threshold"] = 0.6
+    survey = open_survey(settings.parse(raw, older.parent))
+    assert len(todo.todo(survey, todo.step_named("clean")).digests) == len(TILES)
+    assert len(todo.todo(survey, todo.step_named("predict")).digests) == 0
+
+
+def test_older_survey_opens_in_a_notebook(older: Path) -> None:
+    survey = lsbatch.open_survey(older)
+    assert survey.tiles["status"].tolist() == ["done", "done"]
+    assert len(survey.landslides) == 7
+    with pytest.raises(ConfigError, match=r"holds no settings\.yaml"):
+        lsbatch.open_survey(older.parent / "survey")
