@@ -4,6 +4,7 @@
 #   make test          all tests but the slow ones                   (ARGS='-k grid' to choose)
 #   make test-slow     the slow ones
 #   make system-packages   Debian packages that a few tests use; make test does it where it may (root and apt)
+#   make check         ruff and mypy: style, format, types     (make format mends what it can)
 #   make constraints   write constraints.txt anew, from the newest versions that pyproject.toml allows
 #   make clean         remove .venv, demo/ and what builds and tests leave
 
@@ -23,7 +24,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow system-packages constraints clean
+.PHONY: help demo test test-slow check format system-packages constraints clean
 # two installations at once would share .venv
 .NOTPARALLEL:
 
@@ -38,6 +39,15 @@ test: system-packages .venv/test.stamp
 
 test-slow: system-packages .venv/test.stamp
 	$(BIN)/python -m pytest -m slow --durations 10 $(ARGS)
+
+check: .venv/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 # A stamp is written last. While .venv/installing is there, an installation runs or was killed in the middle: pip may
 # take a half-written package for a whole one, so such a .venv is thrown away. Any other .venv is kept.
@@ -83,5 +93,5 @@ constraints:
 	mv build/constraints.txt constraints.txt && rm -r build/constraints
 
 clean:
-	rm -rf .venv demo build dist .pytest_cache .hypothesis .ruff_cache .ci-demo
+	rm -rf .venv demo build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .ci-demo
 	find lsbatch tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
