@@ -1,4 +1,4 @@
-"""The schema of every array of the cube, as data: name, unit, scale and meaning of each band.
+"""The bands of every layer of the cube: name, unit, scale and meaning.
 
 Each band is one Zarr array (y, x) of its layer's group, so that CF scale, units and description are its own and a
 model reads only the bands it was trained on.

@@ -1,4 +1,4 @@
-"""The errors a person can cause and can mend; each message says what, where and what is allowed.
+"""Errors that a user can cause and correct; each message says what, where and what is allowed.
 
 Everything else that is raised is a fault of the program and keeps its traceback.
 """

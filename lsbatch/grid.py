@@ -1,4 +1,4 @@
-"""The national lattice: one projected grid, cut into tiles that are the unit of work, of storage and of failure.
+"""The national grid: one projected pixel lattice, cut into tiles.
 
 Rows are counted southward and columns eastward from the top left corner, always in that order. The corner is
 snapped to multiples of a tile's side in the coordinates of the CRS, so two surveys with other bounds share their

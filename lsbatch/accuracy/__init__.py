@@ -1,1 +1,1 @@
-"""How good an inventory is: a sample that a person answers (`draw`, `page`), and what follows from the answers (`assess`)."""
+"""Accuracy assessment of an inventory: draw a sample of points, read the reviewer's answers, estimate accuracy and area."""

@@ -1,4 +1,4 @@
-"""A sample that came back from a reviewer: what was drawn, as it was drawn, and answered whole, or one sentence why not."""
+"""Read and check the sample of points that a reviewer has answered."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From a reviewer's answers to the accuracy of the map and the area of landslides, with intervals and warnings."""
+"""Estimate map accuracy and landslide area, with intervals and warnings, from a reviewer's answers."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

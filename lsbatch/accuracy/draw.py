@@ -1,4 +1,4 @@
-"""A stratified random sample of the surveyed ground, for a reviewer to answer."""
+"""Draw a stratified random sample of the surveyed ground for a reviewer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The page from which a reviewer answers: before and after each point, and nothing of what the map says there."""
+"""The HTML page with images before and after each sample point; it does not show what the map says there."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The surveyed ground in three strata, read tile by tile: where the map says landslide, where it nearly did, and all else."""
+"""Divide the surveyed ground into three strata: mapped landslide, near a landslide, elsewhere."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

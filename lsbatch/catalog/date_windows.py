@@ -1,4 +1,4 @@
-"""What the archives hold over a survey's region, in each of its windows."""
+"""Search the archives for the scenes of each date window of a survey."""
 
 from datetime import date
 

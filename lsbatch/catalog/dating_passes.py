@@ -1,4 +1,4 @@
-"""Sentinel-1 passes that date landslides: all of all orbits, from the first look before to the last look after.
+"""Find and save the Sentinel-1 passes that date landslides, of all relative orbits.
 
 Kept beside a tile's scenes and not among them, so that STACK depends on what STACK reads.
 """

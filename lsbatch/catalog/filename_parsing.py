@@ -1,4 +1,4 @@
-"""What the name of a GeoTIFF tells: sensor, scene, band, time, platform, orbit, baseline."""
+"""Parse the file names of GeoTIFFs: sensor, scene, band, time, platform, orbit, baseline."""
 
 import re
 from dataclasses import dataclass

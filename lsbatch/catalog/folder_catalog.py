@@ -1,4 +1,4 @@
-"""A folder of GeoTIFFs as a static STAC catalogue: ``catalog.json`` in it, the rest under ``stac/``, no raster touched.
+"""Make a static STAC catalogue from a folder of GeoTIFFs: ``catalog.json`` in it, items under ``stac/``.
 
 What an item says comes from the file's name (see `names`), its GeoTIFF tags and its lattice. Nothing is guessed: a
 Sentinel-2 scene that tells neither its baseline nor its scale and offset is not listed, because it could not be read

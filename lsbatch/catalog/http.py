@@ -1,4 +1,4 @@
-"""Asking a catalogue for a document: with patience, within bounds, and whatever comes is told in one sentence.
+"""Fetch a catalogue document with retries and size limits; any failure becomes a one-sentence error.
 
 A catalogue is somebody else's program. What it may cost is bounded here: bytes, time, depth.
 """

@@ -1,4 +1,4 @@
-"""Whether a catalogue's item has the shape of one, before anything is read from it: an item may come from anybody."""
+"""Validate the structure of STAC items."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The national DEM: one raster file that the settings name, as a scene that comes before the archive's."""
+"""The national DEM of the settings as a scene that comes before those of the archive."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which Sentinel-1 passes are compared: the same orbits and platforms before and after, the nearest to the event."""
+"""Select Sentinel-1 passes of the same orbit and platform before and after, nearest to the event."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The plan: which tiles, and which scenes each of them reads. Made once, saved, and read by every worker.
+"""The plan of a survey: its tiles and the scenes of each tile, made once and saved for all workers.
 
 One small file a tile holds its scenes, so that a worker reads what it needs and a receipt can depend on exactly that.
 """

@@ -1,4 +1,4 @@
-"""What the numbers of a Sentinel-1 item are: corrected for the terrain already, or calibrated on the ellipsoid."""
+"""Decide the radiometry of a Sentinel-1 item: terrain-corrected gamma0 or calibrated on the ellipsoid."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The Sentinel-2 offset: what is added to DN before it is multiplied by 1/10000. Never decided from the sensing date.
+"""Decide the reflectance offset of a Sentinel-2 item: what is added to DN before scaling by 1/10000.
 
 Since processing baseline 04.00 ESA adds 1000 to DN; baseline 05 did so to scenes of 2015 too; some providers take it
 away again. Three witnesses, the nearer to the pixels the stronger:

@@ -1,4 +1,4 @@
-"""The years before: Sentinel-2 scenes of each tile from long before the survey to its end, for models that follow a pixel.
+"""Sentinel-2 scenes of the years before a survey, for models that follow each pixel through time.
 
 Kept beside the plan and not in it, so that STACK depends on what STACK reads.
 """

@@ -1,4 +1,4 @@
-"""One catalogue item, understood: which asset is which band, when, from which orbit, and what its numbers mean.
+"""Describe a catalogue item as a scene: bands, time, orbit and the meaning of its numbers.
 
 `describe` is pure. What it decides on the Sentinel-2 offset, and from which field, is in `archive/offset.py`.
 """

@@ -1,4 +1,4 @@
-"""Search: from a source, a sensor, a footprint and days to scenes; a STAC API and a static catalogue answer alike.
+"""Search a STAC API or a static catalogue for the scenes of a sensor, a footprint and a date range.
 
 Nothing here reads a pixel, and nothing is signed: the addresses in a plan must still be good next week.
 """

@@ -1,4 +1,4 @@
-"""A static STAC catalogue: JSON documents that link to each other, on disk or over HTTP."""
+"""Read a static STAC catalogue: linked JSON documents on disk or over HTTP."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

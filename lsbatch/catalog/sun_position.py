@@ -1,4 +1,4 @@
-"""Where the sun stood over a scene."""
+"""Position of the sun over a scene."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A survey that is planned: settings, lattice and the tiles of its region."""
+"""A planned survey: settings, grid and tiles."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A survey beside a survey: another model on the same plan and STACK, with its own answers; or a few of the tiles, all anew."""
+"""Make a variant of a survey: another model on the same plan and STACK, or a few of its tiles."""
 
 import json
 import os

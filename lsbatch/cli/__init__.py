@@ -1,4 +1,4 @@
-"""The command line. Heavy imports are inside the commands, so that --help answers in under a second.
+"""The command line of lsbatch.
 
 The modules are imported in the order in which the help lists their commands.
 """

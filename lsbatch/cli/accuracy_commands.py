@@ -1,4 +1,4 @@
-"""Commands for the accuracy of an inventory: a sample for a reviewer, and what follows from the answers."""
+"""Commands for the accuracy of an inventory: draw a sample, assess its answers."""
 
 from enum import StrEnum
 from typing import Annotated

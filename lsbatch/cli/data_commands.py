@@ -1,4 +1,4 @@
-"""Commands for what comes before a survey: a country to try it on, and scenes to read."""
+"""Commands that prepare data: demo, simulate, geocode, catalog."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,9 +27,9 @@ def demo(
     rows, cols = _size(size)
     trainer = None
     if train:
-        from lsbatch.commands import train
+        from lsbatch.commands import train as training
 
-        trainer = train.train
+        trainer = training.train
     faults = story.tell(folder, seed=seed, rows=rows, cols=cols, trainer=trainer, screen=terminal.Screen())
     raise typer.Exit(1 if faults else 0)
 

@@ -1,4 +1,4 @@
-"""Commands of what lasts from survey to survey: identities and reviews."""
+"""Commands for inventories of several years: link identities, review landslides."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,10 +28,10 @@ def link(
     """Carry identities and reviews over from last year, and say what became of each landslide."""
     here, before = (_given(text) for text in (this, last))
     from lsbatch.cli import terminal
-    from lsbatch.commands import link
+    from lsbatch.commands import link as link_command
 
-    link = link.survey if _is_settings(this) else link.inventory_file
-    link(here, before, terminal.Screen(), column=column, out=out)
+    match_years = link_command.survey if _is_settings(this) else link_command.inventory_file
+    match_years(here, before, terminal.Screen(), column=column, out=out)
 
 
 def _is_settings(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Commands of models: train, compare, list, take away."""
+"""Commands for models: train, compare, list, segment, export."""
 
 from pathlib import Path
 from typing import Annotated

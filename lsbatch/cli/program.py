@@ -1,4 +1,4 @@
-"""The program: its options, how it ends, and what all commands use."""
+"""The program itself: options, exit codes, and what all commands share."""
 
 import signal
 import sys

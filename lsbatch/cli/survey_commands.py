@@ -1,4 +1,4 @@
-"""Commands of a survey: settings, plan, run, what became of it."""
+"""Commands of a survey: settings, plan, run, status, retry, verify, evaluate, bench."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a person reads while a command works: bars on a terminal, plain lines in a log."""
+"""Progress bars on a terminal, plain lines in a log."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Models against inputs, trained and scored the same way: the paper's question, asked of any region.
+"""Train and score several models on several inputs in the same way, for any region.
 
 Scored regions that a model has also learned from count in their test blocks alone, without the rim that the network's
 reach looks across; regions given to be scored on count whole.

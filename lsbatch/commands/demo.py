@@ -1,4 +1,4 @@
-"""The demo: a synthetic country is made, surveyed through the real reading path, and scored against its truth."""
+"""The command `lsbatch demo`: make a synthetic country, survey it and score the result against its truth."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""From year to year: last year's inventory taken over into this year's, with an account of every outline of both."""
+"""The command `lsbatch link`: match this year's inventory with last year's and account for every outline."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the commands do: plan if needed, run what is pending, say what happened."""
+"""The commands run, status, retry and verify: plan if needed, run pending work, report the result."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Tehrani's segments as a map with an attribute table, for people who want to look at them one by one."""
+"""The command `lsbatch segments`: the segments of the tehrani model as a map with an attribute table."""
 
 import csv
 import tempfile

@@ -1,4 +1,4 @@
-"""From surveys with known landslides to weights. Apart from `runs`, because Lightning takes seconds to import."""
+"""The command `lsbatch train`: train weights from surveys with known landslides."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

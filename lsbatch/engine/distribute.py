@@ -1,4 +1,4 @@
-"""Tiles to whoever works: this process, or the workers of a Dask scheduler; again where another try may help.
+"""Run tile tasks in this process or on Dask workers, and retry transient failures.
 
 Once a tile has failed in a way that may pass, it is put back and done later, while others are done. What failed for good,
 or too often, keeps its receipt with the reason and is left alone from then on (see `pending.is_quarantined`).
@@ -112,7 +112,7 @@ class _Workers:
     survey: Survey
     stage: Stage
     client: Client
-    flying: dict[Future, Task] = field(default_factory=dict)
+    flying: dict["Future[Receipt]", Task] = field(default_factory=dict)
     pool: Any = field(default_factory=as_completed)
 
     def run(self, work: list[Task]) -> Iterator[Receipt]:
@@ -162,7 +162,7 @@ class _Workers:
             self.flying[future] = task
             self.pool.add(future)
 
-    def _receipt(self, future: Future, task: Task) -> Receipt:
+    def _receipt(self, future: "Future[Receipt]", task: Task) -> Receipt:
         """What the worker sent; made here for a task that never answered because its workers died."""
         if future.status == "finished":
             try:

@@ -1,12 +1,13 @@
-"""Running stages over tiles, and folds over what they left; a stage as a lazy array.
+"""Run stages over tiles and reductions over their results; show a stage as a lazy array.
 
 A stage is mapped over the table of tiles, one task a tile. Each tile reads its own halo from the cube, so workers
 never exchange pixels, and the graph has one task a tile.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -98,7 +99,8 @@ def run_reduction(survey: Survey, fold: Reduction) -> Receipt | None:
     old = receipts.read_stage(folder, fold.name).get("all")
     if old and old.digest == key:
         return None
-    began, tally, fault, task = time.perf_counter(), {}, None, Task(fold.name, None, key)
+    began, fault, task = time.perf_counter(), None, Task(fold.name, None, key)
+    tally: Mapping[str, Any] = {}
     receipts.remove(folder, fold.name, "all")
     try:
         tally = fold.apply(survey, survey.config)

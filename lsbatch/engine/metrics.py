@@ -1,4 +1,4 @@
-"""How far a run is, for Prometheus. Dask's own processes tell theirs at ``/metrics`` of their dashboards."""
+"""Progress of a run as Prometheus metrics. Dask processes serve their own at ``/metrics``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

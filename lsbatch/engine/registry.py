@@ -1,4 +1,4 @@
-"""The steps of the story, in order: archive -> STACK -> PROBABILITY -> MASK -> parts -> inventory -> report."""
+"""The registry of stages and reductions, in the order of the pipeline."""
 
 from collections.abc import Callable
 

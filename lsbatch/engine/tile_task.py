@@ -1,4 +1,4 @@
-"""Computing a tile, committing it. No Dask here: one tile, one process, one receipt.
+"""Compute one tile of one stage and write it with its receipt. No Dask here.
 
 The only state is the receipt that a tile leaves when its data are on disk.
 """

@@ -1,4 +1,4 @@
-"""What is to do: the steps that settings ask for, and the tiles that lack a fresh receipt. Nothing is computed here."""
+"""Pending work: the steps enabled by the settings and the tiles without an up-to-date receipt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,7 +76,10 @@ def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
     index, count = part
     digests: dict[Position, str] = {}
     tries: dict[Position, int] = {}
-    done, blocked, waiting, quarantined = 0, [], [], []
+    done = 0
+    blocked: list[Position] = []
+    waiting: list[Position] = []
+    quarantined: list[Position] = []
     for position in survey.positions[index - 1 :: count]:
         near = _neighbours(survey, planned, position) if halo else ()
         state = _upstream_state(stage, upstream, position, near)

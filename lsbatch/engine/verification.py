@@ -1,4 +1,4 @@
-"""Reading a survey back against its receipts."""
+"""Read a survey back and compare it with the checksums in its receipts."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Sentinel-1 GRD as ESA delivers it (.SAFE) to terrain-corrected gamma0 on a DEM's lattice, by sarsen.
+"""Geocode Sentinel-1 GRD products (.SAFE) to terrain-corrected gamma0 with sarsen.
 
 sarsen is an extra: most archives have done this already (RTC). The files' names tell the orbit, so `folder.make_catalog`
 lists them as any other RTC scene.

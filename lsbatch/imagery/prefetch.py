@@ -1,4 +1,4 @@
-"""Reading ahead: the next scenes are fetched and decoded while this one is used."""
+"""Prefetch: read and decode the next scenes while the current one is used."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Reading what lies on the network: signed where the Planetary Computer has it, and again where another try may help."""
+"""Retry remote reads and sign Planetary Computer URLs."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""One scene into one lattice, so that the pixels do not depend on how the lattice was cut.
+"""Read the bands of one scene on a grid, independent of how the grid is cut into tiles.
 
 odc-stac tells which rasters an item has. Its `load` is not used: for one scene it projects footprints, bins chunks and makes coordinates
 for as long as reading takes, with the GIL held, and opens each file anew for each chunk of 2048 px (docs/measured.md).

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Inventory: landslide records, their fields, shapes, identities, dates, exports and evaluation."""

@@ -1,4 +1,4 @@
-"""Figures by county, or by any polygons: what was surveyed is counted tile by tile, landslides are those of the inventory."""
+"""Figures by county or any other polygons: surveyed area, landslide count and landslide area."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""A landslide's series of Sentinel-1, joined over the tiles that it lies in, and the days between which it says that it slid."""
+"""Date a landslide from its Sentinel-1 series, joined over its tiles."""
 
 from collections.abc import Callable
 from functools import lru_cache

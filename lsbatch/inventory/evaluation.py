@@ -1,4 +1,4 @@
-"""National figures from what the tiles left: exact sums of counts, and landslides found one by one."""
+"""Scores of a survey against mapped landslides: exact pixel counts, and landslides found or missed."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The inventory in the words of others: INSPIRE Natural Risk Zones, and attributes in the manner of Norway's SOSI."""
+"""The inventory in other schemas: INSPIRE Natural Risk Zones, and attributes like Norway's SOSI."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a survey's landslides are called, and what people said of them: kept from run to run, and from year to year.
+"""Identifiers and reviews of landslides, kept from run to run and from year to year.
 
 What lasts lies in ``survey/review/``: last year's inventory, the ids that were given, the reviewers' answers. The inventory is
 made from these and from the polygon parts, so running a survey again gives the same ids, and loses no answer.

@@ -1,4 +1,4 @@
-"""Checksum of a survey's landslide map, by which other files name the map that they were made from."""
+"""Checksum of the landslide map of a survey; other files use it to name the map that they belong to."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How much of a polygon's ground a survey saw: from the mask, tile by tile."""
+"""Share of a polygon that a survey observed, from the mask, tile by tile."""
 
 import numpy as np
 import shapely

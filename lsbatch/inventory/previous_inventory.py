@@ -1,4 +1,4 @@
-"""An inventory that somebody hands in - last year's, of this program or of another one - as sound polygons with ids."""
+"""Read an inventory of another year or program as valid polygons with ids."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the records were made from: every scene of their tiles, with its orbit, processing baseline and offset."""
+"""Table of the scenes behind the landslide records: orbit, processing baseline and offset."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""How the inventory looks in QGIS: a fill by confidence, in colours that the colour-blind tell apart (Okabe and Ito)."""
+"""QGIS style of the inventory: fill by confidence in colours for colour-blind readers (Okabe and Ito)."""
 
 from xml.sax.saxutils import quoteattr
 

@@ -1,4 +1,4 @@
-"""Polygon parts to the inventory: one record a landslide, also where it crosses tiles."""
+"""The inventory: join polygon parts over tiles into one record a landslide."""
 
 import hashlib
 from collections.abc import Mapping

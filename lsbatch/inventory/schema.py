@@ -1,4 +1,4 @@
-"""The fields of the inventory, once: from here come its files' columns, the table in docs/inventory.md and the checks."""
+"""The fields of the inventory: source of the file columns, the table in docs/inventory.md and the checks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

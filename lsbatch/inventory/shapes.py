@@ -1,4 +1,4 @@
-"""The shape of a landslide: its parts as one valid outline, its length, and simpler outlines of the same area."""
+"""The shape of a landslide: one valid outline, length, and simplified outlines of the same area."""
 
 import numpy as np
 import shapely

@@ -1,4 +1,4 @@
-"""The survey as STAC items: the tiles of the STACK, each with what it was made from, and the files that are delivered."""
+"""Write the survey as STAC items: tiles of STACK with their provenance, and the delivered files."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The survey as a static STAC catalogue: its tiles, what each was made from and where its bands lie; and what it delivers."""
+"""STAC items of a survey: its tiles, their sources and bands, and the delivered files."""
 
 import hashlib
 from collections.abc import Iterable, Mapping

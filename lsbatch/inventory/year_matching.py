@@ -1,4 +1,4 @@
-"""Two years of landslides as one inventory: who continues whom, what changed, what is gone. Tables in, tables out."""
+"""Match the landslides of two years: continued, changed, gone or new. Tables in, tables out."""
 
 import hashlib
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Arrays in, arrays out: numpy, numba, scipy. No labels, no files, no threads; NaN is nodata; rows before columns."""
+"""Kernels: functions from arrays to arrays (numpy, numba, scipy). NaN is nodata; rows before columns."""
 
 from importlib import import_module
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""When a series of backscatter changed: a step on top of the seasons, by likelihood, over all orbits together."""
+"""Date of a change in backscatter: a step on top of the seasons, by likelihood over all orbits."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Connected regions, labelled tile by tile and joined across edges; 8-connected everywhere, corners included."""
+"""Label 8-connected regions tile by tile and join them across tile edges."""
 
 from collections.abc import Mapping
 

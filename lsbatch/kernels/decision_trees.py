@@ -1,4 +1,4 @@
-"""Walking a decision tree over pixels."""
+"""Evaluate a decision tree on pixels."""
 
 import numpy as np
 from numba import njit

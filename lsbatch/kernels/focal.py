@@ -1,4 +1,4 @@
-"""Focal filters in a circle: mode of labels, median, dilation and erosion of masks.
+"""Focal filters in a circular window: mode, median, dilation, erosion.
 
 A pixel belongs to the circle if its centre does, so a radius of 1.5 px is 3 x 3. Outside the array there is nothing:
 tiles read a halo of `floor(radius_px)`.

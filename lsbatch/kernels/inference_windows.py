@@ -1,4 +1,4 @@
-"""Window arithmetic: how a padded block is cut so that tiles agree with the whole.
+"""Cut a padded block into inference windows so that tiles agree with the whole image.
 
 Two ways. `exact` reads windows with a halo of the network's receptive field and keeps what no border has touched;
 `blend` slides the paper's 128 px windows by 64 px and averages with weights. Both are anchored on the national

@@ -1,4 +1,4 @@
-"""When a landslide happened, from Sentinel-1: a step in the log ratio of a polygon to its surroundings, over all orbits together.
+"""Date of a landslide from Sentinel-1: a step in the log ratio of a polygon to its surroundings.
 
 An orbit sees the step at its own passes, so each gives a likelihood of "between these two passes"; on a common axis of time
 these are added as logarithms. Means before and after and the noise are unknown and integrated over, not fitted, which keeps

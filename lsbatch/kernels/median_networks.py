@@ -1,4 +1,4 @@
-"""Medians by selection networks: the same compare-exchanges for every pixel, so a whole row of pixels is sorted at once.
+"""Medians by selection networks: the same compare-exchanges for every pixel of a row.
 
 A network has no branches, so the inner loop is two vector instructions for eight pixels. NaN is replaced by +inf and
 -inf in turn, which keeps the median of the rest in the middle: no pixel needs a rank of its own.

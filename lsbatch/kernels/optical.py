@@ -1,4 +1,4 @@
-"""Sentinel-2: reflectance from digital numbers, masks of cloud and shadow, and the greenest-pixel fold."""
+"""Sentinel-2: reflectance from digital numbers, cloud and shadow masks, greenest-pixel composite."""
 
 import numpy as np
 from numba import njit

@@ -1,4 +1,4 @@
-"""Which polygon of this year continues which of last year: from areas of overlap to one partner each. Numbers only."""
+"""Match polygons of two years by their areas of overlap."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Sentinel-1: decibels, equivalent number of looks, border noise and the radiometric slope correction."""
+"""Sentinel-1: decibels, equivalent number of looks, border noise, radiometric slope correction."""
 
 from collections.abc import Callable
 from typing import Literal

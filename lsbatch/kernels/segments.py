@@ -1,4 +1,4 @@
-"""Segments of a classified picture: regions of one class, with the small ones taken in by their neighbours.
+"""Segments of a classified image: regions of one class, small ones merged into their neighbours.
 
 What a segment is depends on nothing farther away than it reaches itself and `reach_px` more, so that tiles with enough
 halo agree with the whole.

@@ -1,4 +1,4 @@
-"""Where the ground of a landslide breaks from steep to gentle, from its slope by height."""
+"""Break of slope of a landslide, from its slope by elevation."""
 
 import numpy as np
 

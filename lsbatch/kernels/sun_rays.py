@@ -1,4 +1,4 @@
-"""Rays to the sun: ground in the shadow of a mountain, and what a cloud may shade."""
+"""Rays to the sun: cast shadow of terrain, and shadow of clouds."""
 
 import numpy as np
 from numba import njit

@@ -1,4 +1,4 @@
-"""Rings around regions: the ground that was like them before, each of its pixels with the nearest region."""
+"""Rings of unchanged ground around regions, each pixel with its nearest region."""
 
 import numpy as np
 from scipy import ndimage

@@ -1,4 +1,4 @@
-"""Folds over time."""
+"""Median over time."""
 
 import numpy as np
 from numba import njit

@@ -1,1 +1,1 @@
-"""Learn from chips, answer probabilities."""
+"""Model families: they learn from training chips and predict landslide probability."""

@@ -1,4 +1,4 @@
-"""Which weights answer, whether they fit, and their answer for a block; the families behind it are interchangeable."""
+"""Find the weights of a survey, check that they fit its settings, and predict a block."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

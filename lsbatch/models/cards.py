@@ -1,4 +1,4 @@
-"""Weights on disk: arrays and a card in one safetensors file. No pickle is read, so a file can hold no code.
+"""Weights on disk: arrays and a model card in one safetensors file. No pickle is read.
 
 The card is JSON in the file's header, and is read without torch and without the arrays.
 """

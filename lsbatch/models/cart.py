@@ -1,4 +1,4 @@
-"""The paper's CART: a decision tree on points of eight classes, merged to landslide or not."""
+"""The paper's CART: a decision tree on points of eight classes, merged to landslide and other."""
 
 from collections.abc import Mapping
 from functools import lru_cache

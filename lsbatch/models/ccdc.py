@@ -1,4 +1,4 @@
-"""CCDC in its newest form, COLD (Zhu et al. 2020), by pyxccd: when did a pixel stop to follow its own seasons?
+"""CCDC as COLD (Zhu et al. 2020), by pyxccd: the date at which a pixel leaves its seasonal model.
 
 Each pixel's clear looks are fitted with a yearly cycle; six looks in a row that leave it are a break. A break inside the
 survey's windows at which NDVI falls is a landslide as far as its vegetation is gone: the probability is the share of

@@ -1,4 +1,4 @@
-"""On what a network runs, in which numbers, and how its memory is had."""
+"""Device, precision and memory settings for inference."""
 
 import ctypes
 from collections.abc import Iterator

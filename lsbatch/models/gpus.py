@@ -1,4 +1,4 @@
-"""Which GPUs torch sees here."""
+"""GPUs that torch sees on this machine."""
 
 import os
 

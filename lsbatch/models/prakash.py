@@ -1,4 +1,4 @@
-"""The three-stream network of Prakash et al., as the paper uses it: pictures before and after, and the terrain.
+"""The three-stream network of Prakash et al., as the paper uses it: before, after and terrain.
 
 Three 7 x 7 stems (24 + 24 + 16 channels) meet in residual blocks (3, 4, 6, 3 of 64, 128, 256, 256); five decoder levels
 (256, 128, 64, 64, 64) lead back to full resolution, where each stream is joined again; every level answers during

@@ -1,4 +1,4 @@
-"""Segments of the red-green change, judged by a random forest on what they look like (Tehrani et al., as the paper uses it).
+"""Segments of the red-green change, classified by a random forest (Tehrani et al., as the paper uses it).
 
 Change is measured as (R / G) after minus (R / G) before, cut into 19 classes by k-means; regions of a class of at least
 80 px are segments. A forest of 50 trees says how much a segment looks like those that were landslides.

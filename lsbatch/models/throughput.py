@@ -1,4 +1,4 @@
-"""How fast a U-Net answers on this machine, and how near that is to what its arithmetic unit can do."""
+"""Inference throughput of a U-Net on this machine, and its share of the peak of the arithmetic unit."""
 
 import time
 from collections.abc import Callable

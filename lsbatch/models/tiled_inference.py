@@ -1,4 +1,4 @@
-"""A U-Net's answer for a block, window by window: exact, or blended as in the paper."""
+"""Predict a block with a U-Net window by window: exact, or blended as in the paper."""
 
 from collections.abc import Sequence
 from pathlib import Path

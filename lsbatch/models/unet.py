@@ -1,4 +1,4 @@
-"""A plain U-Net, which can be answered in tiles (`lsbatch.models.tiled_inference`).
+"""A plain U-Net that can be evaluated in tiles (`lsbatch.models.tiled_inference`).
 
 Batch norm and no instance norm, so that a pixel's answer depends on a bounded neighbourhood alone: windows on the
 lattice of 2^depth pixels with a halo of the receptive field give what the whole image would give.

@@ -1,4 +1,4 @@
-"""PROBABILITY to MASK: threshold, then a focal mode that removes single pixels."""
+"""Stage PROBABILITY to MASK: threshold, then a focal mode that removes single pixels."""
 
 import math
 

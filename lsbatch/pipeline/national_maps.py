@@ -1,4 +1,4 @@
-"""The cube's answers as national maps: probability, mask, date and observability, each a COG with overviews."""
+"""National maps from the cube: probability, mask, date and observability as COGs with overviews."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sentinel-2 scenes of one window into one greenest-pixel picture, one acquisition day at a time."""
+"""Greenest-pixel composite of the Sentinel-2 scenes of a date window, one acquisition day at a time."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

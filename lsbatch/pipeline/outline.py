@@ -1,4 +1,4 @@
-"""MASK to polygon parts: what each landslide looks like inside one tile, as sums that add up across tiles.
+"""Stage MASK to polygon parts: outlines inside one tile, with statistics that add up across tiles.
 
 A landslide that crosses a tile's edge leaves a part in each tile. Everything kept of a part adds, or is a minimum or
 a maximum, so the inventory's record is the same as if the country were one tile.

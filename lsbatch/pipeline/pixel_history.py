@@ -1,4 +1,4 @@
-"""The archive again, for a model that follows each pixel through the years: looks in, breaks out."""
+"""Stage of models that follow each pixel through the years: read the scene history, find breaks."""
 
 from collections.abc import Iterator
 from datetime import date

@@ -1,4 +1,4 @@
-"""STACK to PROBABILITY: the model's answer for a tile, equal to its answer for the whole country at once."""
+"""Stage STACK to PROBABILITY: the prediction of a tile equals that of the whole country at once."""
 
 from pathlib import Path
 

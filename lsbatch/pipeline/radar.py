@@ -1,4 +1,4 @@
-"""Sentinel-1 scenes of one window into medians of linear power, by strips of rows.
+"""Median of the Sentinel-1 scenes of a date window in linear power, by strips of rows.
 
 In this order: border noise, speckle, slope correction, median; everything in linear power. Terrain-corrected gamma0
 needs neither the first nor the third, and brings its mask of layover and shadow.

@@ -1,4 +1,4 @@
-"""Sentinel-1 to the series that date landslides: power inside each part of a tile, and in a ring around it, pass by pass.
+"""Stage of Sentinel-1 series for dating: power inside each polygon part and in a ring around it.
 
 Sums and counts of linear power, so that the parts of a landslide that crosses tiles add up to it. A pixel of the ring belongs to the
 landslide pixel nearest to it, and so to exactly one part of one tile.

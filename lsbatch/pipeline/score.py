@@ -1,4 +1,4 @@
-"""MASK against mapped landslides: exact counts of surveyed pixels, of the tile and of small cells of it."""
+"""Stage that compares MASK with mapped landslides: exact pixel counts of tiles and cells."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Archive to STACK: one tile's composites before and after, terrain, and what was observed."""
+"""Stage archive to STACK: composites before and after, terrain and observation counts of one tile."""
 
 from collections.abc import Sequence
 

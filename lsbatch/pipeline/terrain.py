@@ -1,4 +1,4 @@
-"""The ground of a tile and around it: elevation, slope, aspect, and what lies in a mountain's shadow."""
+"""Terrain of a tile and its surroundings: elevation, slope, aspect, cast shadow."""
 
 from dataclasses import dataclass
 

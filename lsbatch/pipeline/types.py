@@ -1,4 +1,4 @@
-"""What flows between the floors: blocks of bands, the stages that turn one into another, and the receipts they leave."""
+"""Types of the pipeline: blocks of bands, stages and reductions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The survey as one HTML page for a person: what was found, how well, where, and what to distrust.
+"""The HTML report of a survey: what was found, how accurate it is, where, and what to distrust.
 
 The page is whole in itself. Its content security policy allows no request and no script but its own, so that a text
 from a catalogue can do nothing even if it were not escaped - and everything is.

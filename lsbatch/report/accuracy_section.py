@@ -1,4 +1,4 @@
-"""What is known of how good the survey is, for the page: the reviewed sample, completeness, sizes, figures by county."""
+"""The accuracy section of the report: reviewed sample, completeness, sizes, figures by county."""
 
 import io
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The report's numbers: from receipts, plan, inventory and scores to plain rows for the page."""
+"""The figures of the report: receipts, plan, inventory and scores as plain rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

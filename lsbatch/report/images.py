@@ -1,4 +1,4 @@
-"""Pixels to pictures that a page can carry: stretches, colour ramps that the colour-blind can read, data URIs."""
+"""Pixels to images for a page: stretches, colour ramps for colour-blind readers, data URIs."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""The landslides as the page holds them: rows for the list, all fields for the selection, choices for the filters."""
+"""The table of landslides in the report: rows, fields of the selected one, filter choices."""
 
 from collections import Counter
 from collections.abc import Iterable

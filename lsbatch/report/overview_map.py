@@ -1,4 +1,4 @@
-"""The report's map: the whole region in at most 1400 pixels, read tile by tile, and the landslides as shapes over it."""
+"""The overview map of the report: the region in at most 1400 pixels, with landslide outlines."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,4 +1,4 @@
-"""Pictures of single landslides: before and after, radar change, probability, with the outline; as many as the page has room for."""
+"""Images of single landslides: before, after, radar change and probability, with the outline."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

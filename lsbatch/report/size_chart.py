@@ -1,4 +1,4 @@
-"""The plot of frequency and size as numbers for an SVG: two logarithmic axes, points with intervals, and the fitted laws."""
+"""The chart of landslide frequency and size as numbers for an SVG."""
 
 import math
 from collections.abc import Iterable

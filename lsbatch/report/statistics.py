@@ -1,4 +1,4 @@
-"""Plain numbers for the report: accuracy as assessed, frequency and size, completeness by size. No pictures here."""
+"""Statistics of the report: assessed accuracy, frequency and size, completeness by size."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where the weights learned: what the report says of it, and the blocks to draw."""
+"""The training area of the weights: text and blocks for the report."""
 
 from typing import Any
 

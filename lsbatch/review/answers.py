@@ -1,4 +1,4 @@
-"""What a reviewer is shown, and what is kept of what a reviewer says."""
+"""What the review page shows, and the reviewer's answers that are stored."""
 
 import threading
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""The server: loopback only, one random word in every address, nothing for strangers."""
+"""The review server: loopback only, with a random token in every address."""
 
 import json
 import secrets

@@ -1,4 +1,4 @@
-"""Settings of a survey: frozen, strict, described; the laws between them; and the way back to a commented YAML.
+"""Settings of a survey: frozen, strict and described, read from and written to a commented YAML file.
 
 Paths are relative to the folder of the settings file. Nothing here opens an archive, a store or a model.
 """

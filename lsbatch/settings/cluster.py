@@ -1,4 +1,4 @@
-"""Who works: this process, processes of this machine, SLURM jobs, or the workers of a scheduler that runs already."""
+"""Settings of the workers: this process, local processes, SLURM jobs or a running scheduler."""
 
 from typing import Literal, Self
 

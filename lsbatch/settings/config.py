@@ -1,4 +1,4 @@
-"""All settings together, and the laws between them."""
+"""All settings together, and the rules between them."""
 
 from pathlib import Path
 from typing import Literal, Self

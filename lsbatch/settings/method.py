@@ -1,4 +1,4 @@
-"""How it is done: composites, the model and its training, inference, cleaning, the inventory and truth."""
+"""Settings of the method: composites, model, training, inference, cleaning, inventory, truth."""
 
 from typing import Annotated, Literal
 

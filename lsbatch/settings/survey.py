@@ -1,4 +1,4 @@
-"""What is surveyed, when, where, on which lattice and from which archives."""
+"""Settings of the survey: what, when, where, on which grid, from which archives."""
 
 import re
 from datetime import date, timedelta

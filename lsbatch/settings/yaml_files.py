@@ -1,4 +1,4 @@
-"""Settings from YAML and back: one clear sentence a fault, and every description as a comment."""
+"""Read settings from YAML with one clear sentence a fault, and write them with comments."""
 
 import hashlib
 import json
@@ -224,7 +224,8 @@ def to_yaml(config: Config) -> str:
 
 
 def _yaml_lines(section: Section, depth: int) -> list[str]:
-    pad, lines = "  " * depth, []
+    pad = "  " * depth
+    lines: list[str] = []
     for name, info in type(section).model_fields.items():
         value = getattr(section, name)
         if depth == 0 and lines:

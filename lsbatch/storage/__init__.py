@@ -1,1 +1,1 @@
-"""TODO."""
+"""Storage: files and objects by the same calls, the cube, receipts, lease, journal, rasters, vectors."""

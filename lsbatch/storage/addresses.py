@@ -1,4 +1,4 @@
-"""Which addresses a catalogue may name, and how addresses are shown: never with their secrets.
+"""Rules for addresses in catalogues, and how addresses are shown without their secrets.
 
 A catalogue is text from somewhere else. One on disk may name files inside its own folder and things on the network;
 one on the network may name things on the network. Everything else - ``..``, files elsewhere, GDAL's virtual file

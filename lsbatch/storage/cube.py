@@ -1,4 +1,4 @@
-"""The national cube: one sharded Zarr 3 array a band, one shard a tile, written region by region.
+"""The national cube: one sharded Zarr array a band, one shard a tile, written region by region.
 
 A shard is written by exactly one task, because shards shared between processes lose pixels silently (37 to 40 of 64
 chunks in 3 of 3 trials, see docs/architecture.md). A shard that holds only fill is never written.

@@ -1,4 +1,4 @@
-"""Files on disk and in object storage, by the same calls. Write aside, rename last: a file is the old one or the new one, whole.
+"""Files on disk and in object storage by the same calls, written whole or not at all.
 
 A path is a `pathlib.Path`, or for ``s3://bucket/key`` a `upath.UPath`, which names things in the same way. What reads or
 writes a path that may be either goes through this module. Endpoint and credentials

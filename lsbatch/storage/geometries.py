@@ -1,4 +1,4 @@
-"""The region of a survey, as one geometry in the grid's CRS, and geometries as pixels."""
+"""Vector geometries: the region of a survey, polygons of a file, geometries as pixels."""
 
 from pathlib import Path
 
@@ -31,6 +31,8 @@ def read_region(config: Config) -> BaseGeometry:
     """
     if config.region.bounds is not None:
         return shapely.box(*config.region.bounds)
+    assert config.region.file is not None
+    assert config.region.file is not None
     polygons = read_polygons(config.region.file, "region.file", config.grid.crs)
     if not len(polygons):
         raise ConfigError(f"region.file = {config.region.file}: holds no polygon that {config.grid.crs} can show")

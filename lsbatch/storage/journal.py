@@ -1,4 +1,4 @@
-"""A file to which lines are only ever added: what people said, kept for good.
+"""Append-only files, for answers of reviewers.
 
 Each record is a line of JSON. It is on the disk before `append` comes back. A line that a crash cut off is passed over when the
 file is read, and the next one begins on a line of its own. Writers wait for each other, also from several machines

@@ -1,4 +1,4 @@
-"""Object storage: ``s3://bucket/key``, on AWS or any server that speaks the same (MinIO, Ceph), by obstore.
+"""Object storage: ``s3://bucket/key`` on AWS or any compatible server (MinIO, Ceph), by obstore.
 
 Endpoint and credentials come from the environment alone, in the process that reads or writes: explicit ones would end up
 inside pickled stores. obstore tries again by itself, for a minute, after 429, 5xx and broken connections.

@@ -1,4 +1,4 @@
-"""National maps as COG, written tile by tile."""
+"""National maps as COGs, written tile by tile."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Receipts: the only state. One JSON file a stage and tile, written after the data and removed before it changes."""
+"""Receipts: one JSON file a stage and tile, written after the data and removed before they change."""
 
 import hashlib
 import json

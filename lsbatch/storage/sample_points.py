@@ -1,4 +1,4 @@
-"""Samples of points as GeoPackage: the layer `sample` that a reviewer fills in, and the layer `design` that says how it was drawn."""
+"""Sample points as GeoPackage: the layer `sample` for the reviewer and the layer `design`."""
 
 import hashlib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The one door out of a survey's folder: a link in it, through which a run would write somewhere else.
+"""Refuse symbolic links that lead out of the folder of a survey.
 
 `output` itself may be a link. Below it only those are followed that `lsbatch compare` makes: from a variant to the plan and the
 STACK of the survey it is compared with. What lies deeper than a band of the cube is not looked at: a nation's cube has

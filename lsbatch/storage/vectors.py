@@ -1,4 +1,4 @@
-"""Features in and out: truth polygons, the parts that tiles leave, and the inventory's files."""
+"""Read and write features: mapped landslides, polygon parts of tiles, inventory files."""
 
 import io
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Where a survey keeps what: one folder, the same layout everywhere."""
+"""The layout of the folder of a survey."""
 
 from dataclasses import dataclass
 from pathlib import Path

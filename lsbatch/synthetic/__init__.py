@@ -1,4 +1,4 @@
-"""A synthetic country behind the demo and the tests: real formats, known truth, one seed.
+"""A synthetic country for demo and tests: scenes in real formats and known landslides, from one seed.
 
 Nothing in it was seen by a satellite, and every result on it is a result on synthetic data.
 """

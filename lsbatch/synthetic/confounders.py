@@ -1,4 +1,4 @@
-"""What fools a detector: clear-cuts, harvested fields, floods along rivers, snow that melts late."""
+"""Changes that look like landslides: clear-cuts, harvested fields, river floods, late snow."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A country on one national lattice: relief, cover, landslides, confounders, all from one seed."""
+"""A synthetic country on one grid: relief, land cover, landslides and confounders from one seed."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -1,4 +1,4 @@
-"""Land cover: what grows or lies where, before anything happens."""
+"""Land cover of the synthetic country before any event."""
 
 import numpy as np
 from scipy import ndimage

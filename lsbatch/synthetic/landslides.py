@@ -1,4 +1,4 @@
-"""Landslides: sources on steep slopes, the steepest way down, a deposit; sizes like a real inventory's."""
+"""Synthetic landslides: sources on steep slopes, downslope runout, deposits; sizes like a real inventory."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta

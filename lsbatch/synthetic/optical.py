@@ -1,4 +1,4 @@
-"""What Sentinel-2 would have sent: Level-2A reflectance and scene classification of one day."""
+"""Synthetic Sentinel-2: Level-2A reflectance and scene classification of one day."""
 
 from dataclasses import dataclass
 from datetime import date

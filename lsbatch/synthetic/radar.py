@@ -1,4 +1,4 @@
-"""What Sentinel-1 would have sent: terrain-corrected gamma0 of one pass, linear power with speckle."""
+"""Synthetic Sentinel-1: terrain-corrected gamma0 of one pass, linear power with speckle."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -1,4 +1,4 @@
-"""Glacial relief: plateaus cut by U-shaped valleys, with lakes, rivers and cirques."""
+"""Synthetic glacial relief: plateaus cut by U-shaped valleys, with lakes, rivers and cirques."""
 
 from dataclasses import dataclass
 

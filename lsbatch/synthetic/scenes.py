@@ -1,4 +1,4 @@
-"""The acquisition calendar, and each acquisition as the items that an archive would list."""
+"""The acquisition calendar of the synthetic country, and each acquisition as STAC items."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

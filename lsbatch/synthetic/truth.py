@@ -1,4 +1,4 @@
-"""What is known of a synthetic country: landslides, confounders, cover, training points."""
+"""Truth of the synthetic country: landslides, confounders, land cover, training points."""
 
 import os
 from collections.abc import Iterator

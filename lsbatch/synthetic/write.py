@@ -1,4 +1,4 @@
-"""Scenes to Cloud-Optimised GeoTIFFs and STAC items, in the fashions of the archives they stand for."""
+"""Write synthetic scenes as COGs and STAC items, in the forms of the archives that they stand for."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""`lsbatch bench`: what a tile takes here, how near that is to what the machine can do, and what a nation would take."""
+"""The command `lsbatch bench`: time real tiles through every stage and project a national run."""
 
 from collections.abc import Mapping
 from pathlib import Path

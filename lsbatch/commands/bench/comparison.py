@@ -1,4 +1,4 @@
-"""Two measurements beside each other: what got slower."""
+"""Compare two benchmark results and name what became slower."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""On what a measurement was made."""
+"""Describe the machine of a measurement."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What a machine tells of itself while it works: GPUs, energy, the network."""
+"""Monitor GPUs, energy and network while a benchmark runs."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Real tiles through every stage, timed as the workers of the settings do them."""
+"""Time real tiles through every stage, with the workers of the settings."""
 
 import json
 import time
@@ -190,7 +190,8 @@ def summary(name: str, receipts: Sequence[Receipt], wall_s: float, threads: int,
     `limit_share` is how much of those seconds it would take to copy in memory, once, what must be read and written.
     """
     seen: set[str] = set()
-    first, later = [], []
+    first: list[Any] = []
+    later: list[Any] = []
     for receipt in receipts:
         (later if receipt.worker in seen else first).append(receipt)
         seen.add(receipt.worker)

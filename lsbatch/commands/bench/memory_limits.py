@@ -1,4 +1,4 @@
-"""What memory alone would allow: bytes that a stage must move, and how fast this machine copies."""
+"""The limit set by memory: bytes that a stage must move, and how fast this machine copies."""
 
 import time
 

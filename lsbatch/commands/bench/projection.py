@@ -1,4 +1,4 @@
-"""From seconds a tile to what a nation takes: numbers in, numbers out."""
+"""Project the time of a national run from seconds a tile."""
 
 import math
 from collections.abc import Mapping

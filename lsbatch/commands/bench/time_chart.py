@@ -1,4 +1,4 @@
-"""Where the time of a tile goes, as a picture."""
+"""Chart of the time of a tile by stage."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From settings to who works: this process, processes of this machine, SLURM jobs, or a scheduler that runs already.
+"""Get the Dask client of the settings: this process, local processes, SLURM jobs or a running scheduler.
 
 Nothing is started before the first stage asks for workers: a survey that is done, or is only planned, starts none.
 """

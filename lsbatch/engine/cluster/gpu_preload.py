@@ -1,4 +1,4 @@
-"""Loaded by ``dask worker --preload-nanny`` in GPU jobs: the workers of a job share out its GPUs.
+"""Dask preload for GPU jobs: share the GPUs of a job among its workers.
 
 It imports nothing heavy, because a nanny's memory is not the worker's.
 """

@@ -1,4 +1,4 @@
-"""dask_jobqueue, without what it does to Ctrl-C: imported, it takes SIGINT for itself, and a run would end with code 0."""
+"""Import dask_jobqueue without its SIGINT handler, which would end a run with code 0."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Processes of this machine; with predict.device cuda two for each GPU are tagged, and predictions go to those alone."""
+"""Worker processes on this machine; with `predict.device: cuda` two workers a GPU run the predictions."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What all kinds of cluster share: on which network Dask listens, how it is encrypted, what a worker has of its machine."""
+"""What all kinds of cluster share: network interface, encryption, worker settings."""
 
 import ipaddress
 import socket

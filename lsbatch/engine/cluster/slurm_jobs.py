@@ -1,4 +1,4 @@
-"""Workers in SLURM jobs that are submitted, replaced when they are lost, and cancelled when nobody needs them any more.
+"""Workers in SLURM jobs that are submitted, replaced when lost, and cancelled at the end.
 
 CPU jobs and GPU jobs never wait for each other: stages follow one another, so only the group that the present stage asks
 for is held.

@@ -1,4 +1,4 @@
-"""Speckle filters that choose among the window's pixels: Frost and refined Lee."""
+"""Speckle filters that select pixels of the window: Frost and refined Lee."""
 
 import numpy as np
 from numba import njit

@@ -1,4 +1,4 @@
-"""Mean and sample variance in a square window, and the filters that follow from these two alone.
+"""Mean and variance in a square window, and the speckle filters that need only these two.
 
 NaN is nodata: it takes no part, nor does what lies outside the array. Sums are made anew for every pixel, always in the
 same order, so tile by tile equals the whole bit for bit: sliding sums, which add a row and subtract another, would not.

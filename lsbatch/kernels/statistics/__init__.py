@@ -1,1 +1,1 @@
-"""TODO."""
+"""Statistics of maps and samples: scores, accuracy, areas, sample design, size distributions."""

@@ -1,4 +1,4 @@
-"""Intervals of accuracy that hold where errors are rare, for two classes and strata that lie within one class of the map.
+"""Accuracy intervals that hold if errors are rare, for two classes.
 
 The papers' intervals of 1.96 standard errors are too short when a sample meets a handful of omissions, and have no length
 at all when it meets none. Here each stratum's share has Wilson's interval, and shares are combined by the method of

@@ -1,4 +1,4 @@
-"""Exact counts."""
+"""Confusion counts of arrays, and intervals of scores by spatial blocks."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How many landslides there are of each size: density, two laws fitted by maximum likelihood, and the rollover.
+"""Size distribution of landslides: density, two fitted laws, rollover.
 
 Real inventories follow a power law for large landslides and have fewer small ones than it says, below a rollover. Malamud et
 al. (2004), Earth Surf. Process. Landforms 29, 687-711, fit a three-parameter inverse gamma, whose mode is the rollover;

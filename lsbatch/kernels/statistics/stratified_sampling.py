@@ -1,4 +1,4 @@
-"""Drawing a stratified random sample of pixels: how many from each stratum, and which.
+"""Stratified random sampling of pixels: allocation and selection.
 
 Pixels are ranked by a hash of the seed and of their place on the lattice, and those with the lowest ranks of a stratum are
 the sample. A hash behaves as random numbers do, so this is simple random sampling without replacement; but it needs no

@@ -1,1 +1,1 @@
-"""Exports of networks to the formats of other programs."""
+"""Export of networks to the formats of other programs."""

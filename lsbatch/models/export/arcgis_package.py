@@ -1,4 +1,4 @@
-"""A U-Net for ArcGIS: a deep learning package (``.dlpk``), which is a zip of what its tools need.
+"""Export a U-Net as an ArcGIS deep learning package (``.dlpk``).
 
 The user runs *Classify Pixels Using Deep Learning* (Image Analyst) with it; for that tool the model's type is
 ``ImageClassification``. Its raster function gives the probability as float32 and no classes, so that the threshold

@@ -1,4 +1,4 @@
-"""Networks for other programs: ONNX with the same answers, and what a STAC catalogue of models wants to know."""
+"""Export networks as ONNX with the same predictions, and describe them as STAC items."""
 
 import logging
 import warnings

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training of models: chips, losses, calibration, the trainer."""

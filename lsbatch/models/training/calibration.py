@@ -1,4 +1,4 @@
-"""Temperature: one number that makes probabilities mean what they say (Guo et al. 2017)."""
+"""Temperature scaling, so that probabilities match observed frequencies (Guo et al. 2017)."""
 
 import numpy as np
 from scipy import optimize, special

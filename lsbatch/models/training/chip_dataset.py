@@ -1,4 +1,4 @@
-"""Chips as torch reads them: turned, prepared, normalised."""
+"""Training chips as a torch dataset: augmented and normalised."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

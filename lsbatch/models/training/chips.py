@@ -1,4 +1,4 @@
-"""Training chips: small squares of STACK with their truth, dealt to train, validation and test by spatial block.
+"""Training chips: small squares of STACK with their truth, split by spatial block.
 
 Neighbouring chips share half their pixels, so a split by chip would show the network its own test. Blocks are dealt
 whole instead, and a chip that touches blocks of two shares is dropped.

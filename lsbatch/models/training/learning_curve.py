@@ -1,4 +1,4 @@
-"""The learning curve of a training, from its log."""
+"""Plot the learning curve of a training from its log."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the U-Net is asked to make small."""
+"""Loss functions."""
 
 import torch
 from torch import Tensor

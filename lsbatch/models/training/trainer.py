@@ -1,4 +1,4 @@
-"""Training a network: chips to weights, with checkpoints, early stop, resume, a log and a learning curve."""
+"""Train a network: from chips to weights, with checkpoints, early stop, resume and a log."""
 
 import csv
 import json
