@@ -164,12 +164,12 @@ _LOOKING = {"_asc": "_desc", "_desc": "_asc"}
 
 
 def knows_look_direction(bands: tuple[str, ...]) -> bool:
-    """Whether a band says from where the radar looked; turned, such a picture would show what no radar sees."""
+    """Return whether a band depends on the look direction of the radar, so that it must not be mirrored."""
     return any(name.endswith(tuple(_LOOKING)) for name in bands)
 
 
 def mirrored(bands: tuple[str, ...]) -> tuple[int, ...]:
-    """Where each band of a picture mirrored from east to west is found in the picture.
+    """Return the band indices of an image that is mirrored from east to west.
 
     Ascending passes look to the east and descending ones to the west, as far from north each, so that the mirror image of
     the one is what the other sees. Every direction must have its partner among the bands.
@@ -183,14 +183,14 @@ def mirrored(bands: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def sensors(bands: tuple[str, ...]) -> frozenset[str]:
-    """Archives that a set of STACK bands needs: sentinel1, sentinel2, dem."""
+    """Return the archives that a set of STACK bands needs: sentinel1, sentinel2, dem."""
     return frozenset(
         "sentinel1" if _RADAR.match(name) else "dem" if name in _TERRAIN else "sentinel2" for name in bands
     )
 
 
 def probability(model: str) -> Layer:
-    """Layer of a model's answer; one uint16 step is 1.5e-5, below float16 and far below any threshold's meaning."""
+    """Return the layer of a model's probability; one uint16 step is 1.5e-5."""
     band = Band("probability", "1", f"probability of a landslide, {model}", "uint16", 1 / 65534, fill=65535)
     # nodata, and so no bytes, unless predict.flips asks for it
     spread = Band("spread", "1", "standard deviation of the probability over mirror images", "uint8", 1 / 254, fill=255)
@@ -199,6 +199,6 @@ def probability(model: str) -> Layer:
 
 
 def mask(model: str) -> Layer:
-    """Layer of the cleaned decision: 1 landslide, 0 none, 255 not observed."""
+    """Return the layer of the cleaned mask: 1 landslide, 0 no landslide, 255 not observed."""
     band = Band("landslide", "1", f"landslide mask, {model}", "uint8", scale=None, fill=255)
     return Layer(f"mask/{model}", (band,))

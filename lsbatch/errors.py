@@ -5,8 +5,7 @@ Everything else that is raised is a fault of the program and keeps its traceback
 
 
 def printable(text: str) -> str:
-    """A text of somebody else as it may reach a terminal, a log or a file: one line, no escape sequence, nothing that turns
-    what follows around; such characters are spelt, as in Python.
+    """Return foreign text as one line that is safe in a terminal, a log or a file: no escape sequences.
     """
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
@@ -28,11 +27,11 @@ class CatalogError(LsbatchError):
 
 
 class NoDataError(LsbatchError):
-    """The archive answered, but holds nothing for the region or the windows asked for."""
+    """The archive answered, but has nothing for the region or the dates."""
 
 
 class StaleStoreError(LsbatchError):
-    """A store on disk does not fit the settings, or cannot be written to."""
+    """A store on disk does not fit the settings, or cannot be written."""
 
 
 class ModelError(LsbatchError):
@@ -40,7 +39,7 @@ class ModelError(LsbatchError):
 
 
 class SceneError(LsbatchError):
-    """A scene cannot be read, after all tries; it is left out and named in the tile's receipt.
+    """A scene cannot be read after all tries; it is left out and named in the receipt of the tile.
 
     Attributes
     ----------
@@ -58,4 +57,4 @@ class LeaseError(LsbatchError):
 
 
 class AbandonedError(LsbatchError):
-    """A tile is left as it is, because this driver no longer holds the survey."""
+    """A tile is not written because this run no longer holds the survey."""

@@ -13,13 +13,13 @@ from odc.geo.geom import BoundingBox
 
 
 def tile_id(row: int, col: int) -> str:
-    """Name of a tile in receipts, parts and messages, e.g. ``r012c034``."""
+    """Return the name of a tile in receipts, parts and messages, e.g. ``r012c034``."""
     return f"r{row:03d}c{col:03d}"
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One cell of the lattice.
+    """One cell of the grid.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Tile:
 
     @property
     def region(self) -> tuple[slice, slice]:
-        """Rows and columns of the tile in the national array."""
+        """Return rows and columns of the tile in the national array."""
         rows, cols = self.geobox.shape
         return (
             slice(self.row * rows, (self.row + 1) * rows),
@@ -48,13 +48,13 @@ class Tile:
         )
 
     def padded(self, halo_px: int) -> GeoBox:
-        """Lattice of the tile with `halo_px` more pixels on each of the four sides."""
+        """Return the geobox of the tile with `halo_px` more pixels on each side."""
         return self.geobox.pad(halo_px) if halo_px else self.geobox
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A projected lattice that covers a survey's bounds with whole tiles.
+    """A projected grid that covers the bounds of a survey with whole tiles.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Grid:
 
     @classmethod
     def snapped(cls, crs: str, resolution_m: float, tile_px: int, bounds: tuple[float, float, float, float]) -> "Grid":
-        """Grow `bounds` outward to multiples of a tile's side, so that lattices of different surveys coincide."""
+        """Grow `bounds` to multiples of the tile side, so that grids of different surveys coincide."""
         side = resolution_m * tile_px
         left, bottom, right, top = bounds
         # 1e-6 of a tile: bounds that are multiples already must not gain a row through float division
@@ -93,23 +93,23 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of the national array, in pixels."""
+        """Return rows and columns of the national array, in pixels."""
         left, bottom, right, top = self.bounds
         return round((top - bottom) / self.resolution_m), round((right - left) / self.resolution_m)
 
     @property
     def tile_shape(self) -> tuple[int, int]:
-        """Rows and columns of the grid, in tiles."""
+        """Return rows and columns of the grid, in tiles."""
         rows, cols = self.shape
         return rows // self.tile_px, cols // self.tile_px
 
     @property
     def geobox(self) -> GeoBox:
-        """Lattice of the whole grid."""
+        """Return the geobox of the whole grid."""
         return GeoBox.from_bbox(BoundingBox(*self.bounds, crs=self.crs), shape=self.shape, tight=True)
 
     def tile(self, row: int, col: int) -> Tile:
-        """The tile at a position; raises IndexError outside the grid."""
+        """Return the tile at a position; raise IndexError outside the grid."""
         rows, cols = self.tile_shape
         if not (0 <= row < rows and 0 <= col < cols):
             raise IndexError(f"tile {row=}, {col=} outside a grid of {rows} x {cols} tiles")
@@ -117,12 +117,12 @@ class Grid:
         return Tile(row, col, self.geobox[row * n : (row + 1) * n, col * n : (col + 1) * n])
 
     def tiles(self) -> tuple[Tile, ...]:
-        """All tiles in row-major order."""
+        """Return all tiles in row-major order."""
         rows, cols = self.tile_shape
         return tuple(self.tile(row, col) for row in range(rows) for col in range(cols))
 
     def neighbours(self, row: int, col: int) -> tuple[tuple[int, int], ...]:
-        """Positions of the up to eight tiles around one, in row-major order."""
+        """Return the positions of the up to eight tiles around one, in row-major order."""
         rows, cols = self.tile_shape
         return tuple(
             (r, c)

@@ -19,7 +19,7 @@ _AGAIN = "give the file that lsbatch sample wrote, with nothing changed but the 
 
 @dataclass(frozen=True)
 class Answers:
-    """An answered sample.
+    """An answered sample of points.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Answers:
 
 
 def read(survey: Survey, path: Path) -> Answers:
-    """Read a sample and refuse what is none.
+    """Read an answered sample; refuse a file that is not one.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
 
 
 def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: pd.DataFrame) -> None:
-    """Each refusal names the first point that is at fault."""
+    """Check the points of a sample; the error names the first wrong point."""
     ids = pd.to_numeric(points["id"], errors="coerce")
     if ids.isna().any():
         raise ConfigError(f"{path}: {ids.isna().sum()} points have no id; {_AGAIN}")

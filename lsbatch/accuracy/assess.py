@@ -23,7 +23,7 @@ FEW_POINTS, FEW_OMISSIONS = 30, 5
 
 
 def assess(survey: Survey, sample: Path | None = None) -> dict[str, Any]:
-    """Read an answered sample, write ``accuracy/accuracy.json`` and return what is in it.
+    """Estimate accuracy from an answered sample, write ``accuracy/accuracy.json`` and return its content.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def assess(survey: Survey, sample: Path | None = None) -> dict[str, Any]:
 
 
 def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
-    """Counts, error matrix, figures with intervals, areas and warnings; None for what is undefined.
+    """Return counts, error matrix, figures with intervals, areas and warnings; None if a value is undefined.
 
     A point that the reviewer was unsure of counts against the map in all accuracies: as a landslide where the map has none, as
     none where it has one. The interval of the area reaches from where all such points are none to where all are
@@ -88,7 +88,7 @@ def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
 
 
 def _estimates(found: Answers, reference: np.ndarray) -> tuple[dict[str, float], dict[str, float], np.ndarray]:
-    """Values and standard errors by figure, and the error matrix with the landslides first."""
+    """Return values and standard errors by figure, and the error matrix with landslide first."""
     one = area_estimation.by_stratum(found.stratum, SAYS[found.stratum].astype(np.int64), reference, found.pixels, 2)
     values = {
         "users": one.users[1], "producers": one.producers[1], "users_not": one.users[0], "producers_not": one.producers[0],
@@ -107,7 +107,7 @@ def _bounds(found: Answers, reference: np.ndarray) -> dict[str, tuple[float, flo
 
 
 def _counts(found: Answers) -> list[dict[str, Any]]:
-    """A row a stratum: pixels, points, and the answers."""
+    """Return one row a stratum: pixels, points and answers."""
     return [
         {
             "stratum": name, "map_class": LANDSLIDE if SAYS[k] else NONE, "pixels": int(found.pixels[k]), "points": int(found.points[k]),
@@ -120,7 +120,7 @@ def _counts(found: Answers) -> list[dict[str, Any]]:
 def warnings(
     found: Answers, counts: list[dict[str, Any]], against: np.ndarray, rows: Mapping[str, Mapping[str, float]]
 ) -> list[str]:
-    """What a reader must know before the figures are believed."""
+    """Return the warnings that a reader needs before using the figures."""
     out = []
     for row in counts:
         if row["pixels"] and row["points"] < min(FEW_POINTS, row["pixels"]):

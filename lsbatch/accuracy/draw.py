@@ -26,7 +26,7 @@ CROWD = 50
 
 @dataclass(frozen=True)
 class Asked:
-    """What sample is wanted.
+    """The requested sample.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ def draw(survey: Survey, asked: Asked) -> Mapping[str, Any]:
 
 
 def _spare(target: Path, crs: str) -> None:
-    """A sample that somebody has begun to answer is not written over."""
+    """Refuse to overwrite a sample that already has answers."""
     if not files.exists(target):
         return
     try:
@@ -99,7 +99,7 @@ def _allocate(asked: Asked, pixels: np.ndarray) -> np.ndarray:
 
 
 def _choose(found: Census, points: np.ndarray, asked: Asked, resolution_m: float) -> list[np.ndarray]:
-    """National rows and columns of each stratum's points; with a distance, the rarest stratum chooses first."""
+    """Return national rows and columns of each stratum's points; with a distance, the rarest stratum is drawn first."""
     places = [np.empty((0, 2), np.int64)] * len(STRATA)
     for k in np.argsort(found.pixels, kind="stable"):
         taken = np.concatenate(places)
@@ -116,7 +116,7 @@ def _choose(found: Census, points: np.ndarray, asked: Asked, resolution_m: float
 
 
 def _frame(survey: Survey, found: Census, places: list[np.ndarray], seed: int) -> gpd.GeoDataFrame:
-    """The points, numbered in an order that tells nothing of their strata."""
+    """Return the points, numbered in an order that does not reveal their strata."""
     rows, cols = np.concatenate(places).T
     stratum = np.repeat(np.arange(len(STRATA)), [len(one) for one in places])
     # other random numbers than those that chose them, whose low ones come from the large strata
@@ -144,7 +144,7 @@ def _frame(survey: Survey, found: Census, places: list[np.ndarray], seed: int) -
 
 
 def _design(survey: Survey, found: Census, frame: gpd.GeoDataFrame, asked: Asked) -> pd.DataFrame:
-    """One row a stratum; what holds for the whole sample is in each."""
+    """Return one row a stratum; values of the whole sample are repeated in each row."""
     points = np.array([(frame["stratum"] == name).sum() for name in STRATA])
     return pd.DataFrame(
         {

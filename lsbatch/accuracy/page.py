@@ -28,7 +28,7 @@ _RADAR = tuple(f"{period}VV" for period, _ in _TITLES)
 
 
 def render(survey: Survey, points: gpd.GeoDataFrame) -> str:
-    """The page; whole in itself, and without a script.
+    """Return the page as one HTML text without scripts.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def render(survey: Survey, points: gpd.GeoDataFrame) -> str:
 
 
 def look(survey: Survey, x: float, y: float) -> list[dict[str, str]]:
-    """Pictures before and after around a place: in colour, in radar, as far as there are any."""
+    """Return images before and after around a place: optical and radar, if available."""
     config = survey.config
     col, row = (int(np.floor(value)) for value in ~survey.grid.geobox.transform @ (x, y))
     names = (*(_OPTICAL if config.archives.sentinel2 else ()), *(_RADAR if config.archives.sentinel1 else ()))

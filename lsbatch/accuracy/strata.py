@@ -33,7 +33,7 @@ EXPECTED = np.array([0.8, 0.1, 0.002])
 
 @dataclass(frozen=True)
 class Census:
-    """What one reading of the survey gives.
+    """Result of one pass over the survey.
 
     Attributes
     ----------
@@ -97,13 +97,13 @@ def census(survey: Survey, seed: int, keep: int) -> Census:
 
 
 def _lowest(ranks: np.ndarray, places: np.ndarray, keep: int) -> np.ndarray:
-    """Indices of the lowest ranks in their order, without sorting the others."""
+    """Return the indices of the lowest ranks in order, without sorting the rest."""
     few = np.flatnonzero(ranks <= np.partition(ranks, keep - 1)[keep - 1])
     return few[np.lexsort((places[few, 1], places[few, 0], ranks[few]))][:keep]
 
 
 def _tiles(survey: Survey, sums: Mapping[Position, str]) -> Iterator[tuple[Position, np.ndarray]]:
-    """Stratum 0, 1, 2 of each pixel of each tile; 255 where nothing was observed."""
+    """Yield the stratum (0, 1, 2) of each pixel of each tile; 255 is not observed."""
     family, store, grid = survey.config.model.family, survey.workspace.store, survey.grid
     for position in sorted(sums):
         tile = survey.tile(position)
@@ -118,7 +118,7 @@ def _tiles(survey: Survey, sums: Mapping[Position, str]) -> Iterator[tuple[Posit
 
 
 def _forget(found: np.ndarray, position: Position, sums: Mapping[Position, str], side: int) -> None:
-    """Take out what a halo shows of tiles that are not surveyed: what an earlier run left there."""
+    """Clear the parts of a halo that belong to tiles without a map; an earlier run left these values."""
     spans = slice(0, NEAR_PX), slice(NEAR_PX, NEAR_PX + side), slice(NEAR_PX + side, None)
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
@@ -127,7 +127,7 @@ def _forget(found: np.ndarray, position: Position, sums: Mapping[Position, str],
 
 
 def classify(found: np.ndarray, chance: np.ndarray, threshold: float) -> np.ndarray:
-    """Strata of a tile.
+    """Return the strata of a tile.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def classify(found: np.ndarray, chance: np.ndarray, threshold: float) -> np.ndar
 
 
 def _origin(survey: Survey) -> tuple[int, int]:
-    """Row and column of the grid's corner on the lattice of its CRS, which all tile sizes and bounds share."""
+    """Return row and column of the grid's corner on the lattice of its CRS, which all tile sizes share."""
     left, _, _, top = survey.grid.bounds
     side = survey.grid.resolution_m
     return -round(top / side), round(left / side)

@@ -19,7 +19,7 @@ SENSORS = {"pre_s2": "sentinel2", "post_s2": "sentinel2", "pre_s1": "sentinel1",
 
 
 def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]:
-    """Scenes over the region by key, and what was left out with the reason.
+    """Return the scenes over the region by key, and what was left out with the reason.
 
     Raises
     ------
@@ -67,11 +67,11 @@ def _nothing(sensor: str, found: Found, days: tuple[date, date] | None, footprin
 
 
 def outline(region: shapely.Geometry, config: Config) -> shapely.Geometry:
-    """A region of the grid's CRS in EPSG:4326, straight edges kept straight."""
+    """Return a region of the grid's CRS in EPSG:4326, with straight edges kept straight."""
     return to_lonlat(shapely.segmentize(region, 10_000), config.grid.crs)
 
 
 def to_lonlat(shapes: shapely.Geometry | np.ndarray, crs: str) -> shapely.Geometry | np.ndarray:
-    """Geometry, or an array of them, in EPSG:4326; corners only, so densify first what must stay straight."""
+    """Transform a geometry, or an array of them, to EPSG:4326; only corners are transformed."""
     transformer = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
     return shapely.transform(shapes, transformer.transform, interleaved=False)

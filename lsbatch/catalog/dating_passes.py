@@ -18,12 +18,12 @@ from lsbatch.storage.files import read_text, remove, write_text
 
 
 def wanted(config: Config) -> bool:
-    """Whether landslides are dated by Sentinel-1."""
+    """Return whether landslides are dated with Sentinel-1."""
     return config.inventory.radar_dates and config.archives.sentinel1 is not None
 
 
 def search(config: Config, region: shapely.Geometry) -> tuple[tuple[Scene, ...], list[str]]:
-    """Scenes over the region after the looks before and before the looks after, and what was left out with the reason.
+    """Return the scenes between the images before and the images after, and what was left out with the reason.
 
     Raises
     ------
@@ -46,17 +46,17 @@ def search(config: Config, region: shapely.Geometry) -> tuple[tuple[Scene, ...],
 
 
 def joined(scenes: Scenes, more: tuple[Scene, ...]) -> tuple[Scene, ...]:
-    """With those of the looks before and after, each once, also of orbits that are not compared: a series is compared with itself."""
+    """Add the passes of the images before and after, each once, also of orbits that are not compared."""
     return tuple({scene.id: scene for scene in (*scenes["pre_s1"], *more, *scenes["post_s1"])}.values())
 
 
 def file(root: Path, tile: str) -> Path:
-    """The file with a tile's passes."""
+    """Return the file with the passes of a tile."""
     return root / "plan" / "passes" / f"{tile}.json"
 
 
 def save(scenes: tuple[Scene, ...] | None, root: Path, tile: str) -> None:
-    """Write a tile's file; remove it where None says that nothing is dated by it."""
+    """Write the file of a tile; remove it if `passes` is None."""
     path = file(root, tile)
     if scenes is None:
         remove(path)
@@ -65,5 +65,5 @@ def save(scenes: tuple[Scene, ...] | None, root: Path, tile: str) -> None:
 
 
 def tile_scenes(root: Path, tile: str) -> tuple[Scene, ...]:
-    """Passes of a tile by time."""
+    """Return the passes of a tile by time."""
     return tuple(Scene.from_dict(raw) for raw in json.loads(read_text(file(root, tile))))

@@ -22,7 +22,7 @@ _BASELINE = re.compile(r"_N(\d{2})(\d{2})(?=_|$)")
 
 @dataclass(frozen=True)
 class Named:
-    """What was read from a name; None where it says nothing."""
+    """Values parsed from a file name; None if the name does not give them."""
 
     sensor: str
     scene: str
@@ -35,7 +35,7 @@ class Named:
 
 
 def parse(stem: str) -> Named | None:
-    """A file's name, without folder and suffix; None if it is no scene that is known here.
+    """Parse a file name without folder and suffix; None if it is not a known scene.
 
     Raises
     ------

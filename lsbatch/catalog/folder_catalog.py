@@ -33,7 +33,7 @@ _TRACK_TAGS = ("track_number", "relative_orbit_number", "relative_orbit")
 
 @dataclass(frozen=True)
 class File:
-    """A GeoTIFF that was recognised."""
+    """A recognised GeoTIFF."""
 
     path: Path
     named: Named
@@ -41,7 +41,7 @@ class File:
 
 @dataclass(frozen=True)
 class Made:
-    """The catalogue that was written.
+    """The written catalogue.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Made:
 
 
 def make_catalog(folder: Path) -> Made:
-    """Write a catalogue of everything in a folder and below it; run again after files came or went.
+    """Write a catalogue of all GeoTIFFs in a folder and its subfolders; run again after files were added or removed.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def _recognised(root: Path) -> tuple[list[File], list[str]]:
 
 
 def _grouped(files: list[File]) -> list[list[File]]:
-    """Files of the same scene in the same folder."""
+    """Group the files of the same scene in the same folder."""
     groups: dict[tuple[str, str, Path], list[File]] = {}
     for file in files:
         groups.setdefault((file.named.sensor, file.named.scene, file.path.parent), []).append(file)
@@ -134,7 +134,7 @@ def _grouped(files: list[File]) -> list[list[File]]:
 
 
 def _item(root: Path, members: list[File]) -> dict[str, Any]:
-    """One item; footprint, projection and time by rio-stac from the finest raster."""
+    """Make one item; footprint, projection and time come from the finest raster (rio-stac)."""
     named = members[0].named
     collection = COLLECTIONS[named.sensor]
     document = root / "stac" / collection / f"{named.scene}.json"
@@ -185,7 +185,7 @@ def _asset(path: Path, document: Path, sensor: str) -> dict[str, Any]:
 
 
 def _with_tags(named: Named, tags: Mapping[str, str]) -> Named:
-    """What the file itself says of its orbit wins over its name."""
+    """Let the tags of the file override the orbit in its name."""
     low = {key.lower(): value for key, value in tags.items()}
     state = next((low[key].strip().lower() for key in _STATE_TAGS if key in low), None)
     track = next((low[key].strip() for key in _TRACK_TAGS if key in low), "")
@@ -208,7 +208,7 @@ def _properties(named: Named) -> dict[str, Any]:
 
 
 def _write(root: Path, items: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Items first, the root last: a reader never finds a link to nothing."""
+    """Write the items first and the root last, so that a reader never finds a broken link."""
     for collection, found in items.items():
         for item in found:
             write_json(root / "stac" / collection / f"{item['id']}.json", item)

@@ -35,11 +35,11 @@ LONGEST_S = 600.0
 
 
 class _TooMuch(requests.RequestException):
-    """An answer that is larger or slower than any of a catalogue."""
+    """An answer that is larger or slower than that of any real catalogue."""
 
 
 class Io(StacApiIO):
-    """pystac-client's own, that sends again also a request whose answer broke off, and ends an answer that does not end."""
+    """The StacApiIO of pystac-client with limits of size and time, and retries of answers that broke off."""
 
     def __init__(self, attempts: int) -> None:
         retry = Retry(
@@ -55,7 +55,7 @@ class Io(StacApiIO):
         self.session.hooks["response"].append(_bounded)
 
     def request(self, *args: Any, **kwargs: Any) -> str:
-        """As its parent does."""
+        """Send the request with the limits of this class."""
         tries = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self._attempts),
             wait=tenacity.wait_exponential(multiplier=WAIT_S / 2, max=60),
@@ -67,7 +67,7 @@ class Io(StacApiIO):
 
 
 def _bounded(response: requests.Response, **_: Any) -> None:
-    """Called between an answer's head and its body."""
+    """Check size and time between the head of an answer and its body."""
     claimed = response.headers.get("Content-Length", "")
     if claimed.isdigit() and int(claimed) > LARGEST_BYTES:
         response.close()
@@ -92,7 +92,7 @@ def _bounded(response: requests.Response, **_: Any) -> None:
 
 @contextmanager
 def asking(attempts: int) -> Iterator[Io]:
-    """For one search."""
+    """Return the HTTP session for one search."""
     io = Io(attempts)
     # each retry would be logged with the whole address, and a key may stand in it; the last failure is raised anyway
     logger = logging.getLogger("urllib3.connectionpool")
@@ -106,7 +106,7 @@ def asking(attempts: int) -> Iterator[Io]:
 
 
 def read(address: str, io: Io) -> dict[str, Any]:
-    """A document of a catalogue, on disk, in object storage or over HTTP.
+    """Read a document of a catalogue from disk, object storage or HTTP.
 
     Raises
     ------
@@ -126,14 +126,14 @@ def read(address: str, io: Io) -> dict[str, Any]:
 
 
 def _refuse_endless(path: str) -> None:
-    """A pipe or a device would be read for ever."""
+    """Refuse a pipe or a device, which could be read without end."""
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_BYTES:
         raise CatalogError(f"{path}: is no file of up to {LARGEST_BYTES / 1e6:,.0f} MB, as a catalogue's documents are")
 
 
 def links(document: Mapping[str, Any], *relations: str) -> list[Any]:
-    """Where the links of these relations lead; what is no link is passed over."""
+    """Return the targets of the links of these relations; skip entries that are not links."""
     listed = document.get("links")
     found = listed if isinstance(listed, list) else []
     return [link.get("href") for link in found if isinstance(link, Mapping) and link.get("rel") in relations]
@@ -141,7 +141,7 @@ def links(document: Mapping[str, Any], *relations: str) -> list[Any]:
 
 @contextmanager
 def in_one_sentence(url: str) -> Iterator[None]:
-    """Whatever the network and the parsers raise, as a CatalogError that names the catalogue and no secret."""
+    """Convert errors of network and parsers to a CatalogError that names the catalogue but no secret."""
     try:
         yield
     except FileNotFoundError as error:

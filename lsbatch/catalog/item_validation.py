@@ -19,7 +19,7 @@ _LONGEST_TEXT = 255
 
 
 def fault(item: Any) -> str | None:
-    """What is wrong with the shape of an item, as a sentence; None for nothing."""
+    """Return what is wrong with the structure of an item, as a sentence; None if it is valid."""
     if not isinstance(item, Mapping):
         return f"the catalogue lists something that is no STAC item: {str(item)[:40]!r}"
     name = f"item {str(item.get('id'))[:80]!r}"
@@ -40,7 +40,7 @@ def fault(item: Any) -> str | None:
 
 
 def described(item: Mapping[str, Any], sensor: str) -> Scene:
-    """As `scenes.describe`.
+    """Validate an item and describe it with `scenes.describe`.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def described(item: Mapping[str, Any], sensor: str) -> Scene:
 
 
 def is_bbox(found: Any) -> bool:
-    """Whether it is a list of 4 or 6 numbers."""
+    """Return whether a value is a list of 4 or 6 numbers."""
     return isinstance(found, list) and len(found) in (4, 6) and all(isinstance(one, int | float) for one in found)
 
 
 def is_text(found: Any) -> bool:
-    """Whether it may stand in a file, a log and a terminal as it is: these texts go on into plans, receipts and reports."""
+    """Return whether a text is safe in a file, a log and a terminal, to which it will be copied."""
     return isinstance(found, str) and found.isprintable() and len(found) <= _LONGEST_TEXT
 
 

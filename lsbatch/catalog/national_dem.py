@@ -18,7 +18,7 @@ COLLECTION = "dem_file"
 
 
 def scene(path: Path) -> Scene:
-    """The file as a scene. Its time is that of the file, so that a newer one makes new tiles.
+    """Return the file as a scene with the time of the file, so that a newer file updates the tiles.
 
     Raises
     ------

@@ -9,7 +9,7 @@ Scenes = dict[str, tuple[Scene, ...]]
 
 
 def same_orbits(scenes: Scenes) -> tuple[Scenes, str]:
-    """Sentinel-1 before and after from the same relative orbits and platforms.
+    """Return the Sentinel-1 scenes before and after of the same relative orbits and platforms.
 
     Other look directions or platforms shift the picture and change the backscatter of slopes, which looks like change.
     Where no pair of orbit and platform is in both windows (a platform failed), the same relative orbit has to do;
@@ -30,7 +30,7 @@ def same_orbits(scenes: Scenes) -> tuple[Scenes, str]:
 
 
 def newest(scenes: Scenes, passes: int) -> Scenes:
-    """The last passes before and the first after, for each relative orbit."""
+    """Return the last passes before and the first after, for each relative orbit."""
 
     def keep(group: Sequence[Scene], latest: bool) -> tuple[Scene, ...]:
         days: dict[int | None, set[str]] = {}

@@ -40,7 +40,7 @@ SHOWN_LEFT_OUT = 5
 
 @dataclass(frozen=True)
 class TilePlan:
-    """What one tile reads: scenes by key, the rule that matched orbits, bytes before compression, and the passes that date."""
+    """The plan of one tile: scenes by key, the orbit rule, bytes before compression, and the passes for dating."""
 
     scenes: Scenes
     matched_by: str
@@ -49,13 +49,13 @@ class TilePlan:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """Keys for which there is no scene."""
+        """Return the keys without any scene."""
         return tuple(key for key in KEYS if not self.scenes[key])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A survey's tiles and scenes.
+    """The plan of a survey: its tiles and their scenes.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Plan:
     summary: Mapping[str, Any]
 
     def lines(self) -> list[str]:
-        """The plan in words."""
+        """Return the plan as lines of text."""
         s = self.summary
         out = [
             f"Plan: {s['tiles']} tiles of {self.grid.tile_px} px at {self.grid.resolution_m:g} m, {s['region_km2']:,.0f} km2",
@@ -106,7 +106,7 @@ class Plan:
 
 
 def make(config: Config) -> Plan:
-    """Search the archives and give each tile its scenes; no pixel is read.
+    """Search the archives and assign the scenes to the tiles; no pixel is read.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def make(config: Config) -> Plan:
 
 
 def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
-    """Positions of the tiles that share area with the region, and their boxes in the grid's CRS."""
+    """Return the positions of the tiles that share area with the region, and their boxes in the grid's CRS."""
     rows, cols = grid.tile_shape
     row, col = (a.ravel() for a in np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij"))
     boxes = _boxes(grid, row, col)
@@ -143,14 +143,14 @@ def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int],
 
 
 def _boxes(grid: Grid, row: np.ndarray, col: np.ndarray) -> np.ndarray:
-    """Outlines of tiles in the grid's CRS."""
+    """Return the outlines of tiles in the grid's CRS."""
     side = grid.resolution_m * grid.tile_px
     left, _, _, top = grid.bounds
     return np.asarray(shapely.box(left + col * side, top - (row + 1) * side, left + (col + 1) * side, top - row * side))
 
 
 def by_tile(made: Plan, key: str, scenes: tuple[Scene, ...], config: Config) -> dict[str, tuple[Scene, ...]]:
-    """More scenes of a sensor, those of `key` in `windows.SENSORS`, dealt to the tiles of a plan that reach them."""
+    """Assign further scenes of a sensor (`key` in `date_windows.SENSORS`) to the tiles of a plan."""
     boxes = _boxes(made.grid, *np.array(made.tiles).T)
     sensor = SENSORS[key]
     dealt = _distribute({key: scenes}, {sensor: _footprints(boxes, sensor, config)})
@@ -158,7 +158,7 @@ def by_tile(made: Plan, key: str, scenes: tuple[Scene, ...], config: Config) -> 
 
 
 def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
-    """Tiles with what is read around them, in EPSG:4326: a scene may touch only the halo."""
+    """Return the outlines of tiles with their halo in EPSG:4326; a scene may touch only the halo."""
     grid = config.grid
     grown = shapely.buffer(boxes, max(HALO_M[sensor], HALO_PX * grid.resolution_m), join_style="mitre")
     dense = shapely.segmentize(grown, grid.resolution_m * grid.tile_px / 4)
@@ -166,7 +166,7 @@ def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
 
 
 def _distribute(found: Scenes, by_sensor: Mapping[str, np.ndarray]) -> list[Scenes]:
-    """Scenes whose footprint touches the tile, for each tile."""
+    """Return for each tile the scenes whose footprint touches it."""
     out: list[Scenes] = [dict.fromkeys(KEYS, ()) for _ in next(iter(by_sensor.values()))]
     for key, scenes in found.items():
         if not scenes:
@@ -190,7 +190,7 @@ def _tile_plan(scenes: Scenes, config: Config, passes: tuple[Scene, ...]) -> Til
 
 
 def megabytes(scenes: Scenes, config: Config) -> float:
-    """What a tile's scenes give, before compression."""
+    """Return the megabytes of a tile's scenes before compression."""
     return sum(BYTES_PER_PX[SENSORS[key]] * config.grid.tile_px**2 * len(group) for key, group in scenes.items()) / 1e6
 
 
@@ -223,7 +223,7 @@ def _summary(
 
 
 def _digest(config: Config) -> str:
-    """Of the settings that a plan depends on."""
+    """Return the digest of the settings that a plan depends on."""
     region = config.region.model_dump(mode="json", exclude={"file"})
     file = None if config.region.file is None else checksum(config.region.file)
     dem = config.archives.dem_file
@@ -244,17 +244,17 @@ def _digest(config: Config) -> str:
 
 
 def file(root: Path) -> Path:
-    """The plan's main file, written last."""
+    """Return the main file of the plan, which is written last."""
     return root / "plan" / "plan.json"
 
 
 def tile_file(root: Path, tile: str) -> Path:
-    """The file with a tile's scenes."""
+    """Return the file with the scenes of a tile."""
     return root / "plan" / "tiles" / f"{tile}.json"
 
 
 def save(plan: Plan, root: Path) -> None:
-    """Write the tiles' files, then the plan that names them."""
+    """Write the files of the tiles, then the main file that names them."""
     symlinks.refuse(root)
     for name, tile in plan.by_tile.items():
         scenes = {key: [scene.to_dict() for scene in group] for key, group in tile.scenes.items()}
@@ -283,14 +283,14 @@ def _remove_old(plan: Plan, root: Path) -> None:
 
 
 def fits(config: Config) -> bool:
-    """Whether the saved plan was made for these settings."""
+    """Return whether the saved plan was made for these settings."""
     symlinks.refuse(config.output)
     path = file(config.output)
     return exists(path) and json.loads(read_text(path))["settings"] == _digest(config)
 
 
 def load(root: Path) -> Plan:
-    """The saved plan, without the scenes.
+    """Read the saved plan without the scenes.
 
     Raises
     ------
@@ -321,6 +321,6 @@ def _load(path: Path, modified: int) -> Plan:
 
 
 def tile_scenes(root: Path, tile: str) -> Scenes:
-    """Scenes of a tile by key."""
+    """Read the scenes of a tile by key."""
     raw = json.loads(read_text(tile_file(root, tile)))
     return {key: tuple(Scene.from_dict(scene) for scene in raw["scenes"][key]) for key in KEYS}

@@ -16,7 +16,7 @@ GAMMA0_RTC, SIGMA0 = "gamma0, terrain-corrected", "sigma0 on the ellipsoid"
 
 
 def decide(item: Mapping[str, Any]) -> str:
-    """`GAMMA0_RTC`, which skips the slope correction, or `SIGMA0`, which goes through it.
+    """Return `GAMMA0_RTC`, which needs no slope correction, or `SIGMA0`, which does.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def decide(item: Mapping[str, Any]) -> str:
 
 
 def _is_terrain_corrected(item: Mapping[str, Any], keys: list[str]) -> bool:
-    """Whether it is RTC. The Planetary Computer's RTC items keep the product type of the GRD they were made from."""
+    """Return whether an item is RTC. RTC items of the Planetary Computer keep the product type of their GRD."""
     names = (item["id"], item.get("collection") or "", *keys)
     if any(re.search(r"(^|[^a-z])(rtc|gamma0)([^a-z]|$)", name.lower()) for name in names):
         return True

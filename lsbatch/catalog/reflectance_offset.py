@@ -34,7 +34,7 @@ _IN_NAME = re.compile(r"_N(\d{2})\.?(\d{2})(?:_|$)")
 
 @dataclass(frozen=True)
 class Offset:
-    """Reflectance = (DN + dn) * scale, and the sentence that says why."""
+    """Reflectance = (DN + dn) * scale, and the reason as a sentence."""
 
     dn: float
     scale: float
@@ -42,7 +42,7 @@ class Offset:
 
 
 def decide(item: Mapping[str, Any], assets: Mapping[str, str], baseline: str | None) -> Offset:
-    """Weigh the three witnesses.
+    """Decide the offset from three sources: fields of the item, raster extension, processing baseline.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def decide(item: Mapping[str, Any], assets: Mapping[str, str], baseline: str | N
 
 
 def baseline_of(item: Mapping[str, Any]) -> str | None:
-    """Processing baseline as ``NN.NN``: from its own field, else from the product's name.
+    """Return the processing baseline as ``NN.NN``, from its own field or from the product name.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def baseline_of(item: Mapping[str, Any]) -> str | None:
 
 
 def product_names(item: Mapping[str, Any]) -> Iterator[str]:
-    """Texts of an item that hold ESA's product name."""
+    """Return the texts of an item that hold ESA's product name."""
     properties = item.get("properties") or {}
     for key in ("s2:product_uri", "sentinel:product_id", "s2:product_id", "s2:datatake_id"):
         if isinstance(properties.get(key), str):
@@ -130,7 +130,7 @@ def _flag(item: Mapping[str, Any]) -> tuple[str, bool] | None:
 
 
 def _written(item: Mapping[str, Any], assets: Mapping[str, str]) -> Offset | None:
-    """What raster:bands of the four colours says; its `reason` is the offset as written."""
+    """Return the offset in raster:bands of the four colours; its `reason` is the offset as written."""
     found = {_of_asset(item["assets"][assets[band]]) for band in ("R", "G", "B", "NIR")}
     if len(found) > 1:
         raise CatalogError(f"{item['id']}: raster:bands gives its colours different scales or offsets; not read")
@@ -148,7 +148,7 @@ def _written(item: Mapping[str, Any], assets: Mapping[str, str]) -> Offset | Non
 
 
 def _of_asset(asset: Mapping[str, Any]) -> tuple[float, float] | None:
-    """(scale, offset) as stated by version 1 or 2 of the raster extension; None where nothing is stated."""
+    """Return (scale, offset) of version 1 or 2 of the raster extension; None if not given."""
     bands = asset.get("raster:bands") or asset.get("bands") or [{}]
     first = bands[0] if isinstance(bands[0], Mapping) else {}
     offset = first.get("offset", first.get("raster:offset", asset.get("raster:offset")))

@@ -16,14 +16,14 @@ from lsbatch.storage.files import exists, read_text, write_json, write_text
 
 
 def days(config: Config) -> tuple[date, date]:
-    """First and last day, both included."""
+    """Return the first and last day, both included."""
     survey = config.survey.windows
     first = survey.pre[0]
     return date(first.year - config.model.history_years, 1, 1), survey.post[1]
 
 
 def make(config: Config) -> Mapping[str, tuple[Scene, ...]]:
-    """Search the archive and give each tile of the saved plan its scenes; no pixel is read.
+    """Search the archive and assign scenes to the tiles of the saved plan; no pixel is read.
 
     Raises
     ------
@@ -51,17 +51,17 @@ def make(config: Config) -> Mapping[str, tuple[Scene, ...]]:
 
 
 def file(root: Path) -> Path:
-    """Written last."""
+    """Return the main file, which is written last."""
     return root / "plan" / "history.json"
 
 
 def tile_file(root: Path, tile: str) -> Path:
-    """The file with a tile's scenes."""
+    """Return the file with the scenes of a tile."""
     return root / "plan" / "history" / f"{tile}.json"
 
 
 def save(scenes: Mapping[str, tuple[Scene, ...]], config: Config) -> None:
-    """Write the tiles' files, then the one that says for which settings."""
+    """Write the files of the tiles, then the main file with the digest of the settings."""
     for name, group in scenes.items():
         write_text(
             tile_file(config.output, name), json.dumps([scene.to_dict() for scene in group], separators=(",", ":"))
@@ -73,13 +73,13 @@ def save(scenes: Mapping[str, tuple[Scene, ...]], config: Config) -> None:
 
 
 def fits(config: Config) -> bool:
-    """Whether what is saved was searched for these settings."""
+    """Return whether the saved history was searched for these settings."""
     path = file(config.output)
     return exists(path) and json.loads(read_text(path))["settings"] == _digest(config)
 
 
 def tile_scenes(root: Path, tile: str) -> tuple[Scene, ...]:
-    """Scenes of a tile by time."""
+    """Read the scenes of a tile by time."""
     return tuple(Scene.from_dict(raw) for raw in json.loads(read_text(tile_file(root, tile))))
 
 

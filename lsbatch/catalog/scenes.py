@@ -53,7 +53,7 @@ _ORBIT = re.compile(r"_R(\d{3})_")
 
 @dataclass(frozen=True)
 class Scene:
-    """What is read of an item, and every decision made on it; plain values, so that it can be a plan and travel.
+    """An item reduced to what is read from it and every decision about it; plain values that can be saved in a plan.
 
     Attributes
     ----------
@@ -103,27 +103,27 @@ class Scene:
 
     @property
     def day(self) -> str:
-        """Day of acquisition, UTC, ``YYYY-MM-DD``."""
+        """Return the UTC day of acquisition, ``YYYY-MM-DD``."""
         return self.time[:10]
 
     @property
     def footprint(self) -> BaseGeometry:
-        """Outline in EPSG:4326."""
+        """Return the outline in EPSG:4326."""
         return shape(self.item["geometry"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         # not asdict: it copies the item deeply, and a nation has 50,000 pairs of tile and scene
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Scene":
-        """Inverse of `to_dict`."""
+        """Restore a scene from `to_dict`."""
         return cls(**raw)
 
 
 def describe(item: Mapping[str, Any], sensor: str) -> Scene:
-    """Decide everything about an item.
+    """Describe an item: make every decision about it.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
 
 
 def granule(item: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Sensing start and granule of a Sentinel-2 item, the same for every processing of it; None if it tells neither."""
+    """Return sensing start and granule of a Sentinel-2 item, equal for all its processings; None if unknown."""
     for text in product_names(item):
         found = re.search(r"(S2[A-D])_MSIL(?:1C|2A)_(\d{8}T\d{6})_.*_(T\d{2}[A-Z]{3})", text)
         if found:
@@ -175,7 +175,7 @@ def granule(item: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def is_level_1c(item: Mapping[str, Any]) -> bool:
-    """Whether a Sentinel-2 item is of the top of the atmosphere, by its level or its product's name."""
+    """Return whether a Sentinel-2 item is Level 1C, by its processing level or product name."""
     level = str((item.get("properties") or {}).get("processing:level", ""))
     return level.upper().endswith("1C") or any("_MSIL1C_" in text for text in product_names(item))
 

@@ -53,7 +53,7 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Found:
-    """What a search gave.
+    """The result of a search.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ def search(
     max_cloud_percent: float = 100.0,
     attempts: int = 4,
 ) -> Found:
-    """Scenes of a sensor that touch a footprint.
+    """Return the scenes of a sensor that touch a footprint.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def search(
 
 
 def _sound(answers: Iterable[Answer], left_out: list[str]) -> list[Answer]:
-    """Answers that have the shape of an item; what is wrong with the others is added to `left_out`."""
+    """Yield the items with a valid structure; add the faults of the others to `left_out`."""
     kept = []
     for count, (item, document) in enumerate(answers):
         if count >= MOST_ITEMS:
@@ -196,7 +196,7 @@ def _ask(url: str, query: Query, io: Io) -> Iterator[Answer]:
 
 
 def _simple(footprint: BaseGeometry) -> BaseGeometry:
-    """A polygon that covers the footprint and that an API accepts."""
+    """Return a simple polygon that covers the footprint and that an API accepts."""
     for grown in (0.0, 0.01, 0.05, 0.2):
         shape = footprint.simplify(grown).buffer(grown) if grown else footprint
         if shapely.get_num_coordinates(shape) <= MAX_CORNERS:
@@ -224,7 +224,7 @@ def _cloudy(item: Mapping[str, Any], sensor: str, max_cloud_percent: float) -> b
 
 
 def _newest_processing(items: list[Answer]) -> list[Answer]:
-    """Where an archive holds a granule in several baselines, only the newest; two halves of one baseline are kept."""
+    """Keep only the newest baseline of a granule; two halves of one baseline are both kept."""
     newest: dict[tuple[str, str], str] = {}
     for item, _ in items:
         if key := granule(item):

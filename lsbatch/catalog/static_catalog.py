@@ -25,7 +25,7 @@ Answer = tuple[dict[str, Any], str]
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked: collection ids, a footprint in EPSG:4326, and the first and last day or None."""
+    """A query: collection ids, a footprint in EPSG:4326, first and last day or None."""
 
     collections: tuple[str, ...]
     footprint: BaseGeometry
@@ -33,7 +33,7 @@ class Query:
 
 
 def walk(address: str, root: Mapping[str, Any], query: Query, io: Io, fence: Fence) -> Iterator[Answer]:
-    """Items of the wanted collections in the footprint's bounds and the days.
+    """Yield the items of the collections within the footprint's bounds and the days.
 
     Raises
     ------

@@ -13,14 +13,14 @@ STEP_DEG = 1e-4
 
 
 def of_item(properties: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Azimuth clockwise from true north and elevation, degrees: by the view extension or the Planetary Computer's fields."""
+    """Return azimuth (clockwise from true north) and elevation of the sun in degrees, from fields of the item."""
     azimuth = _number(properties, "view:sun_azimuth", "s2:mean_solar_azimuth")
     elevation, zenith = _number(properties, "view:sun_elevation"), _number(properties, "s2:mean_solar_zenith")
     return azimuth, 90 - zenith if elevation is None and zenith is not None else elevation
 
 
 def _number(properties: Mapping[str, Any], *keys: str) -> float | None:
-    """The first of the fields that is a finite number."""
+    """Return the first of the fields that is a finite number."""
     for key in keys:
         value = properties.get(key)
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
@@ -29,7 +29,7 @@ def _number(properties: Mapping[str, Any], *keys: str) -> float | None:
 
 
 def on_grid(azimuth_deg: float, footprint: BaseGeometry, crs: str) -> float:
-    """Azimuth clockwise from the grid's north, in the middle of a scene: one for all of it, so that tiles agree.
+    """Return the azimuth clockwise from grid north in the middle of a scene; one value a scene, so that tiles agree.
 
     Ten degrees of longitude from a UTM zone's middle, at 61.5 N, north on the grid is 8.8 degrees off: 150 m at the
     end of a shadow of 1 km.
@@ -40,7 +40,7 @@ def on_grid(azimuth_deg: float, footprint: BaseGeometry, crs: str) -> float:
 
 @lru_cache(maxsize=4096)
 def _north_deg(crs: str, longitude: float, latitude: float) -> float:
-    """Azimuth of true north on the grid."""
+    """Return the azimuth of true north on the grid."""
     transformer = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
     x, y = transformer.transform([longitude, longitude], [latitude, latitude + STEP_DEG])
     return math.degrees(math.atan2(x[1] - x[0], y[1] - y[0]))

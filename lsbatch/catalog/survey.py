@@ -12,7 +12,7 @@ Position = tuple[int, int]
 
 @dataclass(frozen=True)
 class Survey:
-    """What every step after the plan needs to know.
+    """A planned survey, as all later steps need it.
 
     Attributes
     ----------
@@ -28,20 +28,20 @@ class Survey:
 
     @property
     def workspace(self) -> Workspace:
-        """Its folder."""
+        """Return the folder layout of the survey."""
         return Workspace(self.config.output)
 
     def tile(self, position: Position) -> Tile:
-        """The tile at (row, col)."""
+        """Return the tile at (row, col)."""
         return self.grid.tile(*position)
 
     def neighbours(self, position: Position) -> tuple[Position, ...]:
-        """Tiles of the survey around one, in row-major order."""
+        """Return the tiles of the survey around one, in row-major order."""
         planned = frozenset(self.positions)
         return tuple(p for p in self.grid.neighbours(*position) if p in planned)
 
 
 def open_survey(config: Config) -> Survey:
-    """The survey of the plan that was saved in the output folder."""
+    """Open the survey whose plan is saved in the output folder."""
     saved = plan.load(config.output)
     return Survey(config, saved.grid, saved.tiles)

@@ -15,7 +15,7 @@ from lsbatch.storage.workspace import Workspace
 
 
 def share(base: Path, variant: Path) -> None:
-    """Let the survey in `variant` use the plan and the STACK of the one in `base`, by links; nothing is copied.
+    """Link the plan and the STACK of the survey in `base` into the survey in `variant`; nothing is copied.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def share(base: Path, variant: Path) -> None:
 
 
 def sample(base: Path, variant: Path, positions: Sequence[tuple[int, int]]) -> None:
-    """Give the survey in `variant` the plan of some tiles of the one in `base`, and nothing else."""
+    """Give the survey in `variant` the plan of some tiles of the survey in `base`."""
     for position in positions:
         for place in (plan.tile_file, dating_passes.file, scene_history.tile_file):
             source = place(base, tile_id(*position))

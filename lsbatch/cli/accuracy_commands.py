@@ -9,7 +9,7 @@ from lsbatch.cli.program import ConfigPath, app, load
 
 
 class Allocation(StrEnum):
-    """How points are dealt to the strata."""
+    """How the points are allocated to the strata."""
 
     NEYMAN = "neyman"
     EQUAL = "equal"
@@ -31,7 +31,7 @@ def sample(
         ),
     ] = 0.0,
 ) -> None:
-    """Draw a stratified random sample of a survey that was run, with pictures, for a reviewer to answer."""
+    """Draw a stratified random sample of points, with images, for a reviewer to answer."""
     settings = load(config)
     from lsbatch.accuracy import draw
     from lsbatch.catalog.survey import open_survey
@@ -48,7 +48,7 @@ def assess(
         str | None, typer.Option(metavar="FILE", help="answered sample; default: accuracy/sample.gpkg of the survey")
     ] = None,
 ) -> None:
-    """Say from a reviewer's answers how accurate the map is and how large the area of landslides, with intervals."""
+    """Estimate map accuracy and landslide area, with intervals, from the answers of a reviewer."""
     settings = load(config)
     from lsbatch.accuracy import assess as assessing
     from lsbatch.catalog.survey import open_survey

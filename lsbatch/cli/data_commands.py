@@ -20,7 +20,7 @@ def demo(
         ),
     ] = False,
 ) -> None:
-    """Survey a small synthetic country, from satellite archive to inventory, and say how well it went."""
+    """Make a small synthetic country, survey it, and score the result against its known landslides."""
     from lsbatch.cli import terminal
     from lsbatch.commands import demo as story
 
@@ -52,7 +52,7 @@ def simulate(
         ),
     ] = 0,
 ) -> None:
-    """Make a synthetic country: a STAC catalogue of COGs, true landslides, and config.yaml."""
+    """Make a synthetic country: a STAC catalogue of COGs, its true landslides, and settings (config.yaml)."""
     from lsbatch import synthetic
     from lsbatch.storage.files import make_folder
 
@@ -86,7 +86,7 @@ def geocode(
     ],
     into: Annotated[Path, typer.Option(help="folder for the terrain-corrected scenes")],
 ) -> None:
-    """Terrain-correct Sentinel-1 GRD as ESA delivers it, where no archive has done so; needs the extra lsbatch[grd]."""
+    """Terrain-correct Sentinel-1 GRD products (.SAFE). Needs the extra lsbatch[grd]."""
     from lsbatch.imagery.geocode import rtc
 
     for product in products:
@@ -99,7 +99,7 @@ def geocode(
 def catalog(
     folder: Annotated[Path, typer.Argument(help="folder of GeoTIFFs")],
 ) -> None:
-    """Turn a folder of GeoTIFFs into a static STAC catalogue that a survey can read."""
+    """Make a static STAC catalogue from a folder of GeoTIFFs."""
     from lsbatch.catalog.folder_catalog import make_catalog
 
     result = make_catalog(folder)

@@ -25,7 +25,7 @@ def link(
         typer.Option("--id", metavar="COLUMN", help="column of LAST that holds the ids; landslide_id if not given"),
     ] = None,
 ) -> None:
-    """Carry identities and reviews over from last year, and say what became of each landslide."""
+    """Carry identifiers and reviews over from last year, and classify landslides as new, changed or gone."""
     here, before = (_given(text) for text in (this, last))
     from lsbatch.cli import terminal
     from lsbatch.commands import link as link_command
@@ -39,7 +39,7 @@ def _is_settings(text: str) -> bool:
 
 
 def _given(text: str) -> Any:
-    """The settings, or the path."""
+    """Return the settings of a YAML file, or the path of an inventory."""
     if _is_settings(text):
         return load(Path(text))
     from lsbatch.storage import objects
@@ -52,7 +52,7 @@ def review(
     config: ConfigPath,
     port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0: any that is free")] = 0,
 ) -> None:
-    """Go through the landslides in a browser on this machine: confirm, reject, comment."""
+    """Confirm, reject and comment landslides on a web page of this machine."""
     settings = load(config)
     from lsbatch import review
     from lsbatch.catalog.survey import open_survey

@@ -23,7 +23,7 @@ def train(
         bool, typer.Option("--fresh", help="start anew instead of resuming an interrupted training")
     ] = False,
 ) -> None:
-    """Train the model of the settings on one or more surveys; resumes where it was interrupted."""
+    """Train the model of the settings on one or more surveys. Resumes after an interruption."""
     settings = [load(path) for path in configs]
     from lsbatch.cli import terminal
     from lsbatch.commands import train
@@ -42,7 +42,7 @@ def compare(
     bands: Annotated[str, typer.Option(help="band settings, by comma")] = "s1_s2_dem,s1vv_s2,s1vv,s2",
     fresh: Annotated[bool, typer.Option("--fresh", help="train anew what was trained before")] = False,
 ) -> None:
-    """Train and score models on several inputs: a table like the paper's, of your own region."""
+    """Train and score several models on several inputs, and print a table like that of the paper."""
     learn, score = (tuple(load(path) for path in paths) for paths in (configs, on or []))
     from lsbatch.cli import terminal
     from lsbatch.commands import compare as contest
@@ -58,7 +58,7 @@ def compare(
 
 @app.command()
 def models() -> None:
-    """List models, band settings, and the weights that come with lsbatch."""
+    """List model families, band settings and packaged weights."""
     from lsbatch.cli import terminal
     from lsbatch.models import base
 
@@ -70,7 +70,7 @@ def models() -> None:
 
 @app.command()
 def segments(config: ConfigPath) -> None:
-    """Write the segments that tehrani judges as a map with an attribute table, for QGIS and GDAL."""
+    """Write the segments of the model tehrani as a map with an attribute table, for QGIS and GDAL."""
     settings = load(config)
     from lsbatch.cli import terminal
     from lsbatch.commands import segments as cutting
@@ -85,7 +85,7 @@ def export(
         Path, typer.Argument(help="file to write: .onnx, with its STAC item beside it, or .dlpk for ArcGIS")
     ],
 ) -> None:
-    """Write a U-Net for other programs, after a check that the answers agree; needs the extra lsbatch[export]."""
+    """Export a U-Net to ONNX or an ArcGIS package and check its predictions. Needs the extra lsbatch[export]."""
     from lsbatch.models import base
     from lsbatch.models.export import arcgis_package
 

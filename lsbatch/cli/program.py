@@ -23,7 +23,7 @@ ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="settings of 
 
 
 class Stopped(BaseException):
-    """SIGINT or SIGTERM: a person, a batch system or Kubernetes wants the machine back."""
+    """Raised by SIGINT or SIGTERM: a user, a batch system or Kubernetes stops the run."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -31,7 +31,7 @@ class Stopped(BaseException):
 
 
 def main() -> None:
-    """Run the command line; what a person can mend is answered by one sentence and exit code 2."""
+    """Run the command line; an error that a user can correct becomes one sentence and exit code 2."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # a shell lets what it starts in the background ignore Ctrl-C
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -70,7 +70,7 @@ def _options(
 
 
 def load(path: Path, model: str | None = None) -> Any:
-    """Settings of a file, of another model if one is named.
+    """Load the settings of a file, with another model family if one is given.
 
     Each command does this before it imports anything else: a mistake is answered after half a second, not after the six
     that torch, distributed and geopandas take.

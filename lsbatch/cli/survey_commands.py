@@ -15,7 +15,7 @@ def config(
         Path | None, typer.Argument(metavar="[CONFIG]", help="settings to check and print in full; none: an example")
     ] = None,
 ) -> None:
-    """Print settings with every field explained: an example, or those of a file with its defaults filled in."""
+    """Print settings with an explanation of every field: an example, or those of a file with all defaults."""
     from lsbatch import settings
 
     print(settings.to_yaml(settings.load(file) if file else settings.example()), end="")
@@ -23,7 +23,7 @@ def config(
 
 @app.command()
 def plan(config: ConfigPath) -> None:
-    """Search the archives and say what a run would read: tiles, scenes, gaps, gigabytes. No pixel is read."""
+    """Search the archives and print what a run would read: tiles, scenes, gaps, gigabytes. Reads no pixel."""
     settings = load(config)
     from lsbatch.catalog import plan as planning
     from lsbatch.cli import terminal
@@ -50,7 +50,7 @@ def run(
         bool, typer.Option("--replan", help="search the archives again, for scenes that came since")
     ] = False,
 ) -> None:
-    """Do everything that is pending, tile by tile; run again to go on after an interruption."""
+    """Run all pending work. Safe to repeat after an interruption."""
     index, count = _part(part)
     asked = load(config, model)
     from lsbatch.cli import terminal
@@ -72,7 +72,7 @@ def status(
     config: ConfigPath,
     failed: Annotated[bool, typer.Option("--failed", help="name every failed tile, not only the first ten")] = False,
 ) -> None:
-    """Say what is done, pending and failed, and why, and who writes. Exit code 1 if a tile failed."""
+    """Show completed, pending and failed tiles, failure reasons and the active writer. Exit code 1 if a tile failed."""
     settings = load(config)
     from lsbatch.cli import terminal
     from lsbatch.commands import run
@@ -89,7 +89,7 @@ def retry(
     ] = None,
     all_failed: Annotated[bool, typer.Option("--all", help="every tile that failed")] = False,
 ) -> None:
-    """Let tiles that failed for good, or too often, be tried again by the next run."""
+    """Re-queue failed tiles so that the next run retries them."""
     if (tile is None) != all_failed:
         raise typer.BadParameter("name one TILE, or give --all")
     settings = load(config)
@@ -101,7 +101,7 @@ def retry(
 
 @app.command()
 def verify(config: ConfigPath) -> None:
-    """Read the cube back against the checksums in its receipts. Exit code 1 if a tile does not match."""
+    """Read the cube back and compare it with the checksums in its receipts. Exit code 1 if a tile differs."""
     settings = load(config)
     from lsbatch.cli import terminal
     from lsbatch.commands import run
@@ -114,7 +114,7 @@ def evaluate(
     config: ConfigPath,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Score a survey that was run against its mapped landslides."""
+    """Score a completed survey against mapped landslides."""
     settings = load(config)
     from lsbatch.catalog.survey import open_survey
     from lsbatch.cli import terminal
@@ -137,7 +137,7 @@ def bench(
         Path | None, typer.Option(metavar="OLD.json", help="an earlier measurement: says what got slower")
     ] = None,
 ) -> None:
-    """Measure real tiles through every stage, and say what this survey and a nation would take. The survey itself is left alone."""
+    """Time some tiles through every stage and project the time of the survey and of a country."""
     asked = load(config)
     if device is not None:
         from lsbatch import settings

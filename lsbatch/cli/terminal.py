@@ -47,7 +47,7 @@ PLOT_COLUMNS = (
 
 
 class Screen:
-    """Shows a run as it goes. On a terminal each stage is a bar; in a log, a line a minute and one when it ends."""
+    """Show a run: one progress bar a stage on a terminal, one line a minute in a log."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
@@ -59,16 +59,16 @@ class Screen:
         self._counts: Counter[str] = Counter()
 
     def text(self, line: str) -> None:
-        """A line for the reader."""
+        """Print a line."""
         self.console.print(escape(printable(line)))
 
     def plan(self, made: Plan) -> None:
-        """What was found in the archives."""
+        """Print the plan."""
         for line in made.lines():
             self.text(line)
 
     def begins(self, name: str, todo: Todo | None) -> None:
-        """A step begins; ends the one before it."""
+        """Start showing a step; end the one before."""
         self._end()
         self._stage, self._counts = name, Counter()
         self._began = self._told = time.monotonic()
@@ -86,7 +86,7 @@ class Screen:
             self._task = self._bars.add_task(name, total=total, pace="")
 
     def done(self, receipt: Receipt) -> None:
-        """A tile or a fold ended."""
+        """Count a finished or failed tile or reduction."""
         self._counts["done" if receipt else "failed"] += 1
         if not receipt:
             self.console.print(
@@ -117,7 +117,7 @@ class Screen:
         self._stage = ""
 
     def finished(self, survey: Survey, faults: int) -> None:
-        """A run ended: where the results are, or what to do."""
+        """Print where the results are, or what to do about failures."""
         self._end()
         if faults:
             what = "1 tile or step" if faults == 1 else f"{faults} tiles or steps"
@@ -132,7 +132,7 @@ class Screen:
     def status(
         self, rows: Sequence[Mapping[str, Any]], failed: Sequence[Receipt], *, every_failure: bool = False
     ) -> None:
-        """State of a survey as a table, then the reasons of failures: the first few, or every one."""
+        """Print the state of a survey as a table, then the reasons of failures: the first few, or all."""
         table = Table("stage", *("done", "pending", "failed", "blocked"), box=None)
         for row in rows:
             table.add_row(*(str(row[key]) for key in ("stage", "done", "pending", "failed", "blocked")))
@@ -145,14 +145,14 @@ class Screen:
             self.text(f"... and {len(failed) - len(shown)} more: lsbatch status --failed")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows of text, as wide as they are: rich would cut figures to fit the terminal."""
+        """Print rows of text at full width; rich would cut figures to fit the terminal."""
         lines = [columns, *rows]
         widths = [max(len(line[k]) for line in lines) for k in range(len(columns))]
         for line in lines:
             self.text("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
     def scores(self, found: Mapping[str, Any], plots: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> None:
-        """Counts and scores against the mapped landslides, and a row for each plot."""
+        """Print counts and scores against mapped landslides, and one row a plot."""
         table = Table("against mapped landslides", "", box=None)
         for key, value in found.items():
             table.add_row(key, _shown(value))
@@ -163,7 +163,7 @@ class Screen:
             self.table(PLOT_COLUMNS, rows)
 
     def drawn(self, found: Mapping[str, Any]) -> None:
-        """A sample was drawn: how many points of which stratum, and what to do with them."""
+        """Print how many points of each stratum were drawn, and what to do next."""
         rows = list(
             zip(found["strata"], *([f"{n:,}" for n in found[key]] for key in ("pixels", "points")), strict=True)
         )
@@ -173,7 +173,7 @@ class Screen:
         self.text("Next: fill in the column 'reference' with landslide, no landslide or unsure, then lsbatch assess")
 
     def accuracy(self, found: Mapping[str, Any], names: Mapping[str, str]) -> None:
-        """What the answers say: counts, figures with their intervals, area, warnings."""
+        """Print counts, figures with intervals, area and warnings."""
         heads = ("stratum", "map_class", "pixels", "points", "landslide", "no landslide", "unsure")
         self.table(
             heads,
@@ -203,7 +203,7 @@ class Screen:
 
 
 def pace(done: int, total: int, seconds: float) -> str:
-    """How fast it goes, and how long it will if it goes on like this."""
+    """Return the throughput and the remaining time at this throughput."""
     left = round((total - done) * seconds / done)
     hours, rest = divmod(left, 3600)
     time_left = (

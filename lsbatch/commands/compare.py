@@ -44,7 +44,7 @@ SCORES = (
 
 @dataclass(frozen=True)
 class Contest:
-    """What is compared with what, and where.
+    """A comparison: models, inputs and surveys.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _variant(config: Config, family: str, bands: str, home: Path, weights: Path | None) -> Config:
-    """The same survey with another model, in a folder of its own."""
+    """Return the same survey with another model, in a folder of its own."""
     raw = config.model_dump(mode="json")
     raw["bands"] = config.bands if family in OWN_BANDS else bands
     raw["model"] |= {"family": family, "weights": None if weights is None or family == "ccdc" else str(weights)}
@@ -167,14 +167,14 @@ def _row(
 
 
 def _is_current(weights: Path, learn: Sequence[Config], own: bool) -> bool:
-    """Whether the weights were made from these surveys with these settings."""
+    """Return whether the weights were made from these surveys with these settings."""
     if not weights.exists():
         return False
     return bool(base.card(weights).made_by.get("learned") == train.learned(learn, own))
 
 
 def _of_test_blocks(counts: np.ndarray, learn: Sequence[Config], index: int, halo_px: int) -> np.ndarray:
-    """Cells (n, 6) of which everything within the halo lies in test blocks, the same that training left out."""
+    """Return the cells (n, 6) whose surroundings within the halo lie in test blocks, which training left out."""
     split = chips.deal([train.source(config) for config in learn], learn[0].train)
 
     def is_test(row: int, col: int) -> bool:
@@ -192,7 +192,7 @@ def _no_test_cells(learn: Sequence[Config], halo_px: int) -> str:
 
 
 def _map(survey: Survey) -> None:
-    """Where the model is right and wrong, as COG."""
+    """Write where the model is right and wrong, as COG."""
     config, layer = survey.config, mask(survey.config.model.family)
     assert config.truth is not None
     truth = config.truth
@@ -208,7 +208,7 @@ def _map(survey: Survey) -> None:
 
 
 def table(rows: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Rows of text under `COLUMNS`."""
+    """Return rows of text under `COLUMNS`."""
     return [
         (
             str(row["model"]), str(row["bands"]), str(row["region"]),

@@ -19,7 +19,7 @@ TRAINING_SEEDS = (1, 2)
 def tell(
     folder: Path, *, seed: int, rows: int, cols: int, screen: Any, trainer: Callable[..., None] | None = None
 ) -> int:
-    """Simulate, survey and score; returns the number of tiles that failed. Run again to go on where it stopped.
+    """Simulate, survey and score; return the number of failed tiles. Safe to repeat after an interruption.
 
     With a `trainer` (`lsbatch.commands.train.train`) it trains its own weights first, on other countries.
     """
@@ -35,7 +35,7 @@ def tell(
 
 
 def _country(folder: Path, seed: int, rows: int, cols: int, screen: Any) -> Path:
-    """The country's settings file; made once, marked by that file, which is written last."""
+    """Make the country once, and return its settings file, which is written last."""
     path = folder / "config.yaml"
     wanted = f"seed {seed}, {rows} x {cols} pixels"
     mark = folder / "country.txt"

@@ -24,19 +24,19 @@ _OURS = (ID, "survey_id", "version", "status", "review_state")
 
 
 class Screen(Protocol):
-    """Where it is told; `lsbatch.cli.terminal.Screen` is the real one."""
+    """Output of the command; `lsbatch.cli.terminal.Screen` implements it."""
 
     def text(self, line: str) -> None:
-        """A line for the reader."""
+        """Print a line."""
 
     def table(self, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-        """Rows of text."""
+        """Print rows of text."""
 
 
 def survey(
     config: Config, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None
 ) -> None:
-    """Link a survey that was run with an earlier inventory.
+    """Match a completed survey with an earlier inventory.
 
     Without `out` the survey takes the earlier inventory over, and its inventory is written anew, now and by every later run. With
     `out` the linked inventory goes there, and the survey stays as it is.
@@ -76,7 +76,7 @@ def survey(
 def inventory_file(
     this: Path, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None
 ) -> None:
-    """Link two inventories that are files; what was surveyed is not known, so nothing is called gone.
+    """Match two inventory files; the observed ground is unknown, so no landslide is called gone.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _inventory_of(config: Config) -> Path:
 
 
 def _read(file: Path, crs: str, column: str | None, *, named: bool = True, confounders: Iterable[str] = ()) -> Read:
-    """An inventory in our columns; those of a foreign one mean what they like, so only outlines and ids are taken."""
+    """Read an inventory in our columns; of a foreign inventory only outlines and ids are used."""
     got = previous_inventory.read(file, crs, column, named=named)
     frame = got.frame
     if set(_OURS) <= set(frame.columns):
@@ -120,7 +120,7 @@ def _read(file: Path, crs: str, column: str | None, *, named: bool = True, confo
 
 
 def _placed(frame: gpd.GeoDataFrame, stem: str) -> list[str]:
-    """Names of places, for outlines that have none; those that lie exactly over each other differ by a count."""
+    """Return ids from places, for outlines without an id; a count separates identical outlines."""
     taken: set[str] = set()
     corners = [shapely.get_coordinates(shape)[0] for shape in shapely.normalize(frame.geometry.values)]
     return [year_matching.unused(f"{stem}-{records.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
@@ -139,7 +139,7 @@ def _finish(
 
 
 def _tell(screen: Screen, which: str, name: str, read: Read) -> None:
-    """What was read and what was done to it."""
+    """Print what was read and what was written."""
     screen.text(f"{which}: {name}: {read.features} features, {len(read.frame)} landslides")
     if read.crs:
         screen.text(f"  transformed from {read.crs}")

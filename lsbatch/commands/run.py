@@ -23,25 +23,25 @@ from lsbatch.storage.workspace import Workspace
 
 
 class Screen(Protocol):
-    """Where a command shows what happens; `lsbatch.cli.terminal.Screen` is the real one."""
+    """Output of a command; `lsbatch.cli.terminal.Screen` implements it."""
 
     def plan(self, made: plan.Plan) -> None:
-        """A plan was made."""
+        """Show a plan."""
 
     def begins(self, name: str, todo: Todo | None) -> None:
-        """A step begins."""
+        """Start showing a step."""
 
     def done(self, receipt: Receipt) -> None:
-        """A tile or a fold ended."""
+        """Show that a tile or a reduction has ended."""
 
     def finished(self, survey: Survey, faults: int) -> None:
-        """A run ended."""
+        """Show that a run has ended."""
 
     def status(self, rows: Sequence[dict[str, Any]], failed: Sequence[Receipt], *, every_failure: bool) -> None:
-        """State of a survey."""
+        """Show the state of a survey."""
 
     def text(self, line: str) -> None:
-        """A line for the reader."""
+        """Show a line."""
 
 
 def survey(
@@ -53,7 +53,7 @@ def survey(
     replan: bool = False,
     client_for: ClientFor | None = None,
 ) -> int:
-    """Plan unless the saved plan fits, then do what is pending; returns the number of tiles that failed."""
+    """Plan unless the saved plan fits, then run all pending work; return the number of failed tiles."""
     if until is not None:
         todo.step_named(until)
     make_folder(config.output)
@@ -84,7 +84,7 @@ def _save_settings(config: Config) -> None:
 
 
 def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
-    """Make and save a plan, unless the one that is there was made for these settings; the same for the years before."""
+    """Make and save a plan unless the saved one was made for these settings; the same for the scene history."""
     if replan or not plan.fits(config):
         made = plan.make(config)
         plan.save(made, config.output)
@@ -99,7 +99,7 @@ def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
 
 
 def _watching(hold: lease.Lease, screen: Screen) -> Callable[[Receipt], None]:
-    """Tell the screen of each receipt; end the run when the lease was lost, for example in a suspended laptop."""
+    """Pass receipts to the screen; end the run if the lease was lost, for example on a suspended laptop."""
     checked = time.monotonic()
 
     def done(receipt: Receipt) -> None:
@@ -113,7 +113,7 @@ def _watching(hold: lease.Lease, screen: Screen) -> Callable[[Receipt], None]:
 
 
 def status(config: Config, screen: Screen, *, every_failure: bool = False) -> int:
-    """Show what is done, pending and failed, by stage, and who writes; returns the number of failed tiles."""
+    """Show completed, pending and failed tiles by stage and the active writer; return the number of failed tiles."""
     ready = open_survey(config)
     rows: list[dict[str, Any]] = []
     failed: list[Receipt] = []
@@ -141,7 +141,7 @@ def status(config: Config, screen: Screen, *, every_failure: bool = False) -> in
 
 
 def retry(config: Config, screen: Screen, tile: str | None) -> None:
-    """Let a tile, or every tile that failed, be done again by the next run.
+    """Remove the receipts of one failed tile, or of all, so that the next run retries them.
 
     A tile that is named is done again from the first stage, whatever became of it.
 
@@ -170,7 +170,7 @@ def retry(config: Config, screen: Screen, tile: str | None) -> None:
 
 
 def verify(config: Config, screen: Screen) -> int:
-    """Read back what the receipts say was written; names the tiles that do not match, and returns how many."""
+    """Compare the stored data with the checksums in the receipts; return the number of tiles that differ."""
     ready = open_survey(config)
     found = verification.tiles(ready)
     for one in found.wrong:

@@ -28,7 +28,7 @@ _USAGE = {"VALUE": "5", "pixels": "1"}
 
 @dataclass(frozen=True)
 class Found:
-    """Segments that begin in a tile: national number of each one's first pixel, and what the forest saw and said."""
+    """Segments that begin in a tile: national number of the first pixel, features and probability."""
 
     first: np.ndarray
     features: np.ndarray
@@ -36,7 +36,7 @@ class Found:
 
 
 def write(config: Config, screen: Screen) -> Path:
-    """Write ``segments/segments.tif`` (0 where there is none), its GDAL attribute table, and the same table as CSV.
+    """Write ``segments/segments.tif`` (0 is no segment), its GDAL attribute table, and the table as CSV.
 
     A segment belongs to the tile of its first pixel in row-major order, and is numbered in the order of these pixels: the
     same with other tiles. Each tile is cut once; its labels wait on disk until all are numbered.
@@ -85,7 +85,7 @@ def write(config: Config, screen: Screen) -> Path:
 
 
 def _cut(survey: Survey, tile: Tile, scratch: Path) -> Found:
-    """Cut a tile with its halo, and keep its own pixels' labels with the first pixels of their segments."""
+    """Segment a tile with its halo, and keep the labels of its own pixels with the first pixels of their segments."""
     halo = tehrani.HALO_PX
     weights = base.resolve(survey.config)
     forest, of = cards.arrays(weights), base.card(weights)
@@ -116,7 +116,7 @@ def _write_csv(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
 
 
 def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
-    """GDAL's attribute table in the file beside a raster where GDAL and QGIS look for it."""
+    """Write GDAL's attribute table in the file beside a raster where GDAL and QGIS look for it."""
     top = ElementTree.Element("PAMDataset")
     table = ElementTree.SubElement(
         ElementTree.SubElement(top, "PAMRasterBand", band="1"), "GDALRasterAttributeTable", tableType="thematic"

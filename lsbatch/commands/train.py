@@ -26,7 +26,7 @@ SAMPLED_PX = 50_000
 
 
 def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh: bool, hold_out: bool = False) -> None:
-    """Bring every survey's STACK up to date, then train the first one's model on all of them.
+    """Update the STACK of every survey, then train the model of the first survey on all of them.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def _checked(config: Config, first: Config) -> None:
 
 
 def learned(configs: Sequence[Config], hold_out: bool) -> str:
-    """Digest of all that a training depends on: settings, truth, and what is in the STACK."""
+    """Return the digest of all that a training depends on: settings, truth and STACK."""
     first = configs[0]
     regions = []
     for config in configs:
@@ -92,7 +92,7 @@ def learned(configs: Sequence[Config], hold_out: bool) -> str:
 
 
 def source(config: Config) -> Source:
-    """A survey as the trainer sees it: its cube, its tiles and the truth of a tile."""
+    """Return a survey as the trainer needs it: cube, tiles and the truth of a tile."""
     ready = open_survey(config)
     truth, windows = cast(TruthSettings, config.truth), config.survey.windows
     return Source(
@@ -118,7 +118,7 @@ def _cart(configs: Sequence[Config], target: Path, hold_out: bool) -> cards.Card
 
 
 def _tehrani(configs: Sequence[Config], target: Path, hold_out: bool) -> cards.Card:
-    """Two passes over the tiles: class centres from a sample of the change, then segments and what they are."""
+    """Train tehrani in two passes: class centres from a sample of the change, then segments and their classes."""
     first = configs[0]
     sources = [source(config) for config in configs]
     split = chips.deal(sources, first.train) if hold_out else None
@@ -147,7 +147,7 @@ def _tehrani(configs: Sequence[Config], target: Path, hold_out: bool) -> cards.C
 
 
 def _blocks(sources: Sequence[Source], halo_px: int) -> Iterator[tuple[int, Tile, np.ndarray, np.ndarray]]:
-    """Source, tile, tehrani's bands and truth, with a halo."""
+    """Yield source, tile, bands and truth of tehrani, with a halo."""
     for index, source in enumerate(sources):
         for tile in source.tiles:
             found = cube.read(source.store, source.grid, STACK, tile, halo_px, tehrani.BANDS)
@@ -156,7 +156,7 @@ def _blocks(sources: Sequence[Source], halo_px: int) -> Iterator[tuple[int, Tile
 
 
 def _own(places: np.ndarray, tile: Tile, split: tuple[chips.Split, int] | None) -> np.ndarray:
-    """Segments whose first pixel lies in the tile, and not in a test block."""
+    """Return the segments whose first pixel lies in the tile and not in a test block."""
     side = [span.stop - span.start for span in tile.region]
     mine = ((places >= 0) & (places < side)).all(axis=1)
     if split is not None and mine.any():
@@ -175,7 +175,7 @@ def _made_by(configs: Sequence[Config], hold_out: bool, split: chips.Split | Non
 
 
 def _samples(config: Config, split: chips.Split | None, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bands (points, bands) under the training points of a survey, and their classes; points off its tiles are left out.
+    """Return bands (points, bands) and classes of the training points of a survey that lie on its tiles.
 
     With a split of the blocks, points in test blocks are left out, too.
     """

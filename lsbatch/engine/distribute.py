@@ -31,36 +31,36 @@ ClientFor = Callable[[Mapping[str, float]], Client | None]
 
 
 def no_client(resources: Mapping[str, float]) -> Client | None:
-    """No workers: this process does everything."""
+    """Return None: this process does all work."""
     del resources
     return None
 
 
 @dataclass
 class _Later:
-    """Tasks that wait for another try, the first that is due in front."""
+    """A queue of failed tasks by the time of their next try."""
 
     heap: list[tuple[float, int, Task]] = field(default_factory=list)
 
     def put(self, task: Task, config: Config) -> None:
-        """After a wait that doubles from try to try."""
+        """Add a task with a wait that doubles from try to try."""
         due = time.monotonic() + config.cluster.wait_s * 2 ** (task.attempt - 1)
         heapq.heappush(self.heap, (due, len(self.heap), replace(task, attempt=task.attempt + 1)))
 
     def due(self) -> Iterator[Task]:
-        """Those whose time has come."""
+        """Yield the tasks that are due."""
         while self.heap and self.heap[0][0] <= time.monotonic():
             yield heapq.heappop(self.heap)[2]
 
     def sleep(self) -> None:
-        """Until the first is due."""
+        """Sleep until the first task is due."""
         time.sleep(max(0.0, self.heap[0][0] - time.monotonic()))
 
 
 def run_tiles(
     survey: Survey, stage: Stage, todo: Todo, crew: ClientFor = no_client, lease: Lease | None = None
 ) -> Iterator[Receipt]:
-    """Commit every tile of `todo`; yields the last receipt of each as it comes, also of those that failed.
+    """Run every tile of `todo`; yield the last receipt of each tile, also of failed ones.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _worth_another_try(receipt: Receipt, config: Config) -> bool:
 
 @dataclass
 class _Workers:
-    """One task a tile, a bounded number in flight, each future released when its receipt is here.
+    """Tasks on Dask workers: one a tile, a bounded number in flight, each future released with its receipt.
 
     512 futures in flight add 16 MB to the driver where 100,000 add 670 MB. Resources are given to `submit`, because
     `dask.annotate` around `map_blocks` is lost by fusion (38 % of the blocks reached the GPU worker).
@@ -116,7 +116,7 @@ class _Workers:
     pool: Any = field(default_factory=as_completed)
 
     def run(self, work: list[Task]) -> Iterator[Receipt]:
-        """Receipts as they come."""
+        """Yield receipts as they arrive."""
         config, later, waiting = self.survey.config, _Later(), iter(work)
         for name in ("batched", "client"):
             # what they tell of a scheduler that died, with tracebacks, is one sentence here
@@ -144,7 +144,7 @@ class _Workers:
                     self.client.cancel(list(self.flying))
 
     def _gone(self, task: Task) -> LsbatchError:
-        """What to say when the scheduler died."""
+        """Return the error for a scheduler that died."""
         return LsbatchError(
             f"the Dask scheduler at {self.survey.config.cluster.address or self.client.scheduler_info().get('address', 'unknown')} "
             f"went away during {task.stage}; what is done is kept: run the same command again to go on"
@@ -163,7 +163,7 @@ class _Workers:
             self.pool.add(future)
 
     def _receipt(self, future: "Future[Receipt]", task: Task) -> Receipt:
-        """What the worker sent; made here for a task that never answered because its workers died."""
+        """Return the receipt of a task; make one for a task whose workers died."""
         if future.status == "finished":
             try:
                 return future.result()

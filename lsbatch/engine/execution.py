@@ -28,7 +28,7 @@ from lsbatch.storage.receipts import Receipt
 
 @dataclass(frozen=True)
 class Progress:
-    """Who hears what happens; the command line draws bars, tests count.
+    """Progress callbacks. The command line draws bars with them; tests count calls.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ def run(
     progress: Progress = Progress(),
     lease: Lease | None = None,
 ) -> int:
-    """Do all that is pending, stage after stage; the number of tiles, and folds, that failed.
+    """Run all pending stages and reductions; return the number of failed tiles and reductions.
 
     A tile whose earlier stage failed is not counted again; one in quarantine is. With `part` = (i, n) only every n-th tile
     is done and folds are left to a run without `part`, because they read every tile. With `lease`, tiles that
@@ -93,7 +93,7 @@ def _run_stage(
 
 
 def run_reduction(survey: Survey, fold: Reduction) -> Receipt | None:
-    """Do a fold; its receipt carries the tile name 'all'. None if it was fresh."""
+    """Run a reduction; its receipt has the tile name 'all'. Return None if it was up to date."""
     key = reduction_digest(survey, fold)
     folder = survey.workspace.receipts
     old = receipts.read_stage(folder, fold.name).get("all")
@@ -112,7 +112,7 @@ def run_reduction(survey: Survey, fold: Reduction) -> Receipt | None:
 
 
 def lazy(survey: Survey, name: str) -> xr.DataArray:
-    """A stage's answer as a labelled, lazy array (band, y, x) for notebooks; nothing is written.
+    """Return the result of a stage as a labelled, lazy array (band, y, x); nothing is written.
 
     What the stage reads must be in the cube already. Tiles outside the region are nodata.
     """

@@ -16,7 +16,7 @@ BUCKETS = (1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 @contextmanager
 def served(address: str | None, progress: Progress) -> Iterator[Progress]:
-    """The same progress, told at ``http://HOST:PORT/metrics`` too, as long as the block lasts.
+    """Serve the progress at ``http://HOST:PORT/metrics`` during the block.
 
     Parameters
     ----------

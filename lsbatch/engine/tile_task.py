@@ -46,7 +46,7 @@ LASTING = (
 
 @dataclass(frozen=True)
 class Fault:
-    """What went wrong; the trace only where the program itself is to blame."""
+    """A failure; the traceback is kept only for faults of the program."""
 
     error: str
     trace: str | None = None
@@ -54,7 +54,7 @@ class Fault:
 
 
 def fault_of(error: Exception) -> Fault:
-    """One sentence for what a person can mend; the sentence and the trace for everything else."""
+    """Convert an exception: one sentence for a fault that a user can correct, else sentence and traceback."""
     if isinstance(error, LsbatchError) and not isinstance(error, OSError):
         return Fault(str(error), may_pass=isinstance(error, SceneError) and error.may_pass)
     error = objects.as_os_error(error) or error
@@ -65,7 +65,7 @@ def fault_of(error: Exception) -> Fault:
 
 @dataclass(frozen=True)
 class Task:
-    """One stage of one tile, as it is sent to whoever does it; or a fold, over all of them.
+    """One stage of one tile as it is sent to a worker; or a reduction, over all tiles.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Task:
 
 
 def compute(config: Config, grid: Grid, stage: Stage, position: Position) -> Block:
-    """Read a tile with its halo and apply the stage; writes nothing."""
+    """Read a tile with its halo and apply the stage; write nothing."""
     tile = grid.tile(*position)
     halo = stage.halo_px(config)
     store = Workspace(config.output).store
@@ -99,7 +99,7 @@ def compute(config: Config, grid: Grid, stage: Stage, position: Position) -> Blo
 
 
 def commit(config: Config, grid: Grid, task: Task) -> Receipt:
-    """Compute a tile, write its region, and leave the receipt last.
+    """Compute a tile, write it, and write the receipt last.
 
     Whatever goes wrong becomes the receipt's error: one tile stops no other.
     """
@@ -132,7 +132,7 @@ def commit(config: Config, grid: Grid, task: Task) -> Receipt:
 
 
 def _insist(block: Block, task: Task, config: Config) -> None:
-    """Scenes that an outage hid are worth another try of the tile; the last try does without them."""
+    """Raise if an outage hid scenes, so that the tile is retried; the last try goes on without them."""
     hidden = [one.reason for one in block.dropped if one.may_pass]
     if hidden and task.attempt < config.cluster.attempts:
         more = f", and {len(hidden) - 1} scenes more" if len(hidden) > 1 else ""
@@ -140,7 +140,7 @@ def _insist(block: Block, task: Task, config: Config) -> None:
 
 
 def _write(workspace: Workspace, layer: Layer | None, name: str, block: Block) -> dict[str, str]:
-    """Write what a stage made; the checksums of what was written."""
+    """Write the result of a stage; return the checksums."""
     if layer is not None:
         return cube.write(workspace.store, layer, block.tile, block.bands)
     table, edges = (workspace.part(name, block.tile.id, suffix) for suffix in (".parquet", ".npy"))
@@ -166,7 +166,7 @@ def make_receipt(
     fault: Fault | None = None,
     sums: Mapping[str, str] | None = None,
 ) -> Receipt:
-    """Receipt of what was just done in this process; `began` is its `time.perf_counter`."""
+    """Make the receipt of a task that this process has just done; `began` is its `time.perf_counter`."""
     return Receipt(
         stage=task.stage,
         tile=tile_id(*task.position) if task.position else "all",
@@ -189,7 +189,7 @@ def make_receipt(
 
 
 def used() -> dict[str, float]:
-    """What this process has used so far, by the names of a receipt; one tile at a time is done in it."""
+    """Return CPU seconds and megabytes read and written by this process, by the names of a receipt."""
     try:
         lines = Path("/proc/self/io").read_text(encoding="ascii").split()
     except OSError:
@@ -200,7 +200,7 @@ def used() -> dict[str, float]:
 
 
 def peak_mb() -> float:
-    """Most memory that this process has held so far.
+    """Return the peak memory of this process.
 
     Linux keeps it in VmHWM, which a new program starts at nothing; ru_maxrss of a worker begins at what its parent held
     when it was started (1,432 MB after a country was simulated).

@@ -17,7 +17,7 @@ Receipts = Mapping[str, Mapping[str, Receipt]]
 
 @dataclass(frozen=True)
 class Todo:
-    """What a stage still has to do.
+    """Pending work of a stage.
 
     Attributes
     ----------
@@ -44,12 +44,12 @@ class Todo:
 
 
 def steps(config: Config) -> tuple[Stage | Reduction, ...]:
-    """The steps that these settings ask for, in order."""
+    """Return the pipeline steps that the settings enable, in order."""
     return tuple(step for step in PIPELINE if step.wanted(config))
 
 
 def step_named(name: str) -> Stage | Reduction:
-    """A step of the pipeline by name."""
+    """Return a pipeline step by name."""
     for step in PIPELINE:
         if step.name == name:
             return step
@@ -57,7 +57,7 @@ def step_named(name: str) -> Stage | Reduction:
 
 
 def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
-    """Tiles without a fresh receipt, in grid order.
+    """Find the tiles without an up-to-date receipt, in grid order.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
 
 
 def is_quarantined(receipt: Receipt, config: Config) -> bool:
-    """Whether a tile that failed is left alone: for good, or after as many tries as the settings allow."""
+    """Return whether a failed tile is skipped: its failure is permanent, or it has used all tries."""
     return not receipt and (not receipt.may_pass or receipt.attempts >= config.cluster.attempts)
 
 
@@ -112,7 +112,7 @@ def _base_digest(survey: Survey, stage: Stage | Reduction) -> str:
 
 
 def _source_digest(survey: Survey, stage: Stage, position: Position) -> str:
-    """A stage that reads scenes depends on what the plan found for the tile."""
+    """Return the checksum of the planned scenes of a tile, for a stage that reads scenes."""
     path = stage.scenes(survey.config, tile_id(*position))
     return "" if path is None else receipts.checksum(path)
 
@@ -122,7 +122,7 @@ def _neighbours(survey: Survey, planned: frozenset[Position], position: Position
 
 
 def _before(stage: Stage) -> set[str]:
-    """Names of all stages that a stage follows, also from afar."""
+    """Return the names of all stages before a stage, direct and indirect."""
     found: set[str] = set()
     for name in stage.after:
         earlier = step_named(name)
@@ -133,7 +133,7 @@ def _before(stage: Stage) -> set[str]:
 def _upstream_state(
     stage: Stage, upstream: Receipts, position: Position, near: tuple[Position, ...]
 ) -> list[str] | Receipt | None:
-    """Digests of what a tile reads; the receipt that failed if its own did; None if something was not run yet.
+    """Return the digests of what a tile reads; the failed receipt of an earlier stage; or None if one is missing.
 
     A neighbour that failed is read as nodata. Its digest is then 'failed', so the tile is done again when the
     neighbour has been mended.
@@ -153,7 +153,7 @@ def _upstream_state(
 
 
 def _state(name: str, upstream: Receipts, tile: str) -> Receipt | None:
-    """Receipt of a tile in a stage; without one, that of the earlier stage that failed and blocks it, if there is one."""
+    """Return the receipt of a tile in a stage, or that of the failed earlier stage that blocks it."""
     found = upstream[name].get(tile)
     if found is None:
         step = step_named(name)
@@ -163,7 +163,7 @@ def _state(name: str, upstream: Receipts, tile: str) -> Receipt | None:
 
 
 def reduction_digest(survey: Survey, fold: Reduction) -> str:
-    """Everything the fold reads: all receipts of the steps before it."""
+    """Return the digest of all receipts that a reduction reads."""
     folder = survey.workspace.receipts
     state = [
         [name, sorted((tile, r.digest if r else "failed") for tile, r in receipts.read_stage(folder, name).items())]

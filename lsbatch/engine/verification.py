@@ -15,7 +15,7 @@ from lsbatch.storage.receipts import Receipt
 
 @dataclass(frozen=True)
 class Wrong:
-    """A tile whose data are not what its receipt says."""
+    """A tile whose data differ from its receipt."""
 
     stage: str
     tile: str
@@ -24,7 +24,7 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Findings:
-    """How many match, which do not, and how many receipts say nothing."""
+    """Numbers of matching tiles and of receipts without checksums, and the tiles that differ."""
 
     right: int
     wrong: tuple[Wrong, ...]
@@ -32,7 +32,7 @@ class Findings:
 
 
 def tiles(survey: Survey) -> Findings:
-    """Every layer and part of every tile that its receipt calls done; decompressing is done by all cores."""
+    """Check every layer and part of all completed tiles, on all cores."""
     calls = list(_checks(survey))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         found = list(pool.map(lambda call: call(), calls))

@@ -35,7 +35,7 @@ _GRD = re.compile(r"S1[A-D]_[A-Z0-9]{2}_GRD[A-Z]_.*\.SAFE")
 
 
 def rtc(product: Path, dem: Path, geoid_m: float, folder: Path) -> list[Path]:
-    """Write gamma0 of each polarisation that the product has; what is there already is not made again.
+    """Write gamma0 of each polarisation of the product; skip files that exist.
 
     Gamma flattening after Small (2011): backscatter is divided by the area that the DEM shows to the radar.
 
@@ -106,7 +106,7 @@ def _name(product: Path, told: Mapping[str, Any]) -> str:
 
 
 def _bounds(product: Path, told: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    """Left, bottom, right, top of the product in degrees."""
+    """Return left, bottom, right, top of the product in degrees."""
     points = xr.open_dataset(product, engine="sentinel-1", group=f"{told['mode']}/VV/gcp")
     lon, lat = points.longitude, points.latitude
     low, high = (float(lon.min()), float(lat.min())), (float(lon.max()), float(lat.max()))
@@ -114,7 +114,7 @@ def _bounds(product: Path, told: Mapping[str, Any]) -> tuple[float, float, float
 
 
 def _ellipsoidal(dem: Path, geoid_m: float, bounds_deg: tuple[float, float, float, float], target: Path) -> Path:
-    """The part of the DEM under the product, as heights above the ellipsoid."""
+    """Return the part of the DEM under the product, as heights above the ellipsoid."""
     with rasterio.open(dem) as source:
         if source.crs is None:
             raise ValueError(f"{dem} has no CRS")
@@ -139,7 +139,7 @@ def _ellipsoidal(dem: Path, geoid_m: float, bounds_deg: tuple[float, float, floa
 
 
 def _upright(raw: Path, path: Path) -> None:
-    """North up, as a COG; sarsen writes from south to north."""
+    """Flip the raster to north up and write it as COG; sarsen writes from south to north."""
     with rasterio.open(raw) as opened:
         south, north = sorted((opened.bounds.bottom, opened.bounds.top))
         size = {"width": opened.width, "height": opened.height}

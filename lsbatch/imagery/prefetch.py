@@ -13,7 +13,7 @@ AHEAD = 2
 
 
 def in_order(calls: Sequence[Callable[[], T]], ahead: int = AHEAD) -> Iterator[T]:
-    """Answers of independent calls, in their order, at most `ahead` of them computed before they are asked for.
+    """Yield results of independent calls in order, with at most `ahead` of them computed in advance.
 
     What a call raises is raised where its answer would come; calls that have not begun are then dropped.
     """

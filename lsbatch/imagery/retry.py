@@ -17,7 +17,7 @@ _ANSWER = re.compile(r"HTTP response code: (\d{3})")
 
 
 def with_retries(uri: str, attempts: int, first_wait_s: float, work: Callable[[str], None]) -> None:
-    """Give the signed address to `work`, and again after waits that double if it fails in a way that may pass.
+    """Call `work` with the signed address; retry transient failures with doubling waits.
 
     A file on disk is read once.
 
@@ -48,7 +48,7 @@ def with_retries(uri: str, attempts: int, first_wait_s: float, work: Callable[[s
 
 
 def is_transient(uri: str, error: BaseException) -> bool:
-    """Whether the archive, and not the scene, is to blame: no connection, a broken transfer, 408, 429, 5xx, an old signature."""
+    """Return whether a failure is transient: no connection, broken transfer, 408, 429, 5xx, expired signature."""
     if urlsplit(uri).scheme not in REMOTE:
         return False
     status = _status(error)
@@ -56,17 +56,17 @@ def is_transient(uri: str, error: BaseException) -> bool:
 
 
 def needs_key(uri: str, error: BaseException) -> bool:
-    """Whether a server other than the Planetary Computer's wants to know who asks."""
+    """Return whether a server other than the Planetary Computer's requires credentials."""
     return urlsplit(uri).scheme in REMOTE and _status(error) in (401, 403) and not _is_azure(uri)
 
 
 def signed(uri: str) -> str:
-    """An address of the Planetary Computer with a signature that is good now; any other as it is."""
+    """Return an address with a valid signature if it is the Planetary Computer's, else unchanged."""
     return _planetary_computer().sign_url(uri) if _is_azure(uri) else uri  # type: ignore[no-any-return]
 
 
 def _forget(address: str) -> None:
-    """Have the next address signed anew: the SDK keeps a signature as long as it was told, also one that is refused by then."""
+    """Discard the cached signature, so that the next address is signed again."""
     cache = _planetary_computer().sas.TOKEN_CACHE
     for key, token in list(cache.items()):
         if address.endswith(token.token):
@@ -74,7 +74,7 @@ def _forget(address: str) -> None:
 
 
 def _may_pass(uri: str, error: BaseException) -> bool:
-    """Whether another try at once may help; what a server answered was tried again by GDAL, but for a signature that expired."""
+    """Return whether another try at once can succeed; GDAL has already repeated requests that got an answer."""
     if not isinstance(error, (RasterioError, OSError)):
         return False
     status = _status(error)
@@ -82,7 +82,7 @@ def _may_pass(uri: str, error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """What the server answered, where it answered and GDAL tells."""
+    """Return the HTTP status of the server's answer, if GDAL tells it."""
     found = _ANSWER.search(f"{error} {error.__cause__}")
     return int(found[1]) if found else None
 

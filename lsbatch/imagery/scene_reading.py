@@ -83,7 +83,7 @@ WHOLE_NUMBERS = ("SCL", "cloud", "mask")
 
 
 def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int = 4) -> dict[str, np.ndarray]:
-    """Bands of a scene, resampled into a lattice: `WHOLE_NUMBERS` by nearest neighbour, everything else bilinear.
+    """Read bands of a scene on a grid: `WHOLE_NUMBERS` by nearest neighbour, all others bilinear.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
 
 
 def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
-    """GDAL's options for where the scene is; those of the shell's environment win."""
+    """Return GDAL's options for the place of the scene; those of the shell's environment have priority."""
     options = dict(GDAL_OPTIONS)
     schemes = {urlsplit(asset["href"]).scheme for asset in scene.item["assets"].values()}
     if schemes & set(REMOTE):
@@ -137,7 +137,7 @@ def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
 
 
 def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene, attempts: int) -> None:
-    """Warp an asset into `target`, which holds nodata and keeps it where the asset has none; again where another try may help."""
+    """Warp an asset into `target`, which keeps nodata where the asset has none; retry transient failures."""
     try:
         retry.with_retries(
             source.uri,
@@ -176,7 +176,7 @@ def _open_and_warp(target: np.ndarray, uri: str, band: int, geobox: GeoBox, scen
 
 
 def _refuse_bomb(raster: Any) -> None:
-    """A megabyte of zeros, well packed, says that it is one block of gigabytes."""
+    """Refuse a raster whose header claims blocks of gigabytes in a small file."""
     rows, cols = raster.block_shapes[0]
     together = raster.count if raster.interleaving is not None and raster.interleaving.value == "PIXEL" else 1
     size = rows * cols * np.dtype(raster.dtypes[0]).itemsize * together
@@ -187,7 +187,7 @@ def _refuse_bomb(raster: Any) -> None:
 
 
 def _metres(raster: Any) -> tuple[float, float]:
-    """Nominal height and width of a pixel; the same for every tile."""
+    """Return nominal height and width of a pixel in metres, equal for all tiles."""
     height, width = abs(raster.transform.e), abs(raster.transform.a)
     if raster.crs is None or not raster.crs.is_geographic:
         return height, width
@@ -196,7 +196,7 @@ def _metres(raster: Any) -> tuple[float, float]:
 
 
 def _overview(raster: Any, geobox: GeoBox) -> int | None:
-    """The smallest overview that is not coarser than the target."""
+    """Return the smallest overview that is not coarser than the target."""
     # 2 %: 10 m of one UTM zone is 10.01 m of the next
     shrink = abs(geobox.resolution.x) / _metres(raster)[0] * 1.02
     fitting = [i for i, factor in enumerate(raster.overviews(1)) if factor <= shrink]
@@ -204,7 +204,7 @@ def _overview(raster: Any, geobox: GeoBox) -> int | None:
 
 
 def _shrink(raster: Any, geobox: GeoBox) -> dict[str, float]:
-    """How much smaller the picture gets, for GDAL's warper.
+    """Return the reduction factor for GDAL's warper.
 
     Left alone, GDAL guesses it from the box around the source of each piece. Between UTM zones that box is turned and
     too wide, so GDAL blurs as if it were shrinking, in each piece differently, and takes twice as long.
@@ -253,14 +253,14 @@ def _warp(target: np.ndarray, raster: Any, band: int, geobox: GeoBox, scene: Sce
 
 
 def _block_starts(geobox: GeoBox, cols: slice) -> range:
-    """First columns, in the geobox, of the lattice's blocks that cover `cols`; the first may lie left of it."""
+    """Return the first columns of the blocks that cover `cols`; the first may lie left of it."""
     shift = round(geobox.transform.c / geobox.resolution.x) % BLOCK_PX
     first = (cols.start + shift) // BLOCK_PX * BLOCK_PX - shift
     return range(first, cols.stop, BLOCK_PX)
 
 
 def _nodata(raster: Any, scene: Scene) -> float | None:
-    """Nodata of the item, else of the file; power of exactly 0 is no measurement where neither says."""
+    """Return nodata of the item or of the file; if neither gives it, power of exactly 0 is nodata."""
     if scene.nodata is not None:
         return scene.nodata
     if raster.nodata is not None:

@@ -22,7 +22,7 @@ _SETTINGS = ("inventory.areas", "inventory.areas_field")
 
 
 def count(block: Block, config: Config) -> Block:
-    """Pixels of each area in a tile: surveyed, and landslide."""
+    """Count the surveyed and the landslide pixels of each area in a tile."""
     found = block.bands["landslide"]
     box = block.tile.geobox
     named = {name: rasterize(shape, box) for name, shape in _near(config, tuple(box.boundingbox.bbox)).items()}
@@ -71,7 +71,7 @@ def figures(
     landslides: gpd.GeoDataFrame,
     px_km2: float,
 ) -> gpd.GeoDataFrame:
-    """A row an area, and one for the ground in none of them where any was surveyed.
+    """Return one row an area, and one for surveyed ground outside all areas.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def figures(
 
 
 def _homes(shapes: Mapping[str, shapely.Geometry], landslides: gpd.GeoDataFrame) -> pd.Series:
-    """Name of the area that holds most of each landslide; of two that hold as much, the first."""
+    """Return the area that holds most of each landslide; the first if equal."""
     home = pd.Series(ELSEWHERE, index=landslides.index, dtype="str")
     most = np.zeros(len(landslides))
     outlines = np.asarray(landslides.geometry.values)

@@ -30,7 +30,7 @@ Passes = Callable[[pd.DataFrame], pd.DataFrame | None]
 
 
 def passes_of(survey: Survey, config: Config) -> Passes:
-    """A reader of the passes of a landslide's parts: one row a pass that saw any of it; None where a tile's are missing."""
+    """Return a reader of the passes of a landslide's parts: one row a pass; None if a tile has none."""
     done = receipts.read_stage(survey.workspace.receipts, "date") if dating_passes.wanted(config) else {}
 
     @lru_cache(HELD)
@@ -52,7 +52,7 @@ def passes_of(survey: Survey, config: Config) -> Passes:
 
 
 def joined(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a pass, the parts' sums and pixels added."""
+    """Add up sums and pixels of the parts: one row a pass."""
     if rows.empty:
         return rows
     together = rows.groupby(list(PASS), sort=True)
@@ -66,7 +66,7 @@ def joined(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def series(passes: pd.DataFrame, looks: float) -> list[landslide_date.Series]:
-    """One a relative orbit and direction."""
+    """Return one series for each relative orbit and direction."""
     out = []
     for _, orbit in passes.groupby(list(SERIES), sort=True) if len(passes) else ():
         channels = [
@@ -87,7 +87,7 @@ def series(passes: pd.DataFrame, looks: float) -> list[landslide_date.Series]:
 def narrowed(
     passes: pd.DataFrame | None, known: tuple[int, int], span: tuple[int, int], looks: float
 ) -> Narrowed | None:
-    """First and last day since 1970, both included, and the probability that it slid then, given that it slid between the looks.
+    """Return first and last day since 1970, both included, and the probability of the days between.
 
     None where that is no gain.
 

@@ -22,7 +22,7 @@ SIZES_M2 = (1_000, 5_000, 10_000, float("inf"))
 
 
 def confusion(found: Iterable[Receipt]) -> Confusion:
-    """Sum of the tiles' counts; integers, so in any order."""
+    """Return the sum of the counts of all tiles."""
     total = Confusion()
     for receipt in found:
         if receipt:
@@ -31,12 +31,12 @@ def confusion(found: Iterable[Receipt]) -> Confusion:
 
 
 def cells(found: Iterable[Receipt]) -> np.ndarray:
-    """Counts of the cells of all tiles, (n, 6): row and column in cells of the nation, tp, fp, fn, tn."""
+    """Return the counts of the cells of all tiles, (n, 6): national row and column of the cell, tp, fp, fn, tn."""
     return _counts([receipt.tally.get("cells", ()) for receipt in found if receipt])
 
 
 def cells_of_plots(found: Iterable[Receipt]) -> dict[str, np.ndarray]:
-    """Counts of the cells, as `cells` has them, of the pixels inside each plot, by name."""
+    """Return the counts of the cells inside each plot by name, in the format of `cells`."""
     parts: dict[str, list[Any]] = {}
     for receipt in found:
         for name, rows in receipt.tally.get("plots", {}).items() if receipt else ():
@@ -49,13 +49,13 @@ def _counts(parts: Iterable[Iterable[Any]]) -> np.ndarray:
 
 
 def plots(survey: Survey) -> dict[str, dict[str, Any]]:
-    """`scored` of each of `truth.plots`, by name."""
+    """Return `scored` for each of `truth.plots`, by name."""
     found = receipts.read_stage(survey.workspace.receipts, "score").values()
     return {name: scored(counts, survey.config.train.block_px) for name, counts in cells_of_plots(found).items()}
 
 
 def blocks(counts: np.ndarray, block_px: int) -> np.ndarray:
-    """Cells (n, 6) summed up in square blocks, (blocks, 4)."""
+    """Add up cells (n, 6) in square blocks, (blocks, 4)."""
     if not len(counts):
         return np.empty((0, 4), np.int64)
     _, inverse = np.unique(counts[:, :2] * CELL_PX // block_px, axis=0, return_inverse=True)
@@ -65,7 +65,7 @@ def blocks(counts: np.ndarray, block_px: int) -> np.ndarray:
 
 
 def scored(counts: np.ndarray, block_px: int) -> dict[str, Any]:
-    """Counts, scores and 95 % intervals (by blocks) of cells (n, 6); None where undefined."""
+    """Return counts, scores and 95 % intervals (by blocks) of cells (n, 6); None if undefined."""
     total = Confusion(*(int(n) for n in counts[:, 2:].sum(axis=0)))
     bounds = score_intervals.intervals(blocks(counts, block_px))
     named = {
@@ -77,13 +77,13 @@ def scored(counts: np.ndarray, block_px: int) -> dict[str, Any]:
 
 
 def reliability(found: Iterable[Receipt]) -> np.ndarray:
-    """Pixels, sum of probabilities and landslide pixels of ten bins of probability, (10, 3), over all tiles."""
+    """Return pixels, sum of probabilities and landslide pixels of ten bins of probability, (10, 3), over all tiles."""
     rows = [np.array(receipt.tally["reliability"]) for receipt in found if receipt and "reliability" in receipt.tally]
     return np.sum(rows, axis=0) if rows else np.zeros((10, 3))
 
 
 def summary(survey: Survey) -> dict[str, Any]:
-    """Counts, scores, prevalence and surveyed area of a survey that was run.
+    """Return counts, scores, prevalence and surveyed area of a completed survey.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def objects(survey: Survey) -> Mapping[str, Any]:
 
 
 def _by_size(mapped: gpd.GeoDataFrame, hits: set[int]) -> dict[str, int]:
-    """Mapped and found landslides in classes of size."""
+    """Return mapped and found landslides by size class."""
     out: dict[str, int] = {}
     for low, high in zip((0.0, *SIZES_M2), SIZES_M2, strict=False):
         name = f"{low:.0f}_m2_or_more" if high == float("inf") else f"{low:.0f}_to_{high:.0f}_m2"
@@ -155,7 +155,7 @@ def _by_size(mapped: gpd.GeoDataFrame, hits: set[int]) -> dict[str, int]:
 
 
 def _touched(these: gpd.GeoDataFrame, those: gpd.GeoDataFrame) -> set[int]:
-    """Rows of `these` whose inside meets the inside of any of `those`."""
+    """Return the rows of `these` whose interior meets the interior of any of `those`."""
     mine, others = these.geometry, those.geometry
     left, right = mine.sindex.query(others, predicate="intersects")[::-1]
     shared = shapely.area(shapely.intersection(mine.values[left], others.values[right])) > 0

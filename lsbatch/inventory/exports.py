@@ -83,13 +83,13 @@ SOSI: tuple[Mapped, ...] = (
 
 
 def mapped(frame: gpd.GeoDataFrame, fields: tuple[Mapped, ...]) -> gpd.GeoDataFrame:
-    """The inventory with other fields, geometry as it is."""
+    """Return the inventory with the fields of another schema and the same geometry."""
     columns = {field.name: field.make(frame) for field in fields}
     table = pd.DataFrame(columns, index=frame.index) if len(frame) else pd.DataFrame(columns=list(columns))
     return gpd.GeoDataFrame(table, geometry=frame.geometry.values, crs=frame.crs)
 
 
 def table(fields: tuple[Mapped, ...]) -> str:
-    """A mapping as a table in Markdown, as docs/inventory.md has it."""
+    """Return a mapping as a Markdown table, as in docs/inventory.md."""
     rows = [f"| `{field.name}` | {field.source} |" for field in fields]
     return "\n".join(("| field | from |", "|---|---|", *rows))

@@ -21,14 +21,14 @@ from lsbatch.storage.workspace import Workspace
 
 
 def found(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Landslides of this survey alone, without those of earlier years that it only keeps."""
+    """Return the landslides that this survey found, without those kept from earlier years."""
     if "observation" not in frame:
         return frame
     return frame[~frame["observation"].isin((NOTHING, UNSEEN))].reset_index(drop=True)
 
 
 def settle(survey: Survey, frame: gpd.GeoDataFrame) -> Linked:
-    """Give this survey's landslides the names that they have, and what was said of them.
+    """Give the landslides of this survey their identifiers and reviews.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def settle(survey: Survey, frame: gpd.GeoDataFrame) -> Linked:
 
 
 def state(places: Workspace) -> list[str]:
-    """Checksums of what an inventory is made from beside the parts; for its digest."""
+    """Return checksums of the inputs of an inventory besides the parts, for its digest."""
     return [receipts.checksum(path) if files.exists(path) else "" for path in (places.earlier, places.answers)]
 
 
@@ -67,7 +67,7 @@ def _kept(path: Path) -> gpd.GeoDataFrame | None:
 def _as_before(
     frame: gpd.GeoDataFrame, known: gpd.GeoDataFrame | None, last: Iterable[str]
 ) -> tuple[gpd.GeoDataFrame, dict[str, list[str]]]:
-    """Names, versions and parents as an earlier run of this survey gave them; also the names that each had before."""
+    """Return identifiers, versions and parents of an earlier run, and the earlier identifiers of each landslide."""
     here = (frame["observation"] == FOUND).to_numpy()
     if known is None or known.empty or not here.any():
         return frame, {}
@@ -126,7 +126,7 @@ def _named(
 def _answered(
     frame: gpd.GeoDataFrame, answers: Sequence[Mapping[str, Any]], former: Mapping[str, list[str]]
 ) -> gpd.GeoDataFrame:
-    """With the last answer to each landslide, also to one that has had another name since."""
+    """Add the last answer to each landslide, also to one that had another identifier then."""
     latest = {str(one.get(ID)): one for one in answers}
     if not latest:
         return frame
@@ -145,7 +145,7 @@ def _answered(
 def _remember(
     survey: Survey, frame: gpd.GeoDataFrame, former: Mapping[str, list[str]], known: gpd.GeoDataFrame | None
 ) -> None:
-    """Keep the names for the next run. Done again after a kill, it keeps the same: an equal outline is no new version.
+    """Save the identifiers for the next run. Repeated after a kill, this saves the same.
 
     While tiles are missing, outlines end at their edges, and a name that came from such an outline would stay. So then only
     names that a reviewer has answered to are added, and what was known stays as it was.

@@ -11,7 +11,7 @@ from lsbatch.storage import cube, files, receipts
 
 
 def digest(survey: Survey) -> str:
-    """16 hex digits of the map: of its layer's name and of the checksums of its tiles, as the receipts have them.
+    """Return 16 hex digits of the map, from its layer name and the checksums of its tiles.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def combine(survey: Survey, sums: Mapping[Position, str]) -> str:
 
 
 def tile_sums(survey: Survey) -> dict[Position, str]:
-    """Checksum of the mask of each tile that was surveyed."""
+    """Return the checksum of the mask of each surveyed tile."""
     layer, store = mask(survey.config.model.family), survey.workspace.store
     done = receipts.read_stage(survey.workspace.receipts, "clean")
     found = {position: done[tile_id(*position)] for position in survey.positions if done.get(tile_id(*position))}

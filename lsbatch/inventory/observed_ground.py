@@ -12,7 +12,7 @@ from lsbatch.storage import cube, geometries, receipts
 
 
 def share(survey: Survey, shapes: np.ndarray) -> np.ndarray:
-    """Share of the pixels of each polygon that were surveyed, 0 outside the region, shape (polygons,).
+    """Return the observed share of the pixels of each polygon, 0 outside the region, shape (polygons,).
 
     Pixels whose centre lies inside count, of a polygon between centres those of its box. A tile whose mask was not made saw nothing.
     """
@@ -41,7 +41,7 @@ def share(survey: Survey, shapes: np.ndarray) -> np.ndarray:
 def _pixels(
     survey: Survey, shape: shapely.Geometry, region: tuple[slice, slice] | None
 ) -> tuple[slice, slice, np.ndarray]:
-    """Rows and columns of the lattice around a polygon, within a tile if one is given, and which of these pixels are its own."""
+    """Return rows and columns around a polygon, limited to a tile if given, and the mask of its pixels."""
     whole = survey.grid.geobox
     corners = np.reshape(shapely.bounds(shape), (2, 2)).tolist()
     (left, bottom), (right, top) = (~whole.transform @ corner for corner in corners)

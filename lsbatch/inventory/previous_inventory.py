@@ -29,7 +29,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Read:
-    """What was read, and what was done to it.
+    """Polygons that were read, and what was repaired.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Read:
 
 
 def read(file: Path, crs: str, column: str | None = None, *, named: bool = True) -> Read:
-    """Polygons of a vector file, repaired where need be, in `crs`.
+    """Read polygons of a vector file in `crs`, repaired if necessary.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def read(file: Path, crs: str, column: str | None = None, *, named: bool = True)
 
 
 def crs_of(file: Path) -> str:
-    """CRS of a vector file.
+    """Return the CRS of a vector file.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def crs_of(file: Path) -> str:
 
 
 def _load(file: Path) -> gpd.GeoDataFrame:
-    """As it is stored. GeoParquet by pyarrow: GDAL comes without it."""
+    """Read the file as stored; GeoParquet by pyarrow, because GDAL's wheel lacks it."""
     if file.suffix != PARQUET:
         return read_vector(file, crs_of(file))
     try:
@@ -136,7 +136,7 @@ def _load(file: Path) -> gpd.GeoDataFrame:
 
 
 def _ids(raw: gpd.GeoDataFrame, column: str, file: Path) -> list[str]:
-    """The ids as text. Two landslides of one name cannot be told apart, and which one is meant is not for us to guess."""
+    """Return the ids as text; refuse two landslides with the same id."""
     values = raw[column]
     texts = [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one) for one in values]
     lost = np.flatnonzero(values.isna().to_numpy() | np.array([not text.strip() for text in texts], bool))
@@ -158,7 +158,7 @@ def _ids(raw: gpd.GeoDataFrame, column: str, file: Path) -> list[str]:
 
 
 def sound(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, int, float]:
-    """Valid multipolygons with area; how many had to be repaired, and by how many square units their area changed."""
+    """Return valid multipolygons with area, how many were repaired, and the change of their area."""
     shapes = shapely.force_2d(frame.geometry.values)
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     broken = there & ~shapely.is_valid(shapes)
@@ -183,7 +183,7 @@ def _moved(frame: gpd.GeoDataFrame, crs: str, file: Path) -> gpd.GeoDataFrame:
 
 
 def overlaps(shapes: np.ndarray) -> tuple[int, float]:
-    """Pairs of polygons that share ground, and how much."""
+    """Return the pairs of polygons that overlap, and their shared area."""
     first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     once = first < second
     shared = shapely.area(shapely.intersection(shapes[first[once]], shapes[second[once]]))
@@ -191,7 +191,7 @@ def overlaps(shapes: np.ndarray) -> tuple[int, float]:
 
 
 def measured(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """With `area_m2` and `perimeter_m` on the ellipsoid of WGS 84, where they are not there."""
+    """Add `area_m2` and `perimeter_m` on the WGS 84 ellipsoid if missing."""
     if {"area_m2", "perimeter_m"} <= set(frame.columns):
         return frame
     to_lonlat = Transformer.from_crs(frame.crs, "EPSG:4326", always_xy=True)

@@ -26,7 +26,7 @@ COLUMNS = ("tile", "scene", "looks", "used", "reason", *_OF_SCENE)
 
 
 def scenes(survey: Survey, tiles: Iterable[str]) -> pd.DataFrame:
-    """A row for each tile and scene that was planned for it, in the order of tiles, looks and time.
+    """Return one row for each tile and planned scene, ordered by tile, window and time.
 
     `looks` is `pre_s2`, `post_s2`, `pre_s1`, `post_s1` or `dem`; `used` is `yes` or `no`, and `reason` why not.
     """

@@ -11,7 +11,7 @@ COLOURS = {"high": (213, 94, 0), "medium": (230, 159, 0), "low": (240, 228, 66)}
 
 
 def qml(attribute: str = "confidence") -> str:
-    """A QGIS style file (QML, QGIS 3) for polygons with the grades of `lsbatch.inventory.schema.GRADES`."""
+    """Return a QGIS style (QML, QGIS 3) for polygons with the grades of `lsbatch.inventory.schema.GRADES`."""
     categories = "".join(
         f'<category value={quoteattr(grade)} symbol="{i}" label={quoteattr(f"{grade} confidence")} render="true"/>'
         for i, grade in enumerate(schema.GRADES)
@@ -39,7 +39,7 @@ def _symbol(number: int, colour: tuple[int, int, int]) -> str:
 
 
 def layer_styles(layer: str) -> pd.DataFrame:
-    """The table in which QGIS looks for the style of a layer of a GeoPackage."""
+    """Return the table in which QGIS finds the style of a GeoPackage layer."""
     return pd.DataFrame({
         "f_table_catalog": [""], "f_table_schema": [""], "f_table_name": [layer], "f_geometry_column": ["geom"], "styleName": ["confidence"],
         "styleQML": [qml()], "styleSLD": [""], "useAsDefault": [True], "description": ["fill by confidence"], "owner": [""], "ui": [""],

@@ -37,7 +37,7 @@ LEAST_BREAK_DEG = 5.0
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
-    """Join the parts of all tiles, give them their lasting names, and write the inventory, its style and what others ask for."""
+    """Join the parts of all tiles, give them identifiers, and write the inventory, its style and exports."""
     linked = identity.settle(survey, landslides(survey, config))
     found = identity.found(linked.frame)
     # what is kept of earlier years may come from anybody's inventory
@@ -58,7 +58,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
 
 
 def write(folder: Path, frame: gpd.GeoDataFrame) -> None:
-    """The three files of the records, each whole."""
+    """Write the three files of the records, each whole."""
     vectors.write_geopackage(
         folder / "landslides.gpkg", frame, "landslides", {"layer_styles": qgis_style.layer_styles("landslides")}
     )
@@ -67,7 +67,7 @@ def write(folder: Path, frame: gpd.GeoDataFrame) -> None:
 
 
 def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
-    """One record a landslide, largest first; an empty survey gives an empty frame with the same columns."""
+    """Return one record a landslide, largest first; an empty survey gives an empty frame with the same columns."""
     parts = _joined_parts(survey)
     to_lonlat = Transformer.from_crs(config.grid.crs, "EPSG:4326", always_xy=True)
     provenance, passes = _provenance(config), dating.passes_of(survey, config)
@@ -83,7 +83,7 @@ def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
 
 
 def _joined_parts(survey: Survey) -> pd.DataFrame:
-    """All parts, each with the number of the landslide it belongs to."""
+    """Return all parts, each with the number of its landslide."""
     frames, edges, counts = [], {}, {}
     done = receipts.read_stage(survey.workspace.receipts, "outline")
     for position in survey.positions:
@@ -137,7 +137,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes:
 
 
 def _pixel_id(survey: Survey, row: int, col: int) -> str:
-    """Ten hex digits from the CRS and the metre position of the first pixel.
+    """Return ten hex digits from the CRS and the metre position of the first pixel.
 
     Position, not order: the id is the same with other tiles, other workers, or when another landslide comes or goes.
     """
@@ -145,13 +145,12 @@ def _pixel_id(survey: Survey, row: int, col: int) -> str:
 
 
 def place_id(crs: str, x: float, y: float) -> str:
-    """Ten hex digits of a place, to 0.1 m."""
+    """Return ten hex digits of a place, to 0.1 m."""
     return hashlib.blake2b(f"{crs} {x:.1f} {y:.1f}".encode(), digest_size=5).hexdigest()
 
 
 def _dates(group: pd.DataFrame, config: Config, passes: dating.Passes) -> dict[str, str | float]:
-    """Between the looks around the break, as the middle pixel has them, where a model tells the day; else between the last
-    greenest look before and the first after, the windows where Sentinel-2 did not see it, or less where Sentinel-1 tells it.
+    """Return the dates between the images around the change.
     """
     windows = config.survey.windows
     if "after_days" in group:
@@ -189,7 +188,7 @@ def _geometry(shape: shapely.MultiPolygon, places: Mapping[str, float], to_lonla
 
 
 def _places(group: pd.DataFrame, survey: Survey) -> dict[str, float]:
-    """Source is the highest pixel's centre, toe the lowest's; ties go to the first in row-major order."""
+    """Return the source (centre of the highest pixel) and the toe (lowest pixel); ties go to the first."""
     top = group.sort_values(["top_elevation_m", "top_row", "top_col"], ascending=[False, True, True]).iloc[0]
     toe = group.sort_values(["toe_elevation_m", "toe_row", "toe_col"]).iloc[0]
     transform = survey.grid.geobox.transform
@@ -211,7 +210,7 @@ def _terrain(group: pd.DataFrame, places: Mapping[str, float]) -> dict[str, floa
 
 
 def _split(group: pd.DataFrame, config: Config) -> dict[str, float]:
-    """Where steep ground ends, from the slopes by height of all parts."""
+    """Return the elevation at which steep ground ends, from the slopes by elevation of all parts."""
     step, *values = (np.concatenate(group[f"profile_{name}"].to_list()) for name in ("step", "px", "slope", "slope2"))
     found = None
     if step.size:
@@ -266,7 +265,7 @@ def _share(group: pd.DataFrame, column: str) -> float:
 
 
 def _grade(evidence: Mapping[str, float]) -> str:
-    """How sure the map is: a rule for sorting a reviewer's work, no probability.
+    """Return the confidence grade: a rule that sorts the reviewer's work, not a probability.
 
     high: mean probability of 0.8 or more, seen by both sensors, and its whole outline seen; low: mean probability below
     0.65, or half of it seen by one sensor alone; medium: all else.

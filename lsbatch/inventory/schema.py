@@ -133,7 +133,7 @@ CONFOUNDER = "on_{}_share"
 
 
 def fields(confounders: Iterable[str] = ()) -> tuple[Field, ...]:
-    """All fields, with one for each layer of confounders by name."""
+    """Return all fields, with one for each layer of confounders."""
     more = (
         _share(CONFOUNDER.format(name), "confounders", f"share of its pixels on the layer {name}")
         for name in confounders
@@ -142,18 +142,18 @@ def fields(confounders: Iterable[str] = ()) -> tuple[Field, ...]:
 
 
 def dtypes(confounders: Iterable[str] = ()) -> dict[str, str]:
-    """Type of each column by name, in order."""
+    """Return the type of each column by name, in order."""
     return {field.name: field.dtype for field in fields(confounders)}
 
 
 def table() -> str:
-    """The fields as a table in Markdown, as docs/inventory.md has it."""
+    """Return the fields as a Markdown table, as in docs/inventory.md."""
     rows = [f"| `{f.name}` | {f.group} | {f.dtype} | {f.unit} | {f.meaning} |" for f in FIELDS]
     return "\n".join(("| field | group | type | unit | meaning |", "|---|---|---|---|---|", *rows))
 
 
 def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), what: str = "inventory") -> None:
-    """Refuse a table that does not keep to the schema.
+    """Refuse a table that does not follow the schema.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), 
 
 
 def _fault(field: Field, value: object) -> str:
-    """What is wrong with a value; empty if nothing is."""
+    """Return what is wrong with a value; empty if it is valid."""
     if field.dtype == "str":
         if not isinstance(value, str):
             return "is no text"

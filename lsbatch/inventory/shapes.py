@@ -12,7 +12,7 @@ SAME_PLACE_M = 1.0
 
 
 def joined(parts: np.ndarray) -> tuple[shapely.MultiPolygon, bool]:
-    """Parts of one landslide as one valid outline, and whether it had to be repaired.
+    """Join the parts of one landslide to one valid outline; return whether it was repaired.
 
     Normalised, so that vertices left where parts met do not tell tiles apart; a corner of the pixels' outline comes first,
     and corners that only a tile's edge made are left out.
@@ -28,7 +28,7 @@ def _valid(shape: shapely.Geometry) -> tuple[shapely.MultiPolygon, bool]:
 
 
 def simplified(shape: shapely.MultiPolygon, most_m: float) -> shapely.MultiPolygon:
-    """An outline that is nowhere further than about `most_m` away, of the same area to `AREA_KEPT`.
+    """Simplify an outline within about `most_m` and to the same area within `AREA_KEPT`.
 
     Douglas and Peucker's lines cut corners, more inward than outward; they are then moved out or in together until the
     area is right. Where that is not possible within `most_m`, as for an outline of a few pixels, it stays as it is.
@@ -62,7 +62,7 @@ def simplified(shape: shapely.MultiPolygon, most_m: float) -> shapely.MultiPolyg
 
 
 def length(shape: shapely.Geometry, source: tuple[float, float], toe: tuple[float, float]) -> float:
-    """Extent along the line from source to toe, m; the long side of the smallest rectangle where these are one place."""
+    """Return the length from source to toe in m; if these are one place, the long side of the smallest rectangle."""
     away = np.subtract(toe, source)
     distance = float(np.hypot(*away))
     if distance < SAME_PLACE_M:

@@ -53,7 +53,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
 
 
 def _delivery(survey: Survey, config: Config) -> list[Any]:
-    """One item of all files of the inventory, where it could be made."""
+    """Return one item of all inventory files, if there is an inventory."""
     done = {name: receipts.read_stage(survey.workspace.receipts, name).get("all") for name in ("inventory", "rasters")}
     places = survey.workspace
     paths = [places.inventory / name for name in INVENTORY] if done["inventory"] else []

@@ -31,7 +31,7 @@ def tile(
     store: str,
     layer: Layer,
 ) -> pystac.Item:
-    """A tile of a layer.
+    """Return the STAC item of a tile of a layer.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def delivery(
     provenance: Mapping[str, Any],
     bands: Mapping[str, Mapping[str, Any]],
 ) -> pystac.Item:
-    """The inventory's files as one item, with sizes and SHA-256 checksums.
+    """Return one item of the inventory files, with sizes and SHA-256 checksums.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def delivery(
 
 
 def write(folder: Path, name: str, description: str, items: Iterable[pystac.Item]) -> int:
-    """Write a catalogue of the items whole: aside, then in place of the old one. Returns how many there are.
+    """Write a catalogue of the items aside, then replace the old one; return the number of items.
 
     In object storage no folder can be renamed: there the root, which names the items, is written last.
     """

@@ -32,7 +32,7 @@ Surveyed = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Linked:
-    """Two years as one inventory.
+    """The joined inventory of two years.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Linked:
 
 
 def link(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, pixel_m: float, surveyed: Surveyed | None = None) -> Linked:
-    """Carry the identities of last year over to this year's polygons.
+    """Carry the identifiers of last year over to this year's polygons.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def link(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, pixel_m: float, surveye
 def pairs_of(
     this: gpd.GeoDataFrame, last: gpd.GeoDataFrame
 ) -> tuple[polygon_matching.Links, list[np.ndarray], list[np.ndarray]]:
-    """Who continues whom; the old ones of each new one, and the new ones of each old one."""
+    """Match the polygons; return also the old ones of each new one and the new ones of each old one."""
     old_shapes, new_shapes = last.geometry.values, this.geometry.values
     new, old = shapely.STRtree(old_shapes).query(new_shapes, predicate="intersects")
     shared = shapely.area(shapely.intersection(old_shapes[old], new_shapes[new]))
@@ -101,40 +101,40 @@ def pairs_of(
 def _sizes(
     this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, olds: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Area of each new one; area and perimeter of all that it continues."""
+    """Return the area of each new polygon, and area and perimeter of all that it continues."""
     area, edge = shapely.area(last.geometry.values), shapely.length(last.geometry.values)
     sums = [np.array([values[one].sum() for one in olds]) for values in (area, edge)]
     return shapely.area(this.geometry.values), *sums
 
 
 def ordered(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """What was found first, largest first."""
+    """Sort found landslides first, then by size."""
     keys = pd.DataFrame({"kept": frame["observation"] != FOUND, "area": -frame["area_m2"], "name": frame[ID]})
     return frame.loc[keys.sort_values(["kept", "area", "name"]).index].reset_index(drop=True)
 
 
 def _canonical(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """By outline and name, so that the order of a file decides nothing."""
+    """Sort by outline and identifier, so that the order in a file has no effect."""
     keys = shapely.to_wkb(shapely.normalize(frame.geometry.values), byte_order=1)
     order = sorted(range(len(frame)), key=lambda i: (keys[i], frame[ID].iat[i]))
     return frame.iloc[order].reset_index(drop=True)
 
 
 def _lists(owner: np.ndarray, other: np.ndarray, count: int) -> list[np.ndarray]:
-    """The others of each owner 0..count-1."""
+    """Return the partners of each owner 0..count-1."""
     order = np.lexsort((other, owner))
     return np.split(other[order], np.searchsorted(owner[order], np.arange(1, count))) if count else []
 
 
 def rows_of(frame: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    """Attributes of each landslide."""
+    """Return the attributes of each landslide."""
     return frame.drop(columns="geometry").to_dict("records")
 
 
 def _continued(
     record: dict[str, Any], partners: Sequence[Mapping[str, Any]], *, has_id: bool, same: bool, grown: bool
 ) -> tuple[dict[str, Any], str]:
-    """A landslide of this year with what it takes over from those that it continues, the one whose name it has first."""
+    """Return a landslide of this year with the attributes that it takes over from those that it continues."""
     if not partners:
         return record | {"status": "new", "observation": FOUND}, "new"
     first = partners[0]
@@ -158,13 +158,13 @@ def _continued(
 
 
 def _is_same_observation(record: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    """The same survey's record of the same days: linking a survey with itself is no news."""
+    """Return whether two records are the same observation of the same survey."""
     same = all(record[name] == old[name] for name in ("survey_id", "date_earliest", "date_latest"))
     return same and old["observation"] == FOUND
 
 
 def _slid_again(record: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    """Whether a landslide that was known moved again in this survey's window.
+    """Return whether a known landslide moved again between the images of this survey.
 
     Its ground had recovered (the old record was gone), or it is dated after the old one and either a series of its own shows the
     break or its ground lost vegetation that it would not have had if it had only stayed bare.
@@ -179,8 +179,7 @@ def _slid_again(record: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 def _rest(
     lost: gpd.GeoDataFrame, noted: gpd.GeoDataFrame, surveyed: Surveyed | None
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-    """Last year's landslides that were not found, gone where their ground was seen and else as they were; and those that this
-    year's inventory keeps of other years.
+    """Return last year's landslides that were not found: gone if their ground was observed, else unchanged.
 
     What this year's inventory notes of one of them already is believed.
     """
@@ -200,7 +199,7 @@ def _rest(
 
 
 def _fate(i: int, news: np.ndarray, olds: Sequence[np.ndarray], pairs: polygon_matching.Links) -> str:
-    """What became of an old landslide that was found again."""
+    """Return what became of an old landslide that was found again."""
     if len(news) > 1:
         return "split"
     j = news[0]
@@ -217,7 +216,7 @@ def _why(rest: gpd.GeoDataFrame, lost: gpd.GeoDataFrame) -> Iterable[str]:
 
 
 def _stacked(first: gpd.GeoDataFrame, second: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """The columns of the first alone, of its types."""
+    """Concatenate tables with the columns and types of the first."""
     second = complete(second, dict(first.dtypes.drop("geometry")))
     if first.empty or second.empty:
         return (second if first.empty else first).reset_index(drop=True)
@@ -225,7 +224,7 @@ def _stacked(first: gpd.GeoDataFrame, second: gpd.GeoDataFrame) -> gpd.GeoDataFr
 
 
 def complete(frame: gpd.GeoDataFrame, kinds: Mapping[str, Any]) -> gpd.GeoDataFrame:
-    """A foreign table in the columns of the inventory: what it does not know is empty, NaN, or 0 where only whole numbers are."""
+    """Complete a foreign table with the columns of the inventory; unknown values are empty, NaN or 0."""
     columns: dict[str, Any] = {}
     for name, kind in kinds.items():
         dtype = pd.api.types.pandas_dtype(kind)
@@ -245,17 +244,17 @@ def complete(frame: gpd.GeoDataFrame, kinds: Mapping[str, Any]) -> gpd.GeoDataFr
 
 
 def split(ids: str) -> list[str]:
-    """Single ids of a text of them."""
+    """Split a text into single ids."""
     return [one for one in ids.split(SEPARATOR) if one]
 
 
 def joined(ids: Iterable[str]) -> str:
-    """Ids as one text, each once."""
+    """Join ids to one text, each once."""
     return SEPARATOR.join(dict.fromkeys(ids))
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """A name that nobody has: the place's own, or one that follows from it; `taken` is told."""
+    """Return an unused identifier: that of the place, or one derived from it; add it to `taken`."""
     head = name.rpartition("-")[0] or name
     made, count = name, 0
     while made in taken:

@@ -10,7 +10,7 @@ FEWEST = 4
 
 
 def step(days: np.ndarray, decibels: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """How much better a step explains a series than seasons alone, for each candidate day.
+    """Return how much better a step explains a series than the seasons, for each candidate day.
 
     Both models have a mean and one cosine and sine of the year; the second has a step from the candidate day on. With
     normal errors the log likelihood ratio is n / 2 log(SSE of the first / SSE of the second). The channels' are added.
@@ -48,7 +48,7 @@ def step(days: np.ndarray, decibels: np.ndarray, candidates: np.ndarray) -> np.n
 
 
 def _rest(model: np.ndarray, values: np.ndarray) -> float:
-    """Mean squared residual of least squares."""
+    """Return the mean squared residual of least squares."""
     answer = np.linalg.lstsq(model, values, rcond=None)[0]
     return float(((values - model @ answer) ** 2).mean())
 
@@ -56,7 +56,7 @@ def _rest(model: np.ndarray, values: np.ndarray) -> float:
 def date(
     series: Sequence[tuple[np.ndarray, np.ndarray]], first: float = -np.inf, last: float = np.inf, within: float = 4.0
 ) -> tuple[float, float, float, float]:
-    """Day of the most likely step over several relative orbits.
+    """Return the day of the most likely step over several relative orbits.
 
     Orbits see the ground differently, so each has its own mean, seasons and step; their log likelihood ratios are added.
 

@@ -12,18 +12,18 @@ Position = tuple[int, int]
 
 
 def label(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Labels 1..n of the 8-connected regions of a bool array, int32, and n."""
+    """Label the 8-connected regions of a bool array; return int32 labels 1..n, and n."""
     labels, count = ndimage.label(mask, EIGHT, output=np.int32)
     return labels, int(count)
 
 
 def edges(labels: np.ndarray) -> np.ndarray:
-    """Labels along the top and bottom row and the left and right column of a square tile, (4, side) int32."""
+    """Return the labels along top and bottom row and left and right column of a square tile, (4, side) int32."""
     return np.stack([labels[0], labels[-1], labels[:, 0], labels[:, -1]]).astype(np.int32)
 
 
 def join(edge_labels: Mapping[Position, np.ndarray], counts: Mapping[Position, int]) -> dict[Position, np.ndarray]:
-    """Number the regions of the whole from those of its tiles.
+    """Number the regions of the whole area from those of its tiles.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def join(edge_labels: Mapping[Position, np.ndarray], counts: Mapping[Position, i
 
 
 def _contacts(edge_labels: Mapping[Position, np.ndarray]) -> set[tuple[Position, Position, int, int]]:
-    """Pairs of labels that touch across an edge or a corner."""
+    """Return the pairs of labels that touch across an edge or a corner."""
     found: set[tuple[Position, Position, int, int]] = set()
     for (row, col), mine in edge_labels.items():
         here = (row, col)
@@ -75,7 +75,7 @@ def _contacts(edge_labels: Mapping[Position, np.ndarray]) -> set[tuple[Position,
 
 
 def _touching(one: np.ndarray, other: np.ndarray) -> set[tuple[int, int]]:
-    """Labels that face each other along an edge, straight or diagonally."""
+    """Return the labels that face each other along an edge, straight or diagonally."""
     pairs: set[tuple[int, int]] = set()
     for a, b in ((one, other), (one[1:], other[:-1]), (one[:-1], other[1:])):
         both = (a > 0) & (b > 0)

@@ -16,7 +16,7 @@ def walk(
     right: np.ndarray,
     answer: np.ndarray,
 ) -> np.ndarray:
-    """Answer of the leaf that each pixel falls into.
+    """Return the value of the leaf of each pixel.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ FAR = 65535
 
 
 def circle(radius_px: float) -> np.ndarray:
-    """Offsets (n, 2) in rows and columns of the pixels whose centre lies within the radius."""
+    """Return offsets (n, 2) in rows and columns of the pixels whose centre lies within the radius."""
     reach = int(np.floor(radius_px))
     span = np.arange(-reach, reach + 1)
     rows, cols = np.meshgrid(span, span, indexing="ij")
@@ -25,7 +25,7 @@ def circle(radius_px: float) -> np.ndarray:
 
 
 def mode(labels: np.ndarray, radius_px: float = 1.5) -> np.ndarray:
-    """Most frequent label in a circle, one pass; ties go to the smaller label.
+    """Return the most frequent label in a circle; ties go to the smaller label.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def _win_into(out: np.ndarray, most: np.ndarray, votes: np.ndarray, own: np.ndar
 
 
 def median(values: np.ndarray, radius_px: float = 1.5) -> np.ndarray:
-    """Median in a circle of what is not NaN; a hole stays a hole.
+    """Return the median in a circle of the values that are not NaN; NaN stays NaN.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _shift_into(target: np.ndarray, values: np.ndarray, row: int, left: int) -> 
 
 
 def dilate(mask: np.ndarray, radius_px: float) -> np.ndarray:
-    """True within the radius of a True pixel, centre to centre.
+    """Return True within the radius of a True pixel, centre to centre.
 
     Parameters
     ----------
@@ -156,13 +156,13 @@ def dilate(mask: np.ndarray, radius_px: float) -> np.ndarray:
 
 
 def erode(mask: np.ndarray, radius_px: float) -> np.ndarray:
-    """True farther than the radius from every False pixel; outside the array nothing is False."""
+    """Return True for pixels farther than the radius from every False pixel; outside the array is not False."""
     return ~dilate(~np.asarray(mask, np.bool_), radius_px)
 
 
 @njit(nogil=True)
 def _dilate_into(out: np.ndarray, mask: np.ndarray, reach: np.ndarray) -> None:
-    """`reach[d]` is how far a pixel reaches along a row that is d rows away."""
+    """Dilate a row; `reach[d]` is the reach of a pixel along a row at a distance of d rows."""
     rows, cols = mask.shape
     away = np.empty(cols, np.uint16)
     for row in range(rows):
@@ -182,7 +182,7 @@ def _near_into(target: np.ndarray, away: np.ndarray, reach: int) -> None:
 
 @njit(nogil=True)
 def _distance_into(away: np.ndarray, mask: np.ndarray) -> bool:
-    """Columns to the nearest True of the row; False if there is none."""
+    """Write the distance in columns to the nearest True of the row; False if there is none."""
     last, found = FAR, False
     for col in range(mask.size):
         last = 0 if mask[col] else min(last + 1, FAR)

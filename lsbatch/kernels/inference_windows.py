@@ -23,7 +23,7 @@ LEAST = 1e-9
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle that is read, and the part of its answer that is kept.
+    """A rectangle that is read, and the part of its prediction that is kept.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Window:
 def exact(
     core: tuple[int, int], halo_px: int, lattice_px: int, most_px: int, seen: np.ndarray | None = None
 ) -> tuple[Window, ...]:
-    """Windows whose kept parts tile a block's core, each with the whole halo around it.
+    """Return windows whose kept parts tile the core of a block, each with the whole halo.
 
     All have one shape and no more than `most_px` pixels. Of the ways to share the core out evenly it takes the one with the least work:
     large windows carry less halo, small ones leave out more of the sea. A batch of windows would need the memory of one larger window,
@@ -87,19 +87,19 @@ def exact(
 
 
 def _wanted(cells: np.ndarray, steps: tuple[int, int]) -> np.ndarray:
-    """Which windows of so many rows and columns of cells hold one that is seen, (windows down, windows across) bool."""
+    """Return which windows hold an observed cell, (windows down, windows across) bool."""
     for axis, step in enumerate(steps):
         cells = np.logical_or.reduceat(cells, range(0, cells.shape[axis], step), axis=axis)
     return cells
 
 
 def _steps(cells: int) -> list[int]:
-    """Numbers of cells that a window may keep along an axis: all, a half, a third, ... down to one."""
+    """Return the numbers of cells that a window may keep along an axis: all, a half, a third, ... one."""
     return sorted({math.ceil(cells / count) for count in range(1, cells + 1)}, reverse=True)
 
 
 def _exact_axis(core_px: int, halo_px: int, step_px: int) -> list[tuple[slice, slice, slice]]:
-    """Slices (read, inner, keep) along one axis."""
+    """Return the slices (read, inner, keep) along one axis."""
     found = []
     for first in range(0, core_px, step_px):
         # the last window moves back into the block; what another one answered before is not kept twice
@@ -110,7 +110,7 @@ def _exact_axis(core_px: int, halo_px: int, step_px: int) -> list[tuple[slice, s
 
 
 def blend_px(window_px: int = BLEND_WINDOW_PX, stride_px: int = BLEND_STRIDE_PX) -> int:
-    """Halo that `blend` needs: with it every window that touches the core is whole."""
+    """Return the halo that `blend` needs, so that every window that touches the core is whole."""
     return window_px - stride_px
 
 
@@ -120,7 +120,7 @@ def blend(
     stride_px: int = BLEND_STRIDE_PX,
     seen: np.ndarray | None = None,
 ) -> tuple[Window, ...]:
-    """Every window of the national lattice that touches a block's core, in row-major order; the block carries `blend_px` around it.
+    """Return every window of the national lattice that touches the core of a block, in row-major order.
 
     `inner` and `keep` are the part of each window that lies in the core. Neighbouring tiles compute the windows that
     they share each for itself, from the same pixels, and add the same products in the same order, so they agree bit
@@ -153,7 +153,7 @@ def _crossed(row: Sequence[slice], col: Sequence[slice]) -> Window:
 
 
 def hann(window_px: int = BLEND_WINDOW_PX) -> np.ndarray:
-    """Weights of a window, (window, window) float32: a Hann bell at pixel centres, above 0 everywhere.
+    """Return the weights of a window, (window, window) float32: a Hann bell at pixel centres, above 0 everywhere.
 
     Weights that reach 0 give 0/0 where one window stands alone; sampled at pixel centres the smallest is 2e-8.
     """
@@ -162,7 +162,7 @@ def hann(window_px: int = BLEND_WINDOW_PX) -> np.ndarray:
 
 
 def add_into(total: Any, weight: Any, answer: Any, window: Window, bell: Any) -> None:
-    """Accumulate w * p into `total` and w into `weight`, both as large as the core; arrays of numpy, or tensors of one device."""
+    """Add w * p to `total` and w to `weight`; numpy arrays or tensors of one device, as large as the core."""
     share = bell[window.inner]
     total[window.keep] += share * answer[window.inner]
     weight[window.keep] += share

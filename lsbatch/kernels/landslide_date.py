@@ -30,7 +30,7 @@ DB = 10 / np.log(10)
 
 @dataclass(frozen=True)
 class Series:
-    """A polygon as one relative orbit saw it.
+    """The series of a polygon in one relative orbit.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Dated:
-    """How likely the step lies between which passes.
+    """Probabilities of the date of a step.
 
     Attributes
     ----------
@@ -66,25 +66,25 @@ class Dated:
     evidence: float
 
     def quantile(self, share: float) -> float:
-        """Day before which the step happened with this probability; even between two passes, of which nothing is known."""
+        """Return the day before which the step occurred with this probability; uniform between two passes."""
         return float(np.interp(share, np.concatenate([[0], np.cumsum(self.chance)]), self.edges))
 
     def interval(self, share: float = 0.9) -> tuple[float, float]:
-        """Days between which it happened with this probability, and before and after which it is as likely."""
+        """Return the days between which the step occurred with this probability, with equal tails."""
         return self.quantile((1 - share) / 2), self.quantile((1 + share) / 2)
 
     def likely(self) -> tuple[float, float]:
-        """The two passes, or ends, between which it most likely happened."""
+        """Return the two passes, or ends, between which the step most likely occurred."""
         best = int(self.chance.argmax())
         return float(self.edges[best]), float(self.edges[best + 1])
 
     def between(self, first: float, last: float) -> float:
-        """Probability that it happened between two days."""
+        """Return the probability that the step occurred between two days."""
         reached = np.interp([first, last], self.edges, np.concatenate([[0], np.cumsum(self.chance)]))
         return float(reached[1] - reached[0])
 
     def within(self, first: float, last: float) -> "Dated":
-        """The same, given that it happened between two days of which this holds possible that it did."""
+        """Return the posterior, given that the step occurred between two days."""
         edges = np.unique(np.concatenate([[first, last], self.edges[(self.edges > first) & (self.edges < last)]]))
         chance = np.array([self.between(*pair) for pair in pairwise(edges)])
         before = (last - first) / (self.edges[-1] - self.edges[0])
@@ -94,7 +94,7 @@ class Dated:
 def log_ratio(
     inside: np.ndarray, inside_px: np.ndarray, around: np.ndarray, around_px: np.ndarray, looks: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean power inside over mean power around in decibels, and its standard deviation by speckle.
+    """Return mean power inside over mean power around in dB, and its standard deviation by speckle.
 
     The logarithm of a mean of n gamma variates of L looks has the variance trigamma(n L).
 
@@ -115,7 +115,7 @@ def log_ratio(
 
 
 def date(series: Sequence[Series], first: float, last: float) -> Dated:
-    """When the step happened, which is as likely on every day from `first` to `last` before a pass is seen.
+    """Return the posterior of the date of a step; before the data every day from `first` to `last` is equally likely.
 
     Passes before and after that time are used as well. Errors that go on from pass to pass, or are shared by the channels, are found in
     the residuals of a first answer; the second counts each pass for as much less as it tells less.
@@ -149,7 +149,7 @@ def _posterior(series: Sequence[Series], edges: np.ndarray, weight: float) -> Da
 
 
 def log_likelihood_ratio(values: np.ndarray, speckle: np.ndarray, weight: float = 1.0) -> np.ndarray:
-    """Marginal log likelihood of a step after the first k passes, less that of no step, for k of 0..passes.
+    """Return the marginal log likelihood of a step after k passes, minus that of no step, for k of 0..passes.
 
     With independent errors the passes before depend on the mean before alone, and those after on the mean after: running sums
     over a grid of means give every k at once.
@@ -185,13 +185,13 @@ def log_likelihood_ratio(values: np.ndarray, speckle: np.ndarray, weight: float 
 
 
 def _grid(values: np.ndarray, error: float) -> np.ndarray:
-    """Means that are possible: from the lowest value to the highest, and a little more."""
+    """Return the possible means: from the lowest value to the highest, with a margin."""
     low, high = values.min() - 3 * error, values.max() + 3 * error
     return np.linspace(low, high, int(np.clip((high - low) / (GRID_STEP * error), FEWEST_POINTS, MOST_POINTS)))
 
 
 def _weight(series: Sequence[Series], found: Dated) -> float:
-    """Share of a pass that is news: (1 - r) / (1 + r) for errors that go on in time, 1 / (1 + r) for two channels that share them.
+    """Return the weight of a pass with correlated errors: (1 - r) / (1 + r) in time, 1 / (1 + r) for two channels.
 
     r are correlations of what a first answer leaves, outliers clipped: of the passes of all orbits in their order, as
     moisture is on one day for all of them, and of the channels. Negative ones count as 0.
@@ -210,7 +210,7 @@ def _weight(series: Sequence[Series], found: Dated) -> float:
 
 
 def _residuals(one: Series, day: float) -> np.ndarray:
-    """Distance to the median of its side, in robust standard deviations of the channel, clipped."""
+    """Return distances to the median of the side, in robust standard deviations of the channel, clipped."""
     out = np.full(one.ratio_db.shape, np.nan)
     for side in (one.days < day, one.days >= day):
         for channel in range(out.shape[1]):

@@ -12,7 +12,7 @@ from numba import njit
 
 @cache
 def middle(count: int) -> np.ndarray:
-    """Compare-exchanges that put the middle of `count` values in place, and the value below it.
+    """Return the compare-exchanges that put the middle of `count` values, and the value below it, in place.
 
     Merge exchange sort (Knuth, The Art of Computer Programming 3, algorithm 5.2.2 M), without the exchanges that these
     two places, `count // 2` and the one before it, do not depend on.
@@ -47,7 +47,7 @@ def _merge_exchange(count: int) -> list[tuple[int, int]]:
 
 @njit(nogil=True)
 def median_into(out: np.ndarray, values: np.ndarray, exchanges: np.ndarray, missing: np.ndarray) -> None:
-    """Median of each column of what is not NaN; NaN where nothing is.
+    """Write the median of each column of the values that are not NaN; NaN if there are none.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ NO_DAY = -32768
 
 
 def reflectance(dn: np.ndarray, offset: float, scale: float) -> np.ndarray:
-    """Surface reflectance (dn + offset) * scale; DN 0 is nodata.
+    """Return surface reflectance (dn + offset) * scale; DN 0 is nodata.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def _reflectance_into(out: np.ndarray, dn: np.ndarray, offset: float, scale: flo
 
 
 def clear(scl: np.ndarray, dilate_px: float = 0) -> np.ndarray:
-    """Pixels that may be used, from the scene classification.
+    """Return the usable pixels, from the scene classification.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def clear(scl: np.ndarray, dilate_px: float = 0) -> np.ndarray:
 
 
 def _among(classes: tuple[int, ...], scl: np.ndarray, value: bool) -> np.ndarray:
-    """`value` where the class is one of `classes`, the opposite elsewhere."""
+    """Write `value` where the class is one of `classes`, and the opposite elsewhere."""
     table = np.full(256, not value)
     table[list(classes)] = value
     return table[scl]
@@ -88,7 +88,7 @@ def cloud_shadow(
     opening_m: float = 40,
     buffer_m: float = 50,
 ) -> np.ndarray:
-    """Cloud and cloud shadow from a cloud probability, as in the s2cloudless recipe.
+    """Return cloud and cloud shadow from a cloud probability, as in the s2cloudless recipe.
 
     Cloud is `probability` > `cloudy`. Shadow is what is dark, is not water and lies within `distance_m` of cloud on the
     side away from the sun. Both together are opened and grown. Pixels may be oblong; a radius is then counted in the
@@ -123,7 +123,7 @@ def cloud_shadow(
 
 
 def ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
-    """(nir - red) / (nir + red), float32, clipped to -1..1; NaN where the sum is not positive.
+    """Return (nir - red) / (nir + red), float32, clipped to -1..1; NaN if the sum is not positive.
 
     Parameters
     ----------
@@ -146,12 +146,12 @@ def _ndvi_into(out: np.ndarray, nir: np.ndarray, red: np.ndarray) -> None:
 
 
 def dndvi(pre: np.ndarray, post: np.ndarray) -> np.ndarray:
-    """NDVI after minus NDVI before; a landslide is negative."""
+    """Return NDVI after minus NDVI before; landslides are negative."""
     return np.asarray(post, np.float32) - np.asarray(pre, np.float32)
 
 
 def greenest(bands: np.ndarray, clear: np.ndarray, days: np.ndarray, nir: int, red: int) -> tuple[np.ndarray, ...]:
-    """Greenest-pixel composite of looks that are all in memory; the same as `greener_into`, look by look.
+    """Return the greenest-pixel composite of images in memory; equal to `greener_into`, image by image.
 
     Row by row over all looks, so that the best so far stays in the cache: twice as fast as look by look.
 
@@ -215,7 +215,7 @@ def greener_into(
     clear: np.ndarray,
     day: int,
 ) -> None:
-    """Reduction one look into a greenest-pixel composite: all bands from the one day with the highest NDVI.
+    """Merge one image into a greenest-pixel composite: all bands from the one day with the highest NDVI.
 
     The first four arrays are changed. The order of folding does not matter: ties go to the latest day. A day is folded
     once; join its granules first.
@@ -253,7 +253,7 @@ def _wins_into(
     clear: np.ndarray,
     day: int,
 ) -> bool:
-    """Where the look is chosen, and whether anywhere."""
+    """Write where the image is selected; return whether it is anywhere."""
     found = False
     for row in range(ndvi.shape[0]):
         one = _wins_row_into(wins[row], best_ndvi[row], best_day[row], looks[row], ndvi[row], clear[row], np.int16(day))

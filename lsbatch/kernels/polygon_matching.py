@@ -16,7 +16,7 @@ EDGE_PX = 0.5
 
 @dataclass(frozen=True)
 class Links:
-    """Who continues whom.
+    """Matches between polygons of two years.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Links:
 def links(
     earlier: np.ndarray, later: np.ndarray, overlap: np.ndarray, earlier_area: np.ndarray, later_area: np.ndarray
 ) -> Links:
-    """Give each later polygon at most one earlier one, each earlier one at most once.
+    """Match each later polygon with at most one earlier one, and each earlier one at most once.
 
     Equal outlines find each other first. Then the largest overlap chooses first; of equal ones the one that shares more of
     both, then the first by index: whoever sorts both years in an order of their own gets an answer that does not depend on rows.
@@ -71,7 +71,7 @@ def links(
 
 
 def is_enlarged(before_m2: np.ndarray, after_m2: np.ndarray, perimeter_m: np.ndarray, pixel_m: float) -> np.ndarray:
-    """Whether landslides grew by more than their outline is uncertain, bool.
+    """Return whether landslides grew by more than the uncertainty of their outlines, bool.
 
     Parameters
     ----------

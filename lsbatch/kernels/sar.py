@@ -17,7 +17,7 @@ Inverse = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def to_db(power: np.ndarray) -> np.ndarray:
-    """10 log10(power), float32; NaN where power is not positive."""
+    """Return 10 log10(power), float32; NaN if power is not positive."""
     # contiguous, because numpy's logarithm of any other layout differs in the last bit
     power = np.ascontiguousarray(power, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -26,12 +26,12 @@ def to_db(power: np.ndarray) -> np.ndarray:
 
 
 def from_db(db: np.ndarray) -> np.ndarray:
-    """Linear power of decibels, float32."""
+    """Return linear power of decibels, float32."""
     return np.power(np.float32(10), np.ascontiguousarray(db, np.float32) / np.float32(10), dtype=np.float32)
 
 
 def enl(power: np.ndarray) -> float:
-    """Equivalent number of looks of a homogeneous area: mean^2 / sample variance of what is finite.
+    """Return the equivalent number of looks of a homogeneous area: mean^2 / sample variance of finite values.
 
     NaN with fewer than two values; infinite where nothing varies.
     """
@@ -50,7 +50,7 @@ def border_noise(
     floor_db: float = -30.0,
     depth_px: float = 50,
 ) -> np.ndarray:
-    """Power without the noise at the border of a swath.
+    """Return power without the noise at the border of a swath.
 
     Dropped are incidence angles outside the limits, and the fringe: pixels below the floor within `depth_px` of a solid
     area of nodata (one that holds a circle of 2 px). Single pixels without power make no fringe, and dark water far
@@ -96,7 +96,7 @@ def slope_correction(
     model: Literal["volume", "surface"] = "volume",
     buffer_px: float = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Backscatter as if the ground were flat, and where it can be told.
+    """Return backscatter corrected to flat ground, and where the correction is valid.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def slope_factor(
     model: Literal["volume", "surface"] = "volume",
     buffer_px: float = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What turns sigma0 into gamma0 of flat ground, and where; the same for every pass of one relative orbit.
+    """Return the factor from sigma0 to gamma0 of flat ground, and where it is valid; equal for all passes of an orbit.
 
     Vollrath, Mullissa, Reiche (2020), Angular-Based Radiometric Slope Correction for Sentinel-1 on Google Earth Engine,
     Remote Sensing 12, 1867. With theta the incidence angle and alpha_r, alpha_az the slope in range and in azimuth:
@@ -190,7 +190,7 @@ def _factor(
 
 
 def _volume(tan_theta: np.ndarray, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """1 / c, by the addition theorem; `along` and `across` are the tangents of alpha_r and alpha_az."""
+    """Return 1 / c by the addition theorem; `along` and `across` are the tangents of alpha_r and alpha_az."""
     return (1 - along / tan_theta) / (1 + along * tan_theta)
 
 

@@ -16,7 +16,7 @@ ROUNDS = 3
 
 
 def reach_px(longest_px: int, smallest_px: int) -> int:
-    """Halo with which every segment up to `longest_px` in rows and columns is the same in each tile that holds a part of it.
+    """Return the halo with which segments up to `longest_px` are equal in all tiles.
 
     Whether a region beside it is small is known when `smallest_px` more are seen, and once more for every round.
     """
@@ -24,7 +24,7 @@ def reach_px(longest_px: int, smallest_px: int) -> int:
 
 
 def regions(classes: np.ndarray) -> tuple[np.ndarray, int]:
-    """Labels 1..n of the 8-connected regions of equal class, in order of their first pixel, int32, and n.
+    """Label the 8-connected regions of equal class in order of their first pixel; return int32 labels 1..n, and n.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _regions_into(labels: np.ndarray, classes: np.ndarray) -> int:
 def merged(
     labels: np.ndarray, count: int, kinds: np.ndarray, centres: np.ndarray, smallest_px: int, rounds: int = ROUNDS
 ) -> np.ndarray:
-    """Labels after regions below `smallest_px` have joined the neighbour whose class is most like theirs, round by round.
+    """Return labels after regions below `smallest_px` have joined the neighbour with the most similar class.
 
     A region's class is that of its largest part. Of equally like neighbours the one with the longest common border is
     taken, then the one whose first pixel comes first. What is still small after the last round becomes 0.
@@ -147,7 +147,7 @@ def merged(
 
 
 def _joined(now: np.ndarray, links: np.ndarray) -> np.ndarray:
-    """Representative of each region after every (one, other) was joined; the smallest label of a group stands for it."""
+    """Return the representative (smallest label) of each region after the joins."""
     graph = coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(len(now), len(now)))
     groups = connected_components(graph, directed=False)[1]
     smallest = np.full(groups.max() + 1, len(now))
@@ -156,14 +156,14 @@ def _joined(now: np.ndarray, links: np.ndarray) -> np.ndarray:
 
 
 def _summed(pairs: np.ndarray, weights: np.ndarray | None, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Different pairs in order, and the sum of each one's weights (1 where none are given)."""
+    """Return the distinct pairs in order and the sum of their weights (1 if none are given)."""
     # as one number a pair: numpy sorts rows of two ten times slower
     keys, inverse = np.unique(pairs[:, 0].astype(np.int64) * (count + 1) + pairs[:, 1], return_inverse=True)
     return np.column_stack(np.divmod(keys, count + 1)), np.bincount(inverse, weights)
 
 
 def _borders(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of regions that touch, (n, 2), and how many pairs of pixels do."""
+    """Return pairs of touching regions, (n, 2), and the number of touching pixel pairs."""
     rows, cols = labels.shape
     found = []
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):

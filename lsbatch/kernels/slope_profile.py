@@ -12,7 +12,7 @@ CRITICAL_F = 12.16
 def break_of_slope(
     pixels: np.ndarray, sums: np.ndarray, squares: np.ndarray, a_sample: float = 1.0
 ) -> tuple[int, float, float] | None:
-    """The height that best splits the ground into steeper above and gentler below.
+    """Return the elevation that best splits the ground into steeper above and gentler below.
 
     A regression tree's first split of slope by height: the one that leaves the smallest sum of squares (Breiman et al. 1984).
 

@@ -17,7 +17,7 @@ def shadow(
     sun_elevation_deg: float,
     distance_m: float = np.inf,
 ) -> np.ndarray:
-    """Ground that the sun does not reach: turned away from it, or behind higher ground.
+    """Return the ground in shadow: turned away from the sun, or behind higher ground.
 
     From each pixel a ray goes to the sun, in steps of one pixel along the axis that it is closer to; between two pixels
     of the other axis the ground is interpolated.
@@ -50,7 +50,7 @@ def shadow(
 
 
 def _towards(sun_azimuth_deg: float, dx_m: float, dy_m: float) -> tuple[float, float, float]:
-    """Rows and columns of a step to the sun, one of them exactly 1 or -1, and its length in metres."""
+    """Return rows and columns of a step to the sun, one of them exactly 1 or -1, and its length in metres."""
     azimuth = np.radians(sun_azimuth_deg)
     # rows count southwards; rounded, so that the cosine of 90 degrees is 0
     down, right = -np.round(np.cos(azimuth), 12) / dy_m, np.round(np.sin(azimuth), 12) / dx_m
@@ -60,7 +60,7 @@ def _towards(sun_azimuth_deg: float, dx_m: float, dy_m: float) -> tuple[float, f
 
 @njit(nogil=True)
 def _shadow(dem: np.ndarray, down: int, right: float, rise_m: float, steps: int) -> np.ndarray:
-    """`down` (1 or -1) rows and `right` (-1 to 1) columns a step."""
+    """Return the shadow for steps of `down` (1 or -1) rows and `right` (-1 to 1) columns."""
     rows, cols = dem.shape
     out = np.zeros((rows, cols), np.bool_)
     peaks, lows = _extremes(dem)
@@ -87,7 +87,7 @@ def _shadow(dem: np.ndarray, down: int, right: float, rise_m: float, steps: int)
 
 @njit(nogil=True)
 def _lowest(ground: np.ndarray, shaded: np.ndarray) -> float:
-    """Lowest ground that is not shaded yet; inf where there is none."""
+    """Return the lowest ground that is not shaded yet; inf if there is none."""
     low = np.inf
     for col in range(ground.size):
         if not shaded[col] and ground[col] < low:
@@ -97,7 +97,7 @@ def _lowest(ground: np.ndarray, shaded: np.ndarray) -> float:
 
 @njit(nogil=True)
 def _extremes(dem: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Highest and lowest of every BLOCK_COLS pixels of each row; -inf and inf where all is NaN."""
+    """Return highest and lowest value of every BLOCK_COLS pixels of each row; -inf and inf if all are NaN."""
     rows, cols = dem.shape
     blocks = (cols + BLOCK_COLS - 1) // BLOCK_COLS
     peaks = np.full((rows, blocks), -np.inf)
@@ -112,7 +112,7 @@ def _extremes(dem: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @njit(nogil=True)
 def _peak(peaks: np.ndarray, start: int, stop: int) -> float:
-    """Upper bound of the ground in columns start..stop, both included."""
+    """Return an upper bound of the ground in columns start..stop, both included."""
     highest = -np.inf
     for block in range(max(start // BLOCK_COLS, 0), min(stop // BLOCK_COLS + 1, peaks.size)):
         highest = max(highest, peaks[block])
@@ -145,7 +145,7 @@ def _shade_into(
 
 
 def cast(mask: np.ndarray, sun_azimuth_deg: float, distance_m: float, dx_m: float, dy_m: float) -> np.ndarray:
-    """True where a True pixel lies within the distance in the direction of the sun.
+    """Return True where a True pixel lies within the distance in the direction of the sun.
 
     The ray goes from pixel to pixel along the axis that it is closer to, and to the nearest pixel on the other.
     """

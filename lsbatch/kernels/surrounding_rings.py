@@ -5,7 +5,7 @@ from scipy import ndimage
 
 
 def around(inside: np.ndarray, owners: np.ndarray, unknown: np.ndarray, gap_px: float, reach_px: float) -> np.ndarray:
-    """Whose ring a pixel lies in.
+    """Return the region whose ring a pixel lies in.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def around(inside: np.ndarray, owners: np.ndarray, unknown: np.ndarray, gap_px: 
 
 
 def _offsets(reach_px: float) -> list[tuple[int, int]]:
-    """Rows and columns to all pixels within reach, the nearest first, then in row-major order."""
+    """Return offsets to all pixels within reach, nearest first, then in row-major order."""
     size = int(reach_px)
     steps = range(-size, size + 1)
     found = [(down**2 + right**2, down, right) for down in steps for right in steps]

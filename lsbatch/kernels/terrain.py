@@ -29,7 +29,7 @@ C8 = np.float32(0.15849636961894936)
 
 
 def slope(dem: np.ndarray, dx_m: float, dy_m: float) -> np.ndarray:
-    """Slope in degrees.
+    """Return the slope in degrees.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def slope(dem: np.ndarray, dx_m: float, dy_m: float) -> np.ndarray:
 
 
 def aspect(dem: np.ndarray, dx_m: float, dy_m: float) -> np.ndarray:
-    """Azimuth of the downhill direction in degrees clockwise from north, 0 to 360; NaN on flat ground.
+    """Return the azimuth of the downhill direction in degrees clockwise from north, 0 to 360; NaN on flat ground.
 
     Parameters and return as in `slope`.
     """
@@ -56,7 +56,7 @@ def aspect(dem: np.ndarray, dx_m: float, dy_m: float) -> np.ndarray:
 def hillshade(
     dem: np.ndarray, dx_m: float, dy_m: float, azimuth_deg: float = 315, altitude_deg: float = 45
 ) -> np.ndarray:
-    """Shaded relief from 1 (turned away from the sun) to 255, as `gdaldem` before it rounds.
+    """Return shaded relief from 1 (turned away from the sun) to 255, as `gdaldem` before rounding.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ def hillshade(
 def slope_aspect_hillshade(
     dem: np.ndarray, dx_m: float, dy_m: float, azimuth_deg: float = 315, altitude_deg: float = 45
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`slope`, `aspect` and `hillshade` in one pass over the elevation."""
+    """Return `slope`, `aspect` and `hillshade` in one pass over the elevation."""
     return _terrain(dem, dx_m, dy_m, _sun(azimuth_deg, altitude_deg), SLOPE | ASPECT | HILLSHADE)
 
 
 def _sun(azimuth_deg: float, altitude_deg: float) -> tuple[float, float, float]:
-    """Unit vector to the sun: east, north, up."""
+    """Return the unit vector to the sun: east, north, up."""
     azimuth, altitude = np.radians(azimuth_deg), np.radians(altitude_deg)
     level = np.cos(altitude)
     return float(level * np.sin(azimuth)), float(level * np.cos(azimuth)), float(np.sin(altitude))
@@ -89,7 +89,7 @@ def _sun(azimuth_deg: float, altitude_deg: float) -> tuple[float, float, float]:
 def _terrain(
     dem: np.ndarray, dx_m: float, dy_m: float, sun: tuple[float, float, float], wanted: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slope, aspect and hillshade; an empty array for what is not wanted."""
+    """Return slope, aspect and hillshade; an empty array for those not requested."""
     # float64 stays, because float32 knows a mountain to half a millimetre only
     dem = np.ascontiguousarray(dem, np.result_type(np.asarray(dem).dtype, np.float32))
     rows, cols = dem.shape
@@ -100,7 +100,7 @@ def _terrain(
 
 
 def _framed(rows: int, cols: int) -> np.ndarray:
-    """Not yet filled, with NaN in the outermost rows and columns; by numpy, which asks for huge pages."""
+    """Return an empty array with NaN in the outermost rows and columns; numpy requests huge pages."""
     out = np.empty((rows, cols), np.float32)
     if out.size > 0:
         out[0] = out[-1] = np.nan
@@ -141,7 +141,7 @@ def _gradient_into(
     below: np.ndarray,
     scale: tuple[float, float],
 ) -> None:
-    """Rise per metre eastwards and southwards; NaN beside NaN."""
+    """Write the rise per metre eastwards and southwards; NaN beside NaN."""
     a, b, c = above, above[1:], above[2:]
     d, e, f = here, here[1:], here[2:]
     g, h, i = below, below[1:], below[2:]
@@ -182,7 +182,7 @@ def _hillshade_into(out: np.ndarray, east: np.ndarray, south: np.ndarray, sun: t
 
 @njit(nogil=True, error_model="numpy", inline="always")
 def _angle_deg(y, x):  # type: ignore[no-untyped-def]
-    """Angle of (x, y), both not negative, in degrees; 0 for (0, 0).
+    """Return the angle of (x, y), both not negative, in degrees; 0 for (0, 0).
 
     Chebyshev interpolation of atan(q) / q in q^2 for q in 0..1, relative error 5e-8, below single precision. A
     polynomial, because the loop around it is then vectorised: atan of the C library would take four times as long.

@@ -10,7 +10,7 @@ STRIP_COLS = 256
 
 
 def masked_median(stack: np.ndarray) -> np.ndarray:
-    """Median over the first axis of what is not NaN; NaN where nothing is.
+    """Return the median over the first axis of the values that are not NaN; NaN if there are none.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ _FAMILIES = {
 
 
 def default_path(config: Config) -> Path:
-    """Where `lsbatch train` writes, and where a survey without `model.weights` looks; ccdc's parameters come with lsbatch."""
+    """Return where `lsbatch train` writes the weights; a survey without `model.weights` reads them from there."""
     family = config.model.family
     if family == "ccdc":
         return PACKAGED / "ccdc.safetensors"
@@ -37,7 +37,7 @@ def default_path(config: Config) -> Path:
 
 
 def resolve(config: Config) -> Path:
-    """File of the weights that the settings name.
+    """Return the file of the weights in the settings.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def resolve(config: Config) -> Path:
 
 
 def named(name: str) -> Path:
-    """File of weights by its path or as ``package:NAME``.
+    """Return a file of weights by its path or as ``package:NAME``.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _packaged() -> str:
 
 
 def overview() -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    """Tables of models, of band settings and of packaged weights: heads and rows of text."""
+    """Return tables of model families, band settings and packaged weights: headings and rows of text."""
     families = [
         (name, ", ".join(OWN_BANDS.get(name, ("those of the band setting",))), text) for name, text in _FAMILIES.items()
     ]
@@ -126,7 +126,7 @@ def check(of: Card, config: Config) -> None:
 
 
 def halo_px(of: Card, predict: PredictSettings) -> int:
-    """Pixels that a block must carry around its core."""
+    """Return the pixels that a block must carry around its core."""
     if of.family == "unet" and predict.tiling == "blend":
         return inference_windows.blend_px()
     return of.halo_px
@@ -146,14 +146,14 @@ _ANSWERS: Mapping[str, Callable[[Path, np.ndarray, int, PredictSettings], np.nda
 
 
 def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings) -> np.ndarray:
-    """Probability of a landslide in a block's core; the first of `answers`."""
+    """Return the landslide probability in the core of a block; the first of `answers`."""
     return answers(path, bands, halo_px, predict)[0]
 
 
 def answers(
     path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of a landslide in a block's core, and its spread over mirror images.
+    """Return the landslide probability in the core of a block, and its spread over mirror images.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ LARGEST_PX = 8192
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a model without loading it.
+    """Description of a model that is read without loading it.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Card:
 
 
 def card(path: Path) -> Card:
-    """Read the card of a file of weights.
+    """Read the model card of a file of weights.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _card(path: Path, _mtime_ns: int, size: int, _inode: int) -> Card:
 
 
 def _insist_on_sense(found: Card) -> None:
-    """Kinds and bounds of what is used before the arrays are there to compare with: a network is made before they are loaded."""
+    """Check types and bounds of the values that are used before the arrays are loaded."""
     texts, numbers = (found.family, found.checksum, *found.bands), (*found.means, *found.stds)
     if not all(isinstance(text, str) and text.isprintable() for text in texts):
         raise ValueError("family, bands and checksum must be text")
@@ -115,7 +115,7 @@ def _insist_on_sense(found: Card) -> None:
 
 
 def _header(path: Path, size: int) -> dict[str, Any]:
-    """The JSON between the first eight bytes, which are its length, and the arrays."""
+    """Read the JSON header: its length is in the first eight bytes."""
     refusal = f"{path}: is no safetensors file of weights, and nothing else is loaded (a pickle could run code)"
     try:
         with path.open("rb") as file:
@@ -137,7 +137,7 @@ def _header(path: Path, size: int) -> dict[str, Any]:
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file of weights.
+    """Read the arrays of a file of weights.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def checksum(found: Mapping[str, np.ndarray], of: Card) -> str:
-    """16 hex digits of the arrays and of what else changes an answer."""
+    """Return 16 hex digits of the arrays and of all else that changes a prediction."""
     key = [of.family, of.bands, of.means, of.stds, of.network, of.halo_px, of.lattice_px]
     total = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8)
     for name in sorted(found):
@@ -165,7 +165,7 @@ def checksum(found: Mapping[str, np.ndarray], of: Card) -> str:
 
 
 def save(path: Path, found: Mapping[str, np.ndarray], unsigned: Card) -> Card:
-    """Write weights aside and rename them; returns the card with its checksum.
+    """Write weights aside and rename them; return the card with its checksum.
 
     Raises
     ------

@@ -17,7 +17,7 @@ FEWEST_POINTS = 16
 
 
 def fit(samples: np.ndarray, classes: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Learn a tree and keep it as plain arrays.
+    """Fit a tree and return it as plain arrays.
 
     The settings are those of the paper's smileCart: no limit on nodes, a leaf may hold one point. The tree knows all
     classes; its answer is 1 where the class it would name is a landslide, else 0.
@@ -51,7 +51,7 @@ def fit(samples: np.ndarray, classes: np.ndarray, seed: int) -> dict[str, np.nda
 
 
 def as_arrays(tree: Any) -> dict[str, np.ndarray]:
-    """A fitted DecisionTreeClassifier as what `lsbatch.kernels.decision_trees.walk` needs; scikit-learn's own way to save it is a pickle."""
+    """Return a fitted DecisionTreeClassifier as arrays for `decision_trees.walk`; no pickle."""
     inner = tree.tree_
     named = tree.classes_[inner.value[:, 0, :].argmax(axis=1)]
     return {
@@ -64,13 +64,13 @@ def as_arrays(tree: Any) -> dict[str, np.ndarray]:
 
 
 def card(bands: tuple[str, ...], **known: Any) -> cards.Card:
-    """Card of a tree: no normalisation, no halo."""
+    """Return the card of a tree: no normalisation, no halo."""
     count = len(bands)
     return cards.Card("cart", bands, (0.0,) * count, (1.0,) * count, {}, 0, 1, **known)
 
 
 def answer(path: Path, block: np.ndarray) -> np.ndarray:
-    """0 or 1 for each pixel of a block (bands, rows, cols); meaningless where a band is NaN."""
+    """Return 0 or 1 for each pixel of a block (bands, rows, cols); undefined where a band is NaN."""
     tree = _tree(path, cards.card(path).checksum)
     pixels = np.ascontiguousarray(block.reshape(len(block), -1), np.float32)
     return decision_trees.walk(pixels, **tree).reshape(block.shape[1:])

@@ -43,12 +43,12 @@ FEWEST = 24
 
 
 def card() -> Card:
-    """Nothing is learned: the parameters are the model."""
+    """Return the card: nothing is trained, the parameters are the model."""
     return Card("ccdc", BANDS, (), (), dict(PARAMETERS), 0, 1, made_by={"software": "pyxccd"})
 
 
 def check() -> None:
-    """Refuse to begin without the library.
+    """Refuse to start without the library pyxccd.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def check() -> None:
 
 
 def candidates(bands: Mapping[str, np.ndarray], rule: Mapping[str, float]) -> np.ndarray:
-    """Pixels that may have slid, bool (rows, cols).
+    """Return pixels that may be landslides, bool (rows, cols).
 
     Those that were green before (no water, rock or snow), are not flat, and were less green in their greenest look after.
     Where a band was not seen the answer is False.
@@ -74,7 +74,7 @@ def candidates(bands: Mapping[str, np.ndarray], rule: Mapping[str, float]) -> np
 def breaks(
     days: np.ndarray, series: np.ndarray, window: tuple[int, int], rule: Mapping[str, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The break of each pixel that took most of its greenness.
+    """Return the break of each pixel with the largest loss of greenness.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def breaks(
 
 
 def _segments(when: np.ndarray, looks: np.ndarray, last: int, rule: Mapping[str, float]) -> Any:
-    """pyxccd's records, None where it cannot start a model; clouds that were missed are sought in the first and the last band."""
+    """Return the records of pyxccd; None if it cannot start a model."""
     # a second to import, and only here
     from pyxccd import cold_detect_flex
 
@@ -138,6 +138,6 @@ def _segments(when: np.ndarray, looks: np.ndarray, last: int, rule: Mapping[str,
 
 
 def _lost(looks: np.ndarray, magnitude: float, bare: float) -> float:
-    """Share of the greenness that was expected and did not come; `magnitude` is looks minus expectation."""
+    """Return the share of expected greenness that was lost; `magnitude` is observed minus expected."""
     expected = (np.median(looks) - magnitude) / SCALE - bare
     return float(np.clip(-magnitude / SCALE / expected, 0, 1)) if expected > 0 else 0.0

@@ -12,7 +12,7 @@ from lsbatch.errors import ModelError
 
 
 def device(name: str) -> torch.device:
-    """auto: the GPU where there is one.
+    """Return the device; auto is the GPU if there is one.
 
     Raises
     ------
@@ -31,14 +31,14 @@ _TRIM_THRESHOLD, _MMAP_MAX, _USUAL_MMAPS = -1, -4, 65536
 
 @lru_cache(maxsize=1)
 def _libc() -> Any:
-    """The C library, where it is one that can be told how to keep memory; else None."""
+    """Return the C library if its memory options can be set, else None."""
     found = ctypes.CDLL(None)
     return found if hasattr(found, "mallopt") else None
 
 
 @contextmanager
 def kept_memory(where: torch.device) -> Iterator[None]:
-    """On the CPU, what one layer gives back the next one takes, and the next tile's first, instead of new pages from the system.
+    """Keep memory that a layer frees for the next layer and the next tile, on the CPU.
 
     glibc asks the system for every array of 32 MB and more, and returns it when it is freed. The pages of a window's hundred or so are then
     made, and emptied, again and again: 1.22 Mpx/s with that, 1.70 without, 1.52 where they go back after each tile (width 16, depth 4, two
@@ -59,7 +59,7 @@ def kept_memory(where: torch.device) -> Iterator[None]:
 
 @contextmanager
 def numbers(where: torch.device, precision: str) -> Iterator[None]:
-    """Convolutions in float32, or in bfloat16, and the same ones in every run.
+    """Set float32 or bfloat16 convolutions that give the same result in every run.
 
     A GPU rounds factors of float32 to ten bits of mantissa unless it is told not to, and cuDNN's search for the fastest algorithm may
     choose another one tomorrow, with other last bits.

@@ -6,12 +6,12 @@ import torch
 
 
 def visible() -> tuple[str, ...]:
-    """Names for CUDA_VISIBLE_DEVICES, one a GPU: those that it holds already, or numbers from 0."""
+    """Return values for CUDA_VISIBLE_DEVICES, one a GPU."""
     count = torch.cuda.device_count()
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return tuple(named[:count]) if named else tuple(map(str, range(count)))
 
 
 def names() -> tuple[str, ...]:
-    """What they are called."""
+    """Return the names of the GPUs."""
     return tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))

@@ -43,7 +43,7 @@ FULL_WIDTH = 16
 
 
 def prepared(block: np.ndarray, side_m: float) -> np.ndarray:
-    """Bands (..., 8, rows, cols) with the hillshade in place of the elevation; its outermost pixels become NaN."""
+    """Return bands (..., 8, rows, cols) with hillshade instead of elevation; the outermost pixels become NaN."""
     out = np.array(block, np.float32)
     out[..., :6, :, :] = np.clip(out[..., :6, :, :], 0, WHITE)
     out[..., ELEVATION, :, :] = terrain.hillshade(out[..., ELEVATION, :, :], side_m, side_m)
@@ -51,7 +51,7 @@ def prepared(block: np.ndarray, side_m: float) -> np.ndarray:
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside a short cut."""
+    """Two 3 x 3 convolutions with a shortcut."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Residual(nn.Module):
 
 
 class Prakash(nn.Module):
-    """Logits, (n, rows, cols), of normalised bands (n, 8, rows, cols); while it learns a list, the finest level first.
+    """Network from normalised bands (n, 8, rows, cols) to logits (n, rows, cols); a list of levels in training.
 
     Rows and columns must be multiples of 32. `width` scales all channels; 16 gives the published ones.
     """
@@ -138,18 +138,18 @@ def _convolved(channels_in: int, channels: int, side: int, stride: int) -> nn.Se
 
 
 def build(settings: TrainSettings) -> Prakash:
-    """The network of the training settings."""
+    """Build the network of the training settings."""
     return Prakash(settings.width, settings.dropout)
 
 
 def card(side_m: float, width: int, dropout: float, temperature: float = 1.0, **known: Any) -> cards.Card:
-    """Card of a network; it holds for pixels of one size."""
+    """Return the card of a network; it is valid for one pixel size."""
     network = {"width": width, "dropout": dropout, "side_m": side_m, "temperature": temperature}
     return cards.Card("prakash", BANDS, MEANS, STDS, network, HALO_PX, KEPT_PX, **known)
 
 
 def answer(path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings) -> np.ndarray:
-    """Probability in the core of a block (bands, rows + 2 halo, cols + 2 halo), (rows, cols) float32."""
+    """Return the probability in the core of a block (bands, rows + 2 halo, cols + 2 halo), (rows, cols) float32."""
     of = cards.card(path)
     network, where = _network(path, of.checksum, predict.device)
     margin = (WINDOW_PX - KEPT_PX) // 2
@@ -172,7 +172,7 @@ def answer(path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings
 
 
 def _window(inputs: Tensor, row: int, col: int) -> Tensor:
-    """A window of full size; where the core ends within it, the rest is the mean."""
+    """Return a window of full size; beyond the core it holds the mean."""
     piece = inputs[:, row : row + WINDOW_PX, col : col + WINDOW_PX]
     return F.pad(piece, (0, WINDOW_PX - piece.shape[2], 0, WINDOW_PX - piece.shape[1]))
 

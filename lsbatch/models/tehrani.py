@@ -51,7 +51,7 @@ FOREST = {
 
 @dataclass(frozen=True)
 class Segments:
-    """Candidates of a block.
+    """Candidate segments of a block.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Segments:
 
 
 def change(block: np.ndarray) -> np.ndarray:
-    """(R / G) after minus (R / G) before of a block in the order of `BANDS`; NaN where green is not positive."""
+    """Return (R / G) after minus (R / G) before of a block in the order of `BANDS`; NaN if green is not positive."""
     ratios = []
     for red, green in ((block[4], block[5]), (block[0], block[1])):
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -77,7 +77,7 @@ def change(block: np.ndarray) -> np.ndarray:
 
 
 def centres(values: np.ndarray, seed: int) -> np.ndarray:
-    """Centres of the classes of change, in order, float64."""
+    """Return the centres of the classes of change, in order, float64."""
     from sklearn.cluster import KMeans
 
     found = values[np.isfinite(values)].reshape(-1, 1)
@@ -89,7 +89,7 @@ def centres(values: np.ndarray, seed: int) -> np.ndarray:
 
 
 def cut(block: np.ndarray, middle: np.ndarray, side_m: float) -> Segments:
-    """Candidates of a block (bands, rows, cols), as far as it shows them whole."""
+    """Segment a block (bands, rows, cols); return the segments that lie wholly in it."""
     seen = np.isfinite(block).all(axis=0)
     rg = change(block)
     seen &= np.isfinite(rg)
@@ -103,7 +103,7 @@ def cut(block: np.ndarray, middle: np.ndarray, side_m: float) -> Segments:
 
 
 def _plausible(labels: np.ndarray, block: np.ndarray, rg: np.ndarray, side_m: float) -> np.ndarray:
-    """Segments in the ranges of change, brightness, NDVI, area and length, numbered anew in the same order."""
+    """Keep segments in the ranges of change, brightness, NDVI, area and length; renumber them in order."""
     count = int(labels.max(initial=0))
     numbers = np.arange(1, count + 1)
     bright = block[4:7].mean(axis=0) * 10
@@ -132,7 +132,7 @@ def _mean(values: np.ndarray, labels: np.ndarray, numbers: np.ndarray) -> np.nda
 
 
 def _grown(labels: np.ndarray, changed: np.ndarray) -> np.ndarray:
-    """Segments and the changed pixels that touch them within `GROW_PX` steps; each goes to the nearest."""
+    """Grow segments into changed pixels within `GROW_PX` steps; each pixel goes to the nearest."""
     mask = ndimage.binary_dilation(labels > 0, np.ones((3, 3)), iterations=GROW_PX, mask=changed | (labels > 0))
     rows, cols = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
     return np.where(mask, labels[rows, cols], 0).astype(np.int32) if labels.any() else labels
@@ -141,7 +141,7 @@ def _grown(labels: np.ndarray, changed: np.ndarray) -> np.ndarray:
 def _described(
     labels: np.ndarray, block: np.ndarray, rg: np.ndarray, calm: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features and first pixel of each segment; its surroundings are the pixels nearby that did not change."""
+    """Return features and first pixel of each segment; its surroundings are the unchanged pixels nearby."""
     ndvi, before = optical.ndvi(block[7], block[4]), optical.ndvi(block[3], block[0])
     gndvi = optical.ndvi(block[7], block[5])
     bright, bright_before = block[4:7].mean(axis=0) * 10, block[0:3].mean(axis=0) * 10
@@ -167,21 +167,21 @@ def _described(
 
 
 def _within(plane: np.ndarray, chosen: np.ndarray) -> float:
-    """Mean of what is chosen and known, 0 where nothing is."""
+    """Return the mean of selected known values, 0 if there are none."""
     values = plane[chosen]
     values = values[np.isfinite(values)]
     return float(values.mean()) if values.size else 0.0
 
 
 def shares(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of each segment 1..n that lies in a mapped landslide."""
+    """Return the share of each segment 1..n that lies in a mapped landslide."""
     count = int(labels.max(initial=0))
     hits = np.bincount(labels[truth], minlength=count + 1)[1:]
     return hits / np.maximum(np.bincount(labels.ravel(), minlength=count + 1)[1:], 1)
 
 
 def fit(features: np.ndarray, landslide: np.ndarray, middle: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Learn the forest and keep it as plain arrays, with the centres of the classes.
+    """Fit the forest; return it as plain arrays with the class centres.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def fit(features: np.ndarray, landslide: np.ndarray, middle: np.ndarray, seed: i
 
 
 def chances(features: np.ndarray, forest: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Mean share of landslides in the leaves that each segment (n, features) falls into, float32."""
+    """Return the mean share of landslides in the leaves of each segment (n, features), float32."""
     values = np.ascontiguousarray(features.T, np.float32)
     total = np.zeros(len(features), np.float32)
     stops = np.cumsum(forest["nodes"])
@@ -223,14 +223,14 @@ def chances(features: np.ndarray, forest: Mapping[str, np.ndarray]) -> np.ndarra
 
 
 def card(side_m: float, **known: Any) -> cards.Card:
-    """Card of a forest; it holds for pixels of one size."""
+    """Return the card of a forest; it is valid for one pixel size."""
     count = len(BANDS)
     network = {"side_m": side_m, "classes": CLASSES, "features": list(FEATURES)}
     return cards.Card("tehrani", BANDS, (0.0,) * count, (1.0,) * count, network, HALO_PX, 1, **known)
 
 
 def answer(path: Path, block: np.ndarray, halo_px: int) -> np.ndarray:
-    """Probability in the core of a block (bands, rows + 2 halo, cols + 2 halo): that of its segment, 0 outside segments."""
+    """Return the probability in the core of a block: that of the segment, 0 outside segments."""
     of = cards.card(path)
     spare = halo_px - of.halo_px
     rows, cols = (slice(spare, size - spare) for size in block.shape[1:])

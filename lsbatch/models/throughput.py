@@ -19,7 +19,7 @@ ROUNDS = 3
 
 
 def of(path: Path, predict: PredictSettings, threads: int) -> dict[str, Any]:
-    """Pace of a network in both precisions, with so many threads.
+    """Return the throughput of a network in both precisions with this many threads.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def _both(path: Path, predict: PredictSettings) -> dict[str, Any]:
 
 
 def flops_px(of: cards.Card) -> float:
-    """Floating point operations of the network for a pixel, without any halo; a multiplication and an addition are two."""
+    """Return the floating-point operations of the network a pixel, without halo; multiply and add count as two."""
     side = 4 * of.lattice_px
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.inference_mode():
         unet.structure(of).eval()(torch.empty(1, len(of.bands), side, side))
@@ -69,7 +69,7 @@ def flops_px(of: cards.Card) -> float:
 
 
 def product_flops(where: torch.device, precision: str) -> float:
-    """Floating point operations a second of a plain matrix product."""
+    """Return the floating-point operations a second of a plain matrix product."""
     size = PRODUCT[where.type]
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     one, other = (torch.rand(size, size, device=where).to(dtype) for _ in range(2))
@@ -83,7 +83,7 @@ def product_flops(where: torch.device, precision: str) -> float:
 
 
 def _best(call: Callable[[], Any]) -> tuple[Any, float]:
-    """The answer, and the seconds of the best of some rounds after the first."""
+    """Return the result and the seconds of the best of some rounds after the first."""
     found, seconds = call(), np.inf
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -93,7 +93,7 @@ def _best(call: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def noise(of: cards.Card, side: int) -> np.ndarray:
-    """Bands of a tile with the halo around it, in physical units and with the spread of what the network learned from."""
+    """Return random bands of a tile with halo, in physical units, with the spread of the training data."""
     shape = (len(of.bands), *[side + 2 * of.halo_px] * 2)
     means, stds = (np.reshape(np.float32(values), (-1, 1, 1)) for values in (of.means, of.stds))
     return means + stds * np.random.default_rng(0).standard_normal(shape, np.float32)

@@ -22,7 +22,7 @@ HELD = 8
 
 
 def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, seen: np.ndarray) -> np.ndarray:
-    """Probability in the core of a block (bands, rows + 2 carried, cols + 2 carried), (rows, cols) float32.
+    """Return the probability in the core of a block (bands, rows + 2 carried, cols + 2 carried), (rows, cols) float32.
 
     Where the core is not `seen` (rows, cols) it may be anything: windows without a seen pixel are not computed.
     """
@@ -32,7 +32,7 @@ def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSetti
 def flipped(
     path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, seen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the probability over the picture and its mirror images, and its standard deviation; otherwise as `answer`.
+    """Return mean and standard deviation of the probability over mirror images; otherwise as `answer`.
 
     Windows are mirrored, not tiles, so that tiles still equal the whole.
     """
@@ -41,7 +41,7 @@ def flipped(
 
 
 def most_px(of: cards.Card, memory_gb: float) -> int:
-    """Pixels of the largest window whose computation fits so much memory.
+    """Return the pixels of the largest window whose computation fits in this memory.
 
     Raises
     ------

@@ -25,7 +25,7 @@ CONVOLUTIONS = 2
 
 
 class Double(nn.Sequential):
-    """Two times 3x3 convolution, batch norm, ReLU."""
+    """Two 3x3 convolutions, each with batch norm and ReLU."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         layers: list[nn.Module] = []
@@ -36,7 +36,7 @@ class Double(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """Logit of a landslide, (n, rows, cols), from normalised bands, (n, bands, rows, cols).
+    """U-Net from normalised bands (n, bands, rows, cols) to the logit of a landslide (n, rows, cols).
 
     Rows and columns must be multiples of 2^depth. `width` channels on the first level, twice as many on each next.
 
@@ -54,7 +54,7 @@ class UNet(nn.Module):
         self.last = nn.Conv2d(width, 1, 1)
 
     def forward(self, x: Tensor, halo_px: int = 0) -> Tensor:
-        """See the class."""
+        """Apply the network."""
         margins = up_margins_px(len(self.up)) if halo_px else (0,) * len(self.up)
         skips = []
         for level, (down, margin) in enumerate(zip(self.down, margins, strict=False)):
@@ -77,8 +77,7 @@ def _trimmed(x: Tensor, by_px: int) -> Tensor:
 
 
 def up_margins_px(depth: int) -> tuple[int, ...]:
-    """Pixels of each level, the first level first, that the way up needs around the answered ones: its own convolutions, and half
-    of what the level above it needs.
+    """Return the margin in pixels that the decoder needs at each level, the first level first.
     """
     margins = [CONVOLUTIONS]
     for _ in range(depth - 1):
@@ -87,12 +86,12 @@ def up_margins_px(depth: int) -> tuple[int, ...]:
 
 
 def lattice_px(depth: int) -> int:
-    """Steps by which the network may be shifted with nothing but a shift in its answer."""
+    """Return the step by which the input may be shifted so that the output only shifts."""
     return 2**depth
 
 
 def reach_px(depth: int) -> tuple[int, int]:
-    """First and last input pixel, along an axis, that the answers of one lattice cell [0, 2^depth) depend on.
+    """Return the first and last input pixel, along an axis, that affect one lattice cell [0, 2^depth).
 
     Follows the deepest path backwards; every other path lies within it. A 3x3 convolution widens a span by one pixel
     of its level on each side, a pixel of the level above comes from half its number, and a pooled pixel from two.
@@ -107,19 +106,19 @@ def reach_px(depth: int) -> tuple[int, int]:
 
 
 def halo_px(depth: int) -> int:
-    """Halo of the exact tiling: the reach beyond a lattice cell, rounded up to the lattice."""
+    """Return the halo of exact tiling: the reach beyond a lattice cell, rounded up to the lattice."""
     low, high = reach_px(depth)
     cell = lattice_px(depth)
     return math.ceil(max(-low, high - (cell - 1)) / cell) * cell
 
 
 def structure(of: cards.Card) -> UNet:
-    """A network for a card, with weights that mean nothing yet."""
+    """Return an untrained network for a card."""
     return UNet(len(of.bands), of.network["depth"], of.network["width"], of.network["dropout"])
 
 
 def state(network: nn.Module, dtype: type = np.float16) -> dict[str, np.ndarray]:
-    """Weights as arrays; floats as `dtype`, counters left out."""
+    """Return the weights as arrays; floats as `dtype`, without counters."""
     return {
         name: value.detach().cpu().numpy().astype(dtype)
         for name, value in network.state_dict().items()
@@ -128,7 +127,7 @@ def state(network: nn.Module, dtype: type = np.float16) -> dict[str, np.ndarray]
 
 
 def restore(network: Network, found: Mapping[str, np.ndarray]) -> Network:
-    """Put arrays into a network.
+    """Load arrays into a network.
 
     Raises
     ------
@@ -145,7 +144,7 @@ def restore(network: Network, found: Mapping[str, np.ndarray]) -> Network:
 
 
 def fused(network: UNet) -> UNet:
-    """For prediction: batch norm becomes part of the convolution before it, and dropout does nothing."""
+    """Return a network for prediction: batch norm is merged into the convolutions, dropout is removed."""
     network.eval()
     for level in (*network.down, *network.up):
         kept: list[nn.Module] = []
@@ -158,7 +157,7 @@ def fused(network: UNet) -> UNet:
 
 
 def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float]) -> np.ndarray:
-    """Bands (..., bands, rows, cols) less their mean, over their spread; nodata becomes 0, the mean."""
+    """Return normalised bands (..., bands, rows, cols); nodata becomes 0, the mean."""
     shape = (-1, 1, 1)
     scaled = block - np.reshape(np.float32(means), shape)
     scaled /= np.reshape(np.float32(stds), shape)
@@ -168,7 +167,7 @@ def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float])
 
 @lru_cache(maxsize=2)
 def loaded(path: Path, _checksum: str, name: str) -> tuple[UNet, torch.device]:
-    """The network of a file, kept for the next tile of this process."""
+    """Return the network of a file; it is kept for the next tile of this process."""
     where = devices.device(name)
     of = cards.card(path)
     network = fused(restore(structure(of), cards.arrays(path)))
@@ -177,7 +176,7 @@ def loaded(path: Path, _checksum: str, name: str) -> tuple[UNet, torch.device]:
 
 
 def cooled(last: nn.Conv2d, of: cards.Card) -> None:
-    """Divide the logits by the card's temperature, by way of the last convolution; nothing is computed for it."""
+    """Divide the logits by the temperature of the card, in the last convolution, at no cost."""
     # weights of earlier versions have none
     heat = of.network.get("temperature", 1.0)
     with torch.no_grad():
@@ -187,14 +186,14 @@ def cooled(last: nn.Conv2d, of: cards.Card) -> None:
 
 
 def probability(network: nn.Module, batch: Tensor, *halo_px: int) -> Tensor:
-    """Answers of a batch (n, bands, rows, cols), (n, rows, cols) float32; with a halo, which only `UNet` takes, as much smaller."""
+    """Return the probabilities of a batch (n, bands, rows, cols), (n, rows, cols) float32, without the halo."""
     return torch.sigmoid(network(batch.contiguous(memory_format=torch.channels_last), *halo_px).float())
 
 
 def card(
     bands: tuple[str, ...], depth: int, width: int, dropout: float, temperature: float = 1.0, **known: Any
 ) -> cards.Card:
-    """Card of a network; `known` are the fields that its structure does not say."""
+    """Return the card of a network; `known` are the fields besides its structure."""
     network = {"depth": depth, "width": width, "dropout": dropout, "temperature": temperature}
     return cards.Card(
         family="unet", bands=bands, network=network, halo_px=halo_px(depth), lattice_px=lattice_px(depth), **known

@@ -13,7 +13,7 @@ UNOBSERVED = 255
 
 
 def apply(block: Block, config: Config) -> Block:
-    """1 landslide, 0 none, 255 not observed; an unobserved pixel neither votes nor is voted over."""
+    """Return the mask: 1 landslide, 0 no landslide, 255 not observed; unobserved pixels have no vote."""
     probability, halo = block.bands["probability"], block.halo_px
     # NaN compares false and is set apart in the line after
     labels = (probability >= config.clean.threshold).astype(np.uint8)

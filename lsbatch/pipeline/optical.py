@@ -54,7 +54,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Look:
-    """One day: bands (rows, cols) of the colours asked for, which pixels may be used, and which a mountain's shadow has spoiled."""
+    """One acquisition day: bands (rows, cols), usable pixels, and pixels lost only to terrain shadow."""
 
     bands: list[np.ndarray]
     clear: np.ndarray
@@ -64,7 +64,7 @@ class Look:
 
 
 def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture:
-    """Reduction the clear looks of a window; memory does not depend on how many there are."""
+    """Merge the clear images of a date window; memory does not depend on their number."""
     rows, cols = ground.geobox.shape
     picture = Picture(
         np.full((len(COLOURS), rows, cols), np.nan, np.float32),
@@ -92,7 +92,7 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
 
 
 def by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
-    """Scenes by day since 1970-01-01, oldest first; within a day by id, so that the order never depends on the catalogue."""
+    """Group scenes by day since 1970-01-01, oldest first, and within a day by id."""
     ordered = sorted(scenes, key=lambda s: (s.time[:10], s.id))
     for text, group in groupby(ordered, key=lambda s: s.time[:10]):
         yield (date.fromisoformat(text) - date(1970, 1, 1)).days, list(group)
@@ -101,12 +101,12 @@ def by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
 def looker(
     scenes: list[Scene], ground: Ground, config: Config, colours: tuple[str, ...] = COLOURS
 ) -> Callable[[], Look]:
-    """One day's look, to be called when it is wanted; `colours` in their order, the near infrared among them."""
+    """Return a function that reads one day; `colours` in order, the near infrared among them."""
     return partial(_look, scenes, ground, config, colours)
 
 
 def _look(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[str, ...]) -> Look:
-    """One day from its granules.
+    """Read one day from its granules.
 
     Each granule has its own offset, sun and mask, so they are decoded before they are joined; where two overlap the
     first by id is kept, which counts the day as one look.
@@ -135,7 +135,7 @@ def _look(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[st
 def _granule(
     scene: Scene, ground: Ground, config: Config, colours: tuple[str, ...]
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Reflectance of the colours, where it may be used, and where only a mountain's shadow forbids it."""
+    """Return the reflectance, where it is usable, and where only terrain shadow excludes it."""
     attempts, geobox = config.archives.attempts, ground.geobox
     azimuth = (
         None

@@ -46,7 +46,7 @@ _SEEN = {
 
 
 def apply(block: Block, config: Config) -> Block:
-    """Label the tile alone, outline each label, and sum its evidence."""
+    """Label the tile, outline each label, and add up its statistics."""
     core = {name: _trim(values, block.halo_px) for name, values in block.bands.items()}
     labels, count = connected_regions.label(core["landslide"] == 1)
     tally = {"parts": count}
@@ -79,7 +79,7 @@ def _trim(values: np.ndarray, halo: int) -> np.ndarray:
 def _places(
     labels: np.ndarray, count: int, elevation: np.ndarray, region: tuple[slice, slice]
 ) -> dict[str, np.ndarray]:
-    """National row and column of the first pixel in row-major order, of the highest and of the lowest."""
+    """Return national row and column of the first pixel in row-major order, of the highest and of the lowest."""
     flat = np.flatnonzero(labels)
     ids = labels.ravel()[flat] - 1
     height = elevation.ravel()[flat]
@@ -102,7 +102,7 @@ def _places(
 
 
 def _sums(labels: np.ndarray, count: int, core: dict[str, np.ndarray], aspect: np.ndarray) -> dict[str, np.ndarray]:
-    """Sum and number of the pixels that have a value, for every band of evidence, and the maxima."""
+    """Return sum and number of valid pixels for every band of evidence, and the maxima."""
     out = {}
     bands = {name: core[name] for name in _MEANS} | {"probability": core["probability"]}
     bands |= {f"diffVV_{side}": core[f"postVV_{side}"] - core[f"preVV_{side}"] for side in ("asc", "desc")}
@@ -125,12 +125,12 @@ def _sums(labels: np.ndarray, count: int, core: dict[str, np.ndarray], aspect: n
 
 
 def _count(labels: np.ndarray, count: int, where: np.ndarray) -> np.ndarray:
-    """Pixels of each label for which `where` holds."""
+    """Return the pixels of each label for which `where` is true."""
     return np.bincount(labels[(labels > 0) & where] - 1, minlength=count)
 
 
 def _layers(labels: np.ndarray, count: int, geobox: GeoBox, config: Config) -> dict[str, np.ndarray]:
-    """Pixels of each label whose centre lies in a polygon of each configured layer."""
+    """Return the pixels of each label whose centre lies in a polygon of each configured layer."""
     out = {}
     for kind, files in layers(config).items():
         for name, file in files.items():
@@ -147,18 +147,17 @@ def _layers(labels: np.ndarray, count: int, geobox: GeoBox, config: Config) -> d
 
 
 def layers(config: Config) -> dict[str, dict[str, Path]]:
-    """Vector files that each landslide is laid over, by setting and name."""
+    """Return the vector files that each landslide is compared with, by setting and name."""
     return {"confounders": config.inventory.confounders, "others": config.inventory.others}
 
 
 def layer_px(kind: str, name: str) -> str:
-    """Column of a part: its pixels on a layer."""
+    """Return the column of a part with its pixels on a layer."""
     return f"{kind}_{name}_px"
 
 
 def _profile(labels: np.ndarray, count: int, elevation: np.ndarray, slope: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """Slope by height: of each label the steps of height that it has, and in each its pixels, the sum of their slopes and of
-    the squares of their slopes. In whole tenths of a degree, so that sums do not depend on the order of tiles.
+    """Return the slope by elevation of each label: its elevation steps, pixels and sums of slope.
     """
     good = (labels > 0) & np.isfinite(elevation) & np.isfinite(slope)
     step = np.floor(elevation[good] / STEP_M).astype(np.int64)
@@ -176,7 +175,7 @@ def _profile(labels: np.ndarray, count: int, elevation: np.ndarray, slope: np.nd
 
 
 def _dates(labels: np.ndarray, count: int, core: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Last look before and first look after, days since 1970; far apart where there is none."""
+    """Return the last image before and the first after, days since 1970; far apart if there is none."""
     none = np.iinfo(np.int16).min
     latest = np.full(count, none, np.int64)
     earliest = np.full(count, np.iinfo(np.int16).max, np.int64)
@@ -189,7 +188,7 @@ def _dates(labels: np.ndarray, count: int, core: dict[str, np.ndarray]) -> dict[
 
 
 def _days(labels: np.ndarray, count: int, days: np.ndarray) -> list[np.ndarray]:
-    """The days that a model gives the pixels of each label, in any order."""
+    """Return the days that a model gives to the pixels of each label, in any order."""
     known = (labels > 0) & (days != NO_DAY)
     order = np.argsort(labels[known], kind="stable")
     cuts = np.searchsorted(labels[known][order], np.arange(2, count + 1))
@@ -197,7 +196,7 @@ def _days(labels: np.ndarray, count: int, days: np.ndarray) -> list[np.ndarray]:
 
 
 def _beside(labels: np.ndarray, count: int, unobserved: np.ndarray) -> np.ndarray:
-    """Pixels of each label with an unobserved pixel beside them: there the outline is the edge of what was seen."""
+    """Return the pixels of each label beside an unobserved pixel; the outline there is the edge of the observed area."""
     near = np.zeros_like(unobserved)
     near[1:] |= unobserved[:-1]
     near[:-1] |= unobserved[1:]

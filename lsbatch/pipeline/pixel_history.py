@@ -22,7 +22,7 @@ _EPOCH = date(1970, 1, 1)
 
 
 def apply(block: Block, config: Config) -> Block:
-    """Share of greenness that a break took, and the looks around it; 0 on pixels that cannot have slid."""
+    """Return the share of greenness lost by a break and the images around it; 0 on pixels that cannot be landslides."""
     rule = base.card(base.resolve(config)).network
     chosen = ccdc.candidates(block.bands, rule)
     seen = np.logical_and.reduce([np.isfinite(block.bands[name]) for name in ccdc.BANDS])
@@ -49,7 +49,7 @@ def apply(block: Block, config: Config) -> Block:
 
 
 def _strips(chosen: np.ndarray, looks: int) -> Iterator[slice]:
-    """Rows whose candidates' series, of two bands, fit into `MOST_BYTES`; the whole tile where all do."""
+    """Yield strips of rows whose pixel series, of two bands, fit in `MOST_BYTES`."""
     held = np.cumsum(chosen.sum(axis=1)) * looks * 4
     if not held[-1]:
         return
@@ -67,7 +67,7 @@ def _series(
     config: Config,
     told: tuple[dict[str, None], dict[Dropped, None]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Days (looks,) and series (bands, looks, pixels) of the places: NDVI, and short-wave infrared where all scenes have it."""
+    """Return days and series (bands, images, pixels): NDVI, and short-wave infrared if all scenes have it."""
     strip = Tile(tile.row, tile.col, tile.geobox[rows])
     here = terrain.read(strip, plan.tile_scenes(config.output, tile.id)["dem"], config)
     colours = ("R", "NIR", "SWIR") if all("SWIR" in scene.assets for scene in scenes) else ("R", "NIR")

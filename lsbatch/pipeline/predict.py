@@ -13,7 +13,7 @@ from lsbatch.settings import Config
 
 
 def apply(block: Block, config: Config) -> Block:
-    """Probability of a landslide; NaN where an input band was not observed."""
+    """Return the landslide probability; NaN where an input band was not observed."""
     if config.model.family == "ccdc":
         return pixel_history.apply(block, config)
     weights = base.resolve(config)

@@ -72,7 +72,7 @@ class Median:
 
 
 def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
-    """Medians over passes, all together and by direction.
+    """Return medians over passes, all together and by direction.
 
     Frames of one pass (same platform, orbit and day) are joined before the median, so that their overlap is one
     look, not two.
@@ -112,7 +112,7 @@ def _count(dates: np.ndarray) -> np.ndarray:
 
 
 def halo_px(settings: CompositeSettings, has_sigma0: bool, side_m: float) -> int:
-    """Pixels around a window that its own depend on."""
+    """Return the pixels around a window that its result depends on."""
     reach = {"none": 0, "refined_lee": 3}.get(settings.speckle, settings.speckle_size_px // 2)
     if has_sigma0:
         # the fringe lies beside a solid core (see sar.border_noise); the buffer beside layover and shadow
@@ -121,7 +121,7 @@ def halo_px(settings: CompositeSettings, has_sigma0: bool, side_m: float) -> int
 
 
 def strip_rows(passes: int, cols: int, halo: int) -> int:
-    """Rows of a strip whose buffer of all passes, halo included, fits into `STRIP_BYTES`; at least one."""
+    """Return the rows of a strip whose buffer of all passes fits in `STRIP_BYTES`; at least one."""
     row_bytes = passes * len(POLARISATIONS) * (cols + 2 * halo) * 4
     rows = max(1, STRIP_BYTES // row_bytes - 2 * halo)
     return rows - rows % BLOCK_ROWS if rows > BLOCK_ROWS else rows
@@ -144,7 +144,7 @@ def _strip(
     config: Config,
     dropped: dict[str, Dropped],
 ) -> np.ndarray:
-    """All passes over a strip of rows, (polarisations, passes, rows, cols), corrected and without halo.
+    """Return all passes over a strip of rows, (polarisations, passes, rows, cols), corrected and without halo.
 
     A scene that fails in one strip is left out of the later ones too; strips above keep it, and the receipt names it.
     """
@@ -174,7 +174,7 @@ def _strip(
 def _frame(
     scene: Scene, box: GeoBox, steepness: Steepness | None, config: Config
 ) -> dict[str, np.ndarray] | SceneError:
-    """One scene over a strip and its halo, filtered and as gamma0 of flat ground; the error where it cannot be read."""
+    """Read one scene over a strip and its halo, filtered, as gamma0 of flat ground; return the error if it fails."""
     extras = ("incidence",) if scene.radiometry == SIGMA0 else tuple({"mask"} & set(scene.assets))
     try:
         raw = scene_reading.read(scene, (*POLARISATIONS, *extras), box, attempts=config.archives.attempts)
@@ -195,7 +195,7 @@ def _frame(
 def _flattened(
     sigma0: dict[str, np.ndarray], incidence_deg: np.ndarray, steepness: Steepness, config: Config
 ) -> dict[str, np.ndarray]:
-    """Border noise, speckle and slope of a calibrated GRD. The slope's correction needs the DEM: NaN where it is not known."""
+    """Correct border noise, speckle and slope of a calibrated GRD; NaN where the elevation is unknown."""
     vv = sar.border_noise(sigma0["VV"], incidence_deg, depth_px=FRINGE_PX)
     side = config.grid.resolution_m
     # towards the sensor the incidence angle falls; on this grid, so no convergence of meridians has to be known
@@ -233,7 +233,7 @@ def _filtered(power: np.ndarray, polarisation: str, settings: CompositeSettings)
 
 
 def _across_dates_into(strip: np.ndarray, passes: list[list[Scene]], size: int) -> None:
-    """Quegan and Yu's filter, one relative orbit at a time: between orbits the ground itself looks different."""
+    """Apply Quegan and Yu's filter to one relative orbit at a time, because orbits see the ground differently."""
     orbits: defaultdict[tuple[str | None, int | None], list[int]] = defaultdict(list)
     for i, group in enumerate(passes):
         orbits[group[0].orbit_state, group[0].relative_orbit].append(i)

@@ -48,7 +48,7 @@ UNKNOWN_ORBIT = -1
 
 @dataclass(frozen=True)
 class Places:
-    """Pixels that are read, and whose they are.
+    """Pixels that are read, with their part.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Places:
 
 
 def apply(block: Block, config: Config) -> Block:
-    """One row a part and pass that saw any of it."""
+    """Return one row for each part and pass that observed it."""
     mask = block.bands["landslide"]
     halo = block.halo_px
     rows, cols = mask.shape
@@ -97,7 +97,7 @@ def apply(block: Block, config: Config) -> Block:
 
 
 def _places(owners: np.ndarray, ring: np.ndarray) -> Places:
-    """By cells of the tile with its halo, each cut down to what is wanted of it."""
+    """Return the places by cells of the tile with its halo."""
     bins = np.where(owners > 0, 2 * owners - 2, np.where(ring > 0, 2 * ring - 1, -1))
     cells, rows, cols, of = [], [], [], []
     inner = np.arange(HALO_PX + CELL_PX, len(bins) - HALO_PX, CELL_PX).tolist()
@@ -115,7 +115,7 @@ def _places(owners: np.ndarray, ring: np.ndarray) -> Places:
 
 
 def _by_pass(scenes: Sequence[Scene]) -> Iterator[list[Scene]]:
-    """Frames of one platform, orbit and day, which are one look."""
+    """Group frames of one platform, orbit and day, which are one pass."""
     ordered = sorted(scenes, key=lambda scene: (*_pass(scene), scene.id))
     return (list(group) for _, group in groupby(ordered, key=_pass))
 
@@ -126,7 +126,7 @@ def _pass(scene: Scene) -> tuple[str, str, int, str]:
 
 
 def _frame(scene: Scene, box: GeoBox, places: Places, attempts: int) -> np.ndarray | SceneError:
-    """Power at the places, float32 (polarisations, pixels), NaN where there is none; the error where it cannot be read."""
+    """Read power at the places, float32 (polarisations, pixels), NaN is nodata; return the error if it fails."""
     wanted = (*POLARISATIONS, *(["mask"] if "mask" in scene.assets else []))
     out = []
     for cell, rows, cols in zip(places.cells, places.rows, places.cols, strict=True):
@@ -145,7 +145,7 @@ def _frame(scene: Scene, box: GeoBox, places: Places, attempts: int) -> np.ndarr
 
 
 def _sums(frames: list[tuple[Scene, np.ndarray]], bins: np.ndarray, count: int) -> pd.DataFrame:
-    """Sums and pixels of one pass by part; of parts that it saw. In overlaps the first frame by name is believed."""
+    """Return sums and pixels of one pass by part; in overlaps the first frame by name is used."""
     if not frames:
         return pd.DataFrame()
     joined = np.full((len(POLARISATIONS), len(bins)), np.nan, np.float32)
@@ -169,7 +169,7 @@ def _sums(frames: list[tuple[Scene, np.ndarray]], bins: np.ndarray, count: int) 
 
 
 def _days(scene: Scene) -> float:
-    """Since 1970, with the time of day."""
+    """Return days since 1970 with the time of day."""
     return datetime.fromisoformat(scene.time).timestamp() / SECONDS_A_DAY
 
 

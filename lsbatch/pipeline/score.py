@@ -16,7 +16,7 @@ CELL_PX = 128
 
 
 def apply(block: Block, config: Config) -> Block:
-    """Confusion counts of a tile; pixels that were not observed are outside the survey."""
+    """Return the confusion counts of a tile; unobserved pixels are not counted."""
     assert config.truth is not None
     found = block.bands["landslide"]
     truth = vectors.truth_mask(config.truth, config.survey.windows, block.tile.geobox)
@@ -34,7 +34,7 @@ def apply(block: Block, config: Config) -> Block:
 
 
 def _told(cells: np.ndarray, tile: Tile) -> list[list[int]]:
-    """Row and column, in cells of the nation, and counts of the cells in which anybody saw anything."""
+    """Return national row and column of the cells with observed pixels, and their counts."""
     top, left = (span.start // CELL_PX for span in tile.region)
     places = np.argwhere(cells.sum(axis=2) > 0)
     out: list[list[int]] = np.column_stack([places + np.array([top, left]), cells[tuple(places.T)]]).tolist()

@@ -33,7 +33,7 @@ NAMED_SCENES = 3
 
 
 def apply(block: Block, config: Config) -> Block:
-    """Read the tile's scenes and compose every band of STACK; bands without a source are nodata."""
+    """Read the scenes of the tile and compose every band of STACK; bands without a source are nodata."""
     tile = block.tile
     scenes = plan.tile_scenes(config.output, tile.id)
     bands = _blank(tile)
@@ -136,7 +136,7 @@ def _observed(bands: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _decisions(scenes: dict[str, tuple[Scene, ...]], used: set[str]) -> dict[str, Sequence[str]]:
-    """Provenance: what was decided about the scenes that were read."""
+    """Return the decisions about the scenes that were read."""
     every = [scene for group in scenes.values() for scene in group if scene.id in used]
     radar_scenes = [s for s in every if s.sensor == "sentinel1"]
     return {

@@ -23,7 +23,7 @@ SHADOW_SIDE_M = 20.0
 
 @dataclass(frozen=True)
 class Ground:
-    """Terrain of a tile, with a halo.
+    """Terrain of a tile with a halo.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Ground:
     dropped: tuple[Dropped, ...]
 
     def slope_aspect(self, halo_px: int) -> tuple[np.ndarray, np.ndarray]:
-        """Slope and aspect in degrees, with so much halo, at most `halo_px` - 1."""
+        """Return slope and aspect in degrees with this halo, at most `halo_px` - 1."""
         around = self.halo_px - halo_px - 1
         inner = slice(around, -around or None)
         dem = self.elevation_m[inner, inner]
@@ -56,7 +56,7 @@ class Ground:
         return slope[1:-1, 1:-1].copy(), aspect[1:-1, 1:-1].copy()
 
     def shade(self, sun_azimuth_deg: float | None, sun_elevation_deg: float | None) -> np.ndarray:
-        """Pixels of the tile that the sun does not reach, bool (rows, cols); none where its place is not known."""
+        """Return pixels of the tile in shadow, bool (rows, cols); none if the sun position is unknown."""
         if sun_azimuth_deg is None or sun_elevation_deg is None or not np.isfinite(self.elevation_m).any():
             return np.zeros(self.geobox.shape, np.bool_)
         factor = _coarser(self.side_m)
@@ -71,18 +71,18 @@ class Ground:
 
 
 def _coarser(side_m: float) -> int:
-    """Pixels of the grid along a side of a pixel of shadow: 1, 2, 4 or 8, which divide every tile."""
+    """Return the grid pixels along a side of a shadow pixel: 1, 2, 4 or 8, which divide every tile."""
     return next((n for n in (8, 4, 2) if side_m * n <= SHADOW_SIDE_M), 1)
 
 
 def halo_px(side_m: float) -> int:
-    """Pixels of terrain around a tile: the reach of a shadow, whole pixels of it, and one for the slope there."""
+    """Return the pixels of terrain around a tile: the reach of a shadow, and one for the slope there."""
     # and enough for the widest halo of a radar strip (see radar.halo_px) where pixels are large
     return max((int(SHADOW_REACH_M / side_m) // 8 + 2) * 8, 96)
 
 
 def read(tile: Tile, scenes: tuple[Scene, ...], config: Config) -> Ground:
-    """Join the DEM's scenes in their order: the first that knows a pixel's elevation is believed."""
+    """Merge the DEM scenes in order: the first with a valid elevation is used."""
     side = config.grid.resolution_m
     halo = halo_px(side)
     box = tile.padded(halo)

@@ -18,14 +18,14 @@ FOUND = "found"
 
 @dataclass(frozen=True)
 class Dropped:
-    """A scene that could not be read, and whether another try may mend it."""
+    """A scene that could not be read, and whether the failure is transient."""
 
     reason: str
     may_pass: bool = False
 
     @classmethod
     def of(cls, error: SceneError) -> "Dropped":
-        """From what reading it raised."""
+        """Make it from the error of reading a scene."""
         return cls(str(error), error.may_pass)
 
 
@@ -61,7 +61,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the story, over one tile at a time.
+    """One stage of the pipeline, applied to one tile at a time.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Reduction:
-    """A step that reads every receipt or part once and writes one artefact.
+    """A step that reads all receipts or parts once and writes one result.
 
     `apply` takes the survey (grid, positions, workspace; see `lsbatch.engine.execution.Survey`) and the settings, writes its
     artefact whole, and returns counts for its receipt.

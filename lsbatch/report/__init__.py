@@ -134,7 +134,7 @@ def _map(
 
 
 def _curve(config: Config) -> dict[str, str] | None:
-    """The learning curve that lies beside the weights, if they were trained here: its uri, or why it is not shown."""
+    """Return the learning curve beside the weights as data URI, or the reason why it is missing."""
     weights = base.resolve(config)
     picture = weights.with_name(f"{weights.stem}-training") / "log.png"
     if not files.exists(picture):
@@ -146,7 +146,7 @@ def _curve(config: Config) -> dict[str, str] | None:
 
 
 def render(content: Mapping[str, Any]) -> str:
-    """The page from its content; every text of `content` is escaped."""
+    """Render the page; every text of `content` is escaped."""
     script, style = ((_HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = jinja2.Environment(
@@ -168,17 +168,17 @@ MISSING = "–"
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """With thousands separated; a dash for what is unknown."""
+    """Format a number with thousands separators; a dash if unknown."""
     return MISSING if value is None else f"{value:,.{digits}f}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share as percent."""
+    """Format a share as percent."""
     return MISSING if value is None else f"{100 * value:.{digits}f} %"
 
 
 def area(value_m2: float | None) -> str:
-    """Square metres as a person would say them."""
+    """Format square metres in a readable unit."""
     if value_m2 is None:
         return MISSING
     if value_m2 >= 1e6:
@@ -187,12 +187,12 @@ def area(value_m2: float | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """Three decimals, or that it is undefined: never 0 for a score that does not exist."""
+    """Format a score with three decimals, or as undefined."""
     return "undefined" if value is None else f"{value:.3f}"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds, minutes or hours."""
+    """Format a duration in seconds, minutes or hours."""
     if seconds is None:
         return MISSING
     if seconds < 120:
@@ -201,7 +201,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """The page shows all settings; where it lies and who worked changes nothing in it. An assessment is made after a run, by a person."""
+    """Return the settings that the page depends on; place and workers do not change it."""
     assessment = Workspace(config.output).accuracy / "accuracy.json"
     return {
         "settings": config.model_dump(mode="json", exclude={"output", "cluster"}),

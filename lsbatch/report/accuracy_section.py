@@ -17,7 +17,7 @@ _DESIGN = ("size", "allocation", "seed", "min_distance_m", "drawn")
 
 
 def sample(survey: Survey) -> dict[str, Any] | None:
-    """The assessment by a reviewed sample as rows for the page; None where there is none, `fault` where it cannot be read."""
+    """Return the assessment by a reviewed sample as rows; None if there is none, `fault` if it cannot be read."""
     try:
         found = statistics.assessed(survey)
         return None if found is None else {"fault": "", **_sample(survey, found)}
@@ -59,7 +59,7 @@ def _number(value: Any) -> float | None:
 
 
 def counties(survey: Survey) -> dict[str, Any] | None:
-    """Rows of ``inventory/areas.csv``, None for what is unknown; None where no polygons were given.
+    """Return the rows of ``inventory/areas.csv``, None for unknown values; None without polygons.
 
     What an older run left is not shown: the step that writes it must have worked for this survey.
     """

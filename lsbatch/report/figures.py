@@ -56,21 +56,21 @@ class Records:
     inventory: Receipt | None
 
     def of(self, tile: str) -> list[Receipt]:
-        """Receipts of a tile, in the order of the stages."""
+        """Return the receipts of a tile, in the order of the stages."""
         return [found for stage in self.stages if (found := self.by_stage[stage].get(tile)) is not None]
 
     def tally(self, stage: str, tile: str, key: str) -> int | None:
-        """A count, None where the stage did not work for the tile."""
+        """Return a count, None if the stage failed for the tile."""
         receipt = self.by_stage[stage].get(tile)
         return receipt.tally.get(key) if receipt else None
 
     def total(self, stage: str, key: str) -> int:
-        """Sum of a count over the tiles."""
+        """Return the sum of a count over the tiles."""
         return sum(receipt.tally.get(key, 0) for receipt in self.by_stage[stage].values() if receipt)
 
 
 def read(survey: Survey, config: Config) -> Records:
-    """All receipts that the report tells of."""
+    """Read all receipts for the report."""
     folder = survey.workspace.receipts
     stages = STAGES if config.truth is not None else STAGES[:-1]
     planned = {tile_id(*position) for position in survey.positions}
@@ -82,20 +82,20 @@ def read(survey: Survey, config: Config) -> Records:
 
 
 def landslides(survey: Survey, records: Records) -> gpd.GeoDataFrame | None:
-    """The inventory as it was written, largest first; None where it could not be made."""
+    """Read the inventory, largest first; None if it failed."""
     if not records.inventory:
         return None
     return identity.found(vectors.read_part(survey.workspace.inventory / "landslides.parquet"))
 
 
 def worked(survey: Survey, records: Records, *stages: str) -> frozenset[Position]:
-    """Tiles for which all of these stages worked; none where the settings do not ask for one of them."""
+    """Return the tiles for which all of these stages succeeded."""
     done = [records.by_stage.get(stage, {}) for stage in stages]
     return frozenset(p for p in survey.positions if all(by_tile.get(tile_id(*p)) for by_tile in done))
 
 
 def headline(survey: Survey, config: Config, records: Records, found: gpd.GeoDataFrame | None) -> dict[str, Any]:
-    """What a person wants to know first."""
+    """Return the headline figures."""
     px_km2 = (config.grid.resolution_m / 1000) ** 2
     region_km2 = float(plan.load(survey.config.output).summary["region_km2"])
     surveyed_km2 = records.total("clean", "surveyed_pixels") * px_km2
@@ -118,7 +118,7 @@ def headline(survey: Survey, config: Config, records: Records, found: gpd.GeoDat
 
 
 def tiles(survey: Survey, records: Records) -> list[dict[str, Any]]:
-    """A row a tile, in grid order."""
+    """Return one row a tile, in grid order."""
     return [_tile(tile_id(*position), position, records) for position in survey.positions]
 
 
@@ -150,7 +150,7 @@ def _tile(tile: str, position: Position, records: Records) -> dict[str, Any]:
 
 
 def stages(records: Records) -> list[dict[str, Any]]:
-    """A row a stage: seconds of computing, summed and per tile, and speed."""
+    """Return one row a stage: computing seconds, total and a tile, and throughput."""
     rows = [_stage(name, list(records.by_stage[name].values())) for name in records.stages]
     if records.inventory is not None:
         rows.append(_stage("inventory", [records.inventory]))
@@ -180,7 +180,7 @@ def _stage(name: str, done: list[Receipt]) -> dict[str, Any]:
 
 
 def faults(survey: Survey, config: Config, records: Records, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a reader must know before trusting the numbers: failures, and what was left out."""
+    """Return what limits trust in the results: failures and omissions."""
     return {
         "failed": [row for row in rows if row["status"] == "failed"],
         "not_run": [row for row in rows if row["status"] == "not run"],
@@ -197,7 +197,7 @@ def _inventory_fault(receipt: Receipt | None) -> str | None:
 
 
 def _dropped(records: Records) -> list[dict[str, Any]]:
-    """Scenes that could not be read, with the reason and the tiles, the most frequent first."""
+    """Return the scenes that could not be read, with reason and tiles, most frequent first."""
     by_reason: dict[str, list[str]] = {}
     for tile, receipt in sorted(records.by_stage["stack"].items()):
         for reason in receipt.dropped:
@@ -207,7 +207,7 @@ def _dropped(records: Records) -> list[dict[str, Any]]:
 
 
 def scores(survey: Survey) -> tuple[dict[str, Any] | None, str]:
-    """Scores against mapped landslides; where there are none, None and the reason."""
+    """Return scores against mapped landslides, or None and the reason."""
     try:
         return evaluation.summary(survey), ""
     except LsbatchError as error:
@@ -215,14 +215,14 @@ def scores(survey: Survey) -> tuple[dict[str, Any] | None, str]:
 
 
 def reliability(survey: Survey) -> list[dict[str, float]]:
-    """Bins of probability that hold pixels: what was said on average, what was so, and how many pixels."""
+    """Return the bins of probability with pixels: mean prediction, observed frequency, pixels."""
     found = receipts.read_stage(survey.workspace.receipts, "score")
     bins = evaluation.reliability(found.values())
     return [{"said": p / n, "so": hits / n, "pixels": int(n)} for n, p, hits in bins.tolist() if n]
 
 
 def provenance(config: Config, records: Records) -> dict[str, Any]:
-    """Where everything came from."""
+    """Return the provenance of the results."""
     decisions = [receipt.tally.get("decisions", {}) for receipt in records.by_stage["stack"].values() if receipt]
     scenes = {scene for receipt in records.by_stage["stack"].values() for scene in receipt.scenes}
     card = base.card(base.resolve(config))
@@ -239,5 +239,5 @@ def provenance(config: Config, records: Records) -> dict[str, Any]:
 
 
 def _counted(decisions: Iterable[Mapping[str, Any]], key: str) -> list[tuple[str, int]]:
-    """Decisions with the number of tiles that took them, the most frequent first."""
+    """Return decisions with their number of tiles, most frequent first."""
     return Counter(text for one in decisions for text in one.get(key, ())).most_common()

@@ -35,21 +35,21 @@ _HATCH_PX = 6
 
 @dataclass(frozen=True)
 class Stretch:
-    """Values shown as black and as white, and the gamma between them."""
+    """Values shown as black and white, and the gamma between them."""
 
     low: float
     high: float
     gamma: float = 1.0
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """0..1; NaN becomes 0."""
+        """Map values to 0..1; NaN becomes 0."""
         span = max(self.high - self.low, 1e-9)
         share = np.clip((np.nan_to_num(values, nan=self.low) - self.low) / span, 0, 1)
         return share ** (1 / self.gamma)
 
 
 def stretch(*arrays: np.ndarray, gamma: float = 1.0) -> Stretch:
-    """One stretch for several bands, or for before and after, so that they can be compared.
+    """Return one stretch for several bands, or for before and after, so that they can be compared.
 
     Half a percent is cut at the dark end and two at the bright end, where clouds' rims and snow are.
     """
@@ -61,17 +61,17 @@ def stretch(*arrays: np.ndarray, gamma: float = 1.0) -> Stretch:
 
 
 def true_colour(bands: list[np.ndarray], how: Stretch) -> np.ndarray:
-    """(rows, cols, 3) uint8 from red, green and blue reflectance."""
+    """Return (rows, cols, 3) uint8 from red, green and blue reflectance."""
     return _bytes(np.stack([how(band) for band in bands], axis=-1))
 
 
 def grey(values: np.ndarray, how: Stretch) -> np.ndarray:
-    """(rows, cols, 3) uint8 from one band."""
+    """Return (rows, cols, 3) uint8 from one band."""
     return _bytes(np.repeat(how(values)[..., None], 3, axis=-1))
 
 
 def ramped(values: np.ndarray, ramp: tuple[tuple[float, str], ...], low: float, high: float) -> np.ndarray:
-    """(rows, cols, 3) uint8: values from `low` to `high` along a ramp."""
+    """Return (rows, cols, 3) uint8: values from `low` to `high` along a colour ramp."""
     share = Stretch(low, high)(values)
     stops = [position for position, _ in ramp]
     colours = np.array([rgb(colour) for _, colour in ramp], float)
@@ -79,17 +79,17 @@ def ramped(values: np.ndarray, ramp: tuple[tuple[float, str], ...], low: float, 
 
 
 def css_ramp(ramp: tuple[tuple[float, str], ...]) -> str:
-    """The ramp as a CSS gradient, for legends."""
+    """Return the ramp as a CSS gradient, for legends."""
     return f"linear-gradient(to right, {', '.join(f'{colour} {position:.0%}' for position, colour in ramp)})"
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green, blue of ``#rrggbb``."""
+    """Return red, green, blue of ``#rrggbb``."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def hatched(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The picture with diagonal grey stripes where nothing was observed."""
+    """Return the image with diagonal grey stripes where nothing was observed."""
     rows, cols = np.nonzero(hole)
     dark = (rows + cols) % _HATCH_PX < _HATCH_PX // 3
     out = picture.copy()
@@ -98,14 +98,14 @@ def hatched(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def painted(picture: np.ndarray, where: np.ndarray, colour: str) -> np.ndarray:
-    """The picture with a plain colour where asked."""
+    """Return the image with a plain colour where requested."""
     out = picture.copy()
     out[where] = rgb(colour)
     return out
 
 
 def reduced(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Mean over the area of each coarse pixel, of what is not NaN; NaN where less than half of it is known.
+    """Return the mean of valid values in each coarse pixel; NaN if less than half is valid.
 
     Exact for sides that do not divide, and no coarse pixel looks beyond its own area, so tiles have no seam.
     """
@@ -126,18 +126,18 @@ def _boxed(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def png_uri(picture: np.ndarray) -> str:
-    """Lossless: small pictures whose every pixel counts."""
+    """Return a lossless PNG data URI, for small images."""
     return _uri(picture, "PNG", optimize=True)
 
 
 def jpeg_uri(picture: np.ndarray) -> str:
-    """For large photographs: a tenth of the bytes of PNG."""
+    """Return a JPEG data URI, for large photographs: a tenth of the bytes of PNG."""
     # without optimize: Pillow then holds the picture in one buffer, which a noisy one overflows ("broken data stream")
     return _uri(picture, "JPEG", quality=86, subsampling=0)
 
 
 def jpeg_strip(panels: Sequence[np.ndarray]) -> str:
-    """Pictures of one height side by side, as JPEG in base64: one header for all of them."""
+    """Return images of one height side by side, as one JPEG in base64."""
     return _coded(np.hstack(panels), "JPEG", quality=70)
 
 
@@ -152,7 +152,7 @@ def _coded(picture: np.ndarray, kind: str, **options: object) -> str:
 
 
 def file_uri(png: bytes) -> str:
-    """A PNG file that is there already, decoded first: what is no picture raises OSError and does not get into the page.
+    """Return an existing PNG file as data URI; raise OSError if it is not an image.
 
     Nor does one of more pixels than a screen has: some kilobytes can stand for gigabytes.
     """

@@ -24,13 +24,13 @@ DIGITS = 9
 
 
 def rows(found: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    """The largest landslides as plain values: None for what is unknown."""
+    """Return the largest landslides as plain values; None for unknown values."""
     table = pd.DataFrame(found.drop(columns="geometry").head(MOST_LANDSLIDES)).astype(object)
     return table.where(table.notna(), None).to_dict("records")
 
 
 def records(listed: list[dict[str, Any]], confounders: Iterable[str]) -> dict[str, Any]:
-    """All fields of all rows, as JSON that a browser can show: what is the same everywhere is said once.
+    """Return all fields of all rows as compact JSON: constant values are stored once.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
 
 
 def choices(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each field to filter by: its name, its label, and its values with how many rows have them."""
+    """Return name, label and values with counts of each filter field."""
     out = []
     for name, label, order in CHOICES:
         counted = Counter(str(row[name]) for row in listed)

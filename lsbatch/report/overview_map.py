@@ -36,7 +36,7 @@ NAMES = {"colour": "true colour, after", "radar": "radar VV, after", "relief": "
 
 @dataclass(frozen=True)
 class Frame:
-    """What the map shows, in map pixels: each tile is `cell` x `cell` of them, counted from the grid's top left.
+    """The extent of the map in map pixels: each tile is `cell` x `cell` pixels, from the top left of the grid.
 
     Attributes
     ----------
@@ -55,28 +55,28 @@ class Frame:
 
     @property
     def metres(self) -> float:
-        """Side of a map pixel."""
+        """Return the side of a map pixel in metres."""
         return self.grid.resolution_m * self.grid.tile_px / self.cell
 
     @property
     def geobox(self) -> GeoBox:
-        """Its lattice."""
+        """Return the geobox of the map."""
         left, top = self.grid.bounds[0] + self.left * self.metres, self.grid.bounds[3] - self.top * self.metres
         box = BoundingBox(left, top - self.rows * self.metres, left + self.cols * self.metres, top, crs=self.grid.crs)
         return GeoBox.from_bbox(box, shape=(self.rows, self.cols), tight=True)
 
     def shown(self, shapes: np.ndarray) -> np.ndarray:
-        """Geometries in map pixels, x to the right and y downward."""
+        """Return geometries in map pixels, x to the right and y downward."""
         x0, y0 = self.grid.bounds[0] + self.left * self.metres, self.grid.bounds[3] - self.top * self.metres
         return shapely.transform(shapes, lambda xy: (xy - (x0, y0)) / (self.metres, -self.metres))
 
     def corner(self, position: Position) -> tuple[int, int]:
-        """x and y of a tile's top left corner."""
+        """Return x and y of a tile's top left corner."""
         return position[1] * self.cell - self.left, position[0] * self.cell - self.top
 
 
 def frame(grid: Grid, region: shapely.Geometry) -> Frame:
-    """The region with a small margin, as large as `MAP_PX` allows and never finer than the pixels."""
+    """Return the region with a small margin, within `MAP_PX` and not finer than the pixels."""
     west, south, east, north = shapely.bounds(region)
     margin = 0.02 * max(east - west, north - south)
     span = max(east - west, north - south) + 2 * margin
@@ -93,7 +93,7 @@ def frame(grid: Grid, region: shapely.Geometry) -> Frame:
 
 @dataclass(frozen=True)
 class Overview:
-    """Coarse bands of the frame, NaN where unknown, and shares of found, false and missed pixels where truth exists."""
+    """Coarse bands of the map, NaN if unknown, and shares of found, false and missed pixels."""
 
     bands: dict[str, np.ndarray]
     hits: np.ndarray | None
@@ -101,14 +101,14 @@ class Overview:
 
     @property
     def unobserved(self) -> np.ndarray:
-        """Inside the region, but not surveyed."""
+        """Return the pixels inside the region that were not observed."""
         return self.inside & ~(self.bands["surveyed"] >= 0.5)
 
 
 def overview(
     survey: Survey, where: Frame, region: shapely.Geometry, masked: frozenset[Position], scored: frozenset[Position]
 ) -> Overview:
-    """Read the tiles that are done, `TOGETHER` at once, each band by itself; memory is that of so many bands of a tile, and of the map.
+    """Read the completed tiles, `TOGETHER` at once, each band separately to limit memory.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def overview(
 def _coarse(
     survey: Survey, cell: int, position: Position, scored: bool
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """A tile's bands in `cell` x `cell` pixels, and its hits where it was compared with mapped landslides."""
+    """Return the bands of a tile in `cell` x `cell` pixels, and its hits if landslides were mapped."""
     config, store, tile = survey.config, survey.workspace.store, survey.tile(position)
 
     def of(layer: Layer, name: str) -> np.ndarray:
@@ -165,7 +165,7 @@ def _bands(config: Config) -> tuple[str, ...]:
 
 
 def _overlap(where: Frame, position: Position) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where a tile lies in the map, and which part of the tile that is."""
+    """Return where a tile lies in the map, and which part of the tile that is."""
     x, y = where.corner(position)
     target, part = [], []
     for start, size in ((y, where.rows), (x, where.cols)):
@@ -182,7 +182,7 @@ def _hits(found: np.ndarray, surveyed: np.ndarray, geobox: GeoBox, config: Confi
 
 
 def bases(seen: Overview, where: Frame) -> list[dict[str, str]]:
-    """The pictures to draw upon, best first: those for which there is anything to show."""
+    """Return the background images that have content, best first."""
     bands = seen.bands
     found: dict[str, np.ndarray] = {}
     if "postR" in bands and np.isfinite(bands["postR"]).any():
@@ -201,7 +201,7 @@ def bases(seen: Overview, where: Frame) -> list[dict[str, str]]:
 
 
 def relief(elevation: np.ndarray, metres: float) -> np.ndarray:
-    """Light grey hillshade, lit from the north-west; raised where a coarse pixel flattens the mountains."""
+    """Return light grey hillshade from the north-west, exaggerated where coarse pixels flatten mountains."""
     raised = np.float32(np.clip(metres / 40, 1, 8))
     shade = terrain.hillshade(elevation * raised, metres, metres)
     # the outermost pixels have no slope; level ground is 180
@@ -210,7 +210,7 @@ def relief(elevation: np.ndarray, metres: float) -> np.ndarray:
 
 
 def hits_picture(seen: Overview, where: Frame) -> str:
-    """Found, false and missed over a pale relief; a coarse pixel takes the colour that most of its pixels have."""
+    """Return found, false and missed pixels over a pale relief; a coarse pixel takes its most frequent colour."""
     assert seen.hits is not None
     if "elevation" in seen.bands:
         base = relief(seen.bands["elevation"], where.metres)
@@ -229,7 +229,7 @@ def _finished(picture: np.ndarray, seen: Overview) -> np.ndarray:
 
 
 def outlines(frame_: Frame, landslides: gpd.GeoDataFrame) -> list[str]:
-    """An SVG path for each landslide: its simplified outline, or a dot where it is small."""
+    """Return an SVG path for each landslide: its simplified outline, or a dot if it is small."""
     shapes = frame_.shown(np.asarray(landslides.geometry.values))
     small = shapely.area(shapes) < DOT_PX
     places = shapely.get_coordinates(shapely.point_on_surface(shapes))
@@ -240,7 +240,7 @@ def outlines(frame_: Frame, landslides: gpd.GeoDataFrame) -> list[str]:
 
 
 def path(shape: shapely.Geometry, digits: int = 1) -> str:
-    """SVG path of all rings of a polygon, for the even-odd rule."""
+    """Return the SVG path of all rings of a polygon, for the even-odd rule."""
     rings = shapely.get_rings(shapely.get_parts(shape))
     return "".join(_ring(shapely.get_coordinates(ring)[:-1], digits) for ring in rings)
 
@@ -251,7 +251,7 @@ def _ring(points: np.ndarray, digits: int) -> str:
 
 
 def scale_bar(where: Frame) -> dict[str, Any]:
-    """A round length of about a fifth of the map's width: its text and its map pixels."""
+    """Return a round length of about a fifth of the map's width: its text and its map pixels."""
     target = where.cols * where.metres / 5
     power = 10.0 ** np.floor(np.log10(target))
     length = max(step * power for step in (1, 2, 5) if step * power <= target)

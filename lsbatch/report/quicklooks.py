@@ -40,24 +40,24 @@ _RADAR = ("preVV", "postVV", "diffVV")
 
 @dataclass(frozen=True)
 class Window:
-    """Rows and columns of the national lattice, around one landslide or several."""
+    """Rows and columns of the national grid around one landslide or several."""
 
     rows: slice
     cols: slice
 
     @property
     def side(self) -> int:
-        """Pixels from top to bottom; the window of one landslide is square."""
+        """Return the pixels from top to bottom; the window of one landslide is square."""
         return self.rows.stop - self.rows.start
 
     def inside(self, other: "Window") -> tuple[slice, slice]:
-        """This window in an array that holds the other one."""
+        """Return the slices of this window in the array of the other one."""
         top, left = other.rows.start, other.cols.start
         return slice(self.rows.start - top, self.rows.stop - top), slice(self.cols.start - left, self.cols.stop - left)
 
 
 def window(survey: Survey, shape: shapely.Geometry) -> Window:
-    """A square around a landslide, with margin."""
+    """Return a square around a landslide, with margin."""
     (left, bottom), (right, top) = (
         ~survey.grid.geobox.transform @ corner for corner in np.reshape(shapely.bounds(shape), (2, 2)).tolist()
     )
@@ -69,7 +69,7 @@ def window(survey: Survey, shape: shapely.Geometry) -> Window:
 
 
 def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], budget: int) -> list[dict[str, Any]]:
-    """Pictures and outlines of landslides for the page: of the first ones, as many as fit.
+    """Return images and outlines for the page: of the first landslides, as many as fit.
 
     Memory holds the windows of one tile, and the pictures.
 
@@ -94,7 +94,7 @@ def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry
 
 
 def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[str, Any]:
-    """Pictures and outline of one landslide, for a page that asks for them one by one.
+    """Return images and outline of one landslide, for a page that requests them one by one.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def _batch(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], f
 
 
 def within(looks: Iterable[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
-    """The first ones, until one does not fit into that many bytes."""
+    """Return the first images whose bytes fit in the limit."""
     kept, used = [], 0
     for look in looks:
         used += len(look["strip"]) + len(look["outline"])
@@ -135,7 +135,7 @@ def within(looks: Iterable[dict[str, Any]], budget: int) -> list[dict[str, Any]]
 
 
 def _together(survey: Survey, windows: Mapping[int, Window]) -> Iterator[list[int]]:
-    """Indices of the windows that are read at once: those whose middle lies in one tile, and each large one alone."""
+    """Return the windows that are read together: those centred in one tile, and each large one separately."""
     by_tile: dict[tuple[int, ...], list[int]] = defaultdict(list)
     side = survey.grid.tile_px
     for i, one in windows.items():
@@ -151,7 +151,7 @@ def _around(windows: Sequence[Window]) -> Window:
 
 
 def _read(survey: Survey, config: Config, where: Window) -> dict[str, np.ndarray]:
-    """Bands of the archives that the survey has."""
+    """Read the bands of the archives that the survey has."""
     names = (*(_OPTICAL if config.archives.sentinel2 else ()), *(_RADAR if config.archives.sentinel1 else ()))
     wanted = ((STACK, names), (probability(config.model.family), ("probability",)))
     out: dict[str, np.ndarray] = {}
@@ -174,7 +174,7 @@ def _look(
 
 
 def _outline(survey: Survey, shape: shapely.Geometry, where: Window) -> str:
-    """SVG path in pixels of the window."""
+    """Return the SVG path in pixels of the window."""
     affine = ~survey.grid.geobox.transform
     local = shapely.transform(
         shape, lambda xy: np.column_stack(affine @ (xy[:, 0], xy[:, 1])) - (where.cols.start, where.rows.start)
@@ -183,13 +183,13 @@ def _outline(survey: Survey, shape: shapely.Geometry, where: Window) -> str:
 
 
 def _drawn(bands: dict[str, np.ndarray], where: Window, most_px: int) -> dict[str, np.ndarray]:
-    """Pictures by title, of at most so many pixels a side."""
+    """Return images by title, with a limit of pixels a side."""
     px = min(where.side, most_px)
     return _pictures({name: images.reduced(values, (px, px)) for name, values in bands.items()})
 
 
 def _pictures(bands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Before and after in colour where Sentinel-2 saw both, else in radar; then change and probability."""
+    """Return before and after in colour if Sentinel-2 observed both, else in radar; then change and probability."""
     seen = {name for name, values in bands.items() if np.isfinite(values).any()}
     found: list[tuple[str, np.ndarray, np.ndarray]] = []
     if seen.issuperset(_OPTICAL):

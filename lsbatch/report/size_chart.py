@@ -12,7 +12,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Axis:
-    """From a value to a place on a logarithmic axis; `low` and `high` are powers of ten, `far` is where `high` lies."""
+    """A logarithmic axis; `low` and `high` are powers of ten, `far` is the position of `high`."""
 
     low: int
     high: int
@@ -20,13 +20,13 @@ class Axis:
     far: float
 
     def __call__(self, value: float) -> float:
-        """Place of a value, which may lie beyond the ends; 0, which has none, is put on the lower end."""
+        """Return the position of a value, also beyond the ends; 0 is put at the lower end."""
         share = (math.log10(value) - self.low) / (self.high - self.low) if value > 0 else 0.0
         return round(self.near + share * (self.far - self.near), 1)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Place and text of each power of ten; of at most eight."""
+        """Return position and text of each power of ten; at most eight."""
         step = -(-(self.high - self.low) // 8)
         return [
             (self(10.0**power), f"10{str(power).translate(_SUPERSCRIPT)}")
@@ -35,14 +35,14 @@ class Axis:
 
 
 def axis(values: Iterable[float], near: float, far: float) -> Axis:
-    """An axis that holds all values above 0."""
+    """Return an axis that holds all values above 0."""
     known = [math.log10(value) for value in values if value > 0]
     low, high = math.floor(min(known)), math.ceil(max(known))
     return Axis(low, max(high, low + 1), near, far)
 
 
 def frequency(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What the page draws of `numbers.frequency`; None where there is no landslide."""
+    """Return the drawing of `statistics.frequency`; None without landslides."""
     if found is None or not found["count"]:
         return None
     bins = [one for one in found["bins"] if one["count"]]
@@ -62,5 +62,5 @@ def frequency(found: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _line(curve: list[list[float]], x: Axis, y: Axis) -> str:
-    """Points of a polyline, which the page cuts at the plot's edge; a density of 0 has no place."""
+    """Return the points of a polyline, which the page clips at the plot's edge; densities of 0 are left out."""
     return " ".join(f"{x(area)},{y(density)}" for area, density in curve if density > 0)

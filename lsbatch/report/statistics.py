@@ -24,7 +24,7 @@ CURVE_POINTS = 60
 
 
 def assessed(survey: Survey) -> dict[str, Any] | None:
-    """What `assess` wrote, with `fits_the_map`: whether the map is still the one that was assessed. None without an assessment.
+    """Read the result of `assess`, with `fits_the_map`: whether the map is unchanged. None without an assessment.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def assessed(survey: Survey) -> dict[str, Any] | None:
 
 
 def frequencies(survey: Survey) -> dict[str, Any] | None:
-    """`frequency` of the inventory's landslides; None where there is no inventory."""
+    """Return `frequency` of the landslides of the inventory; None without an inventory."""
     file = survey.workspace.inventory / "landslides.parquet"
     if not files.exists(file):
         return None
@@ -59,7 +59,7 @@ def frequencies(survey: Survey) -> dict[str, Any] | None:
 
 
 def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:
-    """Frequency and size of landslides as lists, for two logarithmic axes.
+    """Return frequency and size of landslides as lists, for two logarithmic axes.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:
 
 
 def _tail_curve(tail: size_distribution.Tail, areas_m2: np.ndarray) -> list[list[float]]:
-    """The power law as a density among all landslides, not among those of the tail alone."""
+    """Return the power law as a density of all landslides, not only those of the tail."""
     at = np.array([tail.from_m2, areas_m2.max()])
     share = tail.count / len(areas_m2)
     density = share * (tail.alpha - 1) / tail.from_m2 * (at / tail.from_m2) ** -tail.alpha
@@ -131,14 +131,14 @@ def _notes(
 
 
 def completeness(survey: Survey) -> list[dict[str, Any]]:
-    """Mapped landslides that were found, by size, with Wilson's 95 % interval; empty without truth or inventory."""
+    """Return mapped and found landslides by size, with Wilson's 95 % interval; empty without truth or inventory."""
     if survey.config.truth is None:
         return []
     return by_size(evaluation.objects(survey))
 
 
 def by_size(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The same from what `evaluate.objects` counted."""
+    """Return the same from the counts of `evaluation.objects`."""
     out = []
     for low, high in zip((0.0, *evaluation.SIZES_M2), evaluation.SIZES_M2, strict=False):
         name = f"{low:.0f}_m2_or_more" if high == float("inf") else f"{low:.0f}_to_{high:.0f}_m2"

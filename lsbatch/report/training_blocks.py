@@ -13,7 +13,7 @@ NAMED = 3
 
 
 def facts(card: Card, survey: Survey, frame: Frame) -> dict[str, Any]:
-    """A sentence, and a rectangle in map pixels and a share for each block; no blocks where none were dealt here."""
+    """Return a sentence, and a rectangle in map pixels and a split for each block."""
     learned = [str(name) for name in card.made_by.get("surveys", ())]
     mine = survey.config.survey.id
     split = card.made_by.get("split", {})

@@ -28,7 +28,7 @@ SHOWN = (
 
 
 class RefusedError(LsbatchError):
-    """An answer that cannot be kept, with the reason."""
+    """An answer that cannot be stored, with the reason."""
 
 
 class Case:
@@ -56,7 +56,7 @@ class Case:
         self._lock = threading.Lock()
 
     def landslides(self) -> list[dict[str, Any]]:
-        """All of them with what was said so far; plain values, None for what is unknown."""
+        """Return all landslides with their latest answers; plain values, None if unknown."""
         table = pd.DataFrame(self.frame[[ID, *(name for name in SHOWN if name in self.frame)]]).astype(object)
         plain = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
         said = self._said()
@@ -69,7 +69,7 @@ class Case:
         return by_name
 
     def _answer(self, name: str, said: Mapping[str, list[Mapping[str, Any]]]) -> dict[str, Any]:
-        """The last answer and how many there were; that of the inventory where there is none, from an earlier year perhaps."""
+        """Return the last answer and the number of answers; that of the inventory if there is none."""
         mine = said.get(name, [])
         if mine:
             return {key: mine[-1][key] for key in ("state", "reviewer", "comment", "at")} | {"count": len(mine)}
@@ -83,7 +83,7 @@ class Case:
         }
 
     def pictures(self, index: int) -> dict[str, Any]:
-        """Before, after and evidence of the landslide in a row."""
+        """Return before, after and evidence of the landslide side by side."""
         with self._lock:
             if index not in self._pictures:
                 self._pictures[index] = quicklook(self.survey, self.survey.config, self.frame.geometry.iloc[index])
@@ -93,7 +93,7 @@ class Case:
             return self._pictures[index]
 
     def keep(self, said: Any) -> tuple[bool, dict[str, Any]]:
-        """Add an answer, unless somebody answered since the reviewer looked.
+        """Add an answer, unless another one was added since the reviewer loaded the page.
 
         Parameters
         ----------

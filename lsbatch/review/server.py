@@ -29,7 +29,7 @@ _PAGE = {
 
 
 class Server(ThreadingHTTPServer):
-    """Answers for one survey; `address` is what the reviewer opens."""
+    """Web server for one survey; the reviewer opens `address`."""
 
     # an answer that is being kept when the server ends is kept
     daemon_threads = False
@@ -46,12 +46,12 @@ class Server(ThreadingHTTPServer):
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """How a browser may call it; another name that leads here is somebody's trick (DNS rebinding)."""
+        """Return the allowed host names of requests; others may be DNS rebinding."""
         return tuple(f"{host}:{self.server_port}" for host in (LOOPBACK, "localhost"))
 
     @property
     def address(self) -> str:
-        """With the word that lets one in."""
+        """Return the address with the token that gives access."""
         return f"http://{self.origins[0]}/{self.token}/"
 
 
@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "lsbatch", ""
 
     def do_GET(self) -> None:
-        """The page, the list, pictures."""
+        """Send the page, the list or images."""
         name = self._asked()
         if name is None:
             return
@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(HTTPStatus.NOT_FOUND, {"error": "not here"})
 
     def do_POST(self) -> None:
-        """An answer."""
+        """Store an answer."""
         name = self._asked()
         if name is None:
             return
@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(HTTPStatus.OK if added else HTTPStatus.CONFLICT, {"answer": answer})
 
     def _asked(self) -> str | None:
-        """What is asked for, by somebody who knows the word, under a name of ours; else a refusal that tells nothing."""
+        """Return the request of a client with token and allowed host, else send a refusal without details."""
         token, _, name = self.path.removeprefix("/").partition("/")
         known = secrets.compare_digest(token.encode(), self.server.token.encode())
         if known and self.headers.get("Host") in self.server.origins:
@@ -153,4 +153,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the address, and with it the word, would be in the log."""
+        """Log nothing: the address in the log would hold the token."""

@@ -89,5 +89,5 @@ class Config(Section):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """STACK bands in the model's order: its own, or those of the band setting."""
+        """Return the STACK bands in the model's order: its own, or those of the band setting."""
         return OWN_BANDS.get(self.model.family) or BAND_SETTINGS[self.bands]

@@ -18,7 +18,7 @@ DAY_OF_YEAR = r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 
 
 def _place(value: Any) -> Any:
-    """A path on disk, or in object storage where it begins with ``s3://``, which `Path` would make a folder of."""
+    """Return a path on disk, or in object storage if it begins with ``s3://``, which `Path` would change."""
     if isinstance(value, str) and value.startswith(OBJECTS):
         if not value.removeprefix(OBJECTS).partition("/")[0]:
             raise ValueError("must name a bucket, as in s3://bucket/folder")
@@ -37,7 +37,7 @@ Place = Annotated[Path, PlainValidator(_place), PlainSerializer(str, when_used="
 
 
 class Section(BaseModel):
-    """Base of every group of settings: frozen, and an unknown key is an error, as is a number that is none."""
+    """Base of every group of settings: frozen; unknown keys and values that are not finite are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -102,7 +102,7 @@ class SurveySettings(Section):
 
     @property
     def windows(self) -> Windows:
-        """Days before and after, from the year and season or from the event."""
+        """Return the date windows before and after, from the year and season or from the event."""
         if self.kind == "annual":
             pre, post = (
                 tuple(date.fromisoformat(f"{year}-{day}") for day in self.season)
@@ -209,6 +209,6 @@ class ArchiveSettings(Section):
 
     @property
     def sensors(self) -> frozenset[str]:
-        """Those that there is a source of."""
+        """Return the sensors with a source."""
         given = {name for name in ("sentinel2", "sentinel1", "dem") if getattr(self, name) is not None}
         return frozenset(given | ({"dem"} if self.dem_file is not None else set()))

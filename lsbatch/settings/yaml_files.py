@@ -21,13 +21,13 @@ LONGEST_TEXT, MOST_VALUES = 1_000_000, 100_000
 
 
 def digest(value: Any) -> str:
-    """16 hex digits of a JSON-like value; floats by their shortest form, keys in order."""
+    """Return 16 hex digits of a JSON-like value; floats in their shortest form, keys in order."""
     text = json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, and no key twice: the second would silently replace the first."""
+    """YAML loader that reads only plain values and refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def get_single_node(self) -> yaml.Node | None:
-        """The document, unless its aliases make it endless: nine lines can stand for a billion values."""
+        """Compose the document, unless its aliases make it too large: nine lines can stand for a billion values."""
         node = super().get_single_node()
         if node is not None and _values(node, {}) > MOST_VALUES:
             raise yaml.constructor.ConstructorError(
@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _values(node: yaml.Node, known: dict[int, int]) -> int:
-    """Values in a document, those behind an alias counted each time."""
+    """Count the values in a document, those behind an alias each time."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) not in known:
@@ -133,7 +133,7 @@ def _nearest(loc: tuple[Any, ...]) -> str:
 
 
 def _section(annotation: Any) -> Any:
-    """The Section inside ``X`` or ``X | None``."""
+    """Return the Section inside ``X`` or ``X | None``."""
     options = getattr(annotation, "__args__", (annotation,))
     return next(option for option in options if isinstance(option, type) and issubclass(option, Section))
 
@@ -191,7 +191,7 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
 
 
 def with_model(config: Config, family: str) -> Config:
-    """The same settings with another model, and the weights that it finds by itself.
+    """Return the same settings with another model family and its default weights.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def with_model(config: Config, family: str) -> Config:
 
 
 def with_device(config: Config, name: str) -> Config:
-    """The same settings with another `predict.device`.
+    """Return the same settings with another `predict.device`.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def with_device(config: Config, name: str) -> Config:
 
 
 def to_yaml(config: Config) -> str:
-    """Settings as YAML with every description as a comment; `parse` of the text gives the same settings."""
+    """Write settings as YAML with every description as a comment; `parse` of the text gives the same settings."""
     return "\n".join(_yaml_lines(config, 0)) + "\n"
 
 
@@ -262,7 +262,7 @@ def _scalar(value: Any) -> str:
 
 
 def example() -> Config:
-    """Settings to start from: Norway's annual survey."""
+    """Return example settings: Norway's annual survey."""
     return Config(
         survey=SurveySettings(id="norway-2024", year=2024),
         region=RegionSettings(bounds=(-80000.0, 6440000.0, 1120000.0, 7945000.0)),

@@ -32,7 +32,7 @@ _ADDRESS = re.compile(r"(?:https?|s3|gs|az)://[^\s'\"<>,;)]+|/vsi\w+/[^\s'\"<>,;
 
 @dataclass(frozen=True)
 class Fence:
-    """Resolves the addresses in a catalogue's documents.
+    """Resolver of the addresses in the documents of a catalogue.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Fence:
     folder: Path | None
 
     def resolve(self, href: str, document: str) -> str:
-        """Absolute address of `href` as written in `document`.
+        """Return the absolute address of `href` as written in `document`.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class Fence:
         return target
 
     def item(self, item: Mapping[str, Any], document: str) -> dict[str, Any]:
-        """A STAC item with absolute, checked addresses, without what opens doors: a plan is a file that is passed on."""
+        """Return a STAC item with absolute, checked addresses and without credentials, for the plan."""
         assets = item.get("assets") or {}
         hrefs = {key: _without_keys(self.resolve(asset.get("href"), document)) for key, asset in assets.items()}
         return {**item, "assets": {key: asset | {"href": hrefs[key]} for key, asset in assets.items()}}
@@ -86,7 +86,7 @@ class Fence:
 
 
 def _scheme(href: str) -> str | None:
-    """None where it cannot be parsed, as http://[::1."""
+    """Return the scheme of an address; None if it cannot be parsed."""
     try:
         return urlsplit(href).scheme.lower()
     except ValueError:
@@ -94,7 +94,7 @@ def _scheme(href: str) -> str | None:
 
 
 def _without_keys(href: str) -> str:
-    """An address on the network without user, password, signature and token; Azure's are made anew when it is read."""
+    """Return an address without user, password, signature and token; Azure signatures are renewed when it is read."""
     parts = urlsplit(href)
     if not parts.netloc:
         return href
@@ -104,7 +104,7 @@ def _without_keys(href: str) -> str:
 
 
 def shown(address: str) -> str:
-    """An address without user, password, query and fragment, and without what a terminal would obey."""
+    """Return an address without user, password, query, fragment and control characters."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -115,5 +115,5 @@ def shown(address: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A message with every address in it reduced as by `shown`."""
+    """Return a message with every address in it reduced by `shown`."""
     return _QUERY.sub("", _ADDRESS.sub(lambda found: shown(found[0]), text))

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 def create(store: Path, grid: Grid, layer: Layer) -> None:
-    """Write the metadata of a layer, whole, before any tile; one that is there and fits is left alone.
+    """Write the metadata of a layer before any tile; an existing layer that fits is unchanged.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
 
 
 def _create(target: Path, grid: Grid, layer: Layer) -> None:
-    """Make the layer in memory, then write its documents, that of the group last: it says that the layer is whole.
+    """Make the layer in memory, then write its documents, that of the group last to mark it complete.
 
     Jobs that share a survey may all do it at once: they write the same bytes.
     """
@@ -71,7 +71,7 @@ def _create(target: Path, grid: Grid, layer: Layer) -> None:
 
 
 def _make_groups(store: Path, target: Path) -> None:
-    """The groups above a layer, as far as they are missing."""
+    """Make the missing groups above a layer."""
     above: dict[str, Any] = {}
     zarr.create_group(MemoryStore(above), zarr_format=3)
     parent = target
@@ -82,7 +82,7 @@ def _make_groups(store: Path, target: Path) -> None:
 
 
 def _open(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
-    """A group of the store, on disk or in object storage."""
+    """Open a group of the store, on disk or in object storage."""
     return zarr.open_group(_zarr(path), mode=mode)
 
 
@@ -93,7 +93,7 @@ def _zarr(path: Path) -> Any:
 def read(
     store: Path, grid: Grid, layer: Layer, tile: Tile, halo_px: int, names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Bands of a tile with a halo.
+    """Read bands of a tile with a halo.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def read(
 def read_window(
     store: Path, grid: Grid, layer: Layer, rows: slice, cols: slice, names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Bands of any rows and columns of the national lattice, across tile edges; otherwise as `read`."""
+    """Read bands of any rows and columns of the national grid, across tile edges; otherwise as `read`."""
     group = _open(store / layer.name)
     inside, place, shape = _clipped((rows, cols), grid.shape)
 
@@ -122,8 +122,7 @@ def read_window(
 
 
 def _each(store: Path, do: Callable[[Any], Result], items: Sequence[Any]) -> list[Result]:
-    """Bands one after another on disk; together in object storage, where each waits for its own requests: zarr asks for the chunks of
-    a shard one by one, and a write is three round trips (docs/throughput.md).
+    """Apply to each band: one after another on disk, together in object storage.
     """
     if not objects.is_remote(store):
         return [do(item) for item in items]
@@ -144,7 +143,7 @@ def _stored(group: Any, name: str, inside: tuple[slice, slice], where: Path) -> 
 
 
 def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Fill a tile's shard in every band of the layer; arrays are (tile rows, tile cols), without halo.
+    """Write a tile's shard in every band of the layer; arrays are (tile rows, tile cols), without halo.
 
     Returns
     -------
@@ -164,24 +163,24 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
 
 
 def sums(store: Path, layer: Layer, tile: Tile) -> dict[str, str]:
-    """Checksums of a tile's stored numbers, read back from the store."""
+    """Return checksums of a tile's stored numbers, read back from the store."""
     group = _open(store / layer.name)
     found = _each(store, lambda band: _sum(group[band.name][tile.region]), layer.bands)
     return dict(zip(layer.names, found, strict=True))
 
 
 def _sum(stored: np.ndarray) -> str:
-    """Of the numbers, not of the compressed bytes: another codec or chunk writes the same survey."""
+    """Return the checksum of the numbers, not of the compressed bytes, so that it does not depend on the codec."""
     return hashlib.blake2b(np.ascontiguousarray(stored).data, digest_size=8).hexdigest()
 
 
 def open_layer(store: Path, name: str) -> xr.Dataset:
-    """A layer as a labelled, lazy dataset; the same as ``xarray.open_zarr(store, group=name)``."""
+    """Open a layer as a labelled, lazy dataset; the same as ``xarray.open_zarr(store, group=name)``."""
     return xr.open_zarr(_zarr(store), group=name)
 
 
 def encode(values: np.ndarray, band: Band) -> np.ndarray:
-    """Physical values to stored integers, rounded to the nearest step; out of range becomes the range's end."""
+    """Encode physical values as stored integers, rounded to the nearest step and clipped to the range."""
     if band.scale is None:
         return np.asarray(values).astype(band.dtype)
     info = np.iinfo(band.dtype)
@@ -193,7 +192,7 @@ def encode(values: np.ndarray, band: Band) -> np.ndarray:
 
 
 def decode(stored: np.ndarray, band: Band) -> np.ndarray:
-    """Inverse of `encode`, float32 with NaN."""
+    """Decode stored values; inverse of `encode`, float32 with NaN."""
     if band.scale is None:
         return stored
     values = (stored * np.float64(band.scale) + band.offset).astype(np.float32)
@@ -204,7 +203,7 @@ def decode(stored: np.ndarray, band: Band) -> np.ndarray:
 def _clipped(
     window: tuple[slice, slice], shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice], tuple[int, int]]:
-    """What of a window lies in the national array, where that goes in the window, and the window's shape."""
+    """Clip a window to the national array; return the inside, its place in the window, and the window's shape."""
     inside, place, sides = [], [], []
     for span, size in zip(window, shape, strict=True):
         start, stop = min(max(0, span.start), size), max(min(size, span.stop), 0)
@@ -250,7 +249,7 @@ def _check(group: Any, grid: Grid, layer: Layer, store: Path) -> None:
 
 
 def _is_listed(store: Path, layer: Layer) -> bool:
-    """Whether the one metadata file for all layers knows this one."""
+    """Return whether the consolidated metadata lists this layer."""
     try:
         root = json.loads(files.read_text(store / "zarr.json"))
     except FileNotFoundError:
@@ -259,7 +258,7 @@ def _is_listed(store: Path, layer: Layer) -> bool:
 
 
 def _consolidate(store: Path) -> None:
-    """One metadata file for all layers: opening 22 bands is one read, and xarray does not warn a newcomer."""
+    """Write one metadata file for all layers: opening 22 bands is one read, without a warning of xarray."""
     with warnings.catch_warnings():
         # zarr-python says that consolidated metadata is not yet in the v3 specification; other readers ignore it
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)

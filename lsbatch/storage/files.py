@@ -34,7 +34,7 @@ UMASK = _umask()
 
 
 class _Keep:
-    """What `swap` is told in order to change nothing."""
+    """Marker for `swap` to leave the file unchanged."""
 
 
 KEEP: Final = _Keep()
@@ -46,7 +46,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class WriteError(StaleStoreError, OSError):
-    """A disk is full or read-only: an `OSError` for what tries again, a sentence for a person."""
+    """A full or read-only disk: an `OSError` for retries, and a sentence for the user."""
 
     def __str__(self) -> str:
         return f"{self.filename}: cannot be written: {self.strerror}"
@@ -64,7 +64,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """Give a temporary path on disk; make it `path` if the block ends well, remove it otherwise.
+    """Yield a temporary path; rename it to `path` if the block succeeds, remove it otherwise.
 
     On disk it lies in the same folder and is renamed; for object storage it is uploaded, which is whole or not at all. The
     suffix is kept, because drivers choose the format by it.
@@ -115,7 +115,7 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file, whole.
+    """Read a whole file.
 
     Raises
     ------
@@ -126,12 +126,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """As `read_bytes`, from UTF-8."""
+    """Read a whole file as UTF-8."""
     return read_bytes(path).decode()
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file."""
+    """Return whether a file exists."""
     if not objects.is_remote(path):
         return path.is_file()
     try:
@@ -142,7 +142,7 @@ def exists(path: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file if it exists."""
     if objects.is_remote(path):
         objects.remove(path)
     else:
@@ -151,7 +151,7 @@ def remove(path: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with all that is in it, if it is there."""
+    """Remove a folder and its content if it exists."""
     if objects.is_remote(folder):
         objects.remove_below(folder)
     else:
@@ -161,21 +161,21 @@ def remove_folder(folder: Path) -> None:
 
 
 def in_folder(folder: Path, suffix: str) -> list[Path]:
-    """Files directly in a folder whose name ends so, in order; without those that a kill kept from getting their name."""
+    """Return the files in a folder with this ending, in order, without temporary files of killed runs."""
     if objects.is_remote(folder):
         return [folder / name for name in objects.in_folder(folder, suffix)]
     return sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
 
 
 def read_folder(folder: Path, suffix: str) -> dict[str, bytes]:
-    """All of them by name, in order."""
+    """Read all files in a folder with this ending, by name, in order."""
     if objects.is_remote(folder):
         return objects.get_many(folder, suffix)
     return {path.name: path.read_bytes() for path in in_folder(folder, suffix)}
 
 
 def state(path: Path) -> tuple[int, int]:
-    """Size in bytes, and nanoseconds since 1970 when it was last written: others, if it is another file.
+    """Return size in bytes and time of the last write in nanoseconds since 1970.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def state(path: Path) -> tuple[int, int]:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder that can be written to.
+    """Make a writable folder.
 
     Raises
     ------
@@ -210,20 +210,20 @@ def make_folder(path: Path) -> Path:
 
 
 def on_disk(path: Path) -> Path:
-    """The file itself, or a copy of it on disk, for libraries that read nothing else; fetched once as long as it stays the same."""
+    """Return the file itself, or a cached copy on disk, for libraries that read only files."""
     return objects.fetched(path) if objects.is_remote(path) else path
 
 
 @contextmanager
 def scratch(beside: Path) -> Iterator[Path]:
-    """A folder on disk for a moment: beside a file that will be written, so that the disk is the same, or anywhere."""
+    """Yield a temporary folder: beside a file that will be written, or anywhere."""
     folder = None if objects.is_remote(beside) else make_folder(beside.parent)
     with tempfile.TemporaryDirectory(dir=folder, prefix=_scratch_prefix(beside)) as name:
         yield Path(name)
 
 
 def sweep(beside: Path) -> None:
-    """Remove what killed runs left of `scratch` for this file, for a national map gigabytes; for who holds the survey's lease.
+    """Remove what killed runs left of `scratch` for this file; only for the holder of the lease.
 
     For this file alone: in the same folder another command, which needs no lease, may be writing its own.
     """
@@ -237,7 +237,7 @@ def _scratch_prefix(beside: Path) -> str:
 
 
 def swap(path: Path, change: Change) -> str | None:
-    """Change a small file that others change, too; nobody comes in between.
+    """Change a small shared file atomically.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def swap(path: Path, change: Change) -> str | None:
 
 
 def age_s(path: Path) -> float | None:
-    """Seconds since a file was written, by the clock of the store that holds it; None if it is not there.
+    """Return the seconds since a file was written, by the clock of its store; None if it does not exist.
 
     A disk that takes no probe, because it is full or read-only, is read by our own clock.
     """

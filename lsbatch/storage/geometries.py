@@ -22,7 +22,7 @@ _GEOD = Geod(ellps="WGS84")
 
 
 def read_region(config: Config) -> BaseGeometry:
-    """What is surveyed: the box of `region.bounds`, or the union of the polygons of `region.file`, in `grid.crs`.
+    """Return the region: the box `region.bounds`, or the union of the polygons of `region.file`, in `grid.crs`.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def read_region(config: Config) -> BaseGeometry:
 def read_polygons(
     file: Path, setting: str, crs: str, bounds: tuple[float, ...] | None = None, observation: str | None = None
 ) -> np.ndarray:
-    """Valid polygons of a vector file in `crs`, (n,) shapely geometries; what is no polygon is left out.
+    """Return the valid polygons of a vector file in `crs`, (n,) shapely geometries; other geometries are left out.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def read_polygons(
 
 
 def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -> gpd.GeoDataFrame:
-    """Any vector file that GDAL reads, in `crs`.
+    """Read any vector file that GDAL reads, in `crs`.
 
     Parameters
     ----------
@@ -101,13 +101,13 @@ def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -
 
 
 def _edged(bounds: tuple[float, ...]) -> shapely.Polygon:
-    """A box with corners along its sides, which are bent in another CRS: one of 20 km at 60 degrees north by 14 m in longitude and latitude."""
+    """Return a box with corners along its sides, which are curves in another CRS (14 m in 20 km at 60 degrees)."""
     box = shapely.box(*bounds)
     return shapely.segmentize(box, box.length / 256)
 
 
 def polygonal(shape: shapely.Geometry | None) -> shapely.MultiPolygon | None:
-    """The polygons of a geometry, valid; lines and points that a repair leaves are no ground. None where there is none."""
+    """Return the valid polygons of a geometry without lines and points; None if there are none."""
     if shape is None or shape.is_empty:
         return None
     parts = shapely.get_parts(shape)
@@ -120,7 +120,7 @@ def polygonal(shape: shapely.Geometry | None) -> shapely.MultiPolygon | None:
 
 
 def geodesic(shape: shapely.Geometry, to_lonlat: Transformer) -> tuple[float, float]:
-    """Area in m2 and perimeter in m on the ellipsoid of WGS 84.
+    """Return area in m2 and perimeter in m on the WGS 84 ellipsoid.
 
     Parameters
     ----------
@@ -134,12 +134,12 @@ def geodesic(shape: shapely.Geometry, to_lonlat: Transformer) -> tuple[float, fl
 
 
 def outlined_layer(file: Path) -> str | None:
-    """The first layer of a vector file that has geometries: a GeoPackage may hold tables, such as QGIS's styles, beside it."""
+    """Return the first layer of a vector file that has geometries; a GeoPackage may hold other tables."""
     return next((str(name) for name, kind in pyogrio.list_layers(file) if kind is not None), None)
 
 
 def rasterize(geometry: BaseGeometry, geobox: GeoBox) -> np.ndarray:
-    """Pixels whose centre lies in a geometry of the geobox's CRS, bool (rows, cols)."""
+    """Return the pixels whose centre lies in a geometry of the geobox's CRS, bool (rows, cols)."""
     # a nation's coast has 100,000 corners, a tile needs a few of them
     side = abs(geobox.resolution.x)
     near = shapely.clip_by_rect(geometry, *shapely.box(*geobox.boundingbox.bbox).buffer(2 * side).bounds)

@@ -18,7 +18,7 @@ Records = list[dict[str, Any]]
 
 
 def read(path: Path) -> Records:
-    """All whole records, in the order in which they were added; none where there is no file."""
+    """Read all complete records in order; none if there is no file."""
     try:
         return _parsed(files.read_bytes(path))
     except FileNotFoundError:
@@ -28,7 +28,7 @@ def read(path: Path) -> Records:
 def append(
     path: Path, record: Mapping[str, Any], allowed: Callable[[Sequence[Mapping[str, Any]]], bool] = lambda records: True
 ) -> bool:
-    """Add a record, durably, unless what others added until now forbids it.
+    """Append a record durably, unless `allowed` refuses it because of earlier records.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def _unlinked(name: str, flags: int) -> int:
 
 
 def _append_object(path: Path, line: bytes, allowed: Callable[[Sequence[Mapping[str, Any]]], bool]) -> bool:
-    """An object is written anew, whole, on condition that nobody changed it meanwhile."""
+    """Replace an object as a whole, on condition that it has not changed."""
     added = False
 
     def change(now: str | None) -> Any:
@@ -84,7 +84,7 @@ def _append_object(path: Path, line: bytes, allowed: Callable[[Sequence[Mapping[
 
 
 def _begun(data: bytes) -> bytes:
-    """What ends a line that a crash cut off."""
+    """Return what ends a line that a crash cut off."""
     return b"\n" if data and not data.endswith(b"\n") else b""
 
 

@@ -27,7 +27,7 @@ SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease.
+    """The holder of a lease.
 
     Attributes
     ----------
@@ -57,13 +57,13 @@ class Holder:
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease in hand: what workers ask before they write. Small, and sent with every tile."""
+    """A held lease, sent with every tile; workers check it before they write."""
 
     path: Path
     token: str
 
     def check(self) -> None:
-        """Whether it is still ours.
+        """Raise if the lease is no longer held.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Lease:
 
 @contextmanager
 def acquire(root: Path, part: tuple[int, int] = (1, 1)) -> Iterator[Lease]:
-    """Hold a survey's lease, renewing it in the background.
+    """Hold the lease of a survey, renewing it in the background.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def acquire(root: Path, part: tuple[int, int] = (1, 1)) -> Iterator[Lease]:
 
 
 def holders(root: Path) -> list[tuple[Holder, float]]:
-    """Who holds the survey now, and for how many seconds yet unless renewed; expired leases are left out."""
+    """Return the holders of the survey and their remaining seconds; expired leases are left out."""
     found = []
     for path in files.in_folder(root / "lease", ".json"):
         holder = _read(path)
@@ -131,14 +131,14 @@ def _take(path: Path, me: Holder) -> None:
 
 
 def _refuse_others(path: Path, me: Holder) -> None:
-    """Those with another name that share tiles with us; ours is already there, so of two at least one sees the other."""
+    """Refuse leases of other names that share tiles with ours; ours is written first, so one of two sees the other."""
     for other, left in holders(path.parent.parent):
         if other.part != me.part and not _apart(other.part, me.part):
             raise LeaseError(_refusal(path, other, left))
 
 
 def _apart(one: str, other: str) -> bool:
-    """Whether two parts share no tile."""
+    """Return whether two parts share no tile."""
     return "all" not in (one, other) and one.split("-of-")[1] == other.split("-of-")[1]
 
 
@@ -174,7 +174,7 @@ def _lives(holder: Holder) -> bool:
 
 
 def _born(pid: int) -> float:
-    """When a process was started, in ticks since the machine was: seconds of the day would jump with its clock."""
+    """Return the start of a process in ticks since boot, which do not change with the clock."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return psutil.Process(pid).create_time()
@@ -183,7 +183,7 @@ def _born(pid: int) -> float:
 
 
 def _place() -> str:
-    """Where a process number means something: two containers may share a host's name, not its numbers."""
+    """Return the scope of a process number: two containers may share a host name."""
     try:
         space = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -196,7 +196,7 @@ def _text(holder: Holder) -> str:
 
 
 def _parse(text: str | None) -> Holder | None:
-    """None for no lease, and for one that is damaged: it protects nobody."""
+    """Parse a lease; None if it is missing or damaged."""
     try:
         raw: Any = json.loads(text or "null")
         return None if raw is None else Holder(**raw)

@@ -52,18 +52,18 @@ if (os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")).st
 
 
 def is_remote(path: Path) -> bool:
-    """Whether a path is in object storage."""
+    """Return whether a path is in object storage."""
     return not isinstance(path, PurePath)
 
 
 def path_of(text: str) -> Path:
-    """A path on disk, or in object storage where the text begins so."""
+    """Return a path on disk, or in object storage if the text begins with s3://."""
     # only to name things: its own reading and writing would go by way of fsspec, which keeps listings and knows no conditions
     return UPath(text) if text.startswith(SCHEME) else Path(text)  # type: ignore[return-value]
 
 
 class _Zarr(ObjectStore[S3Store]):
-    """Zarr's own, that reads again what broke off: a tile of 26 bands is read by hundreds of requests."""
+    """Zarr's object store with retries of reads that broke off."""
 
     @retry(**_AGAIN)
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
@@ -71,25 +71,25 @@ class _Zarr(ObjectStore[S3Store]):
 
 
 def zarr_store(path: Path) -> ObjectStore[S3Store]:
-    """The objects below a path, for Zarr."""
+    """Return the objects below a path as a Zarr store."""
     bucket, key = _split(path)
     return _Zarr(_store(bucket, key))
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write an object, whole or not at all."""
+    """Write an object as a whole."""
     store, key = _at(path)
     calling(path, lambda: obstore.put(store, key, data))
 
 
 def upload(file: Path, path: Path) -> None:
-    """Write an object from a file on disk, whole or not at all; in parts where it is large."""
+    """Write an object from a file on disk as a whole; in parts if it is large."""
     store, key = _at(path)
     calling(path, lambda: obstore.put(store, key, file))
 
 
 def get_many(folder: Path, suffix: str) -> dict[str, bytes]:
-    """All objects directly in a folder whose name ends so, by name. Many requests at once: a listing of 1,000 and their bytes take a second."""
+    """Read all objects in a folder with this ending, by name, with many requests at once."""
     names = in_folder(folder, suffix)
 
     def one(name: str) -> bytes | None:
@@ -105,7 +105,7 @@ def get_many(folder: Path, suffix: str) -> dict[str, bytes]:
 
 
 def in_folder(folder: Path, suffix: str) -> list[str]:
-    """Names, in order, of the objects directly in a folder that end so."""
+    """Return the names of the objects in a folder with this ending, in order."""
     store, key = _at(folder)
     found = calling(folder, lambda: [meta["path"] for batch in obstore.list(store, prefix=f"{key}/") for meta in batch])
     names = (name.removeprefix(f"{key}/") for name in found)
@@ -113,7 +113,7 @@ def in_folder(folder: Path, suffix: str) -> list[str]:
 
 
 def get(path: Path) -> bytes:
-    """An object's bytes.
+    """Return the bytes of an object.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def get(path: Path) -> bytes:
 
 
 def head(path: Path) -> Mapping[str, Any]:
-    """An object's size, version and time.
+    """Return size, version and time of an object.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def head(path: Path) -> Mapping[str, Any]:
 
 
 def remove(path: Path) -> None:
-    """Remove an object, if it is there."""
+    """Remove an object if it exists."""
     store, key = _at(path)
     with suppress(FileNotFoundError):
         calling(path, lambda: obstore.delete(store, key))
@@ -151,7 +151,7 @@ def remove_below(folder: Path) -> None:
 
 
 def probe(path: Path) -> None:
-    """Whether something can be written below a path; told soon, because a person waits for it.
+    """Check that objects can be written below a path; fails soon, because a user waits.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def probe(path: Path) -> None:
 
 
 def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str | None:
-    """As `files.swap`: the server refuses a write if the object changed since it was read."""
+    """Change an object as `files.swap`: the server refuses a write if the object has changed."""
     store, key = _at(path)
 
     def once() -> tuple[bool, str | None]:
@@ -196,7 +196,7 @@ def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str |
 
 
 def age_s(path: Path) -> float | None:
-    """As `files.age_s`."""
+    """Return the age as `files.age_s`."""
     here = path.parent / f".probe-{uuid.uuid4().hex}"
     try:
         written = head(path)["last_modified"]
@@ -209,7 +209,7 @@ def age_s(path: Path) -> float | None:
 
 
 def fetched(path: Path) -> Path:
-    """A copy on this machine's disk, made once a process for each version of the object.
+    """Return a copy on the local disk, made once a process for each version of the object.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def fetched(path: Path) -> Path:
 
 
 def as_os_error(error: Exception, where: str = "object storage") -> OSError | None:
-    """What obstore raises, as the system's own kind of error; None if it is of another kind."""
+    """Convert an error of obstore to the matching OSError; None if there is none."""
     if not isinstance(error, exceptions.BaseError):
         return None
     refused = isinstance(error, _REFUSALS)
@@ -238,7 +238,7 @@ def as_os_error(error: Exception, where: str = "object storage") -> OSError | No
 
 
 def gdal_options() -> dict[str, str]:
-    """What tells GDAL of a server that is not AWS: it has names of its own for it. The environment's own settings win."""
+    """Return GDAL's options for a server other than AWS; the environment has priority."""
     endpoint = _endpoint()
     if not endpoint or "AWS_S3_ENDPOINT" in os.environ:
         return {}
@@ -250,7 +250,7 @@ def gdal_options() -> dict[str, str]:
 
 
 def has_credentials() -> bool:
-    """Whether the environment or the home folder names any; public buckets are asked without."""
+    """Return whether credentials are configured; public buckets are read without."""
     names = (
         "AWS_ACCESS_KEY_ID",
         "AWS_PROFILE",
@@ -305,7 +305,7 @@ def _store_at(endpoint: str, bucket: str, prefix: str, tries: int) -> S3Store:
 
 
 def calling(path: Path, call: Callable[[], Any]) -> Any:
-    """What a call answers that asks object storage and may be made again.
+    """Call object storage with retries.
 
     Raises
     ------

@@ -17,7 +17,7 @@ Colour = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Legend:
-    """What the numbers of a map mean: number * scale, in units."""
+    """Meaning of the numbers of a map: number * scale, in units."""
 
     description: str = ""
     units: str = ""
@@ -53,7 +53,7 @@ def write(
     legend: Legend = Legend(),
     overviews: str = "mode",
 ) -> None:
-    """Write whole numbers; memory holds one tile.
+    """Write integers tile by tile; memory holds one tile.
 
     GDAL's own threads would save a third of the time on two cores, but their pool does not survive a fork: a child that has inherited it
     waits for ever.

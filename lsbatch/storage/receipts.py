@@ -12,7 +12,7 @@ from lsbatch.storage import files, objects
 
 @dataclass(frozen=True)
 class Receipt:
-    """Proof that a stage was done for a tile, or the reason why not; truthy if it worked.
+    """Proof that a stage is done for a tile, or the reason of its failure; truthy if it succeeded.
 
     Attributes
     ----------
@@ -51,12 +51,12 @@ class Receipt:
         return self.error is None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Receipt":
-        """Inverse of `to_dict`; unknown keys of a later version are dropped."""
+        """Restore a receipt from `to_dict`; unknown keys of later versions are dropped."""
         known = {f.name for f in fields(cls)}
         kept = {key: value for key, value in raw.items() if key in known}
         for key in ("scenes", "dropped"):
@@ -65,7 +65,7 @@ class Receipt:
 
 
 def path(folder: Path, stage: str, tile: str) -> Path:
-    """Where the receipt of a stage and tile lies."""
+    """Return the file of a receipt."""
     return folder / stage / f"{tile}.json"
 
 
@@ -75,12 +75,12 @@ def write(folder: Path, receipt: Receipt) -> None:
 
 
 def remove(folder: Path, stage: str, tile: str) -> None:
-    """Take the receipt away before its data are touched, so that a kill in between is seen as undone."""
+    """Remove the receipt before its data change, so that a kill leaves the tile pending."""
     files.remove(path(folder, stage, tile))
 
 
 def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:
-    """All receipts of a stage by tile; a receipt that cannot be parsed counts as absent."""
+    """Read all receipts of a stage by tile; a damaged receipt counts as absent."""
     found = {}
     for text in files.read_folder(folder / stage, ".json").values():
         try:
@@ -93,7 +93,7 @@ def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:
 
 
 def checksum(file: Path) -> str:
-    """16 hex digits of a file's bytes."""
+    """Return 16 hex digits of the bytes of a file."""
     if objects.is_remote(file):
         return hashlib.blake2b(objects.get(file), digest_size=8).hexdigest()
     with file.open("rb") as handle:

@@ -22,14 +22,14 @@ FILLED = ("reference", "reviewer", "comment")
 
 
 def write(path: Path, points: gpd.GeoDataFrame, design: pd.DataFrame) -> None:
-    """Both layers, atomically."""
+    """Write both layers atomically."""
     with aside(path) as temporary:
         pyogrio.write_dataframe(points, temporary, layer=POINTS, driver="GPKG")
         pyogrio.write_dataframe(design, temporary, layer=DESIGN, driver="GPKG", append=True)
 
 
 def read(path: Path, crs: str) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
-    """Inverse of `write`, also of a file that another program has saved since, in any CRS.
+    """Read both layers, also after another program has saved the file, in any CRS.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def read(path: Path, crs: str) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
 
 
 def seal(values: Iterable[Any]) -> str:
-    """8 hex digits of values in their order: tells a slip of the hand, and is no protection against forgery."""
+    """Return 8 hex digits of values in order; they detect mistakes, not forgery."""
     # whole numbers as such, whatever a program made of their type
     texts = [repr(float(one)) if isinstance(one, Real) else str(one) for one in values]
     return hashlib.blake2b("\x1f".join(texts).encode(), digest_size=4).hexdigest()

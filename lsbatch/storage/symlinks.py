@@ -14,7 +14,7 @@ from lsbatch.storage.workspace import Workspace
 
 
 def refuse(root: Path) -> None:
-    """Refuse a survey one of whose folders is elsewhere.
+    """Refuse a survey if a link leads out of its folder.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def refuse(root: Path) -> None:
 
 
 def _is_shared(link: Path, target: Path, root: Path) -> bool:
-    """Whether `variants.share` made it: the same place in another survey, which has a plan."""
+    """Return whether `survey_variants.share` made the link: the same place in another planned survey."""
     ours = Workspace(root)
     for place in (ours.plan, ours.receipts / "stack", ours.store / STACK.name):
         if link == place:

@@ -25,7 +25,7 @@ LONGEST_NAME = 80
 def read_truth(
     settings: TruthSettings, windows: Windows, crs: str, bounds: tuple[float, ...] | None = None
 ) -> gpd.GeoDataFrame:
-    """Mapped landslides that happened between the looks, in the grid's CRS.
+    """Read mapped landslides that occurred between the images, in the grid's CRS.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def read_truth(
 
 
 def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.ndarray:
-    """Pixels whose centre lies in a mapped landslide, bool (rows, cols)."""
+    """Return the pixels whose centre lies in a mapped landslide, bool (rows, cols)."""
     truth = read_truth(settings, windows, str(geobox.crs), tuple(geobox.boundingbox.bbox))
     if truth.empty:
         return np.zeros(geobox.shape, bool)
@@ -58,7 +58,7 @@ def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.
 
 
 def read_plots(settings: TruthSettings, crs: str) -> dict[str, shapely.Geometry]:
-    """Polygons that are scored one by one, in `crs`, by name; none without `truth.plots`.
+    """Return the polygons that are scored separately, in `crs`, by name; none without `truth.plots`.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def read_plots(settings: TruthSettings, crs: str) -> dict[str, shapely.Geometry]
 def read_named(
     file: Path, column: str, settings: tuple[str, str], crs: str, bounds: tuple[float, ...] | None = None
 ) -> dict[str, shapely.Geometry]:
-    """Valid polygons of a vector file in `crs`, by the names in one of its columns.
+    """Return the valid polygons of a vector file in `crs`, by the names in a column.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def read_named(
 
 
 def read_points(settings: TruthSettings, crs: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Training points of the decision tree: x and y in `crs`, and the class as text, each of shape (points,).
+    """Return the training points of the decision tree: x and y in `crs`, and the class as text, each (points,).
 
     Raises
     ------
@@ -142,7 +142,7 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 def write_geopackage(
     path: Path, frame: gpd.GeoDataFrame, layer: str, tables: Mapping[str, pd.DataFrame] | None = None
 ) -> None:
-    """GeoPackage of one layer, and of tables without geometry by name, atomically."""
+    """Write a GeoPackage of one layer, and of tables without geometry by name, atomically."""
     with aside(path) as temporary:
         # version 1.4, which GDAL writes since 3.8, is only partially supported by the GDAL and QGIS of older systems
         pyogrio.write_dataframe(
@@ -159,19 +159,19 @@ def write_geopackage(
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Attributes as CSV, atomically."""
+    """Write attributes as CSV, atomically."""
     with aside(path) as temporary:
         frame.to_csv(temporary, index=False)
 
 
 def write_edges(path: Path, edges: np.ndarray) -> None:
-    """Labels along the top, bottom, left and right row or column of a tile, (4, tile_px) int32, atomically."""
+    """Write the labels along top, bottom, left and right of a tile, (4, tile_px) int32, atomically."""
     with aside(path) as temporary:
         np.save(temporary, edges, allow_pickle=False)
 
 
 def read_edges(path: Path) -> np.ndarray:
-    """Inverse of `write_edges`.
+    """Read the labels of `write_edges`.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def read_edges(path: Path) -> np.ndarray:
 
 
 def read_part(path: Path) -> gpd.GeoDataFrame:
-    """Features of one tile.
+    """Read the features of one tile.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def read_part(path: Path) -> gpd.GeoDataFrame:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A tile's table without geometries.
+    """Read the table of a tile without geometries.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def _read(path: Path, reader: Callable[[io.BytesIO], pd.DataFrame]) -> pd.DataFr
 
 
 def polygonize(labels: np.ndarray, count: int, geobox: GeoBox) -> np.ndarray:
-    """Outline of each label 1..count, along pixel edges, as a valid MultiPolygon.
+    """Return the outline of each label 1..count along pixel edges, as a valid MultiPolygon.
 
     Parameters
     ----------

@@ -28,12 +28,12 @@ class Workspace:
 
     @property
     def receipts(self) -> Path:
-        """One JSON a stage and tile."""
+        """One JSON file a stage and tile."""
         return self.root / "receipts"
 
     @property
     def plan(self) -> Path:
-        """What was found in the archives."""
+        """The planned scenes."""
         return self.root / "plan"
 
     @property
@@ -48,17 +48,17 @@ class Workspace:
 
     @property
     def earlier(self) -> Path:
-        """Last year's inventory, as `lsbatch link` took it over."""
+        """Last year's inventory, as imported by `lsbatch link`."""
         return self.root / "review" / "earlier.parquet"
 
     @property
     def identities(self) -> Path:
-        """Ids that the landslides of this survey were given, with their outlines: what a later run goes by."""
+        """Identifiers and outlines of the landslides of this survey, for later runs."""
         return self.root / "review" / "identities.parquet"
 
     @property
     def answers(self) -> Path:
-        """What reviewers said, a line each, only ever added to."""
+        """Answers of reviewers, one line each; lines are only appended."""
         return self.root / "review" / "answers.jsonl"
 
     @property
@@ -78,9 +78,9 @@ class Workspace:
 
     @property
     def accuracy(self) -> Path:
-        """The sample, its answers and what follows from them."""
+        """The sample, its answers and the assessment."""
         return self.root / "accuracy"
 
     def part(self, stage: str, tile: str, suffix: str = ".parquet") -> Path:
-        """Features that a stage found in a tile."""
+        """Return the file of the features that a stage found in a tile."""
         return self.root / "parts" / stage / f"{tile}{suffix}"

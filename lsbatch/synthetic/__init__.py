@@ -54,7 +54,7 @@ def simulate(
     level_1c: bool = False,
     radar_days: int = 0,
 ) -> Path:
-    """Write a country: a STAC catalogue of COGs, its truth, and settings that survey it.
+    """Write a country: a STAC catalogue of COGs, its known landslides, and settings for its survey.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ TIMES_LANDSLIDES = {CLEARCUT: 1.0, HARVEST: 0.9, FLOOD: 0.3, LATE_SNOW: 0.4}
 
 @dataclass(frozen=True)
 class Confounders:
-    """Changes that are no landslides.
+    """Changes that are not landslides.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ def _clearcuts(
     kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Turned blocks on forest slopes that a machine can stand on."""
+    """Return turned blocks on forest slopes that machines can reach."""
     good = (cover == covers.FOREST) & free & (relief.slope_deg < 27) & (kind == 0)
     places = np.argwhere(good)
     done = 0
@@ -80,7 +80,7 @@ def _harvest(
     target: float,
     rng: np.random.Generator,
 ) -> None:
-    """Whole fields, mown or ploughed before every look after."""
+    """Return whole fields, mown or ploughed before every image after."""
     numbers, sizes = np.unique(fields[(fields > 0) & free], return_counts=True)
     order = rng.permutation(len(numbers))
     chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), target)) + 1]
@@ -100,7 +100,7 @@ def _nearest_ground(
     power: np.ndarray,
     what: int,
 ) -> None:
-    """The `target` cheapest pixels of `good`."""
+    """Return the `target` cheapest pixels of `good`."""
     places = np.flatnonzero(good & (kind == 0))
     chosen = places[np.argsort(cost.ravel()[places], kind="stable")[: int(target)]]
     kind.ravel()[chosen] = what
@@ -111,7 +111,7 @@ def _flood(
     kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Low banks beside rivers, buried under sand or still wet."""
+    """Return low river banks, buried under sand or still wet."""
     water = cover == covers.WATER
     distance = ndimage.distance_transform_edt(~water)
     good = free & ~water & (relief.slope_deg < 8) & (distance < 25)
@@ -124,7 +124,7 @@ def _late_snow(
     kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Hollows high up that were green last year and under snow, or just out of it, this year."""
+    """Return high hollows that were green last year and have snow, or have just lost it, this year."""
     shade = np.cos(np.radians(relief.aspect_deg)) * np.clip(relief.slope_deg / 30, 0, 1)
     good = free & (cover == covers.SCRUB) & (relief.slope_deg < 42)
     cost = -(relief.elevation_m + 150 * shade + 130 * fractal(cover.shape, rng, 2.6, 50))

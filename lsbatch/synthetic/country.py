@@ -18,7 +18,7 @@ SEASON = ("06-20", "09-10")
 
 @dataclass(frozen=True)
 class Ground:
-    """What is really there, before and after; all arrays (rows, cols)."""
+    """The ground before and after; all arrays (rows, cols)."""
 
     seed: int
     geobox: GeoBox
@@ -31,17 +31,17 @@ class Ground:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Return rows and columns."""
         return self.cover.shape  # type: ignore[return-value]
 
 
 def rng(seed: int, *purpose: int) -> np.random.Generator:
-    """A generator for one purpose, so that more of one thing does not shift the dice of another."""
+    """Return a random generator for one purpose, so that it does not depend on the others."""
     return np.random.default_rng([seed, *purpose])
 
 
 def make(seed: int, rows: int, cols: int) -> Ground:
-    """The country of a seed."""
+    """Return the country of a seed."""
     terrain = relief.make((rows, cols), rng(seed, 1))
     land, fields = cover.make(terrain, rng(seed, 2))
     slides = landslides.make(terrain, land, STORM, rng(seed, 3))

@@ -11,7 +11,7 @@ NAMES = ("water", "forest", "scrub", "rock", "farmland", "snow", "built")
 
 
 def make(relief: Relief, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Cover (rows, cols) uint8, and the number of the field for farmland, 0 elsewhere, int32."""
+    """Return land cover (rows, cols) uint8, and the number of the field for farmland, 0 elsewhere, int32."""
     z, slope = relief.elevation_m, relief.slope_deg
     shape = z.shape
     tree_line = 830 + 70 * fractal(shape, rng, 3, 200)
@@ -32,7 +32,7 @@ def make(relief: Relief, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
 
 
 def _fields(relief: Relief, rng: np.random.Generator) -> np.ndarray:
-    """Rectangles of a turned lattice on flat valley ground, numbered; about two of three are farmed."""
+    """Return numbered rectangles of a turned lattice on flat valley ground; about two of three are farmed."""
     rows, cols = np.indices(relief.elevation_m.shape)
     turn = rng.uniform(0, np.pi)
     u = rows * np.cos(turn) + cols * np.sin(turn)
@@ -48,7 +48,7 @@ def _fields(relief: Relief, rng: np.random.Generator) -> np.ndarray:
 
 
 def _built(relief: Relief, fields: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Villages: clusters of small blocks on flat valley ground."""
+    """Return villages: clusters of small blocks on flat valley ground."""
     out = np.zeros(fields.shape, bool)
     places = np.argwhere(fields > 0)
     if len(places) == 0:

@@ -43,12 +43,12 @@ class Landslides:
 
     @property
     def count(self) -> int:
-        """How many."""
+        """Return the number of landslides."""
         return len(self.day)
 
 
 def areas_m2(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Areas from the truncated inverse gamma, by its inverse distribution function."""
+    """Return areas from the truncated inverse gamma, by its inverse distribution function."""
     law = stats.invgamma(RHO, scale=SCALE_KM2, loc=SHIFT_KM2)
     low, high = law.cdf(np.array([SMALLEST_M2, LARGEST_M2]) / 1e6)
     return law.ppf(rng.uniform(low, high, count)) * 1e6
@@ -92,7 +92,7 @@ def make(relief: Relief, cover: np.ndarray, storm: date, rng: np.random.Generato
 
 
 def _susceptibility(relief: Relief, cover: np.ndarray) -> np.ndarray:
-    """Chance of a source: steep, below the summits, vegetated more than bare."""
+    """Return the chance of a source: steep, below the summits, vegetated more than bare."""
     slope = np.exp(-(((relief.slope_deg - 36) / 6) ** 2)) * (relief.slope_deg > 26)
     weight = np.zeros(7)
     weight[[covers.FOREST, covers.SCRUB, covers.ROCK]] = 1.0, 0.8, 0.08
@@ -107,7 +107,7 @@ def _susceptibility(relief: Relief, cover: np.ndarray) -> np.ndarray:
 def _body(
     z: np.ndarray, row: int, col: int, area_m2: float, rng: np.random.Generator
 ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
-    """Pixels of one landslide in a window: near the steepest way down, wider at the source and in the deposit."""
+    """Return the pixels of one landslide: near the steepest descent, wider at the source and in the deposit."""
     # length grows faster than width (Taylor et al. 2018: ellipse ratios of 2 to 7 from small to large)
     ratio = 2.2 * (area_m2 / SMALLEST_M2) ** 0.28 * rng.lognormal(0, 0.2)
     length_px = np.sqrt(area_m2 * ratio) / RESOLUTION_M
@@ -134,7 +134,7 @@ def _body(
 def _traces(
     labels: np.ndarray, count: int, cover: np.ndarray, stage: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much vegetation each pixel lost, and how its backscatter changed."""
+    """Return the vegetation loss and backscatter change of each pixel."""
     inside = labels > 0
     # some scars keep rafts of trees, some are old snow paths with little left to strip
     loss = np.concatenate([[0], rng.beta(5.0, 1.6, count)])

@@ -65,7 +65,7 @@ class Look:
 
 
 def surface(ground: Ground, day: date, vigour: float, dated: bool = False) -> np.ndarray:
-    """Reflectance of the ground (4, rows, cols) on a day, without sun, air or cloud.
+    """Return the reflectance of the ground (4, rows, cols) on a day, without sun, air or cloud.
 
     Every change has happened in the looks of the survey year, unless `dated`: then landslides come on their own days.
     """
@@ -84,7 +84,7 @@ def surface(ground: Ground, day: date, vigour: float, dated: bool = False) -> np
 
 
 def _change(out: np.ndarray, ground: Ground, happened: np.ndarray) -> None:
-    """Lay debris and the confounders' surfaces over the ground; edges are mixed, as 10 m pixels are."""
+    """Add debris and the surfaces of the confounders; edges are mixed, as in 10 m pixels."""
     for kind, spectrum in _CHANGED.items():
         share = np.where(ground.confounders.kind == kind, ground.confounders.strength, 0).astype(np.float32)
         out += share * (spectrum[:, None, None] * (1 + 0.12 * ground.texture) - out)
@@ -95,7 +95,7 @@ def _change(out: np.ndarray, ground: Ground, happened: np.ndarray) -> None:
 
 
 def look(ground: Ground, day: date, number: int, cloudiness: float, dated: bool = False) -> Look:
-    """One day's scene; `dated` as `surface` has it."""
+    """Return the scene of one day; `dated` as in `surface`."""
     dice = rng(ground.seed, 11, day.toordinal())
     turn = (day - date(day.year, 6, 21)).days / 365 * 2 * np.pi
     elevation = 28.5 + 23.4 * np.cos(turn)
@@ -124,7 +124,7 @@ def look(ground: Ground, day: date, number: int, cloudiness: float, dated: bool 
 
 
 def _lit(ground: Ground, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
-    """Cosine of the sun's angle to the ground."""
+    """Return the cosine of the sun's angle to the ground."""
     slope = np.radians(ground.relief.slope_deg)
     turn = np.radians(azimuth_deg - ground.relief.aspect_deg)
     up = np.radians(elevation_deg)
@@ -132,13 +132,13 @@ def _lit(ground: Ground, azimuth_deg: float, elevation_deg: float) -> np.ndarray
 
 
 def _clouds(shape: tuple[int, int], cover_share: float, dice: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Dense cloud and thin cloud that the classification misses in part."""
+    """Return dense cloud, and thin cloud that the classification partly misses."""
     field = fractal(shape, dice, 3.2, 250)
     return field > np.quantile(field, 1 - cover_share), field > np.quantile(field, max(0, 1 - cover_share - 0.03))
 
 
 def _shifted(cloud: np.ndarray, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
-    """The clouds' shadow: away from the sun by base height over the tangent of its elevation."""
+    """Return the shadow of the clouds: shifted from the sun by base height / tan(elevation)."""
     reach = CLOUD_BASE_M / np.tan(np.radians(elevation_deg)) / RESOLUTION_M
     away = np.radians(azimuth_deg + 180)
     rows, cols = round(-np.cos(away) * reach), round(np.sin(away) * reach)
@@ -160,7 +160,7 @@ def _classes(
     shade: np.ndarray,
     day: date,
 ) -> np.ndarray:
-    """Scene classification as Sen2Cor would have it, mostly."""
+    """Return a scene classification similar to Sen2Cor's."""
     ndvi = (values[3] - values[0]) / (values[3] + values[0])
     scl = np.where(ndvi > 0.4, 4, 5).astype(np.uint8)
     scl[ground.cover == cover.WATER] = 6

@@ -64,13 +64,13 @@ ONLY_AFTER = Orbit(117, "ascending", "sentinel-1a", 80.0, 31.0, (0.0, 1.0))
 
 
 def facing(ground: Ground, orbit: Orbit) -> tuple[np.ndarray, np.ndarray]:
-    """Slope towards the sensor in degrees (positive faces it), and the cosine of the angle between slope and look."""
+    """Return the slope towards the sensor in degrees (positive faces it), and the cosine between slope and look."""
     towards = np.cos(np.radians(orbit.look_azimuth_deg + 180 - ground.relief.aspect_deg))
     return np.degrees(np.arctan(np.tan(np.radians(ground.relief.slope_deg)) * towards)), towards
 
 
 def gamma0(ground: Ground, orbit: Orbit, day: date) -> dict[str, np.ndarray]:
-    """VV and VH of one pass, float32 linear power (rows, cols); layover, shadow and what the swath misses are nodata."""
+    """Return VV and VH of one pass, float32 linear power (rows, cols); layover, shadow and outside are nodata."""
     dice = rng(ground.seed, 20, orbit.number, day.toordinal())
     slope_r, towards = facing(ground, orbit)
     base = _VV_DB[ground.cover] + TEXTURE_DB * ground.texture
@@ -89,7 +89,7 @@ def gamma0(ground: Ground, orbit: Orbit, day: date) -> dict[str, np.ndarray]:
 
 
 def _change(ground: Ground, towards: np.ndarray, day: date = date.max) -> tuple[np.ndarray, np.ndarray]:
-    """Change of VV and VH in decibels by confounders and by landslides up to a day, as this look sees it."""
+    """Return the change of VV and VH in dB by confounders and by landslides up to a day."""
     slides = ground.slides
     happened = np.array([day >= slid for slid in (date.min, *slides.day)])[slides.labels]
     # a darker scar is seen from one side only, so averaging both looks washes it out; a rough one from both
@@ -104,7 +104,7 @@ def _change(ground: Ground, towards: np.ndarray, day: date = date.max) -> tuple[
 
 
 def _swath(ground: Ground, orbit: Orbit) -> np.ndarray:
-    """Pixels inside the swath; its edges lean with the orbit."""
+    """Return the pixels inside the swath; its edges lean with the orbit."""
     rows, cols = ground.shape
     lean = 0.18 if orbit.state == "ascending" else -0.18
     position = (np.arange(cols)[None, :] + lean * (np.arange(rows)[:, None] - rows / 2)) / cols

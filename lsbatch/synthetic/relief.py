@@ -13,7 +13,7 @@ KM2_A_VALLEY = 70.0
 
 @dataclass(frozen=True)
 class Relief:
-    """The ground of a country; all arrays are (rows, cols).
+    """The relief of a country; all arrays are (rows, cols).
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Relief:
 
 
 def fractal(shape: tuple[int, int], rng: np.random.Generator, beta: float, largest_px: float) -> np.ndarray:
-    """Gaussian field with a power-law spectrum k^-beta below wavelengths of `largest_px`; mean 0, deviation 1."""
+    """Return a Gaussian field with a power-law spectrum k^-beta below `largest_px`; mean 0, deviation 1."""
     rows, cols = shape
     k = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(cols)[None, :])
     noise = rng.standard_normal((rows, k.shape[1])) + 1j * rng.standard_normal((rows, k.shape[1]))
@@ -43,7 +43,7 @@ def fractal(shape: tuple[int, int], rng: np.random.Generator, beta: float, large
 
 
 def make(shape: tuple[int, int], rng: np.random.Generator) -> Relief:
-    """Relief of a country of `shape` pixels."""
+    """Return the relief of a country of `shape` pixels."""
     area_km2 = shape[0] * shape[1] * RESOLUTION_M**2 / 1e6
     plateau = 1050 + 190 * fractal(shape, rng, 5.0, 500)
     z, lake, river, nearest = plateau, np.zeros(shape, bool), np.zeros(shape, bool), np.full(shape, np.inf)
@@ -64,7 +64,7 @@ def make(shape: tuple[int, int], rng: np.random.Generator) -> Relief:
 
 
 def _axis(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A wandering line across the country, (n, 2) rows and columns, one pixel a step."""
+    """Return a winding line across the country, (n, 2) rows and columns, one pixel a step."""
     rows, cols = shape
     heading = rng.uniform(0, 2 * np.pi)
     middle = np.array([rows, cols]) * rng.uniform(0.25, 0.75, 2)
@@ -84,7 +84,7 @@ def _axis(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def _carve(
     z: np.ndarray, path: np.ndarray, rng: np.random.Generator, main: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Cut a U-shaped valley; returns the ground, its lakes, its river and the distance to its axis in metres."""
+    """Cut a U-shaped valley; return the ground, its lakes, its river and the distance to its axis in metres."""
     on_axis = np.ones(z.shape, bool)
     on_axis[path[:, 0], path[:, 1]] = False
     order = np.zeros(z.shape, np.int32)
@@ -108,7 +108,7 @@ def _carve(
 
 
 def _cirques(z: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
-    """Bowls with steep back walls, high up."""
+    """Cut high bowls with steep back walls."""
     rows, cols = np.indices(z.shape, sparse=True)
     high = np.argwhere(z > np.quantile(z, 0.7))
     for row, col in high[rng.integers(0, len(high), count)]:
@@ -128,7 +128,7 @@ def _level(z: np.ndarray, lake: np.ndarray) -> np.ndarray:
 
 
 def _gradient(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slope and downhill azimuth in degrees, by central differences."""
+    """Return slope and downhill azimuth in degrees, by central differences."""
     south, east = np.gradient(z, RESOLUTION_M)
     slope = np.degrees(np.arctan(np.hypot(south, east)))
     aspect = np.degrees(np.arctan2(-east, south)) % 360
@@ -137,7 +137,7 @@ def _gradient(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @njit(nogil=True)
 def descend(z: np.ndarray, row: int, col: int, steps: int, stop_deg: float, resolution_m: float) -> np.ndarray:
-    """Steepest descent from a pixel: (n, 2) rows and columns.
+    """Return the steepest descent from a pixel: (n, 2) rows and columns.
 
     Ends after `steps`, at a pit, at the edge, or where the way over the last eight steps falls less than `stop_deg`.
     """

@@ -38,7 +38,7 @@ Made = tuple[str, list[pystac.Item]]
 
 @dataclass(frozen=True)
 class Processing:
-    """What a Sentinel-2 product was made with, and what its digital numbers carry."""
+    """Processing of a Sentinel-2 product, and what its digital numbers contain."""
 
     baseline: str
     flag: bool | None
@@ -46,7 +46,7 @@ class Processing:
 
 
 def season(year: int, days: tuple[str, str] = SEASON) -> tuple[date, date]:
-    """First and last day."""
+    """Return the first and last day."""
     first, last = (date.fromisoformat(f"{year}-{day}") for day in days)
     return first, last
 
@@ -54,7 +54,7 @@ def season(year: int, days: tuple[str, str] = SEASON) -> tuple[date, date]:
 def jobs(
     ground: Ground, folder: Path, history_years: int = 0, level_1c: bool = False, radar_days: int = 0
 ) -> list[Callable[[], Made]]:
-    """Everything there is to acquire, as calls that write files and return their items; independent of each other.
+    """Return all acquisitions as independent calls that write files and return their items.
 
     With a history, Sentinel-2 comes every few days, from so many years before the survey's first year on. With `radar_days`, each
     orbit of Sentinel-1 passes after so many days from the first season to the last, winter and storm included.
@@ -84,14 +84,14 @@ def jobs(
 
 
 def repeats(ground: Ground, orbit: radar.Orbit, radar_days: int) -> list[date]:
-    """Days of an orbit's passes, evenly from the first day of the season before to the last of the season after."""
+    """Return the days of an orbit's passes, evenly over both seasons and the time between."""
     first, last = season(YEAR - 1)[0], season(YEAR)[1]
     start = first + timedelta(days=int(rng(ground.seed, 33, orbit.number).integers(radar_days)))
     return [start + timedelta(days=n) for n in range(0, (last - start).days + 1, radar_days)]
 
 
 def _history(ground: Ground, folder: Path, year: int) -> list[Callable[[], Made]]:
-    """Looks as the satellites come, most of them cloudy, on which landslides appear on their days."""
+    """Yield images at the satellites' dates, most of them cloudy, with landslides from their day on."""
     first, last = season(year, HISTORY_SEASON)
     dice = rng(ground.seed, 32, year)
     count = (last - first).days // HISTORY_STEP_DAYS
@@ -110,7 +110,7 @@ def _days(ground: Ground, year: int, count: int, salt: int) -> list[date]:
 
 
 def processing(day: date, number: int, fashion: str) -> Processing:
-    """Both baselines in both years, in every way that the archives tell of the offset.
+    """Return both baselines in both years, with all forms in which archives describe the offset.
 
     Earth Search: applied by the provider and said so; or not applied and said so. Planetary Computer: only the
     baseline tells.
@@ -125,7 +125,7 @@ def processing(day: date, number: int, fashion: str) -> Processing:
 def _optical_job(
     ground: Ground, folder: Path, day: date, number: int, cloudiness: float | None = None, level_1c: bool = False
 ) -> Callable[[], Made]:
-    """A day's granules; of a history, with its own cloudiness."""
+    """Write the granules of a day; in a history each with its own cloud cover."""
 
     def make() -> Made:
         dice = rng(ground.seed, 31, day.toordinal())
@@ -175,7 +175,7 @@ def _granule(
 def _add_classes(
     item: pystac.Item, ground: Ground, where: Path, seen: optical.Look, number: int, box: GeoBox, key: str
 ) -> None:
-    """The scene classification, of 20 m."""
+    """Add the scene classification of 20 m."""
     coarse = GeoBox.from_bbox(box.boundingbox, box.crs, resolution=20)
     scl = write.warped(seen.scl, ground.geobox, coarse, 0)
     scl[_beyond_swath(coarse, seen.day, number)] = 0
@@ -212,7 +212,7 @@ def _optical_properties(seen: optical.Look, made: Processing, letter: str, fashi
 
 
 def _beyond_swath(box: GeoBox, day: date, number: int) -> np.ndarray:
-    """On every third day the swath ends inside the granule, along a leaning line."""
+    """Return the pixels beyond the swath, which ends inside the granule on every third day."""
     rows, cols = box.shape
     if number % 3 != 2:
         return np.zeros(box.shape, bool)
@@ -250,7 +250,7 @@ def _radar_job(ground: Ground, folder: Path, orbit: radar.Orbit, day: date) -> C
 
 
 def elevation(ground: Ground, folder: Path) -> pystac.Item:
-    """The DEM, one arc second in WGS 84, a little wider than the country."""
+    """Write the DEM, one arc second in WGS 84, a little wider than the country."""
     b = ground.geobox.extent.to_crs("EPSG:4326").boundingbox
     step = 1 / 3600
     edges = (

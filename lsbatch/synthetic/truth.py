@@ -36,7 +36,7 @@ def _write(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
 
 @contextmanager
 def _fixed_date() -> Iterator[None]:
-    """GeoPackages carry the time they were written; the same seed has to give the same bytes."""
+    """Set the time in a GeoPackage, so that the same seed gives the same bytes."""
     before = os.environ.get("OGR_CURRENT_DATE")
     os.environ["OGR_CURRENT_DATE"] = "2020-12-31T00:00:00Z"
     try:
@@ -48,7 +48,7 @@ def _fixed_date() -> Iterator[None]:
 
 
 def _outlines(labels: np.ndarray, ground: Ground) -> tuple[list[int], list[shapely.Geometry]]:
-    """Number and multipolygon of each label, along pixel edges."""
+    """Return number and multipolygon of each label, along pixel edges."""
     pieces: dict[int, list[shapely.Geometry]] = {}
     shapes = rasterio.features.shapes(labels, labels > 0, transform=ground.geobox.transform)
     for shape, value in shapes:
@@ -58,7 +58,7 @@ def _outlines(labels: np.ndarray, ground: Ground) -> tuple[list[int], list[shape
 
 
 def landslides(ground: Ground) -> gpd.GeoDataFrame:
-    """True landslides with their day."""
+    """Return the true landslides with their day."""
     numbers, shapes = _outlines(ground.slides.labels, ground)
     main = [cover.NAMES[np.bincount(ground.cover[ground.slides.labels == n]).argmax()] for n in numbers]
     frame = {
@@ -71,14 +71,14 @@ def landslides(ground: Ground) -> gpd.GeoDataFrame:
 
 
 def changes(ground: Ground) -> gpd.GeoDataFrame:
-    """Changes that are no landslides, by kind."""
+    """Return the changes that are not landslides, by kind."""
     numbers, shapes = _outlines(ground.confounders.kind.astype(np.int32), ground)
     kinds = [confounders.NAMES[n] for n in numbers]
     return gpd.GeoDataFrame({"kind": kinds, "area_m2": [s.area for s in shapes]}, geometry=shapes, crs=CRS)
 
 
 def quarters(ground: Ground) -> gpd.GeoDataFrame:
-    """Four parts of the country that are scored one by one."""
+    """Return four parts of the country that are scored separately."""
     box = ground.geobox.boundingbox
     x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
     shapes = {
@@ -89,7 +89,7 @@ def quarters(ground: Ground) -> gpd.GeoDataFrame:
 
 
 def points(ground: Ground, draw: int) -> gpd.GeoDataFrame:
-    """Training points of eight classes, pixel centres, as the paper has them; another `draw` gives others.
+    """Return training points of eight classes at pixel centres, as in the paper; another `draw` gives others.
 
     The seven other classes share their points evenly, as far as the country has each. An interpreter who wants to tell
     landslides from other changes puts some points on a clear-cut, on a mown field, on a flooded bank: `CHANGED_SHARE` of
@@ -111,7 +111,7 @@ def points(ground: Ground, draw: int) -> gpd.GeoDataFrame:
 
 
 def _drawn(places: np.ndarray, count: int, changed: np.ndarray, dice: np.random.Generator) -> np.ndarray:
-    """`count` of the places, a share of them changed ground as far as there is any."""
+    """Return `count` of the places, a share of them on changed ground if there is any."""
     of_changed = min(round(CHANGED_SHARE * count), int(changed.sum()))
     return np.concatenate(
         [

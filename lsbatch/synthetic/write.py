@@ -22,7 +22,7 @@ PLANETARY = {"R": "B04", "G": "B03", "B": "B02", "NIR": "B08", "SCL": "SCL"}
 
 
 def cog(path: Path, values: np.ndarray, box: GeoBox, nodata: float | None) -> None:
-    """One band as a COG with overviews, blocks of 256 px, deflate."""
+    """Write one band as a COG with overviews, blocks of 256 px, deflate."""
     path.parent.mkdir(parents=True, exist_ok=True)
     profile = {"driver": "COG", "height": box.shape[0], "width": box.shape[1], "count": 1, "dtype": values.dtype.name}
     with rasterio.open(
@@ -34,7 +34,7 @@ def cog(path: Path, values: np.ndarray, box: GeoBox, nodata: float | None) -> No
 
 @lru_cache(maxsize=16)
 def _places(source: GeoBox, target: GeoBox) -> tuple[np.ndarray, np.ndarray]:
-    """Where the target's pixel centres lie on the source's lattice, as fractional rows and columns of pixel centres."""
+    """Return the target's pixel centres as fractional rows and columns of the source."""
     n, m = target.shape
     x, y = target.transform @ (np.arange(m)[None, :] + 0.5, np.arange(n)[:, None] + 0.5)
     x, y = np.broadcast_arrays(x, y)
@@ -45,7 +45,7 @@ def _places(source: GeoBox, target: GeoBox) -> tuple[np.ndarray, np.ndarray]:
 
 
 def warped(values: np.ndarray, source: GeoBox, target: GeoBox, fill: float) -> np.ndarray:
-    """National pixels on a granule's lattice, by nearest neighbour; `fill` outside the country."""
+    """Resample national pixels to the grid of a granule, by nearest neighbour; `fill` outside the country."""
     rows, cols = (np.floor(place + 0.5).astype(np.int64) for place in _places(source, target))
     inside = (rows >= 0) & (rows < source.shape[0]) & (cols >= 0) & (cols < source.shape[1])
     out = np.full(target.shape, fill, values.dtype)
@@ -54,12 +54,12 @@ def warped(values: np.ndarray, source: GeoBox, target: GeoBox, fill: float) -> n
 
 
 def smoothed(values: np.ndarray, source: GeoBox, target: GeoBox) -> np.ndarray:
-    """A continuous field on a coarser lattice, bilinear; beyond the country its edge values go on."""
+    """Resample a continuous field to a coarser grid, bilinear; edge values continue outside."""
     return ndimage.map_coordinates(values, _places(source, target), order=1, mode="nearest").astype(np.float32)
 
 
 def granule(ground: Ground, crs: str, cols: tuple[float, float], resolution_m: float = 10.0) -> GeoBox:
-    """Lattice of a part of the country's width in another CRS, on multiples of 20 m as the real granules are."""
+    """Return the grid of a granule in another CRS, on multiples of 20 m as in real granules."""
     box = ground.geobox
     n = box.shape[1]
     part = box[:, int(n * cols[0]) : int(n * cols[1])]
@@ -71,7 +71,7 @@ def granule(ground: Ground, crs: str, cols: tuple[float, float], resolution_m: f
 
 
 def item(name: str, when: datetime, box: GeoBox, properties: Mapping[str, Any]) -> pystac.Item:
-    """An item with the footprint and projection of its lattice."""
+    """Return an item with the footprint and projection of its grid."""
     outline = box.extent.to_crs("EPSG:4326").geom
     footprint = shapely.set_precision(shapely.Polygon(outline.exterior.simplify(1e-4)), 1e-7)
     epsg = box.crs.epsg
@@ -91,12 +91,12 @@ def item(name: str, when: datetime, box: GeoBox, properties: Mapping[str, Any]) 
 
 
 def asset(path: Path, title: str, **extra: Any) -> pystac.Asset:
-    """A COG of an item; extra fields stand in the asset itself, as the archives have them."""
+    """Add a COG to an item; extra fields are in the asset, as in the archives."""
     return pystac.Asset(str(path), title=title, media_type=pystac.MediaType.COG, roles=["data"], extra_fields=extra)
 
 
 def catalogue(folder: Path, collections: Mapping[str, tuple[str, list[pystac.Item]]]) -> Path:
-    """A self-contained static catalogue with relative links."""
+    """Write a self-contained static catalogue with relative links."""
     root = pystac.Catalog("synthetic-country", "A synthetic country: nothing here was seen by a satellite")
     for name, (description, items) in collections.items():
         times = sorted(i.datetime for i in items if i.datetime)

@@ -26,7 +26,7 @@ HEADS = (
 
 
 def bench(config: Config, screen: Screen, *, tiles: int | None = None, compare: Path | None = None) -> Path:
-    """Measure, tell, save; the file that was written.
+    """Measure, print and save; return the written file.
 
     Raises
     ------

@@ -14,7 +14,7 @@ TOLD = 1.1
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What an earlier `lsbatch bench` saved.
+    """Read a saved result of `lsbatch bench`.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def _whole(found: Mapping[str, Any]) -> bool:
 
 
 def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each stage of both: seconds of the middle tile then and now, and `slower`, `faster` or `as before`.
+    """Return one row a stage of both results: median seconds then and now, and `slower`, `faster` or `as before`.
 
     A stage is slower if its middle tile takes more than a tenth longer and is not among what tiles took then (95 of 100).
     """
@@ -63,7 +63,7 @@ def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, A
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What else is not the same, a sentence each."""
+    """Return all other differences, one sentence each."""
     found = []
     for where in ("machine", "settings"):
         for name in sorted(_flat(old.get(where)) | _flat(new.get(where))):

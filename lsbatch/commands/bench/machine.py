@@ -17,7 +17,7 @@ _LIBRARIES = ("torch", "numpy", "numba", "dask", "distributed", "zarr", "odc-sta
 
 
 def about() -> dict[str, Any]:
-    """Processor, cores, memory, GPUs, versions, and the commit where lsbatch runs from its repository."""
+    """Describe processor, cores, memory, GPUs, versions, and the commit of the repository."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -48,7 +48,7 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Of the source that runs; with a plus where it was changed since."""
+    """Return the commit of the running source, with a plus if it has changes."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

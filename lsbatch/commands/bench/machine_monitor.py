@@ -20,7 +20,7 @@ _QUERY = ("nvidia-smi", "--query-gpu=utilization.gpu,memory.used,power.draw", "-
 
 @dataclass
 class Watched:
-    """Of this machine, not of others that work for it.
+    """Measurements of this machine, without those of remote workers.
 
     Attributes
     ----------
@@ -39,13 +39,13 @@ class Watched:
     samples: list[list[tuple[float, float, float]]] = field(default_factory=list, repr=False)
 
     def told(self) -> dict[str, Any]:
-        """For the file."""
+        """Return the measurements as plain values for the file."""
         return {name: getattr(self, name) for name in ("gpu_busy_share", "gpu_memory_mb", "joules", "network_mb")}
 
 
 @contextmanager
 def watching(every_s: float = 1.0) -> Iterator[Watched]:
-    """Fill in what is yielded when the block ends."""
+    """Monitor the machine during the block, and fill in the yielded value at its end."""
     found, stop = Watched(), threading.Event()
     watcher = (
         threading.Thread(target=_look, args=(found, stop, every_s), daemon=True) if shutil.which(_QUERY[0]) else None
@@ -70,7 +70,7 @@ def watching(every_s: float = 1.0) -> Iterator[Watched]:
 
 
 def energy() -> dict[str, tuple[int, int]]:
-    """Microjoules of each package so far, and where its counter begins anew; empty where they are not told."""
+    """Return microjoules of each processor package so far, and the maximum of its counter; empty if not available."""
     found = {}
     # packages alone: their parts (intel-rapl:0:1) are in them
     for folder in sorted(POWERCAP.glob("intel-rapl:?")):
@@ -85,7 +85,7 @@ def energy() -> dict[str, tuple[int, int]]:
 
 
 def _since(before: tuple[int, int], now: tuple[int, int]) -> float:
-    """Joules."""
+    """Return the joules since a first reading."""
     gone = now[0] - before[0]
     return (gone + now[1] if gone < 0 else gone) / 1e6
 
@@ -109,7 +109,7 @@ def _look(found: Watched, stop: threading.Event, every_s: float) -> None:
 
 
 def _number(text: str) -> float:
-    """Cards that do not tell something say [N/A]."""
+    """Return a number of nvidia-smi, which prints [N/A] for unknown values."""
     try:
         return float(text)
     except ValueError:

@@ -38,13 +38,13 @@ TILES_A_WORKER = 3
 
 @dataclass
 class _Clock:
-    """Hears a run: when each step began, and every receipt in the order in which it came."""
+    """Callbacks that record the start of each step and every receipt in order of arrival."""
 
     begun: list[tuple[str, float]] = field(default_factory=list)
     receipts: dict[str, list[Receipt]] = field(default_factory=lambda: defaultdict(list))
 
     def progress(self, screen: Screen) -> execution.Progress:
-        """Callbacks for `engine.run`, which the screen hears too."""
+        """Callbacks for `execution.run`, which are also passed to the screen."""
 
         def begins(name: str, todo: Todo | None) -> None:
             self.begun.append((name, time.perf_counter()))
@@ -57,13 +57,13 @@ class _Clock:
         return execution.Progress(begins, done)
 
     def walls(self, end: float) -> dict[str, float]:
-        """Seconds from the begin of each step to that of the next."""
+        """Return the seconds from the start of each step to that of the next."""
         times = [when for _, when in self.begun] + [end]
         return {name: times[i + 1] - times[i] for i, (name, _) in enumerate(self.begun)}
 
 
 def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]:
-    """Plan if needed, do some tiles anew in a folder of their own, and tell what they took.
+    """Plan if needed, run some tiles in a temporary folder, and return the measurements.
 
     Raises
     ------
@@ -90,14 +90,14 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
 
 
 def spread(positions: Sequence[Position], count: int) -> tuple[Position, ...]:
-    """So many tiles, evenly over the survey in the order of its rows; all, if there are no more."""
+    """Return this many tiles, evenly distributed over the survey in row order."""
     count = min(count, len(positions))
     return tuple(positions[int((i + 0.5) * len(positions) / count)] for i in range(count))
 
 
 @contextmanager
 def _scratch(folder: Path, config: Config) -> Iterator[Config]:
-    """Settings of a survey in a folder that is there for a moment, on the storage of the real one, with its weights."""
+    """Return settings of a survey in a temporary folder on the same storage, with the same weights."""
     weights = config.model.weights or str(base.default_path(config))
     base.check(base.card(base.resolve(config)), config)
     # of a bench that was killed
@@ -111,7 +111,7 @@ def _scratch(folder: Path, config: Config) -> Iterator[Config]:
 
 
 def _folds(survey: Survey) -> list[dict[str, Any]]:
-    """Seconds of each fold over half of the tiles and over all, once more than the run has done them: what it imported counts for neither."""
+    """Return the seconds of each reduction for half of the tiles and for all, after one run that is not counted."""
     half = Survey(survey.config, survey.grid, survey.positions[: len(survey.positions) // 2])
     found = []
     for fold in steps(survey.config):
@@ -136,7 +136,7 @@ def _seconds(fold: Reduction, survey: Survey) -> float:
 
 
 def _started(crew: ClientFor) -> int:
-    """Start the workers before the clock; how many there are so far."""
+    """Start the workers before the clock; return their number."""
     client = crew({})
     if client is None:
         return 1
@@ -176,14 +176,14 @@ def _told(
 
 
 def _scenes_mb(config: Config, positions: Sequence[Position]) -> float:
-    """Pixels of the scenes of a tile, before compression, on average."""
+    """Return the mean megabytes of a tile's scenes before compression."""
     return float(
         np.mean([plan.megabytes(plan.tile_scenes(config.output, tile_id(*position)), config) for position in positions])
     )
 
 
 def summary(name: str, receipts: Sequence[Receipt], wall_s: float, threads: int, limit_s: float) -> dict[str, Any]:
-    """Figures of a stage from its receipts, in the order in which they came.
+    """Return the figures of a stage from its receipts, in order of arrival.
 
     The first tile of each worker, which compiles kernels and loads weights, is told apart as `first_s` if others are left. `mpx_s` is all
     tiles by the time from the stage's begin to its end; `mpx_s_core` a later tile by its seconds and the worker's cores;

@@ -15,7 +15,7 @@ ROUNDS = 5
 
 
 def copy_bytes_s() -> float:
-    """Bytes a second that one thread reads and writes with numpy.copyto, both counted."""
+    """Return the bytes a second that one thread reads and writes with numpy.copyto, both counted."""
     source = np.ones(COPY_BYTES // 8)
     target = np.zeros_like(source)
     best = np.inf
@@ -27,8 +27,7 @@ def copy_bytes_s() -> float:
 
 
 def moved_bytes(config: Config, stage: Stage, scenes_mb: float) -> float:
-    """Bytes of the bands in memory that a stage must read and write once for a tile: float32, or as stored where they have no scale; of
-    one that reads scenes, their pixels too.
+    """Return the bytes in memory that a stage must read and write once for a tile, as float32 or as stored.
     """
     side, halo = config.grid.tile_px, stage.halo_px(config)
     found = 0.0

@@ -10,7 +10,7 @@ from lsbatch.settings import BenchSettings
 def projected(
     measured: Mapping[str, Any], tiles: int, workers: int, prices: BenchSettings, *, threads: int, gpu: bool
 ) -> dict[str, float | None]:
-    """What so many tiles take on so many workers, if each goes like the measured ones.
+    """Project the time of this many tiles on this many workers.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def projected(
 
 
 def fold_seconds(measured: Mapping[str, Any], measured_tiles: int, tiles: int) -> float:
-    """Seconds of a fold for so many tiles, on the straight line through half and all of the measured ones.
+    """Return the seconds of a reduction for this many tiles, on the line through half and all measured tiles.
 
     Where all took no longer than half, the line is level; where it would begin below nothing, or there was no half, it begins at nothing.
     """
@@ -63,7 +63,7 @@ def fold_seconds(measured: Mapping[str, Any], measured_tiles: int, tiles: int) -
 
 
 def nation_tiles(area_km2: float, side_m: float) -> int:
-    """Tiles of a nation as compact as a square: those that its border cuts are counted whole.
+    """Return the number of tiles of a square country, including the tiles that its border cuts.
 
     A convex outline of perimeter P meets A / s^2 + 2 P / (pi s) + 1 squares of a lattice of side s on average (Cauchy's formula for its
     widths). A ragged coast meets more: `lsbatch plan` counts them.

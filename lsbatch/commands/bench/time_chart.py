@@ -16,7 +16,7 @@ WAITING, COMPUTING = "#c6dbef", "#2171b5"
 
 
 def draw(measured: Mapping[str, Any], path: Path) -> None:
-    """A bar a stage: seconds of a tile, of which the dark part is what its cores computed; a PNG."""
+    """Draw one bar a stage as PNG: seconds of a tile, the dark part is computing time of its cores."""
     rows = list(reversed(measured["stages"]))
     whole = sum(row["mean_s"] for row in rows)
     figure = Figure(figsize=(8, 1.2 + 0.45 * len(rows)), layout="constrained")

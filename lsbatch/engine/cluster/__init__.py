@@ -18,7 +18,7 @@ __all__ = ["connect", "joined"]
 
 @contextmanager
 def joined(config: Config) -> Iterator[Client | None]:
-    """Take this process's place among the tasks of a SLURM allocation; elsewhere it does nothing.
+    """Take the place of this process among the tasks of a SLURM allocation; do nothing for other kinds of cluster.
 
     Enter it before anything that one process alone may do. Only the driver comes out of it with a client; the other
     tasks schedule and work in here until the driver has left, and then end.
@@ -37,7 +37,7 @@ def joined(config: Config) -> Iterator[Client | None]:
 
 @contextmanager
 def connect(config: Config, driver: Client | None = None, say: Callable[[str], None] = print) -> Iterator[ClientFor]:
-    """Workers for the time of a run; none where the settings say serial.
+    """Yield a function that returns the Dask client for a stage; None with the kind serial.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _scheduler(config: Config) -> Client:
 
 @contextmanager
 def _later(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor]:
-    """Processes of this machine, from when they are first asked for."""
+    """Yield a function that starts processes of this machine when they are first needed."""
     with ExitStack() as stack:
         started: list[Client] = []
 

@@ -11,7 +11,7 @@ _turns = count()
 
 
 def dask_setup(nanny: Any) -> None:
-    """Before a worker's process is started; Dask looks for this name."""
+    """Set the GPU of a worker before its process is started; Dask calls this name."""
     # SLURM names the job's GPUs here
     found = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     # workers beyond the GPUs share them: one reads or writes while the other computes

@@ -22,7 +22,7 @@ _UNTOLD = "ignore:resource_tracker:UserWarning"
 
 
 def check(config: Config) -> None:
-    """Refuse predictions on a GPU where there is none, before hours of STACK.
+    """Refuse predictions on a GPU if there is none, before hours of STACK.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def check(config: Config) -> None:
 
 @contextmanager
 def processes(config: Config) -> Iterator[Client]:
-    """Workers and their scheduler on loopback, at any free port: two surveys on one machine do not meet."""
+    """Start workers and a scheduler on loopback at a free port, so that two surveys on one machine do not conflict."""
     security = network.security(config.cluster)
     listening = {"host": "127.0.0.1", "security": security, "protocol": "tcp://" if security is None else "tls://"}
     if _UNTOLD not in os.environ.get("PYTHONWARNINGS", ""):
@@ -54,7 +54,7 @@ def processes(config: Config) -> Iterator[Client]:
 
 
 def _options(config: Config) -> list[dict[str, Any]]:
-    """What each worker is started with; two share a GPU, so that one reads or writes a tile while the other computes one."""
+    """Return the options of each worker; two share a GPU, so that one reads or writes while the other computes."""
     settings = config.cluster
     shared = {
         "nthreads": 1,
@@ -75,7 +75,7 @@ def _options(config: Config) -> list[dict[str, Any]]:
 
 
 def workers(settings: ClusterSettings) -> int:
-    """As many processes as were asked for, or as cores and memory allow; in a SLURM job, those of the job."""
+    """Return the number of processes: as set, or as cores and memory allow; in a SLURM job those of the job."""
     if settings.workers:
         return settings.workers
     cores = int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))

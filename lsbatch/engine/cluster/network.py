@@ -21,7 +21,7 @@ _PRE_SPAWN = "distributed.nanny.pre-spawn-environ"
 
 
 def security(settings: ClusterSettings) -> Security | None:
-    """The same certificate for scheduler, workers and driver; None without `cluster.tls`.
+    """Return the certificate shared by scheduler, workers and driver; None without `cluster.tls`.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def security(settings: ClusterSettings) -> Security | None:
 
 
 def interface(settings: ClusterSettings) -> str:
-    """Network interface on which Dask listens; loopback unless the settings name another, with a warning if open to all.
+    """Return the network interface on which Dask listens: loopback unless set; warn if it is open to all.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def interface(settings: ClusterSettings) -> str:
 
 
 def threads(settings: ClusterSettings) -> dict[str, str]:
-    """Variables that let a worker's one task use `cluster.threads` cores; each worker does one tile at a time.
+    """Return variables that let the one task of a worker use `cluster.threads` cores.
 
     Dask sets them to 1. What the user's own environment says of them is stronger. All threads of a worker share one pool of memory, so
     that the U-Net finds again what it gave back (`models.devices.kept_memory`): 1.61 Mpx/s, 1.25 without. STACK is as fast with it.
@@ -88,7 +88,7 @@ WORKER_CONFIG = {"distributed.worker.memory.pause": False, "distributed.worker.p
 
 
 def worker_config(settings: ClusterSettings) -> dict[str, Any]:
-    """Dask's settings for nannies that start workers: `threads`, set before they are spawned, and `WORKER_CONFIG`.
+    """Return Dask settings for nannies: `threads`, set before workers are spawned, and `WORKER_CONFIG`.
 
     OpenMP reads its variable once, when numpy or torch is loaded.
     """
@@ -96,13 +96,13 @@ def worker_config(settings: ClusterSettings) -> dict[str, Any]:
 
 
 def variables(settings: ClusterSettings) -> dict[str, str]:
-    """Variables for a worker that somebody else starts: its threads, and `WORKER_CONFIG`."""
+    """Return variables for a worker that is started by another program: its threads and `WORKER_CONFIG`."""
     own = {f"DASK_{key.replace('.', '__').upper()}": str(value) for key, value in WORKER_CONFIG.items()}
     return threads(settings) | own
 
 
 def dashboard(client: Client) -> str:
-    """A sentence with the address of Dask's page: on the loopback of the scheduler's machine where we started it."""
+    """Return a sentence with the address of Dask's dashboard."""
     info = client.scheduler_info(n_workers=0)
     port = info["services"].get("dashboard")
     if port is None:

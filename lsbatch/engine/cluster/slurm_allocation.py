@@ -28,7 +28,7 @@ START_S = 600.0
 
 
 class _UntilDriverLeaves(SchedulerPlugin):  # type: ignore[misc]
-    """Ends the scheduler, and so the workers, when the driver has left or never comes: no task waits for the walltime."""
+    """A scheduler plugin that ends the scheduler and workers when the driver has left or never comes."""
 
     async def start(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -48,7 +48,7 @@ class _UntilDriverLeaves(SchedulerPlugin):  # type: ignore[misc]
 
 @contextmanager
 def driver(config: Config) -> Iterator[Client]:
-    """The driver's client; the other tasks do not return from here.
+    """Yield the client of the driver; the other tasks do not return from here.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def driver(config: Config) -> Iterator[Client]:
 
 
 def _place() -> tuple[int, int]:
-    """Number of this task, and of all."""
+    """Return the number of this task and the number of all tasks."""
     try:
         return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
     except KeyError:
@@ -86,7 +86,7 @@ def _place() -> tuple[int, int]:
 
 
 def _meeting_point(config: Config) -> Path:
-    """File in which the scheduler writes its address; another one for each start of a job, so that none is of the last."""
+    """Return the file for the scheduler's address; a new one for each start of the job."""
     folder = Path.cwd() if objects.is_remote(config.output) else config.output / "slurm"
     folder.mkdir(parents=True, exist_ok=True)
     env = os.environ
@@ -97,7 +97,7 @@ def _meeting_point(config: Config) -> Path:
 
 
 def _serve(config: Config, rank: int, interface: str, file: Path) -> None:
-    """Schedule or work until the driver has left; then this process ends, with code 0, for the driver's code counts."""
+    """Schedule or work until the driver has left; then end this process with code 0."""
     # SLURM sends every task the signal to stop; it is the driver who stops, and then these end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # what SLURMRunner sends itself when its work is over
@@ -140,7 +140,7 @@ def _worker_options(config: Config) -> dict[str, Any]:
 
 
 def _turn() -> int:
-    """Number of this worker on its node; where srun gives each task GPUs of its own, always the first of them."""
+    """Return the number of this worker on its node; 0 if srun gives each task GPUs of its own."""
     if "SLURM_GPUS_PER_TASK" in os.environ:
         return 0
     on_first_node = int(os.environ["SLURM_PROCID"]) == int(os.environ["SLURM_LOCALID"])
@@ -148,7 +148,7 @@ def _turn() -> int:
 
 
 def await_workers(client: Client, config: Config) -> None:
-    """Wait until all tasks are here.
+    """Wait until all tasks have joined.
 
     Raises
     ------

@@ -26,7 +26,7 @@ LOOK_S = 15.0
 
 @contextmanager
 def crew(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor]:
-    """Jobs of the group that a stage asks for, from when it asks; the other group's jobs end then.
+    """Yield a function that starts the jobs of a group when a stage needs it, and ends those of the other.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _group(config: Config, interface: str, name: str, jobs: JobSettings) -> Iter
 
 
 def _job(config: Config, name: str, jobs: JobSettings) -> dict[str, Any]:
-    """A job in dask-jobqueue's words."""
+    """Return the options of dask-jobqueue for a job."""
     settings = config.cluster
     return {
         "job_name": f"lsbatch-{name}",
@@ -89,7 +89,7 @@ def _job(config: Config, name: str, jobs: JobSettings) -> dict[str, Any]:
 
 
 def _logs(config: Config) -> Path | None:
-    """Folder for what jobs print; SLURM writes into none of an object storage, but where lsbatch was started."""
+    """Return the folder for the output of jobs; the working directory if the survey is in object storage."""
     return None if objects.is_remote(config.output) else config.output / "slurm"
 
 
@@ -105,7 +105,7 @@ def _gpu_options() -> list[str]:
 
 
 def _lifetime(walltime: str) -> list[str]:
-    """Leave before SLURM kills, not all at once, and with time for the tile in hand."""
+    """Return worker options that make it leave before the walltime, at varied times, after its current tile."""
     hours, minutes, seconds = map(int, walltime.split(":"))
     total = hours * 3600 + minutes * 60 + seconds
     margin = min(300, total // 4)
@@ -115,7 +115,7 @@ def _lifetime(walltime: str) -> list[str]:
 
 
 def _insist(name: str, job: dict[str, Any]) -> None:
-    """Ask SLURM whether it would take such a job: dask-jobqueue would only log that it does not, and the run would wait."""
+    """Ask SLURM whether it accepts such a job; dask-jobqueue would only log a refusal, and the run would wait."""
     script = jobqueue.SLURMJob("tcp://127.0.0.1:0", name="check", **job).job_script()
     try:
         done = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True, timeout=120)
@@ -132,7 +132,7 @@ def _insist(name: str, job: dict[str, Any]) -> None:
 
 @contextmanager
 def _kept_up(cluster: Any, count: int) -> Iterator[None]:
-    """Keep `count` jobs in the queue: what was cancelled, preempted or refused for the moment is submitted again.
+    """Keep `count` jobs in the queue: resubmit jobs that were cancelled, preempted or refused.
 
     `scale` never replaces a job (dask-jobqueue#122), and `adapt` hears only of jobs whose workers were there already.
     """
@@ -167,7 +167,7 @@ async def _replace(cluster: Any, lost: Mapping[Any, Any], count: int) -> None:
 
 
 def _queued() -> set[str] | None:
-    """Ids of this user's jobs; None when SLURM does not answer, which says nothing of the jobs."""
+    """Return the ids of this user's jobs; None if SLURM does not answer."""
     try:
         done = subprocess.run(
             ["squeue", "--noheader", f"--user={os.getuid()}", "--format=%A"], capture_output=True, text=True, timeout=60

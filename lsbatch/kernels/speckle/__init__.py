@@ -15,7 +15,7 @@ __all__ = ["boxcar", "frost", "gamma_map", "kuan", "lee", "lee_sigma", "multitem
 
 
 def boxcar(power: np.ndarray, size: int) -> np.ndarray:
-    """Mean of the window.
+    """Return the mean of the window.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def boxcar(power: np.ndarray, size: int) -> np.ndarray:
 
 
 def lee(power: np.ndarray, size: int, looks: float) -> np.ndarray:
-    """zbar + b (z - zbar) with b = clip(1 - (1 / looks) / ci^2, 0, 1) and ci^2 = variance / zbar^2 (Lee 1980).
+    """Lee's filter (Lee 1980): zbar + b (z - zbar), b = clip(1 - (1 / looks) / ci^2, 0, 1), ci^2 = variance / zbar^2.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def lee(power: np.ndarray, size: int, looks: float) -> np.ndarray:
 
 
 def kuan(power: np.ndarray, size: int, looks: float) -> np.ndarray:
-    """As `lee` with b = clip((1 - (1 / looks) / ci^2) / (1 + 1 / looks), 0, 1) (Kuan et al. 1985)."""
+    """Kuan's filter (Kuan et al. 1985): as `lee` with b = clip((1 - (1 / looks) / ci^2) / (1 + 1 / looks), 0, 1)."""
     return window_rule(power, size, SHRINK, looks, 1 / (1 + 1 / looks))[0]
 
 
 def gamma_map(power: np.ndarray, size: int, looks: float) -> np.ndarray:
-    """Maximum a posteriori of a gamma-distributed scene (Lopes et al. 1990).
+    """Maximum a posteriori filter for a gamma-distributed scene (Lopes et al. 1990).
 
     With cu = 1 / sqrt(looks) and ci = sd / zbar: zbar where ci <= cu, z where ci >= sqrt(2) cu, and between them, with
     alpha = (1 + cu^2) / (ci^2 - cu^2) and B = alpha - looks - 1,
@@ -66,7 +66,7 @@ def gamma_map(power: np.ndarray, size: int, looks: float) -> np.ndarray:
 
 
 def multitemporal(stack: np.ndarray, size: int) -> np.ndarray:
-    """Quegan and Yu (2001): each date is its own local mean times the mean over dates of value by local mean.
+    """Multitemporal filter (Quegan and Yu 2001): local mean of a date times the mean over dates of value / local mean.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ REFINED_HALF, APART = 3, 2
 
 
 def frost(power: np.ndarray, size: int, damping: float) -> np.ndarray:
-    """Mean weighted by exp(-damping ci^2 distance), ci^2 = variance / zbar^2, distance in pixels (Frost et al. 1982).
+    """Frost's filter (Frost et al. 1982): mean weighted by exp(-damping ci^2 distance), distance in pixels.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def _weigh_into(
 
 
 def refined_lee(power: np.ndarray, looks: float | None = None) -> np.ndarray:
-    """Lee's filter in the half of a 7 x 7 window that lies on the pixel's side of the strongest edge (Lee 1981).
+    """Refined Lee filter (Lee 1981): Lee's filter in the half of a 7 x 7 window beside the strongest edge.
 
     The means of nine 3 x 3 windows give four gradients; the largest says how the edge runs, and the side whose mean is
     closer to the middle's is taken, with the line between. There
@@ -137,7 +137,7 @@ def refined_lee(power: np.ndarray, looks: float | None = None) -> np.ndarray:
 
 
 def _halves() -> list[np.ndarray]:
-    """Half windows with the line between, for the sides west, east, north, south, NW, SE, NE, SW."""
+    """Return the half windows including the dividing line, for W, E, N, S, NW, SE, NE, SW."""
     rows, cols = np.mgrid[-REFINED_HALF : REFINED_HALF + 1, -REFINED_HALF : REFINED_HALF + 1]
     lines = (cols, rows, rows + cols, rows - cols)
     return [side for line in lines for side in (line <= 0, line >= 0)]
@@ -165,7 +165,7 @@ def _refined_lee(
 
 @njit(nogil=True)
 def _side(mean: np.ndarray, row: int, col: int) -> int:
-    """Number of the half window; the first of equal gradients, and the first side of equal ones."""
+    """Return the number of the half window; ties go to the first."""
     middle = mean[row + APART, col + APART]
     best, side = np.float32(-1), 0
     # west, north, NW, NE; the opposite lies on the other side of the middle
@@ -181,7 +181,7 @@ def _side(mean: np.ndarray, row: int, col: int) -> int:
 
 @njit(nogil=True, error_model="numpy")
 def _level(nine: np.ndarray, mean: np.ndarray, variance: np.ndarray, row: int, col: int) -> float:
-    """Mean of the five smallest variance / mean^2 of the nine windows."""
+    """Return the mean of the five smallest variance / mean^2 of the nine windows."""
     for k in range(9):
         r, c = row + APART * (k // 3), col + APART * (k % 3)
         ratio = np.float64(variance[r, c]) / (np.float64(mean[r, c]) * np.float64(mean[r, c]))
@@ -202,7 +202,7 @@ def _level(nine: np.ndarray, mean: np.ndarray, variance: np.ndarray, row: int, c
 
 @njit(nogil=True, error_model="numpy")
 def _half_moments(power: np.ndarray, half: np.ndarray, row: int, col: int) -> tuple[float, float]:
-    """Mean and sample variance (0 for a single value) of a half window."""
+    """Return mean and sample variance (0 for a single value) of a half window."""
     total, square, count = 0.0, 0.0, 0
     for k in range(half.shape[0]):
         v = np.float64(power[row + half[k, 0], col + half[k, 1]])

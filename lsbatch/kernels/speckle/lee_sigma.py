@@ -51,7 +51,7 @@ def lee_sigma(
 
 @cache
 def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
-    """I1, I2 and eta: the range of unit-mean speckle that holds the share `sigma` and leaves the mean as it is.
+    """Return I1, I2 and eta: the range of unit-mean speckle that holds the share `sigma` and keeps the mean.
 
     Speckle of `looks` looks follows the gamma distribution, so its integrals are incomplete gamma functions; eta is the
     standard deviation within the range. For 4 looks and 0.9 the paper's table has 0.378, 2.094 and 0.3991.
@@ -72,7 +72,7 @@ def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
 
 @njit(nogil=True)
 def _targets(power: np.ndarray, bright: float) -> np.ndarray:
-    """Bright pixels of every 3 x 3 window that has enough of them."""
+    """Return the bright pixels of every 3 x 3 window that has enough of them."""
     rows, cols = power.shape[0] - 2, power.shape[1] - 2
     out = np.zeros((rows + 2, cols + 2), np.bool_)
     for row in range(1, rows + 1):
@@ -127,7 +127,7 @@ def _range_into(
 
 @njit(nogil=True, error_model="numpy")
 def _shrunk(z: float, mean: float, variance: float, speckle: float) -> float:
-    """Lee's filter with the variance of what is under the speckle."""
+    """Return Lee's filter with the variance of the signal below the speckle."""
     b = (variance - mean * mean * speckle) / (1 + speckle) / variance
     return mean + b * (z - mean) if b > 0 else mean
 

@@ -20,7 +20,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 
 def moments(power: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sample variance of the window.
+    """Return mean and sample variance of the window.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def moments(power: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def window_rule(power: np.ndarray, size: int, rule: int, looks: float = 1.0, shrink: float = 0.0) -> np.ndarray:
-    """Answers of a rule, (1 or 2, rows, cols) float32; NaN where `power` is not finite.
+    """Apply a rule to the window statistics, (1 or 2, rows, cols) float32; NaN where `power` is not finite.
 
     `SHRINK` gives mean + b (z - mean) with b = clip(1 - mean^2 / (looks variance), 0, 1) * shrink.
     """
@@ -59,7 +59,7 @@ def window_rule(power: np.ndarray, size: int, rule: int, looks: float = 1.0, shr
 
 
 def padded(values: np.ndarray, width: int) -> np.ndarray:
-    """Contiguous float32 with a frame of NaN; what is not finite is NaN."""
+    """Return contiguous float32 with a frame of NaN; non-finite values become NaN."""
     values = np.asarray(values, np.float32)
     framed = np.pad(values, width, constant_values=np.nan)
     framed[~np.isfinite(framed)] = np.nan
@@ -136,7 +136,7 @@ def _copy_into(out: np.ndarray, power: np.ndarray, values: np.ndarray) -> None:
 
 @njit(nogil=True)
 def _load_into(line: np.ndarray, power: np.ndarray, row: int, left: int, width: int) -> bool:
-    """Value, square and 1 of a row's pixels, 0 for holes and outside; True if every pixel counts."""
+    """Load value, square and 1 of the pixels of a row, 0 for NaN and outside; return True if all pixels are valid."""
     rows, cols = power.shape
     start, stop = max(0, -left), min(width, cols - left)
     if row >= rows:
@@ -161,7 +161,7 @@ def _load_into(line: np.ndarray, power: np.ndarray, row: int, left: int, width: 
 
 @njit(nogil=True)
 def _add_cols_into(out: np.ndarray, line: np.ndarray, size: int) -> None:
-    """out[i] = line[i] + ... + line[i + size - 1]."""
+    """Write out[i] = line[i] + ... + line[i + size - 1]."""
     out[:] = line[: out.size]
     k = 1
     while k + 6 <= size:
@@ -174,7 +174,7 @@ def _add_cols_into(out: np.ndarray, line: np.ndarray, size: int) -> None:
 
 @njit(nogil=True)
 def _add_rows_into(out: np.ndarray, ring: np.ndarray, first: int) -> None:
-    """Sum of the rows of the ring from the oldest to the newest."""
+    """Add the rows of the ring from the oldest to the newest."""
     size = ring.shape[0]
     out[:] = ring[first][: out.size]
     k = first + 1
@@ -197,14 +197,14 @@ def _add_two_into(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
 def _add_six_into(
     out: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, e: np.ndarray, f: np.ndarray
 ) -> None:
-    """A window of 7 in one pass: half the loads and stores of three passes."""
+    """Add a window of 7 in one pass: half the loads and stores of three passes."""
     for col in range(out.size):
         out[col] += ((a[col] + b[col]) + (c[col] + d[col])) + (e[col] + f[col])
 
 
 @njit(nogil=True, error_model="numpy")
 def _describe_into(local: np.ndarray, ring: np.ndarray, first: int, is_full: bool, width: int) -> None:
-    """Mean, sample variance (0 for a single value), and the inverses of n and n - 1."""
+    """Write mean, sample variance (0 for a single value), and the inverses of n and n - 1."""
     mean, variance, inverse, sample = local[0][:width], local[1][:width], local[2][:width], local[3][:width]
     size = ring.shape[1]
     _add_rows_into(mean, ring[0], first)

@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Estimates for k classes, with their standard errors; NaN where a ratio is undefined.
+    """Estimates for k classes with standard errors; NaN if a ratio is undefined.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Accuracy:
 
 
 def by_class(counts: np.ndarray, sizes: np.ndarray) -> Accuracy:
-    """Estimates where each class of the map was a stratum; equations 4 to 7 and 9 to 11 of Olofsson et al. (2014).
+    """Estimate for strata that are the map classes; equations 4 to 7 and 9 to 11 of Olofsson et al. (2014).
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def by_class(counts: np.ndarray, sizes: np.ndarray) -> Accuracy:
 def by_stratum(
     stratum: np.ndarray, mapped: np.ndarray, reference: np.ndarray, sizes: np.ndarray, classes: int
 ) -> Accuracy:
-    """Estimates for strata that need not be the map's classes; Stehman (2014).
+    """Estimate for strata that need not be the map classes; Stehman (2014).
 
     Every figure is a mean of an indicator over the area, or a ratio of two such means: the user's accuracy of a class is
     the mean of "mapped and true" over the mean of "mapped".
@@ -118,7 +118,7 @@ class _Design:
     sizes: np.ndarray
 
     def mean(self, values: np.ndarray) -> tuple[float, float]:
-        """Mean over the area of a quantity known at the points, and its standard error."""
+        """Return the mean over the area of a quantity known at the points, and its standard error."""
         values = np.asarray(values, np.float64)
         count = len(self.sizes)
         points = np.bincount(self.stratum, minlength=count).astype(np.float64)
@@ -132,7 +132,7 @@ class _Design:
         return float((weight * means)[used].sum()), float(np.sqrt(variance[used].sum()))
 
     def ratio(self, above: np.ndarray, below: np.ndarray) -> tuple[float, float]:
-        """Ratio of two means, and its standard error by linearisation."""
+        """Return the ratio of two means, and its standard error by linearisation."""
         denominator = self.mean(below)[0]
         if not denominator > 0:
             return np.nan, np.nan
@@ -141,13 +141,13 @@ class _Design:
 
 
 def interval(value: np.ndarray, error: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of a share by the normal approximation, kept between 0 and 1; the papers' +-1.96 standard errors."""
+    """Return the bounds of a share by the normal approximation, clipped to 0..1; +-1.96 standard errors."""
     half = NormalDist().inv_cdf((1 + confidence) / 2) * np.asarray(error)
     return np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
 
 
 def wilson(hits: float, of: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Bounds of a simple proportion that hold for few and for none; Wilson (1927), J. Am. Stat. Assoc. 22, 209-212.
+    """Return bounds of a proportion that hold also for few or no cases; Wilson (1927), J. Am. Stat. Assoc. 22, 209-212.
 
     NaN of nothing. `of` need not be whole: an effective number of points.
     """

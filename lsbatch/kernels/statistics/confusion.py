@@ -10,7 +10,7 @@ def _ratio(numerator: float, denominator: float) -> float | None:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Exact counts of surveyed pixels; scores are None where they are undefined (never 0)."""
+    """Exact counts of surveyed pixels; scores are None if undefined (never 0)."""
 
     tp: int = 0
     fp: int = 0
@@ -22,37 +22,37 @@ class Confusion:
 
     @property
     def total(self) -> int:
-        """Surveyed pixels."""
+        """Return the number of surveyed pixels."""
         return self.tp + self.fp + self.fn + self.tn
 
     @property
     def precision(self) -> float | None:
-        """tp / (tp + fp)."""
+        """Return tp / (tp + fp)."""
         return _ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float | None:
-        """tp / (tp + fn)."""
+        """Return tp / (tp + fn)."""
         return _ratio(self.tp, self.tp + self.fn)
 
     @property
     def f1(self) -> float | None:
-        """2 tp / (2 tp + fp + fn)."""
+        """Return 2 tp / (2 tp + fp + fn)."""
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def iou(self) -> float | None:
-        """tp / (tp + fp + fn)."""
+        """Return tp / (tp + fp + fn)."""
         return _ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property
     def prevalence(self) -> float | None:
-        """Share of landslide in the surveyed truth."""
+        """Return the share of landslide in the surveyed truth."""
         return _ratio(self.tp + self.fn, self.total)
 
     @property
     def mcc(self) -> float | None:
-        """Matthews correlation, -1..1, with the square root that the paper's Table 2 lacks."""
+        """Return the Matthews correlation, -1..1, with the square root that the paper's Table 2 lacks."""
         # the four sums are exact Python integers; two roots keep the product inside float range
         root = math.sqrt((self.tp + self.fp) * (self.tp + self.fn)) * math.sqrt(
             (self.tn + self.fp) * (self.tn + self.fn)
@@ -60,6 +60,6 @@ class Confusion:
         return _ratio(self.tp * self.tn - self.fp * self.fn, root)
 
     def scores(self) -> dict[str, float | int | None]:
-        """Counts and scores by name."""
+        """Return counts and scores by name."""
         names = ("precision", "recall", "f1", "iou", "mcc", "prevalence")
         return asdict(self) | {name: getattr(self, name) for name in names}

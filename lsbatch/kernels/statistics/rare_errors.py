@@ -18,7 +18,7 @@ Bounds = tuple[float, float]
 def intervals(
     hits: np.ndarray, points: np.ndarray, sizes: np.ndarray, says: np.ndarray, confidence: float = 0.95
 ) -> Mapping[str, Bounds]:
-    """Bounds of what `estimate.by_stratum` estimates.
+    """Return bounds of the estimates of `area_estimation.by_stratum`.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def intervals(
 
 
 def _bounds(hits: int, points: int, size: int, confidence: float) -> Bounds:
-    """Wilson's, for as many independent points as tell as much as these of a finite stratum."""
+    """Return Wilson's bounds for the equivalent number of independent points."""
     if points == 0:
         return np.nan, np.nan
     if points >= size:
@@ -65,7 +65,7 @@ def _bounds(hits: int, points: int, size: int, confidence: float) -> Bounds:
 
 
 def _sum(shares: np.ndarray, weight: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Weighted sum of strata with its bounds: value, low, high."""
+    """Return the weighted sum of strata with its bounds: value, low, high."""
     value, low, high = shares[:, chosen & (weight > 0)]
     used = weight[chosen & (weight > 0)]
     total = (used * value).sum()
@@ -82,7 +82,7 @@ def _mean(shares: np.ndarray, weight: np.ndarray, chosen: np.ndarray) -> Bounds:
 
 
 def _part(one: np.ndarray, other: np.ndarray) -> Bounds:
-    """Bounds of one / (one + other), from those of the ratio of the other to the one."""
+    """Return bounds of one / (one + other) from those of the ratio other / one."""
     y, o = one[0], other[0]
     if not y + o > 0:
         return np.nan, np.nan
@@ -92,7 +92,7 @@ def _part(one: np.ndarray, other: np.ndarray) -> Bounds:
 
 
 def _ratio(y: float, o: float, a: float, b: float, *, upper: bool = True) -> float:
-    """The bound t of o / y at which (t y - o)^2 = t^2 a^2 + b^2; infinite where y may be nothing."""
+    """Return the bound t of o / y at which (t y - o)^2 = t^2 a^2 + b^2; infinite if y may be 0."""
     root = np.sqrt(max(0.0, (y * o) ** 2 - (y**2 - a**2) * (o**2 - b**2)))
     if upper:
         return float((y * o + root) / (y**2 - a**2)) if y > a * (1 + 1e-12) else np.inf

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def confusion(predicted: np.ndarray, truth: np.ndarray, surveyed: np.ndarray) -> tuple[int, int, int, int]:
-    """True positives, false positives, false negatives, true negatives among surveyed pixels.
+    """Return true positives, false positives, false negatives, true negatives of surveyed pixels.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ MEASURES = ("precision", "recall", "f1", "iou", "mcc")
 
 
 def by_cell(predicted: np.ndarray, truth: np.ndarray, surveyed: np.ndarray, side_px: int) -> np.ndarray:
-    """Confusion counts of square cells.
+    """Return confusion counts of square cells.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def by_cell(predicted: np.ndarray, truth: np.ndarray, surveyed: np.ndarray, side
 
 
 def measures(counts: np.ndarray) -> np.ndarray:
-    """Precision, recall, F1, IoU and MCC of counts (..., 4), float64 (..., 5); NaN where undefined.
+    """Return precision, recall, F1, IoU and MCC of counts (..., 4), float64 (..., 5); NaN if undefined.
 
     MCC is that of Matthews (1975), with its square root; it never exceeds sqrt(precision * recall).
     """
@@ -62,7 +62,7 @@ def measures(counts: np.ndarray) -> np.ndarray:
 
 
 def intervals(blocks: np.ndarray, share: float = 0.95, draws: int = 2000, seed: int = 0) -> np.ndarray:
-    """Bootstrap intervals of the scores: whole blocks are drawn with replacement, because pixels depend on neighbours.
+    """Return bootstrap intervals of the scores; whole blocks are drawn, because neighbouring pixels are correlated.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def intervals(blocks: np.ndarray, share: float = 0.95, draws: int = 2000, seed: 
 
 
 def reliability(probability: np.ndarray, truth: np.ndarray, bins: int = 10) -> np.ndarray:
-    """How often what was said with a probability was so.
+    """Return the observed frequency of landslide by predicted probability.
 
     Parameters
     ----------

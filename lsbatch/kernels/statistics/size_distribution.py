@@ -20,7 +20,7 @@ Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class InverseGamma:
-    """A fitted three-parameter inverse gamma, of areas of at least `least_m2`.
+    """A fitted three-parameter inverse gamma for areas of at least `least_m2`.
 
     Attributes
     ----------
@@ -50,11 +50,11 @@ class InverseGamma:
 
     @property
     def rollover_is_seen(self) -> bool:
-        """Whether the rollover lies among the areas that were fitted; else it is the law's guess of what was never mapped."""
+        """Return whether the rollover lies within the fitted areas; else it is an extrapolation."""
         return self.rollover_low_m2 > self.least_m2
 
     def density(self, areas_m2: np.ndarray) -> np.ndarray:
-        """Probability density per m2 among areas of at least `least_m2`; 0 below."""
+        """Return the probability density per m2 for areas of at least `least_m2`; 0 below."""
         areas = np.asarray(areas_m2, np.float64)
         inside = areas >= self.least_m2
         out = np.zeros(areas.shape)
@@ -66,7 +66,7 @@ class InverseGamma:
 
 @dataclass(frozen=True)
 class Tail:
-    """A fitted power-law tail: density proportional to area^-alpha from `from_m2` on.
+    """A fitted power-law tail: density proportional to area^-alpha above `from_m2`.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Tail:
 
 
 def densities(areas_m2: np.ndarray, per_decade: int = 5) -> np.ndarray:
-    """Frequency density in bins of equal width of the logarithm.
+    """Return frequency densities in bins of equal width of the logarithm.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def densities(areas_m2: np.ndarray, per_decade: int = 5) -> np.ndarray:
 
 
 def fit_inverse_gamma(areas_m2: np.ndarray, least_m2: float = 0.0) -> InverseGamma | None:
-    """Maximum likelihood for areas of at least `least_m2`, below which nothing was mapped.
+    """Fit by maximum likelihood to areas of at least `least_m2`, the smallest mapped area.
 
     The law is cut there, so that what was not mapped is not taken for what is not. Areas are scaled by their median and the
     parameters by their logarithms.
@@ -149,7 +149,7 @@ def fit_inverse_gamma(areas_m2: np.ndarray, least_m2: float = 0.0) -> InverseGam
 
 
 def _natural(free: np.ndarray, floor: float) -> np.ndarray:
-    """rho, a and s from their free forms."""
+    """Return rho, a and s from their unconstrained forms."""
     with np.errstate(over="ignore"):
         return np.array([np.exp(free[0]), np.exp(free[1]), floor - np.exp(free[2])])
 
@@ -185,7 +185,7 @@ def _inverse_gamma(free, loss, scaling, areas, least_m2) -> InverseGamma:  # typ
 
 
 def _covariance(loss, free: np.ndarray, step: float = 1e-3) -> np.ndarray | None:  # type: ignore[no-untyped-def]
-    """Inverse of the curvature at the minimum by central differences; None where it is no minimum in all directions."""
+    """Return the inverse of the curvature at the minimum by central differences; None if it is not a minimum."""
     n = len(free)
     steps = np.eye(n) * step
     curvature = np.empty((n, n))
@@ -201,7 +201,7 @@ def _covariance(loss, free: np.ndarray, step: float = 1e-3) -> np.ndarray | None
 
 
 def fit_tail(areas_m2: np.ndarray) -> Tail | None:
-    """Power-law tail by the method of Clauset et al.: of up to 100 thresholds that whose tail is nearest to its law.
+    """Fit a power-law tail by the method of Clauset et al.: the best of up to 100 thresholds.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def fit_tail(areas_m2: np.ndarray) -> Tail | None:
 
 
 def _tail(areas: np.ndarray) -> Tail:
-    """The law of all these areas, sorted: equations 3.1, 3.2 and 3.9."""
+    """Return the law of all these areas, sorted: equations 3.1, 3.2 and 3.9."""
     logs = np.log(areas / areas[0])
     alpha = 1 + areas.size / logs.sum()
     law = 1 - np.exp(-(alpha - 1) * logs)

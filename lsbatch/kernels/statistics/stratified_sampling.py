@@ -13,7 +13,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def size_for(weights: np.ndarray, users: np.ndarray, error: float) -> int:
-    """Points for a wanted standard error of the overall accuracy; Cochran (1977), eq. 5.25, as in Olofsson et al. (2014), eq. 13.
+    """Return the sample size for a standard error of overall accuracy; Cochran (1977), equation 5.25.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def size_for(weights: np.ndarray, users: np.ndarray, error: float) -> int:
 
 
 def allocate(size: int, sizes: np.ndarray, deviations: np.ndarray | None = None, least: int = 0) -> np.ndarray:
-    """Points of each stratum, which add up to `size` wherever the strata have so many pixels.
+    """Return the points of each stratum; they add up to `size` if the strata have enough pixels.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def allocate(size: int, sizes: np.ndarray, deviations: np.ndarray | None = None,
 
 
 def _rounded(share: np.ndarray, size: int) -> np.ndarray:
-    """Whole numbers that add up to `size`, by largest remainders; ties go to the first."""
+    """Return whole numbers that add up to `size`, by largest remainders; ties go to the first."""
     whole = np.floor(share + 1e-6).astype(np.int64)
     order = np.argsort(whole - share, kind="stable")
     whole[order[: size - int(whole.sum())]] += 1
@@ -75,7 +75,7 @@ def _rounded(share: np.ndarray, size: int) -> np.ndarray:
 
 
 def ranks(rows: np.ndarray, cols: np.ndarray, seed: int) -> np.ndarray:
-    """Random numbers of pixels, which follow from the seed and their place alone.
+    """Return random numbers of pixels that depend only on the seed and the place.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def _mixed(bits: np.ndarray) -> np.ndarray:
 
 
 def spaced(places: np.ndarray, wanted: int, distance: float, taken: np.ndarray) -> np.ndarray:
-    """The first places, in their order, that keep a distance from each other and from those that are taken.
+    """Return the first places in order that keep a distance from each other and from those taken.
 
     Sequential inhibition: a place in a crowd is less likely to be chosen than a lonely one, so the chance of a
     pixel is no longer exactly the same throughout a stratum.

@@ -31,7 +31,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def writer(out: Path) -> Callable[[Path, Path], float]:
-    """What writes weights into a file with this suffix, and returns how far ONNX Runtime and torch are apart.
+    """Return the function that writes weights to a file with this suffix and returns the difference to torch.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def definition(of: cards.Card, network: str) -> dict[str, Any]:
-    """Esri model definition of a U-Net whose ONNX is the file `network`.
+    """Return the Esri model definition of a U-Net whose ONNX is the file `network`.
 
     ``DataRange`` is left out: with it ArcGIS would rescale the bands, which are physical. ``Bands``, ``LatticePx`` and
     ``Checksum`` are ours, for the raster function and the reader.

@@ -24,7 +24,7 @@ CHECKED = ((1, 64, 64), (2, 128, 192))
 
 
 class Whole(nn.Module):
-    """Probability of physical bands, NaN as nodata: normalisation, network and sigmoid in one."""
+    """Probability from physical bands, NaN as nodata: normalisation, network and sigmoid in one module."""
 
     def __init__(self, network: unet.UNet, of: cards.Card) -> None:
         super().__init__()
@@ -33,13 +33,13 @@ class Whole(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
 
     def forward(self, bands: Tensor) -> Tensor:
-        """(n, bands, rows, cols) to (n, rows, cols)."""
+        """Map (n, bands, rows, cols) to (n, rows, cols)."""
         scaled = (bands - self.mean) / self.std
         return torch.sigmoid(self.network(torch.where(torch.isfinite(scaled), scaled, torch.zeros_like(scaled))))
 
 
 def to_onnx(weights: Path, out: Path) -> float:
-    """Write a U-Net as ONNX and its STAC item beside it (``.json``).
+    """Write a U-Net as ONNX, and its STAC item beside it (``.json``).
 
     The graph takes bands in physical units, NaN as nodata, in windows of any size that is a multiple of the network's
     lattice. Answers nearer to a window's border than the card's halo differ from those of the whole image.
@@ -103,7 +103,7 @@ def _write(whole: Whole, bands: int, path: Path) -> None:
 
 
 def _untraced(model: Any) -> Any:
-    """Without torch's notes on which line of which file of this machine made each node."""
+    """Remove torch's notes on the source lines of each node."""
     for node in model.graph.node:
         node.ClearField("metadata_props")
     return model
@@ -120,7 +120,7 @@ def _difference(whole: Whole, session: Any, of: cards.Card, shape: tuple[int, in
 
 
 def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
-    """STAC item of a model with the Machine Learning Model extension; `made` is when its weights were written."""
+    """Return the STAC item of a model (Machine Learning Model extension); `made` is the time of its weights."""
     bands = list(of.bands)
     lattice = of.lattice_px
     # a window of which half the side keeps the halo's distance from the border

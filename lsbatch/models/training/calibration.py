@@ -8,7 +8,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 
 def temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The number by which logits are divided, so that the likelihood of the truth is largest.
+    """Return the divisor of the logits that maximises the likelihood of the truth.
 
     Whether a probability is above 0.5 does not change.
 

@@ -19,13 +19,13 @@ Turn = tuple[int, tuple[int, ...]]
 
 
 def turns(names: tuple[str, ...]) -> list[Turn]:
-    """Ways to turn a chip: all eight, or where bands know the look direction the mirror from east to west alone."""
+    """Return the symmetries for chips: all eight, or only east-west if a band depends on the look direction."""
     straight = tuple(range(len(names)))
     return [(0, straight), (4, mirrored(names))] if knows_look_direction(names) else [(k, straight) for k in range(8)]
 
 
 class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Chips of a split as torch sees them: normalised bands, truth, and where something was observed."""
+    """Chips of a split as a torch dataset: normalised bands, truth, and where pixels were observed."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 def loaders(
     chips: Chips, stats: tuple[np.ndarray, np.ndarray], turns: Sequence[Turn], settings: TrainSettings, prepare: Prepare
 ) -> dict[str, Any]:
-    """A loader for each split; only training chips are turned and shuffled."""
+    """Return a loader for each split; only training chips are turned and shuffled."""
     return {
         name: DataLoader(
             ChipSet(chips, name, stats, turns if name == "train" else (), settings.seed, prepare),

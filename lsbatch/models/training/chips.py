@@ -45,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Chips:
-    """What `cut` leaves on disk, opened.
+    """The chips on disk, opened.
 
     Attributes
     ----------
@@ -65,13 +65,13 @@ class Chips:
     sums: np.ndarray
 
     def of(self, split: str) -> np.ndarray:
-        """Numbers of the chips of a split."""
+        """Return the indices of the chips of a split."""
         return np.flatnonzero(self.share == SPLITS.index(split))
 
 
 @dataclass(frozen=True)
 class Split:
-    """Share of each block of each source.
+    """Assignment of each block of each source to a split.
 
     Attributes
     ----------
@@ -84,14 +84,14 @@ class Split:
     shares: tuple[np.ndarray, ...]
 
     def of(self, source: int, rows: slice, cols: slice) -> int | None:
-        """Share of a rectangle of pixels, None where it touches blocks of more than one."""
+        """Return the split of a rectangle of pixels, None if it touches blocks of several."""
         near = self.shares[source][
             tuple(slice(max(0, s.start) // self.block_px, -(-s.stop // self.block_px)) for s in (rows, cols))
         ]
         return int(near.flat[0]) if near.size and (near == near.flat[0]).all() else None
 
     def pixels(self, source: int, rows: slice, cols: slice) -> np.ndarray:
-        """Share of each pixel of a rectangle, int8."""
+        """Return the split of each pixel of a rectangle, int8."""
         index = (np.arange(s.start, s.stop) // self.block_px for s in (rows, cols))
         return self.shares[source][np.ix_(*index)]
 
@@ -101,7 +101,7 @@ LETTERS = {TRAIN: "t", VALIDATION: "v", TEST: "x", -1: "."}
 
 
 def told(sources: Sequence[Source], split: Split) -> dict[str, Any]:
-    """The split as plain values for a card: for each survey its grid's bounds and a text a row of blocks."""
+    """Return the split as plain values for a card: the bounds of each grid and one text a row of blocks."""
     return {
         "block_px": split.block_px,
         "surveys": {
@@ -115,7 +115,7 @@ def told(sources: Sequence[Source], split: Split) -> dict[str, Any]:
 
 
 def deal(sources: Sequence[Source], settings: TrainSettings) -> Split:
-    """Deal the blocks of all sources, shuffled together by the seed.
+    """Assign the blocks of all sources to splits, shuffled together by the seed.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def deal(sources: Sequence[Source], settings: TrainSettings) -> Split:
 
 @dataclass(frozen=True)
 class Spot:
-    """A place for a chip: source, tile, its first row and column in the tile, its share, and whether it holds a landslide."""
+    """The place of a chip: source, tile, first row and column in the tile, split, and whether it holds a landslide."""
 
     source: int
     tile: int
@@ -160,7 +160,7 @@ class Spot:
 def collect(
     sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, halo_px: int = 0
 ) -> Chips:
-    """Choose chips and write them to one array on disk, tile by tile.
+    """Select chips and write them to one array on disk, tile by tile.
 
     Two passes over the tiles: the first counts landslides and sums up the training blocks, the second writes the
     chosen chips. Memory holds one tile. What an earlier call left for the same sources and settings is opened again.
@@ -182,7 +182,7 @@ def collect(
 
 
 def statistics(chips: Chips) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and spread of each band over the training blocks; a band that never changes gets spread 1."""
+    """Return mean and spread of each band over the training blocks; the spread of a constant band is 1."""
     count, total, squares = chips.sums
     means = total / count
     stds = np.sqrt(np.maximum(squares / count - means**2, 0))
@@ -226,7 +226,7 @@ def _collect(
 def _tiles(
     sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings
 ) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """Source, tile, bands (bands, rows, cols) and truth (rows, cols), with the margin that its last chips need."""
+    """Yield source, tile, bands (bands, rows, cols) and truth (rows, cols), with the margin of the last chips."""
     margin = max(0, settings.chip_px - settings.stride_px)
     for index, source in enumerate(sources):
         for number, tile in enumerate(source.tiles):
@@ -241,7 +241,7 @@ def _tiles(
 def _spots(
     split: Split, source: Source, index: int, number: int, bands: np.ndarray, truth: np.ndarray, settings: TrainSettings
 ) -> Iterator[Spot]:
-    """Chips that begin in a tile, lie in one share and see something; of validation and test only those that do not overlap."""
+    """Return the chips that begin in a tile, lie in one split and have observed pixels."""
     seen = np.isfinite(bands).all(axis=0)
     rows, cols = source.tiles[number].region
     side, step = settings.chip_px, settings.stride_px
@@ -259,13 +259,13 @@ def _spots(
 
 
 def _is_apart(split: Split, source: Source, spot: Spot, side_px: int, halo_px: int) -> bool:
-    """Whether all pixels within the halo of a chip lie in its own share."""
+    """Return whether all pixels within the halo of a chip lie in its own split."""
     starts = (span.start + at for span, at in zip(source.tiles[spot.tile].region, (spot.row, spot.col), strict=True))
     return split.of(spot.source, *(slice(start - halo_px, start + side_px + halo_px) for start in starts)) == spot.share
 
 
 def _add_statistics(sums: np.ndarray, split: Split, source: Source, index: int, number: int, bands: np.ndarray) -> None:
-    """Count, sum and sum of squares of each band, over the tile's own pixels that lie in training blocks."""
+    """Add count, sum and sum of squares of each band over the pixels of training blocks."""
     side = source.grid.tile_px
     train = split.pixels(index, *source.tiles[number].region) == TRAIN
     for k, band in enumerate(bands[:, :side, :side]):
@@ -274,7 +274,7 @@ def _add_statistics(sums: np.ndarray, split: Split, source: Source, index: int, 
 
 
 def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
-    """All validation and test chips, all training chips with a landslide, and `empty_share` times as many without."""
+    """Select all validation and test chips, training chips with landslides, and `empty_share` times as many without."""
     train = [spot for spot in spots if spot.share == TRAIN]
     full = [spot for spot in train if spot.landslide]
     empty = [spot for spot in train if not spot.landslide]
@@ -311,6 +311,6 @@ def _write(
 
 
 def turned(values: Any, symmetry: int) -> Any:
-    """One of the eight symmetries of the last two axes: quarter turns, then a mirror."""
+    """Return one of the eight symmetries of the last two axes: quarter turns, then a mirror."""
     turn = np.rot90(values, symmetry % 4, axes=(-2, -1))
     return turn[..., ::-1] if symmetry >= 4 else turn

@@ -7,7 +7,7 @@ from lsbatch.storage.files import aside
 
 
 def draw(log: Path, picture: Path) -> None:
-    """Loss and validation MCC by epoch, as PNG."""
+    """Draw loss and validation MCC by epoch, as PNG."""
     # the object interface: pyplot keeps figures and a backend for the whole process
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def loss(logits: Tensor, truth: Tensor, weight: Tensor, positive_weight: float, kind: str) -> Tensor:
-    """Loss over the pixels whose weight is not 0.
+    """Return the loss over the pixels with a weight other than 0.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class Learner(pl.LightningModule):
         return found, levels[0]
 
     def training_step(self, batch: Any, _: int) -> torch.Tensor:
-        """One batch."""
+        """Compute the loss of one batch."""
         return self._loss(batch, "train")[0]
 
     def validation_step(self, batch: Any, _: int) -> None:
@@ -81,61 +81,61 @@ class Learner(pl.LightningModule):
         del found
 
     def on_train_epoch_start(self) -> None:
-        """A new mean."""
+        """Reset the mean loss."""
         self.losses["train"] = []
 
     def on_validation_epoch_start(self) -> None:
-        """New counts; not in `Log`, whose end of an epoch comes before this module's."""
+        """Reset the counts; not in `Log`, whose hook runs before this one."""
         self.counts, self.losses["validation"] = Confusion(), []
 
     def on_validation_epoch_end(self) -> None:
-        """Log what early stop and checkpoints look at; undefined MCC counts as -1."""
+        """Log the values for early stopping and checkpoints; undefined MCC counts as -1."""
         self.log("validation_mcc", -1.0 if self.counts.mcc is None else self.counts.mcc)
 
     test_step = validation_step
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with a one-cycle schedule over the longest possible training."""
+        """Return AdamW with a one-cycle schedule over the longest possible training."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.settings.learning_rate, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(self.progress(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def progress(self, step: int) -> float:
-        """Share of the training that is over, by steps or by the clock: the rate comes down before time is up."""
+        """Return the finished share of the training, by steps or by time, so that the rate falls before time is up."""
         minutes = self.settings.max_minutes
         clock = 0.0 if self.timer is None or minutes is None else self.timer.time_elapsed() / (60 * minutes)
         return min(1.0, max(step / self.steps, clock))
 
 
 def one_cycle(progress: float) -> float:
-    """Learning rate as a share of its peak: up from 1/25 in the first 30 %, then down to 0, both along a cosine (Smith 2018)."""
+    """Return the learning rate relative to its peak: up in the first 30 %, then down to 0 (Smith 2018)."""
     if progress < WARM_UP:
         return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / WARM_UP)) / 2
     return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 class Patience(EarlyStopping):
-    """Early stop that begins to count at half of the schedule.
+    """Early stopping that starts counting after half of the schedule.
 
     While the learning rate is high the validation score jumps up and down: with a patience of 8 epochs from the start,
     two of five trainings of 30 epochs stopped after 9 and 11, having learned nothing.
     """
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count, or not yet."""
+        """Count an epoch after half of the schedule."""
         assert isinstance(pl_module, Learner)
         if pl_module.progress(trainer.global_step) >= SETTLED:
             super().on_validation_end(trainer, pl_module)
 
 
 class Log(Callback):
-    """A row an epoch in a CSV that a resumed training goes on with, and the learning curve drawn from it."""
+    """A CSV with one row an epoch, continued by a resumed training, and its learning curve."""
 
     def __init__(self, path: Path, say: Callable[[str], None]) -> None:
         self.path, self.say, self.began = path, say, time.monotonic()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
-        """Write the row, draw the curve."""
+        """Write the row and draw the curve."""
         assert isinstance(learner, Learner)
         counts, losses = learner.counts, learner.losses
         row = {
@@ -254,14 +254,14 @@ def _trainer(folder: Path, settings: TrainSettings, timer: Timer | None, progres
 
 
 def _precision() -> str:
-    """bfloat16 where the hardware multiplies it: a GPU, or a CPU with AMX (2.4 times the chips a second of float32)."""
+    """Return bfloat16 if the hardware multiplies it (GPU, or CPU with AMX: 2.4 times the chips a second of float32)."""
     if torch.cuda.is_available() or torch.cpu._is_amx_tile_supported():
         return "bf16-mixed"
     return "32-true"
 
 
 def _quiet(work: Callable[[], Any]) -> Any:
-    """Lightning says on every run that it has no loader workers and where the GPU is; a person need not know."""
+    """Silence the notices that Lightning prints on every run."""
     logger = logging.getLogger("pytorch_lightning")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -280,7 +280,7 @@ def _finished(
     learner: Learner, trainer: pl.Trainer, folder: Path, out: Path, feeds: dict[str, Any],
     stats: tuple[np.ndarray, np.ndarray], config: Config, counts: dict[str, int], made_by: Mapping[str, Any],
 ) -> Card:  # fmt: skip
-    """Score the best weights on blocks that were held out, and write them."""
+    """Score the best weights on test blocks, and write them."""
     best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     # half precision halves the file and moves no probability by more than a thousandth (tests/models)
     half = {k: v.half().float() if v.is_floating_point() else v for k, v in best.items()}
@@ -319,14 +319,14 @@ def _counted(learner: Learner, loader: Any) -> Confusion:
 
 
 def _answers(learner: Learner, loader: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and truth of all pixels that were seen."""
+    """Return logits and truth of all observed pixels."""
     found = [(logits[seen], truth[seen]) for logits, truth, seen in _batches(learner, loader)]
     logits, truth = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return logits, truth
 
 
 def _batches(learner: Learner, loader: Any) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Logits, truth and what was seen, batch by batch."""
+    """Yield logits, truth and observed mask, batch by batch."""
     learner.eval()
     with torch.inference_mode():
         for values, truth, seen in loader:
