@@ -4,9 +4,9 @@ paper's MCC within 0.15 on the band settings 1 to 4.
     python benchmarks/calibrate_country.py [--seeds 11 12 13 14] [--size 1024] [--draws 5] [--folder DIR]
 
 Each country is surveyed to its STACK by the pipeline itself. The tree learns from 18 landslide points and 112 points of
-seven other classes, is merged to landslide or not, and cleaned by a focal mode of 1.5 px; it is scored on every observed
-pixel of the country. One tree on 130 points is a game of chance, so each country's points are drawn several times.
-Exit code 1 if a setting is out of bounds.
+seven other classes, is merged to landslide or not, and cleaned by a focal mode of 1.5 px; it is scored on every
+observed pixel of the country. One tree on 130 points is a game of chance, so each country's points are drawn several
+times. Exit code 1 if a setting is out of bounds.
 """
 
 import argparse
@@ -91,7 +91,8 @@ def main() -> int:
 def report(found: dict[str, list[Confusion]]) -> int:
     """Table of the paper's and the reached MCC; 1 if one is out of bounds."""
     print(
-        f"{'setting':10} {'paper':>6} {'mean':>6} {'sd':>5} {'P':>5} {'R':>5} {'prevalence':>10} {'TP':>8} {'FP':>8} {'FN':>8} {'TN':>10}"
+        f"{'setting':10} {'paper':>6} {'mean':>6} {'sd':>5} {'P':>5} {'R':>5} {'prevalence':>10} {'TP':>8} {'FP':>8} "
+        f"{'FN':>8} {'TN':>10}"
     )
     worst = 0.0
     for name, counts in found.items():
@@ -100,7 +101,8 @@ def report(found: dict[str, list[Confusion]]) -> int:
         total = sum(counts, Confusion())
         worst = max(worst, abs(values.mean() - PAPER[name]))
         print(
-            f"{name:10} {PAPER[name]:6.2f} {values.mean():6.2f} {values.std():5.2f} {total.precision or 0:5.2f} {total.recall or 0:5.2f} "
+            f"{name:10} {PAPER[name]:6.2f} {values.mean():6.2f} {values.std():5.2f} {total.precision or 0:5.2f} "
+            f"{total.recall or 0:5.2f} "
             f"{total.prevalence or 0:10.4f} {total.tp:8d} {total.fp:8d} {total.fn:8d} {total.tn:10d}"
         )
     print(f"{'within' if worst <= TOLERANCE else 'OUT OF'} bounds: largest difference {worst:.2f}, allowed {TOLERANCE}")

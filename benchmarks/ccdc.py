@@ -46,7 +46,7 @@ def surveyed(folder: Path, seed: int, size: int) -> Config:
 
 
 def dated(config: Config) -> pd.DataFrame:
-    """A row a true landslide: its area, whether it was found, and days from the truth to the first look after its break."""
+    """Return one row a true landslide: area, whether it was found, days from the truth to the first image after."""
     assert config.truth is not None
     found = gpd.read_file(config.output / "inventory" / "landslides.gpkg", layer="landslides")
     real = vectors.read_truth(config.truth, config.survey.windows, config.grid.crs, None).to_crs(found.crs)
@@ -85,7 +85,10 @@ def rule_keeps(survey: Survey) -> tuple[float, float]:
 
 
 def speed(looks: int) -> float:
-    """Pixels a second of one core, for series of so many clear looks: four years of seasons, a quarter of them with a break."""
+    """Pixels a second of one core, for series of so many clear looks.
+
+    Four years of seasons, a quarter of them with a break.
+    """
     dice = np.random.default_rng(0)
     days = (
         np.sort(dice.choice(np.arange(120, 283), looks // 5 + 1)[None, :] + 365 * np.arange(5)[:, None]).ravel()
@@ -121,19 +124,23 @@ def main() -> None:
     for name, some in (("more than 1 ha", large), ("all", told)):
         near = some.found & (some.error_days.abs() <= NEAR_DAYS)
         print(
-            f"landslides, {name}: {len(some)}, found {some.found.mean():.0%}, found and dated within {NEAR_DAYS} days {near.mean():.0%}; "
-            f"median error {some.error_days.abs().median():.0f} days, the looks around the break hold the day for {some.between[some.found].mean():.0%}"
+            f"landslides, {name}: {len(some)}, found {some.found.mean():.0%}, found and dated within {NEAR_DAYS} days "
+            f"{near.mean():.0%}; "
+            f"median error {some.error_days.abs().median():.0f} days, the looks around the break hold the day for "
+            f"{some.between[some.found].mean():.0%}"
         )
     share, kept = rule_keeps(survey)
     print(f"looked at: {share:.1%} of the pixels, {kept:.1%} of those of true landslides")
     done = [r for r in receipts.read_stage(survey.workspace.receipts, "predict").values() if r]
     print(
-        f"scenes a tile: {max(len(r.scenes) for r in done)}; {sum(r.seconds for r in done):.0f} s for {sum(r.pixels for r in done):,} px"
+        f"scenes a tile: {max(len(r.scenes) for r in done)}; {sum(r.seconds for r in done):.0f} s for "
+        f"{sum(r.pixels for r in done):,} px"
     )
     for looks in (30, 60, 120):
         rate = speed(looks)
         print(
-            f"{looks} clear looks: {rate:,.0f} px/s a core; a tile of {TILE_PX} px at this share: {share * TILE_PX**2 / rate / 60:.1f} min"
+            f"{looks} clear looks: {rate:,.0f} px/s a core; a tile of {TILE_PX} px at this share: "
+            f"{share * TILE_PX**2 / rate / 60:.1f} min"
         )
 
 

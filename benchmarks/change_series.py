@@ -75,21 +75,26 @@ def main() -> None:
     areas = [roc_auc_score(changed[d], ratio[d]) for d in draws if 0 < changed[d].sum() < len(d)]
     print(f"{len(table)} sites, {changed.sum()} with a change, {table['orbits'].sum()} series")
     print(
-        f"ROC AUC {roc_auc_score(changed, ratio):.2f} (95 % {np.quantile(areas, 0.025):.2f} to {np.quantile(areas, 0.975):.2f})"
+        f"ROC AUC {roc_auc_score(changed, ratio):.2f} (95 % {np.quantile(areas, 0.025):.2f} to "
+        f"{np.quantile(areas, 0.975):.2f})"
     )
     dated = table[changed & table["true"].notna().to_numpy()]
     print(f"date, {len(dated)} sites, error in days:")
     searched = {
-        "looked for in all two years": "day", f"looked for in {SPAN_DAYS} days that hold it": "near", "the middle of these, without looking": "guess"
-    }  # fmt: skip
+        "looked for in all two years": "day",
+        f"looked for in {SPAN_DAYS} days that hold it": "near",
+        "the middle of these, without looking": "guess",
+    }
     for name, column in searched.items():
         error = (dated[column] - dated["true"]).abs()
         print(
-            f"  {name}: median {error.median():.0f}, within 12 {(error <= 12).mean():.0%}, within 30 {(error <= 30).mean():.0%}"
+            f"  {name}: median {error.median():.0f}, within 12 {(error <= 12).mean():.0%}, within 30 "
+            f"{(error <= 30).mean():.0%}"
         )
     held = ((dated["earliest"] <= dated["true"]) & (dated["true"] <= dated["latest"])).mean()
     print(
-        f"  the interval of 95 % (median {(dated['latest'] - dated['earliest']).median():.0f} days) holds it in {held:.0%}"
+        f"  the interval of 95 % (median {(dated['latest'] - dated['earliest']).median():.0f} days) holds it in "
+        f"{held:.0%}"
     )
     for label, rows in table.groupby("label"):
         print(f"  {label}: {len(rows)} sites, median ratio a look {rows['ratio'].median():.3f}")

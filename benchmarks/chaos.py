@@ -1,9 +1,9 @@
-"""Surveys whose workers, nannies, schedulers and drivers are killed at random, and what is left of it in their results: nothing.
+"""Kill workers, nannies, schedulers and drivers of surveys at random, and compare the results.
 
     python -m benchmarks.chaos [--kills 200] [--minutes 12] [--seed 20200630]
 
-The same as the slow test in tests/chaos; ends with an error if a single pixel, polygon or count differs, or if the time was
-over before there were so many kills.
+The same as the slow test in tests/chaos; ends with an error if a single pixel, polygon or count differs, or if the time
+was over before there were so many kills.
 """
 
 import argparse

@@ -1,17 +1,18 @@
-"""How the cube is stored: chunks, shards, codec and data type, by bytes a pixel and by the time to write and to read a tile.
+"""Storage of the cube: chunks, shards, codec and data type, by bytes a pixel and time to write and read a tile.
 
     python -m benchmarks.cube_io [--tile 2048]
 
-One tile of STACK, the 13 bands of the setting s1_s2_dem, of a synthetic country of the tile's size, surveyed by the real path: noise
-compresses like nothing real. The eight neighbours are the tile's mirror images, so that a halo is real and known; no chunk holds
-pixels of two tiles, so no codec sees that they are copies. One thing at a time is changed from ours. All variants take turns in one
-process, in each of three rounds, and the best round counts. Reading is with a halo of 96 px. On disk bands follow each other, over
-20 ms a request four go at once, as in `lsbatch.storage.cube`; the arrays are open, and integers are made and undone outside the clock: that is the same for all and told apart.
+One tile of STACK, the 13 bands of the setting s1_s2_dem, of a synthetic country of the tile's size, surveyed by the
+real path: noise compresses like nothing real. The eight neighbours are the tile's mirror images, so that a halo is real
+and known; no chunk holds pixels of two tiles, so no codec sees that they are copies. One thing at a time is changed
+from ours. All variants take turns in one process, in each of three rounds, and the best round counts. Reading is with a
+halo of 96 px. On disk bands follow each other, over 20 ms a request four go at once, as in `lsbatch.storage.cube`; the
+arrays are open, and integers are made and undone outside the clock: that is the same for all and told apart.
 
-The disk is the local one, its pages in memory. The object store is that disk, where every request waits 20 ms before it is served: so
-requests and who waits for whom are seen, a network's speed is not; `MB read` is what it would have to carry. zarr asks for 10 things at
-once, as it comes. Not an S3 server (`tests/servers.py` has one), whose own time would be measured, too; and not zarr.testing's
-LatencyStore, which does not count.
+The disk is the local one, its pages in memory. The object store is that disk, where every request waits 20 ms before it
+is served: so requests and who waits for whom are seen, a network's speed is not; `MB read` is what it would have to
+carry. zarr asks for 10 things at once, as it comes. Not an S3 server (`tests/servers.py` has one), whose own time would
+be measured, too; and not zarr.testing's LatencyStore, which does not count.
 """
 
 import argparse
@@ -51,7 +52,9 @@ SEED = 7
 INPUTS = BAND_SETTINGS["s1vv_s2"]
 
 #: What the sensors themselves do not know, one standard deviation, in the band's unit.
-_SPECKLE_DB = 0.5  # 4.34 / sqrt(ENL) dB, ENL 4.4 of IW GRD (S1 product specification), times 1.25 / sqrt(20) for a median of 20 looks: 0.58
+# 4.34 / sqrt(ENL) dB, ENL 4.4 of IW GRD (S1 product specification), times 1.25 / sqrt(20) for a median of 20 looks:
+# 0.58
+_SPECKLE_DB = 0.5
 _REFLECTANCE = 0.002  # SNR 142 to 172 at reflectances of 0.2 to 0.3 (Sentinel-2 mission requirements): 0.0013 to 0.0018
 NOISE = {
     **dict.fromkeys(("preVV", "postVV", "preVH", "postVH", "diffVV", "diffVH"), _SPECKLE_DB),
@@ -112,7 +115,8 @@ def variants(side: int) -> tuple[Variant, ...]:
         Variant("zstd 9, bits", codecs=packed("zstd", 9, bits)),
         Variant("zstd 3, bytes", codecs=packed("zstd", 3, whole_bytes)),
         Variant("zstd 3, unshuffled", codecs=(ZstdCodec(level=3),)),
-        # by itself blosc takes 128 KiB, where small numbers of both signs take more: diffVV 1.87 bytes a pixel instead of 1.30
+        # by itself blosc takes 128 KiB, where small numbers of both signs take more: diffVV 1.87 bytes a pixel instead
+        # of 1.30
         Variant("zstd 3, bits, blocks of 32 KiB", codecs=packed("zstd", 3, bits, 32 * 1024)),
         Variant("lz4 3, bits", codecs=packed("lz4", 3, bits)),
         Variant("uncompressed", codecs=()),
@@ -295,7 +299,8 @@ def largest_errors(bands: Bands) -> Row:
 def variants_table(found: dict[str, Row]) -> str:
     """Of `measure`, as markdown."""
     lines = [
-        "| | bytes a pixel | write, s | read, s | objects | requests to write | to read | MB read | write at 20 ms, s | read at 20 ms, s |",
+        "| | bytes a pixel | write, s | read, s | objects | requests to write | to read | MB read | write at 20 ms, s "
+        "| read at 20 ms, s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in found.items():
@@ -323,7 +328,8 @@ def bands_table(errors: Row, ours: Row) -> str:
     for name, error in errors.items():
         band, noise = STACK[name], NOISE[name]
         lines.append(
-            f"| {name} | {band.units} | {band.scale:g} | {error:.1e} | {noise:g} | {error / noise:.1%} | {ours[name]:.2f} |"
+            f"| {name} | {band.units} | {band.scale:g} | {error:.1e} | {noise:g} | {error / noise:.1%} | "
+            f"{ours[name]:.2f} |"
         )
     return "\n".join(lines)
 
@@ -344,7 +350,8 @@ def main() -> None:
     ended = time.perf_counter()
     cores = len(os.sched_getaffinity(0))
     print(
-        f"{cores} cores, load {os.getloadavg()[0]:.1f}, zarr {zarr.__version__}, {len(NAMES)} bands of a tile of {side} px\n"
+        f"{cores} cores, load {os.getloadavg()[0]:.1f}, zarr {zarr.__version__}, {len(NAMES)} bands of a tile of "
+        f"{side} px\n"
     )
     print(variants_table(found))
     print(f"\nFloats to integers {middle - began:.2f} s, back {ended - middle:.2f} s, in addition to all but float32.")

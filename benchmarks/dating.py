@@ -2,9 +2,9 @@
 
     python -m benchmarks.dating [--seeds 905 906 ...] [--size 512] [--folder ../shared/data/s1_change_series]
 
-Synthetic: each orbit passes every 12 days from the season before to the season after. Every true landslide of 500 m2 or more is asked for
-its day, and so is its outline moved to where nothing changed. Real: fires, crops and clearings, none a landslide, without surroundings;
-the seasons are taken out instead. Nothing is fitted to the days.
+Synthetic: each orbit passes every 12 days from the season before to the season after. Every true landslide of 500 m2 or
+more is asked for its day, and so is its outline moved to where nothing changed. Real: fires, crops and clearings, none
+a landslide, without surroundings; the seasons are taken out instead. Nothing is fitted to the days.
 """
 
 import argparse
@@ -58,7 +58,10 @@ def synthetic(seed: int, size: int) -> pd.DataFrame:
 
 
 def _places(made: country.Ground) -> tuple[np.ndarray, list[float], list[float]]:
-    """Numbers of landslides and of unchanged places of the same shapes, days (NaN: none), and the change that an orbit sees best."""
+    """Numbers of landslides and of unchanged places of the same shapes, days (NaN.
+
+    None), and the change that an orbit sees best.
+    """
     slides = made.slides
     labels = np.zeros(slides.labels.shape, np.int32)
     days, steps, twins = [], [], []
@@ -100,7 +103,7 @@ def _sums(power: dict[str, np.ndarray], labels: np.ndarray, owners: np.ndarray, 
 
 
 def real(folder: Path, span_days: float | None = None) -> pd.DataFrame:
-    """A row a site: label, true day, and what the series say of all their two years, or of so many days that hold the day.
+    """Return one row a site: label, true day, and the day found in the two years or in a shorter span that holds it.
 
     Where there was no change, the days are any of the two years.
     """
@@ -133,7 +136,7 @@ def _speckle_db() -> float:
 
 
 def _without_seasons(orbits: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Series less the year's cosine and sine, which are fitted together with the best step, so that they take nothing of it."""
+    """Return the series without its annual cycle, which is fitted together with the best step."""
     day = change_date.date(orbits)[0]
     for days, decibels in orbits:
         turn = 2 * np.pi * days / change_date.YEAR_DAYS
@@ -151,14 +154,17 @@ def tell_synthetic(table: pd.DataFrame) -> list[str]:
     slid, still = table[table["true"].notna()], table[table["true"].isna()]
     seen = slid[slid["step_db"] >= SEEN_DB]
     lines = [
-        f"{len(slid)} landslides of {FEWEST_PX} px or more, {len(seen)} with a change of {SEEN_DB:g} dB or more in some orbit; {len(still)} unchanged places"
+        f"{len(slid)} landslides of {FEWEST_PX} px or more, {len(seen)} with a change of {SEEN_DB:g} dB or more in "
+        f"some orbit; {len(still)} unchanged places"
     ]
     for name, rows in (("seen", seen), ("all", slid)):
         dated = rows[rows["evidence"] >= landslide_date.EVIDENCE]
         near = (dated["day"] - dated["true"]).abs() <= WITHIN_DAYS
         lines.append(
-            f"{name}: dated {len(dated) / len(rows):.0%}; within {WITHIN_DAYS} days {near.sum() / len(rows):.0%} of all, {near.mean():.0%} of dated; "
-            f"90 % interval holds the day: {held(dated):.0%} of dated, {held(rows):.0%} of all; median width {(dated['latest'] - dated['earliest']).median():.1f} days"
+            f"{name}: dated {len(dated) / len(rows):.0%}; within {WITHIN_DAYS} days {near.sum() / len(rows):.0%} of "
+            f"all, {near.mean():.0%} of dated; "
+            f"90 % interval holds the day: {held(dated):.0%} of dated, {held(rows):.0%} of all; median width "
+            f"{(dated['latest'] - dated['earliest']).median():.1f} days"
         )
     lines.append(f"unchanged places dated: {(still['evidence'] >= landslide_date.EVIDENCE).sum()} of {len(still)}")
     return lines
@@ -176,9 +182,12 @@ def tell_real(table: pd.DataFrame) -> list[str]:
     dated = changed[changed["evidence"] >= landslide_date.EVIDENCE]
     error = (dated["day"] - dated["true"]).abs()
     return [
-        f"  dated: {len(dated)} of {len(changed)} with a change; false dates: {(still['evidence'] >= landslide_date.EVIDENCE).sum()} of {len(still)} without",
-        f"  error of the date: median {error.median():.0f} days, within 12 {(error <= 12).mean():.0%}, within 30 {(error <= 30).mean():.0%}",
-        f"  90 % interval (median {(dated['latest'] - dated['earliest']).median():.0f} days) holds the day: {held(dated):.0%}",
+        f"  dated: {len(dated)} of {len(changed)} with a change; false dates: "
+        f"{(still['evidence'] >= landslide_date.EVIDENCE).sum()} of {len(still)} without",
+        f"  error of the date: median {error.median():.0f} days, within 12 {(error <= 12).mean():.0%}, within 30 "
+        f"{(error <= 30).mean():.0%}",
+        f"  90 % interval (median {(dated['latest'] - dated['earliest']).median():.0f} days) holds the day: "
+        f"{held(dated):.0%}",
     ]
 
 
@@ -194,7 +203,8 @@ def main() -> None:
     began = time.perf_counter()
     table = pd.concat([synthetic(seed, asked.size) for seed in asked.seeds], ignore_index=True)
     print(
-        f"synthetic countries {asked.seeds} of {asked.size} px, a pass of each orbit every {REPEAT_DAYS} days ({time.perf_counter() - began:.0f} s)"
+        f"synthetic countries {asked.seeds} of {asked.size} px, a pass of each orbit every {REPEAT_DAYS} days "
+        f"({time.perf_counter() - began:.0f} s)"
     )
     print("\n".join(tell_synthetic(table)))
     if asked.folder.is_dir():

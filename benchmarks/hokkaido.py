@@ -1,10 +1,11 @@
 """A network trained elsewhere on the real scene of the Hokkaido landslides of 2018, where nothing is labelled.
 
-    python -m benchmarks.hokkaido WEIGHTS... [--folder ../shared/data/s2_hokkaido] [--picture docs/pictures/hokkaido.png]
+    python -m benchmarks.hokkaido WEIGHTS... [--folder ../shared/data/s2_hokkaido] [--picture
+    docs/pictures/hokkaido.png]
 
-WEIGHTS are of models that need no near infrared: a prakash, a unet on s2_rgb. 40 % of the picture before is missing, the
-rest is snowy. What it prints is how much of the ground was answered and how much of that is called a landslide: no score,
-as there is no truth.
+WEIGHTS are of models that need no near infrared: a prakash, a unet on s2_rgb. 40 % of the picture before is missing,
+the rest is snowy. What it prints is how much of the ground was answered and how much of that is called a landslide: no
+score, as there is no truth.
 """
 
 import argparse
@@ -78,7 +79,8 @@ def main() -> None:
         chances[f"{of.family},\nlearned on synthetic countries"] = chance
         seen = np.isfinite(chance)
         print(
-            f"{of.family}: {seen.mean():.0%} of {chance.size:,} pixels answered; {np.mean(chance[seen] >= 0.5):.1%} of these called landslide"
+            f"{of.family}: {seen.mean():.0%} of {chance.size:,} pixels answered; {np.mean(chance[seen] >= 0.5):.1%} of "
+            "these called landslide"
         )
     plt.switch_backend("agg")
     shade = terrain.hillshade(found["elevation"], SIDE_M, SIDE_M)

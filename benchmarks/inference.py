@@ -1,15 +1,20 @@
-"""Tiled inference against MONAI's sliding window and against the whole image in one go: pixels a second, and how far apart.
+"""Tiled inference against MONAI's sliding window and against the whole image in one go.
+
+Pixels a second, and how far apart.
 
     python -m benchmarks.inference [--tile 2048] [--rounds 3] [--device auto]
 
-One tile of noise with the spread of the packaged network's bands (width 16, depth 4, 3 bands). Useful pixels are those of the tile,
-without halo. All take turns in one process, on all its cores, and the best round counts. The peers:
+One tile of noise with the spread of the packaged network's bands (width 16, depth 4, 3 bands). Useful pixels are those
+of the tile, without halo. All take turns in one process, on all its cores, and the best round counts. The peers:
 
-- MONAI: `sliding_window_inference` over the tile, windows of 128 px, overlap a half, Gaussian weights: the paper's windows, as a good
+- MONAI: `sliding_window_inference` over the tile, windows of 128 px, overlap a half, Gaussian weights: the paper's
+  windows, as a good
   user would run the same network (eval, inference_mode). Batches of 4 and of 16, the faster one counts.
-- The limit: the same network over the whole tile in one go - as trained, and with batch norm fused and channels last, as ours has it. It has
+- The limit: the same network over the whole tile in one go - as trained, and with batch norm fused and channels last,
+  as ours has it. It has
   no halo, so its border is wrong; the differences are therefore taken from a forward over the tile with its halo.
-- ONNX Runtime, on a CPU, and torch.compile: our windows and our trimmed network, run by them. Compilation, which takes half a minute and
+- ONNX Runtime, on a CPU, and torch.compile: our windows and our trimmed network, run by them. Compilation, which takes
+  half a minute and
   on a CPU a C++ compiler, is not counted.
 """
 
@@ -177,11 +182,13 @@ def main() -> None:
     peer = max(value for name, value in speed.items() if name.startswith("MONAI"))
     limit = max(value for name, value in speed.items() if name.startswith("whole"))
     print(
-        "| | useful Mpx/s | times MONAI | of the whole tile in one go | largest difference | mean |\n|---|---|---|---|---|---|"
+        "| | useful Mpx/s | times MONAI | of the whole tile in one go | largest difference | mean "
+        "|\n|---|---|---|---|---|---|"
     )
     for name, (_, most, mean) in found.items():
         print(
-            f"| {name} | {speed[name]:.2f} | {speed[name] / peer:.1f} | {speed[name] / limit:.0%} | {most:.1e} | {mean:.1e} |"
+            f"| {name} | {speed[name]:.2f} | {speed[name] / peer:.1f} | {speed[name] / limit:.0%} | {most:.1e} | "
+            f"{mean:.1e} |"
         )
 
 

@@ -3,10 +3,10 @@
     python -m benchmarks.kernels [--size 4096] [--only lee median]
 
 Two tiles at once, on two threads, each `size` x `size` pixels: that is how a worker with two cores works. Each program
-is called once to warm up, then all programs of a case take turns; the best time of each counts. numpy.nanmedian, which takes
-minutes, is not warmed up. Input: gamma speckle of 4.4 looks, a made-up mountain range, 24 dates of which
-40 % are cloud. The limit is `numpy.copyto` of float32, by two threads as well: bytes that a kernel must read and write,
-by its time, as a share of the bytes that copyto reads and writes in the same time.
+is called once to warm up, then all programs of a case take turns; the best time of each counts. numpy.nanmedian, which
+takes minutes, is not warmed up. Input: gamma speckle of 4.4 looks, a made-up mountain range, 24 dates of which 40 % are
+cloud. The limit is `numpy.copyto` of float32, by two threads as well: bytes that a kernel must read and write, by its
+time, as a share of the bytes that copyto reads and writes in the same time.
 """
 
 import argparse
@@ -266,9 +266,9 @@ def report(case: Case, size: int, limit: float) -> Iterator[str]:
         yield f"| {ours} | | | |"
     for name in case.peers:
         aim = f"{case.targets[name]:g}" if name in case.targets else ""
-        yield f"| {ours} | {name} | {pixels / took[name] / 1e6:,.1f} | {took[name] / took['ours']:.1f} | {aim} |".replace(
-            "| | |", "| |"
-        )
+        yield (
+            f"| {ours} | {name} | {pixels / took[name] / 1e6:,.1f} | {took[name] / took['ours']:.1f} | {aim} |"
+        ).replace("| | |", "| |")
 
 
 def machine() -> str:
@@ -280,7 +280,10 @@ def machine() -> str:
             line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
         ]
         model = names[0] if names else model
-    versions = f"numpy {np.__version__}, numba {numba.__version__}, scipy {scipy.__version__}, scikit-image {skimage.__version__}, numbagg {numbagg.__version__}, xarray {xr.__version__}"
+    versions = (
+        f"numpy {np.__version__}, numba {numba.__version__}, scipy {scipy.__version__}, scikit-image "
+        f"{skimage.__version__}, numbagg {numbagg.__version__}, xarray {xr.__version__}"
+    )
     gdal = (
         subprocess.run(["gdalinfo", "--version"], capture_output=True, text=True).stdout.strip()
         if shutil.which("gdaldem")
@@ -302,7 +305,8 @@ def main() -> None:
         limit = copy_limit(arguments.size)
         print(f"limit: numpy.copyto moves {limit / 1e9:.1f} GB/s on {THREADS} threads (read and written)\n")
         print(
-            "| kernel | ours, Mpx/s | share of the limit | peer | peer, Mpx/s | times faster | aim |\n|---|---|---|---|---|---|---|"
+            "| kernel | ours, Mpx/s | share of the limit | peer | peer, Mpx/s | times faster | aim "
+            "|\n|---|---|---|---|---|---|---|"
         )
         for case in cases(arguments.size, Path(name)):
             if not arguments.only or any(word in case.name for word in arguments.only):

@@ -2,17 +2,18 @@
 
     python -m benchmarks.notebook [--tile 2048] [--scenes 40]
 
-Ours is a survey of one tile: plan, STACK, predict, clean, outline, inventory, with the cube and the receipts written. The notebook is
-`odc.stac.load` with dask, greenest pixels and medians by xarray (`stack_tile.peer`, the same bands of the same files), MONAI's
-`sliding_window_inference` of the same packaged network (128 px, overlap a half, Gaussian weights), threshold, majority of 3 x 3 pixels by
-scipy, `rasterio.features.shapes`, areas by geopandas, one GeoPackage; it keeps nothing in between, casts no shadows, and gives each
-landslide an area where ours gives it dates, terrain and evidence. The lean notebook is the least that gives the same outlines: only red,
-near infrared, SCL and VV are loaded, each once.
+Ours is a survey of one tile: plan, STACK, predict, clean, outline, inventory, with the cube and the receipts written.
+The notebook is `odc.stac.load` with dask, greenest pixels and medians by xarray (`stack_tile.peer`, the same bands of
+the same files), MONAI's `sliding_window_inference` of the same packaged network (128 px, overlap a half, Gaussian
+weights), threshold, majority of 3 x 3 pixels by scipy, `rasterio.features.shapes`, areas by geopandas, one GeoPackage;
+it keeps nothing in between, casts no shadows, and gives each landslide an area where ours gives it dates, terrain and
+evidence. The lean notebook is the least that gives the same outlines: only red, near infrared, SCL and VV are loaded,
+each once.
 
-The scenes are in the formats and numbers of `tile_memory`, but show something: a quiet forest, patches of cloud, and 36 landslides in the
-scenes after. Each runs in a process of its own, twice, into a fresh folder: first with compilation, then without; imports are not counted.
-All may use every core. Peak memory is the process's, with all imports (0.6 GB). The inventories cannot be equal, because blended windows
-are not the whole image; so it is told how much they share.
+The scenes are in the formats and numbers of `tile_memory`, but show something: a quiet forest, patches of cloud, and 36
+landslides in the scenes after. Each runs in a process of its own, twice, into a fresh folder: first with compilation,
+then without; imports are not counted. All may use every core. Peak memory is the process's, with all imports (0.6 GB).
+The inventories cannot be equal, because blended windows are not the whole image; so it is told how much they share.
 """
 
 import argparse
@@ -59,8 +60,8 @@ FOREST = {"red": 1300, "green": 1500, "blue": 1250, "nir": 4200}
 BARE = {"red": 2000, "green": 2000, "blue": 1700, "nir": 3600}
 NOISE_DN = 40
 CLOUD_SHARE = 0.1
-#: Change of VV where debris is rough and where it is smooth, in turn; VH changes by half. Rough debris the network finds by this alone,
-#: smooth debris where NDVI falls by 0.3; here it falls by 0.4.
+#: Change of VV where debris is rough and where it is smooth, in turn; VH changes by half. Rough debris the network
+#: finds by this alone, smooth debris where NDVI falls by 0.3; here it falls by 0.4.
 CHANGES_DB = (3.5, -3.5)
 SQUARE = np.ones((3, 3), np.uint8)
 Seconds = dict[str, float]
@@ -287,7 +288,8 @@ def report(found: dict[str, dict[str, Any]], outlines: dict[str, np.ndarray]) ->
     )
     for who, row in found.items():
         yield (
-            f"| {who} | {row['seconds']['first']:.1f} | {row['seconds']['next']:.1f} | {row['peak_mb']:,.0f} | {len(outlines[who])} "
+            f"| {who} | {row['seconds']['first']:.1f} | {row['seconds']['next']:.1f} | {row['peak_mb']:,.0f} | "
+            f"{len(outlines[who])} "
             f"| {met(true, outlines[who])} of {len(true)} | {overlap(true, outlines[who]):.3f} |"
         )
     yield ""
@@ -305,7 +307,8 @@ def report(found: dict[str, dict[str, Any]], outlines: dict[str, np.ndarray]) ->
         first, after = (row["seconds"][run] / mine["seconds"][run] for run in RUNS)
         yield (
             f"| {who} | {first:.1f} | {after:.1f} | {mine['peak_mb'] / row['peak_mb']:.2f} "
-            f"| {met(outlines['ours'], theirs)} of {len(outlines['ours'])} | {met(theirs, outlines['ours'])} of {len(theirs)} "
+            f"| {met(outlines['ours'], theirs)} of {len(outlines['ours'])} | {met(theirs, outlines['ours'])} of "
+            f"{len(theirs)} "
             f"| {overlap(outlines['ours'], theirs):.4f} |"
         )
     yield ""

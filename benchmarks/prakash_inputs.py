@@ -2,9 +2,10 @@
 
     python -m benchmarks.prakash_inputs [--folder DIR] [--inputs l1c l2a greenest] [--minutes 8] [--size 1024]
 
-Learned on countries 331 and 332 together ("global"), scored on 333, which it has not seen, and on the test blocks of the
-two. A pair is one look before and one after, the least cloudy of the season; greenest pixels are of all looks. Prints MCC
-on both, and false alarms per mille of the barren pixels of steep slopes that face north and south on the unseen one.
+Learned on countries 331 and 332 together ("global"), scored on 333, which it has not seen, and on the test blocks of
+the two. A pair is one look before and one after, the least cloudy of the season; greenest pixels are of all looks.
+Prints MCC on both, and false alarms per mille of the barren pixels of steep slopes that face north and south on the
+unseen one.
 """
 
 import argparse
@@ -56,7 +57,8 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
     lines = [
-        "input | seen regions, test blocks: MCC | unseen region: P | R | MCC (95 %) | false alarms per mille, north | south"
+        "input | seen regions, test blocks: MCC | unseen region: P | R | MCC (95 %) | false alarms per mille, north | "
+        "south"
     ]
     for name in arguments.inputs:
         learn = tuple(surveyed(folder, seed, name, arguments.size, arguments.minutes) for seed in LEARN)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.preprocessing_pictures [--folder docs/pictures] [--real ../shared/data]
 
-Of a synthetic country, which is made first; only the speckle is that of real hills, where the real scenes are there, and
-left as it was where not.
+Of a synthetic country, which is made first; only the speckle is that of real hills, where the real scenes are there,
+and left as it was where not.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""What many tiles and many workers cost: efficiency, the scheduler's own share, the driver's memory, receipts, placement.
+"""What many tiles and many workers cost.
+
+Efficiency, the scheduler's own share, the driver's memory, receipts, placement.
 
     python -m benchmarks.scaling [--tiles 10000 50000] [--receipts 50000] [--size 2048x2048]
 
@@ -168,10 +170,12 @@ def listing(count: int, folder: Path) -> dict[str, float]:
 
 
 def efficiency(survey: Survey, folder: Path, tiles: int = 16, rounds: int = 3) -> dict[str, Any]:
-    """Seconds of STACK with one worker on one core and with two on two; each worker has done two tiles before, so kernels are compiled.
+    """Seconds of STACK with one worker on one core and with two on two.
 
-    A worker has a core for itself, as on a node that is full. The two take turns, because this machine gets slower and faster from
-    minute to minute: each round is a pair, and the middle pair counts.
+    Each worker has done two tiles before, so kernels are compiled.
+
+    A worker has a core for itself, as on a node that is full. The two take turns, because this machine gets slower and
+    faster from minute to minute: each round is a pair, and the middle pair counts.
     """
     pairs = []
     for i in range(rounds):
@@ -194,11 +198,11 @@ def efficiency(survey: Survey, folder: Path, tiles: int = 16, rounds: int = 3) -
 
 
 def growth(survey: Survey, folder: Path) -> dict[int, float]:
-    """Seconds a tile, from STACK to outlines, in runs of a sixteenth, of a quarter and of all tiles of a survey on the same two workers; by tiles a run.
+    """Return the seconds a tile, from STACK to outlines, in runs of 1/16, 1/4 and all tiles on the same two workers.
 
-    Tiles differ by up to a half in scenes and clouds, so all are done in each kind of run: 64 in one, in four of 16, in sixteen of 4. Two
-    quarters come before the one run of all and two after it, so that a machine that gets slower favours none. One run of all is not
-    counted: kernels that only some tiles need are compiled in it.
+    Tiles differ by up to a half in scenes and clouds, so all are done in each kind of run: 64 in one, in four of 16, in
+    sixteen of 4. Two quarters come before the one run of all and two after it, so that a machine that gets slower
+    favours none. One run of all is not counted: kernels that only some tiles need are compiled in it.
     """
     every = survey.positions
     spent: dict[int, list[float]] = {}
@@ -233,7 +237,7 @@ def _timed(survey: Survey, folder: Path, positions: tuple[tuple[int, int], ...],
 
 @contextmanager
 def _cores(count: int) -> Iterator[None]:
-    """This process, and all that it starts, on so many cores."""
+    """Limit this process and its children to this many cores."""
     every = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(every)[:count])
     try:
@@ -267,9 +271,10 @@ def main() -> None:
             for tiles in asked.tiles:
                 found = overhead(client, tiles, folder)
                 print(
-                    "{tiles:,} tiles that do nothing: {seconds:.1f} s, {ms_a_tile:.2f} ms a tile, driver {driver_mb_more:.0f} MB more".format(
-                        **found
-                    )
+                    (
+                        "{tiles:,} tiles that do nothing: {seconds:.1f} s, {ms_a_tile:.2f} ms a tile, driver "
+                        "{driver_mb_more:.0f} MB more"
+                    ).format(**found)
                 )
         with workers(2, gpus=1) as client:
             here, every = placement(client, 500, folder)
@@ -286,7 +291,8 @@ def main() -> None:
             for (one, two), each in zip(told["pairs"], told["each"], strict=True)
         )
         print(
-            f"STACK of 16 tiles with 1 worker on 1 core and with 2 on 2: {pairs}; efficiency of the middle pair {told['efficiency']:.2f}"
+            f"STACK of 16 tiles with 1 worker on 1 core and with 2 on 2: {pairs}; efficiency of the middle pair "
+            f"{told['efficiency']:.2f}"
         )
         paces = growth(survey, folder / "growth")
         print(

@@ -49,7 +49,8 @@ def ours(folder: Path) -> dict[str, np.ndarray]:
     return dict(tile_task.compute(config, survey.grid, stack.STAGE, survey.positions[0]).bands)
 
 
-# dask takes numbagg's median where that is installed, as it is for our tests: no faster than numpy's here, and 10 s of compilation
+# dask takes numbagg's median where that is installed, as it is for our tests: no faster than numpy's here, and 10 s of
+# compilation
 @mock.patch.object(reductions, "HAS_NUMBAGG", False)
 def peer(folder: Path) -> dict[str, np.ndarray]:
     """The notebook."""
@@ -98,7 +99,7 @@ def _peer_optical(
 
 
 def one_scene(folder: Path, side: int) -> dict[str, float]:
-    """Milliseconds to read four bands of one scene in a corner of the tile with a halo, by ours and by `odc.stac.load`; the best of five, in turns."""
+    """Return the milliseconds to read four bands of a scene by ours and by `odc.stac.load`; best of five."""
     config = settings.load(folder / "config.yaml")
     survey = open_survey(config)
     tile = survey.tile(survey.positions[0])
@@ -213,19 +214,22 @@ def main() -> None:
         differences = agree(folder)
         scenes = {side: one_scene(folder, side) for side in (256, arguments.tile)}
     print(
-        f"{arguments.scenes} + {arguments.scenes} scenes, tile of {arguments.tile} px, {prefetch.AHEAD} scenes read ahead"
+        f"{arguments.scenes} + {arguments.scenes} scenes, tile of {arguments.tile} px, {prefetch.AHEAD} scenes read "
+        "ahead"
     )
     print("| | first tile, s | next tiles, s | peak, MB |\n|---|---|---|---|")
     for who, row in found.items():
         print(f"| {who} | {row['first']:.1f} | {row['second']:.1f} | {row['peak_mb']:,.0f} |")
     one, other = found["ours"], found["peer"]
     print(
-        f"| ratio | {other['first'] / one['first']:.1f} | {other['second'] / one['second']:.1f} | {one['peak_mb'] / other['peak_mb']:.2f} |"
+        f"| ratio | {other['first'] / one['first']:.1f} | {other['second'] / one['second']:.1f} | "
+        f"{one['peak_mb'] / other['peak_mb']:.2f} |"
     )
     print(f"\nLargest difference: {max(differences.values()):.1e} ({max(differences, key=lambda k: differences[k])})")
     for side, row in scenes.items():
         print(
-            f"Four bands of one scene, {side} px and a halo: ours {row['ours']:.0f} ms, odc.stac.load {row['odc.stac.load']:.0f} ms"
+            f"Four bands of one scene, {side} px and a halo: ours {row['ours']:.0f} ms, odc.stac.load "
+            f"{row['odc.stac.load']:.0f} ms"
         )
     print("\nWhere ours goes, seconds of all threads (they overlap; reading holds open, decode and warp):")
     for label, seconds in sorted(one["spent"].items(), key=lambda pair: -pair[1]):

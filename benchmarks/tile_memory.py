@@ -132,7 +132,7 @@ def _settings(folder: Path, tile_px: int) -> Path:
 
 
 def measure(tile_px: int, scenes: int) -> dict[str, float]:
-    """Build a catalogue, survey its one tile in a process of its own, and read that process's peaks from the receipts."""
+    """Build a catalogue, survey its one tile in a separate process, and read the memory peaks from the receipts."""
     with tempfile.TemporaryDirectory() as name:
         path = build(Path(name), tile_px, scenes)
         done = subprocess.run([sys.executable, "-m", "lsbatch.cli", "run", str(path)], capture_output=True, text=True)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.unet_settings [--folder DIR] [--seeds 0 1 2] [--bands s1vv_s2 ...] [--size 1024]
 
-Learned on countries 311, 313, 314 and 315, scored on 312 and 316; 1024 x 1024 pixels of 10 m each. Prints, for each band
-setting, the MCC of CART, of the U-Net (mean and spread over the seeds of its training), and false alarms on slopes that
-face north and south. Run again after an interruption, it goes on: what is in `compare.json` is not trained again.
+Learned on countries 311, 313, 314 and 315, scored on 312 and 316; 1024 x 1024 pixels of 10 m each. Prints, for each
+band setting, the MCC of CART, of the U-Net (mean and spread over the seeds of its training), and false alarms on slopes
+that face north and south. Run again after an interruption, it goes on: what is in `compare.json` is not trained again.
 """
 
 import argparse
@@ -125,7 +125,8 @@ def main() -> None:
                 learn, score = (tuple(seeded(countries[n], home, seed) for n in some) for some in (LEARN, SCORE))
                 results[bands][family].append(one(compare.Contest(learn, score, (family,), (bands,)), screen))
         print(
-            "bands | CART | U-Net | spread | each seed | U-Net over CART | false alarms per mille, north | south | minutes",
+            "bands | CART | U-Net | spread | each seed | U-Net over CART | false alarms per mille, north | south | "
+            "minutes",
             flush=True,
         )
         for bands in arguments.bands:

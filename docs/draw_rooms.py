@@ -61,6 +61,7 @@ def rooms_by_level() -> dict[int, list[str]]:
 
 def imports() -> set[tuple[str, str]]:
     """Return the pairs (room, room that it imports), without pairs that follow from others."""
+
     def shared(name: str) -> str:
         return "values" if law.LEVELS.get(name) == 0 else name
 
@@ -92,7 +93,8 @@ def draw() -> str:
         for i, name in enumerate(names):
             boxes[name] = (10 + side * (i + 0.5) - width / 2, 46 + ROW_PX * row, width)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
+        'font-size="12">',
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         '<text x="10" y="24" font-size="15" font-weight="bold">Rooms: each imports only from rooms below it</text>',
     ]
@@ -114,9 +116,12 @@ def draw() -> str:
     for i, (what, room) in enumerate(WAY):
         x = 10 + step * i
         parts += [
-            f'<rect x="{x:.0f}" y="{top}" width="{step - 22:.0f}" height="{BOX_PX}" rx="4" fill="#fdf3e4" stroke="#864"/>',
-            f'<text x="{x + step / 2 - 11:.0f}" y="{top + 16}" text-anchor="middle" font-weight="bold" font-size="11">{what}</text>',
-            f'<text x="{x + step / 2 - 11:.0f}" y="{top + 31}" text-anchor="middle" fill="#333" font-size="11">{room}</text>',
+            f'<rect x="{x:.0f}" y="{top}" width="{step - 22:.0f}" height="{BOX_PX}" rx="4" fill="#fdf3e4" '
+            'stroke="#864"/>',
+            f'<text x="{x + step / 2 - 11:.0f}" y="{top + 16}" text-anchor="middle" font-weight="bold" '
+            f'font-size="11">{what}</text>',
+            f'<text x="{x + step / 2 - 11:.0f}" y="{top + 31}" text-anchor="middle" fill="#333" '
+            f'font-size="11">{room}</text>',
         ]
         if i:
             parts.append(f'<text x="{x - 16:.0f}" y="{top + 24}" font-size="14">&#8594;</text>')

@@ -119,8 +119,10 @@ STACK = Layer(
         Band(
             "observed",
             "1",
-            "bits: 1 Sentinel-2 before and after, 2 Sentinel-1 before and after, 4 DEM, 8 Sentinel-1 ascending before and "
-            "after, 16 descending before and after, 32 not by Sentinel-2 because of terrain shadow; 0 outside the region",
+            "bits: 1 Sentinel-2 before and after, 2 Sentinel-1 before and after, 4 DEM, 8 Sentinel-1 ascending before "
+            "and "
+            "after, 16 descending before and after, 32 not by Sentinel-2 because of terrain shadow; 0 outside the "
+            "region",
             dtype="uint8",
             scale=None,
             fill=0,
@@ -128,8 +130,9 @@ STACK = Layer(
     ),
 )
 
-#: The paper's inputs, by name, its settings 1 to 4; then ours: setting 5, which the paper asks for and did not test, as an
-#: average over both directions washes out a decrease that only one of them sees; and what is left without some archive.
+#: The paper's inputs, by name, its settings 1 to 4; then ours: setting 5, which the paper asks for and did not test, as
+#: an average over both directions washes out a decrease that only one of them sees; and what is left without some
+#: archive.
 BAND_SETTINGS: dict[str, tuple[str, ...]] = {
     "s1_s2_dem": (
         "preVV", "postVV", "diffVV", "preVH", "postVH", "diffVH",
@@ -155,6 +158,9 @@ OWN_BANDS: dict[str, tuple[str, ...]] = {
 #: Models that tell the day of each pixel, in two bands beside the probability.
 DATING = ("ccdc",)
 
+#: Models that can average over mirror images (`predict.flips`).
+MIRRORING = ("unet",)
+
 _RADAR = re.compile(r"(pre|post|diff)V[VH]")
 _TERRAIN = ("elevation", "slope")
 
@@ -171,8 +177,8 @@ def knows_look_direction(bands: tuple[str, ...]) -> bool:
 def mirrored(bands: tuple[str, ...]) -> tuple[int, ...]:
     """Return the band indices of an image that is mirrored from east to west.
 
-    Ascending passes look to the east and descending ones to the west, as far from north each, so that the mirror image of
-    the one is what the other sees. Every direction must have its partner among the bands.
+    Ascending passes look to the east and descending ones to the west, as far from north each, so that the mirror image
+    of the one is what the other sees. Every direction must have its partner among the bands.
     """
 
     def other_side(name: str) -> str:
@@ -187,6 +193,11 @@ def sensors(bands: tuple[str, ...]) -> frozenset[str]:
     return frozenset(
         "sentinel1" if _RADAR.match(name) else "dem" if name in _TERRAIN else "sentinel2" for name in bands
     )
+
+
+def can_mirror(model: str) -> bool:
+    """Return whether a model can average over mirror images."""
+    return model in MIRRORING
 
 
 def probability(model: str) -> Layer:

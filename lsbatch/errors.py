@@ -5,8 +5,7 @@ Everything else that is raised is a fault of the program and keeps its traceback
 
 
 def printable(text: str) -> str:
-    """Return foreign text as one line that is safe in a terminal, a log or a file: no escape sequences.
-    """
+    """Return foreign text as one line that is safe in a terminal, a log or a file: no escape sequences."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 

@@ -1,4 +1,7 @@
-"""Servers on 127.0.0.1 for tests: files with byte ranges, that can be told to fail; a real STAC API; an S3 API, and trouble on the way to it."""
+"""Servers on 127.0.0.1 for tests: files with byte ranges, that can be told to fail; a real STAC API.
+
+An S3 API, and trouble on the way to it.
+"""
 
 import functools
 import http.client

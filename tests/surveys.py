@@ -1,4 +1,4 @@
-"""Small surveys for tests: a synthetic country on disk, read through the real path, with a model that is trained in no time."""
+"""Small surveys for tests: a synthetic country on disk, read through the real path."""
 
 import shutil
 from collections.abc import Sequence

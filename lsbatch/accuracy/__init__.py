@@ -1,1 +1,4 @@
-"""Accuracy assessment of an inventory: draw a sample of points, read the reviewer's answers, estimate accuracy and area."""
+"""Accuracy assessment of an inventory.
+
+Draw a sample of points, read the reviewer's answers, estimate accuracy and area.
+"""

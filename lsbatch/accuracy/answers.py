@@ -57,9 +57,25 @@ def read(survey: Survey, path: Path) -> Answers:
     order = {name: k for k, name in enumerate(STRATA)}
     rows = design.set_index("stratum").loc[list(STRATA)]
     return Answers(
-        points["stratum"].map(order).to_numpy(np.int64), answer, rows["pixels"].to_numpy(np.int64), rows["points"].to_numpy(np.int64),
-        {name: design[name].iloc[0] for name in ("size", "allocation", "seed", "min_distance_m", "inclusion_exact", "map_digest", "tiles", "tiles_missing", "drawn")},
-    )  # fmt: skip
+        points["stratum"].map(order).to_numpy(np.int64),
+        answer,
+        rows["pixels"].to_numpy(np.int64),
+        rows["points"].to_numpy(np.int64),
+        {
+            name: design[name].iloc[0]
+            for name in (
+                "size",
+                "allocation",
+                "seed",
+                "min_distance_m",
+                "inclusion_exact",
+                "map_digest",
+                "tiles",
+                "tiles_missing",
+                "drawn",
+            )
+        },
+    )
 
 
 #: Columns of the design that are read.
@@ -71,11 +87,13 @@ def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
     lacks = [name for name in (*_WHOLE, *_TEXT, "min_distance_m") if name not in design]
     if lacks:
         raise ConfigError(
-            f"{path}: its layer {sample_points.DESIGN!r} lacks the column {lacks[0]!r}, so no one knows how the points were drawn; {_AGAIN}"
+            f"{path}: its layer {sample_points.DESIGN!r} lacks the column {lacks[0]!r}, so no one knows how the points "
+            f"were drawn; {_AGAIN}"
         )
     if sorted(design["stratum"].astype(str)) != sorted(STRATA):
         raise ConfigError(
-            f"{path}: its layer {sample_points.DESIGN!r} must have one row for each of the strata {', '.join(STRATA)}; {_AGAIN}"
+            f"{path}: its layer {sample_points.DESIGN!r} must have one row for each of the strata {', '.join(STRATA)}; "
+            f"{_AGAIN}"
         )
     numbers = design[[*_WHOLE, "min_distance_m"]].apply(pd.to_numeric, errors="coerce")
     whole = numbers[list(_WHOLE)]
@@ -92,7 +110,8 @@ def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
         )
     if str(design["map_digest"].iloc[0]) != map_checksum.digest(survey):
         raise ConfigError(
-            f"{path}: was drawn from another map than the one that the survey has now; draw a new sample, or assess with the settings and the survey from which it was drawn"
+            f"{path}: was drawn from another map than the one that the survey has now; draw a new sample, or assess "
+            "with the settings and the survey from which it was drawn"
         )
 
 
@@ -106,12 +125,14 @@ def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: 
     unknown = points[~points["stratum"].isin(list(STRATA))]
     if len(unknown):
         raise ConfigError(
-            f"{path}: point {unknown['id'].iloc[0]} has the stratum {unknown['stratum'].iloc[0]!r}; there are {', '.join(STRATA)}; {_AGAIN}"
+            f"{path}: point {unknown['id'].iloc[0]} has the stratum {unknown['stratum'].iloc[0]!r}; there are "
+            f"{', '.join(STRATA)}; {_AGAIN}"
         )
     for name, drawn in zip(design["stratum"], design["points"], strict=True):
         if (there := int((points["stratum"] == name).sum())) != drawn:
             raise ConfigError(
-                f"{path}: has {there} points in the stratum {name!r}, and {drawn:.0f} were drawn: points were {'added' if there > drawn else 'removed'}, so it is no probability sample any more; {_AGAIN}"
+                f"{path}: has {there} points in the stratum {name!r}, and {drawn:.0f} were drawn: points were "
+                f"{'added' if there > drawn else 'removed'}, so it is no probability sample any more; {_AGAIN}"
             )
     _check_places(survey, path, points, str(design["map_digest"].iloc[0]))
     for name, drawn, pixels in zip(design["stratum"], design["points"], design["pixels"], strict=True):
@@ -119,7 +140,8 @@ def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: 
             inclusion, drawn / pixels, rtol=1e-9
         ):
             raise ConfigError(
-                f"{path}: its design says that the stratum {name!r} has {pixels:.0f} pixels, which is not from where its points were drawn; {_AGAIN}"
+                f"{path}: its design says that the stratum {name!r} has {pixels:.0f} pixels, which is not from where "
+                f"its points were drawn; {_AGAIN}"
             )
     if sample_points.seal(points.assign(id=ids).sort_values("id")["seal"]) != str(design["checksum"].iloc[0]):
         raise ConfigError(f"{path}: its points are not those of its design: points were exchanged; {_AGAIN}")
@@ -141,7 +163,8 @@ def _check_places(survey: Survey, path: Path, points: gpd.GeoDataFrame, map_dige
     broken = seals != points["seal"].to_numpy(str)
     if broken.any():
         raise ConfigError(
-            f"{path}: point {points['id'].to_numpy()[broken][0]} is not as it was drawn: one of {', '.join(sample_points.FIXED)} was changed; {_AGAIN}"
+            f"{path}: point {points['id'].to_numpy()[broken][0]} is not as it was drawn: one of "
+            f"{', '.join(sample_points.FIXED)} was changed; {_AGAIN}"
         )
 
 
@@ -151,11 +174,13 @@ def _answers(path: Path, points: gpd.GeoDataFrame) -> np.ndarray:
     unknown = points[~said.isin(["", *allowed])]
     if len(unknown):
         raise ConfigError(
-            f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; allowed are {', '.join(map(repr, allowed))}"
+            f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; allowed "
+            f"are {', '.join(map(repr, allowed))}"
         )
     if (open_ := int((said == "").sum())) > 0:
         first = ", ".join(str(one) for one in points["id"][said == ""].head(3))
         raise ConfigError(
-            f"{path}: {open_} of {len(points)} points are not answered yet (the first: {first}); a sample is assessed when all are, 'unsure' being an answer"
+            f"{path}: {open_} of {len(points)} points are not answered yet (the first: {first}); a sample is assessed "
+            "when all are, 'unsure' being an answer"
         )
     return said.map(allowed).to_numpy(np.int64)

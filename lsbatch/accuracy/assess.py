@@ -50,9 +50,9 @@ def assess(survey: Survey, sample: Path | None = None) -> dict[str, Any]:
 def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
     """Return counts, error matrix, figures with intervals, areas and warnings; None if a value is undefined.
 
-    A point that the reviewer was unsure of counts against the map in all accuracies: as a landslide where the map has none, as
-    none where it has one. The interval of the area reaches from where all such points are none to where all are
-    landslides.
+    A point that the reviewer was unsure of counts against the map in all accuracies: as a landslide where the map has
+    none, as none where it has one. The interval of the area reaches from where all such points are none to where all
+    are landslides.
     """
     says = SAYS[found.stratum]
     against = np.where(found.answer < 0, ~says, found.answer).astype(np.int64)
@@ -63,7 +63,7 @@ def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
     bounds["area"] = (ends[0][0], ends[1][1])
     rows = {}
     for key, _ in statistics.FIGURES:
-        normal = (float(one) for one in area_estimation.interval(np.float64(values[key]), np.float64(errors[key])))
+        normal = (float(one) for one in area_estimation.interval(np.float64(values[key]), np.float64(errors[key])))  # type: ignore[arg-type]
         rows[key] = {
             "value": values[key], "standard_error": errors[key], "low": bounds[key][0], "high": bounds[key][1],
             **dict(zip(("low_normal", "high_normal"), normal, strict=True)), "value_if_unsure_agree": agreed[key],
@@ -91,13 +91,21 @@ def _estimates(found: Answers, reference: np.ndarray) -> tuple[dict[str, float],
     """Return values and standard errors by figure, and the error matrix with landslide first."""
     one = area_estimation.by_stratum(found.stratum, SAYS[found.stratum].astype(np.int64), reference, found.pixels, 2)
     values = {
-        "users": one.users[1], "producers": one.producers[1], "users_not": one.users[0], "producers_not": one.producers[0],
-        "overall": one.overall, "area": one.area[1],
-    }  # fmt: skip
+        "users": one.users[1],
+        "producers": one.producers[1],
+        "users_not": one.users[0],
+        "producers_not": one.producers[0],
+        "overall": one.overall,
+        "area": one.area[1],
+    }
     errors = {
-        "users": one.users_se[1], "producers": one.producers_se[1], "users_not": one.users_se[0], "producers_not": one.producers_se[0],
-        "overall": one.overall_se, "area": one.area_se[1],
-    }  # fmt: skip
+        "users": one.users_se[1],
+        "producers": one.producers_se[1],
+        "users_not": one.users_se[0],
+        "producers_not": one.producers_se[0],
+        "overall": one.overall_se,
+        "area": one.area_se[1],
+    }
     return values, errors, one.matrix[::-1, ::-1]
 
 
@@ -110,11 +118,17 @@ def _counts(found: Answers) -> list[dict[str, Any]]:
     """Return one row a stratum: pixels, points and answers."""
     return [
         {
-            "stratum": name, "map_class": LANDSLIDE if SAYS[k] else NONE, "pixels": int(found.pixels[k]), "points": int(found.points[k]),
-            **{said: int(((found.stratum == k) & (found.answer == code)).sum()) for said, code in ((LANDSLIDE, 1), (NONE, 0), (UNSURE, -1))},
+            "stratum": name,
+            "map_class": LANDSLIDE if SAYS[k] else NONE,
+            "pixels": int(found.pixels[k]),
+            "points": int(found.points[k]),
+            **{
+                said: int(((found.stratum == k) & (found.answer == code)).sum())
+                for said, code in ((LANDSLIDE, 1), (NONE, 0), (UNSURE, -1))
+            },
         }
         for k, name in enumerate(STRATA)
-    ]  # fmt: skip
+    ]
 
 
 def warnings(
@@ -125,38 +139,47 @@ def warnings(
     for row in counts:
         if row["pixels"] and row["points"] < min(FEW_POINTS, row["pixels"]):
             out.append(
-                f"Only {row['points']} points lie in the stratum {row['stratum']!r}; {FEW_POINTS} or more make its share of the intervals trustworthy."
+                f"Only {row['points']} points lie in the stratum {row['stratum']!r}; {FEW_POINTS} or more make its "
+                "share of the intervals trustworthy."
             )
     if not found.pixels[0]:
         out.append("The map has no landslide, so there is no user's accuracy of landslides.")
     elif not against[found.stratum == 0].size or against[found.stratum == 0].all():
         out.append(
-            f"No false landslide was found. That is no proof of none: user's accuracy may be as low as {rows['users']['low']:.3f}."
+            "No false landslide was found. That is no proof of none: user's accuracy may be as low as "
+            f"{rows['users']['low']:.3f}."
         )
     omissions = int(against[~SAYS[found.stratum]].sum())
     if omissions == 0 and not found.pixels[0]:
         out.append(
-            f"No landslide was found at all; up to {rows['area']['high']:.2%} of the surveyed area may still be landslide."
+            f"No landslide was found at all; up to {rows['area']['high']:.2%} of the surveyed area may still be "
+            "landslide."
         )
     elif omissions == 0:
         out.append(
-            f"No missed landslide was found. That is no proof of none: producer's accuracy may be as low as {rows['producers']['low']:.3f}."
+            "No missed landslide was found. That is no proof of none: producer's accuracy may be as low as "
+            f"{rows['producers']['low']:.3f}."
         )
     elif omissions < FEW_OMISSIONS:
         out.append(
-            f"Only {omissions} missed {'landslide was' if omissions == 1 else 'landslides were'} found; area and producer's accuracy rest on {'it' if omissions == 1 else 'them'}. A larger sample would narrow the intervals."
+            f"Only {omissions} missed {'landslide was' if omissions == 1 else 'landslides were'} found; area and "
+            f"producer's accuracy rest on {'it' if omissions == 1 else 'them'}. A larger sample would narrow the "
+            "intervals."
         )
     if unsure := int((found.answer < 0).sum()):
         out.append(
-            f"{unsure} of {len(found.answer)} points were answered 'unsure'; they count against the map, and widen the interval of the area."
+            f"{unsure} of {len(found.answer)} points were answered 'unsure'; they count against the map, and widen the "
+            "interval of the area."
         )
     if not found.design["inclusion_exact"]:
         out.append(
-            f"The points keep {found.design['min_distance_m']:g} m between them, so inclusion probabilities, and with them the figures, are approximate."
+            f"The points keep {found.design['min_distance_m']:g} m between them, so inclusion probabilities, and with "
+            "them the figures, are approximate."
         )
     if missing := int(found.design["tiles_missing"]):  # type: ignore[call-overload]
         out.append(
-            f"{missing} {'tile' if missing == 1 else 'tiles'} of the region had no map; the figures say nothing of {'it' if missing == 1 else 'them'}."
+            f"{missing} {'tile' if missing == 1 else 'tiles'} of the region had no map; the figures say nothing of "
+            f"{'it' if missing == 1 else 'them'}."
         )
     return out
 

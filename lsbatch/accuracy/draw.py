@@ -18,7 +18,8 @@ from lsbatch.errors import ConfigError
 from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.storage import files, sample_points
 
-#: Points that each stratum gets at least, as Olofsson et al. (2014), section 5.1.3, advise for rare classes; fewer in a small sample.
+#: Points that each stratum gets at least, as Olofsson et al. (2014), section 5.1.3, advise for rare classes; fewer in a
+#: small sample.
 LEAST = 50
 #: With a minimum distance, how many times the sample's size is ranked in each stratum to choose from.
 CROWD = 50
@@ -108,7 +109,8 @@ def _choose(found: Census, points: np.ndarray, asked: Asked, resolution_m: float
         )
         if len(chosen) < points[k]:
             raise ConfigError(
-                f"--min-distance {asked.min_distance_m:g}: only {len(chosen)} of the {points[k]} points of the stratum {list(STRATA)[k]!r} "
+                f"--min-distance {asked.min_distance_m:g}: only {len(chosen)} of the {points[k]} points of the stratum "
+                f"{list(STRATA)[k]!r} "
                 "find a place that far from the others; choose a shorter distance or a smaller sample"
             )
         places[k] = found.candidates[k][chosen]
@@ -148,13 +150,23 @@ def _design(survey: Survey, found: Census, frame: gpd.GeoDataFrame, asked: Asked
     points = np.array([(frame["stratum"] == name).sum() for name in STRATA])
     return pd.DataFrame(
         {
-            "stratum": list(STRATA), "meaning": list(STRATA.values()),
+            "stratum": list(STRATA),
+            "meaning": list(STRATA.values()),
             "map_class": [NONE if k else LANDSLIDE for k in range(len(STRATA))],
-            "pixels": found.pixels, "area_m2": found.pixels * survey.grid.resolution_m**2, "points": points,
-            "size": len(frame), "allocation": asked.allocation, "seed": asked.seed, "min_distance_m": float(asked.min_distance_m),
+            "pixels": found.pixels,
+            "area_m2": found.pixels * survey.grid.resolution_m**2,
+            "points": points,
+            "size": len(frame),
+            "allocation": asked.allocation,
+            "seed": asked.seed,
+            "min_distance_m": float(asked.min_distance_m),
             "inclusion_exact": int(asked.min_distance_m == 0),
-            "survey_id": survey.config.survey.id, "map_digest": found.digest, "tiles": found.tiles,
-            "tiles_missing": len(survey.positions) - found.tiles, "checksum": sample_points.seal(frame["seal"]),
-            "drawn": datetime.now(UTC).isoformat(timespec="seconds"), "software": f"lsbatch {lsbatch.__version__}",
+            "survey_id": survey.config.survey.id,
+            "map_digest": found.digest,
+            "tiles": found.tiles,
+            "tiles_missing": len(survey.positions) - found.tiles,
+            "checksum": sample_points.seal(frame["seal"]),
+            "drawn": datetime.now(UTC).isoformat(timespec="seconds"),
+            "software": f"lsbatch {lsbatch.__version__}",
         }
-    )  # fmt: skip
+    )

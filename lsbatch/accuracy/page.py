@@ -19,7 +19,8 @@ SIDE_PX = 2 * AROUND_PX + 1
 #: SVG path: the outline of the pixel in the middle, and four lines that point to it and leave its neighbours open.
 _MARK = (
     f"M{AROUND_PX} {AROUND_PX}h1v1h-1z"
-    f"M{AROUND_PX - 8} {AROUND_PX + 0.5}h5M{AROUND_PX + 4} {AROUND_PX + 0.5}h5M{AROUND_PX + 0.5} {AROUND_PX - 8}v5M{AROUND_PX + 0.5} {AROUND_PX + 4}v5"
+    f"M{AROUND_PX - 8} {AROUND_PX + 0.5}h5M{AROUND_PX + 4} {AROUND_PX + 0.5}h5M{AROUND_PX + 0.5} "
+    f"{AROUND_PX - 8}v5M{AROUND_PX + 0.5} {AROUND_PX + 4}v5"
 )
 
 _TITLES = (("pre", "before"), ("post", "after"))
@@ -50,9 +51,16 @@ def render(survey: Survey, points: gpd.GeoDataFrame) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("sample.html.j2").render(
-        survey_id=survey.config.survey.id, crs=survey.config.grid.crs, points=rows, side=SIDE_PX, mark=_MARK,
-        metres=SIDE_PX * survey.config.grid.resolution_m, resolution_m=survey.config.grid.resolution_m, pre=windows.pre, post=windows.post,
-    )  # fmt: skip
+        survey_id=survey.config.survey.id,
+        crs=survey.config.grid.crs,
+        points=rows,
+        side=SIDE_PX,
+        mark=_MARK,
+        metres=SIDE_PX * survey.config.grid.resolution_m,
+        resolution_m=survey.config.grid.resolution_m,
+        pre=windows.pre,
+        post=windows.post,
+    )
 
 
 def look(survey: Survey, x: float, y: float) -> list[dict[str, str]]:

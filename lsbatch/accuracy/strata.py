@@ -26,8 +26,8 @@ LANDSLIDE, NONE, UNSURE = "landslide", "no landslide", "unsure"
 NEAR_PX = 3
 #: Share of `clean.threshold` from which a probability is a middle one.
 MIDDLE = 0.5
-#: Share of landslide that is expected in each stratum, for Neyman's allocation: a guess, which costs precision where it is
-#: wrong, and never truth.
+#: Share of landslide that is expected in each stratum, for Neyman's allocation: a guess, which costs precision where it
+#: is wrong, and never truth.
 EXPECTED = np.array([0.8, 0.1, 0.002])
 
 
@@ -78,7 +78,7 @@ def census(survey: Survey, seed: int, keep: int) -> Census:
                 mine &= rank <= ranks[k][-1]
             here = np.argwhere(mine)
             both = np.concatenate([ranks[k], rank[tuple(here.T)]])
-            where = np.concatenate([places[k], here + (rows[0], cols[0])])
+            where = np.concatenate([places[k], here + np.array((rows[0], cols[0]))])
             # equal ranks are one in 10^7 for the pixels of a country; then the row and the column decide
             first = (
                 np.lexsort((where[:, 1], where[:, 0], both))[:keep]
@@ -109,7 +109,8 @@ def _tiles(survey: Survey, sums: Mapping[Position, str]) -> Iterator[tuple[Posit
         tile = survey.tile(position)
         if cube.sums(store, mask(family), tile)["landslide"] != sums[position]:
             raise StaleStoreError(
-                f"{store}: the map of tile {tile.id} is not the one that its receipt tells of; run 'lsbatch run' with these settings, then draw"
+                f"{store}: the map of tile {tile.id} is not the one that its receipt tells of; run 'lsbatch run' with "
+                "these settings, then draw"
             )
         found = cube.read(store, grid, mask(family), tile, NEAR_PX, ("landslide",))["landslide"]
         _forget(found, position, sums, grid.tile_px)

@@ -62,8 +62,14 @@ def _nothing(sensor: str, found: Found, days: tuple[date, date] | None, footprin
     left, bottom, right, top = footprint.bounds
     over = f"the region (longitude {left:.2f} to {right:.2f}, latitude {bottom:.2f} to {top:.2f})"
     if found.left_out:
-        return f"archives.{sensor}: {found.where} has no scene over {over}{when} that can be used; {len(found.left_out)} were left out, the first: {found.left_out[0]}"
-    return f"archives.{sensor}: {found.where} has no scene over {over}{when}; check the region, the year, the season and the collections"
+        return (
+            f"archives.{sensor}: {found.where} has no scene over {over}{when} that can be used; "
+            f"{len(found.left_out)} were left out, the first: {found.left_out[0]}"
+        )
+    return (
+        f"archives.{sensor}: {found.where} has no scene over {over}{when}; check the region, the year, the season "
+        "and the collections"
+    )
 
 
 def outline(region: shapely.Geometry, config: Config) -> shapely.Geometry:

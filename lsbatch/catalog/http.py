@@ -5,11 +5,11 @@ A catalogue is somebody else's program. What it may cost is bounded here: bytes,
 
 import json
 import logging
-import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -25,8 +25,8 @@ from lsbatch.errors import CatalogError
 from lsbatch.storage import objects
 from lsbatch.storage.addresses import shown, without_secrets
 
-#: Of waits before a request is sent again: urllib3 waits not at all, then twice this, then four times: 15 s in four tries,
-#: in which a server is started anew. A run can take a tile again later; a plan has nothing but these.
+#: Of waits before a request is sent again: urllib3 waits not at all, then twice this, then four times: 15 s in four
+#: tries, in which a server is started anew. A run can take a tile again later; a plan has nothing but these.
 WAIT_S = 2.5
 TIMEOUT_S = (10, 60)
 #: Of one answer, unpacked. Pages of 100 items have 1 to 6 MB.
@@ -127,7 +127,7 @@ def read(address: str, io: Io) -> dict[str, Any]:
 
 def _refuse_endless(path: str) -> None:
     """Refuse a pipe or a device, which could be read without end."""
-    found = os.stat(path)
+    found = Path(path).stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_BYTES:
         raise CatalogError(f"{path}: is no file of up to {LARGEST_BYTES / 1e6:,.0f} MB, as a catalogue's documents are")
 
@@ -146,7 +146,8 @@ def in_one_sentence(url: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise CatalogError(
-            f"{error.filename or shown(url)}: there is no such file; a catalogue is the address of a STAC API or of a catalog.json, and 'lsbatch catalog FOLDER' makes one"
+            f"{error.filename or shown(url)}: there is no such file; a catalogue is the address of a STAC API or of a "
+            "catalog.json, and 'lsbatch catalog FOLDER' makes one"
         ) from None
     except (APIError, requests.RequestException, OSError) as error:
         raise CatalogError(
@@ -157,7 +158,8 @@ def in_one_sentence(url: str) -> Iterator[None]:
 
 
 _NO_STAC = (STACError, ParametersError)
-#: What parsers, ours and pystac's, make of a document whose fields are of other kinds than STAC says, or nested without end.
+#: What parsers, ours and pystac's, make of a document whose fields are of other kinds than STAC says, or nested without
+#: end.
 MALFORMED = (
     ValueError,
     TypeError,

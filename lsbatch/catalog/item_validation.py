@@ -51,7 +51,8 @@ def described(item: Mapping[str, Any], sensor: str) -> Scene:
         return describe(item, sensor)
     except MALFORMED as error:
         raise CatalogError(
-            f"item {str(item.get('id'))[:80]!r}: is no STAC that can be read ({type(error).__name__}: {str(error)[:120]})"
+            f"item {str(item.get('id'))[:80]!r}: is no STAC that can be read ({type(error).__name__}: "
+            f"{str(error)[:120]})"
         ) from None
 
 

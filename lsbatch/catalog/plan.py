@@ -31,7 +31,8 @@ from lsbatch.storage.receipts import checksum
 BYTES_PER_PX = {"sentinel2": 8.25, "sentinel1": 8.0, "dem": 0.45}
 
 #: Around a tile for which scenes are planned too, the wider of the two: metres for clouds and their shadows and for a
-#: mountain's shadow; pixels for filters, the fringe of a GRD and grown clouds (see stages/optical.py, radar.py, ground.py).
+#: mountain's shadow; pixels for filters, the fringe of a GRD and grown clouds (see stages/optical.py, radar.py,
+#: ground.py).
 HALO_M = {"sentinel2": 1200.0, "sentinel1": 0.0, "dem": 3000.0}
 HALO_PX = 96
 #: Scenes that cannot be used, shown in full; the rest are counted.
@@ -83,8 +84,10 @@ class Plan:
         """Return the plan as lines of text."""
         s = self.summary
         out = [
-            f"Plan: {s['tiles']} tiles of {self.grid.tile_px} px at {self.grid.resolution_m:g} m, {s['region_km2']:,.0f} km2",
-            f"Looks: {s['windows']['pre'][0]} to {s['windows']['pre'][1]} before, {s['windows']['post'][0]} to {s['windows']['post'][1]} after",
+            f"Plan: {s['tiles']} tiles of {self.grid.tile_px} px at {self.grid.resolution_m:g} m, "
+            f"{s['region_km2']:,.0f} km2",
+            f"Looks: {s['windows']['pre'][0]} to {s['windows']['pre'][1]} before, {s['windows']['post'][0]} to "
+            f"{s['windows']['post'][1]} after",
         ]
         for key, row in s["scenes"].items():
             out.append(
@@ -93,7 +96,8 @@ class Plan:
             )
         if s["passes"][1]:
             out.append(
-                f"  dates    {s['passes'][0]} to {s['passes'][1]} scenes of Sentinel-1 a tile, read around landslides alone"
+                f"  dates    {s['passes'][0]} to {s['passes'][1]} scenes of Sentinel-1 a tile, read around landslides "
+                "alone"
             )
         out += [f"  {text}" for text in s["orbits"]]
         for reason in s["left_out"][:SHOWN_LEFT_OUT]:

@@ -29,7 +29,8 @@ def decide(item: Mapping[str, Any]) -> str:
     name, product = item["id"], str(properties.get("sar:product_type") or "sigma0").upper()
     if product not in ("SIGMA0", "GRD"):
         raise CatalogError(
-            f"{name}: is {product}; read are terrain-corrected gamma0 (RTC), and sigma0 (GRD) on the map with its incidence angle, in linear power"
+            f"{name}: is {product}; read are terrain-corrected gamma0 (RTC), and sigma0 (GRD) on the map with its "
+            "incidence angle, in linear power"
         )
     lacks = []
     if not set(INCIDENCE) & set(keys):
@@ -38,7 +39,8 @@ def decide(item: Mapping[str, Any]) -> str:
         lacks.append("a projection")
     if lacks:
         raise CatalogError(
-            f"{name}: is {product} without {' and without '.join(lacks)}, so it cannot be corrected for the slope; only terrain-corrected gamma0 (RTC), or sigma0 on the map with its incidence angle, is read"
+            f"{name}: is {product} without {' and without '.join(lacks)}, so it cannot be corrected for the slope; "
+            "only terrain-corrected gamma0 (RTC), or sigma0 on the map with its incidence angle, is read"
         )
     return SIGMA0
 

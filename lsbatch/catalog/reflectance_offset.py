@@ -58,16 +58,19 @@ def decide(item: Mapping[str, Any], assets: Mapping[str, str], baseline: str | N
     if written is not None:
         if written.dn and shifted is False:
             raise CatalogError(
-                f"{name}: raster:bands says offset {written.reason}, but baseline {baseline} never had one; not read, as one of them is wrong"
+                f"{name}: raster:bands says offset {written.reason}, but baseline {baseline} never had one; not read, "
+                "as one of them is wrong"
             )
         if not written.dn and shifted and flag is not None:
             raise CatalogError(
-                f"{name}: {flag[0]} is false and baseline {baseline} has an offset, but raster:bands says there is none; not read, as one of them is wrong"
+                f"{name}: {flag[0]} is false and baseline {baseline} has an offset, but raster:bands says there is "
+                "none; not read, as one of them is wrong"
             )
         return Offset(written.dn, written.scale, f"raster:bands says offset {written.reason}")
     if shifted is None:
         raise CatalogError(
-            f"{name}: tells neither its processing baseline nor raster:bands nor boa_offset_applied, so its offset is unknown; not read"
+            f"{name}: tells neither its processing baseline nor raster:bands nor boa_offset_applied, so its offset is "
+            "unknown; not read"
         )
     not_applied = f", and {flag[0]} is false" if flag else ", and the provider says nothing else"
     rule = "04.00 or later" if shifted else "before 04.00"
@@ -88,7 +91,8 @@ def baseline_of(item: Mapping[str, Any]) -> str | None:
     named = next((b for text in product_names(item) if (b := _parse(_IN_NAME, text))), None)
     if given and named and (_number(given) >= FIRST_WITH_OFFSET) != (_number(named) >= FIRST_WITH_OFFSET):
         raise CatalogError(
-            f"{item['id']}: its processing baseline is {given} by field and {named} by product name; not read, as one of them is wrong"
+            f"{item['id']}: its processing baseline is {given} by field and {named} by product name; not read, as one "
+            "of them is wrong"
         )
     return given or named
 

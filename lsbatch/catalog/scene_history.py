@@ -45,7 +45,8 @@ def make(config: Config) -> Mapping[str, tuple[Scene, ...]]:
     )
     if not found.scenes:
         raise NoDataError(
-            f"archives.sentinel2: {found.where} has no scene from {days(config)[0]} to {days(config)[1]} for {config.model.family} to follow"
+            f"archives.sentinel2: {found.where} has no scene from {days(config)[0]} to {days(config)[1]} for "
+            f"{config.model.family} to follow"
         )
     return plan.by_tile(made, "post_s2", found.scenes, config)
 

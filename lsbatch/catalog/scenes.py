@@ -32,8 +32,8 @@ BANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "dem": {"elevation": ("elevation", "data", "dem")},
 }
 
-#: Assets that are read where an archive has them: short-wave infrared of 1.6 um; cloud probability in percent; incidence angle on the ellipsoid in
-#: degrees; OPERA's mask of layover and shadow, 0 where there is neither.
+#: Assets that are read where an archive has them: short-wave infrared of 1.6 um; cloud probability in percent;
+#: incidence angle on the ellipsoid in degrees; OPERA's mask of layover and shadow, 0 where there is neither.
 EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
     "sentinel2": {"SWIR": ("swir16", "b11", "b11_20m"), "cloud": ("cloud", "cld", "cloud_probability", "cld_20m")},
     "sentinel1": {
@@ -201,7 +201,8 @@ def _assets(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
     needed = ["VV"] if sensor == "sentinel1" else missing
     if set(needed) & set(missing):
         raise CatalogError(
-            f"{name}: has no asset for {', '.join(sorted(set(needed) & set(missing)))}; it has {', '.join(keys.values()) or 'none'}"
+            f"{name}: has no asset for {', '.join(sorted(set(needed) & set(missing)))}; it has "
+            f"{', '.join(keys.values()) or 'none'}"
         )
     extras = {band: _key(keys, wanted) for band, wanted in EXTRAS[sensor].items()}
     return chosen | {band: key for band, key in extras.items() if key is not None}

@@ -24,7 +24,8 @@ from lsbatch.storage.addresses import Fence, shown
 
 #: Items of an answer. Earth Search answers from a function that may return 6 MB.
 PAGE = 100
-#: Items of one search; Norway's season has some 20,000. Without a bound, a catalogue that invents them fills the memory.
+#: Items of one search; Norway's season has some 20,000. Without a bound, a catalogue that invents them fills the
+#: memory.
 MOST_ITEMS = 500_000
 #: Corners of the polygon sent to an API; tiles are tested against the whole one.
 MAX_CORNERS = 400
@@ -127,7 +128,8 @@ def _sound(answers: Iterable[Answer], left_out: list[str]) -> list[Answer]:
     for count, (item, document) in enumerate(answers):
         if count >= MOST_ITEMS:
             raise CatalogError(
-                f"the catalogue lists more than {MOST_ITEMS:,} items for one search; survey a smaller region, or less time"
+                f"the catalogue lists more than {MOST_ITEMS:,} items for one search; survey a smaller region, or less "
+                "time"
             )
         fault = item_validation.fault(item)
         if fault is None:
@@ -144,7 +146,8 @@ def _where(source: SourceSettings, sensor: str) -> tuple[str, tuple[str, ...]]:
     if not collections:
         able = [name for name, one in PRESETS.items() if sensor in one.collections]
         raise CatalogError(
-            f"archives.{sensor}: {source.preset} has no collection of this sensor that can be read; set collections, or use {' or '.join(able)}"
+            f"archives.{sensor}: {source.preset} has no collection of this sensor that can be read; set collections, "
+            f"or use {' or '.join(able)}"
         )
     if "://" not in url:
         path = Path(url)

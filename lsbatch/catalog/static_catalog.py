@@ -61,7 +61,8 @@ def walk(address: str, root: Mapping[str, Any], query: Query, io: Io, fence: Fen
             seen.add(target)
             if len(seen) > MOST_DOCUMENTS:
                 raise CatalogError(
-                    f"{shown(address)}: links to more than {MOST_DOCUMENTS:,} documents, which are not read one by one; give the address of a STAC API, which can be asked for a place and a time"
+                    f"{shown(address)}: links to more than {MOST_DOCUMENTS:,} documents, which are not read one by "
+                    "one; give the address of a STAC API, which can be asked for a place and a time"
                 )
             waiting.append((target, read(target, io), depth + 1))
     if not names & set(query.collections):
@@ -73,10 +74,11 @@ def walk(address: str, root: Mapping[str, Any], query: Query, io: Io, fence: Fen
 
 
 def _fits(item: Mapping[str, Any], query: Query) -> bool:
-    box, properties = item.get("bbox"), item.get("properties")
+    box: Any = item.get("bbox")
+    properties = item.get("properties")
     bounds, days = query.footprint.bounds, query.days
     if item_validation.is_bbox(box):
-        left, bottom, right, top = (*box[:2], *box[len(box) // 2 :][:2])
+        (left, bottom), (right, top) = box[:2], box[len(box) // 2 :][:2]
         if left > bounds[2] or right < bounds[0] or bottom > bounds[3] or top < bounds[1]:
             return False
     if not isinstance(properties, Mapping):

@@ -48,7 +48,8 @@ def simulate(
         typer.Option(
             min=0,
             max=100,
-            help="days from pass to pass of each Sentinel-1 orbit, all year, to date landslides by; 0: in the seasons alone",
+            help="days from pass to pass of each Sentinel-1 orbit, all year, to date landslides by; 0: in the seasons "
+            "alone",
         ),
     ] = 0,
 ) -> None:

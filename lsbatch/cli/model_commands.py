@@ -52,7 +52,8 @@ def compare(
     rows = contest.compare(asked, screen, fresh=fresh)
     screen.table(contest.COLUMNS, contest.table(rows))
     screen.text(
-        f"Table: {learn[0].output / 'compare' / 'compare.csv'}; maps of right and wrong: confusion.tif beside each survey there"
+        f"Table: {learn[0].output / 'compare' / 'compare.csv'}; maps of right and wrong: confusion.tif beside each "
+        "survey there"
     )
 
 

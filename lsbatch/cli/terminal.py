@@ -122,7 +122,8 @@ class Screen:
         if faults:
             what = "1 tile or step" if faults == 1 else f"{faults} tiles or steps"
             self.text(
-                f"{what} failed. Reasons: lsbatch status --failed. To be tried again: lsbatch retry --all, then lsbatch run."
+                f"{what} failed. Reasons: lsbatch status --failed. To be tried again: lsbatch retry --all, then "
+                "lsbatch run."
             )
         report = survey.workspace.report / "report.html"
         if exists(report):

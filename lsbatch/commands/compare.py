@@ -24,7 +24,8 @@ from lsbatch.grid import Tile
 from lsbatch.inventory import evaluation
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.models import base
-from lsbatch.models.training import chips
+from lsbatch.models.families import FAMILIES
+from lsbatch.models.training import spatial_split
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.score import CELL_PX
 from lsbatch.settings import Config
@@ -86,10 +87,10 @@ def compare(contest: Contest, screen: Screen, *, fresh: bool = False) -> list[di
         if run.survey(config, screen, until="stack"):
             raise NoDataError(f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status'")
     rows: list[dict[str, Any]] = []
-    for family in contest.families:
-        for bands in ("own",) if family in OWN_BANDS else contest.bands:
-            screen.text(f"{family} on {bands}")
-            rows += _pair(contest, family, bands, home, screen, fresh)
+    for name in contest.families:
+        for bands in ("own",) if OWN_BANDS.get(name) else contest.bands:
+            screen.text(f"{name} on {bands}")
+            rows += _pair(contest, name, bands, home, screen, fresh)
             # after every pair, so that a killed comparison has shown what it knew
             write_json(home / "compare.json", rows)
             write_text(home / "compare.csv", _csv(rows))
@@ -107,8 +108,10 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 def _variant(config: Config, family: str, bands: str, home: Path, weights: Path | None) -> Config:
     """Return the same survey with another model, in a folder of its own."""
     raw = config.model_dump(mode="json")
-    raw["bands"] = config.bands if family in OWN_BANDS else bands
-    raw["model"] |= {"family": family, "weights": None if weights is None or family == "ccdc" else str(weights)}
+    raw["bands"] = config.bands if OWN_BANDS.get(family) else bands
+    # an unknown family has no weights yet; `settings.parse` refuses it
+    is_trained = weights is not None and FAMILIES[family].training is not None
+    raw["model"] |= {"family": family, "weights": str(weights) if is_trained else None}
     raw["output"] = str(home / f"{family}-{bands}" / config.survey.id)
     return settings.parse(raw, home)
 
@@ -119,7 +122,7 @@ def _pair(contest: Contest, family: str, bands: str, home: Path, screen: Screen,
     learn = [_variant(config, family, bands, home, None) for config in contest.learn]
     for config, variant in zip(contest.learn, learn, strict=True):
         survey_variants.share(config.output, variant.output)
-    if family != "ccdc" and (fresh or not _is_current(weights, learn, own)):
+    if FAMILIES[family].training is not None and (fresh or not _is_current(weights, learn, own)):
         train.train(learn, screen, out=weights, fresh=fresh, hold_out=own)
     counts: dict[str, np.ndarray] = {}
     rows = []
@@ -144,7 +147,7 @@ def _pair(contest: Contest, family: str, bands: str, home: Path, screen: Screen,
                 raise NoDataError(_no_test_cells(learn, halo))
         counts[config.survey.id] = found
         objects = {} if own else evaluation.objects(survey)
-        rows.append(_row(family, bands, config.survey.id, found, config, objects))
+        rows.append(_row(family, bands, config.survey.id, found, config, objects))  # type: ignore[arg-type]
         rows += [
             _row(family, bands, f"{config.survey.id}/{name}", each, config, {})
             for name, each in plots.items()
@@ -175,18 +178,19 @@ def _is_current(weights: Path, learn: Sequence[Config], own: bool) -> bool:
 
 def _of_test_blocks(counts: np.ndarray, learn: Sequence[Config], index: int, halo_px: int) -> np.ndarray:
     """Return the cells (n, 6) whose surroundings within the halo lie in test blocks, which training left out."""
-    split = chips.deal([train.source(config) for config in learn], learn[0].train)
+    split = spatial_split.split_blocks([train.source(config) for config in learn], learn[0].train)
 
     def is_test(row: int, col: int) -> bool:
         spans = (slice(at * CELL_PX - halo_px, (at + 1) * CELL_PX + halo_px) for at in (row, col))
-        return split.of(index, *spans) == chips.TEST
+        return split.of(index, *spans) == spatial_split.TEST
 
     return counts[[is_test(int(row[0]), int(row[1])) for row in counts]] if len(counts) else counts
 
 
 def _no_test_cells(learn: Sequence[Config], halo_px: int) -> str:
     return (
-        f"no test block of train.block_px = {learn[0].train.block_px} holds a cell of {CELL_PX} px farther than {halo_px} px, "
+        f"no test block of train.block_px = {learn[0].train.block_px} holds a cell of {CELL_PX} px farther than "
+        f"{halo_px} px, "
         "the network's reach, from blocks that were learned from; set a larger train.block_px or score on other surveys"
     )
 

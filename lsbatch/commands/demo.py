@@ -42,7 +42,8 @@ def _country(folder: Path, seed: int, rows: int, cols: int, screen: Any) -> Path
     if path.exists() and mark.exists():
         if mark.read_text(encoding="utf-8") != wanted:
             raise StaleStoreError(
-                f"{folder}: holds another country ({mark.read_text(encoding='utf-8')}); choose another folder, or delete this one"
+                f"{folder}: holds another country ({mark.read_text(encoding='utf-8')}); choose another folder, or "
+                "delete this one"
             )
         screen.text(f"Country:   {folder} (made before)")
         return path
@@ -74,10 +75,14 @@ def _say(found: dict[str, Any], screen: Any, config: settings.Config, seconds: f
     screen.text("")
     screen.text(f"Found {found['landslides']} landslides on {found['surveyed_km2']:.1f} km2, in {seconds:.0f} s.")
     screen.text(
-        f"Against the known truth (synthetic): {found['landslides_found']} of {found['landslides_mapped']} landslides of at least "
-        f"{config.inventory.min_area_m2:g} m2 found; {found['landslides_true']} of {found['landslides']} records are landslides."
+        f"Against the known truth (synthetic): {found['landslides_found']} of {found['landslides_mapped']} landslides "
+        "of at least "
+        f"{config.inventory.min_area_m2:g} m2 found; {found['landslides_true']} of {found['landslides']} records are "
+        "landslides."
     )
     screen.text(
-        f"Pixels: precision {percent(found['precision'])}, recall {percent(found['recall'])}, F1 {percent(found['f1'])}, MCC {percent(found['mcc'])} "
-        f"(TP {found['tp']:,}, FP {found['fp']:,}, FN {found['fn']:,}, TN {found['tn']:,}; prevalence {found['prevalence'] or 0:.2%})."
+        f"Pixels: precision {percent(found['precision'])}, recall {percent(found['recall'])}, F1 "
+        f"{percent(found['f1'])}, MCC {percent(found['mcc'])} "
+        f"(TP {found['tp']:,}, FP {found['fp']:,}, FN {found['fn']:,}, TN {found['tn']:,}; prevalence "
+        f"{found['prevalence'] or 0:.2%})."
     )

@@ -38,8 +38,8 @@ def survey(
 ) -> None:
     """Match a completed survey with an earlier inventory.
 
-    Without `out` the survey takes the earlier inventory over, and its inventory is written anew, now and by every later run. With
-    `out` the linked inventory goes there, and the survey stays as it is.
+    Without `out` the survey takes the earlier inventory over, and its inventory is written anew, now and by every later
+    run. With `out` the linked inventory goes there, and the survey stays as it is.
 
     Raises
     ------
@@ -66,7 +66,8 @@ def survey(
     if receipt is None or not receipt:
         why = "it has no receipt" if receipt is None else receipt.error
         raise LsbatchError(
-            f"{file}: was taken over, but the inventory of {config.output} could not be written: {why}; go on with lsbatch run"
+            f"{file}: was taken over, but the inventory of {config.output} could not be written: {why}; go on with "
+            "lsbatch run"
         )
     _tell(screen, "last year's", str(file), old)
     _account(screen, receipt.tally["last"], receipt.tally["this"])
@@ -145,7 +146,8 @@ def _tell(screen: Screen, which: str, name: str, read: Read) -> None:
         screen.text(f"  transformed from {read.crs}")
     if read.repaired:
         screen.text(
-            f"  {read.repaired} outlines were not valid and were repaired; their area changed by {read.repair_m2:.1f} m² in all"
+            f"  {read.repaired} outlines were not valid and were repaired; their area changed by {read.repair_m2:.1f} "
+            "m² in all"
         )
     if read.empty:
         screen.text(f"  {read.empty} features have no area and were left out")

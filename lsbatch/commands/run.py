@@ -12,7 +12,7 @@ from lsbatch.engine.distribute import ClientFor
 from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
-from lsbatch.models import base
+from lsbatch.models import base, families
 from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config, to_yaml
 from lsbatch.storage import files, lease, receipts, symlinks
@@ -89,12 +89,13 @@ def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
         made = plan.make(config)
         plan.save(made, config.output)
         screen.plan(made)
-    if config.model.family == "ccdc" and (replan or not scene_history.fits(config)):
+    if families.of(config).reads_archive and (replan or not scene_history.fits(config)):
         found = scene_history.make(config)
         scene_history.save(found, config)
         first, last = scene_history.days(config)
         screen.text(
-            f"History: {first} to {last}, {min(map(len, found.values()))} to {max(map(len, found.values()))} scenes a tile"
+            f"History: {first} to {last}, {min(map(len, found.values()))} to {max(map(len, found.values()))} scenes a "
+            "tile"
         )
 
 

@@ -15,7 +15,7 @@ from lsbatch.commands import run
 from lsbatch.commands.run import Screen
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
-from lsbatch.models import base, cards, tehrani
+from lsbatch.models import base, cards, families, tehrani
 from lsbatch.settings import Config
 from lsbatch.storage import cube, rasters
 from lsbatch.storage.files import aside, make_folder
@@ -38,8 +38,8 @@ class Found:
 def write(config: Config, screen: Screen) -> Path:
     """Write ``segments/segments.tif`` (0 is no segment), its GDAL attribute table, and the table as CSV.
 
-    A segment belongs to the tile of its first pixel in row-major order, and is numbered in the order of these pixels: the
-    same with other tiles. Each tile is cut once; its labels wait on disk until all are numbered.
+    A segment belongs to the tile of its first pixel in row-major order, and is numbered in the order of these pixels:
+    the same with other tiles. Each tile is cut once; its labels wait on disk until all are numbered.
 
     Raises
     ------
@@ -48,9 +48,10 @@ def write(config: Config, screen: Screen) -> Path:
     NoDataError
         If a tile could not be stacked.
     """
-    if config.model.family != "tehrani":
+    if not families.of(config).makes_segments:
         raise ConfigError(
-            f"model.family = {config.model.family!r}: only tehrani cuts segments; set model.family, or run with --model tehrani"
+            f"model.family = {config.model.family!r}: only tehrani cuts segments; set model.family, or run with "
+            "--model tehrani"
         )
     if run.survey(config, screen, until="stack"):
         raise NoDataError(f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status'")
@@ -129,8 +130,8 @@ def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
             ElementTree.SubElement(column, key).text = value
     for index, row in enumerate(rows):
         line = ElementTree.SubElement(table, "Row", index=str(index))
-        for value in row:
-            ElementTree.SubElement(line, "F").text = _text(value)
+        for value in row:  # type: ignore[assignment]
+            ElementTree.SubElement(line, "F").text = _text(value)  # type: ignore[arg-type]
     with aside(path) as temporary:
         # no declaration: GDAL 3.6 takes a file that begins with one for an empty one
         ElementTree.ElementTree(top).write(temporary, encoding="us-ascii", xml_declaration=False)

@@ -1,7 +1,7 @@
 """Run tile tasks in this process or on Dask workers, and retry transient failures.
 
-Once a tile has failed in a way that may pass, it is put back and done later, while others are done. What failed for good,
-or too often, keeps its receipt with the reason and is left alone from then on (see `pending.is_quarantined`).
+Once a tile has failed in a way that may pass, it is put back and done later, while others are done. What failed for
+good, or too often, keeps its receipt with the reason and is left alone from then on (see `pending.is_quarantined`).
 """
 
 import heapq
@@ -65,7 +65,8 @@ def run_tiles(
     Raises
     ------
     LsbatchError
-        If the scheduler went away, or workers died as they were started; what is done is done, and the next run goes on.
+        If the scheduler went away, or workers died as they were started; what is done is done, and the next run goes
+        on.
     """
     work = [
         Task(stage.name, position, key, todo.tries.get(position, 0) + 1, lease)
@@ -78,7 +79,8 @@ def run_tiles(
     except (RuntimeError, OSError) as error:
         # Dask's word for a worker that was killed before it had begun
         raise LsbatchError(
-            f"no workers could be started for {stage.name} ({error}); what is done is kept: run the same command again to go on"
+            f"no workers could be started for {stage.name} ({error}); what is done is kept: run the same command again "
+            "to go on"
         ) from None
     yield from _here(survey, work) if client is None else _Workers(survey, stage, client).run(work)
 
@@ -146,7 +148,8 @@ class _Workers:
     def _gone(self, task: Task) -> LsbatchError:
         """Return the error for a scheduler that died."""
         return LsbatchError(
-            f"the Dask scheduler at {self.survey.config.cluster.address or self.client.scheduler_info().get('address', 'unknown')} "
+            "the Dask scheduler at "
+            f"{self.survey.config.cluster.address or self.client.scheduler_info().get('address', 'unknown')} "
             f"went away during {task.stage}; what is done is kept: run the same command again to go on"
         )
 
@@ -176,7 +179,8 @@ class _Workers:
         if isinstance(error, KilledWorker):
             tries = error.allowed_failures + 1
             fault = Fault(
-                f"the worker was killed, mostly for want of memory ({tries} workers); raise cluster.memory_gb or lower grid.tile_px",
+                f"the worker was killed, mostly for want of memory ({tries} workers); raise cluster.memory_gb or lower "
+                "grid.tile_px",
                 may_pass=True,
             )
         else:

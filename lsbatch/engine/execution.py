@@ -53,9 +53,9 @@ def run(
 ) -> int:
     """Run all pending stages and reductions; return the number of failed tiles and reductions.
 
-    A tile whose earlier stage failed is not counted again; one in quarantine is. With `part` = (i, n) only every n-th tile
-    is done and folds are left to a run without `part`, because they read every tile. With `lease`, tiles that
-    are computed after it was lost are not written.
+    A tile whose earlier stage failed is not counted again; one in quarantine is. With `part` = (i, n) only every n-th
+    tile is done and folds are left to a run without `part`, because they read every tile. With `lease`, tiles that are
+    computed after it was lost are not written.
     """
     faults = 0
     for step in steps(survey.config):

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from lsbatch import report
 from lsbatch.bands import STACK, Layer, mask, probability
 from lsbatch.inventory import areas, records, stac_export
 from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Reduction, Stage
+from lsbatch.report import page as report_page
 from lsbatch.settings import Config
 
 PIPELINE: tuple[Stage | Reduction, ...] = (
@@ -21,7 +21,7 @@ PIPELINE: tuple[Stage | Reduction, ...] = (
     areas.REDUCTION,
     national_maps.REDUCTION,
     stac_export.REDUCTION,
-    report.REDUCTION,
+    report_page.REDUCTION,
 )
 
 #: Layers by the short name that `Stage.reads` uses.

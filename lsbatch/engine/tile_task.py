@@ -31,7 +31,8 @@ from lsbatch.storage.lease import Lease
 from lsbatch.storage.receipts import Receipt
 from lsbatch.storage.workspace import Workspace
 
-#: What another try will not change; anything else that the system says of a file may be over by then, a full disk among it.
+#: What another try will not change; anything else that the system says of a file may be over by then, a full disk among
+#: it.
 LASTING = (
     errno.ENOENT,
     errno.EACCES,
@@ -188,7 +189,7 @@ def make_receipt(
     )
 
 
-def used() -> dict[str, float]:
+def used() -> dict[str, Any]:
     """Return CPU seconds and megabytes read and written by this process, by the names of a receipt."""
     try:
         lines = Path("/proc/self/io").read_text(encoding="ascii").split()

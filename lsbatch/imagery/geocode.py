@@ -1,7 +1,7 @@
 """Geocode Sentinel-1 GRD products (.SAFE) to terrain-corrected gamma0 with sarsen.
 
-sarsen is an extra: most archives have done this already (RTC). The files' names tell the orbit, so `folder.make_catalog`
-lists them as any other RTC scene.
+sarsen is an extra: most archives have done this already (RTC). The files' names tell the orbit, so
+`folder.make_catalog` lists them as any other RTC scene.
 """
 
 import re

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Calls under way beside the one whose answer is in use. On two cores and local files the STACK of a tile with 80 scenes
-#: takes 18 s with one, 12 s with two, 12 s with three or four (benchmarks/stack_tile.py, set by hand); each holds a look.
+#: Calls under way beside the one whose answer is in use. On two cores and local files the STACK of a tile with 80
+#: scenes takes 18 s with one, 12 s with two, 12 s with three or four (benchmarks/stack_tile.py, set by hand); each
+#: holds a look.
 AHEAD = 2
 
 

@@ -62,7 +62,7 @@ def needs_key(uri: str, error: BaseException) -> bool:
 
 def signed(uri: str) -> str:
     """Return an address with a valid signature if it is the Planetary Computer's, else unchanged."""
-    return _planetary_computer().sign_url(uri) if _is_azure(uri) else uri  # type: ignore[no-any-return]
+    return _planetary_computer().sign_url(uri) if _is_azure(uri) else uri
 
 
 def _forget(address: str) -> None:

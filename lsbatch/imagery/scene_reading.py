@@ -1,10 +1,11 @@
 """Read the bands of one scene on a grid, independent of how the grid is cut into tiles.
 
-odc-stac tells which rasters an item has. Its `load` is not used: for one scene it projects footprints, bins chunks and makes coordinates
-for as long as reading takes, with the GIL held, and opens each file anew for each chunk of 2048 px (docs/measured.md).
+odc-stac tells which rasters an item has. Its `load` is not used: for one scene it projects footprints, bins chunks and
+makes coordinates for as long as reading takes, with the GIL held, and opens each file anew for each chunk of 2048 px
+(docs/measured.md).
 
-Three habits of GDAL's warper make a pixel depend on the piece it is in; measured on a Sentinel-2 scene moved from one UTM
-zone to the next, over 90 % of the pixels of a 2048 px tile differed from those of its parts, by up to 61 DN:
+Three habits of GDAL's warper make a pixel depend on the piece it is in; measured on a Sentinel-2 scene moved from one
+UTM zone to the next, over 90 % of the pixels of a 2048 px tile differed from those of its parts, by up to 61 DN:
 
 - it guesses from the piece's outline how much it must blur (see `_shrink`, which tells it);
 - it halves a piece again and again where the source does not fill it;
@@ -45,8 +46,8 @@ from lsbatch.storage.addresses import REMOTE, shown, without_secrets
 # thread undoes
 warnings.filterwarnings("ignore", "Dataset has no geotransform", NotGeoreferencedWarning)
 
-# Where keys are in the environment and boto3 is installed, rasterio makes a session of it in every call of `reproject`, with
-# the GIL held: 45 ms, against 1 ms for warping a small block. GDAL takes the keys from the environment itself.
+# Where keys are in the environment and boto3 is installed, rasterio makes a session of it in every call of `reproject`,
+# with the GIL held: 45 ms, against 1 ms for warping a small block. GDAL takes the keys from the environment itself.
 rasterio.session.boto3 = None
 
 #: Columns of a block of warping; every tile's side is a multiple of it (see GridSettings.tile_px).
@@ -71,8 +72,8 @@ NETWORK_OPTIONS = {
     "VSI_CACHE_SIZE": "5000000",
 }
 
-#: Of a raster's unit of compression, unpacked, all bands of it: GDAL makes room for one before it reads a pixel. Archives
-#: have 0.1 to 4 MB, a strip of a whole Sentinel-2 scene in one piece has 241.
+#: Of a raster's unit of compression, unpacked, all bands of it: GDAL makes room for one before it reads a pixel.
+#: Archives have 0.1 to 4 MB, a strip of a whole Sentinel-2 scene in one piece has 241.
 LARGEST_BLOCK_BYTES = 256 * 2**20
 #: Characters of what GDAL says.
 LONGEST_CAUSE = 500
@@ -106,7 +107,7 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     SceneError
         Names the scene, the asset and the cause.
     """
-    rasters = odc.stac.parse_item(pystac.Item.from_dict(scene.item, preserve_dict=False, migrate=False)).bands
+    rasters = odc.stac.parse_item(pystac.Item.from_dict(scene.item, preserve_dict=False, migrate=False)).bands  # type: ignore[arg-type]
     out = {}
     with _environment(scene, attempts):
         for band in bands:
@@ -117,7 +118,7 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
                 continue
             if (key, 1) not in rasters:
                 raise SceneError(f"{scene.id}: asset {key} is no raster by its type and its roles")
-            _fill(out[band], rasters[key, 1], geobox, scene, attempts)
+            _fill(out[band], rasters[key, 1], geobox, scene, attempts)  # type: ignore[arg-type]
     return out
 
 
@@ -226,7 +227,7 @@ def _warp(target: np.ndarray, raster: Any, band: int, geobox: GeoBox, scene: Sce
         values = raster.read(band, window=Window.from_slices(*overlap.roi_src), out_dtype=target.dtype)
         if target.dtype.kind == "f" and nodata is not None:
             values[values == nodata] = np.nan
-        target[overlap.roi_dst] = values
+        target[overlap.roi_dst] = values  # type: ignore[index]
         return
     # odc-geo follows a curved edge by five points a side
     rows, cols = (

@@ -18,8 +18,8 @@ METHOD = "Sentinel-1 series"
 SHARE = 0.9
 #: Sentinel-1 contradicts the looks of Sentinel-2 where less than this probability lies between them, and they stay.
 AGREES = 0.05
-#: It replaces them where the days left are at most this share of theirs: 90 % of a date is no gain where all of it was known to a few
-#: days more.
+#: It replaces them where the days left are at most this share of theirs: 90 % of a date is no gain where all of it was
+#: known to a few days more.
 NARROWER = 0.5
 #: Tables of tiles that are held: landslides come tile by tile, and one that crosses edges needs its neighbours'.
 HELD = 8
@@ -70,7 +70,7 @@ def series(passes: pd.DataFrame, looks: float) -> list[landslide_date.Series]:
     out = []
     for _, orbit in passes.groupby(list(SERIES), sort=True) if len(passes) else ():
         channels = [
-            landslide_date.log_ratio(
+            landslide_date.log_ratio(  # type: ignore[call-arg]
                 *(
                     orbit[f"{name}_{what}"].to_numpy(np.float64)
                     for what in ("inside_sum", "inside_px", "around_sum", "around_px")

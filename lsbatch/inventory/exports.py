@@ -77,9 +77,15 @@ SOSI: tuple[Mapped, ...] = (
     _same("utlop_ost", "toe_x"),
     _same("utlop_nord", "toe_y"),
     _constant("registreringsmetode", "fjernmåling, Sentinel-1 og Sentinel-2"),
-    _joined("registreringsstatus", "`review_state`", lambda frame: frame["review_state"].map({"unreviewed": "ikke kontrollert", "confirmed": "kontrollert", "rejected": "avvist"})),
+    _joined(
+        "registreringsstatus",
+        "`review_state`",
+        lambda frame: frame["review_state"].map(
+            {"unreviewed": ("ikke kontrollert"), "confirmed": "kontrollert", "rejected": "avvist"}
+        ),
+    ),
     _same("merknad", "comment"),
-)  # fmt: skip
+)
 
 
 def mapped(frame: gpd.GeoDataFrame, fields: tuple[Mapped, ...]) -> gpd.GeoDataFrame:

@@ -1,7 +1,8 @@
 """Identifiers and reviews of landslides, kept from run to run and from year to year.
 
-What lasts lies in ``survey/review/``: last year's inventory, the ids that were given, the reviewers' answers. The inventory is
-made from these and from the polygon parts, so running a survey again gives the same ids, and loses no answer.
+What lasts lies in ``survey/review/``: last year's inventory, the ids that were given, the reviewers' answers. The
+inventory is made from these and from the polygon parts, so running a survey again gives the same ids, and loses no
+answer.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -147,8 +148,8 @@ def _remember(
 ) -> None:
     """Save the identifiers for the next run. Repeated after a kill, this saves the same.
 
-    While tiles are missing, outlines end at their edges, and a name that came from such an outline would stay. So then only
-    names that a reviewer has answered to are added, and what was known stays as it was.
+    While tiles are missing, outlines end at their edges, and a name that came from such an outline would stay. So then
+    only names that a reviewer has answered to are added, and what was known stays as it was.
     """
     here = frame[frame["observation"] == FOUND]
     outlined = receipts.read_stage(survey.workspace.receipts, "outline")

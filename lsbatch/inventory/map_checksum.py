@@ -36,7 +36,8 @@ def tile_sums(survey: Survey) -> dict[Position, str]:
     found = {position: done[tile_id(*position)] for position in survey.positions if done.get(tile_id(*position))}
     if not found or not files.exists(store / layer.name / "zarr.json"):
         raise NoDataError(
-            f"{survey.config.output}: has no map of landslides by the model {survey.config.model.family} yet; run 'lsbatch run' first"
+            f"{survey.config.output}: has no map of landslides by the model {survey.config.model.family} yet; run "
+            "'lsbatch run' first"
         )
     return {
         position: receipt.sums.get("landslide") or cube.sums(store, layer, survey.tile(position))["landslide"]

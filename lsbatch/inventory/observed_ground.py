@@ -14,7 +14,8 @@ from lsbatch.storage import cube, geometries, receipts
 def share(survey: Survey, shapes: np.ndarray) -> np.ndarray:
     """Return the observed share of the pixels of each polygon, 0 outside the region, shape (polygons,).
 
-    Pixels whose centre lies inside count, of a polygon between centres those of its box. A tile whose mask was not made saw nothing.
+    Pixels whose centre lies inside count, of a polygon between centres those of its box. A tile whose mask was not made
+    saw nothing.
     """
     done = receipts.read_stage(survey.workspace.receipts, "clean")
     seen, pixels = np.zeros(len(shapes)), np.zeros(len(shapes))

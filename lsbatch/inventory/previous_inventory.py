@@ -86,7 +86,8 @@ def read(file: Path, crs: str, column: str | None = None, *, named: bool = True)
         raise ConfigError(f"{file}: has no column {column!r}; it has {', '.join(raw.columns.drop('geometry'))}")
     if named and column is None and ID not in raw:
         raise ConfigError(
-            f"{file}: has no column {ID}; name the column of its ids with --id; it has {', '.join(raw.columns.drop('geometry'))}"
+            f"{file}: has no column {ID}; name the column of its ids with --id; it has "
+            f"{', '.join(raw.columns.drop('geometry'))}"
         )
     if column is not None or ID in raw:
         raw[ID] = _ids(raw, column or ID, file)
@@ -142,12 +143,14 @@ def _ids(raw: gpd.GeoDataFrame, column: str, file: Path) -> list[str]:
     lost = np.flatnonzero(values.isna().to_numpy() | np.array([not text.strip() for text in texts], bool))
     if lost.size:
         raise ConfigError(
-            f"{file}: {lost.size} landslides have no {column}, the first is feature {lost[0] + 1}; each needs one of its own"
+            f"{file}: {lost.size} landslides have no {column}, the first is feature {lost[0] + 1}; each needs one of "
+            "its own"
         )
     odd = [text for text in texts if SEPARATOR in text or len(text) > LONGEST_ID or printable(text) != text]
     if odd:
         raise ConfigError(
-            f"{file}: {column} {printable(odd[0])[:LONGEST_ID]!r}: must be at most {LONGEST_ID} printable characters without {SEPARATOR!r}"
+            f"{file}: {column} {printable(odd[0])[:LONGEST_ID]!r}: must be at most {LONGEST_ID} printable characters "
+            f"without {SEPARATOR!r}"
         )
     names, counts = np.unique(np.array(texts, object).astype(str), return_counts=True)
     twice = names[counts > 1]
@@ -176,7 +179,7 @@ def _moved(frame: gpd.GeoDataFrame, crs: str, file: Path) -> gpd.GeoDataFrame:
     lost = np.flatnonzero(~np.isfinite(shapely.bounds(moved.geometry.values)).all(axis=1)) if len(moved) else ()
     if len(lost):
         raise ConfigError(
-            f"{file}: {len(lost)} outlines lie where {crs} cannot show them, the first is number {lost[0] + 1}"
+            f"{file}: {len(lost)} outlines lie where {crs} cannot show them, the first is number {lost[0] + 1}"  # type: ignore[misc]
         )
     # rounding can make an outline touch itself
     return sound(moved)[0]

@@ -20,7 +20,8 @@ def qml(attribute: str = "confidence") -> str:
     return (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
         '<qgis version="3.28.0" styleCategories="Symbology">'
-        f'<renderer-v2 type="categorizedSymbol" attr={quoteattr(attribute)} symbollevels="0" enableorderby="0" forceraster="0">'
+        f'<renderer-v2 type="categorizedSymbol" attr={quoteattr(attribute)} symbollevels="0" enableorderby="0" '
+        'forceraster="0">'
         f"<categories>{categories}</categories><symbols>{symbols}</symbols></renderer-v2></qgis>\n"
     )
 
@@ -28,21 +29,38 @@ def qml(attribute: str = "confidence") -> str:
 def _symbol(number: int, colour: tuple[int, int, int]) -> str:
     red, green, blue = colour
     options = {
-        "color": f"{red},{green},{blue},90", "style": "solid", "outline_color": f"{red},{green},{blue},255", "outline_style": "solid",
-        "outline_width": "0.5", "outline_width_unit": "MM", "joinstyle": "miter",
-    }  # fmt: skip
+        "color": f"{red},{green},{blue},90",
+        "style": "solid",
+        "outline_color": f"{red},{green},{blue},255",
+        "outline_style": "solid",
+        "outline_width": "0.5",
+        "outline_width_unit": "MM",
+        "joinstyle": "miter",
+    }
     values = "".join(f'<Option type="QString" name="{name}" value="{value}"/>' for name, value in options.items())
     return (
         f'<symbol type="fill" name="{number}" alpha="1" clip_to_extent="1" force_rhr="0">'
-        f'<layer class="SimpleFill" enabled="1" locked="0" pass="0"><Option type="Map">{values}</Option></layer></symbol>'
+        '<layer class="SimpleFill" enabled="1" locked="0" pass="0"><Option '
+        f'type="Map">{values}</Option></layer></symbol>'
     )
 
 
 def layer_styles(layer: str) -> pd.DataFrame:
     """Return the table in which QGIS finds the style of a GeoPackage layer."""
-    return pd.DataFrame({
-        "f_table_catalog": [""], "f_table_schema": [""], "f_table_name": [layer], "f_geometry_column": ["geom"], "styleName": ["confidence"],
-        "styleQML": [qml()], "styleSLD": [""], "useAsDefault": [True], "description": ["fill by confidence"], "owner": [""], "ui": [""],
-        # of no meaning, but QGIS sorts by it; always the same, so that the same inventory is the same file
-        "update_time": [pd.Timestamp("2026-01-01T00:00:00Z")],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "f_table_catalog": [""],
+            "f_table_schema": [""],
+            "f_table_name": [layer],
+            "f_geometry_column": ["geom"],
+            "styleName": ["confidence"],
+            "styleQML": [qml()],
+            "styleSLD": [""],
+            "useAsDefault": [True],
+            "description": ["fill by confidence"],
+            "owner": [""],
+            "ui": [""],
+            # of no meaning, but QGIS sorts by it; always the same, so that the same inventory is the same file
+            "update_time": [pd.Timestamp("2026-01-01T00:00:00Z")],
+        }
+    )

@@ -126,7 +126,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes:
         **_terrain(group, places),
         **_split(group, config),
         **evidence,
-        "confidence": _grade(evidence),
+        "confidence": _grade(evidence),  # type: ignore[arg-type]
         "review_state": "unreviewed",
         "reviewer": "",
         "comment": "",
@@ -150,15 +150,14 @@ def place_id(crs: str, x: float, y: float) -> str:
 
 
 def _dates(group: pd.DataFrame, config: Config, passes: dating.Passes) -> dict[str, str | float]:
-    """Return the dates between the images around the change.
-    """
+    """Return the dates between the images around the change."""
     windows = config.survey.windows
     if "after_days" in group:
         told = [np.concatenate(group[f"{name}_days"].to_list()) for name in DAYS]
         if told[0].size:
             # of whole days, and in order: each pixel's look before is earlier than its look after
             middle = (int(np.quantile(days, 0.5, method="lower")) for days in told)
-            return _written(*middle, "breaks in the series")
+            return _written(*middle, "breaks in the series")  # type: ignore[arg-type, call-arg]
     earliest, latest = int(group["last_before"].max()), int(group["first_after"].min())
     limits = (windows.pre[0] - _EPOCH).days, (windows.post[1] - _EPOCH).days
     if limits[0] <= earliest < latest <= limits[1]:
@@ -243,8 +242,14 @@ def _evidence(group: pd.DataFrame) -> dict[str, float]:
 
 
 def _observability(group: pd.DataFrame) -> dict[str, float]:
-    shares = {"optical_share": "optical_px", "radar_share": "radar_px", "ascending_share": "ascending_px", "descending_share": "descending_px",
-              "radar_hidden_share": "one_side_px", "terrain_shade_share": "shaded_px"}  # fmt: skip
+    shares = {
+        "optical_share": "optical_px",
+        "radar_share": "radar_px",
+        "ascending_share": "ascending_px",
+        "descending_share": "descending_px",
+        "radar_hidden_share": "one_side_px",
+        "terrain_shade_share": "shaded_px",
+    }
     return {name: _share(group, column) for name, column in shares.items()} | {
         "unobserved_edge_px": int(group["unobserved_edge_px"].sum())
     }

@@ -69,42 +69,56 @@ def _number(
 
 
 FIELDS: tuple[Field, ...] = (
-    _text("landslide_id", "identity", "survey id and ten hex digits from the position of its first pixel: does not depend on tiles, workers or order; kept when the survey is run again, and from year to year: [linking](linking.md)"),
+    _text("landslide_id", "identity", "survey id and ten hex digits from the position of its first pixel: does not "
+                                      "depend on tiles, workers or order; kept when the survey is run again, and from "
+                                      "year to year: [linking](linking.md)"),
     _text("survey_id", "identity", "of the survey that drew the outline"),
-    Field("version", "identity", "int64", "1, and one more whenever its outline, or whether it is there, changes", least=1),
-    _text("status", "identity", "`new`, `persisting`, `enlarged`, `reactivated` or `gone`; `new` until years are linked", values=STATUSES),
-    _text("observation", "identity", "`found`: drawn by this survey; `nothing found`, `not observed`: kept from an earlier year; counts and sums are of `found` alone", values=OBSERVATIONS),
-    _text("parent_ids", "identity", "landslides that it was split from, or that were merged into it, with `;` between", empty=True),
+    Field("version", "identity", "int64", "1, and one more whenever its outline, or whether it is there, "
+                                          "changes", least=1),
+    _text("status", "identity", "`new`, `persisting`, `enlarged`, `reactivated` or `gone`; `new` until years are "
+                                "linked", values=STATUSES),
+    _text("observation", "identity", "`found`: drawn by this survey; `nothing found`, `not observed`: kept from an "
+                                     "earlier year; counts and sums are of `found` alone", values=OBSERVATIONS),
+    _text("parent_ids", "identity", "landslides that it was split from, or that were merged into it, with `;` "
+                                    "between", empty=True),
     _text("date_earliest", "time", "ISO day; the ground was still whole"),
     _text("date_latest", "time", "ISO day; it had slid"),
     _text("date_method", "time", "how the two days are known, see below"),
-    _share("date_confidence", "time", "of `Sentinel-1 series`: probability that it slid on one of these days, given that it slid between the looks of Sentinel-2; unknown for the other methods, whose error nobody has measured", empty=True),
+    _share("date_confidence", "time", "of `Sentinel-1 series`: probability that it slid on one of these days, given "
+                                      "that it slid between the looks of Sentinel-2; unknown for the other methods, "
+                                      "whose error nobody has measured", empty=True),
     _number("area_m2", "geometry", "m2", "geodesic, on the ellipsoid of WGS 84", 0.0, empty=False),
     _number("perimeter_m", "geometry", "m", "geodesic, along pixel edges", 0.0, empty=False),
-    _number("length_m", "geometry", "m", "extent along the line from source to toe; the long side of the smallest rectangle around it where these are one place", 0.0, empty=False),
+    _number("length_m", "geometry", "m", "extent along the line from source to toe; the long side of the smallest "
+                                         "rectangle around it where these are one place", 0.0, empty=False),
     _number("width_m", "geometry", "m", "mean width: area over length", 0.0, empty=False),
     _number("source_x", "geometry", "m", "easting of the centre of its highest pixel, in the grid's CRS", empty=False),
     _number("source_y", "geometry", "m", "northing of it", empty=False),
     _number("toe_x", "geometry", "m", "easting of the centre of its lowest pixel", empty=False),
     _number("toe_y", "geometry", "m", "northing of it", empty=False),
-    _text("outline", "geometry", "`pixels`; `simplified`; `pixels, repaired` where GEOS had to make it valid", values=("pixels", "simplified", "pixels, repaired")),
+    _text("outline", "geometry", "`pixels`; `simplified`; `pixels, repaired` where GEOS had to make it "
+                                 "valid", values=("pixels", "simplified", "pixels, repaired")),
     _number("elevation_min_m", "terrain", "m", "of the toe, from the DEM"),
     _number("elevation_max_m", "terrain", "m", "of the source"),
     _number("relief_m", "terrain", "m", "source over toe", 0.0),
     _number("slope_mean_deg", "terrain", "degree", "Horn's method", 0.0, 90.0),
     _number("slope_max_deg", "terrain", "degree", "of its steepest pixel", 0.0, 90.0),
     _number("aspect_mean_deg", "terrain", "degree", "circular mean, clockwise from north", 0.0, 360.0),
-    _number("split_elevation_m", "terrain", "m", "of the break of slope that parts steeper ground above (source) from gentler below (transport, deposit); unknown where the DEM shows none, see below"),
+    _number("split_elevation_m", "terrain", "m", "of the break of slope that parts steeper ground above (source) from "
+                                                 "gentler below (transport, deposit); unknown where the DEM shows "
+                                                 "none, see below"),
     _share("source_share", "terrain", "share of its pixels above that break", empty=True),
     _number("source_slope_deg", "terrain", "degree", "mean slope above it", 0.0, 90.0),
     _number("transport_slope_deg", "terrain", "degree", "mean slope below it", 0.0, 90.0),
-    _number("travel_angle_deg", "terrain", "degree", "from the toe up to the source: arc tangent of relief over their distance", 0.0, 90.0),
+    _number("travel_angle_deg", "terrain", "degree", "from the toe up to the source: arc tangent of relief over their "
+                                                     "distance", 0.0, 90.0),
     _share("probability_mean", "evidence", "of the model, over its pixels"),
     _share("probability_p10", "evidence", "tenth percentile, to 0.01"),
     _share("probability_p90", "evidence", "ninetieth"),
     _share("probability_max", "evidence", "of its surest pixel"),
     _text("confidence", "evidence", "grade, see below", values=GRADES),
-    _text("models_agree", "evidence", "names of `inventory.others`, other models' or mappers' inventories of the year, that hold half of its pixels or more, apart by `;`", empty=True),
+    _text("models_agree", "evidence", "names of `inventory.others`, other models' or mappers' inventories of the year, "
+                                      "that hold half of its pixels or more, apart by `;`", empty=True),
     _number("dndvi_mean", "evidence", "1", "change of NDVI; a landslide is negative", -2.0, 2.0),
     _number("dvv_mean_db", "evidence", "dB", "change of gamma0 VV, both directions together"),
     _number("dvh_mean_db", "evidence", "dB", "change of gamma0 VH"),
@@ -114,14 +128,19 @@ FIELDS: tuple[Field, ...] = (
     _share("radar_share", "observability", "share that Sentinel-1 saw before and after, from any side"),
     _share("ascending_share", "observability", "from ascending orbits"),
     _share("descending_share", "observability", "from descending orbits"),
-    _share("radar_hidden_share", "observability", "share that one of the two directions saw and the other did not: layover, shadow, or outside its swath"),
+    _share("radar_hidden_share", "observability", "share that one of the two directions saw and the other did not: "
+                                                  "layover, shadow, or outside its swath"),
     _share("terrain_shade_share", "observability", "share that Sentinel-2 did not see because of a mountain's shadow"),
-    Field("unobserved_edge_px", "observability", "int64", "pixels beside an unobserved one: there the outline is the edge of what was seen", "px", least=0),
-    _text("review_state", "review", "`unreviewed`, `confirmed` or `rejected`: [review](linking.md#review)", values=REVIEW_STATES),
+    Field("unobserved_edge_px", "observability", "int64", "pixels beside an unobserved one: there the outline is the "
+                                                          "edge of what was seen", "px", least=0),
+    _text("review_state", "review", "`unreviewed`, `confirmed` or `rejected`: "
+                                    "[review](linking.md#review)", values=REVIEW_STATES),
     _text("reviewer", "review", "by whom", empty=True),
     _text("comment", "review", "and why", empty=True),
-    Field("reviewed_version", "review", "int64", "the version that the reviewer saw, 0 without a review; smaller than `version`: the outline changed since", least=0),
-    _text("tiles", "provenance", "tiles that it lies in, apart by `;`: `scenes.csv` names every scene that they were made from, its orbit, baseline and offset"),
+    Field("reviewed_version", "review", "int64", "the version that the reviewer saw, 0 without a review; smaller than "
+                                                 "`version`: the outline changed since", least=0),
+    _text("tiles", "provenance", "tiles that it lies in, apart by `;`: `scenes.csv` names every scene that they were "
+                                 "made from, its orbit, baseline and offset"),
     _text("model", "provenance", "family of the model"),
     _text("weights", "provenance", "checksum of its weights", empty=True),
     _text("settings", "provenance", "digest of all settings but those of output and cluster"),
@@ -174,7 +193,8 @@ def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), 
     if list(columns) != names:
         missing, foreign = sorted(set(names) - set(columns)), sorted(set(columns) - set(names))
         raise LsbatchError(
-            f"{what}: columns are not those of the schema; missing: {', '.join(missing) or 'none'}; unknown: {', '.join(foreign) or 'none'}"
+            f"{what}: columns are not those of the schema; missing: {', '.join(missing) or 'none'}; unknown: "
+            f"{', '.join(foreign) or 'none'}"
         )
     for field in expected:
         for row, value in enumerate(columns[field.name]):

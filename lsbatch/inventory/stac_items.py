@@ -53,7 +53,9 @@ def tile(
     bands = [{"name": b.name, "description": b.description, "unit": b.units, "data_type": b.dtype} for b in layer.bands]
     item.add_asset(
         layer.name,
-        pystac.Asset(store, f"{layer.name} of the cube", media_type="application/vnd.zarr; version=3", roles=["data"], extra_fields={"bands": bands}),
+        pystac.Asset(store, f"{layer.name} of the "
+                            "cube", media_type="application/vnd.zarr; "
+                                               "version=3", roles=["data"], extra_fields={"bands": bands}),
     )  # fmt: skip
     return item
 

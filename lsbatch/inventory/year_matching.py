@@ -166,8 +166,8 @@ def _is_same_observation(record: Mapping[str, Any], old: Mapping[str, Any]) -> b
 def _slid_again(record: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Return whether a known landslide moved again between the images of this survey.
 
-    Its ground had recovered (the old record was gone), or it is dated after the old one and either a series of its own shows the
-    break or its ground lost vegetation that it would not have had if it had only stayed bare.
+    Its ground had recovered (the old record was gone), or it is dated after the old one and either a series of its own
+    shows the break or its ground lost vegetation that it would not have had if it had only stayed bare.
     """
     if old["status"] == "gone":
         return True

@@ -58,7 +58,8 @@ def date(
 ) -> tuple[float, float, float, float]:
     """Return the day of the most likely step over several relative orbits.
 
-    Orbits see the ground differently, so each has its own mean, seasons and step; their log likelihood ratios are added.
+    Orbits see the ground differently, so each has its own mean, seasons and step; their log likelihood ratios are
+    added.
 
     Parameters
     ----------
@@ -67,8 +68,8 @@ def date(
     first, last : float
         The step is looked for between these days; seasons are learned from the whole series.
     within : float
-        The interval holds days whose ratio is lower by this at most. The day of a step is no regular parameter: the 1.92
-        that would be 95 % of one held the day of 86 in 100 weak steps, 4 of 99 (tests).
+        The interval holds days whose ratio is lower by this at most. The day of a step is no regular parameter: the
+        1.92 that would be 95 % of one held the day of 86 in 100 weak steps, 4 of 99 (tests).
 
     Returns
     -------

@@ -59,8 +59,8 @@ def _mode_into(out: np.ndarray, labels: np.ndarray, offsets: np.ndarray) -> None
         # ascending, and only a larger count wins: ties stay with the smaller label
         for label in range(NODATA):
             if present[top:bottom, label].any():
-                _count_into(votes, labels, row, np.uint8(label), offsets)
-                _win_into(out[row], most, votes, labels[row], np.uint8(label))
+                _count_into(votes, labels, row, np.uint8(label), offsets)  # type: ignore[arg-type]
+                _win_into(out[row], most, votes, labels[row], np.uint8(label))  # type: ignore[arg-type]
 
 
 @njit(nogil=True)

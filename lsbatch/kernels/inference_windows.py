@@ -42,9 +42,9 @@ def exact(
 ) -> tuple[Window, ...]:
     """Return windows whose kept parts tile the core of a block, each with the whole halo.
 
-    All have one shape and no more than `most_px` pixels. Of the ways to share the core out evenly it takes the one with the least work:
-    large windows carry less halo, small ones leave out more of the sea. A batch of windows would need the memory of one larger window,
-    which is less work.
+    All have one shape and no more than `most_px` pixels. Of the ways to share the core out evenly it takes the one with
+    the least work: large windows carry less halo, small ones leave out more of the sea. A batch of windows would need
+    the memory of one larger window, which is less work.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ def exact(
         read_px = math.prod(step * lattice_px + 2 * halo_px for step in steps)
         if read_px <= most_px:
             # a third of a U-Net's work is done for all that is read, two thirds for what is kept alone
-            work[steps] = _wanted(cells, steps).sum() * (read_px + 2 * math.prod(steps) * lattice_px**2)
+            work[steps] = _wanted(cells, steps).sum() * (read_px + 2 * math.prod(steps) * lattice_px**2)  # type: ignore[arg-type]
     if not work:
         raise ValueError(f"{most_px=} must hold {lattice_px} px with two halos of {halo_px} px, each way")
     steps = min(work, key=lambda steps: work[steps])
     axes = (_exact_axis(size, halo_px, step * lattice_px) for size, step in zip(core, steps, strict=True))
     cut = (_crossed(row, col) for row, col in product(*axes))
-    return tuple(window for window, wanted in zip(cut, _wanted(cells, steps).flat, strict=True) if wanted)
+    return tuple(window for window, wanted in zip(cut, _wanted(cells, steps).flat, strict=True) if wanted)  # type: ignore[arg-type]
 
 
 def _wanted(cells: np.ndarray, steps: tuple[int, int]) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Date of a landslide from Sentinel-1: a step in the log ratio of a polygon to its surroundings.
 
-An orbit sees the step at its own passes, so each gives a likelihood of "between these two passes"; on a common axis of time
-these are added as logarithms. Means before and after and the noise are unknown and integrated over, not fitted, which keeps
-intervals honest where passes are few (Barry and Hartigan 1993, https://doi.org/10.1080/01621459.1993.10594323, for one change).
+An orbit sees the step at its own passes, so each gives a likelihood of "between these two passes"; on a common axis of
+time these are added as logarithms. Means before and after and the noise are unknown and integrated over, not fitted,
+which keeps intervals honest where passes are few (Barry and Hartigan 1993,
+https://doi.org/10.1080/01621459.1993.10594323, for one change).
 """
 
 from collections.abc import Sequence
@@ -12,18 +13,19 @@ from itertools import pairwise
 import numpy as np
 from scipy import special
 
-#: Degrees of freedom of the errors' Student distribution: one pass with wet snow or rain weighs little, wherever it lies.
+#: Degrees of freedom of the errors' Student distribution: one pass with wet snow or rain weighs little, wherever it
+#: lies.
 FREEDOM = 4.0
 #: Noise of a pass beside speckle (moisture, thaw, wind) may be between these; no scale in between is preferred.
 QUIET_DB, LOUD_DB, SCALES = 0.15, 4.0, 9
-#: Standard deviation of a landslide's step before any pass is seen: Mondini et al. 2019 and Burrows et al. 2022 find some dB, of
-#: either sign.
+#: Standard deviation of a landslide's step before any pass is seen: Mondini et al. 2019 and Burrows et al. 2022 find
+#: some dB, of either sign.
 STEP_DB = 3.0
-#: Grid of the unknown mean: step in standard errors of the quietest mean, and points at least and at most. Sums over a Gaussian are exact to
-#: a thousandth where the step is below 1.7 standard deviations.
+#: Grid of the unknown mean: step in standard errors of the quietest mean, and points at least and at most. Sums over a
+#: Gaussian are exact to a thousandth where the step is below 1.7 standard deviations.
 GRID_STEP, FEWEST_POINTS, MOST_POINTS = 1.5, 64, 384
-#: Natural logarithm of how much better a step must explain the series than none: a factor of 100, "decisive" in the words of
-#: Kass and Raftery 1995.
+#: Natural logarithm of how much better a step must explain the series than none: a factor of 100, "decisive" in the
+#: words of Kass and Raftery 1995.
 EVIDENCE = float(np.log(100))
 DB = 10 / np.log(10)
 
@@ -117,8 +119,9 @@ def log_ratio(
 def date(series: Sequence[Series], first: float, last: float) -> Dated:
     """Return the posterior of the date of a step; before the data every day from `first` to `last` is equally likely.
 
-    Passes before and after that time are used as well. Errors that go on from pass to pass, or are shared by the channels, are found in
-    the residuals of a first answer; the second counts each pass for as much less as it tells less.
+    Passes before and after that time are used as well. Errors that go on from pass to pass, or are shared by the
+    channels, are found in the residuals of a first answer; the second counts each pass for as much less as it tells
+    less.
 
     Parameters
     ----------
@@ -151,8 +154,8 @@ def _posterior(series: Sequence[Series], edges: np.ndarray, weight: float) -> Da
 def log_likelihood_ratio(values: np.ndarray, speckle: np.ndarray, weight: float = 1.0) -> np.ndarray:
     """Return the marginal log likelihood of a step after k passes, minus that of no step, for k of 0..passes.
 
-    With independent errors the passes before depend on the mean before alone, and those after on the mean after: running sums
-    over a grid of means give every k at once.
+    With independent errors the passes before depend on the mean before alone, and those after on the mean after:
+    running sums over a grid of means give every k at once.
 
     Parameters
     ----------
@@ -179,7 +182,8 @@ def log_likelihood_ratio(values: np.ndarray, speckle: np.ndarray, weight: float 
     joint = np.einsum("ksm,ksm->ks", np.exp(before - tops[0]), np.exp(after - tops[1]) @ step.T)
     of_noise = np.log(joint) + (tops[0] + tops[1])[:, :, 0]
     out = special.logsumexp(of_noise, axis=1)
-    # of a step before the first pass nothing is known, as of one after the last: the grid's end would tell them apart by 0.01
+    # of a step before the first pass nothing is known, as of one after the last: the grid's end would tell them apart
+    # by 0.01
     out[0] = out[-1]
     return out - out[-1]
 
@@ -213,7 +217,7 @@ def _residuals(one: Series, day: float) -> np.ndarray:
     """Return distances to the median of the side, in robust standard deviations of the channel, clipped."""
     out = np.full(one.ratio_db.shape, np.nan)
     for side in (one.days < day, one.days >= day):
-        for channel in range(out.shape[1]):
+        for channel in range(out.shape[1]):  # type: ignore[misc]
             chosen = side & np.isfinite(one.ratio_db[:, channel])
             values = one.ratio_db[chosen, channel]
             if len(values) > 2:

@@ -237,7 +237,7 @@ def greener_into(
     """
     ndvi, clear = np.ascontiguousarray(ndvi, np.float32), np.ascontiguousarray(clear, np.bool_)
     wins = np.empty(ndvi.shape, np.bool_)
-    if _wins_into(wins, best_ndvi, best_day, looks, ndvi, clear, np.int64(day)):
+    if _wins_into(wins, best_ndvi, best_day, looks, ndvi, clear, np.int64(day)):  # type: ignore[arg-type]
         # band by band: a strip of rows of a band lies in one piece, of several bands it does not
         for target, source in zip(best, bands, strict=True):
             _take_into(target, np.ascontiguousarray(source, np.float32), wins)
@@ -256,7 +256,7 @@ def _wins_into(
     """Write where the image is selected; return whether it is anywhere."""
     found = False
     for row in range(ndvi.shape[0]):
-        one = _wins_row_into(wins[row], best_ndvi[row], best_day[row], looks[row], ndvi[row], clear[row], np.int16(day))
+        one = _wins_row_into(wins[row], best_ndvi[row], best_day[row], looks[row], ndvi[row], clear[row], np.int16(day))  # type: ignore[arg-type]
         found |= one > 0
     return found
 
@@ -282,7 +282,7 @@ def _wins_row_into(
         best_day[col] = day if win else before
         wins[col] = win
         found += np.int32(win)
-    return found
+    return found  # type: ignore[return-value]
 
 
 @njit(nogil=True)

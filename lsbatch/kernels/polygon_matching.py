@@ -39,8 +39,9 @@ def links(
 ) -> Links:
     """Match each later polygon with at most one earlier one, and each earlier one at most once.
 
-    Equal outlines find each other first. Then the largest overlap chooses first; of equal ones the one that shares more of
-    both, then the first by index: whoever sorts both years in an order of their own gets an answer that does not depend on rows.
+    Equal outlines find each other first. Then the largest overlap chooses first; of equal ones the one that shares more
+    of both, then the first by index: whoever sorts both years in an order of their own gets an answer that does not
+    depend on rows.
 
     Parameters
     ----------

@@ -161,7 +161,7 @@ def slope_factor(
     planes = [np.broadcast_to(a, slope.shape) for a in (incidence_deg, look_azimuth_deg, slope, aspect_deg)]
     for top in range(0, slope.shape[0], STRIP_ROWS):
         strip = slice(top, top + STRIP_ROWS)
-        factor[strip] = _factor(*(p[strip].astype(np.float64) for p in planes), _MODELS[model])
+        factor[strip] = _factor(*(p[strip].astype(np.float64) for p in planes), _MODELS[model])  # type: ignore[arg-type, call-arg]
     valid = ~np.isnan(factor)
     if buffer_px > 0:
         valid = focal.erode(valid, buffer_px)

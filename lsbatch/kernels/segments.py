@@ -10,8 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 NONE = 0
-#: How often small regions are joined. On a synthetic country 87, 30, 5 and 4 % of the pixels are still in small regions after 1, 2, 3
-#: and 5 rounds.
+#: How often small regions are joined. On a synthetic country 87, 30, 5 and 4 % of the pixels are still in small regions
+#: after 1, 2, 3 and 5 rounds.
 ROUNDS = 3
 
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-#: Each side of a break holds this share of the pixels at least: of a break further out little can be told (Andrews 1993).
+#: Each side of a break holds this share of the pixels at least: of a break further out little can be told (Andrews
+#: 1993).
 TRIM = 0.15
-#: Of the largest F over all breaks that leave `TRIM` on either side, exceeded in 1 % of profiles without a break (Andrews 1993,
-#: table 1, one parameter, as corrected in 2003); `tests/kernels/test_slope_profile.py` counts it anew.
+#: Of the largest F over all breaks that leave `TRIM` on either side, exceeded in 1 % of profiles without a break
+#: (Andrews 1993, table 1, one parameter, as corrected in 2003); `tests/kernels/test_slope_profile.py` counts it anew.
 CRITICAL_F = 12.16
 
 
@@ -14,7 +15,8 @@ def break_of_slope(
 ) -> tuple[int, float, float] | None:
     """Return the elevation that best splits the ground into steeper above and gentler below.
 
-    A regression tree's first split of slope by height: the one that leaves the smallest sum of squares (Breiman et al. 1984).
+    A regression tree's first split of slope by height: the one that leaves the smallest sum of squares (Breiman et al.
+    1984).
 
     Parameters
     ----------

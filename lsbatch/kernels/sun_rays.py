@@ -79,7 +79,7 @@ def _shadow(dem: np.ndarray, down: int, right: float, rise_m: float, steps: int)
                 start = left + int(np.floor(shift))
                 if _peak(peaks[there], start, start + width) > low + step * rise_m:
                     share = np.float32(shift - np.floor(shift))
-                    _shade_into(out[row], dem[row], dem[there], left, width, start - left, share, step * rise_m)
+                    _shade_into(out[row], dem[row], dem[there], left, width, start - left, share, step * rise_m)  # type: ignore[arg-type]
                     if step % LOOK_AGAIN == 0:
                         low = _lowest(dem[row, left : left + width], out[row, left : left + width])
     return out

@@ -16,13 +16,14 @@ def around(inside: np.ndarray, owners: np.ndarray, unknown: np.ndarray, gap_px: 
     unknown : array (rows, cols), bool
         Not observed.
     gap_px, reach_px : float
-        A ring's pixels are farther than the first from all of `inside` and `unknown`, and at most the second from the nearest of `inside`.
+        A ring's pixels are farther than the first from all of `inside` and `unknown`, and at most the second from the
+        nearest of `inside`.
 
     Returns
     -------
     array (rows, cols), int32
-        Owner of the nearest pixel of `inside`; of several as near, the first in row-major order, so that a part of the picture with
-        2 `reach_px` around it answers as the whole does.
+        Owner of the nearest pixel of `inside`; of several as near, the first in row-major order, so that a part of the
+        picture with 2 `reach_px` around it answers as the whole does.
     """
     out = np.zeros(inside.shape, np.int32)
     nearest = _offsets(reach_px)

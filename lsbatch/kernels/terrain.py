@@ -95,7 +95,7 @@ def _terrain(
     rows, cols = dem.shape
     slopes, aspects, shades = (_framed(rows if wanted & one else 0, cols) for one in (SLOPE, ASPECT, HILLSHADE))
     scale = np.float32(1 / (8 * dx_m)), np.float32(1 / (8 * dy_m))
-    _terrain_into(slopes, aspects, shades, dem, scale, tuple(np.float32(part) for part in sun), wanted)
+    _terrain_into(slopes, aspects, shades, dem, scale, tuple(np.float32(part) for part in sun), wanted)  # type: ignore[arg-type]
     return slopes, aspects, shades
 
 

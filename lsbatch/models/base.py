@@ -1,15 +1,15 @@
 """Find the weights of a survey, check that they fit its settings, and predict a block."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from lsbatch.bands import BAND_SETTINGS, OWN_BANDS
+from lsbatch.bands import BAND_SETTINGS
 from lsbatch.errors import ModelError
-from lsbatch.kernels import inference_windows
-from lsbatch.models import cart, ccdc, prakash, tehrani, tiled_inference
+from lsbatch.models import families
 from lsbatch.models.cards import Card, card
+from lsbatch.models.families import FAMILIES
 from lsbatch.settings import Config, PredictSettings
 from lsbatch.storage import objects
 from lsbatch.storage.files import exists, on_disk
@@ -18,21 +18,14 @@ __all__ = ["Card", "answer", "card", "check", "default_path", "halo_px", "resolv
 
 PACKAGED = Path(__file__).parent / "weights"
 PREFIX = "package:"
-_FAMILIES = {
-    "unet": "U-Net, learned from polygons; equal to the whole image in tiles",
-    "cart": "decision tree on points of eight classes (the paper's)",
-    "tehrani": "random forest on segments of the red-green change",
-    "prakash": "three-stream network of pictures before and after and of the terrain",
-    "ccdc": "breaks in each pixel's years of Sentinel-2; tells the day; learned from nothing",
-}
 
 
 def default_path(config: Config) -> Path:
     """Return where `lsbatch train` writes the weights; a survey without `model.weights` reads them from there."""
-    family = config.model.family
-    if family == "ccdc":
-        return PACKAGED / "ccdc.safetensors"
-    name = family if family in OWN_BANDS else f"{family}-{config.bands}"
+    family = families.of(config)
+    if family.training is None:
+        return PACKAGED / f"{family.name}.safetensors"
+    name = f"{family.name}-{config.bands}" if family.own_bands is None else family.name
     return config.output / "model" / f"{name}.safetensors"
 
 
@@ -82,8 +75,9 @@ def _packaged() -> str:
 
 def overview() -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     """Return tables of model families, band settings and packaged weights: headings and rows of text."""
-    families = [
-        (name, ", ".join(OWN_BANDS.get(name, ("those of the band setting",))), text) for name, text in _FAMILIES.items()
+    rows = [
+        (family.name, ", ".join(family.own_bands or ("those of the band setting",)), family.summary)
+        for family in FAMILIES.values()
     ]
     packaged = []
     for path in sorted(PACKAGED.glob("*.safetensors")):
@@ -92,7 +86,7 @@ def overview() -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
         score = "" if mcc is None else f"{mcc:.2f} on held-out blocks of synthetic countries"
         packaged.append((f"{PREFIX}{path.stem}", of.family, ", ".join(of.bands), score))
     return [
-        (("model.family", "bands", "what it is"), families),
+        (("model.family", "bands", "what it is"), rows),
         (("bands", "inputs"), [(name, ", ".join(bands)) for name, bands in BAND_SETTINGS.items()]),
         (("model.weights", "family", "bands", "MCC"), packaged),
     ]
@@ -108,41 +102,26 @@ def check(of: Card, config: Config) -> None:
     """
     if of.family != config.model.family:
         raise ModelError(
-            f"model.family = {config.model.family!r}: the weights are of family {of.family!r}; set model.family or model.weights"
+            f"model.family = {config.model.family!r}: the weights are of family {of.family!r}; set model.family or "
+            "model.weights"
         )
-    if of.family == "ccdc":
-        ccdc.check()
     if of.bands != config.inputs:
         raise ModelError(
-            f"bands = {config.bands!r} ({', '.join(config.inputs)}): the weights were trained for {', '.join(of.bands)}; "
+            f"bands = {config.bands!r} ({', '.join(config.inputs)}): the weights were trained for "
+            f"{', '.join(of.bands)}; "
             "set bands or model.weights, or run 'lsbatch train'"
         )
-    if of.family == "unet" and config.predict.tiling == "exact":
-        tiled_inference.most_px(of, config.predict.memory_gb)
+    families.of(config).check(of, config.predict)
     if halo_px(of, config.predict) > config.grid.tile_px:
         raise ModelError(
-            f"grid.tile_px = {config.grid.tile_px}: {of.family} looks {of.halo_px} px beyond a tile, which must not be smaller than that"
+            f"grid.tile_px = {config.grid.tile_px}: {of.family} looks {of.halo_px} px beyond a tile, which must not be "
+            "smaller than that"
         )
 
 
 def halo_px(of: Card, predict: PredictSettings) -> int:
     """Return the pixels that a block must carry around its core."""
-    if of.family == "unet" and predict.tiling == "blend":
-        return inference_windows.blend_px()
-    return of.halo_px
-
-
-def _cart(path: Path, block: np.ndarray, halo_px: int, _: PredictSettings) -> np.ndarray:
-    rows, cols = block.shape[1:]
-    return cart.answer(path, block[:, halo_px : rows - halo_px, halo_px : cols - halo_px])
-
-
-#: (weights, block with halo, halo_px, settings) to the probability in the block's core; a U-Net also heeds what is seen
-_ANSWERS: Mapping[str, Callable[[Path, np.ndarray, int, PredictSettings], np.ndarray]] = {
-    "cart": _cart,
-    "prakash": prakash.answer,
-    "tehrani": lambda path, block, halo_px, _: tehrani.answer(path, block, halo_px),
-}
+    return families.of_card(of).halo_px(of, predict)
 
 
 def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings) -> np.ndarray:
@@ -173,8 +152,8 @@ def answers(
 
     Notes
     -----
-    Torch uses as many threads as the process was given: a worker sets OMP_NUM_THREADS to cluster.threads, by default 1, because
-    two workers with one thread each did 9.6 tiles/s where two with two threads each did 4.9 on two cores.
+    Torch uses as many threads as the process was given: a worker sets OMP_NUM_THREADS to cluster.threads, by default 1,
+    because two workers with one thread each did 9.6 tiles/s where two with two threads each did 4.9 on two cores.
     """
     of = card(path)
     block = np.stack([bands[name] for name in of.bands])
@@ -185,12 +164,8 @@ def answers(
     if not seen.any():
         # sea, nodata, outside the country: nothing to see costs nothing
         return out, spread
-    if predict.flips:
-        out[seen], spread[seen] = (
-            values[seen] for values in tiled_inference.flipped(path, block, halo_px, predict, seen)
-        )
-    elif of.family == "unet":
-        out[seen] = tiled_inference.answer(path, block, halo_px, predict, seen)[seen]
-    else:
-        out[seen] = _ANSWERS[of.family](path, block, halo_px, predict)[seen]
+    found, spread_found = families.of_card(of).predict(path, block, halo_px, predict, seen)
+    out[seen] = found[seen]
+    if spread_found is not None:
+        spread[seen] = spread_found[seen]
     return out, spread

@@ -41,7 +41,8 @@ def fit(samples: np.ndarray, classes: np.ndarray, seed: int) -> dict[str, np.nda
     slides = int(np.count_nonzero(names == LANDSLIDE))
     if len(names) < FEWEST_POINTS or slides in (0, len(names)):
         raise NoDataError(
-            f"cart needs at least {FEWEST_POINTS} points with all bands, of {LANDSLIDE!r} and of other classes; there are "
+            f"cart needs at least {FEWEST_POINTS} points with all bands, of {LANDSLIDE!r} and of other classes; there "
+            "are "
             f"{len(names)} of {len(whole)}, {slides} of them landslides"
         )
     # here and not above: importing it takes 1 s, which prediction need not wait for

@@ -1,9 +1,9 @@
 """CCDC as COLD (Zhu et al. 2020), by pyxccd: the date at which a pixel leaves its seasonal model.
 
-Each pixel's clear looks are fitted with a yearly cycle; six looks in a row that leave it are a break. A break inside the
-survey's windows at which NDVI falls is a landslide as far as its vegetation is gone: the probability is the share of
-greenness that the break took (vegetation cover is linear in NDVI between bare and full; Carlson and Ripley 1997), and
-0.5 means half of it. It is a score on the same scale as the other models' and was never calibrated.
+Each pixel's clear looks are fitted with a yearly cycle; six looks in a row that leave it are a break. A break inside
+the survey's windows at which NDVI falls is a landslide as far as its vegetation is gone: the probability is the share
+of greenness that the break took (vegetation cover is linear in NDVI between bare and full; Carlson and Ripley 1997),
+and 0.5 means half of it. It is a score on the same scale as the other models' and was never calibrated.
 
 What is ours: the share, and the rule for which pixels are looked at.
 """
@@ -62,8 +62,8 @@ def check() -> None:
 def candidates(bands: Mapping[str, np.ndarray], rule: Mapping[str, float]) -> np.ndarray:
     """Return pixels that may be landslides, bool (rows, cols).
 
-    Those that were green before (no water, rock or snow), are not flat, and were less green in their greenest look after.
-    Where a band was not seen the answer is False.
+    Those that were green before (no water, rock or snow), are not flat, and were less green in their greenest look
+    after. Where a band was not seen the answer is False.
     """
     red, near = bands["preR"], bands["preNIR"]
     with np.errstate(invalid="ignore", divide="ignore"):

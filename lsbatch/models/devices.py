@@ -40,10 +40,11 @@ def _libc() -> Any:
 def kept_memory(where: torch.device) -> Iterator[None]:
     """Keep memory that a layer frees for the next layer and the next tile, on the CPU.
 
-    glibc asks the system for every array of 32 MB and more, and returns it when it is freed. The pages of a window's hundred or so are then
-    made, and emptied, again and again: 1.22 Mpx/s with that, 1.70 without, 1.52 where they go back after each tile (width 16, depth 4, two
-    cores of an EPYC). The process keeps them, at most as much as a window takes; other arrays come and go as ever. In a thread it
-    holds only if all threads share one pool: see `cluster.links.threads`.
+    glibc asks the system for every array of 32 MB and more, and returns it when it is freed. The pages of a window's
+    hundred or so are then made, and emptied, again and again: 1.22 Mpx/s with that, 1.70 without, 1.52 where they go
+    back after each tile (width 16, depth 4, two cores of an EPYC). The process keeps them, at most as much as a window
+    takes; other arrays come and go as ever. In a thread it holds only if all threads share one pool: see
+    `cluster.links.threads`.
     """
     libc = _libc() if where.type == "cpu" else None
     if libc is None:
@@ -61,8 +62,8 @@ def kept_memory(where: torch.device) -> Iterator[None]:
 def numbers(where: torch.device, precision: str) -> Iterator[None]:
     """Set float32 or bfloat16 convolutions that give the same result in every run.
 
-    A GPU rounds factors of float32 to ten bits of mantissa unless it is told not to, and cuDNN's search for the fastest algorithm may
-    choose another one tomorrow, with other last bits.
+    A GPU rounds factors of float32 to ten bits of mantissa unless it is told not to, and cuDNN's search for the fastest
+    algorithm may choose another one tomorrow, with other last bits.
     """
     with (
         torch.inference_mode(),

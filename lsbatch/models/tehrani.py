@@ -4,9 +4,9 @@ Change is measured as (R / G) after minus (R / G) before, cut into 19 classes by
 80 px are segments. A forest of 50 trees says how much a segment looks like those that were landslides.
 
 Ours, where the source leaves it open or would make answers depend on tiles: the class centres are learned once and
-travel with the weights; segments longer than `LONGEST_PX` in rows or columns are dropped, which makes tile by tile equal
-the whole; and the picture before is not scaled to the one after, because deviations from the surroundings, which the
-forest looks at, do not change under such a scale.
+travel with the weights; segments longer than `LONGEST_PX` in rows or columns are dropped, which makes tile by tile
+equal the whole; and the picture before is not scaled to the one after, because deviations from the surroundings, which
+the forest looks at, do not change under such a scale.
 """
 
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ LONGEST_PX = 160
 GROW_PX, RING_PX = 3, 10
 #: A block must carry this much; a multiple of 64, the lattice of tiles.
 HALO_PX = -(-(segments.reach_px(LONGEST_PX, SMALLEST_PX) + GROW_PX + RING_PX) // 64) * 64
-#: A segment is looked at only with at least so much change, a brightness (mean of R, G, B in reflectance x 10) and NDVI in
-#: range, and an area in range.
+#: A segment is looked at only with at least so much change, a brightness (mean of R, G, B in reflectance x 10) and NDVI
+#: in range, and an area in range.
 LEAST_CHANGE, BRIGHTNESS, LEAST_NDVI = 0.09, (0.5, 2.0), -0.1
 AREA_M2 = (5_000.0, 2_000_000.0)
 FEATURES = (
@@ -157,10 +157,15 @@ def _described(
         greens = ndvi[wide][inside]
         features.append(
             [
-                np.nanmean(greens), *deviations, bright[wide][inside].mean(), slope.mean(), slope.max(), np.nanstd(greens),
+                np.nanmean(greens),
+                *deviations,
+                bright[wide][inside].mean(),
+                slope.mean(),
+                slope.max(),
+                np.nanstd(greens),
                 height.max() - height.min(),
             ]
-        )  # fmt: skip
+        )
         row = int(np.argmax(inside.any(axis=1)))
         first.append((row + wide[0].start, int(np.argmax(inside[row])) + wide[1].start))
     return np.array(features, np.float32).reshape(-1, len(FEATURES)), np.array(first, int).reshape(-1, 2)

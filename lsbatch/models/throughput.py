@@ -24,9 +24,9 @@ def of(path: Path, predict: PredictSettings, threads: int) -> dict[str, Any]:
     Returns
     -------
     dict by precision
-        `mpx_s`: useful pixels; `gflop_s`: of the work for those, without halo; `product_gflop_s`: of a plain matrix product on the same
-        device; `share`: the one by the other, above 1 where convolutions suit the unit better than a product. `largest_difference` and
-        `mean_difference` of bfloat16's probabilities from float32's, on noise.
+        `mpx_s`: useful pixels; `gflop_s`: of the work for those, without halo; `product_gflop_s`: of a plain matrix
+        product on the same device; `share`: the one by the other, above 1 where convolutions suit the unit better than
+        a product. `largest_difference` and `mean_difference` of bfloat16's probabilities from float32's, on noise.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

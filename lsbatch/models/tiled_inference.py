@@ -16,8 +16,8 @@ from lsbatch.settings import PredictSettings
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 #: Windows of 128 px in one batch of `blend`; always this many, so that no result depends on how a batch was filled.
 BLEND_BATCH = 16
-#: float32 that a network of `width` channels holds for each pixel of a window at the fullest moment, by `width`: when the last level's
-#: two halves are joined; with what lies in pieces between. 7.4 and 7.8 were measured.
+#: float32 that a network of `width` channels holds for each pixel of a window at the fullest moment, by `width`: when
+#: the last level's two halves are joined; with what lies in pieces between. 7.4 and 7.8 were measured.
 HELD = 8
 
 

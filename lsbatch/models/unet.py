@@ -40,8 +40,8 @@ class UNet(nn.Module):
 
     Rows and columns must be multiples of 2^depth. `width` channels on the first level, twice as many on each next.
 
-    With `halo_px`, a multiple of 2^depth and at least the network's own halo, the answer lacks so many pixels on each side,
-    and the way up, which is two thirds of the work, is gone for the pixels that are answered alone.
+    With `halo_px`, a multiple of 2^depth and at least the network's own halo, the answer lacks so many pixels on each
+    side, and the way up, which is two thirds of the work, is gone for the pixels that are answered alone.
     """
 
     def __init__(self, bands: int, depth: int, width: int, dropout: float = 0.0) -> None:
@@ -77,8 +77,7 @@ def _trimmed(x: Tensor, by_px: int) -> Tensor:
 
 
 def up_margins_px(depth: int) -> tuple[int, ...]:
-    """Return the margin in pixels that the decoder needs at each level, the first level first.
-    """
+    """Return the margin in pixels that the decoder needs at each level, the first level first."""
     margins = [CONVOLUTIONS]
     for _ in range(depth - 1):
         margins.append(-(-margins[-1] // 2) + CONVOLUTIONS)

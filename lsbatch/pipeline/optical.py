@@ -85,7 +85,14 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
         if look.used:
             ndvi = optical.ndvi(look.bands[3], look.bands[0])
             optical.greener_into(
-                picture.bands, picture.ndvi, picture.day, picture.looks, look.bands, ndvi, look.clear, day
+                picture.bands,
+                picture.ndvi,
+                picture.day,
+                picture.looks,
+                look.bands,
+                ndvi,
+                look.clear,
+                day,  # type: ignore[arg-type]
             )
             np.add(picture.shaded, look.shaded, out=picture.shaded, where=picture.shaded < 255)
     return Picture(picture.bands, picture.ndvi, picture.day, picture.looks, picture.shaded, tuple(used), tuple(dropped))
@@ -158,7 +165,7 @@ def _granule(
     if has_probability:
         nir = optical.reflectance(raw["NIR"], scene.offset_dn, scene.scale)
         side = config.grid.resolution_m
-        clear &= ~optical.cloud_shadow(raw["cloud"], nir, raw["SCL"] == WATER, azimuth, side, side)
+        clear &= ~optical.cloud_shadow(raw["cloud"], nir, raw["SCL"] == WATER, azimuth, side, side)  # type: ignore[arg-type]
         raw["NIR"] = np.ascontiguousarray(raw["NIR"][inner])
     clear = np.ascontiguousarray(clear[inner])
     raw |= scene_reading.read(scene, tuple(c for c in colours if c not in raw), geobox, attempts=attempts)

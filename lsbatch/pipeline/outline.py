@@ -12,9 +12,9 @@ import pandas as pd
 import shapely
 from odc.geo.geobox import GeoBox
 
-from lsbatch.bands import DATING
 from lsbatch.kernels import connected_regions, terrain
 from lsbatch.kernels.optical import NO_DAY
+from lsbatch.models import families
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
 from lsbatch.pipeline.types import FOUND, Block, Stage
@@ -157,8 +157,7 @@ def layer_px(kind: str, name: str) -> str:
 
 
 def _profile(labels: np.ndarray, count: int, elevation: np.ndarray, slope: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """Return the slope by elevation of each label: its elevation steps, pixels and sums of slope.
-    """
+    """Return the slope by elevation of each label: its elevation steps, pixels and sums of slope."""
     good = (labels > 0) & np.isfinite(elevation) & np.isfinite(slope)
     step = np.floor(elevation[good] / STEP_M).astype(np.int64)
     tenths = np.rint(slope[good] * 10).astype(np.int64)
@@ -196,7 +195,10 @@ def _days(labels: np.ndarray, count: int, days: np.ndarray) -> list[np.ndarray]:
 
 
 def _beside(labels: np.ndarray, count: int, unobserved: np.ndarray) -> np.ndarray:
-    """Return the pixels of each label beside an unobserved pixel; the outline there is the edge of the observed area."""
+    """Return the pixels of each label beside an unobserved pixel.
+
+    The outline there is the edge of the observed area.
+    """
     near = np.zeros_like(unobserved)
     near[1:] |= unobserved[:-1]
     near[:-1] |= unobserved[1:]
@@ -221,7 +223,7 @@ STAGE = Stage(
     },
     reads=lambda config: {
         "mask": ("landslide",),
-        "probability": ("probability", *(DAYS if config.model.family in DATING else ())),
+        "probability": ("probability", *(DAYS if families.of(config).dates_pixels else ())),  # type: ignore[name-defined]
         "stack": _STACK,
     },
     halo_px=lambda _: 1,

@@ -38,14 +38,14 @@ def apply(block: Block, config: Config) -> Block:
         days, series = _series(block.tile, rows, places, scenes, config, (used, dropped))
         found = ccdc.breaks(days, series, span, rule)
         for out, values in zip((chance, before, after), found, strict=True):
-            out[rows][places] = values
+            out[rows][places] = values  # type: ignore[index]
     tally = {
         "predicted_pixels": int(np.isfinite(chance).sum()),
         "candidate_pixels": int(chosen.sum()),
         "broken_pixels": int((after != ccdc.MISSING).sum()),
     }
     bands = {"probability": chance, "spread": np.full_like(chance, np.nan), "before": before, "after": after}
-    return Block(block.tile, 0, bands, tally, scenes=tuple(used), dropped=tuple(dropped))
+    return Block(block.tile, 0, bands, tally, scenes=tuple(used), dropped=tuple(dropped))  # type: ignore[arg-type]
 
 
 def _strips(chosen: np.ndarray, looks: int) -> Iterator[slice]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lsbatch.bands import probability
 from lsbatch.catalog import scene_history
-from lsbatch.models import base
+from lsbatch.models import base, families
 from lsbatch.pipeline import pixel_history
 from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config
@@ -14,7 +14,7 @@ from lsbatch.settings import Config
 
 def apply(block: Block, config: Config) -> Block:
     """Return the landslide probability; NaN where an input band was not observed."""
-    if config.model.family == "ccdc":
+    if families.of(config).reads_archive:
         return pixel_history.apply(block, config)
     weights = base.resolve(config)
     answer, spread = base.answers(weights, block.bands, block.halo_px, config.predict)
@@ -36,7 +36,7 @@ def _settings(config: Config) -> dict[str, object]:
 
 
 def _scenes(config: Config, tile: str) -> Path | None:
-    return scene_history.tile_file(config.output, tile) if config.model.family == "ccdc" else None
+    return scene_history.tile_file(config.output, tile) if families.of(config).reads_archive else None
 
 
 def _halo_px(config: Config) -> int:

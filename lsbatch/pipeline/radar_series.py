@@ -1,10 +1,10 @@
 """Stage of Sentinel-1 series for dating: power inside each polygon part and in a ring around it.
 
-Sums and counts of linear power, so that the parts of a landslide that crosses tiles add up to it. A pixel of the ring belongs to the
-landslide pixel nearest to it, and so to exactly one part of one tile.
+Sums and counts of linear power, so that the parts of a landslide that crosses tiles add up to it. A pixel of the ring
+belongs to the landslide pixel nearest to it, and so to exactly one part of one tile.
 
-Power is taken as the archive has it: a factor that a slope gives an orbit is the same before and after, so sigma0 needs no
-correction here. Passes are read around landslides alone.
+Power is taken as the archive has it: a factor that a slope gives an orbit is the same before and after, so sigma0 needs
+no correction here. Passes are read around landslides alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,13 +27,13 @@ from lsbatch.pipeline.types import Block, Dropped, Stage
 from lsbatch.settings import Config
 
 POLARISATIONS = ("VV", "VH")
-#: The ring's pixels lie farther than the first from every landslide pixel, where debris and geolocation blur, and from what was not
-#: observed; and no farther than the second from theirs.
+#: The ring's pixels lie farther than the first from every landslide pixel, where debris and geolocation blur, and from
+#: what was not observed; and no farther than the second from theirs.
 GAP_PX, REACH_PX = 2, 8
 #: A ring's pixel and the landslide pixels that might claim it, all of them within reach.
 HALO_PX = 2 * REACH_PX
-#: Side of the cells that are read one by one, the tile's halo in the outermost: smaller ones are opened more often (149 scenes of a
-#: tile of 512 px with 38 landslides: 28 s in four cells, 15 s in one).
+#: Side of the cells that are read one by one, the tile's halo in the outermost: smaller ones are opened more often (149
+#: scenes of a tile of 512 px with 38 landslides: 28 s in four cells, 15 s in one).
 CELL_PX = 1024
 SECONDS_A_DAY = 86_400
 #: What tells passes apart and what tells a series apart, as columns.

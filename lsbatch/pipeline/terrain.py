@@ -15,9 +15,9 @@ from lsbatch.settings import Config
 
 #: How far a mountain's shadow is followed: 1500 m of relief at 30 degrees of sun. Every tile reads as much around it.
 SHADOW_REACH_M = 2560.0
-#: Shadow is cast on pixels of about this side, as Sentinel-2's own terrain correction is. For 40 looks of a tile of 10 m
-#: that is 0.9 s of 12 s (benchmarks/stack_tile.py); at 10 m it is eight times the work: four times the pixels, each with
-#: twice the steps.
+#: Shadow is cast on pixels of about this side, as Sentinel-2's own terrain correction is. For 40 looks of a tile of 10
+#: m that is 0.9 s of 12 s (benchmarks/stack_tile.py); at 10 m it is eight times the work: four times the pixels, each
+#: with twice the steps.
 SHADOW_SIDE_M = 20.0
 
 

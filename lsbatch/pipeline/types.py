@@ -98,8 +98,8 @@ class Stage:
 class Reduction:
     """A step that reads all receipts or parts once and writes one result.
 
-    `apply` takes the survey (grid, positions, workspace; see `lsbatch.engine.execution.Survey`) and the settings, writes its
-    artefact whole, and returns counts for its receipt.
+    `apply` takes the survey (grid, positions, workspace; see `lsbatch.engine.execution.Survey`) and the settings,
+    writes its artefact whole, and returns counts for its receipt.
     """
 
     name: str

@@ -28,18 +28,18 @@ def sample(survey: Survey) -> dict[str, Any] | None:
 def _sample(survey: Survey, found: Mapping[str, Any]) -> dict[str, Any]:
     try:
         rows = [
-            {"name": name, "area": key == "area", **{one: _number(found["figures"][key][one]) for one in _FIGURE}}
+            {"name": name, "area": key == "area", **{column: _number(found["figures"][key][column]) for column in _FIGURE}}
             for key, name in statistics.FIGURES
         ]
         return {
             "fits": bool(found["fits_the_map"]),
             "figures": rows,
-            "landslide_m2": {one: _number(found["landslide_m2"][one]) for one in _FIGURE},
+            "landslide_m2": {column: _number(found["landslide_m2"][column]) for column in _FIGURE},
             "mapped_m2": _number(found["mapped_m2"]),
             "surveyed_m2": _number(found["surveyed_m2"]),
             "matrix": [
-                (said, [_number(row[so]) for so in found["matrix_share"]])
-                for said, row in found["matrix_share"].items()
+                (map_class, [_number(row[reference]) for reference in found["matrix_share"]])
+                for map_class, row in found["matrix_share"].items()
             ],
             "counts": [{key: row[key] for key in _COUNT} for row in found["counts"]],
             "warnings": [str(text) for text in found["warnings"]],
@@ -50,7 +50,7 @@ def _sample(survey: Survey, found: Mapping[str, Any]) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         path = survey.workspace.accuracy / "accuracy.json"
         raise StaleStoreError(
-            f"{path}: is damaged, or was not made by this lsbatch: {error!r}; have it made again by lsbatch assess"
+            f"{path}: damaged, or written by another version of lsbatch: {error!r}; run lsbatch assess again"
         ) from None
 
 
@@ -61,13 +61,13 @@ def _number(value: Any) -> float | None:
 def counties(survey: Survey) -> dict[str, Any] | None:
     """Return the rows of ``inventory/areas.csv``, None for unknown values; None without polygons.
 
-    What an older run left is not shown: the step that writes it must have worked for this survey.
+    A table of an older run is not shown: the step that writes it must have succeeded for this survey.
     """
     if survey.config.inventory.areas is None:
         return None
     receipt = receipts.read_stage(survey.workspace.receipts, "figures").get("all")
     if not receipt:
-        return {"rows": [], "fault": "they were not made yet" if receipt is None else str(receipt.error)}
+        return {"rows": [], "fault": "they do not exist yet; run lsbatch run" if receipt is None else str(receipt.error)}
     path = survey.workspace.inventory / "areas.csv"
     try:
         # a county may be called "NA" or "007"

@@ -22,20 +22,20 @@ from lsbatch.storage.receipts import Receipt
 
 STAGES = ("stack", "predict", "clean", "outline", "score")
 MEANING = {
-    "stack": "read scenes, compose before and after",
-    "predict": "ask the model",
-    "clean": "threshold, remove single pixels",
-    "outline": "draw polygons",
+    "stack": "read scenes, make composites before and after",
+    "predict": "compute probabilities with the model",
+    "clean": "apply the threshold, remove single pixels",
+    "outline": "convert the mask to polygons",
     "score": "compare with mapped landslides",
     "inventory": "join polygons across tiles, write files",
 }
 BAND_NAMES = {
     "s1_s2_dem": "Sentinel-1, Sentinel-2 and terrain",
     "s1vv_s2": "Sentinel-1 VV and Sentinel-2",
-    "s1vv": "Sentinel-1 VV alone",
-    "s2": "Sentinel-2 alone",
-    "s1vv_apart_s2": "Sentinel-1 VV, ascending and descending apart, and Sentinel-2",
-    "s1vv_apart": "Sentinel-1 VV alone, ascending and descending apart",
+    "s1vv": "Sentinel-1 VV only",
+    "s2": "Sentinel-2 only",
+    "s1vv_apart_s2": "Sentinel-1 VV (ascending and descending separate) and Sentinel-2",
+    "s1vv_apart": "Sentinel-1 VV only (ascending and descending separate)",
 }
 
 
@@ -192,7 +192,7 @@ def faults(survey: Survey, config: Config, records: Records, rows: list[dict[str
 
 def _inventory_fault(receipt: Receipt | None) -> str | None:
     if receipt is None:
-        return "the inventory was not made yet"
+        return "the inventory does not exist yet; run lsbatch run"
     return receipt.error
 
 

@@ -35,8 +35,8 @@ def records(listed: list[dict[str, Any]], confounders: Iterable[str]) -> dict[st
     Returns
     -------
     dict
-        fields (list of [name, group, unit, meaning], in the schema's order), same (mapping of name to value), varies (names),
-        values (one list a row, in the order of `varies`), searched (names)
+        fields (list of [name, group, unit, meaning], in the schema's order), same (mapping of name to value), varies
+        (names), values (one list a row, in the order of `varies`), searched (names)
     """
     fields = [field for field in schema.fields(confounders) if listed and field.name in listed[0]]
     same = {f.name: _plain(listed[0][f.name]) for f in fields if len({row[f.name] for row in listed}) == 1}

@@ -9,7 +9,7 @@
     return element;
   };
 
-  // Tables: the first rows are laid out, the others on request; thousands at once would keep the browser busy for seconds.
+  // Tables: show the first rows; show more on request. Thousands of rows at once block the browser for seconds.
   const STEP = 200;
   const tables = new Map();
   const fitting = (table) => Array.from(table.tBodies[0].rows).filter((row) => !tables.get(table).out.has(row));
@@ -23,7 +23,7 @@
     state.more.textContent = "Show " + Math.min(STEP, left) + " more of " + Math.max(left, 0).toLocaleString("en");
   }
 
-  // A click on a heading sorts. Unknown values stay last, whichever way.
+  // A click on a heading sorts the table. Unknown values stay last in both directions.
   const asNumber = (text) => parseFloat(text.replace(/,/g, "").replace("−", "-"));
   const collator = new Intl.Collator("en");
 
@@ -72,7 +72,7 @@
     });
   });
 
-  // The list of landslides: only those that fit the filter, in the list and on the map.
+  // The filter hides landslides in the list and on the map.
   const list = byId("list"), records = list && JSON.parse(byId("records").textContent);
   const field = (number, name) => {
     const place = records.varies.indexOf(name);
@@ -101,7 +101,7 @@
         if (marks[number]) marks[number].toggleAttribute("hidden", !fits);
         shown += fits;
       });
-      // the white rims of all marks are one path, so they are shown only with all of them
+      // the white rims of all marks are one path, so they are shown only if all marks are shown
       document.querySelector(".marks .under").toggleAttribute("hidden", shown < rows.length);
       byId("count").textContent = shown.toLocaleString("en") + " of " + rows.length.toLocaleString("en") + " shown";
       tables.get(list).limit = STEP;
@@ -162,7 +162,7 @@
   map.querySelector(".buttons").hidden = false;
   window.addEventListener("resize", drawScale);
   svg.addEventListener("wheel", (event) => {
-    // a bare wheel scrolls the page
+    // without Ctrl or Meta, the wheel scrolls the page
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     const at = place(event);
@@ -183,7 +183,7 @@
   window.addEventListener("pointercancel", () => { drag = null; });
   svg.addEventListener("dragstart", (event) => event.preventDefault());
   svg.addEventListener("click", (event) => {
-    // the end of a drag is no click on a landslide
+    // the end of a drag is not a click on a landslide
     if (drag && drag.far) event.preventDefault();
   }, true);
   map.addEventListener("keydown", (event) => {
@@ -209,7 +209,7 @@
   layer(byId("show-marks"), svg.querySelector(".marks"));
   byId("layers").hidden = false;
 
-  // Selection: a landslide is the same on the map, in the panel and in the list.
+  // The selected landslide is marked on the map, in the panel and in the list.
   let picked = [], selected = -1;
   const panel = byId("panel"), titles = panel && JSON.parse(panel.dataset.titles);
   const metres = (look) => look.side * parseFloat(panel.dataset.resolution);
@@ -220,7 +220,7 @@
     element.append(...inside);
     return element;
   };
-  const said = (value, digits, unit) => value === null || value === undefined || value === "" ? "–"
+  const formatted = (value, digits, unit) => value === null || value === undefined || value === "" ? "–"
     : typeof value !== "number" ? value
     : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }) + (unit || "");
 
@@ -232,14 +232,14 @@
     return row;
   }
 
-  // One JPEG holds all pictures of a landslide side by side; each figure shows its part of it.
+  // One JPEG contains all images of a landslide side by side; each figure shows one part.
   function figures(look, id) {
     const uri = "data:image/jpeg;base64," + look.strip, side = look.side;
     return look.kinds.map((kind, place) => {
       const title = titles[kind], figure = make("figure");
       const image = drawing("image", { href: uri, x: -place * side, width: look.kinds.length * side, height: side, preserveAspectRatio: "none" });
       figure.append(
-        drawing("svg", { viewBox: "0 0 " + side + " " + side, role: "img", "aria-label": id + ": " + title + ", " + said(metres(look), 0) + " m wide" },
+        drawing("svg", { viewBox: "0 0 " + side + " " + side, role: "img", "aria-label": id + ": " + title + ", " + formatted(metres(look), 0) + " m wide" },
           image, drawing("path", { class: "under", d: look.outline }), drawing("path", { d: look.outline })),
         make("figcaption", title));
       return figure;
@@ -268,35 +268,35 @@
     byId("panel-title").replaceChildren(id, make("span", get("status"), "tag"), make("span", get("review_state"), "tag"));
     const sure = get("date_confidence");
     byId("panel-dates").textContent = "Between " + get("date_earliest") + " and " + get("date_latest") + " (" + get("date_method")
-      + (sure === null ? "" : ", confidence " + said(sure, 2)) + ")";
+      + (sure === null ? "" : ", confidence " + formatted(sure, 2)) + ")";
     byId("panel-looks").replaceChildren(...(look ? figures(look, id) : []));
-    byId("panel-note").textContent = !look ? number < many ? "The pictures are being read." : "No pictures: only those of the " + many.toLocaleString("en") + " largest landslides fit into this page."
-      : look.kinds.length ? "Pictures are " + said(metres(look), 0) + " m wide, north up." : "Nothing was observed here.";
+    byId("panel-note").textContent = !look ? number < many ? "Loading images." : "No images: this page has images of the " + many.toLocaleString("en") + " largest landslides only."
+      : look.kinds.length ? "Images are " + formatted(metres(look), 0) + " m wide; north is up." : "This place was not observed.";
     byId("panel-key").hidden = !look || !look.kinds.length;
     const rows = [
-      fact("area", said(get("area_m2"), 0, " m²")), fact("confidence", said(get("confidence"))),
-      fact("length", said(get("length_m"), 0, " m")), fact("width", said(get("width_m"), 0, " m")),
-      fact("relief", said(get("relief_m"), 0, " m")), fact("mean slope", said(get("slope_mean_deg"), 0, "°")),
-      fact("dNDVI", said(get("dndvi_mean"), 2)), fact("VV change", said(get("dvv_mean_db"), 1, " dB")),
-      fact("VH change", said(get("dvh_mean_db"), 1, " dB")), fact("probability", said(get("probability_mean"), 2)),
+      fact("area", formatted(get("area_m2"), 0, " m²")), fact("confidence", formatted(get("confidence"))),
+      fact("length", formatted(get("length_m"), 0, " m")), fact("width", formatted(get("width_m"), 0, " m")),
+      fact("relief", formatted(get("relief_m"), 0, " m")), fact("mean slope", formatted(get("slope_mean_deg"), 0, "°")),
+      fact("dNDVI", formatted(get("dndvi_mean"), 2)), fact("VV change", formatted(get("dvv_mean_db"), 1, " dB")),
+      fact("VH change", formatted(get("dvh_mean_db"), 1, " dB")), fact("probability", formatted(get("probability_mean"), 2)),
     ];
-    if (get("parent_ids")) rows.push(fact("came from", get("parent_ids")));
+    if (get("parent_ids")) rows.push(fact("parent landslides", get("parent_ids")));
     if (get("reviewer")) rows.push(fact("reviewer", get("reviewer")));
     if (get("comment")) rows.push(fact("comment", get("comment")));
     byId("panel-facts").replaceChildren(...rows);
     const edge = get("unobserved_edge_px");
-    byId("panel-edge").textContent = edge ? said(edge, 0) + (edge === 1 ? " of its pixels borders" : " of its pixels border") + " on unobserved ground: it may be larger." : "";
+    byId("panel-edge").textContent = edge ? formatted(edge, 0) + (edge === 1 ? " of its pixels borders" : " of its pixels border") + " on unobserved ground. The landslide may be larger." : "";
     byId("panel-fields").replaceChildren();
     if (byId("panel-more").open) byId("panel-fields").replaceChildren(...fields(number));
   }
 
-  // Those of the list that are shown, in its order; `next` and `previous` go along them.
+  // The landslides that the list shows, in its order; `next` and `previous` follow this order.
   const order = () => fitting(list).map((row) => +row.dataset.slide);
-  function tellPlace() {
+  function showPlace() {
     const shown = order(), at = shown.indexOf(selected);
     byId("previous").disabled = at === 0 || !shown.length;
     byId("next").disabled = at === shown.length - 1;
-    byId("place").textContent = (at < 0 ? "not among the " : (at + 1).toLocaleString("en") + " of ") + shown.length.toLocaleString("en") + (at < 0 ? " of the list" : "");
+    byId("place").textContent = (at < 0 ? "not in the list of " : (at + 1).toLocaleString("en") + " of ") + shown.length.toLocaleString("en");
   }
 
   function pick(number) {
@@ -305,8 +305,8 @@
     picked.forEach((element) => element.classList.add("picked"));
     selected = number;
     fill(number);
-    tellPlace();
-    byId("panel-said").textContent = "Selected " + field(number, "landslide_id") + ", " + said(field(number, "area_m2"), 0, " square metres");
+    showPlace();
+    byId("panel-said").textContent = "Selected " + field(number, "landslide_id") + ", " + formatted(field(number, "area_m2"), 0, " square metres");
     return picked.find((element) => element.namespaceURI === NS);
   }
 
@@ -331,10 +331,10 @@
     window.addEventListener("hashchange", () => { if (linked() >= 0) goTo(linked()); });
     byId("panel-said").textContent = "";
     panel.hidden = false;
-    // the pictures are the last thing in the page
+    // the images are at the end of the page
     document.addEventListener("DOMContentLoaded", () => fill(selected));
-    list.addEventListener("sorted", tellPlace);
-    list.addEventListener("filtered", tellPlace);
+    list.addEventListener("sorted", showPlace);
+    list.addEventListener("filtered", showPlace);
     byId("previous").addEventListener("click", () => step(-1));
     byId("next").addEventListener("click", () => step(1));
     byId("panel-more").addEventListener("toggle", () => {

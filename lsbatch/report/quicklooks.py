@@ -31,7 +31,8 @@ BATCH = 500
 MARGIN = 1.8
 #: Titles by kind of picture; a look names the kinds it has by their place here.
 TITLES = (
-    "before, true colour", "after, true colour", "before, radar VV", "after, radar VV", "radar change VV", "probability",
+    "before, true "
+    "colour", "after, true colour", "before, radar VV", "after, radar VV", "radar change VV", "probability",
 )  # fmt: skip
 
 _OPTICAL = tuple(f"{period}{colour}" for period in ("pre", "post") for colour in "RGB")
@@ -85,8 +86,8 @@ def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry
     Returns
     -------
     list of dict
-        side (of the window, px), px (of a picture), kinds (places in `TITLES`; empty where nothing was observed), outline (SVG
-        path in pixels of the window), strip (the pictures side by side, JPEG in base64)
+        side (of the window, px), px (of a picture), kinds (places in `TITLES`; empty where nothing was observed),
+        outline (SVG path in pixels of the window), strip (the pictures side by side, JPEG in base64)
     """
     return within(
         (look for first in range(0, len(shapes), BATCH) for look in _batch(survey, config, shapes, first)), budget
@@ -99,7 +100,8 @@ def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[s
     Returns
     -------
     dict
-        pictures (list of title, uri), side (of the window, px), metres (of the window), outline (SVG path in pixels of the window)
+        pictures (list of title, uri), side (of the window, px), metres (of the window), outline (SVG path in pixels of
+        the window)
     """
     where = window(survey, shape)
     drawn = _drawn(_read(survey, config, where), where, DETAILED_PX)

@@ -13,7 +13,7 @@ from lsbatch.inventory import evaluation, identity, map_checksum
 from lsbatch.kernels.statistics import area_estimation, size_distribution
 from lsbatch.storage import files, vectors
 
-#: Figures: key, name for a reader, unit.
+#: Figures: key, displayed name.
 FIGURES = (
     ("users", "user's accuracy, landslide"), ("producers", "producer's accuracy, landslide"),
     ("users_not", "user's accuracy, no landslide"), ("producers_not", "producer's accuracy, no landslide"),
@@ -39,7 +39,7 @@ def assessed(survey: Survey) -> dict[str, Any] | None:
         of = found["design"]["map_digest"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise StaleStoreError(
-            f"{path}: is damaged, or was not made by lsbatch: {error}; have it made again by lsbatch assess"
+            f"{path}: damaged, or not written by lsbatch: {error}; run lsbatch assess again"
         ) from None
     try:
         fits = of == map_checksum.digest(survey)
@@ -65,14 +65,14 @@ def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:
     ----------
     areas_m2 : array (n,)
     least_m2 : float
-        Smaller ones were left out.
+        Smallest area of the inventory, in m²; smaller landslides were removed.
 
     Returns
     -------
     dict
-        count; bins (list of from_m2, to_m2, count, density_per_m2, density_low, density_high: Wilson's 95 % interval of the
-        bin's share over its width); tail and inverse_gamma (the fitted laws, None where there is none), each with `curve`
-        (list of area_m2, density_per_m2); notes (sentences).
+        count; bins (list of from_m2, to_m2, count, density_per_m2, density_low, density_high: Wilson's 95 % interval of
+        the bin's share over its width); tail and inverse_gamma (the fitted laws, None if there is no fit), each with
+        `curve` (list of area_m2, density_per_m2); notes (sentences).
     """
     rows = size_distribution.densities(areas_m2)
     bins = []
@@ -89,11 +89,18 @@ def frequency(areas_m2: np.ndarray, least_m2: float) -> dict[str, Any]:
         )
     tail, law = size_distribution.fit_tail(areas_m2), size_distribution.fit_inverse_gamma(areas_m2, least_m2)
     return {
-        "count": len(areas_m2), "bins": bins,
+        "count": len(areas_m2),
+        "bins": bins,
         "tail": None if tail is None else {**asdict(tail), "curve": _tail_curve(tail, areas_m2)},
-        "inverse_gamma": None if law is None else {**{k: _plain(v) for k, v in asdict(law).items()}, "rollover_is_seen": law.rollover_is_seen, "curve": _curve(law, areas_m2)},
+        "inverse_gamma": None
+        if law is None
+        else {
+            **{k: _plain(v) for k, v in asdict(law).items()},
+            "rollover_is_seen": law.rollover_is_seen,
+            "curve": _curve(law, areas_m2),
+        },
         "notes": _notes(areas_m2, least_m2, tail, law),
-    }  # fmt: skip
+    }
 
 
 def _tail_curve(tail: size_distribution.Tail, areas_m2: np.ndarray) -> list[list[float]]:
@@ -101,15 +108,15 @@ def _tail_curve(tail: size_distribution.Tail, areas_m2: np.ndarray) -> list[list
     at = np.array([tail.from_m2, areas_m2.max()])
     share = tail.count / len(areas_m2)
     density = share * (tail.alpha - 1) / tail.from_m2 * (at / tail.from_m2) ** -tail.alpha
-    return np.column_stack([at, density]).tolist()  # type: ignore[no-any-return]
+    return np.column_stack([at, density]).tolist()
 
 
 def _curve(law: size_distribution.InverseGamma, areas_m2: np.ndarray) -> list[list[float]]:
     fitted = areas_m2[areas_m2 >= law.least_m2]
     at = np.geomspace(max(law.least_m2, float(fitted.min())), fitted.max(), CURVE_POINTS)
-    # rounding must not put the first point below what was fitted
+    # rounding must not put the first point below the fitted range
     at[0] = max(at[0], law.least_m2)
-    return np.column_stack([at, law.density(at) * len(fitted) / len(areas_m2)]).tolist()  # type: ignore[no-any-return]
+    return np.column_stack([at, law.density(at) * len(fitted) / len(areas_m2)]).tolist()
 
 
 def _notes(
@@ -121,11 +128,13 @@ def _notes(
     out = []
     if tail is None and law is None:
         out.append(
-            f"{len(areas_m2)} landslides are too few, or too alike, for a fit; {size_distribution.FEWEST} are needed."
+            f"{len(areas_m2)} landslides are too few or too similar in area for a fit; "
+            f"{size_distribution.FEWEST} are needed."
         )
     if law is not None and not law.rollover_is_seen:
         out.append(
-            f"The rollover is not seen: it lies below, or too near, the smallest area of the inventory, {least_m2:,.0f} m2. The fitted law says nothing of smaller landslides."
+            "The rollover is not visible: it is below or too close to the smallest area of the inventory, "
+            f"{least_m2:,.0f} m2. The fitted law does not describe smaller landslides."
         )
     return out
 

@@ -4,29 +4,33 @@ from typing import Any
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.models.cards import Card
-from lsbatch.models.training.chips import LETTERS, TEST, TRAIN, VALIDATION
+from lsbatch.models.training.spatial_split import LETTERS, TEST, TRAIN, VALIDATION
 from lsbatch.report.overview_map import Frame
 
 NAMES = {LETTERS[TRAIN]: "training", LETTERS[VALIDATION]: "validation", LETTERS[TEST]: "test"}
-#: Surveys that are named; the rest are counted.
+#: Largest number of surveys that the text names; the rest are counted.
 NAMED = 3
 
 
 def facts(card: Card, survey: Survey, frame: Frame) -> dict[str, Any]:
-    """Return a sentence, and a rectangle in map pixels and a split for each block."""
+    """Return a text, and for each block its rectangle in map pixels and its split."""
     learned = [str(name) for name in card.made_by.get("surveys", ())]
     mine = survey.config.survey.id
     split = card.made_by.get("split", {})
-    told = split.get("surveys", {}).get(mine)
-    if told is not None and told["bounds"] == list(survey.grid.bounds):
+    own = split.get("surveys", {}).get(mine)
+    if own is not None and own["bounds"] == list(survey.grid.bounds):
         text = (
-            "The weights learned from this survey, from the blocks marked training; those marked validation chose when to stop. Scores there "
+            "The weights learned from this survey, from the blocks marked training; those marked validation chose when "
+            "to stop. Scores there "
             "say nothing about ground that nobody has seen: lsbatch compare counts the test blocks alone."
         )
-        return {"text": text, "blocks": _blocks(told["rows"], split["block_px"], frame)}
+        return {"text": text, "blocks": _blocks(own["rows"], split["block_px"], frame)}
     if mine in learned:
         return {
-            "text": "The weights learned from this survey, all of it: these scores say nothing about ground that nobody has seen.",
+            "text": (
+                "The weights learned from this survey, all of it: these scores say nothing about ground that "
+                "nobody has seen."
+            ),
             "blocks": [],
         }
     if not learned:

@@ -22,9 +22,24 @@ LONGEST_NAME, LONGEST_COMMENT = 80, 2000
 KEPT_PICTURES = 32
 #: Attributes that are shown, in order.
 SHOWN = (
-    "status", "observation", "version", "date_earliest", "date_latest", "date_method", "area_m2", "length_m", "relief_m", "slope_mean_deg",
-    "probability_mean", "dndvi_mean", "dvv_mean_db", "optical_share", "radar_share", "unobserved_edge_px", "parent_ids",
-)  # fmt: skip
+    "status",
+    "observation",
+    "version",
+    "date_earliest",
+    "date_latest",
+    "date_method",
+    "area_m2",
+    "length_m",
+    "relief_m",
+    "slope_mean_deg",
+    "probability_mean",
+    "dndvi_mean",
+    "dvv_mean_db",
+    "optical_share",
+    "radar_share",
+    "unobserved_edge_px",
+    "parent_ids",
+)
 
 
 class RefusedError(LsbatchError):

@@ -24,7 +24,8 @@ class JobSettings(Section):
     account: str | None = Field(None, description="who is charged")
     gres: str | None = Field(
         None,
-        description="what else a job needs, e.g. gpu:1; with it each worker gets one GPU; workers beyond the GPUs share them, so that one reads while the other computes",
+        description="what else a job needs, e.g. gpu:1; with it each worker gets one GPU; workers beyond the GPUs "
+        "share them, so that one reads while the other computes",
     )
     walltime: str = Field(
         "04:00:00", description="HH:MM:SS; workers leave before it ends, and hand back what they have not begun"
@@ -66,7 +67,9 @@ class ClusterSettings(Section):
 
     kind: Literal["local", "serial", "slurm", "allocation", "address"] = Field(
         "local",
-        description="local: processes on this machine; serial: this process; slurm: jobs that are submitted; allocation: the tasks of the SLURM allocation that srun started this in; address: a Dask scheduler that runs already",
+        description="local: processes on this machine; serial: this process; slurm: jobs that are submitted; "
+        "allocation: the tasks of the SLURM allocation that srun started this in; address: a Dask "
+        "scheduler that runs already",
     )
     workers: int | None = Field(
         None, ge=1, le=10000, description="local: processes; empty: as many as cores and memory allow"
@@ -76,7 +79,8 @@ class ClusterSettings(Section):
     address: str | None = Field(None, description="address: the scheduler, e.g. tcp://127.0.0.1:8786")
     interface: str | None = Field(
         None,
-        description="slurm, allocation: network interface on which Dask listens, e.g. ib0; empty: loopback, for a cluster of one node",
+        description="slurm, allocation: network interface on which Dask listens, e.g. ib0; empty: loopback, for a "
+        "cluster of one node",
     )
     tls: TlsSettings | None = Field(
         None, description="empty: Dask's connections are neither encrypted nor authenticated"
@@ -90,7 +94,8 @@ class ClusterSettings(Section):
         3,
         ge=1,
         le=20,
-        description="tries of a tile that fails in a way that may pass: network, storage, a lost worker; then it is left alone until lsbatch retry",
+        description="tries of a tile that fails in a way that may pass: network, storage, a lost worker; then it is "
+        "left alone until lsbatch retry",
     )
     wait_s: float = Field(
         5.0, ge=0, le=3600, description="seconds before the second try of a tile; doubles from try to try"

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lsbatch.bands import BAND_SETTINGS, OWN_BANDS, knows_look_direction, sensors
+from lsbatch.bands import BAND_SETTINGS, MIRRORING, OWN_BANDS, can_mirror, knows_look_direction, sensors
 from lsbatch.settings.cluster import BenchSettings, ClusterSettings
 from lsbatch.settings.method import (
     CleanSettings,
@@ -29,7 +29,9 @@ class Config(Section):
     composite: CompositeSettings = Field(CompositeSettings(), description="from scenes to the STACK")
     bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2", "s1vv_apart_s2", "s1vv_apart", "s2_rgb"] = Field(
         "s1vv_s2",
-        description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv (radar alone), s2; and ours, setting 5: s1vv_apart_s2 and s1vv_apart, with ascending and descending passes apart; s2_rgb where there is no near infrared",
+        description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv "
+        "(radar alone), s2; and ours, setting 5: s1vv_apart_s2 and s1vv_apart, with ascending and "
+        "descending passes apart; s2_rgb where there is no near infrared",
     )
     model: ModelSettings = Field(ModelSettings(), description="who answers")
     train: TrainSettings = Field(TrainSettings(), description="how the U-Net learns")
@@ -47,7 +49,8 @@ class Config(Section):
     def _sources_cover_bands(self) -> Self:
         missing = sorted(sensors(self.inputs) - self.archives.sensors)
         if missing:
-            who = f"model.family {self.model.family}" if self.model.family in OWN_BANDS else f"bands {self.bands}"
+            own_bands = OWN_BANDS.get(self.model.family)
+            who = f"bands {self.bands}" if own_bands is None else f"model.family {self.model.family}"
             raise ValueError(f"{who} needs archives.{', archives.'.join(missing)}")
         return self
 
@@ -64,15 +67,16 @@ class Config(Section):
             )
         if train.validation_share + train.test_share > 0.8:
             raise ValueError(
-                f"train.validation_share = {train.validation_share} and train.test_share = {train.test_share} leave less "
+                f"train.validation_share = {train.validation_share} and train.test_share = {train.test_share} leave "
+                "less "
                 "than a fifth of the blocks for training"
             )
         return self
 
     @model_validator(mode="after")
     def _flips_make_sense(self) -> Self:
-        if self.predict.flips and self.model.family != "unet":
-            raise ValueError(f"predict.flips is for model.family unet, not {self.model.family}")
+        if self.predict.flips and not can_mirror(self.model.family):
+            raise ValueError(f"predict.flips is for model.family {', '.join(MIRRORING)}, not {self.model.family}")
         if self.predict.flips and knows_look_direction(self.inputs):
             raise ValueError(
                 f"predict.flips: bands {self.bands} know the look direction; mirrored, they show what no radar sees"

@@ -18,13 +18,15 @@ class CompositeSettings(Section):
         "none", "boxcar", "lee", "kuan", "gamma_map", "frost", "refined_lee", "lee_sigma", "multitemporal"
     ] = Field(
         "none",
-        description="filter of each Sentinel-1 scene before the median: none, boxcar, lee, kuan, gamma_map, frost, refined_lee, lee_sigma; or multitemporal, over all dates of a relative orbit",
+        description="filter of each Sentinel-1 scene before the median: none, boxcar, lee, kuan, gamma_map, frost, "
+        "refined_lee, lee_sigma; or multitemporal, over all dates of a relative orbit",
     )
     speckle_size_px: int = Field(7, ge=3, le=31, description="side of the filter's window, odd")
     speckle_looks: float = Field(4.4, gt=0, le=1000, description="equivalent number of looks of a scene")
     slope_model: Literal["volume", "surface"] = Field(
         "volume",
-        description="slope correction of Sentinel-1 that is not terrain-corrected yet: volume for vegetation, surface for bare ground",
+        description="slope correction of Sentinel-1 that is not terrain-corrected yet: volume for vegetation, surface "
+        "for bare ground",
     )
     same_orbits: bool = Field(True, description="compose before and after from the same relative orbits and platforms")
 
@@ -41,17 +43,22 @@ class ModelSettings(Section):
 
     family: Literal["unet", "cart", "tehrani", "prakash", "ccdc"] = Field(
         "unet",
-        description="unet: learned from polygons; cart: decision tree on points of eight classes; tehrani: random forest on segments of the red-green change; prakash: three-stream network of pictures before and after and of the terrain; ccdc: breaks in each pixel's years of Sentinel-2, learned from nothing. The last three take bands of their own, whatever bands says",
+        description="unet: learned from polygons; cart: decision tree on points of eight classes; tehrani: random "
+        "forest on segments of the red-green change; prakash: three-stream network of pictures before and "
+        "after and of the terrain; ccdc: breaks in each pixel's years of Sentinel-2, learned from nothing. "
+        "The last three take bands of their own, whatever bands says",
     )
     weights: str | None = Field(
         None,
-        description="file of weights (.safetensors) or 'package:NAME' for those that come with lsbatch; empty: survey/model, made by lsbatch train",
+        description="file of weights (.safetensors) or 'package:NAME' for those that come with lsbatch; empty: "
+        "survey/model, made by lsbatch train",
     )
     history_years: int = Field(
         3,
         ge=1,
         le=10,
-        description="ccdc: whole years of Sentinel-2 before the year of the looks before; each year is some 60 scenes a tile to read",
+        description="ccdc: whole years of Sentinel-2 before the year of the looks before; each year is some 60 scenes "
+        "a tile to read",
     )
 
 
@@ -78,7 +85,8 @@ class TrainSettings(Section):
     empty_share: float = Field(1.0, ge=0, le=100, description="chips without a landslide for each chip with one")
     symmetries: bool = Field(
         True,
-        description="augment by the eight symmetries of the square; where bands know the look direction, by the mirror from east to west with ascending and descending exchanged",
+        description="augment by the eight symmetries of the square; where bands know the look direction, by the mirror "
+        "from east to west with ascending and descending exchanged",
     )
     max_minutes: float | None = Field(None, gt=0, description="stop after this time; empty: no limit")
     seed: int = Field(0, ge=0, description="of the split, the weights and the order")
@@ -89,21 +97,26 @@ class PredictSettings(Section):
 
     tiling: Literal["exact", "blend"] = Field(
         "exact",
-        description="exact: windows with a halo of the receptive field, equal to the whole image; blend: the paper's 128/64 sliding window",
+        description="exact: windows with a halo of the receptive field, equal to the whole image; blend: the paper's "
+        "128/64 sliding window",
     )
     memory_gb: float = Field(
         1.0,
         ge=0.1,
         le=1000,
-        description="exact: memory for a window, of the worker or its GPU. A tile of 2048 px is four windows of a network of width 16 with 1, one with 2.6: less halo, which a GPU heeds and a CPU does not",
+        description="exact: memory for a window, of the worker or its GPU. A tile of 2048 px is four windows of a "
+        "network of width 16 with 1, one with 2.6: less halo, which a GPU heeds and a CPU does not",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="unet, prakash: numbers of the network; bfloat16 is for GPUs and for CPUs that have it (avx512_bf16, amx), moves a probability by a hundredth, and is faster there: lsbatch bench says by how much",
+        description="unet, prakash: numbers of the network; bfloat16 is for GPUs and for CPUs that have it "
+        "(avx512_bf16, amx), moves a probability by a hundredth, and is faster there: lsbatch bench says "
+        "by how much",
     )
     flips: bool = Field(
         False,
-        description="unet: mean of the answers to the picture and its three mirror images, and their spread as a measure of doubt; four times the work, and not for bands that know the look direction",
+        description="unet: mean of the answers to the picture and its three mirror images, and their spread as a "
+        "measure of doubt; four times the work, and not for bands that know the look direction",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one")
 
@@ -129,11 +142,13 @@ class InventorySettings(Section):
     )
     confounders: dict[LayerName, Place] = Field(
         {},
-        description="vector files of what may explain a change otherwise, by name, e.g. farmland: fields.gpkg; each record says how much of it lies there, none is left out",
+        description="vector files of what may explain a change otherwise, by name, e.g. farmland: fields.gpkg; each "
+        "record says how much of it lies there, none is left out",
     )
     others: dict[LayerName, Place] = Field(
         {},
-        description="inventories of the same year by other models or mappers, by name, e.g. cart: ../cart/inventory/landslides.gpkg; each record names those that hold half of it",
+        description="inventories of the same year by other models or mappers, by name, e.g. cart: "
+        "../cart/inventory/landslides.gpkg; each record names those that hold half of it",
     )
     areas: Place | None = Field(
         None, description="vector file of polygons, e.g. counties, for which figures are given; empty: none"
@@ -141,7 +156,8 @@ class InventorySettings(Section):
     areas_field: str = Field("name", description="column of their names")
     radar_dates: bool = Field(
         False,
-        description="narrow the dates by the series of Sentinel-1 around each landslide, where there is an archive of it: every pass from the looks before to the looks after is read there",
+        description="narrow the dates by the series of Sentinel-1 around each landslide, where there is an archive of "
+        "it: every pass from the looks before to the looks after is read there",
     )
 
 

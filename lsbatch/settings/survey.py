@@ -74,7 +74,8 @@ class SurveySettings(Section):
         None,
         ge=1,
         le=100,
-        description="keep only this many Sentinel-1 passes per relative orbit nearest to the event, on each side; empty: all",
+        description="keep only this many Sentinel-1 passes per relative orbit nearest to the event, on each side; "
+        "empty: all",
     )
 
     @field_validator("season")
@@ -172,7 +173,8 @@ class SourceSettings(Section):
     """One archive: where its STAC catalogue is and which collections hold the sensor."""
 
     preset: Literal["earth-search", "planetary-computer", "local", "stac"] = Field(
-        description="earth-search, planetary-computer (signed when read), local (a folder with catalog.json), stac (any STAC API or static catalogue)"
+        description="earth-search, planetary-computer (signed when read), local (a folder with catalog.json), stac "
+        "(any STAC API or static catalogue)"
     )
     url: str | None = Field(
         None, description="catalogue: an API's root, or catalog.json as a path or over http(s); empty: the preset's own"
@@ -192,19 +194,22 @@ class ArchiveSettings(Section):
     sentinel2: SourceSettings | None = Field(None, description="Sentinel-2 L2A")
     sentinel1: SourceSettings | None = Field(
         None,
-        description="Sentinel-1 in linear power: terrain-corrected gamma0 (RTC), or sigma0 on the map with its incidence angle",
+        description="Sentinel-1 in linear power: terrain-corrected gamma0 (RTC), or sigma0 on the map with its "
+        "incidence angle",
     )
     dem: SourceSettings | None = Field(None, description="elevation")
     dem_file: Place | None = Field(
         None,
-        description="raster of elevation in metres (GeoTIFF or VRT), such as the national DEM: believed before archives.dem, which fills what it lacks",
+        description="raster of elevation in metres (GeoTIFF or VRT), such as the national DEM: believed before "
+        "archives.dem, which fills what it lacks",
     )
     max_cloud_percent: float = Field(80.0, ge=0, le=100, description="Sentinel-2 scenes with more cloud are not read")
     attempts: int = Field(
         4,
         ge=1,
         le=20,
-        description="tries for a read or a search that fails in passing; waits double from 0.5 s, for a search from 5 s",
+        description="tries for a read or a search that fails in passing; waits double from 0.5 s, for a search from 5 "
+        "s",
     )
 
     @property

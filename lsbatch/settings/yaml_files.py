@@ -26,7 +26,7 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML loader that reads only plain values and refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -190,7 +190,7 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
     )
 
 
-def with_model(config: Config, family: str) -> Config:
+def with_model(config: Config, name: str) -> Config:
     """Return the same settings with another model family and its default weights.
 
     Raises
@@ -198,10 +198,10 @@ def with_model(config: Config, family: str) -> Config:
     ConfigError
         If there is no such model, or its archives are missing.
     """
-    if family == config.model.family:
+    if name == config.model.family:
         return config
     raw = config.model_dump(mode="json")
-    raw["model"] |= {"family": family, "weights": None}
+    raw["model"] |= {"family": name, "weights": None}
     return parse(raw, config.output)
 
 

@@ -82,7 +82,10 @@ class Fence:
 
     def _refusal(self, href: str, document: str) -> str:
         inside = "a path inside the catalogue's folder, or " if self.folder else ""
-        return f"{shown(document)}: names {shown(href)!r}; allowed is {inside}an address that begins with {', '.join(REMOTE)}"
+        return (
+            f"{shown(document)}: names {shown(href)!r}; allowed is {inside}an address that begins with "
+            f"{', '.join(REMOTE)}"
+        )
 
 
 def _scheme(href: str) -> str | None:

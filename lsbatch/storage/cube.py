@@ -46,7 +46,8 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
         if new:
             _create(target, grid, layer)
         if new or not _is_listed(store, layer):
-            # also after a kill between the two, after a job beside us that listed what it saw, and for a layer that is shared by a link
+            # also after a kill between the two, after a job beside us that listed what it saw, and for a layer that is
+            # shared by a link
             _make_groups(store, target)
             objects.calling(store, lambda: _consolidate(store))
     except OSError as error:
@@ -122,8 +123,7 @@ def read_window(
 
 
 def _each(store: Path, do: Callable[[Any], Result], items: Sequence[Any]) -> list[Result]:
-    """Apply to each band: one after another on disk, together in object storage.
-    """
+    """Apply to each band: one after another on disk, together in object storage."""
     if not objects.is_remote(store):
         return [do(item) for item in items]
     with ThreadPoolExecutor(TOGETHER) as pool:
@@ -132,13 +132,14 @@ def _each(store: Path, do: Callable[[Any], Result], items: Sequence[Any]) -> lis
 
 def _stored(group: Any, name: str, inside: tuple[slice, slice], where: Path) -> np.ndarray:
     try:
-        return group[name][inside]  # type: ignore[no-any-return]
+        return group[name][inside]
     except Exception as error:
         if isinstance(error, OSError) or objects.as_os_error(error) is not None:
             raise
         # whatever a cut or overwritten shard makes a decoder say
         raise StaleStoreError(
-            f"{where / name}: cannot be read back ({type(error).__name__}); lsbatch verify names the tile, lsbatch retry TILE lets it be done again"
+            f"{where / name}: cannot be read back ({type(error).__name__}); lsbatch verify names the tile, lsbatch "
+            "retry TILE lets it be done again"
         ) from error
 
 
@@ -154,7 +155,8 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
 
     def put(band: Band) -> str:
         stored = encode(bands[band.name], band)
-        # Zarr reads the shard that is there before it writes a whole new one, and fails if that one is cut or overwritten
+        # Zarr reads the shard that is there before it writes a whole new one, and fails if that one is cut or
+        # overwritten
         files.remove(store / layer.name / band.name / "c" / str(tile.row) / str(tile.col))
         group[band.name][tile.region] = stored
         return _sum(stored)
@@ -278,6 +280,7 @@ def _coordinates(group: Any, grid: Grid) -> None:
             attributes={"standard_name": name, "units": "metre", "axis": axis.upper()},
         )
     crs = box.crs
+    assert crs is not None
     group.create_array(
         "spatial_ref",
         data=np.int32(crs.epsg or 0) * np.ones((), "int32"),

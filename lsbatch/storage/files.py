@@ -1,9 +1,9 @@
 """Files on disk and in object storage by the same calls, written whole or not at all.
 
-A path is a `pathlib.Path`, or for ``s3://bucket/key`` a `upath.UPath`, which names things in the same way. What reads or
-writes a path that may be either goes through this module. Endpoint and credentials
-of object storage come from the environment (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` and so on) of the process that
-reads or writes; paths, pickled or printed, never hold them.
+A path is a `pathlib.Path`, or for ``s3://bucket/key`` a `upath.UPath`, which names things in the same way. What reads
+or writes a path that may be either goes through this module. Endpoint and credentials of object storage come from the
+environment (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` and so on) of the process that reads or writes; paths, pickled
+or printed, never hold them.
 """
 
 import errno
@@ -66,8 +66,8 @@ def _writing(path: Path) -> Iterator[None]:
 def aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` if the block succeeds, remove it otherwise.
 
-    On disk it lies in the same folder and is renamed; for object storage it is uploaded, which is whole or not at all. The
-    suffix is kept, because drivers choose the format by it.
+    On disk it lies in the same folder and is renamed; for object storage it is uploaded, which is whole or not at all.
+    The suffix is kept, because drivers choose the format by it.
     """
     if objects.is_remote(path):
         with tempfile.TemporaryDirectory(prefix="lsbatch-") as scratch:

@@ -1,8 +1,8 @@
 """Append-only files, for answers of reviewers.
 
-Each record is a line of JSON. It is on the disk before `append` comes back. A line that a crash cut off is passed over when the
-file is read, and the next one begins on a line of its own. Writers wait for each other, also from several machines
-that share a folder whose locks hold (not every network disk does) or a bucket.
+Each record is a line of JSON. It is on the disk before `append` comes back. A line that a crash cut off is passed over
+when the file is read, and the next one begins on a line of its own. Writers wait for each other, also from several
+machines that share a folder whose locks hold (not every network disk does) or a bucket.
 """
 
 import fcntl

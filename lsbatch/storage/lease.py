@@ -1,7 +1,7 @@
 """The lease of a survey: one writer at a time, renewed while a run lives.
 
-A run of all tiles excludes every other; runs of ``--part i/n`` exclude each other only where they share tiles. Age is told
-by the store's own clock, so a driver whose clock jumps neither loses its lease nor takes one that lives.
+A run of all tiles excludes every other; runs of ``--part i/n`` exclude each other only where they share tiles. Age is
+told by the store's own clock, so a driver whose clock jumps neither loses its lease nor takes one that lives.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Object storage: ``s3://bucket/key`` on AWS or any compatible server (MinIO, Ceph), by obstore.
 
-Endpoint and credentials come from the environment alone, in the process that reads or writes: explicit ones would end up
-inside pickled stores. obstore tries again by itself, for a minute, after 429, 5xx and broken connections.
+Endpoint and credentials come from the environment alone, in the process that reads or writes: explicit ones would end
+up inside pickled stores. obstore tries again by itself, for a minute, after 429, 5xx and broken connections.
 """
 
 import atexit
@@ -39,8 +39,8 @@ def _broke_off(error: BaseException) -> bool:
     return isinstance(error, exceptions.BaseError) and not isinstance(error, final)
 
 
-#: obstore does not try again when an answer breaks off in its middle: such a call fails at once, and is made again here.
-#: One that failed after 5 s was tried again by obstore, in vain.
+#: obstore does not try again when an answer breaks off in its middle: such a call fails at once, and is made again
+#: here. One that failed after 5 s was tried again by obstore, in vain.
 _AGAIN: dict[str, Any] = {
     "retry": retry_if_exception(_broke_off), "wait": wait_exponential(0.1, max=2), "reraise": True,
     "stop": stop_after_attempt(4) | stop_after_delay(5),
@@ -58,14 +58,15 @@ def is_remote(path: Path) -> bool:
 
 def path_of(text: str) -> Path:
     """Return a path on disk, or in object storage if the text begins with s3://."""
-    # only to name things: its own reading and writing would go by way of fsspec, which keeps listings and knows no conditions
+    # only to name things: its own reading and writing would go by way of fsspec, which keeps listings and knows no
+    # conditions
     return UPath(text) if text.startswith(SCHEME) else Path(text)  # type: ignore[return-value]
 
 
 class _Zarr(ObjectStore[S3Store]):
     """Zarr's object store with retries of reads that broke off."""
 
-    @retry(**_AGAIN)
+    @retry(**_AGAIN)  # type: ignore[untyped-decorator]
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         return await super().get(key, prototype, byte_range)
 
@@ -121,7 +122,7 @@ def get(path: Path) -> bytes:
     OSError
     """
     store, key = _at(path)
-    return calling(path, lambda: bytes(obstore.get(store, key).bytes()))  # type: ignore[no-any-return]
+    return calling(path, lambda: bytes(obstore.get(store, key).bytes()))
 
 
 def head(path: Path) -> Mapping[str, Any]:
@@ -133,7 +134,7 @@ def head(path: Path) -> Mapping[str, Any]:
     OSError
     """
     store, key = _at(path)
-    return calling(path, lambda: obstore.head(store, key))  # type: ignore[no-any-return]
+    return calling(path, lambda: obstore.head(store, key))
 
 
 def remove(path: Path) -> None:
@@ -300,7 +301,7 @@ def _store_at(endpoint: str, bucket: str, prefix: str, tries: int) -> S3Store:
     options = {"endpoint": endpoint} if endpoint else {}
     return S3Store(
         bucket, prefix=prefix or None, client_options={"allow_http": endpoint.startswith("http://")},
-        retry_config={"max_retries": tries}, **options,
+        retry_config={"max_retries": tries}, **options,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

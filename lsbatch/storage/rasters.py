@@ -55,8 +55,8 @@ def write(
 ) -> None:
     """Write integers tile by tile; memory holds one tile.
 
-    GDAL's own threads would save a third of the time on two cores, but their pool does not survive a fork: a child that has inherited it
-    waits for ever.
+    GDAL's own threads would save a third of the time on two cores, but their pool does not survive a fork: a child that
+    has inherited it waits for ever.
 
     Parameters
     ----------
@@ -69,10 +69,21 @@ def write(
     rows, cols = grid.shape
     side = grid.tile_px
     profile = {
-        "driver": "GTiff", "height": rows, "width": cols, "count": 1, "dtype": np.dtype(dtype).name, "nodata": nodata, "tiled": True,
-        "blockxsize": 256, "blockysize": 256, "compress": "deflate", "crs": grid.crs, "transform": grid.geobox.transform,
-        "SPARSE_OK": True, "BIGTIFF": "IF_SAFER",
-    }  # fmt: skip
+        "driver": "GTiff",
+        "height": rows,
+        "width": cols,
+        "count": 1,
+        "dtype": np.dtype(dtype).name,
+        "nodata": nodata,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+        "crs": grid.crs,
+        "transform": grid.geobox.transform,
+        "SPARSE_OK": True,
+        "BIGTIFF": "IF_SAFER",
+    }
     with scratch(beside=path) as folder:
         flat = folder / "flat.tif"
         with rasterio.open(flat, "w", **profile) as out:

@@ -23,8 +23,8 @@ class Receipt:
     sums : mapping of band or file to text
         Checksums of what was written: of a layer's stored numbers, or of a part's files.
     cpu_s, read_mb, written_mb : float
-        Of the process while the tile was done: seconds of all its threads, and what it read from and wrote to files; what comes over
-        the network is not among them. 0 where the system does not tell.
+        Of the process while the tile was done: seconds of all its threads, and what it read from and wrote to files;
+        what comes over the network is not among them. 0 where the system does not tell.
     """
 
     stage: str

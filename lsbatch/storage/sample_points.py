@@ -42,7 +42,8 @@ def read(path: Path, crs: str) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
         for name in (POINTS, DESIGN):
             if name not in layers:
                 raise ConfigError(
-                    f"{path}: is no probability sample, because it has no layer {name!r}; give the file that lsbatch sample wrote, with its two layers"
+                    f"{path}: is no probability sample, because it has no layer {name!r}; give the file that lsbatch "
+                    "sample wrote, with its two layers"
                 )
         points, design = (pyogrio.read_dataframe(here, layer=name) for name in (POINTS, DESIGN))
     except (DataSourceError, DataLayerError, OSError) as error:

@@ -1,8 +1,8 @@
 """Refuse symbolic links that lead out of the folder of a survey.
 
-`output` itself may be a link. Below it only those are followed that `lsbatch compare` makes: from a variant to the plan and the
-STACK of the survey it is compared with. What lies deeper than a band of the cube is not looked at: a nation's cube has
-100,000 files, and who may plant a link among them may do so after any look.
+`output` itself may be a link. Below it only those are followed that `lsbatch compare` makes: from a variant to the plan
+and the STACK of the survey it is compared with. What lies deeper than a band of the cube is not looked at: a nation's
+cube has 100,000 files, and who may plant a link among them may do so after any look.
 """
 
 from pathlib import Path
@@ -30,7 +30,8 @@ def refuse(root: Path) -> None:
         target = link.resolve()
         if not target.is_relative_to(home) and not _is_shared(link, target, root):
             raise StaleStoreError(
-                f"{link}: is a link out of the survey's folder, to {target}; nothing is written through it: replace it by what it "
+                f"{link}: is a link out of the survey's folder, to {target}; nothing is written through it: replace it "
+                "by what it "
                 "stands for, or set output to a folder where there is room"
             )
 

@@ -43,7 +43,8 @@ def read_truth(
         return truth
     if settings.date_field not in truth:
         raise ConfigError(
-            f"truth.date_field = {settings.date_field!r}: is no column of {settings.file}; it has {', '.join(truth.columns)}"
+            f"truth.date_field = {settings.date_field!r}: is no column of {settings.file}; it has "
+            f"{', '.join(truth.columns)}"
         )
     days = pd.to_datetime(truth[settings.date_field]).dt.date
     return truth[(days > windows.pre[0]) & (days <= windows.post[1])].reset_index(drop=True)
@@ -99,7 +100,8 @@ def read_named(
     names = frame[column].astype(str)
     if not all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in names):
         raise ConfigError(
-            f"{setting}: {file} has a name that is empty, longer than {LONGEST_NAME} characters, or holds a control character"
+            f"{setting}: {file} has a name that is empty, longer than {LONGEST_NAME} characters, or holds a control "
+            "character"
         )
     if names.duplicated().any():
         raise ConfigError(
@@ -118,10 +120,12 @@ def read_points(settings: TruthSettings, crs: str) -> tuple[np.ndarray, np.ndarr
     ConfigError
         If the file has no column of the classes' name.
     """
+    assert settings.points is not None
     frame = read_vector(settings.points, crs)
     if settings.class_field not in frame:
         raise ConfigError(
-            f"truth.class_field = {settings.class_field!r}: is no column of {settings.points}; it has {', '.join(frame.columns)}"
+            f"truth.class_field = {settings.class_field!r}: is no column of {settings.points}; it has "
+            f"{', '.join(frame.columns)}"
         )
     places = shapely.centroid(frame.geometry.values)
     return shapely.get_x(places), shapely.get_y(places), frame[settings.class_field].astype(str).to_numpy()

@@ -65,13 +65,13 @@ def simulate(
     rows, cols : int
         Pixels of 10 m.
     history_years : int
-        Years of dense Sentinel-2 before the survey's first year, for models that follow each pixel; the survey's own years
-        are then dense, too.
+        Years of dense Sentinel-2 before the survey's first year, for models that follow each pixel; the survey's own
+        years are then dense, too.
     level_1c : bool
         The same looks also as Level 1C, in the collection ``sentinel-2-l1c``; not with a history.
     radar_days : int
-        Days from pass to pass of each orbit of Sentinel-1, from the first season to the last, so that landslides can be dated;
-        0: a few passes in each of the two seasons. Sentinel-1's repeat is 12.
+        Days from pass to pass of each orbit of Sentinel-1, from the first season to the last, so that landslides can be
+        dated; 0: a few passes in each of the two seasons. Sentinel-1's repeat is 12.
 
     Returns
     -------

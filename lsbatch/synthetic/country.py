@@ -32,7 +32,7 @@ class Ground:
     @property
     def shape(self) -> tuple[int, int]:
         """Return rows and columns."""
-        return self.cover.shape  # type: ignore[return-value]
+        return self.cover.shape
 
 
 def rng(seed: int, *purpose: int) -> np.random.Generator:

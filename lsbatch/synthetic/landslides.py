@@ -61,7 +61,7 @@ def make(relief: Relief, cover: np.ndarray, storm: date, rng: np.random.Generato
     wanted_px = LAND_SHARE * land_px
     smooth = ndimage.gaussian_filter(relief.elevation_m, 1.2)
     chance = _susceptibility(relief, cover)
-    places = rng.choice(
+    places = rng.choice(  # type: ignore[call-overload]
         chance.size, size=min(20_000, np.count_nonzero(chance)), replace=False, p=(chance / chance.sum()).ravel()
     )
     labels, stage = np.zeros(shape, np.int32), np.full(shape, np.nan, np.float32)

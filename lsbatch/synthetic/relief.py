@@ -109,7 +109,7 @@ def _carve(
 
 def _cirques(z: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
     """Cut high bowls with steep back walls."""
-    rows, cols = np.indices(z.shape, sparse=True)
+    rows, cols = np.indices(z.shape, sparse=True)  # type: ignore[misc]
     high = np.argwhere(z > np.quantile(z, 0.7))
     for row, col in high[rng.integers(0, len(high), count)]:
         radius = rng.uniform(22, 45)

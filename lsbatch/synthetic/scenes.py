@@ -15,7 +15,8 @@ from lsbatch.synthetic.country import SEASON, YEAR, Ground, rng
 #: Sentinel-2 days and Sentinel-1 passes per orbit in a season.
 DAYS_A_SEASON = 6
 PASSES_A_SEASON = 4
-#: A history has a look every so many days from spring to autumn, as two satellites on two overlapping orbits do at 60 degrees.
+#: A history has a look every so many days from spring to autumn, as two satellites on two overlapping orbits do at 60
+#: degrees.
 HISTORY_SEASON, HISTORY_STEP_DAYS = ("05-01", "10-10"), 3
 #: Parts of the country's width that the granules of the two UTM zones hold; they overlap, as real ones do.
 ZONES = {"EPSG:32632": (0.0, 0.58), "EPSG:32633": (0.3, 1.0)}
@@ -56,8 +57,9 @@ def jobs(
 ) -> list[Callable[[], Made]]:
     """Return all acquisitions as independent calls that write files and return their items.
 
-    With a history, Sentinel-2 comes every few days, from so many years before the survey's first year on. With `radar_days`, each
-    orbit of Sentinel-1 passes after so many days from the first season to the last, winter and storm included.
+    With a history, Sentinel-2 comes every few days, from so many years before the survey's first year on. With
+    `radar_days`, each orbit of Sentinel-1 passes after so many days from the first season to the last, winter and storm
+    included.
     """
     out: list[Callable[[], Made]] = []
     for year in range(YEAR - 1 - history_years, YEAR - 1):
@@ -259,7 +261,7 @@ def elevation(ground: Ground, folder: Path) -> pystac.Item:
         np.ceil(b.right / step) + 2,
         np.ceil(b.top / step) + 2,
     )
-    box = GeoBox.from_bbox(tuple(float(e) * step for e in edges), "EPSG:4326", resolution=step)
+    box = GeoBox.from_bbox(tuple(float(e) * step for e in edges), "EPSG:4326", resolution=step)  # type: ignore[arg-type]
     values = write.smoothed(ground.relief.elevation_m, ground.geobox, box)
     path = folder / "cop-dem-glo-30" / "dem" / "dem.tif"
     write.cog(path, values, box, None)

@@ -92,8 +92,8 @@ def points(ground: Ground, draw: int) -> gpd.GeoDataFrame:
     """Return training points of eight classes at pixel centres, as in the paper; another `draw` gives others.
 
     The seven other classes share their points evenly, as far as the country has each. An interpreter who wants to tell
-    landslides from other changes puts some points on a clear-cut, on a mown field, on a flooded bank: `CHANGED_SHARE` of
-    a class's points lie on ground that changed, where the class has any.
+    landslides from other changes puts some points on a clear-cut, on a mown field, on a flooded bank: `CHANGED_SHARE`
+    of a class's points lie on ground that changed, where the class has any.
     """
     dice = rng(ground.seed, 40, draw)
     classes = np.where(ground.slides.labels > 0, len(cover.NAMES), ground.cover)
@@ -106,7 +106,7 @@ def points(ground: Ground, draw: int) -> gpd.GeoDataFrame:
         rows += (chosen // classes.shape[1]).tolist()
         cols += (chosen % classes.shape[1]).tolist()
         names += [(*cover.NAMES, "landslide")[number]] * len(chosen)
-    x, y = ground.geobox.transform @ (np.array(cols) + 0.5, np.array(rows) + 0.5)
+    x, y = ground.geobox.transform @ (np.array(cols) + 0.5, np.array(rows) + 0.5)  # type: ignore[operator]
     return gpd.GeoDataFrame({"class": names}, geometry=shapely.points(x, y), crs=CRS)
 
 

@@ -36,8 +36,8 @@ def cog(path: Path, values: np.ndarray, box: GeoBox, nodata: float | None) -> No
 def _places(source: GeoBox, target: GeoBox) -> tuple[np.ndarray, np.ndarray]:
     """Return the target's pixel centres as fractional rows and columns of the source."""
     n, m = target.shape
-    x, y = target.transform @ (np.arange(m)[None, :] + 0.5, np.arange(n)[:, None] + 0.5)
-    x, y = np.broadcast_arrays(x, y)
+    x, y = target.transform @ (np.arange(m)[None, :] + 0.5, np.arange(n)[:, None] + 0.5)  # type: ignore[operator]
+    x, y = np.broadcast_arrays(x, y)  # type: ignore[assignment]
     if target.crs != source.crs:
         x, y = Transformer.from_crs(str(target.crs), str(source.crs), always_xy=True).transform(x, y)
     cols, rows = ~source.transform @ (x, y)
@@ -74,7 +74,7 @@ def item(name: str, when: datetime, box: GeoBox, properties: Mapping[str, Any]) 
     """Return an item with the footprint and projection of its grid."""
     outline = box.extent.to_crs("EPSG:4326").geom
     footprint = shapely.set_precision(shapely.Polygon(outline.exterior.simplify(1e-4)), 1e-7)
-    epsg = box.crs.epsg
+    epsg = box.crs.epsg  # type: ignore[union-attr]
     projection = {
         "proj:epsg": epsg,
         "proj:code": f"EPSG:{epsg}",

@@ -1,4 +1,7 @@
-"""`lsbatch sample` and `lsbatch assess` on a survey of a synthetic country: what is drawn, what is refused, what the answers say."""
+"""`lsbatch sample` and `lsbatch assess` on a survey of a synthetic country.
+
+What is drawn, what is refused, what the answers say.
+"""
 
 import json
 import re
@@ -182,7 +185,7 @@ def test_points_keep_their_distance(drawn: Survey, tmp_path: Path, no_page: None
     away = np.hypot(x[:, None] - x, y[:, None] - y) + np.eye(60) * 1e9
     assert away.min() >= 150
     assert design["inclusion_exact"].tolist() == [0, 0, 0]
-    with pytest.raises(ConfigError, match="--min-distance 2000: only .* of the .* points of the stratum"):
+    with pytest.raises(ConfigError, match=r"--min-distance 2000: only .* of the .* points of the stratum"):
         draw.draw(survey, draw.Asked(60, min_distance_m=2000))
 
 
@@ -242,10 +245,13 @@ def test_the_assessment_follows_from_the_weights(drawn: Survey, tmp_path: Path) 
     points, _ = sample_points.read(file, drawn.config.grid.crs)
     weight, true, says = points["weight"], points["reference"] == "landslide", points["map_class"] == "landslide"
     expected = {
-        "users": weight[true & says].sum() / weight[says].sum(), "producers": weight[true & says].sum() / weight[true].sum(),
-        "users_not": weight[~true & ~says].sum() / weight[~says].sum(), "producers_not": weight[~true & ~says].sum() / weight[~true].sum(),
-        "area": weight[true].sum() / weight.sum(), "overall": weight[true == says].sum() / weight.sum(),
-    }  # fmt: skip
+        "users": weight[true & says].sum() / weight[says].sum(),
+        "producers": weight[true & says].sum() / weight[true].sum(),
+        "users_not": weight[~true & ~says].sum() / weight[~says].sum(),
+        "producers_not": weight[~true & ~says].sum() / weight[~true].sum(),
+        "area": weight[true].sum() / weight.sum(),
+        "overall": weight[true == says].sum() / weight.sum(),
+    }
     for name, value in expected.items():
         row = found["figures"][name]
         assert row["value"] == pytest.approx(value), name
@@ -262,13 +268,18 @@ def test_the_assessment_follows_from_the_weights(drawn: Survey, tmp_path: Path) 
 
 
 def test_intervals_of_a_survey_hold_the_truth(drawn: Survey) -> None:
-    """A hundred samples of the survey, answered by the truth: 95 % intervals hold the figures of the whole country in 88 or more."""
+    """A hundred samples of the survey, answered by the truth.
+
+    95 % intervals hold the figures of the whole country in 88 or more.
+    """
     said, true = whole_strata(drawn), true_of(drawn)
     seen, says = said != 255, said == 0
     exact = {
-        "users": (true & says).sum() / says.sum(), "producers": (true & says).sum() / (true & seen).sum(),
-        "area": (true & seen).sum() / seen.sum(), "overall": ((true == says) & seen).sum() / seen.sum(),
-    }  # fmt: skip
+        "users": (true & says).sum() / says.sum(),
+        "producers": (true & says).sum() / (true & seen).sum(),
+        "area": (true & seen).sum() / seen.sum(),
+        "overall": ((true == says) & seen).sum() / seen.sum(),
+    }
     pixels = np.array([(said == k).sum() for k in range(3)])
     points = draw._allocate(draw.Asked(400), pixels)
     stratum = np.repeat(np.arange(3), points)
@@ -335,7 +346,8 @@ def exchanged(points: gpd.GeoDataFrame, design: pd.DataFrame) -> tuple[gpd.GeoDa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (put("reference", "maybe\x1b[31m"), r"point 8 has the answer 'maybe.*allowed are 'landslide', 'no landslide', 'unsure'"),
+        (put("reference", "maybe\x1b[31m"), r"point 8 has the answer 'maybe.*allowed are 'landslide', 'no landslide', "
+                                            r"'unsure'"),
         (put("reference", None), r"1 of 150 points are not answered yet \(the first: 8\)"),
         (lambda p, d: (p.assign(reference=""), d), r"150 of 150 points are not answered yet"),
         (put("id", 3), r"the id 3 is there twice"),

@@ -97,7 +97,10 @@ def test_ours_is_the_whole_picture(inferred: dict[str, tuple[float, float, float
 
 
 def test_peers_answer_as_ours_does_but_for_their_windows(inferred: dict[str, tuple[float, float, float]]) -> None:
-    """Their windows end where the network still looks, so a few pixels are another answer; on average it is the same one."""
+    """Their windows end where the network still looks, so a few pixels are another answer.
+
+    On average it is the same one.
+    """
     assert len(inferred) == 9
     for name, (seconds, most, mean) in inferred.items():
         assert seconds > 0, name

@@ -1,4 +1,7 @@
-"""Every file in configs/ can be planned: against a real STAC API on this machine, with made-up items over its region."""
+"""Every file in configs/ can be planned.
+
+Against a real STAC API on this machine, with made-up items over its region.
+"""
 
 from collections.abc import Iterator
 from datetime import date, timedelta

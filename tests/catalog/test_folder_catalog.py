@@ -20,19 +20,42 @@ OPERA = "OPERA_L2_RTC-S1_T137-292318-IW1_20211213T015853Z_20250830T031828Z_S1A_3
 @pytest.mark.parametrize(
     ("stem", "named"),
     [
-        (f"{OPERA}_VV", Named("sentinel1", OPERA, "VV", datetime(2021, 12, 13, 1, 58, 53, tzinfo=UTC), "sentinel-1a", 137)),
-        ("S2A_MSIL2A_20190701T105031_N0208_R051_T32VLP_20190701T120000_B04_10m", Named(
-            "sentinel2", "S2A_MSIL2A_20190701T105031_N0208_R051_T32VLP_20190701T120000", "B04",
-            datetime(2019, 7, 1, 10, 50, 31, tzinfo=UTC), "sentinel-2a", 51, None, "02.08")),
+        (
+            f"{OPERA}_VV",
+            Named("sentinel1", OPERA, "VV", datetime(2021, 12, 13, 1, 58, 53, tzinfo=UTC), "sentinel-1a", 137),
+        ),
+        (
+            "S2A_MSIL2A_20190701T105031_N0208_R051_T32VLP_20190701T120000_B04_10m",
+            Named(
+                "sentinel2",
+                "S2A_MSIL2A_20190701T105031_N0208_R051_T32VLP_20190701T120000",
+                "B04",
+                datetime(2019, 7, 1, 10, 50, 31, tzinfo=UTC),
+                "sentinel-2a",
+                51,
+                None,
+                "02.08",
+            ),
+        ),
         ("place_20201101_SCL", Named("sentinel2", "place_20201101", "SCL", datetime(2020, 11, 1, tzinfo=UTC))),
-        ("S1B_20200705T054150_T139_desc_vh", Named(
-            "sentinel1", "S1B_20200705T054150_T139_desc", "VH", datetime(2020, 7, 5, 5, 41, 50, tzinfo=UTC), "sentinel-1b", 139, "descending")),
+        (
+            "S1B_20200705T054150_T139_desc_vh",
+            Named(
+                "sentinel1",
+                "S1B_20200705T054150_T139_desc",
+                "VH",
+                datetime(2020, 7, 5, 5, 41, 50, tzinfo=UTC),
+                "sentinel-1b",
+                139,
+                "descending",
+            ),
+        ),
         ("norway_DEM_10m", Named("dem", "norway_DEM_10m", "elevation")),
         ("place_20201101_B05", None),
         ("notes", None),
         ("VV", None),
     ],
-)  # fmt: skip
+)
 def test_names(stem: str, named: Named | None) -> None:
     assert parse(stem) == named
 
@@ -50,9 +73,14 @@ def test_the_catalogue_is_stac_and_names_what_it_leaves_out(tmp_path: Path) -> N
     assert made.items == {"sentinel-1-rtc": 4, "sentinel-2-l2a": 2, "dem": 1}
     told = {reason.split(":")[0]: reason for reason in made.skipped}
     assert set(told) == {
-        "notes.tif", "place_20201101_B05.tif", "place_20201399_B04.tif", "lonely_20201101_N0500_B04.tif", "db_20201101_VV.tif",
-        "twin/dem_10m.tif", "broken_dem.tif",
-    }  # fmt: skip
+        "notes.tif",
+        "place_20201101_B05.tif",
+        "place_20201399_B04.tif",
+        "lonely_20201101_N0500_B04.tif",
+        "db_20201101_VV.tif",
+        "twin/dem_10m.tif",
+        "broken_dem.tif",
+    }
     assert "no date" in told["place_20201399_B04.tif"]
     assert "no asset for B, G, NIR, SCL" in told["lonely_20201101_N0500_B04.tif"]
     assert "scaled" in told["db_20201101_VV.tif"]

@@ -180,10 +180,17 @@ def test_no_plan_and_a_damaged_plan_are_told(tmp_path: Path) -> None:
 
 def a_pass(day: str, orbit: int | None, platform: str, state: str | None = "ascending") -> Scene:
     item = {
-        "type": "Feature", "id": f"{day}-{orbit}-{platform}", "bbox": [8, 61, 9, 62],
-        "properties": {"datetime": f"{day}T17:02:11Z", "platform": f"sentinel-1{platform}", "sat:orbit_state": state, "sat:relative_orbit": orbit},
+        "type": "Feature",
+        "id": f"{day}-{orbit}-{platform}",
+        "bbox": [8, 61, 9, 62],
+        "properties": {
+            "datetime": f"{day}T17:02:11Z",
+            "platform": f"sentinel-1{platform}",
+            "sat:orbit_state": state,
+            "sat:relative_orbit": orbit,
+        },
         "assets": {"vv": {"href": "https://example.org/vv.tif"}},
-    }  # fmt: skip
+    }
     return describe(item, "sentinel1")
 
 

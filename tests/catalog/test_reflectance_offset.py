@@ -13,11 +13,14 @@ RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data" / "stac"
 
 #: Recorded file, and (baseline, DN offset, field that decided) of every item in it that has assets.
 EXPECTED = {
-    "earth-search__sentinel-2-l2a": {("05.11", 0.0, "earthsearch:boa_offset_applied"), ("05.09", 0.0, "earthsearch:boa_offset_applied")},
+    "earth-search__sentinel-2-l2a": {
+        ("05.11", 0.0, "earthsearch:boa_offset_applied"),
+        ("05.09", 0.0, "earthsearch:boa_offset_applied"),
+    },
     "earth-search__sentinel-2-c1-l2a": {("05.11", -1000.0, "raster:bands")},
     "earth-search__sentinel-s2-l2a-cogs": {("05.11", 0.0, "sentinel:boa_offset_applied")},
     "planetarycomputer__sentinel-2-l2a": {("02.12", 0.0, "processing baseline")},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", EXPECTED)

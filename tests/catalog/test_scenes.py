@@ -86,8 +86,15 @@ def test_a_scene_travels() -> None:
 
 @pytest.mark.parametrize(
     ("text", "normal"),
-    [("Sentinel-2A", "sentinel-2a"), ("SENTINEL-1B", "sentinel-1b"), ("S1C", "sentinel-1c"), ("sentinel-1a", "sentinel-1a"), ("TanDEM-X", "tandem-x"), (None, None)],
-)  # fmt: skip
+    [
+        ("Sentinel-2A", "sentinel-2a"),
+        ("SENTINEL-1B", "sentinel-1b"),
+        ("S1C", "sentinel-1c"),
+        ("sentinel-1a", "sentinel-1a"),
+        ("TanDEM-X", "tandem-x"),
+        (None, None),
+    ],
+)
 def test_platforms_have_one_name(text: str | None, normal: str | None) -> None:
     assert describe(radar(platform=text), "sentinel1").platform == normal
 

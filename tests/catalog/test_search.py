@@ -89,9 +89,12 @@ def test_stac_api_with_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             source(url, "sentinel-2-l2a"), "sentinel2", ELSEWHERE.buffer(5), (date(2021, 7, 1), date(2021, 8, 1))
         )
     wanted = [
-        i for i in items
-        if i["bbox"][0] == 15 and i["properties"]["eo:cloud_cover"] < 80 and "2020-07-03" <= i["properties"]["datetime"][:10] <= "2020-07-20"
-    ]  # fmt: skip
+        i
+        for i in items
+        if i["bbox"][0] == 15
+        and i["properties"]["eo:cloud_cover"] < 80
+        and "2020-07-03" <= i["properties"]["datetime"][:10] <= "2020-07-20"
+    ]
     assert len(wanted) > 7
     assert ids(found) == [i["id"] for i in sorted(wanted, key=lambda i: (i["properties"]["datetime"], i["id"]))]
     assert not none.scenes
@@ -140,10 +143,22 @@ def hand_made(folder: Path, *items: dict[str, Any], root: dict[str, Any] | None 
 
 
 HOSTILE_HERE = [
-    "../secret.tif", "../../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "file://elsewhere/share/a.tif", "/vsizip//etc/a.zip",
-    "/vsicurl/http://127.0.0.1/a.tif", "ftp://example.org/a.tif", "zip+file:///etc/a.zip", "a\x00.tif", "a\n.tif", "", "sub/../../secret.tif",
-    "link/secret.tif", "javascript:alert(1)",
-]  # fmt: skip
+    "../secret.tif",
+    "../../../../etc/passwd",
+    "/etc/passwd",
+    "file:///etc/passwd",
+    "file://elsewhere/share/a.tif",
+    "/vsizip//etc/a.zip",
+    "/vsicurl/http://127.0.0.1/a.tif",
+    "ftp://example.org/a.tif",
+    "zip+file:///etc/a.zip",
+    "a\x00.tif",
+    "a\n.tif",
+    "",
+    "sub/../../secret.tif",
+    "link/secret.tif",
+    "javascript:alert(1)",
+]
 
 
 @pytest.mark.parametrize("href", HOSTILE_HERE)
@@ -301,7 +316,8 @@ def test_a_long_coast_is_made_simple_and_stays_covered() -> None:
 
 def test_messages_hold_no_secrets() -> None:
     text = without_secrets(
-        "GET https://a:b@x.blob.core.windows.net/c/B04.tif?sig=SECRET failed, /vsicurl/https://h/k.tif?X-Amz-Signature=SECRET too"
+        "GET https://a:b@x.blob.core.windows.net/c/B04.tif?sig=SECRET failed, "
+        "/vsicurl/https://h/k.tif?X-Amz-Signature=SECRET too"
     )
     assert "SECRET" not in text
     assert "a:b" not in text
@@ -323,11 +339,24 @@ class _Endless(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         root = f"http://127.0.0.1:{self.server.server_port}"
-        self._send({
-            "type": "Catalog", "id": "endless", "stac_version": "1.0.0", "description": "endless",
-            "conformsTo": ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/collections", "https://api.stacspec.org/v1.0.0/item-search"],
-            "links": [{"rel": "search", "type": "application/geo+json", "href": f"{root}/search", "method": "POST"}, {"rel": "root", "href": root}, {"rel": "self", "href": root}],
-        })  # fmt: skip
+        self._send(
+            {
+                "type": "Catalog",
+                "id": "endless",
+                "stac_version": "1.0.0",
+                "description": "endless",
+                "conformsTo": [
+                    "https://api.stacspec.org/v1.0.0/core",
+                    "https://api.stacspec.org/v1.0.0/collections",
+                    "https://api.stacspec.org/v1.0.0/item-search",
+                ],
+                "links": [
+                    {"rel": "search", "type": "application/geo+json", "href": f"{root}/search", "method": "POST"},
+                    {"rel": "root", "href": root},
+                    {"rel": "self", "href": root},
+                ],
+            }
+        )
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))

@@ -1,4 +1,7 @@
-"""Where surveys are run, killed and resumed: processes on this machine, a dice that is loaded by a seed, and what is counted."""
+"""Where surveys are run, killed and resumed.
+
+Processes on this machine, a dice that is loaded by a seed, and what is counted.
+"""
 
 import json
 import os
@@ -99,7 +102,8 @@ def nursery(folder: Path) -> Iterator[Nursery]:
     """A nursery whose own survey is done; whatever it started is gone at the end."""
     config = make_country(folder)
     environment = os.environ | {
-        # one thread a process, so that a fork finds no other; a worker is forked from its nanny, which compiled everything
+        # one thread a process, so that a fork finds no other; a worker is forked from its nanny, which compiled
+        # everything
         "OMP_NUM_THREADS": "1",
         "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "fork",
     }
@@ -123,7 +127,7 @@ def nursery(folder: Path) -> Iterator[Nursery]:
 
 
 def of_session(pid: int) -> list[int]:
-    """Processes that descend from a program that was started as the first of its session, whoever their parent is now."""
+    """Return the processes of the session of a program, also those with another parent now."""
     found = []
     for other in psutil.pids():
         with suppress(ProcessLookupError, psutil.NoSuchProcess):
@@ -184,7 +188,8 @@ class Toll:
         return (
             f"{self.total} kills in {self.surveys} surveys: {told(self.kills)}\n"
             f"  while the last receipt was of: {told(self.moments)}\n"
-            f"  drivers that ended by themselves, by exit code: {told(Counter({f'x code {k}': v for k, v in self.drivers.items()}))}; "
+            "  drivers that ended by themselves, by exit code: "
+            f"{told(Counter({f'x code {k}': v for k, v in self.drivers.items()}))}; "
             f"lsbatch retry --all was needed {self.retries} times\n"
             f"  half-written files that kills left behind: {self.half_written}"
         )
@@ -305,7 +310,7 @@ class Cast:
 
 
 def moment(cast: Cast, dice: random.Random) -> Callable[[], bool]:
-    """When the next kill is due: after a random effort, or in the middle of a write, as soon as something changes in a random folder."""
+    """Return when the next kill is due: after random work, or when a file changes in a random folder."""
     due = cast.look() + dice.expovariate(1 / EFFORT_S)
     patterns = ("cube.zarr/stack/*/c/*", "cube.zarr/[mp]*/*/*/c/*", "receipts/*", "parts/*", "inventory", "cube.zarr/*")
     in_a_write, pattern, chosen = dice.random() < 0.5, dice.choice(patterns), dice.random()
@@ -348,7 +353,7 @@ def siege(
     each: int = 10,
     heard: Callable[[Toll], None] = lambda toll: None,
 ) -> Toll:
-    """Survey after survey, each disturbed by `each` kills on the average, until so many were killed or the time is over.
+    """Run surveys with `each` kills on average, until enough processes were killed or the time is over.
 
     The seed decides whose turn it is, and when; what a moment finds depends on the machine.
 
@@ -379,9 +384,10 @@ def _judge(home: Nursery, cast: Cast, toll: Toll) -> None:
 
 
 def endure(cast: Cast, dice: random.Random, kills: int, toll: Toll) -> None:
-    """Run a survey, kill whoever the dice says `kills` times, start again whoever is missing, until the driver says that all is done.
+    """Run a survey, kill random processes `kills` times, restart the missing ones, until the driver has finished.
 
-    The kills are spread over the survey by its receipts, not by the clock: the last stages take a tenth of the first one's time.
+    The kills are spread over the survey by its receipts, not by the clock: the last stages take a tenth of the first
+    one's time.
     """
     began, weights = time.monotonic(), WEIGHTS[cast.kind]
     waiting = sorted((dice.randrange(RECEIPTS) for _ in range(kills)), reverse=True)

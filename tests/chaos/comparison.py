@@ -1,4 +1,7 @@
-"""Whether two surveys are the same: stored bytes, pixels, counts and polygons; and which files a kill left half-written."""
+"""Whether two surveys are the same: stored bytes, pixels, counts and polygons.
+
+And which files a kill left half-written.
+"""
 
 import sqlite3
 from pathlib import Path
@@ -15,7 +18,10 @@ RESULT = ("digest", "pixels", "tally", "scenes", "dropped", "sums", "error")
 
 
 def stored(root: Path) -> dict[str, bytes]:
-    """Bytes of cube, parts and inventory by name; what kills left half-written is not the survey's, and has names of its own."""
+    """Bytes of cube, parts and inventory by name.
+
+    What kills left half-written is not the survey's, and has names of its own.
+    """
     found = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()

@@ -2,8 +2,8 @@
 
     python -m tests.chaos.nursery CONFIG
 
-A fresh interpreter imports for 5 s and compiles kernels for 12 s before it reads its first pixel: of 200 that are killed,
-most would die in that time, and a test would prove little. What is forked here runs the programs' own `main`.
+A fresh interpreter imports for 5 s and compiles kernels for 12 s before it reads its first pixel: of 200 that are
+killed, most would die in that time, and a test would prove little. What is forked here runs the programs' own `main`.
 
 It first runs the survey of CONFIG itself, serially and undisturbed; that is what the others are compared with. Then it
 answers a line of JSON on its input by a line on its output, until the input ends.
@@ -69,7 +69,10 @@ def _slowly(replace: Callable[[Path, Any], Path]) -> Callable[[Path, Any], Path]
 
 
 def _do(program: Program) -> NoReturn:
-    """As the interpreter would, but without taking its memory apart object by object: 0.2 s instead of 1.4 s for a command."""
+    """As the interpreter would, but without taking its memory apart object by object.
+
+    0.2 s instead of 1.4 s for a command.
+    """
     code = 1
     try:
         program()
@@ -133,7 +136,10 @@ def _child(asked: dict[str, Any], answers: Any) -> Program:
 
 
 def _set_clock(first_s: float, after_s: float, then_s: float) -> None:
-    """Let this process's clock be wrong by `first_s`, and after a while by `then_s`; what the kernel writes to files stays right."""
+    """Let this process's clock be wrong by `first_s`, and after a while by `then_s`.
+
+    What the kernel writes to files stays right.
+    """
     real, began = time.time, time.monotonic()
 
     def now() -> float:
@@ -153,12 +159,12 @@ def _set_clock(first_s: float, after_s: float, then_s: float) -> None:
 def _let_go() -> None:
     """What a forked worker inherits of its driver, and a spawned one does not.
 
-    The file of a lease that was just being renewed: its lock would be held for ever. The pipes by whose end other workers
-    hear of the driver's death: two workers that hold each other's would outlive it.
+    The file of a lease that was just being renewed: its lock would be held for ever. The pipes by whose end other
+    workers hear of the driver's death: two workers that hold each other's would outlive it.
     """
     for link in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            if os.readlink(link).endswith("/.lock"):
+            if str(link.readlink()).endswith("/.lock"):
                 os.close(int(link.name))
     for other in list(_STARTED):
         other._keep_child_alive.close()

@@ -1,4 +1,7 @@
-"""Disks that are full, read-only or damaged, and clocks that jump: one sentence where a person must act, and the same survey afterwards."""
+"""Disks that are full, read-only or damaged, and clocks that jump.
+
+One sentence where a person must act, and the same survey afterwards.
+"""
 
 import json
 import os
@@ -327,11 +330,22 @@ def test_what_a_kill_leaves_half_written_is_harmless(patient: Patient) -> None:
     for tile in ("r000c000", TILE):
         receipts.remove(root / "receipts", "clean", tile)
     for name in (
-        "cube.zarr/zarr.1f.partial", "cube.zarr/.zarr-1f.json", "cube.zarr/stack/.zarr-1f.json", "cube.zarr/stack/preVV/.zarr-1f.json",
-        "cube.zarr/stack/preVV/c/1/1.1f.partial", "receipts/clean/.r000c000-1f.json", "receipts/clean/.r000c000-2f.json", "lease/.all-1f.json",
-        "parts/outline/.r000c000-1f.parquet", "inventory/.landslides-1f.gpkg", "inventory/.landslides-1f.gpkg-journal", "plan/.plan-1f.json",
-        "plan/tiles/.r000c000-1f.json", "report/.report-1f.html", "stac/.catalog-1f.json",
-    ):  # fmt: skip
+        "cube.zarr/zarr.1f.partial",
+        "cube.zarr/.zarr-1f.json",
+        "cube.zarr/stack/.zarr-1f.json",
+        "cube.zarr/stack/preVV/.zarr-1f.json",
+        "cube.zarr/stack/preVV/c/1/1.1f.partial",
+        "receipts/clean/.r000c000-1f.json",
+        "receipts/clean/.r000c000-2f.json",
+        "lease/.all-1f.json",
+        "parts/outline/.r000c000-1f.parquet",
+        "inventory/.landslides-1f.gpkg",
+        "inventory/.landslides-1f.gpkg-journal",
+        "plan/.plan-1f.json",
+        "plan/tiles/.r000c000-1f.json",
+        "report/.report-1f.html",
+        "stac/.catalog-1f.json",
+    ):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text('{"stage": "cl')
     shutil.copyfile(root / "receipts" / "clean" / "r001c000.json", root / "receipts" / "clean" / ".r001c001-3f.json")
@@ -344,7 +358,10 @@ def test_what_a_kill_leaves_half_written_is_harmless(patient: Patient) -> None:
 
 
 def test_a_receipt_that_never_got_its_name_counts_for_nothing(patient: Patient) -> None:
-    """Killed between writing and renaming, it looks whole; after a retry or another change of settings it would be of other data."""
+    """Killed between writing and renaming, it looks whole.
+
+    After a retry or another change of settings it would be of other data.
+    """
     folder = patient.root / "receipts"
     path = receipts.path(folder, "stack", TILE)
     shutil.copyfile(path, path.with_name(f".{TILE}-1f.json"))

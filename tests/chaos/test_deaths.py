@@ -1,4 +1,7 @@
-"""Deaths that a person hears of: a scheduler's, with which everything that it knew is gone, and workers' that one tile kills one after another."""
+"""Deaths that a person hears of.
+
+A scheduler's, with which everything that it knew is gone, and workers' that one tile kills one after another.
+"""
 
 import time
 from pathlib import Path
@@ -93,7 +96,7 @@ def test_it_dies_between_the_news_and_the_answer(home: arena.Nursery) -> None:
     survey = Survey(config, open_survey(home.undisturbed).grid, ())
     workers = distribute._Workers(survey, step_named("stack"), None, pool=None)  # type: ignore[arg-type]
     with pytest.raises(
-        LsbatchError, match="scheduler at tcp://127.0.0.1:8786 went away during stack; what is done is kept"
+        LsbatchError, match=r"scheduler at tcp://127.0.0.1:8786 went away during stack; what is done is kept"
     ):
         workers._receipt(Told(), Task("stack", (0, 0), "digest"))  # type: ignore[arg-type]
 

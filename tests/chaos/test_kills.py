@@ -1,4 +1,7 @@
-"""Chaos: ``kill -9`` of workers, nannies, schedulers and drivers at random moments; resumed until done, nothing is lost, doubled or different."""
+"""Chaos: ``kill -9`` of workers, nannies, schedulers and drivers at random moments.
+
+Resumed until done, nothing is lost, doubled or different.
+"""
 
 import os
 import shutil

@@ -47,7 +47,10 @@ def changed(country: Path, path: Path, **changes: object) -> Path:
 
 def test_help_imports_nothing_heavy() -> None:
     """--help has to answer in under a second; time depends on the machine, imports do not."""
-    code = "import sys, lsbatch.cli; print(*{'numpy', 'torch', 'dask', 'xarray', 'rasterio', 'pydantic', 'shapely'} & sys.modules.keys())"
+    code = (
+        "import sys, lsbatch.cli; print(*{'numpy', 'torch', 'dask', 'xarray', 'rasterio', 'pydantic', 'shapely'} & "
+        "sys.modules.keys())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
     done = lsbatch("--help")

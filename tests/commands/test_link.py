@@ -59,7 +59,7 @@ def field(rng: np.random.Generator, density: float) -> list[shapely.Geometry]:
 
 @given(seed=st.integers(0, 2**32 - 1), density=st.floats(0.1, 0.6))
 def test_partners_are_as_defined(seed: int, density: float) -> None:
-    """Against pixel sets: who shares a quarter belongs together, nobody is given twice, the largest free overlap comes first."""
+    """Against pixel sets: a quarter shared is a match, each polygon matches once, the largest free overlap first."""
     rng = np.random.default_rng(seed)
     fields = [scipy.ndimage.label(rng.random((12, 12)) < density)[0] for _ in range(2)]
     sets = [[frozenset(np.flatnonzero(one == k)) for k in range(1, one.max() + 1)] for one in fields]

@@ -18,6 +18,7 @@ from lsbatch.engine import execution
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.inventory.evaluation import summary
 from lsbatch.models import base
+from lsbatch.models.families import cart
 from tests import surveys
 
 
@@ -88,7 +89,7 @@ def test_models_with_bands_of_their_own_are_trained_and_survey(country: Path, tm
 
 def test_samples_are_the_pixels_under_the_points(stacked_survey: Survey) -> None:
     """Each point's bands, looked up by xarray's nearest pixel."""
-    samples, classes = train._samples(stacked_survey.config, None, 0)
+    samples, classes = cart.samples(train.source(stacked_survey.config), stacked_survey.config.inputs, None, 0)
     points = gpd.read_file(stacked_survey.config.truth.points)
     cube = xr.open_zarr(stacked_survey.workspace.store, group="stack")
     x, y = (xr.DataArray(values.to_numpy(), dims="point") for values in (points.geometry.x, points.geometry.y))

@@ -246,7 +246,10 @@ def _dask_validators() -> dict[str, Draft202012Validator]:
 
 
 def _strict(schema: Any) -> Any:
-    """A structural schema as the API server reads it under strict validation: what is not named is refused, not dropped."""
+    """A structural schema as the API server reads it under strict validation.
+
+    What is not named is refused, not dropped.
+    """
     if isinstance(schema, list):
         return [_strict(each) for each in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,6 @@
-"""Names of all settings, for the chart's values.schema.json: a setting that lsbatch does not know is refused before a pod starts.
+"""Names of all settings, for the chart's values.schema.json.
+
+A setting that lsbatch does not know is refused before a pod starts.
 
 Names alone: what a value may be is said once, in lsbatch/config. After a setting was added or renamed::
 

@@ -1,4 +1,6 @@
-"""What the Helm chart makes of its values: what it refuses, who reaches whom, what each pod runs, and what it says afterwards.
+"""What the Helm chart makes of its values.
+
+What it refuses, who reaches whom, what each pod runs, and what it says afterwards.
 
 No cluster is at hand: what a cluster would do with it is not shown here (docs/kubernetes.md lists it).
 """
@@ -99,7 +101,10 @@ def test_settings_must_be_given() -> None:
 
 
 def test_schema_refuses_what_it_does_not_name() -> None:
-    """In every object of the chart's own values; node selectors, amounts, labels and Helm's globals have names of the user's."""
+    """In every object of the chart's own values.
+
+    Node selectors, amounts, labels and Helm's globals have names of the user's.
+    """
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     objects: dict[str, Any] = {}
 
@@ -194,7 +199,10 @@ def test_driver_is_one_resumable_job() -> None:
 
 
 def test_what_the_job_takes_for_nobodys_failure() -> None:
-    """Evictions, being asked to stop, a place given up; not exit code 2, of which a wrong setting would be tried for ever."""
+    """Evictions, being asked to stop, a place given up.
+
+    Not exit code 2, of which a wrong setting would be tried for ever.
+    """
     rules = one(rendered(), "Job")["spec"]["podFailurePolicy"]["rules"]
     assert {rule["action"] for rule in rules} == {"Ignore"}
     assert rules[0]["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]

@@ -1,4 +1,6 @@
-"""Every combination of the chart's options: renders what it should, is valid for three Kubernetes, and has restricted pods alone.
+"""Every combination of the chart's options.
+
+Renders what it should, is valid for three Kubernetes, and has restricted pods alone.
 
 The quick test takes combinations in which every two choices meet, the slow one all of them.
 """
@@ -31,7 +33,10 @@ def components(choice: charts.Choice) -> set[str]:
 
 
 def assert_restricted(pod: dict[str, Any]) -> None:
-    """Field by field what the restricted Pod Security Standard asks for; and a read-only root, no token, and limits besides."""
+    """Field by field what the restricted Pod Security Standard asks for.
+
+    And a read-only root, no token, and limits besides.
+    """
     assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers", "ephemeralContainers", "initContainers"} & set(pod)
     assert pod["automountServiceAccountToken"] is False
     assert "serviceAccountName" not in pod
@@ -93,7 +98,8 @@ def look_at(choices: Sequence[charts.Choice], folder: Path) -> tuple[int, int, i
     # each was looked at by one of the three
     assert len(own) + len(dask) + len(monitors) == len(different)
     print(
-        f"{len(choices)} combinations, {total} documents, {len(different)} different: {len(own)} against Kubernetes {', '.join(charts.VERSIONS)}, "
+        f"{len(choices)} combinations, {total} documents, {len(different)} different: {len(own)} against Kubernetes "
+        f"{', '.join(charts.VERSIONS)}, "
         f"{len(dask)} against Dask's schemas, {len(monitors)} ServiceMonitors; {pods} pods restricted"
     )
     return total, len(different), pods
@@ -124,7 +130,8 @@ def test_every_two_options_together(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_combination(tmp_path: Path) -> None:
     choices = charts.sensible()
-    # parts: 2 x 3 x 3 x 2; the others 2 x 2 x 3 x 2 x 2 x 2 x 3 x 2 each, less those with TLS and an autoscaling operator
+    # parts: 2 x 3 x 3 x 2; the others 2 x 2 x 3 x 2 x 2 x 2 x 3 x 2 each, less those with TLS and an autoscaling
+    # operator
     assert len(choices) == 36 + 2 * 576 - 144
     total, different, pods = look_at(choices, tmp_path)
     assert total == sum(sum(charts.kinds_of(choice).values()) for choice in choices)

@@ -237,7 +237,8 @@ def test_every_index_has_its_work(driver: ModuleType, tmp_path: Path, asked: lis
         waits += [("wait", f"all parts to do {stages[index // parts - 1]}")] if index >= parts else []
         assert done[:-2] == waits
     assert steps[-1] == [
-        ("wait", "the archives to be searched"), ("wait", "all parts to do areas"), ("lease", "all"), ("run", str(path)),
+        ("wait", "the archives to be "
+                 "searched"), ("wait", "all parts to do areas"), ("lease", "all"), ("run", str(path)),
     ]  # fmt: skip
 
 

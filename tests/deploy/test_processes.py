@@ -1,4 +1,6 @@
-"""What the rendered pods would run, run here as processes: they form a cluster and do a survey, with the bytes of a serial run.
+"""What the rendered pods would run, run here as processes.
+
+They form a cluster and do a survey, with the bytes of a serial run.
 
 Names, ports and folders of a cluster are replaced by ones of this machine, everything else is as rendered.
 """
@@ -131,8 +133,12 @@ class Release:
         # into a file: nobody reads a pipe meanwhile, and a full one would stop the process
         with log.open("w", encoding="utf-8") as out:
             started = Process(
-                self.command(component), cwd=self.folder, env=self.environment(component) | more, stdout=out, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                self.command(component),
+                cwd=self.folder,
+                env=self.environment(component) | more,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
         started.log = log
         try:
             yield started
@@ -313,9 +319,16 @@ def make_certificates(folder: Path) -> None:
             not_valid_after=now + datetime.timedelta(days=1),
         )  # fmt: skip
         usage = x509.KeyUsage(
-            digital_signature=not is_authority, key_cert_sign=is_authority, crl_sign=is_authority, content_commitment=False,
-            key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-        )  # fmt: skip
+            digital_signature=not is_authority,
+            key_cert_sign=is_authority,
+            crl_sign=is_authority,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
         builder = builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         builder = builder.add_extension(usage, critical=True)
         return builder.sign(keys["lsbatch-ca"], hashes.SHA256())

@@ -43,9 +43,12 @@ def single(path: Path, sensor: str, **more: Any) -> Scene:
     """A scene of one raster."""
     key = {"sentinel1": "vv", "dem": "data"}[sensor]
     item = {
-        "type": "Feature", "id": path.stem, "bbox": [-180, -90, 180, 90], "properties": {"datetime": "2019-07-01T10:50:31Z"},
+        "type": "Feature",
+        "id": path.stem,
+        "bbox": [-180, -90, 180, 90],
+        "properties": {"datetime": "2019-07-01T10:50:31Z"},
         "assets": {key: {"href": str(path), **more}},
-    }  # fmt: skip
+    }
     return describe(item, sensor)
 
 
@@ -142,8 +145,15 @@ def test_outside_is_nodata(archive: Path) -> None:
 
 @pytest.mark.parametrize(
     ("in_file", "in_item", "hole"),
-    [(np.nan, {}, np.nan), (-32768, {}, -32768), (None, {"raster:bands": [{"nodata": -9999}]}, -9999), (0, {}, 0), (None, {}, 0), (None, {"raster:bands": [{"nodata": "nan"}]}, np.nan)],
-)  # fmt: skip
+    [
+        (np.nan, {}, np.nan),
+        (-32768, {}, -32768),
+        (None, {"raster:bands": [{"nodata": -9999}]}, -9999),
+        (0, {}, 0),
+        (None, {}, 0),
+        (None, {"raster:bands": [{"nodata": "nan"}]}, np.nan),
+    ],
+)
 @pytest.mark.parametrize("crs", [CRS, "EPSG:32632"])
 def test_nodata_of_power_becomes_nan(
     tmp_path: Path, in_file: float | None, in_item: dict[str, Any], hole: float, crs: str

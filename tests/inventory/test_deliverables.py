@@ -1,4 +1,7 @@
-"""What is delivered beside the records: maps, figures by area, style, exports, confounders; opened by other programs."""
+"""What is delivered beside the records: maps, figures by area, style, exports, confounders.
+
+Opened by other programs.
+"""
 
 import shutil
 import signal
@@ -154,7 +157,7 @@ def test_confounders_are_shares_of_each_record(done_survey: Survey, tmp_path: Pa
     survey = _changed(done_survey, tmp_path / "s", confounders={"farmland": tmp_path / "fields.gpkg"})
     assert execution.run(survey, until="inventory") == 0
     after = _inventory(survey).set_index("landslide_id")
-    assert [*after.columns] == [*schema.dtypes(("farmland",))][1:] + ["geometry"]
+    assert [*after.columns] == [*[*schema.dtypes(("farmland",))][1:], "geometry"]
     assert sorted(after.index) == sorted(before.index)
     shares = after["on_farmland_share"]
     assert (shares == 0).any()

@@ -1,4 +1,7 @@
-"""Outlines: the same as those of the whole raster, valid, of the same area when simplified; measures against other programs."""
+"""Outlines: the same as those of the whole raster, valid, of the same area when simplified.
+
+Measures against other programs.
+"""
 
 import geopandas as gpd
 import numpy as np

@@ -1,4 +1,7 @@
-"""Accuracy from a stratified sample: two published examples, each other, and a simulation that counts how often the intervals hold."""
+"""Accuracy from a stratified sample.
+
+Two published examples, each other, and a simulation that counts how often the intervals hold.
+"""
 
 import numpy as np
 import pytest
@@ -8,8 +11,8 @@ from scipy.stats import binomtest
 
 from lsbatch.kernels.statistics import area_estimation, rare_errors, stratified_sampling
 
-# Olofsson et al. (2014), table 8 and section 5: deforestation, forest gain, stable forest, stable non-forest. These counts, and
-# Stehman's forty points, are also those of the examples of R's mapaccuracy, which name the same pages.
+# Olofsson et al. (2014), table 8 and section 5: deforestation, forest gain, stable forest, stable non-forest. These
+# counts, and Stehman's forty points, are also those of the examples of R's mapaccuracy, which name the same pages.
 OLOFSSON = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
 MAPPED_PX = np.array([200_000, 150_000, 3_200_000, 6_450_000])
 PX_HA = 0.09
@@ -78,7 +81,8 @@ def test_both_ways_agree_where_strata_are_the_classes(rows: list[list[int]]) -> 
         area_estimation.by_stratum(mapped, mapped, reference, sizes, 3),
     )
     for name in vars(one):
-        # the correction for a finite population is 1e-8 here; roots of differences that should be nothing carry rounding
+        # the correction for a finite population is 1e-8 here; roots of differences that should be nothing carry
+        # rounding
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6, atol=1e-8, err_msg=name)
 
 
@@ -109,7 +113,7 @@ COUNTRY_PX, SAYS = np.array([20_000, 40_000, 1_940_000]), np.array([True, False,
 
 
 def coverage(shares: list[float], size: int, draws: int = 1000) -> dict[str, dict[str, float]]:
-    """How often each interval holds the truth, of the papers' and of those for rare errors, over samples that are drawn."""
+    """Return how often each interval holds the truth, those of the papers and those for rare errors."""
     rng = np.random.default_rng(6)
     true_px = np.round(COUNTRY_PX * np.array(shares)).astype(int)
     points = stratified_sampling.allocate(size, COUNTRY_PX, np.sqrt(np.array(shares) * (1 - np.array(shares))), 100)
@@ -143,7 +147,9 @@ def coverage(shares: list[float], size: int, draws: int = 1000) -> dict[str, dic
 
 
 def test_intervals_cover_as_stated() -> None:
-    """1,000 samples of 1,200 points, some 25 omissions each: 95 % intervals hold the truth in 92 to 97 of 100, either way.
+    """1,000 samples of 1,200 points, some 25 omissions each.
+
+    95 % intervals hold the truth in 92 to 97 of 100, either way.
 
     A share of 100 points has 101 values, so its intervals cannot cover evenly: that of user's accuracy is the lowest.
     """
@@ -168,10 +174,13 @@ def test_intervals_for_rare_errors_meet_the_papers_for_many_points() -> None:
     found = area_estimation.by_stratum(stratum, SAYS.astype(int)[stratum], reference, sizes, 2)
     wide = rare_errors.intervals(hits, points, sizes, SAYS)
     for name, (value, error) in {
-        "users": (found.users[1], found.users_se[1]), "users_not": (found.users[0], found.users_se[0]),
-        "producers": (found.producers[1], found.producers_se[1]), "producers_not": (found.producers[0], found.producers_se[0]),
-        "area": (found.area[1], found.area_se[1]), "overall": (found.overall, found.overall_se),
-    }.items():  # fmt: skip
+        "users": (found.users[1], found.users_se[1]),
+        "users_not": (found.users[0], found.users_se[0]),
+        "producers": (found.producers[1], found.producers_se[1]),
+        "producers_not": (found.producers[0], found.producers_se[0]),
+        "area": (found.area[1], found.area_se[1]),
+        "overall": (found.overall, found.overall_se),
+    }.items():
         np.testing.assert_allclose(
             wide[name], np.ravel(area_estimation.interval(value, error)), atol=0.03 * error, err_msg=name
         )

@@ -1,4 +1,4 @@
-"""Dating by likelihood: against a slow sum over every mean and noise, by simulation of coverage, and on what must not fool it."""
+"""Dating by likelihood: against a slow sum, by simulated coverage, and on series without a landslide."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def simulated(
     speckle_db: float = 0.5,
     lasting: float = 0.0,
 ) -> tuple[list[landslide_date.Series], float]:
-    """Orbits of their own level, a step on a day that is as likely as any other, moisture that is one for all orbits and lasts."""
+    """Return orbits with levels of their own, a step on a random day, and moisture common to all orbits."""
     truth = float(dice.uniform(*SPAN))
     moisture = np.zeros((int(SPAN[1]) + 1, 2))
     for day in range(1, len(moisture)):
@@ -101,7 +101,10 @@ def test_where_nothing_changed_there_is_no_date(how: dict[str, float]) -> None:
 
 
 def test_the_chance_of_any_days_is_calibrated() -> None:
-    """Of ranks of the true day within the posterior, all are as common: the whole distribution is honest, not one interval."""
+    """Of ranks of the true day within the posterior, all are as common.
+
+    The whole distribution is honest, not one interval.
+    """
     dice, ranks = np.random.default_rng(3), []
     for _ in range(120):
         orbits, truth = simulated(dice, 1.2)

@@ -33,8 +33,11 @@ OTHERS: dict[str, tuple[Kernel, int]] = {
     "from_db": (sar.from_db, 0),
     "border_noise": (lambda z: sar.border_noise(z, depth_px=6), 10),
     "ndvi": (lambda z: optical.ndvi(z, z[::-1]), 0),
-    "slope_correction": (lambda z: sar.slope_correction(z, 38.0, 78.0, np.full(z.shape, 9.0), np.full(z.shape, 45.0))[0], 0),
-}  # fmt: skip
+    "slope_correction": (
+        lambda z: sar.slope_correction(z, 38.0, 78.0, np.full(z.shape, 9.0), np.full(z.shape, 45.0))[0],
+        0,
+    ),
+}
 EVERY = SPECKLE | OTHERS
 SHAPES = [(1, 1), (1, 2), (1, 17), (17, 1), (2, 3), (13, 600), (40, 30)]
 
@@ -97,7 +100,10 @@ def test_units_do_not_matter(name: str, field: np.ndarray, power_of_two: int) ->
 @pytest.mark.parametrize("name", EVERY)
 @given(field=fields)
 def test_layout_type_and_input(name: str, field: np.ndarray) -> None:
-    """Transposed, strided, mirrored, big-endian, double and read-only input give the same; the input stays as it was."""
+    """Transposed, strided, mirrored, big-endian, double and read-only input give the same.
+
+    The input stays as it was.
+    """
     kernel = EVERY[name][0]
     frozen = field.copy()
     frozen.flags.writeable = False
@@ -147,8 +153,12 @@ def test_no_dates_at_all(shape: tuple[int, int]) -> None:
 
 
 @given(
-    times=st.integers(1, 7), rows=st.integers(1, 6), cols=st.integers(1, 9), holes=st.sampled_from([0.0, 0.4, 1.0]), seed=st.integers(0, 999)
-)  # fmt: skip
+    times=st.integers(1, 7),
+    rows=st.integers(1, 6),
+    cols=st.integers(1, 9),
+    holes=st.sampled_from([0.0, 0.4, 1.0]),
+    seed=st.integers(0, 999),
+)
 def test_folds_over_time_do_not_care_for_order_or_layout(
     times: int, rows: int, cols: int, holes: float, seed: int
 ) -> None:

@@ -30,7 +30,7 @@ def test_break_is_the_first_split_of_a_regression_tree(seed: int) -> None:
 
 
 def _share_found(gap: float, pixels: int, a_sample: int, seed: int) -> float:
-    """Of 1,000 profiles whose upper half is steeper by a gap, with a noise of 6 degrees that `a_sample` pixels share."""
+    """Return the share of 1,000 profiles with a steeper upper half, with 6 degrees of noise, that are split."""
     random = np.random.default_rng(seed)
     found = 0
     for _ in range(1000):

@@ -1,4 +1,7 @@
-"""Laws: what may pass is tried again, what will not is left alone; one writer a survey; what was written can be checked."""
+"""Laws: what may pass is tried again, what will not is left alone; one writer a survey.
+
+What was written can be checked.
+"""
 
 import errno
 import functools

@@ -1,7 +1,7 @@
 """Law of resuming, across versions: a survey that an older version made is found fresh and is continued.
 
-`tests/data/survey-made-by-df90880.tar.xz` is the folder of a small synthetic survey (96 x 384 pixels in two tiles of 256,
-seven landslides) that commit df90880 made, the last one before the modules were moved. Its archive does not exist
+`tests/data/survey-made-by-df90880.tar.xz` is the folder of a small synthetic survey (96 x 384 pixels in two tiles of
+256, seven landslides) that commit df90880 made, the last one before the modules were moved. Its archive does not exist
 any more, so a run that wanted to search or to read scenes again would fail.
 """
 

@@ -1,4 +1,4 @@
-"""Law of the rooms: imports go downwards only, each heavy library has one home, and no room, module or function is too large.
+"""Law of the rooms: imports go downwards, each heavy library has one home, and sizes are limited.
 
 The sources are read with `ast`. Nothing is imported, and imports inside functions count too.
 """
@@ -73,7 +73,8 @@ LAZY = ("cli", "__init__", "notebook")
 #: Libraries that load pickles: imported nowhere.
 FORBIDDEN = ("pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve")
 
-#: Limits of size: lines of a module; lines of the median function and of nine in ten; modules in a folder; rooms in a chain of imports.
+#: Limits of size: lines of a module; lines of the median function and of nine in ten; modules in a folder; rooms in a
+#: chain of imports.
 MODULE_LINES = 300
 MEDIAN_FUNCTION_LINES, LONG_FUNCTION_LINES, SHORT_SHARE = 8, 30, 0.9
 FOLDER_MODULES = 20
@@ -284,7 +285,8 @@ def test_functions_are_short() -> None:
     found = function_lengths(PACKAGE)
     long = {name: lines for name, lines in found.items() if lines > LONG_FUNCTION_LINES}
     print(
-        f"functions: {len(found)}, median {median(found.values()):.0f} lines, {1 - len(long) / len(found):.1%} at most {LONG_FUNCTION_LINES}"
+        f"functions: {len(found)}, median {median(found.values()):.0f} lines, {1 - len(long) / len(found):.1%} at most "
+        f"{LONG_FUNCTION_LINES}"
     )
     assert median(found.values()) <= MEDIAN_FUNCTION_LINES
     assert len(long) <= (1 - SHORT_SHARE) * len(found), long

@@ -94,7 +94,8 @@ def run(
 ) -> np.ndarray:
     """Call a raster function block by block; NoData is a mask over values that mean nothing.
 
-    `step` are rows and columns of a block, those of the configuration if none. Of the padding only `seen_px` are filled.
+    `step` are rows and columns of a block, those of the configuration if none. Of the padding only `seen_px` are
+    filled.
     """
     asked = function.getConfiguration()
     info = function.updateRasterInfo(raster_info={"bandCount": len(image)}, output_info={"bandCount": len(image)})

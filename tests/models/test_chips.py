@@ -10,7 +10,7 @@ import pytest
 from lsbatch.bands import STACK, knows_look_direction, mirrored
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
-from lsbatch.models.training import chip_dataset, chips
+from lsbatch.models.training import chip_dataset, chips, spatial_split
 from lsbatch.settings import TrainSettings
 from lsbatch.storage import cube
 
@@ -31,7 +31,7 @@ TRUTH = _truth()
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> chips.Source:
+def source(tmp_path_factory: pytest.TempPathFactory) -> spatial_split.Source:
     """Two by two tiles whose preVV is the pixel's row and whose postVV is its column, in dB of the store's range."""
     grid = Grid.snapped("EPSG:25833", 10, TILE, (0, 0, SIDE * 10, SIDE * 10))
     store = tmp_path_factory.mktemp("cube") / "cube.zarr"
@@ -43,7 +43,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> chips.Source:
     for tile in grid.tiles():
         empty = {band.name: np.full((TILE, TILE), np.nan if band.scale else 0) for band in STACK.bands}
         cube.write(store, STACK, tile, empty | {name: band[tile.region] for name, band in bands.items()})
-    return chips.Source("toy", store, grid, grid.tiles(), truth_of(grid))
+    return spatial_split.Source("toy", store, grid, grid.tiles(), truth_of(grid))
 
 
 def truth_of(grid: Grid) -> Callable[[Tile], np.ndarray]:
@@ -59,7 +59,7 @@ def truth_of(grid: Grid) -> Callable[[Tile], np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def cut(source: chips.Source, tmp_path_factory: pytest.TempPathFactory) -> chips.Chips:
+def cut(source: spatial_split.Source, tmp_path_factory: pytest.TempPathFactory) -> chips.Chips:
     """Chips of the country."""
     return chips.collect([source], NAMES, SETTINGS, tmp_path_factory.mktemp("chips"))
 
@@ -75,7 +75,7 @@ def _places(cut: chips.Chips, split: str) -> list[tuple[int, int]]:
 
 def test_no_pixel_of_a_held_out_block_is_in_a_training_chip(cut: chips.Chips) -> None:
     owner = np.full((SIDE, SIDE), -1)
-    for number, split in enumerate(chips.SPLITS):
+    for number, split in enumerate(spatial_split.SPLITS):
         for row, col in _places(cut, split):
             piece = owner[row : row + 64, col : col + 64]
             assert ((piece == -1) | (piece == number)).all()
@@ -89,7 +89,7 @@ def test_no_pixel_of_a_held_out_block_is_in_a_training_chip(cut: chips.Chips) ->
 
 def test_chips_hold_their_own_pixels_also_across_tiles(cut: chips.Chips) -> None:
     crossing = 0
-    for split in chips.SPLITS:
+    for split in spatial_split.SPLITS:
         for k, (row, col) in zip(cut.of(split), _places(cut, split), strict=True):
             assert row % 32 == 0
             assert col % 32 == 0
@@ -115,9 +115,9 @@ def test_empty_chips_are_as_many_as_asked_for(cut: chips.Chips) -> None:
     assert len(train) - full == pytest.approx(SETTINGS.empty_share * full, abs=1)
 
 
-def test_normalisation_knows_training_blocks_alone(source: chips.Source, cut: chips.Chips) -> None:
-    shares = chips.deal([source], SETTINGS).shares[0]
-    train = np.kron(shares, np.ones((128, 128))) == chips.TRAIN
+def test_normalisation_knows_training_blocks_alone(source: spatial_split.Source, cut: chips.Chips) -> None:
+    shares = spatial_split.split_blocks([source], SETTINGS).shares[0]
+    train = np.kron(shares, np.ones((128, 128))) == spatial_split.TRAIN
     rows, cols = (a.astype(np.float64) / 4 for a in np.mgrid[:SIDE, :SIDE])
     rows[300:330, 300:330] = np.nan
     means, stds = chips.statistics(cut)
@@ -131,7 +131,7 @@ def test_a_band_that_never_changes_does_not_become_infinite(cut: chips.Chips) ->
     assert chips.statistics(replace(cut, sums=sums))[1][2] == 1
 
 
-def test_chips_are_found_again(source: chips.Source, tmp_path: Path) -> None:
+def test_chips_are_found_again(source: spatial_split.Source, tmp_path: Path) -> None:
     def written() -> int:
         chips.collect([source], NAMES, SETTINGS, tmp_path)
         return (tmp_path / "values.npy").stat().st_mtime_ns
@@ -142,32 +142,36 @@ def test_chips_are_found_again(source: chips.Source, tmp_path: Path) -> None:
     assert (tmp_path / "values.npy").stat().st_mtime_ns != first
 
 
-def test_the_deal_follows_the_seed(source: chips.Source) -> None:
+def test_the_deal_follows_the_seed(source: spatial_split.Source) -> None:
     def dealt(seed: int) -> list[int]:
-        return chips.deal([source], SETTINGS.model_copy(update={"seed": seed})).shares[0].ravel().tolist()
+        return (
+            spatial_split.split_blocks([source], SETTINGS.model_copy(update={"seed": seed})).shares[0].ravel().tolist()
+        )
 
     assert dealt(1) == dealt(1)
     assert any(dealt(seed) != dealt(1) for seed in range(2, 6))
-    assert all(dealt(seed).count(share) == 3 for seed in range(5) for share in (chips.VALIDATION, chips.TEST))
+    assert all(
+        dealt(seed).count(share) == 3 for seed in range(5) for share in (spatial_split.VALIDATION, spatial_split.TEST)
+    )
 
 
-def test_blocks_of_several_surveys_are_dealt_together(source: chips.Source) -> None:
+def test_blocks_of_several_surveys_are_dealt_together(source: spatial_split.Source) -> None:
     # one block each: alone, no survey could be split
     wide = SETTINGS.model_copy(update={"block_px": 512})
-    shares = chips.deal([source] * 5, wide).shares
+    shares = spatial_split.split_blocks([source] * 5, wide).shares
     assert sorted(int(s[0, 0]) for s in shares) == [0, 0, 0, 1, 2]
     with pytest.raises(NoDataError, match=r"1 blocks of train\.block_px = 512, too few"):
-        chips.deal([source], wide)
+        spatial_split.split_blocks([source], wide)
 
 
-def test_tiles_outside_the_survey_have_no_block(source: chips.Source) -> None:
-    share = chips.deal([replace(source, tiles=source.tiles[:1])], SETTINGS).shares[0]
+def test_tiles_outside_the_survey_have_no_block(source: spatial_split.Source) -> None:
+    share = spatial_split.split_blocks([replace(source, tiles=source.tiles[:1])], SETTINGS).shares[0]
     assert (share[:2, :2] >= 0).all()
     assert (share[2:] == -1).all()
     assert (share[:, 2:] == -1).all()
 
 
-def test_no_landslide_to_learn_from_is_said(source: chips.Source, tmp_path: Path) -> None:
+def test_no_landslide_to_learn_from_is_said(source: spatial_split.Source, tmp_path: Path) -> None:
     barren = replace(source, truth=lambda tile: np.zeros(tile.geobox.shape, bool))
     with pytest.raises(NoDataError, match="no train chip of 64 px holds a landslide"):
         chips.collect([barren], NAMES, SETTINGS, tmp_path)

@@ -13,7 +13,7 @@ from lsbatch.errors import ModelError
 from lsbatch.grid import Grid, Tile
 from lsbatch.models import base, cards
 from lsbatch.models.training import trainer
-from lsbatch.models.training.chips import Source
+from lsbatch.models.training.spatial_split import Source
 from lsbatch.storage import cube
 
 SIDE, TILE = 512, 256
@@ -130,7 +130,10 @@ def test_a_training_that_was_killed_goes_on(source: Source, tmp_path: Path) -> N
 
 
 def test_the_same_seed_gives_the_same_weights(source: Source, tmp_path: Path) -> None:
-    """Chips, their turns and order, the network's first weights and its dropout; on one kind of machine, bit for bit."""
+    """Chips, their turns and order, the network's first weights and its dropout.
+
+    On one kind of machine, bit for bit.
+    """
     sums = [
         trainer.fit([source], _config(epochs=2, seed=seed), tmp_path / f"{k}.safetensors").checksum
         for k, seed in enumerate((3, 3, 4))

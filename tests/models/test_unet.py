@@ -32,7 +32,7 @@ def _open_paths(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def _span(depth: int, axis: int) -> tuple[int, int]:
-    """Input pixels that the answers of one lattice cell depend on, measured by their gradients, from the cell's start."""
+    """Return the input pixels that affect one lattice cell, measured by gradients, from the cell's start."""
     network = _open_paths(make_network(depth, 4).double())
     cell = unet.lattice_px(depth)
     start = 2 * unet.halo_px(depth)

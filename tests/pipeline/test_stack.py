@@ -33,8 +33,17 @@ def written(path: Path, values: np.ndarray, nodata: float | None = None) -> str:
     """A GeoTIFF over the tile and `EDGE_PX` around it."""
     where = from_origin(LEFT - SIDE * EDGE_PX, TOP + SIDE * EDGE_PX, SIDE, SIDE)
     with rasterio.open(
-        path, "w", driver="GTiff", height=ALL_PX, width=ALL_PX, count=1, dtype=values.dtype, crs=CRS, transform=where, nodata=nodata
-    ) as file:  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        height=ALL_PX,
+        width=ALL_PX,
+        count=1,
+        dtype=values.dtype,
+        crs=CRS,
+        transform=where,
+        nodata=nodata,
+    ) as file:
         file.write(values, 1)
     return str(path)
 
@@ -142,7 +151,10 @@ def incidence(direction: str) -> np.ndarray:
 def factor_slowly(
     theta_deg: np.ndarray, look_deg: float, slope: np.ndarray, aspect: np.ndarray, model: str
 ) -> np.ndarray:
-    """cos(theta) c of Vollrath et al. 2020: what turns gamma0 of flat ground into sigma0 of the slope; NaN where hidden."""
+    """cos(theta) c of Vollrath et al. 2020: what turns gamma0 of flat ground into sigma0 of the slope.
+
+    NaN where hidden.
+    """
     theta, steep, phi = np.radians(theta_deg), np.tan(np.radians(slope)), np.radians(look_deg + 180 - aspect)
     alpha_r, alpha_az = np.arctan(steep * np.cos(phi)), np.arctan(steep * np.sin(phi))
     upright = np.pi / 2 - theta
@@ -238,9 +250,14 @@ def test_rtc_keeps_its_mask_of_layover_and_shadow(tmp_path: Path) -> None:
 def test_directions_apart_and_together(tmp_path: Path) -> None:
     days = [("asc", "ascending", 44, "01"), ("asc2", "ascending", 44, "13"), ("desc", "descending", 66, "02")]
     scenes = [
-        rtc(tmp_path, name, speckled(i), **{"sat:orbit_state": state, "sat:relative_orbit": orbit, "datetime": f"2020-07-{day}T05:00:00Z"})
+        rtc(
+            tmp_path,
+            name,
+            speckled(i),
+            **{"sat:orbit_state": state, "sat:relative_orbit": orbit, "datetime": f"2020-07-{day}T05:00:00Z"},
+        )
         for i, (name, state, orbit, day) in enumerate(days)
-    ]  # fmt: skip
+    ]
     found = radar.median(scenes, terrain_of(FLAT), config())
     stack = np.stack([speckled(i)[INNER] for i in range(3)])
     np.testing.assert_allclose(found.power["VV"], np.median(stack, axis=0), rtol=1e-6)
@@ -294,8 +311,10 @@ def test_a_vrt_may_come_from_the_settings_but_not_from_a_catalogue(tmp_path: Pat
         size, crs = file.width, file.crs.to_wkt()
         where = ", ".join(str(v) for v in file.transform.to_gdal())
     vrt.write_text(
-        f'<VRTDataset rasterXSize="{size}" rasterYSize="{size}"><SRS>{crs.replace(chr(34), "&quot;")}</SRS><GeoTransform>{where}</GeoTransform>'
-        f'<VRTRasterBand dataType="Float32" band="1"><SimpleSource><SourceFilename>{source}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>'
+        f'<VRTDataset rasterXSize="{size}" '
+        f'rasterYSize="{size}"><SRS>{crs.replace(chr(34), "&quot;")}</SRS><GeoTransform>{where}</GeoTransform>'
+        '<VRTRasterBand dataType="Float32" '
+        f'band="1"><SimpleSource><SourceFilename>{source}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>'
     )
     grid = Grid.snapped(CRS, SIDE, TILE_PX, TILE.boundingbox.bbox)
     found = terrain_stage.read(grid.tile(0, 0), (national_dem.scene(vrt),), config())

@@ -62,8 +62,17 @@ def _write(
 ) -> None:
     rows, cols = values.shape
     with rasterio.open(
-        path, "w", driver="GTiff", height=rows, width=cols, count=1, dtype=values.dtype, nodata=nodata, compress="deflate", **place
-    ) as file:  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        height=rows,
+        width=cols,
+        count=1,
+        dtype=values.dtype,
+        nodata=nodata,
+        compress="deflate",
+        **place,
+    ) as file:
         file.write(values, 1)
         if scale is not None:
             file.scales, file.offsets = (scale,), (0.0,)

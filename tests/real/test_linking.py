@@ -53,7 +53,10 @@ def _chain(files: list[Path], folder: Path) -> Iterator[tuple[Path, Path, Quiet,
 
 
 def test_years_in_a_row_with_every_outline_accounted_for(shapefiles: list[Path], tmp_path: Path) -> None:
-    """Counts by geopandas alone; ground by unions: what is in neither year is in no record, and nothing of either is lost."""
+    """Counts by geopandas alone; ground by unions.
+
+    What is in neither year is in no record, and nothing of either is lost.
+    """
     ids: set[str] = set()
     for file, last, heard, linked in _chain(shapefiles, tmp_path):
         before, this = gpd.read_file(last, layer=0), gpd.read_file(file)

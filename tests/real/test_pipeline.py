@@ -149,7 +149,8 @@ def test_the_prediction_is_where_both_periods_were_seen(california: Survey) -> N
     surveyed = np.isfinite(answer)
     # no storm, no earthquake in these weeks, so all of it is false; how much is said, not judged: docs/real-data.md
     print(
-        f"California: {(labels[surveyed] == 1).mean():.1%} of {surveyed.sum()} pixels called landslide, {len(inventory)} records"
+        f"California: {(labels[surveyed] == 1).mean():.1%} of {surveyed.sum()} pixels called landslide, "
+        f"{len(inventory)} records"
     )
     assert set(np.unique(labels[surveyed])) <= {0, 1}
     assert (labels[~surveyed] == 255).all()

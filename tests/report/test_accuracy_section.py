@@ -1,4 +1,4 @@
-"""What the report says of accuracy, sizes and areas, and that a text from a record, a sample or a county can do nothing."""
+"""The accuracy section of the report; texts from records, samples and counties are escaped."""
 
 import json
 import re
@@ -13,12 +13,12 @@ import pytest
 import shapely
 from markupsafe import escape
 
-from lsbatch import report
 from lsbatch.accuracy import answers, assess
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine import todo
 from lsbatch.inventory import areas, map_checksum
 from lsbatch.report import accuracy_section, landslide_table, size_chart, statistics
+from lsbatch.report import page as report_page
 from lsbatch.storage import files, receipts, vectors
 from lsbatch.storage.receipts import Receipt
 from tests import browser, fake_survey
@@ -29,7 +29,7 @@ HOSTILE = "</script><script>document.title='owned'</script><!--<script>\u2028\"'
 
 
 def _page(survey: Survey) -> str:
-    report.apply(survey, survey.config)
+    report_page.apply(survey, survey.config)
     return (survey.workspace.report / "report.html").read_text(encoding="utf-8")
 
 
@@ -40,9 +40,16 @@ def _assessed(survey: Survey, **changes: Any) -> dict[str, Any]:
     answer[[0, 1, 2, 61, 62, 130]] = 1 - answer[[0, 1, 2, 61, 62, 130]]
     answer[[5, 140]] = -1
     design = {
-        "size": 200, "allocation": "equal", "seed": 1, "min_distance_m": 0.0, "inclusion_exact": 1, "map_digest": map_checksum.digest(survey),
-        "tiles": 4, "tiles_missing": 1, "drawn": "2020-11-01T00:00:00+00:00",
-    }  # fmt: skip
+        "size": 200,
+        "allocation": "equal",
+        "seed": 1,
+        "min_distance_m": 0.0,
+        "inclusion_exact": 1,
+        "map_digest": map_checksum.digest(survey),
+        "tiles": 4,
+        "tiles_missing": 1,
+        "drawn": "2020-11-01T00:00:00+00:00",
+    }
     found = answers.Answers(stratum, answer, np.array([9000, 4000, 200_000]), np.array([60, 60, 80]), design)
     result = {
         "survey_id": survey.config.survey.id,
@@ -119,10 +126,10 @@ def test_figures_that_do_not_exist_are_called_undefined(plain: Survey) -> None:
 
 
 def test_an_assessment_makes_the_report_stale(plain: Survey) -> None:
-    before = todo.reduction_digest(plain, report.REDUCTION)
-    assert todo.reduction_digest(plain, report.REDUCTION) == before
+    before = todo.reduction_digest(plain, report_page.REDUCTION)
+    assert todo.reduction_digest(plain, report_page.REDUCTION) == before
     _assessed(plain)
-    assert todo.reduction_digest(plain, report.REDUCTION) != before
+    assert todo.reduction_digest(plain, report_page.REDUCTION) != before
 
 
 # Frequency and size

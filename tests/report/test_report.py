@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lsbatch import report
 from lsbatch.bands import probability
 from lsbatch.catalog.survey import Survey
 from lsbatch.inventory import evaluation
 from lsbatch.report import figures as report_facts
 from lsbatch.report import images as report_pictures
 from lsbatch.report import overview_map as report_map
+from lsbatch.report import page as report_page
 from lsbatch.report import quicklooks as report_quicklooks
 from lsbatch.storage import cube, receipts
 from tests import browser, fake_survey
@@ -32,7 +32,7 @@ HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=alert(1)>
 
 
 def _page(survey: Survey) -> str:
-    report.apply(survey, survey.config)
+    report_page.apply(survey, survey.config)
     return (survey.workspace.report / "report.html").read_text(encoding="utf-8")
 
 
@@ -40,7 +40,7 @@ def _page(survey: Survey) -> str:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     """Four tiles, twenty landslides, truth that is shifted by 4 px."""
     survey = fake_survey.make(tmp_path_factory.mktemp("plain"))
-    report.apply(survey, survey.config)
+    report_page.apply(survey, survey.config)
     return survey
 
 
@@ -119,7 +119,7 @@ def test_a_survey_without_inventory_says_so(tmp_path: Path) -> None:
     receipts.write(survey.workspace.receipts, replace(found, error="disk full", tally={}))
     html = _page(survey)
     assert "There is no inventory</strong>disk full" in html
-    assert _figures(html)[0] == report.MISSING
+    assert _figures(html)[0] == report_page.MISSING
 
 
 # Nothing in it can act
@@ -196,7 +196,7 @@ def test_what_has_no_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shown = len(_looks(html))
     assert 0 < shown < 19
     assert (
-        f"Pictures of the {shown} largest landslides fit into this page; of the other {_count(survey) - shown} it has"
+        f"images of the {shown} largest landslides. It has no images of the other {_count(survey) - shown}."
         in html
     )
 
@@ -248,7 +248,8 @@ SHOWN = "[...document.querySelectorAll('#list tbody tr:not([hidden])')]"
 def _asked(page: browser.Page, selector: str, value: str) -> int:
     """Rows that are left after a field was filled in."""
     page.value(
-        f"(() => {{ const box = document.querySelector({selector!r}); box.value = {value!r}; box.dispatchEvent(new Event('input', {{bubbles: true}})); }})()"
+        f"(() => {{ const box = document.querySelector({selector!r}); box.value = {value!r}; box.dispatchEvent(new "
+        f"Event('input', {{bubbles: true}})); }})()"
     )
     page.value("new Promise(done => setTimeout(done, 300))")
     return int(page.value("parseInt(document.querySelector('#count').textContent.replace(/,/g, ''))"))
@@ -294,7 +295,7 @@ def test_every_filter_keeps_what_it_says(page: browser.Page, plain: Survey) -> N
     page.click("#filter button[type=reset]")
     assert _asked(page, "#find", inventory["landslide_id"].iloc[4]) == 1
     assert _asked(page, "#find", "no such thing") == 0
-    assert page.value("document.querySelector('#place').textContent") == "not among the 0 of the list"
+    assert page.value("document.querySelector('#place').textContent") == "not in the list of 0"
     assert page.errors == []
 
 
@@ -321,14 +322,15 @@ def test_five_thousand_landslides(page: browser.Page, crowd: Survey, capsys: pyt
     seconds = page.open(file.as_uri())
     with capsys.disabled():
         print(
-            f"\n5,000 landslides: {file.stat().st_size / 1e6:.1f} MB, ready after {seconds:.2f} s, {len(_looks(file.read_text()))} with pictures"
+            f"\n5,000 landslides: {file.stat().st_size / 1e6:.1f} MB, ready after {seconds:.2f} s, "
+            f"{len(_looks(file.read_text()))} with pictures"
         )
     assert page.value("document.querySelector('#count').textContent") == "5,000 of 5,000 shown"
-    assert page.value(f"{SHOWN}.length") == report.FIRST_ROWS
+    assert page.value(f"{SHOWN}.length") == report_page.FIRST_ROWS
     page.click("#list thead th:nth-child(1) button")
     assert page.value("document.querySelector('#list tbody a').textContent") == "synthetic-fake-0000000001"
     page.click(".scroll:has(#list) > button")
-    assert page.value(f"{SHOWN}.length") == 2 * report.FIRST_ROWS
+    assert page.value(f"{SHOWN}.length") == 2 * report_page.FIRST_ROWS
     assert _asked(page, "#find", "synthetic-fake-0000000fff") == 1
     page.click("#list tbody tr:not([hidden]) a")
     assert page.value("document.querySelector('#panel-title').firstChild.textContent") == "synthetic-fake-0000000fff"
@@ -336,27 +338,32 @@ def test_five_thousand_landslides(page: browser.Page, crowd: Survey, capsys: pyt
     page.value("document.querySelector('#filter').reset()")
     page.value("location.hash = '#l4999'")
     page.value("new Promise(done => setTimeout(done, 300))")
-    assert "No pictures" in page.value("document.querySelector('#panel-note').textContent")
+    assert "No images" in page.value("document.querySelector('#panel-note').textContent")
     assert page.errors == []
 
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     survey = fake_survey.make(tmp_path_factory.mktemp("crowd"), Fake(crowd=5000, truth=False))
-    report.apply(survey, survey.config)
+    report_page.apply(survey, survey.config)
     return survey
 
 
-#: Each text's contrast with what is painted below it, by WCAG 2.1's relative luminance; controls that are off are exempt.
+#: Each text's contrast with what is painted below it, by WCAG 2.1's relative luminance; controls that are off are
+#: exempt.
 CONTRAST = """(() => {
   const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
-  const light = (c) => { const [r, g, b] = c.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const under = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c[3] > 0.8) return c.slice(0, 3); } return [255, 255, 255]; };
+  const light = (c) => { const [r, g, b] = c.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92
+    : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const under = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+    if (c[3] > 0.8) return c.slice(0, 3); } return [255, 255, 255]; };
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const e = node.parentElement;
-    if (!node.data.trim() || e.closest('script, noscript, :disabled, [hidden], .map svg') || !e.getClientRects().length) continue;
-    const style = getComputedStyle(e), pair = [parse(e.closest('svg') ? style.fill : style.color).slice(0, 3), under(e)].map(light).sort((a, b) => b - a);
+    if (!node.data.trim() || e.closest('script, noscript, :disabled, [hidden], .map svg')
+      || !e.getClientRects().length) continue;
+    const style = getComputedStyle(e), pair = [parse(e.closest('svg') ? style.fill
+      : style.color).slice(0, 3), under(e)].map(light).sort((a, b) => b - a);
     found.push([(pair[0] + 0.05) / (pair[1] + 0.05), node.data.trim().slice(0, 40)]);
   }
   return found;
@@ -365,21 +372,25 @@ CONTRAST = """(() => {
 
 def test_every_text_can_be_read(page: browser.Page, tmp_path: Path) -> None:
     survey = fake_survey.make(tmp_path / "survey", Fake(failed="cannot be read", dropped=("S2B_x: is truncated",)))
-    report.apply(survey, survey.config)
+    report_page.apply(survey, survey.config)
     _open(page, survey)
     page.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     found = page.value(CONTRAST)
     assert len(found) > 300
     assert [(round(ratio, 2), text) for ratio, text in found if ratio < 4.5] == []
     # what a screen reader is told: every picture and every control has a name
-    nameless = "[...document.querySelectorAll('img, svg[role=img], button, input, select')].filter(e => !(e.getAttribute('alt') || e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && e.labels.length))).length"
+    nameless = (
+        "[...document.querySelectorAll('img, svg[role=img], button, input, select')].filter(e => "
+        "!(e.getAttribute('alt') || e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && "
+        "e.labels.length))).length"
+    )
     assert page.value(nameless) == 0
 
 
 def test_colours_of_marks_are_okabe_and_itos() -> None:
     """Eight colours that people with each kind of colour blindness tell apart (Okabe and Ito 2008)."""
     palette = {"#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"}
-    css = (Path(report.__file__).parent / "page.css").read_text(encoding="utf-8")
+    css = (Path(report_page.__file__).parent / "page.css").read_text(encoding="utf-8")
     named = dict(re.findall(r"--(mark|pick|law): (#[0-9a-f]{6})", css))
     assert set(named) == {"mark", "pick", "law"}
     assert {*named.values(), report_pictures.FOUND, report_pictures.FALSE, report_pictures.MISSED} <= palette
@@ -404,7 +415,7 @@ def test_pictures_are_really_drawn(page: browser.Page, plain: Survey, tmp_path: 
 
 def test_hostile_texts_do_nothing(page: browser.Page, tmp_path: Path) -> None:
     survey = fake_survey.make(tmp_path / "survey", Fake(failed=HOSTILE, dropped=(HOSTILE,), offsets=HOSTILE))
-    report.apply(survey, survey.config)
+    report_page.apply(survey, survey.config)
     _open(page, survey)
     assert page.value("document.title") != "owned"
     assert page.errors == []

@@ -8,7 +8,7 @@ import pytest
 from lsbatch.catalog.survey import Survey
 from lsbatch.commands import train
 from lsbatch.models import cards, cart
-from lsbatch.models.training import chips
+from lsbatch.models.training import spatial_split
 from lsbatch.report import overview_map as maps
 from lsbatch.report import training_blocks
 
@@ -29,9 +29,11 @@ def card(**made_by: object) -> cards.Card:
 
 def test_the_blocks_drawn_are_those_that_were_dealt(survey: Survey) -> None:
     source = train.source(survey.config)
-    dealt = chips.deal([source], survey.config.train)
+    dealt = spatial_split.split_blocks([source], survey.config.train)
     frame = maps.frame(survey.grid, survey.grid.geobox.extent.geom)
-    told = training_blocks.facts(card(surveys=[source.name], split=chips.told([source], dealt)), survey, frame)
+    told = training_blocks.facts(
+        card(surveys=[source.name], split=spatial_split.describe_split([source], dealt)), survey, frame
+    )
     assert "counts the test blocks alone" in told["text"]
     # a picture painted from the rectangles is the split, pixel by pixel
     drawn = np.full(survey.grid.shape, -1)

@@ -171,9 +171,15 @@ def test_strangers_are_told_nothing(server: Server, name: str) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Origin": None}, {"Origin": "null"}, {"Origin": "http://evil.example"}, {"Content_Type": "text/plain"}, {"Content_Type": None},
-     {"Origin": "https://127.0.0.1"}],
-)  # fmt: skip
+    [
+        {"Origin": None},
+        {"Origin": "null"},
+        {"Origin": "http://evil.example"},
+        {"Content_Type": "text/plain"},
+        {"Content_Type": None},
+        {"Origin": "https://127.0.0.1"},
+    ],
+)
 def test_another_page_cannot_answer(server: Server, headers: dict[str, str | None]) -> None:
     status, _, _ = ask(server, f"/{server.token}/answers", answer(server), **headers)
     assert status == 403
@@ -261,9 +267,12 @@ def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
     path.write_text(to_yaml(survey.config), encoding="utf-8")
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 0)):
         process = subprocess.Popen(
-            [sys.executable, "-m", "lsbatch.cli", "review", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "lsbatch.cli", "review", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             env=dict(os.environ),
-        )  # fmt: skip
+        )
         assert process.stdout is not None
         host, port, token = re.search(r"http://([\d.]+):(\d+)/(\S+)/", process.stdout.readline()).groups()  # type: ignore[union-attr]
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
@@ -352,7 +361,8 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     until(page, "document.getElementById('said').textContent.includes('Kept')")
     assert journal.read(kept)[-1]["state"] == "unreviewed"
     page.value(
-        "document.getElementById('filter').value = 'confirmed'; document.getElementById('filter').dispatchEvent(new Event('change'))"
+        "document.getElementById('filter').value = 'confirmed'; document.getElementById('filter').dispatchEvent(new "
+        "Event('change'))"
     )
     assert page.value("document.querySelectorAll('#list button').length") == 2
     assert all(one.startswith((server.address, "data:image/", "data:,")) for one in page.requests)
@@ -396,10 +406,14 @@ def test_the_page_is_accessible(page: browser.Page) -> None:
     assert page.value("document.documentElement.lang") == "en"
     assert page.value("document.getElementById('said').getAttribute('role')") == "status"
     contrast = """(() => {
-      const light = c => { const [r, g, b] = c.match(/\\d+/g).map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
-      const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!c.endsWith(', 0)')) return c; } return 'rgb(255, 255, 255)'; };
-      return Math.min(...[...document.querySelectorAll('h1, h2, p, dt, dd, label, button span, button, figcaption')].filter(e => e.textContent.trim()).map(e => {
-        const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x); return (a + .05) / (b + .05); }));
+      const light = c => { const [r, g, b] = c.match(/\\d+/g).map(v => v / 255).map(v => v <= .04045 ? v / 12.92
+        : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
+      const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+        if (!c.endsWith(', 0)')) return c; } return 'rgb(255, 255, 255)'; };
+      return Math.min(...[...document.querySelectorAll(`h1, h2, p, dt, dd, label, button span,
+        button, figcaption`)].filter(e => e.textContent.trim()).map(e => {
+        const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
+          return (a + .05) / (b + .05); }));
     })()"""
     assert page.value(contrast) >= 4.5
     page.resize(380, 800)

@@ -28,11 +28,21 @@ def item(number: int = 1, **changes: Any) -> dict[str, Any]:
     box = [14.0, 61.0, 16.0, 62.0]
     ring = [[14.0, 61.0], [16.0, 61.0], [16.0, 62.0], [14.0, 62.0], [14.0, 61.0]]
     return {
-        "type": "Feature", "stac_version": "1.0.0", "stac_extensions": [], "links": [], "id": f"S2A_{number:03d}",
-        "collection": "sentinel-2-l2a", "bbox": box, "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "properties": {"datetime": f"20{19 + number % 2}-07-0{1 + number % 9}T10:50:31Z", "platform": "sentinel-2a", "s2:processing_baseline": "05.00"},
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": [],
+        "links": [],
+        "id": f"S2A_{number:03d}",
+        "collection": "sentinel-2-l2a",
+        "bbox": box,
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {
+            "datetime": f"20{19 + number % 2}-07-0{1 + number % 9}T10:50:31Z",
+            "platform": "sentinel-2a",
+            "s2:processing_baseline": "05.00",
+        },
         "assets": {key: {"href": f"https://example.org/{number}/{key}.tif"} for key in keys},
-    } | changes  # fmt: skip
+    } | changes
 
 
 def catalogue(folder: Path, *items: Any, **root: Any) -> Path:
@@ -59,12 +69,18 @@ def settings(folder: Path, url: str, **more: Any) -> Path:
 
 
 def tiff(side: int, data: bytes, *, tile: int = 0, rows: int = 0, bands: int = 1) -> bytes:
-    """A GeoTIFF whose header claims side x side pixels, in tiles or in strips of some rows, of which only the first has data."""
+    """Return a GeoTIFF whose header claims side x side pixels in tiles or strips; only the first has data."""
     tags: list[tuple[int, int, tuple[float, ...]]] = [
-        (256, 4, (side,)), (257, 4, (side,)), (258, 3, (8,) * bands), (259, 3, (8,)), (262, 3, (1,)), (277, 3, (bands,)),
-        (33550, 12, (10.0, 10.0, 0.0)), (33922, 12, (0.0, 0.0, 0.0, 500000.0, 6802560.0, 0.0)),
+        (256, 4, (side,)),
+        (257, 4, (side,)),
+        (258, 3, (8,) * bands),
+        (259, 3, (8,)),
+        (262, 3, (1,)),
+        (277, 3, (bands,)),
+        (33550, 12, (10.0, 10.0, 0.0)),
+        (33922, 12, (0.0, 0.0, 0.0, 500000.0, 6802560.0, 0.0)),
         (34735, 3, (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)),
-    ]  # fmt: skip
+    ]
     if bands > 1:
         tags.append((338, 3, (0,) * (bands - 1)))
     pieces = (-(-side // tile)) ** 2 if tile else -(-side // rows)

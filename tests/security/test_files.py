@@ -133,10 +133,12 @@ import resource, sys
 from odc.geo.geobox import GeoBox
 from lsbatch.catalog import scenes
 from lsbatch.imagery import scene_reading
-item = {"type": "Feature", "id": "x", "bbox": [-180, -90, 180, 90], "properties": {}, "assets": {"data": {"href": sys.argv[1]}}}
+item = {"type": "Feature", "id": "x", "bbox": [-180, -90, 180, 90], "properties": {}}
+item["assets"] = {"data": {"href": sys.argv[1]}}
 box = GeoBox.from_bbox((500000, 6800000, 502560, 6802560), "EPSG:32633", resolution=10)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(load.read(scenes.describe(item, "dem"), ("elevation",), box)["elevation"].sum(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+total = scene_reading.read(scenes.describe(item, "dem"), ("elevation",), box)["elevation"].sum()
+print(total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
@@ -189,9 +191,18 @@ def test_what_is_no_picture(content: bytes) -> None:
 
 def card_of(**changes: Any) -> dict[str, Any]:
     known = {
-        "family": "unet", "bands": ["preVV"], "means": [0.0], "stds": [1.0], "network": {"depth": 4, "width": 8, "dropout": 0.1},
-        "halo_px": 96, "lattice_px": 16, "settings": {}, "scores": {}, "made_by": {}, "checksum": "0",
-    }  # fmt: skip
+        "family": "unet",
+        "bands": ["preVV"],
+        "means": [0.0],
+        "stds": [1.0],
+        "network": {"depth": 4, "width": 8, "dropout": 0.1},
+        "halo_px": 96,
+        "lattice_px": 16,
+        "settings": {},
+        "scores": {},
+        "made_by": {},
+        "checksum": "0",
+    }
     return known | changes
 
 
@@ -261,7 +272,7 @@ def test_parts(tmp_path: Path, suffix: str, make: Callable[[Path], bytes]) -> No
     sprung, path = tmp_path / "sprung", tmp_path / f"r000c000{suffix}"
     path.write_bytes(make(sprung))
     with pytest.raises(
-        StaleStoreError, match="is damaged, or was not made by lsbatch: .*; have its tile done again by lsbatch retry"
+        StaleStoreError, match=r"is damaged, or was not made by lsbatch: .*; have its tile done again by lsbatch retry"
     ) as caught:
         vectors.read_edges(path) if suffix == ".npy" else vectors.read_part(path)
     assert str(caught.value).isprintable()

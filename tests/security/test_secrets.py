@@ -1,4 +1,7 @@
-"""A run that uses secrets of every kind leaves none of them anywhere; texts with HTML stay texts; nobody listens but on loopback."""
+"""A run that uses secrets of every kind leaves none of them anywhere; texts with HTML stay texts.
+
+Nobody listens but on loopback.
+"""
 
 import base64
 import functools
@@ -45,7 +48,7 @@ SECRETS = (
 
 
 class _Guarded(FileHandler):
-    """Documents for the user of the catalogue, rasters for the user that GDAL was given, and those who come with neither get 401."""
+    """Server of documents and rasters for two different users; requests without credentials get 401."""
 
     def _answer(self, body: bool) -> None:
         user = f"{USER}:{PASSWORD}" if self.path.partition("?")[0].endswith(".json") else f"gdal:{GDAL_PASSWORD}"
@@ -66,7 +69,7 @@ def guarded(folder: Path) -> Iterator[Served]:
 
 
 def publish(country: Path, folder: Path) -> None:
-    """The country's catalogue with secrets in its addresses, a scene that is gone, and texts that a browser would run."""
+    """Write the catalogue with secrets in its addresses, a missing scene, and texts with scripts."""
     catalog = country.parent / "catalog"
     folder.mkdir()
     gone = ""
@@ -93,7 +96,10 @@ def publish(country: Path, folder: Path) -> None:
 
 
 def href(name: str, folder: Path, collection: str) -> str:
-    """Sentinel-2 at the Planetary Computer, signed by somebody; Sentinel-1 and the DEM beside the catalogue, with keys."""
+    """Sentinel-2 at the Planetary Computer, signed by somebody.
+
+    Sentinel-1 and the DEM beside the catalogue, with keys.
+    """
     if collection.startswith("sentinel-2"):
         return f"{archives.AZURE_URL}/{os.path.normpath(folder / name)}?se=2020&sig={SIGNATURE}"
     return f"{name}?token={TOKEN}&X-Amz-Signature={SIGNATURE}"
@@ -101,7 +107,10 @@ def href(name: str, folder: Path, collection: str) -> str:
 
 @contextmanager
 def world(country: Path, folder: Path) -> Iterator[tuple[dict[str, str], dict[str, Any], archives.Signed]]:
-    """Catalogue, rasters and storage that all want to know who asks: environment and settings of a run that tells them."""
+    """Catalogue, rasters and storage that all want to know who asks.
+
+    Environment and settings of a run that tells them.
+    """
     publish(country, folder / "archive")
     with ExitStack() as stack:
         served = stack.enter_context(guarded(folder / "archive"))
@@ -144,7 +153,10 @@ def found_in(data: bytes) -> list[str]:
 
 
 def leaks(folder: Path, raw: dict[str, Any]) -> dict[str, list[str]]:
-    """Files and objects that hold a secret; the settings and the archive's own documents, which hold them from the start, apart."""
+    """Files and objects that hold a secret.
+
+    The settings and the archive's own documents, which hold them from the start, apart.
+    """
     files = {
         str(path): path.read_bytes()
         for path in folder.rglob("*")

@@ -150,7 +150,10 @@ def _node_state() -> str:
 
 
 def stop(file: Path) -> None:
-    """End a daemon by its own number: politely, and after ten seconds in any case. slurmd waits for jobs that will not end."""
+    """End a daemon by its own number.
+
+    Politely, and after ten seconds in any case. slurmd waits for jobs that will not end.
+    """
     if not file.exists():
         return
     pid = int(file.read_text(encoding="ascii"))

@@ -131,7 +131,7 @@ def test_cancelled_jobs_are_replaced_also_before_they_began(
 
 
 def test_jobs_go_when_the_run_breaks(slurm: Slurm, tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), cluster.connect(_settings(tmp_path), say=lambda line: None) as crew:
+    with pytest.raises(ZeroDivisionError), cluster.connect(_settings(tmp_path), say=lambda line: None) as crew:  # noqa: PT012
         crew({})
         slurm.wait_for("RUNNING")
         raise ZeroDivisionError

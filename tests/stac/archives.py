@@ -1,4 +1,7 @@
-"""The synthetic country as archives on the network show it: its items, and its rasters behind signatures that expire."""
+"""The synthetic country as archives on the network show it.
+
+Its items, and its rasters behind signatures that expire.
+"""
 
 import functools
 import json

@@ -1,4 +1,7 @@
-"""A STAC API as archives run it: pgstac on PostgreSQL and PostGIS, served by stac-fastapi; all of it thrown away after."""
+"""A STAC API as archives run it: pgstac on PostgreSQL and PostGIS, served by stac-fastapi.
+
+All of it thrown away after.
+"""
 
 import hashlib
 import json
@@ -83,7 +86,10 @@ def _postgres(home: Path, who: Sequence[str]) -> Iterator[dict[str, str]]:
             [*who, "env", f"HOME={home}", str(PG_BIN / name), *words], check=True, stdout=subprocess.DEVNULL, cwd=home
         )
 
-    quick = f"-c listen_addresses=127.0.0.1 -p {port} -k {home} -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    quick = (
+        f"-c listen_addresses=127.0.0.1 -p {port} -k {home} -c fsync=off -c synchronous_commit=off -c "
+        "full_page_writes=off"
+    )
     pg("initdb", "-D", str(home / "data"), "-A", "trust", "-U", "postgres", "--no-sync")
     pg("pg_ctl", "-D", str(home / "data"), "-w", "-o", quick, "-l", str(home / "log"), "start")
     try:

@@ -1,4 +1,7 @@
-"""A survey from STAC APIs and rasters behind signatures, through outages: the same bytes as from the catalogue on disk."""
+"""A survey from STAC APIs and rasters behind signatures, through outages.
+
+The same bytes as from the catalogue on disk.
+"""
 
 import subprocess
 import threading
@@ -160,7 +163,7 @@ def test_a_signature_that_is_never_good_is_not_asked_for_without_end(
     with archives.signed(country.parent / "catalog", valid_s=-1.0) as served:
         use(served, monkeypatch)
         with pytest.raises(
-            scene_reading.SceneError, match="asset vv .* cannot be read: HTTP response code: 403$"
+            scene_reading.SceneError, match=r"asset vv .* cannot be read: HTTP response code: 403$"
         ) as caught:
             scene_reading.read(radar[0], ("VV",), radar[1], attempts=3)
     # of the archive, so that the tile is tried again later
@@ -229,8 +232,10 @@ def test_a_survey_through_pgstac_that_dies_for_ten_seconds(
     again.join()
     ours = open_survey(config)
     print(
-        f"{len(pages)} requests to pgstac, which was dead for 10 s; {served.answers['given']} answers of the rasters' server, {served.outage.missed} in its "
-        f"outage of 10 s, {served.answers['refused']} refused for an old signature, {served.answers['token']} signatures; {seconds:.0f} s"
+        f"{len(pages)} requests to pgstac, which was dead for 10 s; {served.answers['given']} answers of the rasters' "
+        f"server, {served.outage.missed} in its "
+        f"outage of 10 s, {served.answers['refused']} refused for an old signature, {served.answers['token']} "
+        f"signatures; {seconds:.0f} s"
     )
     assert seconds > 20
     assert served.outage.missed
@@ -244,7 +249,10 @@ def test_a_survey_through_pgstac_that_dies_for_ten_seconds(
 
 
 def same_files(ours: Survey, theirs: Survey) -> None:
-    """Every byte of the cube and of the parts; of the inventory all but the digest of the settings, which name the catalogue."""
+    """Every byte of the cube and of the parts.
+
+    Of the inventory all but the digest of the settings, which name the catalogue.
+    """
     for folder in ("cube.zarr", "parts"):
         one, other = (
             {path.relative_to(root): path.read_bytes() for path in (root / folder).rglob("*") if path.is_file()}

@@ -122,9 +122,11 @@ def test_inputs_may_lie_there_too(done_survey: Survey, bucket: Bucket, tmp_path:
 def test_a_second_writer_is_refused_there_too(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
     path = settings(done_survey, tmp_path, "s3://surveys/s", kind="serial")
     run = subprocess.Popen(
-        [sys.executable, "-m", "lsbatch.cli", "run", str(path), "--until", "stack"], env=os.environ | bucket.environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-m", "lsbatch.cli", "run", str(path), "--until", "stack"],
+        env=os.environ | bucket.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         while not any(key.startswith("s/lease/") for key in bucket.names()):
             assert run.poll() is None

@@ -1,11 +1,11 @@
 """The command `lsbatch bench`: time real tiles through every stage and project a national run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lsbatch.commands.bench import comparison, measurement, projection, time_chart
-from lsbatch.commands.run import Screen
+from lsbatch.commands import run as run_command
 from lsbatch.settings import Config
 from lsbatch.storage.files import write_json
 
@@ -23,6 +23,13 @@ HEADS = (
     "peak MB",
     "of the limit",
 )
+
+
+class Screen(run_command.Screen, Protocol):
+    """Output of the command: that of a run, and tables."""
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show rows of text."""
 
 
 def bench(config: Config, screen: Screen, *, tiles: int | None = None, compare: Path | None = None) -> Path:
@@ -63,15 +70,22 @@ def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
     gpus = ", ".join(about["gpus"]) or "no GPU"
     screen.text("")
     screen.text(
-        f"{about['processor']}, {about['cores']} cores, {about['memory_gb']:g} GB, {gpus}; lsbatch {about['lsbatch']} {about['commit'] or ''}".rstrip()
+        (
+            f"{about['processor']}, {about['cores']} cores, {about['memory_gb']:g} GB, {gpus}; lsbatch "
+            f"{about['lsbatch']} "
+            f"{about['commit'] or ''}"
+        ).rstrip()
     )
     screen.text(
-        f"{found['tiles']} of {found['survey_tiles']} tiles of {config.grid.tile_px} px on {found['workers']} workers of {found['threads']} threads"
+        f"{found['tiles']} of {found['survey_tiles']} tiles of {config.grid.tile_px} px on {found['workers']} workers "
+        f"of {found['threads']} threads"
     )
     screen.table(HEADS, [_row(row) for row in found["stages"]])
     screen.text(
-        "p50, p95, CPU s, Mpx/s a core, MB: of tiles that are not a worker's first. Of the limit: the share of a tile's seconds that copying its "
-        f"bands in memory once would take, at {found['copy_gb_s']:.1f} GB/s. Read MB: from files; over the network {found['watched']['network_mb']:,.0f} MB in all."
+        "p50, p95, CPU s, Mpx/s a core, MB: of tiles that are not a worker's first. Of the limit: the share of a "
+        "tile's seconds that copying its "
+        f"bands in memory once would take, at {found['copy_gb_s']:.1f} GB/s. Read MB: from files; over the network "
+        f"{found['watched']['network_mb']:,.0f} MB in all."
     )
     folds = ", ".join(f"{row['step']} {row['half_s']:.2f} s and {row['seconds']:.2f} s" for row in found["folds"])
     screen.text(f"In one process, for half of these tiles and for all: {folds}")
@@ -106,13 +120,17 @@ def _network(found: Mapping[str, Any] | None) -> list[str]:
     if found is None:
         return []
     lines = [
-        f"Network in {name}: {one['mpx_s']:.2f} Mpx/s, {one['gflop_s']:,.0f} GFLOP/s of useful work, {one['share']:.0%} of a matrix product's {one['product_gflop_s']:,.0f}"
+        (
+            f"Network in {name}: {one['mpx_s']:.2f} Mpx/s, {one['gflop_s']:,.0f} GFLOP/s of useful work, "
+            f"{one['share']:.0%} of a matrix product's {one['product_gflop_s']:,.0f}"
+        )
         for name, one in found.items()
     ]
     short = found["bfloat16"]
     ratio = short["mpx_s"] / found["float32"]["mpx_s"]
     lines.append(
-        f"predict.precision bfloat16 would be {ratio:.1f} times as fast, and moves a probability by {short['mean_difference']:.1e} on average, "
+        f"predict.precision bfloat16 would be {ratio:.1f} times as fast, and moves a probability by "
+        f"{short['mean_difference']:.1e} on average, "
         f"{short['largest_difference']:.2f} at most (on noise)"
     )
     return lines
@@ -124,9 +142,11 @@ def _lines(name: str, told: Mapping[str, Any], config: Config) -> list[str]:
         "energy: this machine does not tell" if told["kwh"] is None else f"{told['kwh']:,.1f} kWh (processors and GPUs)"
     )
     return [
-        f"Projected for {name}{area}: {told['tiles']:,} tiles on {told['workers']} workers: {_time(told['hours'])}, then {_time(told['more_hours'])} "
+        f"Projected for {name}{area}: {told['tiles']:,} tiles on {told['workers']} workers: {_time(told['hours'])}, "
+        f"then {_time(told['more_hours'])} "
         "for the steps of one process",
-        f"  {told['worker_hours']:,.1f} worker-hours, {told['core_hours']:,.1f} core-hours, {told['gpu_hours']:,.1f} GPU-hours; {told['gb_read']:,.0f} GB read from files, "
+        f"  {told['worker_hours']:,.1f} worker-hours, {told['core_hours']:,.1f} core-hours, {told['gpu_hours']:,.1f} "
+        f"GPU-hours; {told['gb_read']:,.0f} GB read from files, "
         f"{told['gb_network']:,.0f} GB over the network; {told['euro']:,.2f} euro at the prices of the settings; {kwh}",
     ]
 

@@ -44,7 +44,8 @@ def _whole(found: Mapping[str, Any]) -> bool:
 def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one row a stage of both results: median seconds then and now, and `slower`, `faster` or `as before`.
 
-    A stage is slower if its middle tile takes more than a tenth longer and is not among what tiles took then (95 of 100).
+    A stage is slower if its middle tile takes more than a tenth longer and is not among what tiles took then (95 of
+    100).
     """
     before = {row["stage"]: row for row in old["stages"]}
     rows = []

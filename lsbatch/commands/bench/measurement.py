@@ -23,7 +23,7 @@ from lsbatch.engine.tile_task import peak_mb
 from lsbatch.engine.todo import Todo, step_named, steps
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
-from lsbatch.models import base, throughput
+from lsbatch.models import base, families, throughput
 from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import files, lease, symlinks
@@ -170,7 +170,7 @@ def _told(
         "copy_gb_s": copy / 1e9,
         "stages": stages,
         "network": throughput.of(weights, config.predict, config.cluster.threads)
-        if config.model.family == "unet"
+        if families.of(config).is_unet
         else None,
     }
 
@@ -185,9 +185,10 @@ def _scenes_mb(config: Config, positions: Sequence[Position]) -> float:
 def summary(name: str, receipts: Sequence[Receipt], wall_s: float, threads: int, limit_s: float) -> dict[str, Any]:
     """Return the figures of a stage from its receipts, in order of arrival.
 
-    The first tile of each worker, which compiles kernels and loads weights, is told apart as `first_s` if others are left. `mpx_s` is all
-    tiles by the time from the stage's begin to its end; `mpx_s_core` a later tile by its seconds and the worker's cores;
-    `limit_share` is how much of those seconds it would take to copy in memory, once, what must be read and written.
+    The first tile of each worker, which compiles kernels and loads weights, is told apart as `first_s` if others are
+    left. `mpx_s` is all tiles by the time from the stage's begin to its end; `mpx_s_core` a later tile by its seconds
+    and the worker's cores; `limit_share` is how much of those seconds it would take to copy in memory, once, what must
+    be read and written.
     """
     seen: set[str] = set()
     first: list[Any] = []

@@ -27,8 +27,7 @@ def copy_bytes_s() -> float:
 
 
 def moved_bytes(config: Config, stage: Stage, scenes_mb: float) -> float:
-    """Return the bytes in memory that a stage must read and write once for a tile, as float32 or as stored.
-    """
+    """Return the bytes in memory that a stage must read and write once for a tile, as float32 or as stored."""
     side, halo = config.grid.tile_px, stage.halo_px(config)
     found = 0.0
     for layer, names in stage.reads(config).items():

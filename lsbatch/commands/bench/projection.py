@@ -26,9 +26,9 @@ def projected(
     Returns
     -------
     dict
-        `hours` of the tiles, shared out among the workers; `more_hours` of the steps that one process then does for all of them
-        (see `fold_seconds`). `worker_hours` of work, `core_hours` and `gpu_hours`
-        of them; `gb_read` from files and `gb_network`; `euro`; `kwh`, None where the machine does not tell its energy.
+        `hours` of the tiles, shared out among the workers; `more_hours` of the steps that one process then does for all
+        of them (see `fold_seconds`). `worker_hours` of work, `core_hours` and `gpu_hours` of them; `gb_read` from files
+        and `gb_network`; `euro`; `kwh`, None where the machine does not tell its energy.
     """
     rows = measured["stages"]
     seconds = tiles * sum(row["mean_s"] for row in rows)
@@ -55,7 +55,8 @@ def projected(
 def fold_seconds(measured: Mapping[str, Any], measured_tiles: int, tiles: int) -> float:
     """Return the seconds of a reduction for this many tiles, on the line through half and all measured tiles.
 
-    Where all took no longer than half, the line is level; where it would begin below nothing, or there was no half, it begins at nothing.
+    Where all took no longer than half, the line is level; where it would begin below nothing, or there was no half, it
+    begins at nothing.
     """
     each = max(0.0, measured["seconds"] - measured["half_s"]) / (measured_tiles - measured["half_tiles"])
     start = measured["seconds"] - each * measured_tiles
@@ -65,8 +66,8 @@ def fold_seconds(measured: Mapping[str, Any], measured_tiles: int, tiles: int) -
 def nation_tiles(area_km2: float, side_m: float) -> int:
     """Return the number of tiles of a square country, including the tiles that its border cuts.
 
-    A convex outline of perimeter P meets A / s^2 + 2 P / (pi s) + 1 squares of a lattice of side s on average (Cauchy's formula for its
-    widths). A ragged coast meets more: `lsbatch plan` counts them.
+    A convex outline of perimeter P meets A / s^2 + 2 P / (pi s) + 1 squares of a lattice of side s on average (Cauchy's
+    formula for its widths). A ragged coast meets more: `lsbatch plan` counts them.
     """
     side_km = side_m / 1000
     return math.ceil(area_km2 / side_km**2 + 2 * 4 * math.sqrt(area_km2) / (math.pi * side_km) + 1)

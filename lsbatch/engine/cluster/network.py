@@ -61,7 +61,8 @@ def interface(settings: ClusterSettings) -> str:
         )
     if settings.tls is None and not all(ipaddress.ip_address(address).is_loopback for address in known[name]):
         print(
-            f"lsbatch: cluster.interface = {name!r} without cluster.tls: whoever reaches that network can run programs as you",
+            f"lsbatch: cluster.interface = {name!r} without cluster.tls: whoever reaches that network can run programs "
+            "as you",
             file=sys.stderr,
         )
     return name
@@ -70,8 +71,9 @@ def interface(settings: ClusterSettings) -> str:
 def threads(settings: ClusterSettings) -> dict[str, str]:
     """Return variables that let the one task of a worker use `cluster.threads` cores.
 
-    Dask sets them to 1. What the user's own environment says of them is stronger. All threads of a worker share one pool of memory, so
-    that the U-Net finds again what it gave back (`models.devices.kept_memory`): 1.61 Mpx/s, 1.25 without. STACK is as fast with it.
+    Dask sets them to 1. What the user's own environment says of them is stronger. All threads of a worker share one
+    pool of memory, so that the U-Net finds again what it gave back (`models.devices.kept_memory`): 1.61 Mpx/s, 1.25
+    without. STACK is as fast with it.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     return dict.fromkeys(names, str(settings.threads)) | {"MALLOC_ARENA_MAX": "1"}
@@ -79,10 +81,13 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
 
 #: What of Dask's worker would make a run wait for ever, without a word.
 #:
-#: - Nothing lies in a worker between two tiles that would go away by itself: one that is paused because its process has grown
+#: - Nothing lies in a worker between two tiles that would go away by itself: one that is paused because its process has
+#: grown
 #:   over 80 % of its memory takes no tile any more. At 95 % it is killed and started again, as before.
-#: - Its profiler looks at the frames of all threads, a hundred times a second. In Python 3.11 a thread that is born or ends
-#:   in that moment can stop the whole process (python/cpython#106883, dask/distributed#8616); reading and object storage have
+#: - Its profiler looks at the frames of all threads, a hundred times a second. In Python 3.11 a thread that is born or
+#: ends
+#: in that moment can stop the whole process (python/cpython#106883, dask/distributed#8616); reading and object storage
+#: have
 #:   many threads: one of 4 small surveys into a bucket stood still.
 WORKER_CONFIG = {"distributed.worker.memory.pause": False, "distributed.worker.profile.enabled": False}
 

@@ -1,6 +1,7 @@
 """Scheduler, driver and workers as the tasks of one SLURM allocation: ``srun lsbatch run CONFIG``.
 
-Task 0 schedules, task 1 is the driver, the others work. What ends the driver ends them all, with the driver's exit code.
+Task 0 schedules, task 1 is the driver, the others work. What ends the driver ends them all, with the driver's exit
+code.
 """
 
 import logging
@@ -27,7 +28,7 @@ SCHEDULER, DRIVER = 0, 1
 START_S = 600.0
 
 
-class _UntilDriverLeaves(SchedulerPlugin):  # type: ignore[misc]
+class _UntilDriverLeaves(SchedulerPlugin):
     """A scheduler plugin that ends the scheduler and workers when the driver has left or never comes."""
 
     async def start(self, scheduler: Scheduler) -> None:
@@ -166,5 +167,6 @@ def await_workers(client: Client, config: Config) -> None:
         found = client.scheduler_info(n_workers=-1)["workers"].values()
         if not any(worker["resources"].get("GPU") for worker in found):
             raise LsbatchError(
-                "predict.device = 'cuda': torch sees no GPU in any task of the allocation; ask for one with --gres, or set it to auto"
+                "predict.device = 'cuda': torch sees no GPU in any task of the allocation; ask for one with --gres, or "
+                "set it to auto"
             )

@@ -1,7 +1,7 @@
 """Workers in SLURM jobs that are submitted, replaced when lost, and cancelled at the end.
 
-CPU jobs and GPU jobs never wait for each other: stages follow one another, so only the group that the present stage asks
-for is held.
+CPU jobs and GPU jobs never wait for each other: stages follow one another, so only the group that the present stage
+asks for is held.
 """
 
 import os

@@ -1,7 +1,8 @@
 """Speckle filters on linear power.
 
 NaN is nodata: a hole stays a hole and does not take part in its neighbours' statistics; nor does what lies outside the
-array. Tile by tile equals the whole bit for bit, with a halo of half a window (refined Lee 3 px, Lee sigma `size // 2`).
+array. Tile by tile equals the whole bit for bit, with a halo of half a window (refined Lee 3 px, Lee sigma `size //
+2`).
 """
 
 import numpy as np

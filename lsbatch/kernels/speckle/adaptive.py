@@ -185,7 +185,7 @@ def _level(nine: np.ndarray, mean: np.ndarray, variance: np.ndarray, row: int, c
     for k in range(9):
         r, c = row + APART * (k // 3), col + APART * (k % 3)
         ratio = np.float64(variance[r, c]) / (np.float64(mean[r, c]) * np.float64(mean[r, c]))
-        ratio = ratio if ratio == ratio else np.inf
+        ratio = ratio if ratio == ratio else np.inf  # type: ignore[assignment]
         # insertion: nine values are too few for a general sort
         i = k
         while i > 0 and nine[i - 1] > ratio:

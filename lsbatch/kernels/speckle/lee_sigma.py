@@ -32,7 +32,8 @@ def lee_sigma(
     sigma : float
         Share of the speckle's distribution that the range holds.
     bright : float or None
-        None takes the 98th percentile of `power`, which differs from tile to tile: give a number where tiles must agree.
+        None takes the 98th percentile of `power`, which differs from tile to tile: give a number where tiles must
+        agree.
 
     Returns
     -------

@@ -90,7 +90,7 @@ def _window_rule_into(
             full[slot] = _load_into(line, power, row, left - half, width + 2 * half)
             _enter_into(ring, slot, line, full[slot], width)
             if row >= half:
-                _describe_into(local, ring, (slot + 1) % size, full.all(), width)
+                _describe_into(local, ring, (slot + 1) % size, full.all(), width)  # type: ignore[arg-type]
                 _answer_into(out, power[row - half], local, row - half, left, width, rule, looks, shrink)
 
 

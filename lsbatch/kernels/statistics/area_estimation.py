@@ -81,8 +81,8 @@ def by_stratum(
 ) -> Accuracy:
     """Estimate for strata that need not be the map classes; Stehman (2014).
 
-    Every figure is a mean of an indicator over the area, or a ratio of two such means: the user's accuracy of a class is
-    the mean of "mapped and true" over the mean of "mapped".
+    Every figure is a mean of an indicator over the area, or a ratio of two such means: the user's accuracy of a class
+    is the mean of "mapped and true" over the mean of "mapped".
 
     Parameters
     ----------
@@ -96,7 +96,8 @@ def by_stratum(
     Returns
     -------
     Accuracy
-        All NaN if a stratum that has pixels has no point; standard errors are NaN if one has a single point of several pixels.
+        All NaN if a stratum that has pixels has no point; standard errors are NaN if one has a single point of several
+        pixels.
     """
     design = _Design(np.asarray(stratum), np.asarray(sizes, np.float64))
     said = np.asarray(mapped)[None, :] == np.arange(classes)[:, None]
@@ -107,7 +108,7 @@ def by_stratum(
     area = [design.mean(one) for one in true]
     overall = design.mean((said & true).any(axis=0))
     columns = [np.array(pairs).T for pairs in (users, producers, area)]
-    return Accuracy(matrix, *columns[0], *columns[1], *overall, *columns[2])
+    return Accuracy(matrix, *columns[0], *columns[1], *overall, *columns[2])  # type: ignore[call-arg]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Accuracy intervals that hold if errors are rare, for two classes.
 
-The papers' intervals of 1.96 standard errors are too short when a sample meets a handful of omissions, and have no length
-at all when it meets none. Here each stratum's share has Wilson's interval, and shares are combined by the method of
-variance estimates recovery: Zou and Donner (2008), Statistics in Medicine 27, 1693-1702, for sums; Donner and Zou (2012),
-Stat. Methods Med. Res. 21, 347-359, for ratios.
+The papers' intervals of 1.96 standard errors are too short when a sample meets a handful of omissions, and have no
+length at all when it meets none. Here each stratum's share has Wilson's interval, and shares are combined by the method
+of variance estimates recovery: Zou and Donner (2008), Statistics in Medicine 27, 1693-1702, for sums; Donner and Zou
+(2012), Stat. Methods Med. Res. 21, 347-359, for ratios.
 """
 
 from collections.abc import Mapping

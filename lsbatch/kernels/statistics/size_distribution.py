@@ -1,8 +1,9 @@
 """Size distribution of landslides: density, two fitted laws, rollover.
 
-Real inventories follow a power law for large landslides and have fewer small ones than it says, below a rollover. Malamud et
-al. (2004), Earth Surf. Process. Landforms 29, 687-711, fit a three-parameter inverse gamma, whose mode is the rollover;
-Clauset, Shalizi and Newman (2009), SIAM Rev. 51, 661-703, say from where on, and how steeply, a tail falls.
+Real inventories follow a power law for large landslides and have fewer small ones than it says, below a rollover.
+Malamud et al. (2004), Earth Surf. Process. Landforms 29, 687-711, fit a three-parameter inverse gamma, whose mode is
+the rollover; Clauset, Shalizi and Newman (2009), SIAM Rev. 51, 661-703, say from where on, and how steeply, a tail
+falls.
 """
 
 from dataclasses import dataclass
@@ -99,7 +100,8 @@ def densities(areas_m2: np.ndarray, per_decade: int = 5) -> np.ndarray:
     Returns
     -------
     array (bins, 4)
-        Lower and upper edge in m2, landslides, and probability density per m2: landslides over all of them and over the width.
+        Lower and upper edge in m2, landslides, and probability density per m2: landslides over all of them and over the
+        width.
     """
     areas = np.asarray(areas_m2, np.float64)
     if not areas.size:
@@ -116,8 +118,8 @@ def densities(areas_m2: np.ndarray, per_decade: int = 5) -> np.ndarray:
 def fit_inverse_gamma(areas_m2: np.ndarray, least_m2: float = 0.0) -> InverseGamma | None:
     """Fit by maximum likelihood to areas of at least `least_m2`, the smallest mapped area.
 
-    The law is cut there, so that what was not mapped is not taken for what is not. Areas are scaled by their median and the
-    parameters by their logarithms.
+    The law is cut there, so that what was not mapped is not taken for what is not. Areas are scaled by their median and
+    the parameters by their logarithms.
 
     Returns
     -------
@@ -179,9 +181,17 @@ def _inverse_gamma(free, loss, scaling, areas, least_m2) -> InverseGamma:  # typ
         low, high = mode(free) - Z95 * error, mode(free) + Z95 * error
         rho_se = rho * np.sqrt(covariance[0, 0])
     return InverseGamma(
-        float(rho), float(a * unit), float(s * unit), float(least_m2), int(areas.size), float(-loss(free) - areas.size * np.log(unit)),
-        mode(free) * unit, float(low * unit), float(high * unit), float(rho_se),
-    )  # fmt: skip
+        float(rho),
+        float(a * unit),
+        float(s * unit),
+        float(least_m2),
+        int(areas.size),
+        float(-loss(free) - areas.size * np.log(unit)),
+        mode(free) * unit,
+        float(low * unit),
+        float(high * unit),
+        float(rho_se),
+    )
 
 
 def _covariance(loss, free: np.ndarray, step: float = 1e-3) -> np.ndarray | None:  # type: ignore[no-untyped-def]

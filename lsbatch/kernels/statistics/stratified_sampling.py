@@ -1,8 +1,8 @@
 """Stratified random sampling of pixels: allocation and selection.
 
-Pixels are ranked by a hash of the seed and of their place on the lattice, and those with the lowest ranks of a stratum are
-the sample. A hash behaves as random numbers do, so this is simple random sampling without replacement; but it needs no
-list of the pixels, can be done tile by tile, and gives the same points whatever the tiles and their order.
+Pixels are ranked by a hash of the seed and of their place on the lattice, and those with the lowest ranks of a stratum
+are the sample. A hash behaves as random numbers do, so this is simple random sampling without replacement; but it needs
+no list of the pixels, can be done tile by tile, and gives the same points whatever the tiles and their order.
 """
 
 import numpy as np
@@ -89,7 +89,7 @@ def ranks(rows: np.ndarray, cols: np.ndarray, seed: int) -> np.ndarray:
     uint64 array
     """
     with np.errstate(over="ignore"):
-        start = _mixed(np.uint64(seed % 2**64) + _STEP)
+        start = _mixed(np.uint64(seed % 2**64) + _STEP)  # type: ignore[arg-type]
         by_row = _mixed(np.asarray(rows, np.int64).astype(np.uint64) + start)
         return _mixed((by_row ^ np.asarray(cols, np.int64).astype(np.uint64)) * _STEP + start)
 

@@ -1,6 +1,7 @@
 """The raster function of a deep learning package: ArcGIS runs it, away from lsbatch.
 
-`lsbatch.models.export.arcgis_package` puts this file as ``LandslideProbability.py`` beside a network (ONNX) and its model definition
+`lsbatch.models.export.arcgis_package` puts this file as ``LandslideProbability.py`` beside a network (ONNX) and its
+model definition
 (``.emd``). It needs numpy and onnxruntime alone and keeps to Python 3.9, because ArcGIS brings its own Python. Names
 of methods and keys, and what they mean, are Esri's: https://github.com/Esri/raster-functions/wiki/PythonRasterFunction
 """
@@ -96,7 +97,8 @@ def _session(network):
         import onnxruntime
     except ImportError:
         raise RuntimeError(
-            "this model needs onnxruntime in ArcGIS's Python: install Esri's Deep Learning Libraries, or onnxruntime alone"
+            "this model needs onnxruntime in ArcGIS's Python: "
+            "install Esri's Deep Learning Libraries, or only onnxruntime"
         ) from None
     return onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
 

@@ -14,6 +14,7 @@ import lsbatch
 from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
 from lsbatch.models import cards, unet
+from lsbatch.models.families import FAMILIES
 from lsbatch.storage.files import aside, write_json
 
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
@@ -55,7 +56,8 @@ def to_onnx(weights: Path, out: Path) -> float:
         If the weights are no U-Net's, the extra is not installed, or the two disagree.
     """
     of = cards.card(weights)
-    if of.family != "unet":
+    family = FAMILIES.get(of.family)
+    if family is None or not family.is_unet:
         raise ModelError(f"{weights}: is of family {of.family}; only a unet can be written as ONNX")
     try:
         import onnx

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lsbatch.bands import knows_look_direction, mirrored
 from lsbatch.models.training import chips as cutting
+from lsbatch.models.training import spatial_split
 from lsbatch.models.training.chips import Chips
 from lsbatch.settings import TrainSettings
 
@@ -67,5 +68,5 @@ def loaders(
             shuffle=name == "train",
             generator=torch.Generator().manual_seed(settings.seed),
         )
-        for name in cutting.SPLITS
+        for name in spatial_split.SPLITS
     }

@@ -1,11 +1,10 @@
 """Training chips: small squares of STACK with their truth, split by spatial block.
 
-Neighbouring chips share half their pixels, so a split by chip would show the network its own test. Blocks are dealt
-whole instead, and a chip that touches blocks of two shares is dropped.
+A chip that touches blocks of two shares is dropped (see `spatial_split`).
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,33 +13,9 @@ import numpy as np
 
 from lsbatch.bands import STACK
 from lsbatch.errors import NoDataError
-from lsbatch.grid import Grid, Tile
+from lsbatch.models.training.spatial_split import SPLITS, TEST, TRAIN, VALIDATION, Source, Split, split_blocks
 from lsbatch.settings import TrainSettings, digest
 from lsbatch.storage import cube
-
-TRAIN, VALIDATION, TEST = range(3)
-SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A survey to learn from.
-
-    Attributes
-    ----------
-    name : str
-    store : Path
-        The cube.
-    grid : Grid
-    tiles : tuple of Tile
-    truth : callable Tile -> bool array of its geobox's shape
-    """
-
-    name: str
-    store: Path
-    grid: Grid
-    tiles: tuple[Tile, ...]
-    truth: Callable[[Tile], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -67,82 +42,6 @@ class Chips:
     def of(self, split: str) -> np.ndarray:
         """Return the indices of the chips of a split."""
         return np.flatnonzero(self.share == SPLITS.index(split))
-
-
-@dataclass(frozen=True)
-class Split:
-    """Assignment of each block of each source to a split.
-
-    Attributes
-    ----------
-    block_px : int
-    shares : tuple of array (block rows, block cols) int8
-        One array a source; -1 where the survey has no tile.
-    """
-
-    block_px: int
-    shares: tuple[np.ndarray, ...]
-
-    def of(self, source: int, rows: slice, cols: slice) -> int | None:
-        """Return the split of a rectangle of pixels, None if it touches blocks of several."""
-        near = self.shares[source][
-            tuple(slice(max(0, s.start) // self.block_px, -(-s.stop // self.block_px)) for s in (rows, cols))
-        ]
-        return int(near.flat[0]) if near.size and (near == near.flat[0]).all() else None
-
-    def pixels(self, source: int, rows: slice, cols: slice) -> np.ndarray:
-        """Return the split of each pixel of a rectangle, int8."""
-        index = (np.arange(s.start, s.stop) // self.block_px for s in (rows, cols))
-        return self.shares[source][np.ix_(*index)]
-
-
-#: A block's share as a letter: training, validation, test; a dot where the survey has no tile.
-LETTERS = {TRAIN: "t", VALIDATION: "v", TEST: "x", -1: "."}
-
-
-def told(sources: Sequence[Source], split: Split) -> dict[str, Any]:
-    """Return the split as plain values for a card: the bounds of each grid and one text a row of blocks."""
-    return {
-        "block_px": split.block_px,
-        "surveys": {
-            source.name: {
-                "bounds": list(source.grid.bounds),
-                "rows": ["".join(LETTERS[int(b)] for b in row) for row in shares],
-            }
-            for source, shares in zip(sources, split.shares, strict=True)
-        },
-    }
-
-
-def deal(sources: Sequence[Source], settings: TrainSettings) -> Split:
-    """Assign the blocks of all sources to splits, shuffled together by the seed.
-
-    Raises
-    ------
-    NoDataError
-        If there are too few blocks for every share to have one.
-    """
-    shares = []
-    for source in sources:
-        count = [-(-size // settings.block_px) for size in source.grid.shape]
-        mine = np.full(count, -1, np.int8)
-        for tile in source.tiles:
-            rows, cols = (slice(s.start // settings.block_px, -(-s.stop // settings.block_px)) for s in tile.region)
-            mine[rows, cols] = TRAIN
-        shares.append(mine)
-    places = [(k, r, c) for k, mine in enumerate(shares) for r, c in np.argwhere(mine == TRAIN)]
-    wanted = [settings.validation_share, settings.test_share]
-    counts = [max(1, round(share * len(places))) if share else 0 for share in wanted]
-    if len(places) - sum(counts) < 1:
-        raise NoDataError(
-            f"the surveys have {len(places)} blocks of train.block_px = {settings.block_px}, too few for training, validation "
-            "and test; set a smaller train.block_px or train on more surveys"
-        )
-    order = np.random.default_rng(settings.seed).permutation(len(places))
-    for share, chosen in zip((VALIDATION, TEST), np.split(order, np.cumsum(counts)), strict=False):
-        for k, r, c in (places[i] for i in chosen):
-            shares[k][r, c] = share
-    return Split(settings.block_px, tuple(shares))
 
 
 @dataclass(frozen=True)
@@ -203,7 +102,7 @@ def _key(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSetti
 def _collect(
     sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, key: str, halo_px: int
 ) -> None:
-    split = deal(sources, settings)
+    split = split_blocks(sources, settings)
     sums = np.zeros((3, len(names)))
     spots: list[Spot] = []
     for index, tile, bands, truth in _tiles(sources, names, settings):
@@ -282,7 +181,8 @@ def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
     for share in (TRAIN, VALIDATION):
         if not any(spot.landslide for spot in spots if spot.share == share):
             raise NoDataError(
-                f"no {SPLITS[share]} chip of {settings.chip_px} px holds a landslide that was observed; train on more surveys, or "
+                f"no {SPLITS[share]} chip of {settings.chip_px} px holds a landslide that was observed; train on more "
+                "surveys, or "
                 "set another train.seed or a smaller train.block_px"
             )
     count = min(len(empty), round(settings.empty_share * len(full)))

@@ -1,11 +1,8 @@
 """Train a network: from chips to weights, with checkpoints, early stop, resume and a log."""
 
-import csv
 import json
 import logging
-import math
 import shutil
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -15,18 +12,19 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, Timer
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 import lsbatch
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.kernels.statistics.confusion import Confusion
-from lsbatch.models import prakash, unet
+from lsbatch.models import families, unet
 from lsbatch.models.cards import Card, save
-from lsbatch.models.training import calibration, chip_dataset, learning_curve
+from lsbatch.models.family import BandStatistics, NetworkRecipe
+from lsbatch.models.training import calibration, chip_dataset, spatial_split
 from lsbatch.models.training import chips as cutting
-from lsbatch.models.training.chips import Source
-from lsbatch.models.training.losses import loss
+from lsbatch.models.training.learner import EpochLog, LateEarlyStopping, Learner
+from lsbatch.models.training.spatial_split import Source
 from lsbatch.settings import Config, TrainSettings, digest
 from lsbatch.storage.files import write_json
 
@@ -34,134 +32,16 @@ __all__ = ["Source", "fit"]
 
 #: More weight than this on the few landslide pixels makes the outlines fat.
 LARGEST_WEIGHT = 10.0
-#: Share of the training in which the learning rate rises.
-WARM_UP = 0.3
-#: Share after which a score that does not rise means something.
-SETTLED = 0.5
-LOG_FIELDS = ("epoch", "seconds", "train_loss", "validation_loss", "validation_mcc", "validation_f1")
-
-
-class Learner(pl.LightningModule):
-    """The network with its loss, schedule and counts."""
-
-    def __init__(
-        self,
-        net: torch.nn.Module,
-        settings: TrainSettings,
-        positive_weight: float,
-        steps: int,
-        timer: Timer | None = None,
-    ) -> None:
-        super().__init__()
-        self.net = net.to(memory_format=torch.channels_last)
-        self.settings, self.positive_weight, self.steps, self.timer = settings, positive_weight, steps, timer
-        self.counts = Confusion()
-        self.losses: dict[str, list[float]] = {"train": [], "validation": []}
-
-    def _loss(self, batch: Any, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        values, truth, seen = batch
-        answers = self.net(values.contiguous(memory_format=torch.channels_last))
-        # a network with deep supervision gives the answer of each level, the finest first
-        levels = [a.float() for a in (answers if isinstance(answers, list) else [answers])]
-        found = torch.stack([loss(a, truth, seen, self.positive_weight, self.settings.loss) for a in levels]).mean()
-        self.losses[name].append(float(found.detach()))
-        return found, levels[0]
-
-    def training_step(self, batch: Any, _: int) -> torch.Tensor:
-        """Compute the loss of one batch."""
-        return self._loss(batch, "train")[0]
-
-    def validation_step(self, batch: Any, _: int) -> None:
-        """Count hits and misses of one batch at a probability of 0.5."""
-        found, logits = self._loss(batch, "validation")
-        counts = score_intervals.confusion(
-            logits.cpu().numpy() >= 0, batch[1].cpu().numpy() > 0, batch[2].cpu().numpy() > 0
-        )
-        self.counts += Confusion(*counts)
-        del found
-
-    def on_train_epoch_start(self) -> None:
-        """Reset the mean loss."""
-        self.losses["train"] = []
-
-    def on_validation_epoch_start(self) -> None:
-        """Reset the counts; not in `Log`, whose hook runs before this one."""
-        self.counts, self.losses["validation"] = Confusion(), []
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the values for early stopping and checkpoints; undefined MCC counts as -1."""
-        self.log("validation_mcc", -1.0 if self.counts.mcc is None else self.counts.mcc)
-
-    test_step = validation_step
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Return AdamW with a one-cycle schedule over the longest possible training."""
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.settings.learning_rate, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(self.progress(step)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def progress(self, step: int) -> float:
-        """Return the finished share of the training, by steps or by time, so that the rate falls before time is up."""
-        minutes = self.settings.max_minutes
-        clock = 0.0 if self.timer is None or minutes is None else self.timer.time_elapsed() / (60 * minutes)
-        return min(1.0, max(step / self.steps, clock))
-
-
-def one_cycle(progress: float) -> float:
-    """Return the learning rate relative to its peak: up in the first 30 %, then down to 0 (Smith 2018)."""
-    if progress < WARM_UP:
-        return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / WARM_UP)) / 2
-    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
-
-
-class Patience(EarlyStopping):
-    """Early stopping that starts counting after half of the schedule.
-
-    While the learning rate is high the validation score jumps up and down: with a patience of 8 epochs from the start,
-    two of five trainings of 30 epochs stopped after 9 and 11, having learned nothing.
-    """
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count an epoch after half of the schedule."""
-        assert isinstance(pl_module, Learner)
-        if pl_module.progress(trainer.global_step) >= SETTLED:
-            super().on_validation_end(trainer, pl_module)
-
-
-class Log(Callback):
-    """A CSV with one row an epoch, continued by a resumed training, and its learning curve."""
-
-    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
-        self.path, self.say, self.began = path, say, time.monotonic()
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
-        """Write the row and draw the curve."""
-        assert isinstance(learner, Learner)
-        counts, losses = learner.counts, learner.losses
-        row = {
-            "epoch": trainer.current_epoch,
-            "seconds": round(time.monotonic() - self.began, 1),
-            **{f"{name}_loss": round(float(np.mean(found)), 5) if found else "" for name, found in losses.items()},
-            "validation_mcc": "" if counts.mcc is None else round(counts.mcc, 5),
-            "validation_f1": "" if counts.f1 is None else round(counts.f1, 5),
-        }
-        fresh = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, LOG_FIELDS)
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
-        self.began = time.monotonic()
-        learning_curve.draw(self.path, self.path.with_suffix(".png"))
-        self.say(
-            f"epoch {row['epoch']:3d}  loss {row['train_loss']}  validation MCC {row['validation_mcc'] or 'undefined'}  {row['seconds']} s"
-        )
 
 
 def fit(
-    sources: list[Source], config: Config, out: Path, resume: bool = True, progress: Callable[[str], None] = lambda line: None,
+    sources: list[Source],
+    config: Config,
+    out: Path,
+    resume: bool = True,
+    progress: Callable[[str], None] = lambda line: None,
     known: Mapping[str, Any] | None = None,
-) -> Card:  # fmt: skip
+) -> Card:
     """Train on surveys and write weights.
 
     Parameters
@@ -187,26 +67,20 @@ def fit(
     if not (resume and _key(folder) == key):
         shutil.rmtree(folder, ignore_errors=True)
     pl.seed_everything(settings.seed, verbose=False)
-    own = config.model.family == "prakash"
-    halo_px = prakash.HALO_PX if own else unet.halo_px(settings.depth)
-    chips = cutting.collect(sources, config.inputs, settings, folder, halo_px)
+    recipe = families.of(config).training
+    assert isinstance(recipe, NetworkRecipe)
+    chips = cutting.collect(sources, config.inputs, settings, folder, recipe.halo_px(settings))
     write_json(folder / "training.json", {"key": key})
-    stats = (np.array(prakash.MEANS), np.array(prakash.STDS)) if own else cutting.statistics(chips)
+    stats = recipe.statistics(chips)
     turns = chip_dataset.turns(config.inputs) if settings.symmetries else []
     side_m = config.grid.resolution_m
-    feeds = chip_dataset.loaders(
-        chips, stats, turns, settings, (lambda raw: prakash.prepared(raw, side_m)) if own else (lambda raw: raw)
-    )
-    net = (
-        prakash.build(settings)
-        if own
-        else unet.UNet(len(config.inputs), settings.depth, settings.width, settings.dropout)
-    )
+    feeds = chip_dataset.loaders(chips, stats, turns, settings, lambda raw: recipe.prepare(raw, side_m))
+    net = recipe.build(len(config.inputs), settings)
     share = float(np.mean([chips.truth[i].mean() for i in chips.of("train")]))
     weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))
     timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
     learner = Learner(net, settings, weight, max(1, len(feeds["train"])) * settings.epochs + 1, timer)
-    counts = {name: len(chips.of(name)) for name in cutting.SPLITS}
+    counts = {name: len(chips.of(name)) for name in spatial_split.SPLITS}
     progress(
         f"Chips: {', '.join(f'{n} {name}' for name, n in counts.items())}; landslide {share:.2%} of the training pixels"
     )
@@ -217,9 +91,9 @@ def fit(
             learner, feeds["train"], feeds["validation"], ckpt_path=last if last.exists() else None, weights_only=True
         )
     )
-    split = cutting.told(sources, cutting.deal(sources, settings))
+    split = spatial_split.describe_split(sources, spatial_split.split_blocks(sources, settings))
     made_by = {"surveys": [source.name for source in sources], "split": split, **(known or {})}
-    return _finished(learner, trainer, folder, out, feeds, stats, config, counts, made_by)
+    return _finished(learner, trainer, folder, out, feeds, stats, recipe, config, counts, made_by)
 
 
 def _key(folder: Path) -> str | None:
@@ -229,10 +103,11 @@ def _key(folder: Path) -> str | None:
 
 def _trainer(folder: Path, settings: TrainSettings, timer: Timer | None, progress: Callable[[str], None]) -> pl.Trainer:
     callbacks: list[Callback] = [
-        Log(folder / "log.csv", progress),
-        Patience("validation_mcc", mode="max", patience=settings.patience),
+        EpochLog(folder / "log.csv", progress),
+        LateEarlyStopping("validation_mcc", mode="max", patience=settings.patience),
         ModelCheckpoint(folder, "best", monitor="validation_mcc", mode="max", enable_version_counter=False),
-        # by itself: `save_last` of the one above follows the best epochs only, and a resumed training would repeat the rest
+        # by itself: `save_last` of the one above follows the best epochs only, and a resumed training would repeat the
+        # rest
         ModelCheckpoint(folder, "last", enable_version_counter=False),
     ]
     if timer is not None:
@@ -278,7 +153,7 @@ def _quiet(work: Callable[[], Any]) -> Any:
 
 def _finished(
     learner: Learner, trainer: pl.Trainer, folder: Path, out: Path, feeds: dict[str, Any],
-    stats: tuple[np.ndarray, np.ndarray], config: Config, counts: dict[str, int], made_by: Mapping[str, Any],
+    stats: BandStatistics, recipe: NetworkRecipe, config: Config, counts: dict[str, int], made_by: Mapping[str, Any],
 ) -> Card:  # fmt: skip
     """Score the best weights on test blocks, and write them."""
     best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
@@ -295,14 +170,7 @@ def _finished(
         "temperature": temperature,
         "made_by": {"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, **made_by},
     }
-    if config.model.family == "prakash":
-        card = prakash.card(config.grid.resolution_m, settings.width, settings.dropout, **known)
-    else:
-        means, stds = (tuple(a.tolist()) for a in stats)
-        card = unet.card(
-            config.inputs, settings.depth, settings.width, settings.dropout, means=means, stds=stds, **known
-        )
-    card = save(out, unet.state(learner.net), card)
+    card = save(out, unet.state(learner.net), recipe.card(config, stats, known))
     for name in ("values.npy", "truth.npy"):
         (folder / name).unlink()
     # the next training under this name starts anew

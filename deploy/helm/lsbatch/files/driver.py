@@ -3,9 +3,9 @@
     driver.py CONFIG [--annual] [--parts N] [more arguments of lsbatch run]
 
 With ``--annual`` the settings are those of the newest season that has ended. With ``--parts N`` this is one index of an
-indexed Job, which needs neither scheduler nor workers: indices 0 to N - 1 do the first stage of parts 1 to N, the next N the
-second stage, and so on; the last one does what reads every tile. Kubernetes starts low indices first, so an index waits
-only for some that began before it.
+indexed Job, which needs neither scheduler nor workers: indices 0 to N - 1 do the first stage of parts 1 to N, the next
+N the second stage, and so on; the last one does what reads every tile. Kubernetes starts low indices first, so an index
+waits only for some that began before it.
 """
 
 import argparse
@@ -34,7 +34,8 @@ from lsbatch.storage import lease
 STAGES = tuple(step.name for step in PIPELINE if isinstance(step, Stage))
 #: An image may take minutes to arrive on a new node.
 SCHEDULER_S = 1800
-#: Twice what the lease of a driver that was killed lasts. Without this wait the Job would count every refusal as a failure.
+#: Twice what the lease of a driver that was killed lasts. Without this wait the Job would count every refusal as a
+#: failure.
 LEASE_S = 2 * lease.SECONDS
 #: An index that waited so long gives its place up: one that it waits for may have lost its node, and need the place.
 TURN_S = 900
@@ -142,7 +143,10 @@ def wait_for_scheduler(address: str) -> None:
 
 
 def wait_for_lease(config: settings.Config, part: str) -> None:
-    """Until the lease of a driver that was killed has run out; one that lives is left to `lsbatch run`, which says whose it is."""
+    """Until the lease of a driver that was killed has run out.
+
+    One that lives is left to `lsbatch run`, which says whose it is.
+    """
     end = time.monotonic() + LEASE_S
     while time.monotonic() < end:
         holders = [

@@ -1,0 +1,39 @@
+"""The registry of model families."""
+
+from collections.abc import Mapping
+
+from lsbatch.errors import ModelError
+from lsbatch.models.cards import Card
+from lsbatch.models.families.cart import CartFamily
+from lsbatch.models.families.ccdc import CcdcFamily
+from lsbatch.models.families.prakash import PrakashFamily
+from lsbatch.models.families.tehrani import TehraniFamily
+from lsbatch.models.families.unet import UNetFamily
+from lsbatch.models.family import Family
+from lsbatch.settings import Config
+
+_ALL: tuple[Family, ...] = (UNetFamily(), CartFamily(), TehraniFamily(), PrakashFamily(), CcdcFamily())
+
+#: Families by the value of ``model.family``.
+FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}
+
+
+def of_card(card: Card) -> Family:
+    """Return the family of a file of weights.
+
+    Raises
+    ------
+    ModelError
+        If this version of lsbatch does not have it.
+    """
+    if card.family not in FAMILIES:
+        raise ModelError(
+            f"the weights are of family {card.family!r}, which this version of lsbatch does not have; "
+            f"use weights of {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[card.family]
+
+
+def of(config: Config) -> Family:
+    """Return the family in the settings."""
+    return FAMILIES[config.model.family]

@@ -1,0 +1,58 @@
+"""The family unet: a U-Net trained on polygons and evaluated in tiles."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from lsbatch.kernels import inference_windows
+from lsbatch.models import tiled_inference, unet
+from lsbatch.models.cards import Card
+from lsbatch.models.family import BandStatistics, FamilyBase, NetworkRecipe
+from lsbatch.models.training import chips
+from lsbatch.settings import Config, PredictSettings, TrainSettings
+
+
+def _build(bands: int, settings: TrainSettings) -> nn.Module:
+    return unet.UNet(bands, settings.depth, settings.width, settings.dropout)
+
+
+def _card(config: Config, statistics: BandStatistics, known: Mapping[str, Any]) -> Card:
+    means, stds = (tuple(values.tolist()) for values in statistics)
+    settings = config.train
+    return unet.card(config.inputs, settings.depth, settings.width, settings.dropout, means=means, stds=stds, **known)
+
+
+class UNetFamily(FamilyBase):
+    """The U-Net."""
+
+    name = "unet"
+    summary = "U-Net, trained on polygons; tiles give the same result as the whole image"
+    mirrors = True
+    is_unet = True
+    training = NetworkRecipe(
+        halo_px=lambda settings: unet.halo_px(settings.depth),
+        build=_build,
+        statistics=chips.statistics,
+        prepare=lambda bands, side_m: bands,
+        card=_card,
+    )
+
+    def check(self, card: Card, predict: PredictSettings) -> None:
+        """Check that the smallest window fits in ``predict.memory_gb``."""
+        if predict.tiling == "exact":
+            tiled_inference.most_px(card, predict.memory_gb)
+
+    def halo_px(self, card: Card, predict: PredictSettings) -> int:
+        """Return the halo of the tiling: that of the network, or that of blended windows."""
+        return inference_windows.blend_px() if predict.tiling == "blend" else card.halo_px
+
+    def predict(
+        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Predict window by window; with ``predict.flips`` also on mirror images."""
+        if predict.flips:
+            return tiled_inference.flipped(path, block, halo_px, predict, seen)
+        return tiled_inference.answer(path, block, halo_px, predict, seen), None

@@ -1,0 +1,143 @@
+"""Lightning module of a network in training, with learning rate schedule, early stop and log."""
+
+import csv
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, Timer
+
+from lsbatch.kernels.statistics import score_intervals
+from lsbatch.kernels.statistics.confusion import Confusion
+from lsbatch.models.training import learning_curve
+from lsbatch.models.training.losses import loss
+from lsbatch.settings import TrainSettings
+
+#: Share of the training in which the learning rate rises.
+WARM_UP = 0.3
+#: Share of the training before which early stop does not count.
+SETTLED = 0.5
+LOG_FIELDS = ("epoch", "seconds", "train_loss", "validation_loss", "validation_mcc", "validation_f1")
+
+
+class Learner(pl.LightningModule):
+    """A network with its loss, learning rate schedule and confusion counts."""
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        settings: TrainSettings,
+        positive_weight: float,
+        steps: int,
+        timer: Timer | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last)
+        self.settings, self.positive_weight, self.steps, self.timer = settings, positive_weight, steps, timer
+        self.counts = Confusion()
+        self.losses: dict[str, list[float]] = {"train": [], "validation": []}
+
+    def _loss(self, batch: Any, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        values, truth, seen = batch
+        outputs = self.net(values.contiguous(memory_format=torch.channels_last))
+        # a network with deep supervision returns the logits of each level, the finest first
+        levels = [a.float() for a in (outputs if isinstance(outputs, list) else [outputs])]
+        found = torch.stack([loss(a, truth, seen, self.positive_weight, self.settings.loss) for a in levels]).mean()
+        self.losses[name].append(float(found.detach()))
+        return found, levels[0]
+
+    def training_step(self, batch: Any, _: int) -> torch.Tensor:
+        """Compute the loss of one batch."""
+        return self._loss(batch, "train")[0]
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        """Count hits and misses of one batch at a probability of 0.5."""
+        found, logits = self._loss(batch, "validation")
+        counts = score_intervals.confusion(
+            logits.cpu().numpy() >= 0, batch[1].cpu().numpy() > 0, batch[2].cpu().numpy() > 0
+        )
+        self.counts += Confusion(*counts)
+        del found
+
+    def on_train_epoch_start(self) -> None:
+        """Reset the mean loss."""
+        self.losses["train"] = []
+
+    def on_validation_epoch_start(self) -> None:
+        """Reset the counts; not in `EpochLog`, whose hook runs before this one."""
+        self.counts, self.losses["validation"] = Confusion(), []
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the values for early stopping and checkpoints; undefined MCC counts as -1."""
+        self.log("validation_mcc", -1.0 if self.counts.mcc is None else self.counts.mcc)
+
+    test_step = validation_step
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Return AdamW with a one-cycle schedule over the longest possible training."""
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.settings.learning_rate, weight_decay=1e-4)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(self.progress(step)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def progress(self, step: int) -> float:
+        """Return the finished share of the training, by steps or by time, so that the rate falls before time is up."""
+        minutes = self.settings.max_minutes
+        clock = 0.0 if self.timer is None or minutes is None else self.timer.time_elapsed() / (60 * minutes)
+        return min(1.0, max(step / self.steps, clock))
+
+
+def one_cycle(progress: float) -> float:
+    """Return the learning rate relative to its peak: up in the first 30 %, then down to 0 (Smith 2018)."""
+    if progress < WARM_UP:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / WARM_UP)) / 2
+    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+class LateEarlyStopping(EarlyStopping):
+    """Early stopping that starts counting after half of the schedule.
+
+    While the learning rate is high the validation score jumps up and down: with a patience of 8 epochs from the start,
+    two of five trainings of 30 epochs stopped after 9 and 11, having learned nothing.
+    """
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count an epoch after half of the schedule."""
+        assert isinstance(pl_module, Learner)
+        if pl_module.progress(trainer.global_step) >= SETTLED:
+            super().on_validation_end(trainer, pl_module)
+
+
+class EpochLog(Callback):
+    """A CSV with one row an epoch, continued by a resumed training, and its learning curve."""
+
+    def __init__(self, path: Path, progress: Callable[[str], None]) -> None:
+        self.path, self.progress, self.began = path, progress, time.monotonic()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        """Write the row and draw the curve."""
+        assert isinstance(learner, Learner)
+        counts, losses = learner.counts, learner.losses
+        row = {
+            "epoch": trainer.current_epoch,
+            "seconds": round(time.monotonic() - self.began, 1),
+            **{f"{name}_loss": round(float(np.mean(found)), 5) if found else "" for name, found in losses.items()},
+            "validation_mcc": "" if counts.mcc is None else round(counts.mcc, 5),
+            "validation_f1": "" if counts.f1 is None else round(counts.f1, 5),
+        }
+        fresh = not self.path.exists()
+        with self.path.open("a", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, LOG_FIELDS)
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+        self.began = time.monotonic()
+        learning_curve.draw(self.path, self.path.with_suffix(".png"))
+        self.progress(
+            f"epoch {row['epoch']:3d}  loss {row['train_loss']}  "
+            f"validation MCC {row['validation_mcc'] or 'undefined'}  {row['seconds']} s"
+        )

@@ -1,0 +1,135 @@
+"""Spatial split of training surveys: whole blocks go to training, validation or test.
+
+Neighbouring chips share half their pixels. A split by chip would therefore train on pixels of the test. Whole blocks are
+assigned instead.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lsbatch
+from lsbatch.errors import NoDataError
+from lsbatch.grid import Grid, Tile
+from lsbatch.settings import TrainSettings
+
+TRAIN, VALIDATION, TEST = range(3)
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A survey with training data.
+
+    Attributes
+    ----------
+    name : str
+    store : Path
+        The cube.
+    grid : Grid
+    tiles : tuple of Tile
+    truth : callable Tile -> bool array of its geobox's shape
+    points : callable () -> x, y, classes, optional
+        Training points in the grid's coordinates, and the class name of each; None if the survey has none.
+    """
+
+    name: str
+    store: Path
+    grid: Grid
+    tiles: tuple[Tile, ...]
+    truth: Callable[[Tile], np.ndarray]
+    points: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Assignment of each block of each source to a split.
+
+    Attributes
+    ----------
+    block_px : int
+    shares : tuple of array (block rows, block cols) int8
+        One array a source; -1 where the survey has no tile.
+    """
+
+    block_px: int
+    shares: tuple[np.ndarray, ...]
+
+    def of(self, source: int, rows: slice, cols: slice) -> int | None:
+        """Return the split of a rectangle of pixels, None if it touches blocks of several."""
+        near = self.shares[source][
+            tuple(slice(max(0, s.start) // self.block_px, -(-s.stop // self.block_px)) for s in (rows, cols))
+        ]
+        return int(near.flat[0]) if near.size and (near == near.flat[0]).all() else None
+
+    def pixels(self, source: int, rows: slice, cols: slice) -> np.ndarray:
+        """Return the split of each pixel of a rectangle, int8."""
+        index = (np.arange(s.start, s.stop) // self.block_px for s in (rows, cols))
+        return self.shares[source][np.ix_(*index)]
+
+
+#: Letter of each share: training, validation, test; a dot means that the survey has no tile there.
+LETTERS = {TRAIN: "t", VALIDATION: "v", TEST: "x", -1: "."}
+
+
+def describe_split(sources: Sequence[Source], split: Split) -> dict[str, Any]:
+    """Return the split as plain values for a card: the bounds of each grid and one text a row of blocks."""
+    return {
+        "block_px": split.block_px,
+        "surveys": {
+            source.name: {
+                "bounds": list(source.grid.bounds),
+                "rows": ["".join(LETTERS[int(b)] for b in row) for row in shares],
+            }
+            for source, shares in zip(sources, split.shares, strict=True)
+        },
+    }
+
+
+def split_blocks(sources: Sequence[Source], settings: TrainSettings) -> Split:
+    """Assign the blocks of all sources to splits, shuffled together by the seed.
+
+    Raises
+    ------
+    NoDataError
+        If there are too few blocks for every share to have one.
+    """
+    shares = []
+    for source in sources:
+        count = [-(-size // settings.block_px) for size in source.grid.shape]
+        blocks = np.full(count, -1, np.int8)
+        for tile in source.tiles:
+            rows, cols = (slice(s.start // settings.block_px, -(-s.stop // settings.block_px)) for s in tile.region)
+            blocks[rows, cols] = TRAIN
+        shares.append(blocks)
+    places = [(k, r, c) for k, blocks in enumerate(shares) for r, c in np.argwhere(blocks == TRAIN)]
+    wanted = [settings.validation_share, settings.test_share]
+    counts = [max(1, round(share * len(places))) if share else 0 for share in wanted]
+    if len(places) - sum(counts) < 1:
+        raise NoDataError(
+            f"train.block_px = {settings.block_px}: the surveys have {len(places)} blocks, too few for training, validation "
+            "and test; set a smaller train.block_px or train on more surveys"
+        )
+    order = np.random.default_rng(settings.seed).permutation(len(places))
+    for share, chosen in zip((VALIDATION, TEST), np.split(order, np.cumsum(counts)), strict=False):
+        for k, r, c in (places[i] for i in chosen):
+            shares[k][r, c] = share
+    return Split(settings.block_px, tuple(shares))
+
+
+def held_out_split(sources: Sequence[Source], settings: TrainSettings, hold_out: bool) -> Split | None:
+    """Return the split of the blocks, or None if no samples are held out."""
+    return split_blocks(sources, settings) if hold_out else None
+
+
+def made_by(sources: Sequence[Source], learned: str, split: Split | None) -> dict[str, Any]:
+    """Return the field `made_by` of a card: software, surveys, digest of the training, and the split if there is one."""
+    return {
+        "software": f"lsbatch {lsbatch.__version__}",
+        "surveys": [source.name for source in sources],
+        "learned": learned,
+        **({} if split is None else {"split": describe_split(sources, split)}),
+    }

@@ -1,0 +1,219 @@
+"""The report page: collect the content, render the HTML, write ``report/report.html``.
+
+The page is one file. Its content security policy forbids requests and all scripts except its own script.
+A text from a catalogue therefore does no harm even if it is not escaped, and every text is escaped.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import jinja2
+import numpy as np
+import shapely
+from markupsafe import Markup
+
+import lsbatch
+from lsbatch.catalog import plan
+from lsbatch.catalog.survey import Survey
+from lsbatch.models import base
+from lsbatch.pipeline.types import Reduction
+from lsbatch.report import (
+    accuracy_section,
+    figures,
+    images,
+    landslide_table,
+    quicklooks,
+    size_chart,
+    statistics,
+    training_blocks,
+)
+from lsbatch.report import overview_map as maps
+from lsbatch.settings import Config
+from lsbatch.storage import files, receipts
+from lsbatch.storage.workspace import Workspace
+
+#: Bytes of the page for pictures of single landslides; with all else the page stays below 30 MB.
+PICTURES_BYTES = 18_000_000
+#: Tiles up to which each carries its name on the map.
+NAMED_TILES = 150
+#: Rows of a table that are laid out at once, as in page.js.
+FIRST_ROWS = 200
+#: Reasons shown at once; the rest can be unfolded.
+SHOWN_REASONS = 5
+
+_HERE = Path(__file__).parent
+
+
+def apply(survey: Survey, config: Config) -> dict[str, Any]:
+    """Write ``report/report.html``."""
+    records = figures.read(survey, config)
+    found = figures.landslides(survey, records)
+    listed = [] if found is None else landslide_table.rows(found)
+    looks = (
+        []
+        if found is None
+        else quicklooks.quicklooks(survey, config, list(found.geometry.head(len(listed))), PICTURES_BYTES)
+    )
+    tiles = figures.tiles(survey, records)
+    scores, no_scores = figures.scores(survey)
+    page = render(
+        {
+            "survey_id": config.survey.id,
+            "kind": config.survey.kind,
+            "crs": config.grid.crs,
+            "resolution_m": config.grid.resolution_m,
+            "min_area_m2": config.inventory.min_area_m2,
+            "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "version": lsbatch.__version__,
+            "head": figures.headline(survey, config, records, found),
+            "faults": figures.faults(survey, config, records, tiles),
+            "scores": scores,
+            "sample": accuracy_section.sample(survey),
+            "sizes": [row for row in statistics.by_size(scores or {}) if row["mapped"]],
+            "frequency": None if found is None else size_chart.frequency(statistics.frequencies(survey)),
+            "counties": accuracy_section.counties(survey),
+            "reliability": figures.reliability(survey) if scores else [],
+            "no_scores": no_scores,
+            "tiles": tiles,
+            "stages": figures.stages(records),
+            "origin": figures.provenance(config, records),
+            "curve": _curve(config),
+            "map": _map(survey, records, found, tiles),
+            "split": training_blocks.facts(
+                base.card(base.resolve(config)), survey, maps.frame(survey.grid, plan.load(config.output).region)
+            ),
+            "landslides": listed,
+            "choices": landslide_table.choices(listed),
+            "records": landslide_table.records(listed, config.inventory.confounders),
+            "looks": looks,
+            "titles": quicklooks.TITLES,
+            "ramps": {"change": images.css_ramp(images.CHANGE), "probability": images.css_ramp(images.PROBABILITY)},
+            "change_db": images.CHANGE_DB,
+            "colours": {"found": images.FOUND, "false": images.FALSE, "missed": images.MISSED},
+            "shown_reasons": SHOWN_REASONS,
+            "first_rows": FIRST_ROWS,
+        }
+    )
+    files.write_text(survey.workspace.report / "report.html", page)
+    return {"landslides": 0 if found is None else len(found), "megabytes": round(len(page.encode()) / 1e6, 2)}
+
+
+def _map(
+    survey: Survey, records: figures.Records, found: gpd.GeoDataFrame | None, tiles: list[dict[str, Any]]
+) -> dict[str, Any]:
+    region = plan.load(survey.config.output).region
+    frame = maps.frame(survey.grid, region)
+    masked = figures.worked(survey, records, "stack", "clean")
+    scored = masked & figures.worked(survey, records, "score")
+    seen = maps.overview(survey, frame, region, masked, scored)
+    unobserved, inside = np.count_nonzero(seen.unobserved), np.count_nonzero(seen.inside)
+    drawn = [] if found is None else maps.outlines(frame, found.head(landslide_table.MOST_LANDSLIDES))
+    (edge,) = frame.shown(np.array([shapely.simplify(region, frame.metres * maps.TOLERANCE_PX)]))
+    return {
+        "width": frame.cols,
+        "height": frame.rows,
+        "metres": frame.metres,
+        "bases": maps.bases(seen, frame),
+        "hits": None if seen.hits is None else maps.hits_picture(seen, frame),
+        "region": maps.path(edge),
+        "outlines": drawn,
+        # white below the marks, in two paths, so that they stand out on every picture
+        "under": "".join(d for d in drawn if not d.endswith("h0")),
+        "under_dots": "".join(d for d in drawn if d.endswith("h0")),
+        "scale": maps.scale_bar(frame),
+        "cell": frame.cell,
+        "tiles": [{**row, "corner": frame.corner(row["position"])} for row in tiles],
+        "named": len(tiles) <= NAMED_TILES,
+        "unobserved": unobserved / inside if inside else None,
+    }
+
+
+def _curve(config: Config) -> dict[str, str] | None:
+    """Return the learning curve beside the weights as data URI, or the reason why it is missing."""
+    weights = base.resolve(config)
+    picture = weights.with_name(f"{weights.stem}-training") / "log.png"
+    if not files.exists(picture):
+        return None
+    try:
+        return {"uri": images.file_uri(files.read_bytes(picture)), "fault": ""}
+    except OSError as error:
+        return {"uri": "", "fault": f"{picture.name} cannot be read: {error}"}
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """Render the page; every text of `content` is escaped."""
+    script, style = ((_HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
+    seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters |= {"number": number, "percent": percent, "area": area, "score": score, "duration": duration}
+    # the only texts that are not escaped are the two that come with lsbatch; `tojson` writes <, >, & and ' as \\u....
+    return environment.get_template("page.html.j2").render(
+        {**content, "script": Markup(script), "style": Markup(style), "seal": seal}
+    )
+
+
+MISSING = "–"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Format a number with thousands separators; a dash if unknown."""
+    return MISSING if value is None else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Format a share as percent."""
+    return MISSING if value is None else f"{100 * value:.{digits}f} %"
+
+
+def area(value_m2: float | None) -> str:
+    """Format square metres in a readable unit."""
+    if value_m2 is None:
+        return MISSING
+    if value_m2 >= 1e6:
+        return f"{value_m2 / 1e6:,.2f} km²"
+    return f"{value_m2 / 1e4:,.1f} ha" if value_m2 >= 1e4 else f"{value_m2:,.0f} m²"
+
+
+def score(value: float | None) -> str:
+    """Format a score with three decimals, or as undefined."""
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Format a duration in seconds, minutes or hours."""
+    if seconds is None:
+        return MISSING
+    if seconds < 120:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """Return the settings that the page depends on; place and workers do not change it."""
+    assessment = Workspace(config.output).accuracy / "accuracy.json"
+    return {
+        "settings": config.model_dump(mode="json", exclude={"output", "cluster"}),
+        "software": lsbatch.__version__,
+        "assessment": receipts.checksum(assessment) if files.exists(assessment) else "",
+    }
+
+
+REDUCTION = Reduction(
+    name="report",
+    version=2,
+    apply=apply,
+    settings=_settings,
+    after=("stack", "predict", "clean", "outline", "score", "inventory", "figures"),
+)
