@@ -36,11 +36,12 @@ from zarr.storage import LocalStore, WrapperStore
 
 from lsbatch import settings, synthetic
 from lsbatch.bands import BAND_SETTINGS, STACK
-from lsbatch.catalog import plan
+from lsbatch.catalog import plan, planning
 from lsbatch.catalog.survey import open_survey
 from lsbatch.engine import tile_task
 from lsbatch.pipeline import stack
 from lsbatch.storage import cube
+from lsbatch.storage.band_encoding import decode, encode
 
 NAMES = BAND_SETTINGS["s1_s2_dem"]
 HALO_PX = 96
@@ -171,7 +172,7 @@ def content(folder: Path, side: int) -> Bands:
     grid = config.grid.model_copy(update={"tile_px": math.gcd(side, 512)})
     config = config.model_copy(update={"output": folder / "survey", "grid": grid})
     config.output.mkdir()
-    plan.save(plan.make(config), config.output)
+    plan.save(planning.make(config), config.output)
     survey = open_survey(config)
     out = {name: np.full(survey.grid.shape, np.nan, np.float32) for name in NAMES}
     for position in survey.positions:
@@ -183,7 +184,7 @@ def content(folder: Path, side: int) -> Bands:
 
 def numbers(bands: Bands, dtype: str) -> Bands:
     """What is stored of the bands."""
-    return bands if dtype == "float32" else {name: cube.encode(values, STACK[name]) for name, values in bands.items()}
+    return bands if dtype == "float32" else {name: encode(values, STACK[name]) for name, values in bands.items()}
 
 
 def padded(values: np.ndarray) -> np.ndarray:
@@ -290,7 +291,7 @@ def largest_errors(bands: Bands) -> Row:
     """Most that storing changes a band, in its unit."""
     found = {}
     for name, values in bands.items():
-        back = cube.decode(cube.encode(values, STACK[name]), STACK[name])
+        back = decode(encode(values, STACK[name]), STACK[name])
         np.testing.assert_array_equal(np.isnan(back), np.isnan(values), err_msg=name)
         found[name] = float(np.nanmax(np.abs(back.astype(np.float64) - values)))
     return found
@@ -346,7 +347,7 @@ def main() -> None:
     stored = numbers(bands, "int16")
     middle = time.perf_counter()
     for band, values in stored.items():
-        cube.decode(values, STACK[band])
+        decode(values, STACK[band])
     ended = time.perf_counter()
     cores = len(os.sched_getaffinity(0))
     print(

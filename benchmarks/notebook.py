@@ -44,7 +44,7 @@ from scipy import ndimage
 
 from benchmarks import stack_tile, tile_memory
 from lsbatch import settings
-from lsbatch.catalog import plan
+from lsbatch.catalog import plan, planning
 from lsbatch.catalog.survey import open_survey
 from lsbatch.engine import execution, tile_task
 from lsbatch.models import base, cards, unet
@@ -136,7 +136,7 @@ def ours(folder: Path, output: Path) -> Seconds:
     config = settings.load(folder / "config.yaml").model_copy(update={"output": output})
     parts: Seconds = {}
     with _clocked(parts, "plan"):
-        plan.save(plan.make(config), output)
+        plan.save(planning.make(config), output)
     survey = open_survey(config)
     if execution.run(survey, until="inventory"):
         raise RuntimeError(f"a stage failed; its receipt in {survey.workspace.receipts} says why")
@@ -345,7 +345,7 @@ def main() -> None:
 def prepare(folder: Path, tile_px: int, scenes: int) -> None:
     """The catalogue, and the plan from which the notebooks take the tile's lattice; ours makes its own."""
     config = settings.load(build(folder, tile_px, scenes))
-    plan.save(plan.make(config), config.output)
+    plan.save(planning.make(config), config.output)
 
 
 if __name__ == "__main__":

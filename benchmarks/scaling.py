@@ -26,7 +26,7 @@ import psutil
 from distributed import Client, LocalCluster, get_worker
 
 from lsbatch import settings, synthetic
-from lsbatch.catalog import plan, survey_variants
+from lsbatch.catalog import plan, planning, survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands.bench import measurement
 from lsbatch.engine import distribute, execution, todo
@@ -253,7 +253,7 @@ def country_of(folder: Path, size: str, tile_px: int = 256) -> Survey:
     config = settings.load(synthetic.simulate(folder, seed=900, rows=rows, cols=cols))
     config = config.model_copy(update={"grid": config.grid.model_copy(update={"tile_px": tile_px})})
     config.output.mkdir(parents=True)
-    plan.save(plan.make(config), config.output)
+    plan.save(planning.make(config), config.output)
     return open_survey(config)
 
 

@@ -32,7 +32,7 @@ from scipy import ndimage
 
 from benchmarks import tile_memory
 from lsbatch import settings
-from lsbatch.catalog import plan
+from lsbatch.catalog import plan, planning
 from lsbatch.catalog.survey import open_survey
 from lsbatch.engine import tile_task
 from lsbatch.imagery import prefetch, scene_reading
@@ -209,7 +209,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = settings.load(tile_memory.build(folder, arguments.tile, arguments.scenes))
-        plan.save(plan.make(config), config.output)
+        plan.save(planning.make(config), config.output)
         found = {who: measure(folder, who) for who in ("ours", "peer")}
         differences = agree(folder)
         scenes = {side: one_scene(folder, side) for side in (256, arguments.tile)}

@@ -10,7 +10,7 @@ import yaml
 
 from lsbatch import settings, synthetic
 from lsbatch.bands import STACK
-from lsbatch.catalog import plan
+from lsbatch.catalog import plan, planning
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.engine import execution
 
@@ -39,7 +39,7 @@ def configured(path: Path, output: Path, **changes: Any) -> settings.Config:
 def ready(config: settings.Config) -> Survey:
     """Plan and open."""
     config.output.mkdir(parents=True, exist_ok=True)
-    plan.save(plan.make(config), config.output)
+    plan.save(planning.make(config), config.output)
     return open_survey(config)
 
 

@@ -1,4 +1,8 @@
-"""Accuracy assessment of an inventory.
+"""Accuracy assessment of an inventory from a reviewed random sample.
 
-Draw a sample of points, read the reviewer's answers, estimate accuracy and area.
+- ``strata``: three strata of the surveyed ground.
+- ``draw``: a stratified random sample of points.
+- ``page``: an HTML page with images of each sample point.
+- ``answers``: reading and checks of the answered sample.
+- ``assess``: accuracy, landslide area, intervals and warnings.
 """

@@ -14,7 +14,7 @@ from lsbatch.errors import ConfigError
 from lsbatch.inventory import map_checksum
 from lsbatch.storage import files, sample_points
 
-_AGAIN = "give the file that lsbatch sample wrote, with nothing changed but the answers"
+_AGAIN = "use the file that lsbatch sample wrote and change only the answers"
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Answers:
     answer : int array (n,)
         1 landslide, 0 no landslide, -1 unsure.
     pixels, points : int array (3,)
-        Of each stratum: of the ground, and of the sample.
+        Number of pixels on the ground, and of points in the sample, for each stratum.
     design : dict
-        What holds for the whole sample.
+        Values of the whole sample.
     """
 
     stratum: np.ndarray
@@ -46,10 +46,10 @@ def read(survey: Survey, path: Path) -> Answers:
     Raises
     ------
     ConfigError
-        If it is no probability sample of this survey's map, or is not answered whole.
+        If the file is not a probability sample of this survey's map, or if a point has no answer.
     """
     if not files.exists(path):
-        raise ConfigError(f"{path}: there is no such file; lsbatch sample draws the sample that lsbatch assess reads")
+        raise ConfigError(f"{path}: file not found; draw a sample with lsbatch sample first")
     points, design = sample_points.read(path, survey.config.grid.crs)
     _check_design(survey, path, design)
     _check_points(survey, path, points, design)
@@ -84,15 +84,15 @@ _TEXT = ("stratum", "allocation", "survey_id", "map_digest", "checksum", "drawn"
 
 
 def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
-    lacks = [name for name in (*_WHOLE, *_TEXT, "min_distance_m") if name not in design]
-    if lacks:
+    missing = [name for name in (*_WHOLE, *_TEXT, "min_distance_m") if name not in design]
+    if missing:
         raise ConfigError(
-            f"{path}: its layer {sample_points.DESIGN!r} lacks the column {lacks[0]!r}, so no one knows how the points "
-            f"were drawn; {_AGAIN}"
+            f"{path}: layer {sample_points.DESIGN!r}: column {missing[0]!r} is missing, so the sampling design is unknown; "
+            f"{_AGAIN}"
         )
     if sorted(design["stratum"].astype(str)) != sorted(STRATA):
         raise ConfigError(
-            f"{path}: its layer {sample_points.DESIGN!r} must have one row for each of the strata {', '.join(STRATA)}; "
+            f"{path}: layer {sample_points.DESIGN!r} must have one row for each of the strata {', '.join(STRATA)}; "
             f"{_AGAIN}"
         )
     numbers = design[[*_WHOLE, "min_distance_m"]].apply(pd.to_numeric, errors="coerce")
@@ -103,15 +103,15 @@ def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
         or (whole % 1 != 0).any(axis=None)
         or (whole["points"] > whole["pixels"]).any()
     ):
-        raise ConfigError(f"{path}: its layer {sample_points.DESIGN!r} holds numbers that no sample has; {_AGAIN}")
+        raise ConfigError(f"{path}: layer {sample_points.DESIGN!r} contains invalid numbers; {_AGAIN}")
     if (name := str(design["survey_id"].iloc[0])) != survey.config.survey.id:
         raise ConfigError(
-            f"{path}: was drawn from the survey {name!r}, and these settings are those of {survey.config.survey.id!r}"
+            f"{path}: drawn from the survey {name!r}, but the settings are for the survey {survey.config.survey.id!r}"
         )
     if str(design["map_digest"].iloc[0]) != map_checksum.digest(survey):
         raise ConfigError(
-            f"{path}: was drawn from another map than the one that the survey has now; draw a new sample, or assess "
-            "with the settings and the survey from which it was drawn"
+            f"{path}: drawn from another map than the present map of the survey; draw a new sample, or assess with the "
+            "settings and the survey of this sample"
         )
 
 
@@ -121,18 +121,18 @@ def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: 
     if ids.isna().any():
         raise ConfigError(f"{path}: {ids.isna().sum()} points have no id; {_AGAIN}")
     if ids.duplicated().any():
-        raise ConfigError(f"{path}: the id {ids[ids.duplicated()].iloc[0]:g} is there twice; {_AGAIN}")
+        raise ConfigError(f"{path}: the id {ids[ids.duplicated()].iloc[0]:g} occurs twice; {_AGAIN}")
     unknown = points[~points["stratum"].isin(list(STRATA))]
     if len(unknown):
         raise ConfigError(
-            f"{path}: point {unknown['id'].iloc[0]} has the stratum {unknown['stratum'].iloc[0]!r}; there are "
+            f"{path}: point {unknown['id'].iloc[0]} has the unknown stratum {unknown['stratum'].iloc[0]!r}; the strata are "
             f"{', '.join(STRATA)}; {_AGAIN}"
         )
     for name, drawn in zip(design["stratum"], design["points"], strict=True):
-        if (there := int((points["stratum"] == name).sum())) != drawn:
+        if (present := int((points["stratum"] == name).sum())) != drawn:
             raise ConfigError(
-                f"{path}: has {there} points in the stratum {name!r}, and {drawn:.0f} were drawn: points were "
-                f"{'added' if there > drawn else 'removed'}, so it is no probability sample any more; {_AGAIN}"
+                f"{path}: {present} points in the stratum {name!r}, but {drawn:.0f} were drawn: points were "
+                f"{'added' if present > drawn else 'removed'}, so this is not a probability sample any more; {_AGAIN}"
             )
     _check_places(survey, path, points, str(design["map_digest"].iloc[0]))
     for name, drawn, pixels in zip(design["stratum"], design["points"], design["pixels"], strict=True):
@@ -140,22 +140,22 @@ def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: 
             inclusion, drawn / pixels, rtol=1e-9
         ):
             raise ConfigError(
-                f"{path}: its design says that the stratum {name!r} has {pixels:.0f} pixels, which is not from where "
-                f"its points were drawn; {_AGAIN}"
+                f"{path}: its design gives {pixels:.0f} pixels for the stratum {name!r}, which does not fit the "
+                f"inclusion probability of its points; {_AGAIN}"
             )
     if sample_points.seal(points.assign(id=ids).sort_values("id")["seal"]) != str(design["checksum"].iloc[0]):
-        raise ConfigError(f"{path}: its points are not those of its design: points were exchanged; {_AGAIN}")
+        raise ConfigError(f"{path}: the points are not the points of the design: points were exchanged; {_AGAIN}")
 
 
 def _check_places(survey: Survey, path: Path, points: gpd.GeoDataFrame, map_digest: str) -> None:
     shapes = points.geometry.values
     at = shapely.centroid(shapes)
     away = np.hypot(shapely.get_x(at) - points["x"].to_numpy(float), shapely.get_y(at) - points["y"].to_numpy(float))
-    # a program may have stored them in another CRS and back
+    # a program may have converted the points to another CRS and back
     moved = ~(away < survey.grid.resolution_m / 4)
     if moved.any():
         raise ConfigError(
-            f"{path}: point {points['id'].to_numpy()[moved][0]} was moved from where it was drawn; {_AGAIN}"
+            f"{path}: point {points['id'].to_numpy()[moved][0]} was moved from its drawn position; {_AGAIN}"
         )
     seals = np.array(
         [sample_points.seal((map_digest, *row)) for row in points[list(sample_points.FIXED)].itertuples(index=False)]
@@ -163,24 +163,24 @@ def _check_places(survey: Survey, path: Path, points: gpd.GeoDataFrame, map_dige
     broken = seals != points["seal"].to_numpy(str)
     if broken.any():
         raise ConfigError(
-            f"{path}: point {points['id'].to_numpy()[broken][0]} is not as it was drawn: one of "
-            f"{', '.join(sample_points.FIXED)} was changed; {_AGAIN}"
+            f"{path}: point {points['id'].to_numpy()[broken][0]} was changed after drawing: one of "
+            f"{', '.join(sample_points.FIXED)} is different; {_AGAIN}"
         )
 
 
 def _answers(path: Path, points: gpd.GeoDataFrame) -> np.ndarray:
-    said = points["reference"].fillna("").astype(str).str.strip().str.lower()
+    reference = points["reference"].fillna("").astype(str).str.strip().str.lower()
     allowed = {LANDSLIDE: 1, NONE: 0, UNSURE: -1}
-    unknown = points[~said.isin(["", *allowed])]
+    unknown = points[~reference.isin(["", *allowed])]
     if len(unknown):
         raise ConfigError(
-            f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; allowed "
+            f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; allowed answers "
             f"are {', '.join(map(repr, allowed))}"
         )
-    if (open_ := int((said == "").sum())) > 0:
-        first = ", ".join(str(one) for one in points["id"][said == ""].head(3))
+    if (open_ := int((reference == "").sum())) > 0:
+        first = ", ".join(str(point_id) for point_id in points["id"][reference == ""].head(3))
         raise ConfigError(
-            f"{path}: {open_} of {len(points)} points are not answered yet (the first: {first}); a sample is assessed "
-            "when all are, 'unsure' being an answer"
+            f"{path}: {open_} of {len(points)} points are not answered yet (the first: {first}); answer all points, "
+            "with 'unsure' if necessary"
         )
-    return said.map(allowed).to_numpy(np.int64)
+    return reference.map(allowed).to_numpy(np.int64)

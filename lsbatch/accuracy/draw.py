@@ -18,25 +18,25 @@ from lsbatch.errors import ConfigError
 from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.storage import files, sample_points
 
-#: Points that each stratum gets at least, as Olofsson et al. (2014), section 5.1.3, advise for rare classes; fewer in a
-#: small sample.
+#: Smallest number of points in a stratum, after Olofsson et al. (2014), section 5.1.3, for rare classes. A small sample
+#: has fewer.
 LEAST = 50
-#: With a minimum distance, how many times the sample's size is ranked in each stratum to choose from.
+#: Number of candidates in each stratum, in sample sizes, if a minimum distance is set.
 CROWD = 50
 
 
 @dataclass(frozen=True)
-class Asked:
+class SampleRequest:
     """The requested sample.
 
     Attributes
     ----------
     size : int
-        Points.
+        Number of points.
     allocation : "neyman" or "equal"
     seed : int
     min_distance_m : float
-        Between any two points; 0 for none.
+        Smallest distance between two points, in metres; 0 for no limit.
     """
 
     size: int = 600
@@ -45,30 +45,30 @@ class Asked:
     min_distance_m: float = 0.0
 
 
-def draw(survey: Survey, asked: Asked) -> Mapping[str, Any]:
+def draw(survey: Survey, request: SampleRequest) -> Mapping[str, Any]:
     """Write ``accuracy/sample.gpkg`` and ``accuracy/sample.html``.
 
     Returns
     -------
     mapping
-        file, page; and by stratum, as lists: strata, pixels, points.
+        file, page; lists with one value a stratum: strata, pixels, points.
 
     Raises
     ------
     NoDataError
         If there is no map yet.
     ConfigError
-        If the points do not fit, or if there is a sample that somebody has begun to answer.
+        If the points do not fit, or if the existing sample already has answers.
     StaleStoreError
         If the map is being written.
     """
     target = survey.workspace.accuracy / "sample.gpkg"
-    _spare(target, survey.config.grid.crs)
-    found = census(survey, asked.seed, asked.size * (CROWD if asked.min_distance_m > 0 else 1))
-    points = _allocate(asked, found.pixels)
-    places = _choose(found, points, asked, survey.grid.resolution_m)
-    frame = _frame(survey, found, places, asked.seed)
-    design = _design(survey, found, frame, asked)
+    _refuse_overwriting(target, survey.config.grid.crs)
+    found = census(survey, request.seed, request.size * (CROWD if request.min_distance_m > 0 else 1))
+    points = _allocate(request, found.pixels)
+    places = _choose(found, points, request, survey.grid.resolution_m)
+    frame = _frame(survey, found, places, request.seed)
+    design = _design(survey, found, frame, request)
     text = page.render(survey, frame)
     sample_points.write(target, frame, design)
     files.write_text(target.with_name("sample.html"), text)
@@ -78,7 +78,7 @@ def draw(survey: Survey, asked: Asked) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-def _spare(target: Path, crs: str) -> None:
+def _refuse_overwriting(target: Path, crs: str) -> None:
     """Refuse to overwrite a sample that already has answers."""
     if not files.exists(target):
         return
@@ -86,32 +86,32 @@ def _spare(target: Path, crs: str) -> None:
         answers = sample_points.read(target, crs)[0]["reference"].fillna("").astype(str).str.strip()
     except ConfigError as error:
         raise ConfigError(
-            f"{target}: is there already and is not a sample that can be read; move it away first ({error})"
+            f"{target}: the file exists and cannot be read as a sample; move it away first ({error})"
         ) from None
     if (answers != "").any():
         raise ConfigError(
-            f"{target}: holds {(answers != '').sum()} answers already; move it away first if you want another sample"
+            f"{target}: the sample already has {(answers != '').sum()} answers; move it away before you draw another sample"
         )
 
 
-def _allocate(asked: Asked, pixels: np.ndarray) -> np.ndarray:
-    deviations = None if asked.allocation == "equal" else np.sqrt(EXPECTED * (1 - EXPECTED))
-    return stratified_sampling.allocate(asked.size, pixels, deviations, min(LEAST, asked.size // (2 * len(STRATA))))
+def _allocate(request: SampleRequest, pixels: np.ndarray) -> np.ndarray:
+    deviations = None if request.allocation == "equal" else np.sqrt(EXPECTED * (1 - EXPECTED))
+    return stratified_sampling.allocate(request.size, pixels, deviations, min(LEAST, request.size // (2 * len(STRATA))))
 
 
-def _choose(found: Census, points: np.ndarray, asked: Asked, resolution_m: float) -> list[np.ndarray]:
+def _choose(found: Census, points: np.ndarray, request: SampleRequest, resolution_m: float) -> list[np.ndarray]:
     """Return national rows and columns of each stratum's points; with a distance, the rarest stratum is drawn first."""
     places = [np.empty((0, 2), np.int64)] * len(STRATA)
     for k in np.argsort(found.pixels, kind="stable"):
         taken = np.concatenate(places)
         chosen = stratified_sampling.spaced(
-            found.candidates[k], int(points[k]), asked.min_distance_m / resolution_m, taken
+            found.candidates[k], int(points[k]), request.min_distance_m / resolution_m, taken
         )
         if len(chosen) < points[k]:
             raise ConfigError(
-                f"--min-distance {asked.min_distance_m:g}: only {len(chosen)} of the {points[k]} points of the stratum "
+                f"--min-distance {request.min_distance_m:g}: only {len(chosen)} of {points[k]} points of the stratum "
                 f"{list(STRATA)[k]!r} "
-                "find a place that far from the others; choose a shorter distance or a smaller sample"
+                "are that far apart; use a shorter distance or a smaller sample"
             )
         places[k] = found.candidates[k][chosen]
     return places
@@ -145,7 +145,7 @@ def _frame(survey: Survey, found: Census, places: list[np.ndarray], seed: int) -
     return frame
 
 
-def _design(survey: Survey, found: Census, frame: gpd.GeoDataFrame, asked: Asked) -> pd.DataFrame:
+def _design(survey: Survey, found: Census, frame: gpd.GeoDataFrame, request: SampleRequest) -> pd.DataFrame:
     """Return one row a stratum; values of the whole sample are repeated in each row."""
     points = np.array([(frame["stratum"] == name).sum() for name in STRATA])
     return pd.DataFrame(
@@ -157,10 +157,10 @@ def _design(survey: Survey, found: Census, frame: gpd.GeoDataFrame, asked: Asked
             "area_m2": found.pixels * survey.grid.resolution_m**2,
             "points": points,
             "size": len(frame),
-            "allocation": asked.allocation,
-            "seed": asked.seed,
-            "min_distance_m": float(asked.min_distance_m),
-            "inclusion_exact": int(asked.min_distance_m == 0),
+            "allocation": request.allocation,
+            "seed": request.seed,
+            "min_distance_m": float(request.min_distance_m),
+            "inclusion_exact": int(request.min_distance_m == 0),
             "survey_id": survey.config.survey.id,
             "map_digest": found.digest,
             "tiles": found.tiles,

@@ -16,7 +16,7 @@ from lsbatch.storage import cube
 AROUND_PX = 32
 SIDE_PX = 2 * AROUND_PX + 1
 
-#: SVG path: the outline of the pixel in the middle, and four lines that point to it and leave its neighbours open.
+#: SVG path: the outline of the pixel in the middle, and four lines that point to it; the pixels beside it stay visible.
 _MARK = (
     f"M{AROUND_PX} {AROUND_PX}h1v1h-1z"
     f"M{AROUND_PX - 8} {AROUND_PX + 0.5}h5M{AROUND_PX + 4} {AROUND_PX + 0.5}h5M{AROUND_PX + 0.5} "
@@ -35,7 +35,7 @@ def render(survey: Survey, points: gpd.GeoDataFrame) -> str:
     ----------
     survey : Survey
     points : GeoDataFrame
-        In the order of the page. Neither stratum nor map class is looked at.
+        Sample points in the order of the page. Stratum and map class are not used.
     """
     lonlat = points.geometry.to_crs("EPSG:4326")
     rows = [
@@ -80,7 +80,7 @@ def look(survey: Survey, x: float, y: float) -> list[dict[str, str]]:
         how = images.stretch(*(bands[name] for name in _RADAR))
         for period, title in _TITLES:
             values = bands[f"{period}VV"]
-            # one channel of the three that are the same: a third of the bytes
+            # the three channels are equal; one channel takes a third of the bytes
             found.append(_picture(f"{title}, radar VV", images.grey(values, how), values, channels=0))
     return found
 

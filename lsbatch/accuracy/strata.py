@@ -14,20 +14,20 @@ from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.storage import cube
 
-#: Strata in their order, and what they are. The first is the map's class "landslide", the others are "no landslide".
+#: Strata in order, with their meaning. The first has the map class "landslide", the others "no landslide".
 STRATA: Mapping[str, str] = {
     "landslide": "landslide in the map",
-    "near": "beside a landslide of the map, or of a probability at least half the threshold",
+    "near": "near a landslide in the map, or with a probability of at least half the threshold",
     "elsewhere": "all other surveyed ground",
 }
 #: The map's class of each stratum, and the answers that a reviewer may give.
 LANDSLIDE, NONE, UNSURE = "landslide", "no landslide", "unsure"
-#: Ground this close to a landslide of the map, centre to centre, is beside it.
+#: Largest distance of the stratum `near` from a landslide in the map, in pixels from centre to centre.
 NEAR_PX = 3
-#: Share of `clean.threshold` from which a probability is a middle one.
+#: Share of `clean.threshold`: pixels with at least this probability are in the stratum `near`.
 MIDDLE = 0.5
 #: Share of landslide that is expected in each stratum, for Neyman's allocation: a guess, which costs precision where it
-#: is wrong, and never truth.
+#: is wrong, but causes no bias.
 EXPECTED = np.array([0.8, 0.1, 0.002])
 
 
@@ -38,13 +38,13 @@ class Census:
     Attributes
     ----------
     pixels : int array (3,)
-        Of each stratum.
+        Number of pixels of each stratum.
     candidates : tuple of int array (n, 2)
         National rows and columns of the pixels of each stratum with the lowest ranks, lowest first.
     tiles : int
-        That were read.
+        Number of tiles that were read.
     digest : str
-        Of the map that was read.
+        Digest of the map that was read.
     """
 
     pixels: np.ndarray
@@ -61,7 +61,7 @@ def census(survey: Survey, seed: int, keep: int) -> Census:
     NoDataError
         If nothing was surveyed.
     StaleStoreError
-        If the map is not the one that the receipts tell of, or changes while it is read.
+        If the map does not match its receipts, or changes while it is read.
     """
     sums = map_checksum.tile_sums(survey)
     top, left = _origin(survey)
@@ -74,7 +74,7 @@ def census(survey: Survey, seed: int, keep: int) -> Census:
             mine = strata == k
             pixels[k] += np.count_nonzero(mine)
             if len(ranks[k]) == keep:
-                # what cannot be among the lowest is not even listed
+                # skip pixels that cannot be among the lowest
                 mine &= rank <= ranks[k][-1]
             here = np.argwhere(mine)
             both = np.concatenate([ranks[k], rank[tuple(here.T)]])
@@ -89,10 +89,10 @@ def census(survey: Survey, seed: int, keep: int) -> Census:
     found = map_checksum.digest(survey)
     if found != map_checksum.combine(survey, sums):
         raise StaleStoreError(
-            f"{survey.config.output}: the map changed while it was read; let the run that writes it end, and draw again"
+            f"{survey.config.output}: the map changed while it was read; wait until the run ends, then draw again"
         )
     if not pixels.sum():
-        raise NoDataError(f"{survey.config.output}: no pixel was observed, so there is nothing to draw from")
+        raise NoDataError(f"{survey.config.output}: no pixel was observed, so no sample can be drawn")
     return Census(pixels, tuple(places), len(sums), found)
 
 
@@ -109,16 +109,16 @@ def _tiles(survey: Survey, sums: Mapping[Position, str]) -> Iterator[tuple[Posit
         tile = survey.tile(position)
         if cube.sums(store, mask(family), tile)["landslide"] != sums[position]:
             raise StaleStoreError(
-                f"{store}: the map of tile {tile.id} is not the one that its receipt tells of; run 'lsbatch run' with "
+                f"{store}: the map of tile {tile.id} does not match its receipt; run 'lsbatch run' with "
                 "these settings, then draw"
             )
         found = cube.read(store, grid, mask(family), tile, NEAR_PX, ("landslide",))["landslide"]
-        _forget(found, position, sums, grid.tile_px)
+        _clear_missing_tiles(found, position, sums, grid.tile_px)
         chance = cube.read(store, grid, probability(family), tile, 0, ("probability",))["probability"]
         yield position, classify(found, chance, survey.config.clean.threshold)
 
 
-def _forget(found: np.ndarray, position: Position, sums: Mapping[Position, str], side: int) -> None:
+def _clear_missing_tiles(found: np.ndarray, position: Position, sums: Mapping[Position, str], side: int) -> None:
     """Clear the parts of a halo that belong to tiles without a map; an earlier run left these values."""
     spans = slice(0, NEAR_PX), slice(NEAR_PX, NEAR_PX + side), slice(NEAR_PX + side, None)
     for down in (-1, 0, 1):

@@ -10,7 +10,7 @@ from rasterio.errors import RasterioError
 
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError
-from lsbatch.storage import objects
+from lsbatch.storage import endpoint, objects
 from lsbatch.storage.files import state
 
 #: Collection of the scene; only a file that the settings name, and no catalogue, may be a VRT.
@@ -31,7 +31,7 @@ def scene(path: Path) -> Scene:
         raise CatalogError(f"archives.dem_file: {path} cannot be read: {error.strerror or error}") from None
     try:
         with (
-            rasterio.Env(**objects.gdal_options()),
+            rasterio.Env(**endpoint.gdal_options()),
             rasterio.open(str(path), driver="VRT" if path.suffix.lower() == ".vrt" else "GTiff") as file,
         ):
             if file.crs is None:

@@ -4,26 +4,23 @@ One small file a tile holds its scenes, so that a worker reads what it needs and
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import shapely
 
-from lsbatch.catalog import date_windows, dating_passes
-from lsbatch.catalog.date_windows import KEYS, SENSORS
-from lsbatch.catalog.orbit_matching import Scenes, newest, same_orbits
+from lsbatch.catalog import dating_passes
+from lsbatch.catalog.date_windows import KEYS
+from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import NoDataError, StaleStoreError
-from lsbatch.grid import Grid, tile_id
+from lsbatch.grid import Grid
 from lsbatch.settings import Config, digest
 from lsbatch.storage import symlinks
 from lsbatch.storage.files import exists, in_folder, read_text, remove, state, write_json, write_text
-from lsbatch.storage.geometries import read_region
 from lsbatch.storage.receipts import checksum
 
 #: Bytes that a scene gives for a pixel of the tile, before compression: four bands of uint16 and a quarter SCL; two
@@ -109,124 +106,7 @@ class Plan:
         return out
 
 
-def make(config: Config) -> Plan:
-    """Search the archives and assign the scenes to the tiles; no pixel is read.
-
-    Raises
-    ------
-    NoDataError
-        Where a sensor that the band setting needs has no scene at all in a window.
-    CatalogError, ConfigError
-    """
-    region = read_region(config)
-    settings = config.grid
-    grid = Grid.snapped(settings.crs, settings.resolution_m, settings.tile_px, region.bounds)
-    tiles, boxes = _tiles(grid, region)
-    found, left_out = date_windows.search(config, region)
-    footprints = {sensor: _footprints(boxes, sensor, config) for sensor in HALO_M}
-    per_tile = _distribute(found, footprints)
-    more, useless = dating_passes.search(config, region)
-    passes = _distribute({"pre_s1": dating_passes.joined(found, more)}, footprints)
-    by_tile = {
-        tile_id(*position): _tile_plan(scenes, config, dating["pre_s1"])
-        for position, scenes, dating in zip(tiles, per_tile, passes, strict=True)
-    }
-    summary = _summary(config, region, found, by_tile) | {"left_out": left_out + useless}
-    return Plan(_digest(config), grid, tiles, region, by_tile, summary)
-
-
-def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
-    """Return the positions of the tiles that share area with the region, and their boxes in the grid's CRS."""
-    rows, cols = grid.tile_shape
-    row, col = (a.ravel() for a in np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij"))
-    boxes = _boxes(grid, row, col)
-    shapely.prepare(region)
-    # the interiors meet: a tile that only shares an edge with the region has no pixel in it
-    inside = shapely.intersects(region, boxes) & ~shapely.touches(region, boxes)
-    return tuple(zip(row[inside].tolist(), col[inside].tolist(), strict=True)), boxes[inside]
-
-
-def _boxes(grid: Grid, row: np.ndarray, col: np.ndarray) -> np.ndarray:
-    """Return the outlines of tiles in the grid's CRS."""
-    side = grid.resolution_m * grid.tile_px
-    left, _, _, top = grid.bounds
-    return np.asarray(shapely.box(left + col * side, top - (row + 1) * side, left + (col + 1) * side, top - row * side))
-
-
-def by_tile(made: Plan, key: str, scenes: tuple[Scene, ...], config: Config) -> dict[str, tuple[Scene, ...]]:
-    """Assign further scenes of a sensor (`key` in `date_windows.SENSORS`) to the tiles of a plan."""
-    boxes = _boxes(made.grid, *np.array(made.tiles).T)
-    sensor = SENSORS[key]
-    dealt = _distribute({key: scenes}, {sensor: _footprints(boxes, sensor, config)})
-    return {tile_id(*position): found[key] for position, found in zip(made.tiles, dealt, strict=True)}
-
-
-def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
-    """Return the outlines of tiles with their halo in EPSG:4326; a scene may touch only the halo."""
-    grid = config.grid
-    grown = shapely.buffer(boxes, max(HALO_M[sensor], HALO_PX * grid.resolution_m), join_style="mitre")
-    dense = shapely.segmentize(grown, grid.resolution_m * grid.tile_px / 4)
-    return np.asarray(date_windows.to_lonlat(dense, grid.crs))
-
-
-def _distribute(found: Scenes, by_sensor: Mapping[str, np.ndarray]) -> list[Scenes]:
-    """Return for each tile the scenes whose footprint touches it."""
-    out: list[Scenes] = [dict.fromkeys(KEYS, ()) for _ in next(iter(by_sensor.values()))]
-    for key, scenes in found.items():
-        if not scenes:
-            continue
-        footprints = by_sensor[SENSORS[key]]
-        shapes = shapely.make_valid([scene.footprint for scene in scenes])
-        tile_index, scene_index = shapely.STRtree(shapes).query(footprints, predicate="intersects")
-        members: dict[int, list[int]] = {}
-        for tile, scene in zip(tile_index.tolist(), scene_index.tolist(), strict=True):
-            members.setdefault(tile, []).append(scene)
-        for tile, indices in members.items():
-            out[tile][key] = tuple(scenes[i] for i in sorted(indices))
-    return out
-
-
-def _tile_plan(scenes: Scenes, config: Config, passes: tuple[Scene, ...]) -> TilePlan:
-    scenes, rule = same_orbits(scenes) if config.composite.same_orbits else (scenes, "all orbits")
-    if config.survey.newest_passes is not None:
-        scenes = newest(scenes, config.survey.newest_passes)
-    return TilePlan(scenes, rule, round(megabytes(scenes, config), 1), passes if dating_passes.wanted(config) else None)
-
-
-def megabytes(scenes: Scenes, config: Config) -> float:
-    """Return the megabytes of a tile's scenes before compression."""
-    return sum(BYTES_PER_PX[SENSORS[key]] * config.grid.tile_px**2 * len(group) for key, group in scenes.items()) / 1e6
-
-
-def _summary(
-    config: Config, region: shapely.Geometry, found: Scenes, by_tile: Mapping[str, TilePlan]
-) -> dict[str, Any]:
-    rows = {}
-    for key in KEYS:
-        if SENSORS[key] not in config.archives.sensors:
-            continue
-        counts = [len(tile.scenes[key]) for tile in by_tile.values()]
-        used = {s.id for tile in by_tile.values() for s in tile.scenes[key]}
-        rows[key] = {
-            "scenes": len(used),
-            "found": len(found[key]),
-            "least": min(counts),
-            "most": max(counts),
-            "tiles_without": counts.count(0),
-        }
-    rules = Counter(tile.matched_by for tile in by_tile.values())
-    return {
-        "tiles": len(by_tile),
-        "region_km2": region.area / 1e6,
-        "windows": config.survey.windows.model_dump(mode="json"),
-        "scenes": rows,
-        "passes": [pick(len(tile.passes or ()) for tile in by_tile.values()) for pick in (min, max)],
-        "orbits": [f"{rule}: {count} tiles" for rule, count in sorted(rules.items()) if rule != "no Sentinel-1"],
-        "gigabytes": round(sum(tile.megabytes for tile in by_tile.values()) / 1000, 3),
-    }
-
-
-def _digest(config: Config) -> str:
+def settings_digest(config: Config) -> str:
     """Return the digest of the settings that a plan depends on."""
     region = config.region.model_dump(mode="json", exclude={"file"})
     file = None if config.region.file is None else checksum(config.region.file)
@@ -290,7 +170,7 @@ def fits(config: Config) -> bool:
     """Return whether the saved plan was made for these settings."""
     symlinks.refuse(config.output)
     path = file(config.output)
-    return exists(path) and json.loads(read_text(path))["settings"] == _digest(config)
+    return exists(path) and json.loads(read_text(path))["settings"] == settings_digest(config)
 
 
 def load(root: Path) -> Plan:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from lsbatch.catalog import date_windows, plan, search
+from lsbatch.catalog import date_windows, plan, planning, search
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import NoDataError
 from lsbatch.settings import Config, digest
@@ -48,7 +48,7 @@ def make(config: Config) -> Mapping[str, tuple[Scene, ...]]:
             f"archives.sentinel2: {found.where} has no scene from {days(config)[0]} to {days(config)[1]} for "
             f"{config.model.family} to follow"
         )
-    return plan.by_tile(made, "post_s2", found.scenes, config)
+    return planning.by_tile(made, "post_s2", found.scenes, config)
 
 
 def file(root: Path) -> Path:

@@ -37,7 +37,7 @@ def sample(
     from lsbatch.catalog.survey import open_survey
     from lsbatch.cli import terminal
 
-    found = draw.draw(open_survey(settings), draw.Asked(size, allocation.value, seed, min_distance))
+    found = draw.draw(open_survey(settings), draw.SampleRequest(size, allocation.value, seed, min_distance))
     terminal.Screen().drawn(found)
 
 

@@ -1,7 +1,7 @@
 """Train and score several models on several inputs in the same way, for any region.
 
-Scored regions that a model has also learned from count in their test blocks alone, without the rim that the network's
-reach looks across; regions given to be scored on count whole.
+If a model is scored on a survey that it was trained on, only the test blocks count, without a rim as wide as the halo
+of the model. Surveys that are only scored count completely.
 """
 
 import csv
@@ -32,11 +32,11 @@ from lsbatch.settings import Config
 from lsbatch.storage import cube, rasters, receipts, vectors
 from lsbatch.storage.files import write_json, write_text
 
-#: Classes of the map: what was found and what is there.
+#: Classes of the map: predicted and true.
 TN, TP, FP, FN = 0, 1, 2, 3
 COLOURS = {TN: (240, 240, 240, 255), TP: (27, 120, 55, 255), FP: (217, 95, 2, 255), FN: (117, 112, 179, 255)}
 COLUMNS = ("model", "bands", "region", "P", "R", "F1", "IoU", "MCC", "95 %", "TP", "FP", "FN", "TN", "prevalence")
-#: What a row of scores holds beside its names.
+#: Columns of a row of scores besides the names.
 SCORES = (
     "precision", "recall", "f1", "iou", "mcc", "prevalence", "tp", "fp", "fn", "tn",
     *(f"{name}_{end}" for name in score_intervals.MEASURES for end in ("low", "high")),
@@ -50,9 +50,9 @@ class Contest:
     Attributes
     ----------
     learn : tuple of Config
-        Surveys to learn from; the first one's settings and folder rule.
+        Surveys to train on; the settings and the folder of the first one are used.
     score : tuple of Config
-        Surveys to score on; empty: the test blocks of those that were learned from.
+        Surveys to score on; empty: the test blocks of the training surveys.
     families, bands : tuple of str
         Models and band settings; every pair is trained.
     """
@@ -91,7 +91,7 @@ def compare(contest: Contest, screen: Screen, *, fresh: bool = False) -> list[di
         for bands in ("own",) if OWN_BANDS.get(name) else contest.bands:
             screen.text(f"{name} on {bands}")
             rows += _pair(contest, name, bands, home, screen, fresh)
-            # after every pair, so that a killed comparison has shown what it knew
+            # written after every pair, so that a stopped comparison leaves its results
             write_json(home / "compare.json", rows)
             write_text(home / "compare.csv", _csv(rows))
     return rows

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-from lsbatch.catalog import plan, scene_history
+from lsbatch.catalog import plan, planning, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.engine import cluster, execution, metrics, todo, verification
 from lsbatch.engine.distribute import ClientFor
@@ -86,7 +86,7 @@ def _save_settings(config: Config) -> None:
 def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
     """Make and save a plan unless the saved one was made for these settings; the same for the scene history."""
     if replan or not plan.fits(config):
-        made = plan.make(config)
+        made = planning.make(config)
         plan.save(made, config.output)
         screen.plan(made)
     if families.of(config).reads_archive and (replan or not scene_history.fits(config)):

@@ -27,7 +27,7 @@ _USAGE = {"VALUE": "5", "pixels": "1"}
 
 
 @dataclass(frozen=True)
-class Found:
+class TileSegments:
     """Segments that begin in a tile: national number of the first pixel, features and probability."""
 
     first: np.ndarray
@@ -85,7 +85,7 @@ def write(config: Config, screen: Screen) -> Path:
     return target
 
 
-def _cut(survey: Survey, tile: Tile, scratch: Path) -> Found:
+def _cut(survey: Survey, tile: Tile, scratch: Path) -> TileSegments:
     """Segment a tile with its halo, and keep the labels of its own pixels with the first pixels of their segments."""
     halo = tehrani.HALO_PX
     weights = base.resolve(survey.config)
@@ -95,18 +95,18 @@ def _cut(survey: Survey, tile: Tile, scratch: Path) -> Found:
     inner = found.labels[halo:-halo, halo:-halo]
     places = found.first - halo
     rows, cols = tile.region
-    # above and left of the nation a first pixel cannot lie: nothing was seen there
+    # a first pixel cannot lie above or left of the national grid, because nothing was observed there
     national = (places[:, 0] + rows.start) * survey.grid.shape[1] + places[:, 1] + cols.start
     np.savez_compressed(scratch / f"{tile.id}.npz", labels=inner, first=national)
     own = ((places >= 0) & (places < inner.shape)).all(axis=1)
-    return Found(national[own], found.features[own], tehrani.chances(found.features[own], forest))
+    return TileSegments(national[own], found.features[own], tehrani.chances(found.features[own], forest))
 
 
 def _rows(pixels: np.ndarray, features: np.ndarray, chance: np.ndarray, side_m: float) -> Iterator[tuple[float, ...]]:
-    for number, (count, values, said) in enumerate(
+    for number, (count, values, probability) in enumerate(
         zip(pixels.tolist(), features.tolist(), chance.tolist(), strict=True), 1
     ):
-        yield number, count, count * side_m**2, *values, said
+        yield number, count, count * side_m**2, *values, probability
 
 
 def _write_csv(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
@@ -125,15 +125,15 @@ def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
     for index, name in enumerate(COLUMNS):
         column = ElementTree.SubElement(table, "FieldDefn", index=str(index))
         kind = _INTEGER if name in _USAGE else _REAL
-        told: Mapping[str, str] = {"Name": name, "Type": kind, "Usage": _USAGE.get(name, "0")}
-        for key, value in told.items():
+        fields: Mapping[str, str] = {"Name": name, "Type": kind, "Usage": _USAGE.get(name, "0")}
+        for key, value in fields.items():
             ElementTree.SubElement(column, key).text = value
     for index, row in enumerate(rows):
         line = ElementTree.SubElement(table, "Row", index=str(index))
         for value in row:  # type: ignore[assignment]
             ElementTree.SubElement(line, "F").text = _text(value)  # type: ignore[arg-type]
     with aside(path) as temporary:
-        # no declaration: GDAL 3.6 takes a file that begins with one for an empty one
+        # without XML declaration, because GDAL 3.6 reads a file that begins with one as empty
         ElementTree.ElementTree(top).write(temporary, encoding="us-ascii", xml_declaration=False)
 
 

@@ -23,14 +23,14 @@ def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh:
     Parameters
     ----------
     hold_out : bool
-        Keep a tree's points out of the test blocks, too, as a network's chips always are.
+        Leave out the samples in test blocks. A network always does.
 
     Raises
     ------
     ConfigError
-        If a survey names no truth, or its bands differ from the first one's.
+        If a survey has no truth, or its bands differ from those of the first survey.
     NoDataError
-        If a tile could not be stacked, or there is nothing to learn from.
+        If a tile could not be stacked, or there is no training data.
     """
     first = configs[0]
     training = families.of(first).training
@@ -40,7 +40,7 @@ def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh:
             "run 'lsbatch run'"
         )
     for config in configs:
-        _checked(config, first)
+        _check(config, first)
     for config in configs:
         if run.survey(config, screen, until="stack"):
             raise NoDataError(
@@ -73,7 +73,7 @@ def _fit(
     return training(TrainingJob(tuple(sources), first, target, digest_of_inputs, hold_out))
 
 
-def _checked(config: Config, first: Config) -> None:
+def _check(config: Config, first: Config) -> None:
     if config.truth is None:
         raise ConfigError(f"{config.survey.id}: names no truth to learn from; set truth.file")
     if families.of(first).needs_points and config.truth.points is None:

@@ -22,6 +22,7 @@ from lsbatch.grid import Grid, tile_id
 from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import cube, receipts
+from lsbatch.storage.band_encoding import decode, encode
 from lsbatch.storage.lease import Lease
 from lsbatch.storage.receipts import Receipt
 
@@ -155,4 +156,4 @@ def _compute_block(
         return np.full((len(layer.bands), grid.tile_px, grid.tile_px), np.nan, np.float32)
     block = compute(config, grid, stage, positions[index])
     # through the store's own rounding, so that lazy and stored answers are the same values
-    return np.stack([cube.decode(cube.encode(block.bands[b.name], b), b).astype(np.float32) for b in layer.bands])
+    return np.stack([decode(encode(block.bands[b.name], b), b).astype(np.float32) for b in layer.bands])

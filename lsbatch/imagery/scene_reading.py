@@ -39,7 +39,7 @@ from lsbatch.catalog import national_dem
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import retry
-from lsbatch.storage import objects
+from lsbatch.storage import endpoint
 from lsbatch.storage.addresses import REMOTE, shown, without_secrets
 
 # of the block in memory that rasterio warps into; it silences this itself with warnings.catch_warnings, which another
@@ -130,8 +130,8 @@ def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
         # GDAL's own tries for 429 and 5xx: it remembers that an address failed, so a later open fails unasked
         options |= NETWORK_OPTIONS | {"GDAL_HTTP_MAX_RETRY": attempts - 1, "GDAL_HTTP_RETRY_DELAY": FIRST_WAIT_S}
     if "s3" in schemes:
-        options |= objects.gdal_options()
-        if not objects.has_credentials():
+        options |= endpoint.gdal_options()
+        if not endpoint.has_credentials():
             # the Copernicus DEM and the Sentinel-2 COGs are public: without it GDAL looks for credentials and gives up
             options["AWS_NO_SIGN_REQUEST"] = "YES"
     return rasterio.Env(**{key: value for key, value in options.items() if key not in os.environ})

@@ -15,11 +15,11 @@ from pyproj import Transformer
 import lsbatch
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
-from lsbatch.inventory import dating, exports, identity, qgis_style, schema, shapes, year_matching
+from lsbatch.inventory import dating, exports, identity, qgis_style, schema, shapes, terrain_fields, year_matching
 from lsbatch.inventory import provenance as sources
-from lsbatch.kernels import connected_regions, slope_profile
+from lsbatch.kernels import connected_regions
 from lsbatch.models import base
-from lsbatch.pipeline.outline import DAYS, HISTOGRAM_BINS, STEP_M, layer_px, layers
+from lsbatch.pipeline.outline import DAYS, HISTOGRAM_BINS, layer_px, layers
 from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts, vectors
@@ -30,10 +30,6 @@ from lsbatch.storage.workspace import Workspace
 _EPOCH = date(1970, 1, 1)
 #: Share of a record that another inventory must hold to agree.
 AGREES = 0.5
-#: Side of a measured height in the coarsest DEM that is read, Copernicus GLO-30: nine pixels of 10 m share one.
-DEM_M = 30.0
-#: A smaller difference of mean slopes is no break that one would see on the ground.
-LEAST_BREAK_DEG = 5.0
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
@@ -106,7 +102,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes:
     first = group.sort_values(["first_row", "first_col"]).iloc[0]
     shape, repaired = shapes.joined(np.asarray(group["geometry"].values))
     # measured along the pixels: simpler outlines are for the eye
-    places = _places(group, survey)
+    places = terrain_fields.places(group, survey)
     measures = _geometry(shape, places, to_lonlat)
     drawn = shapes.simplified(shape, config.inventory.simplify_m) if config.inventory.simplify_m else shape
     evidence = _evidence(group) | _observability(group) | _on_layers(group, config)
@@ -123,8 +119,8 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes:
         **measures,
         **places,
         "outline": "simplified" if drawn is not shape else "pixels, repaired" if repaired else "pixels",
-        **_terrain(group, places),
-        **_split(group, config),
+        **terrain_fields.terrain(group, places),
+        **terrain_fields.split(group, config),
         **evidence,
         "confidence": _grade(evidence),  # type: ignore[arg-type]
         "review_state": "unreviewed",
@@ -186,58 +182,19 @@ def _geometry(shape: shapely.MultiPolygon, places: Mapping[str, float], to_lonla
     return {"area_m2": area, "perimeter_m": perimeter, "length_m": length, "width_m": area / length}
 
 
-def _places(group: pd.DataFrame, survey: Survey) -> dict[str, float]:
-    """Return the source (centre of the highest pixel) and the toe (lowest pixel); ties go to the first."""
-    top = group.sort_values(["top_elevation_m", "top_row", "top_col"], ascending=[False, True, True]).iloc[0]
-    toe = group.sort_values(["toe_elevation_m", "toe_row", "toe_col"]).iloc[0]
-    transform = survey.grid.geobox.transform
-    source_x, source_y = transform @ (top["top_col"] + 0.5, top["top_row"] + 0.5)
-    toe_x, toe_y = transform @ (toe["toe_col"] + 0.5, toe["toe_row"] + 0.5)
-    return {"source_x": source_x, "source_y": source_y, "toe_x": toe_x, "toe_y": toe_y}
-
-
-def _terrain(group: pd.DataFrame, places: Mapping[str, float]) -> dict[str, float]:
-    high, low = float(group["top_elevation_m"].max()), float(group["toe_elevation_m"].min())
-    away = float(np.hypot(places["source_x"] - places["toe_x"], places["source_y"] - places["toe_y"]))
-    aspect = np.degrees(np.arctan2(group["aspect_sin_sum"].sum(), group["aspect_cos_sum"].sum())) % 360
-    return {
-        "elevation_min_m": low, "elevation_max_m": high, "relief_m": high - low,
-        "slope_mean_deg": _mean(group, "slope"), "slope_max_deg": _finite(group["slope_max"].max()),
-        "aspect_mean_deg": float(aspect) if group["aspect_sin_count"].sum() else np.nan,
-        "travel_angle_deg": float(np.degrees(np.arctan2(high - low, away))) if away else np.nan,
-    }  # fmt: skip
-
-
-def _split(group: pd.DataFrame, config: Config) -> dict[str, float]:
-    """Return the elevation at which steep ground ends, from the slopes by elevation of all parts."""
-    step, *values = (np.concatenate(group[f"profile_{name}"].to_list()) for name in ("step", "px", "slope", "slope2"))
-    found = None
-    if step.size:
-        low = int(step.min())
-        pixels, slopes, squares = (np.bincount(step - low, each) for each in values)
-        found = slope_profile.break_of_slope(pixels, slopes, squares, max(1.0, (DEM_M / config.grid.resolution_m) ** 2))
-    if found is None or found[1] - found[2] < 10 * LEAST_BREAK_DEG:
-        return dict.fromkeys(("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg"), np.nan)
-    first, above, below = found
-    return {
-        "split_elevation_m": (low + first) * STEP_M, "source_share": float(pixels[first:].sum() / pixels.sum()),
-        "source_slope_deg": above / 10, "transport_slope_deg": below / 10,
-    }  # fmt: skip
-
-
 def _evidence(group: pd.DataFrame) -> dict[str, float]:
     histogram = np.sum(np.stack(group["probability_histogram"].to_numpy()), axis=0)
     cumulative = np.cumsum(histogram) / histogram.sum()
     return {
-        "probability_mean": _mean(group, "probability"),
+        "probability_mean": terrain_fields.mean(group, "probability"),
         "probability_p10": float(np.searchsorted(cumulative, 0.1) / (HISTOGRAM_BINS - 1)),
         "probability_p90": float(np.searchsorted(cumulative, 0.9) / (HISTOGRAM_BINS - 1)),
-        "probability_max": _finite(group["probability_max"].max()),
-        "dndvi_mean": _mean(group, "dNDVI"),
-        "dvv_mean_db": _mean(group, "diffVV"),
-        "dvh_mean_db": _mean(group, "diffVH"),
-        "dvv_ascending_db": _mean(group, "diffVV_asc"),
-        "dvv_descending_db": _mean(group, "diffVV_desc"),
+        "probability_max": terrain_fields.finite(group["probability_max"].max()),
+        "dndvi_mean": terrain_fields.mean(group, "dNDVI"),
+        "dvv_mean_db": terrain_fields.mean(group, "diffVV"),
+        "dvh_mean_db": terrain_fields.mean(group, "diffVH"),
+        "dvv_ascending_db": terrain_fields.mean(group, "diffVV_asc"),
+        "dvv_descending_db": terrain_fields.mean(group, "diffVV_desc"),
     }
 
 
@@ -280,15 +237,6 @@ def _grade(evidence: Mapping[str, float]) -> str:
     if sure >= 0.8 and seen >= 0.9 and not evidence["unobserved_edge_px"]:
         return "high"
     return "low" if sure < 0.65 or seen < 0.5 else "medium"
-
-
-def _mean(group: pd.DataFrame, name: str) -> float:
-    count = group[f"{name}_count"].sum()
-    return float(group[f"{name}_sum"].sum() / count) if count else np.nan
-
-
-def _finite(value: float) -> float:
-    return float(value) if np.isfinite(value) else np.nan
 
 
 def _provenance(config: Config) -> dict[str, str]:

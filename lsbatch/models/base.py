@@ -57,7 +57,7 @@ def named(name: str) -> Path:
         If there is none.
     """
     if name.startswith(PREFIX):
-        # with_suffix would take the end of a name with a dot
+        # with_suffix would replace the last part of a name with a dot
         path = PACKAGED / f"{Path(name.removeprefix(PREFIX)).name}.safetensors"
         if not path.is_file():
             raise ModelError(f"model.weights = {name!r}: lsbatch comes with {_packaged()}")
@@ -98,7 +98,7 @@ def check(of: Card, config: Config) -> None:
     Raises
     ------
     ModelError
-        Naming both.
+        The message names both.
     """
     if of.family != config.model.family:
         raise ModelError(
@@ -162,7 +162,7 @@ def answers(
     seen = np.isfinite(core).all(axis=0)
     out, spread = (np.full((rows, cols), np.nan, np.float32) for _ in range(2))
     if not seen.any():
-        # sea, nodata, outside the country: nothing to see costs nothing
+        # sea, nodata or outside the country: skip the model
         return out, spread
     found, spread_found = families.of_card(of).predict(path, block, halo_px, predict, seen)
     out[seen] = found[seen]

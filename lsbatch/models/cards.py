@@ -1,6 +1,6 @@
 """Weights on disk: arrays and a model card in one safetensors file. No pickle is read.
 
-The card is JSON in the file's header, and is read without torch and without the arrays.
+The card is JSON in the header of the file. It is read without torch and without the arrays.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from safetensors.numpy import load_file, save_file
 from lsbatch.errors import ModelError, StaleStoreError
 from lsbatch.storage.files import aside
 
-#: Key of the header's metadata under which the card stands.
+#: Key of the card in the metadata of the header.
 KEY = "lsbatch"
-#: A header is a few thousand bytes; a length beyond this is another kind of file.
+#: Longest allowed header in bytes. A header has a few thousand bytes; a longer one means another kind of file.
 LONGEST_HEADER = 10_000_000
-#: Of a network's innermost layer, where it has 1024; its weights grow with the square.
+#: Most channels in the innermost layer, which usually has 1024; the weights grow with the square.
 WIDEST = 4096
-#: Of halo and lattice, where a tile has up to 8192.
+#: Largest halo and lattice; a tile has up to 8192 px.
 LARGEST_PX = 8192
 
 
@@ -36,15 +36,15 @@ class Card:
     Attributes
     ----------
     family : str
-        unet or cart.
+        Name of the model family.
     bands : tuple of str
         STACK bands in the model's order.
     means, stds : tuple of float
-        Normalisation of each band, from training blocks alone.
+        Normalisation of each band, only from training blocks.
     network : mapping
         Structure, e.g. depth and width.
     halo_px, lattice_px : int
-        What the exact tiling needs around a block, and the lattice that its windows keep.
+        Pixels that the exact tiling needs around a block, and the lattice of its windows.
     settings : mapping
         Training settings.
     scores : mapping
@@ -81,7 +81,7 @@ def card(path: Path) -> Card:
         state = path.stat()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
-    # a run asks once a tile; a file that was replaced has another time, size or inode
+    # called once for each tile, so the card is cached; a replaced file has another time, size or inode
     return _card(path, state.st_mtime_ns, state.st_size, state.st_ino)
 
 
@@ -96,13 +96,13 @@ def _card(path: Path, _mtime_ns: int, size: int, _inode: int) -> Card:
         known = {f.name: raw[f.name] for f in fields(Card)}
         lists = {name: tuple(known[name]) for name in ("bands", "means", "stds")}
         found = Card(**{**known, **lists})
-        _insist_on_sense(found)
+        _validate(found)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: its card was written by another version of lsbatch ({error!r})") from None
     return found
 
 
-def _insist_on_sense(found: Card) -> None:
+def _validate(found: Card) -> None:
     """Check types and bounds of the values that are used before the arrays are loaded."""
     texts, numbers = (found.family, found.checksum, *found.bands), (*found.means, *found.stds)
     if not all(isinstance(text, str) and text.isprintable() for text in texts):
@@ -173,11 +173,11 @@ def save(path: Path, found: Mapping[str, np.ndarray], unsigned: Card) -> Card:
         If the folder cannot be written to; what was there is kept.
     """
     signed = replace(unsigned, checksum=checksum(found, unsigned))
-    # safetensors writes memory as it lies: a view would come back scrambled
-    whole = {name: np.ascontiguousarray(value) for name, value in found.items()}
+    # safetensors writes memory in its present order: a view would be stored scrambled
+    contiguous = {name: np.ascontiguousarray(value) for name, value in found.items()}
     try:
         with aside(path) as temporary:
-            save_file(whole, temporary, metadata={KEY: json.dumps(asdict(signed))})
+            save_file(contiguous, temporary, metadata={KEY: json.dumps(asdict(signed))})
     except (OSError, SafetensorError) as error:
         raise StaleStoreError(f"{path}: cannot be written: {error}") from None
     return signed

@@ -19,8 +19,8 @@ FEWEST_POINTS = 16
 def fit(samples: np.ndarray, classes: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Fit a tree and return it as plain arrays.
 
-    The settings are those of the paper's smileCart: no limit on nodes, a leaf may hold one point. The tree knows all
-    classes; its answer is 1 where the class it would name is a landslide, else 0.
+    The settings are those of the paper's smileCart: no limit on nodes, a leaf may hold one point. The tree learns all
+    classes; its prediction is 1 if the class is landslide, else 0.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def fit(samples: np.ndarray, classes: np.ndarray, seed: int) -> dict[str, np.nda
     classes : array (n,) of text
         `LANDSLIDE` or any other name.
     seed : int
-        Ties between equally good questions are broken by dice.
+        Ties between equally good splits are broken at random.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def fit(samples: np.ndarray, classes: np.ndarray, seed: int) -> dict[str, np.nda
             "are "
             f"{len(names)} of {len(whole)}, {slides} of them landslides"
         )
-    # here and not above: importing it takes 1 s, which prediction need not wait for
+    # imported here because it takes 1 s, and prediction does not need it
     from sklearn.tree import DecisionTreeClassifier
 
     return as_arrays(DecisionTreeClassifier(random_state=seed).fit(kept, names))

@@ -5,7 +5,7 @@ the survey's windows at which NDVI falls is a landslide as far as its vegetation
 of greenness that the break took (vegetation cover is linear in NDVI between bare and full; Carlson and Ripley 1997),
 and 0.5 means half of it. It is a score on the same scale as the other models' and was never calibrated.
 
-What is ours: the share, and the rule for which pixels are looked at.
+The share, and the rule that selects pixels, are our additions to the published method.
 """
 
 import importlib.util
@@ -19,13 +19,13 @@ from lsbatch.errors import ModelError
 from lsbatch.models.cards import Card
 
 BANDS = OWN_BANDS["ccdc"]
-#: Series that hold no look.
+#: Value of a date or a series without an observation.
 MISSING = -32768
 #: Days from the first of January of the year 1 to that of 1970: pyxccd counts as Python's `date.toordinal` does.
 EPOCH = 719_163
 #: Looks are integers of this size, on which COLD's penalty of 20 is meant.
 SCALE = 10_000
-#: Everything that decides an answer; travels with the card.
+#: All parameters that affect a prediction; stored in the card.
 PARAMETERS: Mapping[str, float] = {
     # the published ones
     "chi_square": 0.99,
@@ -33,12 +33,12 @@ PARAMETERS: Mapping[str, float] = {
     "penalty": 20,
     # NDVI of bare ground
     "bare_ndvi": 0.1,
-    # a pixel that cannot have slid, or would not show it, is not looked at
+    # pixels that cannot have slid, or would not show it, are skipped
     "least_ndvi": 0.3,
     "least_slope_deg": 3,
     "least_fall": 0.05,
 }
-#: With fewer looks pyxccd 1.1.0 does not say that it cannot tell, it dies (101 of 101 series of 15 to 23 looks).
+#: With fewer observations, pyxccd 1.1.0 crashes without an exception (101 of 101 series of 15 to 23 observations).
 FEWEST = 24
 
 
@@ -56,7 +56,7 @@ def check() -> None:
         With what to install.
     """
     if importlib.util.find_spec("pyxccd") is None:
-        raise ModelError("model.family ccdc needs pyxccd, which is not installed: pip install 'lsbatch[ccdc]'")
+        raise ModelError("model.family ccdc: needs pyxccd, which is not installed; run pip install 'lsbatch[ccdc]'")
 
 
 def candidates(bands: Mapping[str, np.ndarray], rule: Mapping[str, float]) -> np.ndarray:
@@ -92,7 +92,7 @@ def breaks(
     share : float32 array (pixels,)
         Of the greenness, 0 without a break, NaN with too few looks to tell.
     before, after : int16 arrays (pixels,)
-        Last look before the break and first look after it; `MISSING` without one.
+        Last observation before the break and first observation after it; `MISSING` without a break.
     """
     count = series.shape[2]
     share = np.full(count, np.nan, np.float32)
@@ -122,7 +122,7 @@ def breaks(
 
 def _segments(when: np.ndarray, looks: np.ndarray, last: int, rule: Mapping[str, float]) -> Any:
     """Return the records of pyxccd; None if it cannot start a model."""
-    # a second to import, and only here
+    # the import takes one second and is needed only here
     from pyxccd import cold_detect_flex
 
     try:
@@ -131,7 +131,7 @@ def _segments(when: np.ndarray, looks: np.ndarray, last: int, rule: Mapping[str,
             conse=int(rule["consecutive"]), tmask_b1_index=1, tmask_b2_index=last,
         )  # fmt: skip
     except Exception as error:
-        # it has no exception of its own for what is not its fault
+        # pyxccd has no exception type of its own for this case
         if "no change records" in str(error):
             return None
         raise

@@ -4,9 +4,9 @@ Three 7 x 7 stems (24 + 24 + 16 channels) meet in residual blocks (3, 4, 6, 3 of
 (256, 128, 64, 64, 64) lead back to full resolution, where each stream is joined again; every level answers during
 training (deep supervision). RGB on an 8-bit stretch and hillshade are divided by 127.5 less 1, slope by 45 less 1.
 
-Ours: windows of 256 px of which the middle 128 are kept, where the source has 224 and 112, because tiles are multiples
-of 128 px, so that windows lie on one national lattice and tiles do not change the answer; and the loss, which was not
-published, is that of the settings.
+Our choices: windows have 256 px and the middle 128 px are kept. The source has 224 and 112. Tiles are multiples of
+128 px, so our windows lie on one national lattice and the result does not depend on tiles. The loss was not published;
+the one in the settings is used.
 """
 
 from functools import lru_cache
@@ -28,11 +28,11 @@ ELEVATION = BANDS.index("elevation")
 WINDOW_PX, KEPT_PX = 256, 128
 #: A window's margin, rounded up with one pixel more for the hillshade.
 HALO_PX = 128
-#: Windows computed together, always so many.
+#: Windows in a batch; always this number, so that results do not depend on the batch.
 BATCH = 4
-#: Reflectance that the 8-bit stretch makes white.
+#: Reflectance that becomes white in the 8-bit stretch.
 WHITE = 0.3
-#: What the normalisation above is as mean and spread, band by band: RGB twice, hillshade, slope.
+#: The normalisation above as mean and standard deviation of each band: RGB twice, hillshade, slope.
 MEANS = (*[WHITE / 2] * 6, 127.5, 45.0)
 STDS = MEANS
 STEMS, BLOCKS, CHANNELS = (24, 24, 16), (3, 4, 6, 3), (64, 128, 256, 256)

@@ -3,9 +3,9 @@
 Change is measured as (R / G) after minus (R / G) before, cut into 19 classes by k-means; regions of a class of at least
 80 px are segments. A forest of 50 trees says how much a segment looks like those that were landslides.
 
-Ours, where the source leaves it open or would make answers depend on tiles: the class centres are learned once and
-travel with the weights; segments longer than `LONGEST_PX` in rows or columns are dropped, which makes tile by tile
-equal the whole; and the picture before is not scaled to the one after, because deviations from the surroundings, which
+Our choices, where the source is silent or the result would depend on tiles: the class centres are learned once and
+stored with the weights; segments longer than `LONGEST_PX` in rows or columns are dropped, which makes tile by tile
+equal the whole; and the image before is not scaled to the image after, because deviations from the surroundings, which
 the forest looks at, do not change under such a scale.
 """
 

@@ -1,7 +1,8 @@
 """A plain U-Net that can be evaluated in tiles (`lsbatch.models.tiled_inference`).
 
-Batch norm and no instance norm, so that a pixel's answer depends on a bounded neighbourhood alone: windows on the
-lattice of 2^depth pixels with a halo of the receptive field give what the whole image would give.
+The network has batch norm and no instance norm, so the prediction of a pixel depends only on a bounded neighbourhood.
+Windows on the lattice of 2^depth pixels with a halo of the receptive field therefore give the same result as the whole
+image.
 """
 
 import math

@@ -28,7 +28,11 @@ def sample(survey: Survey) -> dict[str, Any] | None:
 def _sample(survey: Survey, found: Mapping[str, Any]) -> dict[str, Any]:
     try:
         rows = [
-            {"name": name, "area": key == "area", **{column: _number(found["figures"][key][column]) for column in _FIGURE}}
+            {
+                "name": name,
+                "area": key == "area",
+                **{column: _number(found["figures"][key][column]) for column in _FIGURE},
+            }
             for key, name in statistics.FIGURES
         ]
         return {
@@ -67,7 +71,10 @@ def counties(survey: Survey) -> dict[str, Any] | None:
         return None
     receipt = receipts.read_stage(survey.workspace.receipts, "figures").get("all")
     if not receipt:
-        return {"rows": [], "fault": "they do not exist yet; run lsbatch run" if receipt is None else str(receipt.error)}
+        return {
+            "rows": [],
+            "fault": "they do not exist yet; run lsbatch run" if receipt is None else str(receipt.error),
+        }
     path = survey.workspace.inventory / "areas.csv"
     try:
         # a county may be called "NA" or "007"

@@ -25,10 +25,10 @@ from lsbatch.storage.geometries import rasterize
 MAP_PX = 1400
 #: Landslides smaller than this many map pixels are drawn as a dot.
 DOT_PX = 12.0
-#: Vertices closer than this to the outline, in map pixels, are left out; the map can be magnified about four times.
+#: Tolerance of simplified outlines, in map pixels; the map can be magnified about four times.
 TOLERANCE_PX = 0.25
 
-#: Tiles that are read at once, of up to 100 MB each: one process draws a nation. Tiles of 2048 px take 0.38 s on two
+#: Tiles that are read at once, up to 100 MB each: one process draws the whole country. Tiles of 2048 px take 0.38 s on two
 #: cores, and took 0.56 s before.
 TOGETHER = 4
 COLOURS = ("postR", "postG", "postB")
@@ -44,7 +44,7 @@ class Frame:
     grid : Grid
     cell : int
     top, left, rows, cols : int
-        The part that is shown.
+        The shown part, in map pixels.
     """
 
     grid: Grid
@@ -117,7 +117,7 @@ def overview(
     where : Frame
     region : shapely geometry
     masked, scored : set of (row, col)
-        Tiles that have a mask, and those of them that were compared with mapped landslides.
+        Tiles with a mask, and the tiles among them that were compared with mapped landslides.
     """
     names = (*_bands(survey.config), "surveyed")
     shape = where.rows, where.cols

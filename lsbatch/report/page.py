@@ -37,13 +37,13 @@ from lsbatch.settings import Config
 from lsbatch.storage import files, receipts
 from lsbatch.storage.workspace import Workspace
 
-#: Bytes of the page for pictures of single landslides; with all else the page stays below 30 MB.
+#: Largest size of the images of single landslides in the page, in bytes; the whole page stays below 30 MB.
 PICTURES_BYTES = 18_000_000
-#: Tiles up to which each carries its name on the map.
+#: Largest number of tiles for which the map shows tile names.
 NAMED_TILES = 150
-#: Rows of a table that are laid out at once, as in page.js.
+#: Rows of a table that are shown first; page.js uses the same number.
 FIRST_ROWS = 200
-#: Reasons shown at once; the rest can be unfolded.
+#: Reasons that are shown first; the reader can unfold the rest.
 SHOWN_REASONS = 5
 
 _HERE = Path(__file__).parent
@@ -122,7 +122,7 @@ def _map(
         "hits": None if seen.hits is None else maps.hits_picture(seen, frame),
         "region": maps.path(edge),
         "outlines": drawn,
-        # white below the marks, in two paths, so that they stand out on every picture
+        # white paths below the marks, so that the marks are visible on every background
         "under": "".join(d for d in drawn if not d.endswith("h0")),
         "under_dots": "".join(d for d in drawn if d.endswith("h0")),
         "scale": maps.scale_bar(frame),
@@ -158,7 +158,7 @@ def render(content: Mapping[str, Any]) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= {"number": number, "percent": percent, "area": area, "score": score, "duration": duration}
-    # the only texts that are not escaped are the two that come with lsbatch; `tojson` writes <, >, & and ' as \\u....
+    # only the script and the style of lsbatch are not escaped; `tojson` writes <, >, & and ' as \\u....
     return environment.get_template("page.html.j2").render(
         {**content, "script": Markup(script), "style": Markup(style), "seal": seal}
     )

@@ -14,30 +14,29 @@ NAMED = 3
 
 def facts(card: Card, survey: Survey, frame: Frame) -> dict[str, Any]:
     """Return a text, and for each block its rectangle in map pixels and its split."""
-    learned = [str(name) for name in card.made_by.get("surveys", ())]
-    mine = survey.config.survey.id
+    trained_on = [str(name) for name in card.made_by.get("surveys", ())]
+    survey_id = survey.config.survey.id
     split = card.made_by.get("split", {})
-    own = split.get("surveys", {}).get(mine)
-    if own is not None and own["bounds"] == list(survey.grid.bounds):
+    own_split = split.get("surveys", {}).get(survey_id)
+    if own_split is not None and own_split["bounds"] == list(survey.grid.bounds):
         text = (
-            "The weights learned from this survey, from the blocks marked training; those marked validation chose when "
-            "to stop. Scores there "
-            "say nothing about ground that nobody has seen: lsbatch compare counts the test blocks alone."
+            "The weights were trained on the training blocks of this survey; the validation blocks decided when to "
+            "stop. Scores in these blocks do not show the accuracy on new ground: lsbatch compare counts only the "
+            "test blocks."
         )
-        return {"text": text, "blocks": _blocks(own["rows"], split["block_px"], frame)}
-    if mine in learned:
+        return {"text": text, "blocks": _blocks(own_split["rows"], split["block_px"], frame)}
+    if survey_id in trained_on:
         return {
             "text": (
-                "The weights learned from this survey, all of it: these scores say nothing about ground that "
-                "nobody has seen."
+                "The weights were trained on all of this survey. These scores do not show the accuracy on new ground."
             ),
             "blocks": [],
         }
-    if not learned:
+    if not trained_on:
         return {"text": "", "blocks": []}
-    more = f" and {len(learned) - NAMED} more" if len(learned) > NAMED else ""
+    more = f" and {len(trained_on) - NAMED} more" if len(trained_on) > NAMED else ""
     return {
-        "text": f"The weights learned elsewhere ({', '.join(learned[:NAMED])}{more}), from nothing of this survey.",
+        "text": f"The weights were trained on other surveys ({', '.join(trained_on[:NAMED])}{more}), not on this one.",
         "blocks": [],
     }
 

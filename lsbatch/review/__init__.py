@@ -1,8 +1,11 @@
-"""A web page on this machine on which a person confirms, rejects and comments the landslides of a survey.
+"""The review page, on which a reviewer confirms, rejects and comments the landslides of a survey.
 
-It answers to this machine alone, and to nobody who does not know the random word in its address: another page in the
-same browser can neither read nor write here. Answers are only ever added to a journal; the next run, or `lsbatch run
---until inventory`, carries them into the inventory.
+The server accepts connections only from this machine and only with the random token in its address. Another page in
+the same browser can neither read nor write. Answers are appended to a journal; the next run, or `lsbatch run --until
+inventory`, copies them into the inventory.
+
+- ``answers``: the landslides, their images and the journal of answers.
+- ``server``: the HTTP server.
 """
 
 from lsbatch.review.answers import Case

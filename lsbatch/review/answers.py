@@ -18,9 +18,9 @@ from lsbatch.report.quicklooks import quicklook
 from lsbatch.storage import files, journal, vectors
 
 LONGEST_NAME, LONGEST_COMMENT = 80, 2000
-#: Landslides whose pictures are kept in memory.
+#: Number of landslides with images in memory.
 KEPT_PICTURES = 32
-#: Attributes that are shown, in order.
+#: Attributes on the page, in order.
 SHOWN = (
     "status",
     "observation",
@@ -56,36 +56,36 @@ class Case:
     Raises
     ------
     NoDataError
-        If it has no inventory yet.
+        If the survey has no inventory yet.
     """
 
     def __init__(self, survey: Survey) -> None:
         file = survey.workspace.inventory / "landslides.parquet"
         if not files.exists(file):
-            raise NoDataError(f"{survey.config.output}: has no inventory yet; make it with lsbatch run")
+            raise NoDataError(f"{survey.config.output}: the survey has no inventory yet; run lsbatch run first")
         self.survey = survey
         self.frame: gpd.GeoDataFrame = vectors.read_part(file)
         self._rows = {name: i for i, name in enumerate(self.frame[ID])}
         self._pictures: OrderedDict[int, dict[str, Any]] = OrderedDict()
-        # numba and zarr are asked by one thread at a time
+        # numba and zarr run in one thread at a time
         self._lock = threading.Lock()
 
     def landslides(self) -> list[dict[str, Any]]:
         """Return all landslides with their latest answers; plain values, None if unknown."""
         table = pd.DataFrame(self.frame[[ID, *(name for name in SHOWN if name in self.frame)]]).astype(object)
         plain = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
-        said = self._said()
-        return [row | {"answer": self._answer(row[ID], said)} for row in plain]
+        answers = self._answers_by_id()
+        return [row | {"answer": self._answer(row[ID], answers)} for row in plain]
 
-    def _said(self) -> dict[str, list[Mapping[str, Any]]]:
+    def _answers_by_id(self) -> dict[str, list[Mapping[str, Any]]]:
         by_name: dict[str, list[Mapping[str, Any]]] = {}
-        for one in journal.read(self.survey.workspace.answers):
-            by_name.setdefault(str(one.get(ID)), []).append(one)
+        for record in journal.read(self.survey.workspace.answers):
+            by_name.setdefault(str(record.get(ID)), []).append(record)
         return by_name
 
-    def _answer(self, name: str, said: Mapping[str, list[Mapping[str, Any]]]) -> dict[str, Any]:
-        """Return the last answer and the number of answers; that of the inventory if there is none."""
-        mine = said.get(name, [])
+    def _answer(self, name: str, answers: Mapping[str, list[Mapping[str, Any]]]) -> dict[str, Any]:
+        """Return the last answer and the number of answers; without answers, the state in the inventory."""
+        mine = answers.get(name, [])
         if mine:
             return {key: mine[-1][key] for key in ("state", "reviewer", "comment", "at")} | {"count": len(mine)}
         row = self.frame.iloc[self._rows[name]]
@@ -107,55 +107,57 @@ class Case:
             self._pictures.move_to_end(index)
             return self._pictures[index]
 
-    def keep(self, said: Any) -> tuple[bool, dict[str, Any]]:
+    def keep(self, answer: Any) -> tuple[bool, dict[str, Any]]:
         """Add an answer, unless another one was added since the reviewer loaded the page.
 
         Parameters
         ----------
-        said : mapping
-            landslide_id, state, reviewer, comment; count of the answers that the reviewer knew of.
+        answer : mapping
+            landslide_id, state, reviewer, comment; count: number of answers when the reviewer loaded the page.
 
         Returns
         -------
         bool, dict
-            Whether it was added; the last answer now.
+            True if the answer was added; the last answer in the journal.
 
         Raises
         ------
         RefusedError
-            If it is no answer.
+            If the answer is not valid.
         """
-        record, count = self._checked(said)
+        record, count = self._checked(answer)
         name = record[ID]
         added = journal.append(
-            self.survey.workspace.answers, record, lambda records: sum(one.get(ID) == name for one in records) == count
+            self.survey.workspace.answers,
+            record,
+            lambda records: sum(entry.get(ID) == name for entry in records) == count,
         )
-        return added, self._answer(name, self._said())
+        return added, self._answer(name, self._answers_by_id())
 
-    def _checked(self, said: Any) -> tuple[dict[str, Any], int]:
+    def _checked(self, answer: Any) -> tuple[dict[str, Any], int]:
         wanted = {ID, "state", "reviewer", "comment", "count"}
-        if not isinstance(said, dict) or set(said) != wanted:
-            raise RefusedError(f"an answer has {', '.join(sorted(wanted))}, and nothing else")
-        if not isinstance(said[ID], str) or said[ID] not in self._rows:
-            raise RefusedError("the survey has no such landslide")
-        if said["state"] not in STATES:
+        if not isinstance(answer, dict) or set(answer) != wanted:
+            raise RefusedError(f"an answer must have exactly these fields: {', '.join(sorted(wanted))}")
+        if not isinstance(answer[ID], str) or answer[ID] not in self._rows:
+            raise RefusedError("landslide_id: the survey has no landslide with this id")
+        if answer["state"] not in STATES:
             raise RefusedError(f"state must be one of {', '.join(STATES)}")
-        reviewer = _text(said["reviewer"], "the reviewer's name", LONGEST_NAME)
+        reviewer = _text(answer["reviewer"], "the reviewer's name", LONGEST_NAME)
         if not reviewer:
             raise RefusedError("an answer needs the reviewer's name")
-        comment = _text(said["comment"], "the comment", LONGEST_COMMENT)
-        if type(said["count"]) is not int:
+        comment = _text(answer["comment"], "the comment", LONGEST_COMMENT)
+        if type(answer["count"]) is not int:
             raise RefusedError("count must be a whole number")
-        version = int(self.frame["version"].iat[self._rows[said[ID]]])
+        version = int(self.frame["version"].iat[self._rows[answer[ID]]])
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return {
             "at": now,
-            ID: said[ID],
+            ID: answer[ID],
             "version": version,
-            "state": said["state"],
+            "state": answer["state"],
             "reviewer": reviewer,
             "comment": comment,
-        }, said["count"]
+        }, answer["count"]
 
 
 def _text(value: Any, what: str, longest: int) -> str:

@@ -1,19 +1,19 @@
 "use strict";
-// Every text goes in as text, never as HTML: what a file or a reviewer wrote can only be read.
+// Every text is inserted as text, never as HTML, so a text from a file or a reviewer cannot run code.
 const $ = id => document.getElementById(id);
 const make = (tag, text) => { const e = document.createElement(tag); if (text !== undefined) e.textContent = text; return e; };
 const SVG = "http://www.w3.org/2000/svg";
 const SIGN = {unreviewed: "○ open", confirmed: "✓ confirmed", rejected: "✗ rejected"};
 let all = [], shown = [], at = -1, busy = false;
 
-async function asked(path, options) {
+async function request(path, options) {
   const answer = await fetch(path, options);
   return [answer.status, await answer.json()];
 }
 
 function say(text, bad = false) {
-  $("said").textContent = text;
-  $("said").classList.toggle("bad", bad);
+  $("message").textContent = text;
+  $("message").classList.toggle("bad", bad);
 }
 
 function list() {
@@ -69,11 +69,11 @@ async function pick(i) {
   mark();
   const facts = Object.entries(one).filter(([key, value]) => !["landslide_id", "answer"].includes(key) && value !== null && value !== "");
   $("facts").replaceChildren(...facts.flatMap(([key, value]) => [make("dt", key), make("dd", value)]));
-  $("pictures").replaceChildren(make("p", "Pictures are being made"));
+  $("pictures").replaceChildren(make("p", "Loading images …"));
   let status, found;
-  try { [status, found] = await asked(`pictures/${i}`); } catch { status = 0; }
+  try { [status, found] = await request(`pictures/${i}`); } catch { status = 0; }
   if (at !== i) return;
-  if (status !== 200) { $("pictures").replaceChildren(make("p", "There are no pictures: the server does not answer, or cannot read the survey")); return; }
+  if (status !== 200) { $("pictures").replaceChildren(make("p", "No images: the server does not answer or cannot read the survey.")); return; }
   $("pictures").replaceChildren(...found.pictures.map(({title, uri}) => {
     const figure = make("figure"), frame = make("div"), image = make("img");
     image.src = uri;
@@ -87,26 +87,26 @@ async function pick(i) {
 function step(by) {
   const next = shown[shown.indexOf(at) + by];
   if (next !== undefined) pick(next);
-  else say(by > 0 ? "This is the last one." : "This is the first one.");
+  else say(by > 0 ? "This is the last landslide of the list." : "This is the first landslide of the list.");
 }
 
 async function answer(state) {
   if (at < 0 || busy) return;
   const reviewer = $("reviewer").value.trim(), i = at;
-  if (!reviewer) { say("Your name is missing.", true); $("reviewer").focus(); return; }
+  if (!reviewer) { say("Enter your name first.", true); $("reviewer").focus(); return; }
   busy = true;
   let status = 0, got = {};
   try {
-    [status, got] = await asked("answers", {
+    [status, got] = await request("answers", {
       method: "POST", headers: {"Content-Type": "application/json"},
       body: JSON.stringify({landslide_id: all[i].landslide_id, state, reviewer, comment: $("comment").value.trim(), count: all[i].answer.count}),
     });
-  } catch { /* told below: nothing was kept */ }
+  } catch { /* reported below: the answer was not saved */ }
   busy = false;
   if (got.answer) all[i].answer = got.answer;
-  if (status === 200) { list(); verdict(); say(`Kept: ${all[i].landslide_id} ${state}.`); }
-  else if (status === 409) { list(); verdict(); say(`${got.answer.reviewer} has answered meanwhile: ${got.answer.state}. Answer again to overrule it.`, true); }
-  else say(`Not kept: ${got.error || "the server does not answer"}`, true);
+  if (status === 200) { list(); verdict(); say(`Saved: ${all[i].landslide_id} ${state}.`); }
+  else if (status === 409) { list(); verdict(); say(`Not saved: ${got.answer.reviewer} answered in the meantime: ${got.answer.state}. Answer again to replace that answer.`, true); }
+  else say(`Not saved: ${got.error || "the server does not answer"}`, true);
 }
 
 document.addEventListener("keydown", event => {
@@ -118,13 +118,13 @@ for (const button of document.querySelectorAll("[data-state]")) button.addEventL
 $("next").addEventListener("click", () => step(1));
 $("previous").addEventListener("click", () => step(-1));
 $("filter").addEventListener("change", list);
-// Enter in a field is no answer
+// Enter in a field does not send an answer
 $("answer").addEventListener("submit", event => event.preventDefault());
 
-asked("landslides").then(([, found]) => {
+request("landslides").then(([, found]) => {
   all = found.landslides;
   $("survey").textContent = found.survey;
   document.title = `Review of ${found.survey}`;
   list();
   if (all.length) pick(Math.max(0, all.findIndex(one => one.answer.state === "unreviewed")));
-}).catch(() => { $("count").textContent = "The list could not be read: the server does not answer, or cannot read the survey."; });
+}).catch(() => { $("count").textContent = "The list could not be loaded: the server does not answer or cannot read the survey."; });

@@ -11,11 +11,11 @@ from lsbatch.errors import LsbatchError
 from lsbatch.review.answers import Case, RefusedError
 
 LOOPBACK = "127.0.0.1"
-#: Bytes of an answer.
+#: Largest size of an answer in bytes.
 LONGEST_BODY = 32_768
-#: Seconds that a silent browser is waited for.
-PATIENCE_S = 10.0
-#: Nothing but what this server sends, and pictures inside it; no frame around it, no form that goes elsewhere.
+#: Timeout of a connection in seconds.
+TIMEOUT_S = 10.0
+#: Allow only content from this server and images inside the page; no frames and no forms to other addresses.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -31,7 +31,7 @@ _PAGE = {
 class Server(ThreadingHTTPServer):
     """Web server for one survey; the reviewer opens `address`."""
 
-    # an answer that is being kept when the server ends is kept
+    # when the server stops, an answer that is being written is still completed
     daemon_threads = False
 
     def __init__(self, case: Case, port: int = 0) -> None:
@@ -41,7 +41,7 @@ class Server(ThreadingHTTPServer):
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
             raise LsbatchError(
-                f"port {port} of {LOOPBACK}: nothing can listen there: {error.strerror or error}"
+                f"port {port} of {LOOPBACK}: cannot listen: {error.strerror or error}; choose another port"
             ) from None
 
     @property
@@ -56,27 +56,27 @@ class Server(ThreadingHTTPServer):
 
 
 def serve(case: Case, port: int, tell: Any) -> None:
-    """Serve until the process is told to stop.
+    """Serve until the process is stopped.
 
     Raises
     ------
     LsbatchError
-        If nothing can listen at the port.
+        If the server cannot listen at the port.
     """
     with Server(case, port) as server:
         tell(f"Review of {case.survey.config.survey.id}: {len(case.frame)} landslides at {server.address}")
-        tell("Only this machine and who knows the address can use it. Ctrl-C ends it; every answer is kept at once.")
+        tell("Only this machine can open the address. Every answer is saved at once. Press Ctrl-C to stop.")
         server.serve_forever()
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
-    timeout = PATIENCE_S
+    timeout = TIMEOUT_S
     server_version, sys_version = "lsbatch", ""
 
     def do_GET(self) -> None:
         """Send the page, the list or images."""
-        name = self._asked()
+        name = self._requested_name()
         if name is None:
             return
         case = self.server.case
@@ -92,44 +92,44 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             self._json(HTTPStatus.OK, case.pictures(int(number)))
         else:
-            self._json(HTTPStatus.NOT_FOUND, {"error": "not here"})
+            self._json(HTTPStatus.NOT_FOUND, {"error": "not found"})
 
     def do_POST(self) -> None:
         """Store an answer."""
-        name = self._asked()
+        name = self._requested_name()
         if name is None:
             return
-        # a page of somebody else can post a form here, but not with this type, nor with our origin
+        # another page can post a form to this server, but not with this content type and this origin
         own = self.headers.get("Origin", "").removeprefix("http://") in self.server.origins
         if not own or self.headers.get_content_type() != "application/json":
-            self._json(HTTPStatus.FORBIDDEN, {"error": "answers come from the page of this server"})
+            self._json(HTTPStatus.FORBIDDEN, {"error": "an answer must come from the page of this server"})
             return
         length = self.headers.get("Content-Length", "")
         if name != "answers" or not length.isdecimal() or int(length) > LONGEST_BODY:
-            self._json(HTTPStatus.BAD_REQUEST, {"error": f"an answer is at most {LONGEST_BODY} bytes"})
+            self._json(HTTPStatus.BAD_REQUEST, {"error": f"an answer must be at most {LONGEST_BODY} bytes"})
             return
         try:
             added, answer = self.server.case.keep(json.loads(self.rfile.read(int(length))))
         except (RefusedError, ValueError, RecursionError) as error:
             self._json(
                 HTTPStatus.BAD_REQUEST,
-                {"error": str(error) if isinstance(error, RefusedError) else "an answer is JSON"},
+                {"error": str(error) if isinstance(error, RefusedError) else "an answer must be JSON"},
             )
             return
         except OSError as error:
             self._json(
-                HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"the answer could not be kept: {error.strerror or error}"}
+                HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"the answer could not be saved: {error.strerror or error}"}
             )
             return
         self._json(HTTPStatus.OK if added else HTTPStatus.CONFLICT, {"answer": answer})
 
-    def _asked(self) -> str | None:
+    def _requested_name(self) -> str | None:
         """Return the request of a client with token and allowed host, else send a refusal without details."""
         token, _, name = self.path.removeprefix("/").partition("/")
         known = secrets.compare_digest(token.encode(), self.server.token.encode())
         if known and self.headers.get("Host") in self.server.origins:
             return name
-        self._json(HTTPStatus.NOT_FOUND, {"error": "not here"})
+        self._json(HTTPStatus.NOT_FOUND, {"error": "not found"})
         return None
 
     def _json(self, status: HTTPStatus, value: Any) -> None:

@@ -4,7 +4,6 @@ A shard is written by exactly one task, because shards shared between processes 
 chunks in 3 of 3 trials, see docs/architecture.md). A shard that holds only fill is never written.
 """
 
-import hashlib
 import json
 import math
 import warnings
@@ -23,6 +22,7 @@ from lsbatch.bands import Band, Layer
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
 from lsbatch.storage import files, objects
+from lsbatch.storage.band_encoding import decode, encode, stored_checksum
 
 #: Pixels on a side of the unit of compression; a halo of 96 px then reads one ring of chunks, not a whole shard.
 CHUNK_PX = 256
@@ -159,7 +159,7 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
         # overwritten
         files.remove(store / layer.name / band.name / "c" / str(tile.row) / str(tile.col))
         group[band.name][tile.region] = stored
-        return _sum(stored)
+        return stored_checksum(stored)
 
     return dict(zip(layer.names, _each(store, put, layer.bands), strict=True))
 
@@ -167,39 +167,13 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
 def sums(store: Path, layer: Layer, tile: Tile) -> dict[str, str]:
     """Return checksums of a tile's stored numbers, read back from the store."""
     group = _open(store / layer.name)
-    found = _each(store, lambda band: _sum(group[band.name][tile.region]), layer.bands)
+    found = _each(store, lambda band: stored_checksum(group[band.name][tile.region]), layer.bands)
     return dict(zip(layer.names, found, strict=True))
-
-
-def _sum(stored: np.ndarray) -> str:
-    """Return the checksum of the numbers, not of the compressed bytes, so that it does not depend on the codec."""
-    return hashlib.blake2b(np.ascontiguousarray(stored).data, digest_size=8).hexdigest()
 
 
 def open_layer(store: Path, name: str) -> xr.Dataset:
     """Open a layer as a labelled, lazy dataset; the same as ``xarray.open_zarr(store, group=name)``."""
     return xr.open_zarr(_zarr(store), group=name)
-
-
-def encode(values: np.ndarray, band: Band) -> np.ndarray:
-    """Encode physical values as stored integers, rounded to the nearest step and clipped to the range."""
-    if band.scale is None:
-        return np.asarray(values).astype(band.dtype)
-    info = np.iinfo(band.dtype)
-    low = info.min + (band.fill == info.min)
-    high = info.max - (band.fill == info.max)
-    steps = np.rint((np.asarray(values, np.float64) - band.offset) / band.scale)
-    hole = np.isnan(steps)
-    return np.where(hole, band.fill, np.clip(np.where(hole, 0, steps), low, high)).astype(band.dtype)
-
-
-def decode(stored: np.ndarray, band: Band) -> np.ndarray:
-    """Decode stored values; inverse of `encode`, float32 with NaN."""
-    if band.scale is None:
-        return stored
-    values = (stored * np.float64(band.scale) + band.offset).astype(np.float32)
-    values[stored == band.fill] = np.nan
-    return values
 
 
 def _clipped(

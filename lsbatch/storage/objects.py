@@ -28,6 +28,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
 from lsbatch.storage.addresses import without_secrets
+from lsbatch.storage.endpoint import endpoint
 
 SCHEME = "s3://"
 
@@ -238,37 +239,6 @@ def as_os_error(error: Exception, where: str = "object storage") -> OSError | No
     return OSError(errno.EACCES if refused else errno.EIO, text[:300], where)
 
 
-def gdal_options() -> dict[str, str]:
-    """Return GDAL's options for a server other than AWS; the environment has priority."""
-    endpoint = _endpoint()
-    if not endpoint or "AWS_S3_ENDPOINT" in os.environ:
-        return {}
-    return {
-        "AWS_S3_ENDPOINT": endpoint.partition("://")[2].rstrip("/"),
-        "AWS_HTTPS": "NO" if endpoint.startswith("http://") else "YES",
-        "AWS_VIRTUAL_HOSTING": "FALSE",
-    }
-
-
-def has_credentials() -> bool:
-    """Return whether credentials are configured; public buckets are read without."""
-    names = (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_PROFILE",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    )
-    return any(name in os.environ for name in names) or (Path.home() / ".aws" / "credentials").exists()
-
-
-def _endpoint() -> str:
-    return (
-        os.environ.get("AWS_ENDPOINT_URL_S3")
-        or os.environ.get("AWS_ENDPOINT_URL")
-        or os.environ.get("AWS_ENDPOINT", "")
-    )
-
-
 @cache
 def _copies() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="lsbatch-copies-"))
@@ -293,7 +263,7 @@ def _at(path: Path) -> tuple[S3Store, str]:
 
 
 def _store(bucket: str, prefix: str, tries: int = 10) -> S3Store:
-    return _store_at(_endpoint(), bucket, prefix, tries)
+    return _store_at(endpoint(), bucket, prefix, tries)
 
 
 @cache

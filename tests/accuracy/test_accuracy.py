@@ -25,6 +25,7 @@ from lsbatch.errors import ConfigError, LsbatchError, NoDataError, StaleStoreErr
 from lsbatch.kernels.statistics import stratified_sampling
 from lsbatch.report import statistics
 from lsbatch.storage import cube, receipts, sample_points, vectors
+from lsbatch.storage.band_encoding import decode
 from lsbatch.storage.geometries import rasterize
 from lsbatch.storage.receipts import Receipt
 from lsbatch.synthetic import landslides
@@ -37,7 +38,7 @@ SIZE = 150
 def drawn(done_survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Survey:
     """A survey with a sample that nobody has answered; copy its file before changing it."""
     survey = surveys.copy_survey(done_survey, tmp_path_factory.mktemp("drawn") / "s")
-    draw.draw(survey, draw.Asked(SIZE, seed=5))
+    draw.draw(survey, draw.SampleRequest(SIZE, seed=5))
     return survey
 
 
@@ -124,7 +125,7 @@ def in_one_tile(survey: Survey, country: Path, output: Path) -> Survey:
         stored = surveys.whole(survey, layer)
         cube.create(one.workspace.store, one.grid, layer)
         sums = cube.write(
-            one.workspace.store, layer, tile, {band.name: cube.decode(stored[band.name], band) for band in layer.bands}
+            one.workspace.store, layer, tile, {band.name: decode(stored[band.name], band) for band in layer.bands}
         )
         if layer.name.startswith("mask"):
             receipts.write(one.workspace.receipts, Receipt("clean", tile.id, "", 1.0, 1, 1.0, "", "", sums=sums))
@@ -137,7 +138,7 @@ def test_the_same_seed_draws_the_same_points_whatever_the_tiles(
     one = in_one_tile(drawn, country, tmp_path / "one")
     assert len(one.positions) == 1
     assert len(drawn.positions) == 4
-    draw.draw(one, draw.Asked(SIZE, seed=5))
+    draw.draw(one, draw.SampleRequest(SIZE, seed=5))
     first, other = (sample_points.read(sample_of(s), s.config.grid.crs)[0] for s in (drawn, one))
     columns = ["id", "stratum", "x", "y", "inclusion"]
     pd.testing.assert_frame_equal(pd.DataFrame(first[columns]), pd.DataFrame(other[columns]))
@@ -169,7 +170,7 @@ def test_a_tile_that_failed_is_no_ground_to_draw_from(drawn: Survey, tmp_path: P
 def test_another_seed_and_allocation(drawn: Survey, tmp_path: Path, no_page: None) -> None:
     survey = surveys.copy_survey(drawn, tmp_path / "s")
     first = sample_points.read(sample_of(drawn), survey.config.grid.crs)[0]
-    draw.draw(survey, draw.Asked(SIZE, seed=6, allocation="equal"))
+    draw.draw(survey, draw.SampleRequest(SIZE, seed=6, allocation="equal"))
     points, design = sample_points.read(sample_of(survey), survey.config.grid.crs)
     assert design["points"].tolist() == [50, 50, 50]
     assert (
@@ -179,14 +180,14 @@ def test_another_seed_and_allocation(drawn: Survey, tmp_path: Path, no_page: Non
 
 def test_points_keep_their_distance(drawn: Survey, tmp_path: Path, no_page: None) -> None:
     survey = surveys.copy_survey(drawn, tmp_path / "s")
-    draw.draw(survey, draw.Asked(60, min_distance_m=150))
+    draw.draw(survey, draw.SampleRequest(60, min_distance_m=150))
     points, design = sample_points.read(sample_of(survey), survey.config.grid.crs)
     x, y = points["x"].to_numpy(), points["y"].to_numpy()
     away = np.hypot(x[:, None] - x, y[:, None] - y) + np.eye(60) * 1e9
     assert away.min() >= 150
     assert design["inclusion_exact"].tolist() == [0, 0, 0]
-    with pytest.raises(ConfigError, match=r"--min-distance 2000: only .* of the .* points of the stratum"):
-        draw.draw(survey, draw.Asked(60, min_distance_m=2000))
+    with pytest.raises(ConfigError, match=r"--min-distance 2000: only .* of .* points of the stratum"):
+        draw.draw(survey, draw.SampleRequest(60, min_distance_m=2000))
 
 
 def test_the_page_shows_every_point_and_no_answer(drawn: Survey) -> None:
@@ -206,12 +207,12 @@ def test_what_was_answered_is_not_written_over(drawn: Survey, tmp_path: Path) ->
     survey = surveys.copy_survey(drawn, tmp_path / "s")
     rewritten(drawn, sample_of(survey), lambda points, design: (points, design))
     before = sample_of(survey).read_bytes()
-    with pytest.raises(ConfigError, match=f"holds {SIZE} answers already; move it away first"):
-        draw.draw(survey, draw.Asked())
+    with pytest.raises(ConfigError, match=f"the sample already has {SIZE} answers; move it away before"):
+        draw.draw(survey, draw.SampleRequest())
     assert sample_of(survey).read_bytes() == before
     sample_of(survey).write_text("nonsense")
-    with pytest.raises(ConfigError, match="is there already and is not a sample"):
-        draw.draw(survey, draw.Asked())
+    with pytest.raises(ConfigError, match="the file exists and cannot be read as a sample"):
+        draw.draw(survey, draw.SampleRequest())
 
 
 def test_a_map_that_is_not_the_receipts_is_not_sampled(drawn: Survey, tmp_path: Path, planned_survey: Survey) -> None:
@@ -224,7 +225,7 @@ def test_a_map_that_is_not_the_receipts_is_not_sampled(drawn: Survey, tmp_path: 
     path = receipt.with_name(f"{names[0]}.json")
     raw = json.loads(path.read_text())
     path.write_text(json.dumps(raw | {"sums": {"landslide": "0" * 16}}))
-    with pytest.raises(StaleStoreError, match="is not the one that its receipt tells of"):
+    with pytest.raises(StaleStoreError, match="does not match its receipt"):
         strata.census(survey, 0, 10)
 
 
@@ -281,7 +282,7 @@ def test_intervals_of_a_survey_hold_the_truth(drawn: Survey) -> None:
         "overall": ((true == says) & seen).sum() / seen.sum(),
     }
     pixels = np.array([(said == k).sum() for k in range(3)])
-    points = draw._allocate(draw.Asked(400), pixels)
+    points = draw._allocate(draw.SampleRequest(400), pixels)
     stratum = np.repeat(np.arange(3), points)
     held = dict.fromkeys(exact, 0)
     for seed in range(100):
@@ -378,7 +379,7 @@ def test_what_is_no_probability_sample_is_refused(drawn: Survey, tmp_path: Path,
 
 def test_files_that_are_no_sample(drawn: Survey, tmp_path: Path) -> None:
     points, _ = sample_points.read(sample_of(drawn), drawn.config.grid.crs)
-    with pytest.raises(ConfigError, match="there is no such file"):
+    with pytest.raises(ConfigError, match="file not found"):
         answers.read(drawn, tmp_path / "none.gpkg")
     (tmp_path / "text.gpkg").write_text("x")
     with pytest.raises(ConfigError, match="cannot be read as a sample"):
@@ -423,7 +424,7 @@ def test_a_map_without_a_landslide_can_be_assessed() -> None:
     assert found["figures"]["overall"]["value"] == 1
     assert found["landslide_m2"]["value"] == 0
     assert found["landslide_m2"]["high"] > 0
-    assert any("no landslide, so there is no user's accuracy" in line for line in found["warnings"])
+    assert any("no landslide, so user's accuracy" in line for line in found["warnings"])
 
 
 def test_the_commands(done_survey: Survey, tmp_path: Path) -> None:
@@ -456,7 +457,7 @@ def test_numbers_for_the_report(done_survey: Survey, drawn: Survey, tmp_path: Pa
     receipts.remove(survey.workspace.receipts, "clean", survey.tile((0, 1)).id)
     assert statistics.assessed(survey)["fits_the_map"] is False
     (survey.workspace.accuracy / "accuracy.json").write_text("{}")
-    with pytest.raises(StaleStoreError, match="is damaged"):
+    with pytest.raises(StaleStoreError, match="damaged, or not written by lsbatch"):
         statistics.assessed(survey)
     found = statistics.frequencies(done_survey)
     assert found["count"] == sum(one["count"] for one in found["bins"]) > 0
@@ -483,13 +484,13 @@ def test_frequencies_of_a_known_law() -> None:
             assert np.exp(np.interp(np.log(one["from_m2"] * one["to_m2"]) / 2, at, density)) == pytest.approx(
                 one["density_per_m2"], rel=0.2
             )
-    assert any("rollover is not seen" in line for line in found["notes"])
+    assert any("rollover is not visible" in line for line in found["notes"])
     assert statistics.frequency(np.empty(0), 500.0) == {
         "count": 0,
         "bins": [],
         "tail": None,
         "inverse_gamma": None,
-        "notes": ["0 landslides are too few, or too alike, for a fit; 50 are needed."],
+        "notes": ["0 landslides are too few or too similar in area for a fit; 50 are needed."],
     }
 
 

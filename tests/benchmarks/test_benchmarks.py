@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import inference, kernels, stack_tile, tile_memory
 from lsbatch import settings
-from lsbatch.catalog import plan
+from lsbatch.catalog import plan, planning
 
 SIZE = 96
 #: Away from the border, where each program pads in its own way.
@@ -71,7 +71,7 @@ def test_the_table_has_a_line_for_every_peer(cases: dict[str, kernels.Case], mon
 
 def test_the_notebook_makes_the_same_stack(tmp_path: Path) -> None:
     config = settings.load(tile_memory.build(tmp_path, 256, 6))
-    plan.save(plan.make(config), config.output)
+    plan.save(planning.make(config), config.output)
     for who, make in (("ours", stack_tile.ours), ("peer", stack_tile.peer)):
         bands = make(tmp_path)
         np.savez(tmp_path / f"{who}.npz", **{name: bands[name] for name in stack_tile.COMPARED})

@@ -10,6 +10,7 @@ from benchmarks import cube_io
 from lsbatch.bands import STACK
 from lsbatch.grid import Grid
 from lsbatch.storage import cube
+from lsbatch.storage.band_encoding import decode
 
 SIDE = 256
 VARIANTS = {variant.name: variant for variant in cube_io.variants(SIDE)}
@@ -31,8 +32,8 @@ def test_every_variant_reads_back_what_was_written(name: str, bands: cube_io.Ban
     for band, values in found.items():
         assert values.dtype == VARIANTS[name].dtype
         np.testing.assert_array_equal(values, cube_io.padded(stored[band]))
-        back = values if values.dtype == "float32" else cube.decode(values, STACK[band])
-        expected = cube.decode(cube_io.padded(integers[band]), STACK[band])
+        back = values if values.dtype == "float32" else decode(values, STACK[band])
+        expected = decode(cube_io.padded(integers[band]), STACK[band])
         np.testing.assert_allclose(back, expected, rtol=0, atol=STACK[band].scale)
 
 

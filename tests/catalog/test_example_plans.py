@@ -13,7 +13,7 @@ import shapely
 from pyproj import Transformer
 
 from lsbatch import settings
-from lsbatch.catalog import plan, search
+from lsbatch.catalog import plan, planning, search
 from lsbatch.errors import NoDataError
 from tests import servers
 
@@ -135,7 +135,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[settings.
 
 
 def test_shipped_settings_are_planned(served: settings.Config) -> None:
-    made = plan.make(served)
+    made = planning.make(served)
     windows = served.survey.windows
     wanted = {"pre_s1", "post_s1"}
     if served.archives.sentinel2:
@@ -168,5 +168,5 @@ def test_year_without_scenes_gets_one_sentence(served: settings.Config) -> None:
     survey = served.survey
     later = {"year": 2031} if survey.kind == "annual" else {"event_date": date(2031, 7, 30)}
     with pytest.raises(NoDataError, match=r"has no scene .*; check the region, the year") as caught:
-        plan.make(served.model_copy(update={"survey": survey.model_copy(update=later)}))
+        planning.make(served.model_copy(update={"survey": survey.model_copy(update=later)}))
     assert "\n" not in str(caught.value)

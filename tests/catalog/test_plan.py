@@ -10,7 +10,7 @@ import pytest
 import shapely
 
 from lsbatch import settings
-from lsbatch.catalog import plan
+from lsbatch.catalog import plan, planning
 from lsbatch.catalog.orbit_matching import newest, same_orbits
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError, ConfigError, NoDataError, StaleStoreError
@@ -43,7 +43,7 @@ def configured(archive: Path, output: Path, **changes: Any) -> Config:
 
 def test_round_trip(archive: Path, tmp_path: Path) -> None:
     config = configured(archive, tmp_path)
-    made = plan.make(config)
+    made = planning.make(config)
     assert not plan.fits(config)
     plan.save(made, tmp_path)
     assert plan.fits(config)
@@ -59,9 +59,9 @@ def test_round_trip(archive: Path, tmp_path: Path) -> None:
 
 def test_the_same_archive_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
     config = configured(archive, tmp_path)
-    plan.save(plan.make(config), tmp_path)
+    plan.save(planning.make(config), tmp_path)
     first = {p: p.read_bytes() for p in (tmp_path / "plan").rglob("*.json")}
-    plan.save(plan.make(config), tmp_path)
+    plan.save(planning.make(config), tmp_path)
     assert {p: p.read_bytes() for p in (tmp_path / "plan").rglob("*.json")} == first
 
 
@@ -76,21 +76,21 @@ def test_the_same_archive_gives_the_same_bytes(archive: Path, tmp_path: Path) ->
     ],
 )
 def test_a_plan_fits_only_its_settings(archive: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
-    plan.save(plan.make(configured(archive, tmp_path)), tmp_path)
+    plan.save(planning.make(configured(archive, tmp_path)), tmp_path)
     assert not plan.fits(configured(archive, tmp_path, **changes))
     assert plan.fits(configured(archive, tmp_path, clean={"threshold": 0.3}))
 
 
 def test_tiles_of_a_plan_that_is_no_more_are_removed(archive: Path, tmp_path: Path) -> None:
-    plan.save(plan.make(configured(archive, tmp_path)), tmp_path)
+    plan.save(planning.make(configured(archive, tmp_path)), tmp_path)
     small = configured(archive, tmp_path, region={"bounds": [LEFT, TOP - 100, LEFT + 100, TOP]})
-    plan.save(plan.make(small), tmp_path)
+    plan.save(planning.make(small), tmp_path)
     left = {p.stem for p in (tmp_path / "plan" / "tiles").glob("*.json")}
     assert left == {"r000c000"}
 
 
 def test_a_tile_has_the_scenes_that_touch_it_and_the_offset_of_each(archive: Path, tmp_path: Path) -> None:
-    made = plan.make(configured(archive, tmp_path))
+    made = planning.make(configured(archive, tmp_path))
     # 1.28 km tiles lie on multiples of 1.28 km: the region of 2.5 km begins inside one
     assert len(made.tiles) == 9
     scenes = made.by_tile["r001c001"].scenes
@@ -101,7 +101,9 @@ def test_a_tile_has_the_scenes_that_touch_it_and_the_offset_of_each(archive: Pat
     assert [s.id for s in scenes["post_s1"]] == ["S1A_20200701T170211_T044_asc"]
     assert made.by_tile["r001c001"].matched_by == "same relative orbit and platform"
     assert [s.id for s in scenes["dem"]] == ["dem_10m"]
-    everything = plan.make(configured(archive, tmp_path, composite={"same_orbits": False})).by_tile["r001c001"].scenes
+    everything = (
+        planning.make(configured(archive, tmp_path, composite={"same_orbits": False})).by_tile["r001c001"].scenes
+    )
     assert (len(everything["pre_s1"]), len(everything["post_s1"])) == (2, 2)
 
 
@@ -109,7 +111,7 @@ def test_a_region_from_a_file_has_only_the_tiles_it_has_area_in(archive: Path, t
     file = tmp_path / "region.gpkg"
     triangle = shapely.Polygon([(LEFT + 10, TOP - 10), (LEFT + 2490, TOP - 10), (LEFT + 10, TOP - 2490)])
     gpd.GeoDataFrame(geometry=[triangle], crs=CRS).to_crs("EPSG:4326").to_file(file)
-    made = plan.make(configured(archive, tmp_path, region={"bounds": None, "file": str(file)}))
+    made = planning.make(configured(archive, tmp_path, region={"bounds": None, "file": str(file)}))
     assert 1 < len(made.tiles) < 9
     assert abs(made.region.area / triangle.area - 1) < 1e-5
 
@@ -131,7 +133,7 @@ def test_regions_that_are_no_regions(archive: Path, tmp_path: Path) -> None:
         (tmp_path / "gone.gpkg", "can be read"),
     ):
         with pytest.raises(ConfigError, match=sentence):
-            plan.make(configured(archive, tmp_path, region={"bounds": None, "file": str(file)}))
+            planning.make(configured(archive, tmp_path, region={"bounds": None, "file": str(file)}))
 
 
 @pytest.mark.parametrize(
@@ -146,21 +148,21 @@ def test_nothing_found_is_one_sentence(
     archive: Path, tmp_path: Path, changes: dict[str, Any], sentence: str | None
 ) -> None:
     if sentence is None:
-        made = plan.make(configured(archive, tmp_path, **changes))
+        made = planning.make(configured(archive, tmp_path, **changes))
         assert "dem" in made.by_tile["r001c001"].gaps
         return
     with pytest.raises(NoDataError, match=sentence) as caught:
-        plan.make(configured(archive, tmp_path, **changes))
+        planning.make(configured(archive, tmp_path, **changes))
     assert str(archive / "catalog.json") in str(caught.value)
     assert "sentinel" in str(caught.value)
 
 
 def test_what_the_bands_do_not_need_may_be_missing(archive: Path, tmp_path: Path) -> None:
     config = configured(archive, tmp_path, survey={"year": 2020, "season": ["07-01", "07-02"]}, bands="s1vv")
-    made = plan.make(config)
+    made = planning.make(config)
     assert made.by_tile["r001c001"].gaps == ("post_s2",)
     with pytest.raises(CatalogError, match="no collection elsewhere"):
-        plan.make(
+        planning.make(
             configured(
                 archive,
                 tmp_path,
@@ -241,7 +243,7 @@ def test_newest_passes_are_those_nearest_to_the_event() -> None:
 
 
 def test_a_tile_file_says_why(archive: Path, tmp_path: Path) -> None:
-    plan.save(plan.make(configured(archive, tmp_path)), tmp_path)
+    plan.save(planning.make(configured(archive, tmp_path)), tmp_path)
     told = json.loads(plan.tile_file(tmp_path, "r001c001").read_text(encoding="utf-8"))
     assert told["matched_by"] == "same relative orbit and platform"
     assert told["gaps"] == []

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from lsbatch import synthetic
-from lsbatch.catalog import dating_passes, plan
+from lsbatch.catalog import dating_passes, plan, planning
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine import todo
 from lsbatch.errors import SceneError
@@ -87,7 +87,7 @@ def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(
         assert days == {str(day) for day in synthetic.scenes.repeats(country.make(7, SIDE, SIDE), orbit, EVERY_DAYS)}
     # also of an orbit that is in one window alone
     assert radar.ONLY_AFTER.number in {scene.relative_orbit for scene in scenes}
-    assert any("dates" in line for line in plan.make(survey.config).lines())
+    assert any("dates" in line for line in planning.make(survey.config).lines())
 
     without = surveys.ready(surveys.configured(path, tmp_path / "s", inventory={"radar_dates": False}))
     assert not dating_passes.file(without.config.output, tile).exists()

@@ -1,4 +1,4 @@
-"""Law of the model families: one interface, one registry, and no decision by a family's name outside `lsbatch.models`."""
+"""Law of the model families: one interface, one registry, no decision by name outside `lsbatch.models`."""
 
 import ast
 import typing
@@ -27,10 +27,18 @@ ABILITIES = ("needs_points", "reads_archive", "dates_pixels", "mirrors", "is_une
 
 
 def comparisons(source: str) -> Iterator[int]:
-    """Yield the lines that compare a family's name: with `.family`, a variable `family`, or the name as text."""
+    """Yield the lines that compare the name of a family: a variable `family`, or a name as text."""
     for node in ast.walk(ast.parse(source)):
-        if (isinstance(node, ast.Compare) and any(_is_name(side) for side in (node.left, *node.comparators))) or (isinstance(node, ast.Match) and any(_matches(node.subject, case.pattern) for case in node.cases)) or (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict) and _is_name(node.slice)):
-            yield node.lineno
+        if _compares(node):
+            yield typing.cast(ast.expr | ast.stmt, node).lineno
+
+
+def _compares(node: ast.AST) -> bool:
+    if isinstance(node, ast.Compare):
+        return any(_is_name(side) for side in (node.left, *node.comparators))
+    if isinstance(node, ast.Match):
+        return any(_matches(node.subject, case.pattern) for case in node.cases)
+    return isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict) and _is_name(node.slice)
 
 
 def _is_name(node: ast.expr) -> bool:

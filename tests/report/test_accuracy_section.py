@@ -158,7 +158,7 @@ def test_no_landslide_has_no_plot(tmp_path: Path) -> None:
 
 
 def test_too_few_for_a_fit_is_said(plain: Survey) -> None:
-    assert "too few, or too alike, for a fit" in _page(plain)
+    assert "too few or too similar in area for a fit" in _page(plain)
 
 
 @pytest.mark.parametrize("areas_m2", [[500.0], [500.0] * 60, [500.0, 5e7]])

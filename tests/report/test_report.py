@@ -195,10 +195,7 @@ def test_what_has_no_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     html = _page(survey)
     shown = len(_looks(html))
     assert 0 < shown < 19
-    assert (
-        f"images of the {shown} largest landslides. It has no images of the other {_count(survey) - shown}."
-        in html
-    )
+    assert f"images of the {shown} largest landslides. It has no images of the other {_count(survey) - shown}." in html
 
 
 def _count(survey: Survey) -> int:

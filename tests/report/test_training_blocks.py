@@ -27,35 +27,35 @@ def card(**made_by: object) -> cards.Card:
     return replace(cart.card(("preVV", "postVV")), made_by=made_by)
 
 
-def test_the_blocks_drawn_are_those_that_were_dealt(survey: Survey) -> None:
+def test_the_drawn_blocks_are_the_blocks_of_the_split(survey: Survey) -> None:
     source = train.source(survey.config)
     dealt = spatial_split.split_blocks([source], survey.config.train)
     frame = maps.frame(survey.grid, survey.grid.geobox.extent.geom)
-    told = training_blocks.facts(
+    facts = training_blocks.facts(
         card(surveys=[source.name], split=spatial_split.describe_split([source], dealt)), survey, frame
     )
-    assert "counts the test blocks alone" in told["text"]
+    assert "counts only the test blocks" in facts["text"]
     # a picture painted from the rectangles is the split, pixel by pixel
     drawn = np.full(survey.grid.shape, -1)
     scale = survey.grid.tile_px / frame.cell
-    for block in told["blocks"]:
+    for block in facts["blocks"]:
         row, col = (round((block[key] + edge) * scale) for key, edge in (("y", frame.top), ("x", frame.left)))
         side = round(block["side"] * scale)
         drawn[row : row + side, col : col + side] = ["training", "validation", "test"].index(block["share"])
     whole = tuple(slice(0, size) for size in survey.grid.shape)
     np.testing.assert_array_equal(drawn, dealt.pixels(0, *whole))
-    assert {block["share"] for block in told["blocks"]} == {"training", "validation", "test"}
+    assert {block["share"] for block in facts["blocks"]} == {"training", "validation", "test"}
 
 
-def test_what_is_said_where_nothing_was_held_out(survey: Survey) -> None:
+def test_the_text_if_no_block_was_held_out(survey: Survey) -> None:
     frame = maps.frame(survey.grid, survey.grid.geobox.extent.geom)
     mine = survey.config.survey.id
-    assert "all of it" in training_blocks.facts(card(surveys=[mine]), survey, frame)["text"]
+    assert "trained on all of this survey" in training_blocks.facts(card(surveys=[mine]), survey, frame)["text"]
     moved = {"block_px": 128, "surveys": {mine: {"bounds": [0, 0, 1, 1], "rows": ["t"]}}}
     assert training_blocks.facts(card(surveys=[mine], split=moved), survey, frame)["blocks"] == []
     elsewhere = training_blocks.facts(card(surveys=["a", "b", "c", "d", "e"]), survey, frame)
     assert elsewhere == {
-        "text": "The weights learned elsewhere (a, b, c and 2 more), from nothing of this survey.",
+        "text": "The weights were trained on other surveys (a, b, c and 2 more), not on this one.",
         "blocks": [],
     }
     assert training_blocks.facts(card(), survey, frame) == {"text": "", "blocks": []}

@@ -166,7 +166,7 @@ def test_strangers_are_told_nothing(server: Server, name: str) -> None:
     ):
         status, _, body = ask(server, path, Host=host)
         assert status == 404, (path, host)
-        assert json.loads(body) == {"error": "not here"}
+        assert json.loads(body) == {"error": "not found"}
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ def test_another_page_cannot_answer(server: Server, headers: dict[str, str | Non
         ({"comment": "a\u202eb"}, "printable"),
         ({"comment": "x" * 2001}, "at most 2000"),
         ({"comment": 3}, "must be a text"),
-        ({ID: "no such"}, "no such landslide"),
-        ({ID: ["x"]}, "no such landslide"),
+        ({ID: "no such"}, "no landslide with this id"),
+        ({ID: ["x"]}, "no landslide with this id"),
         ({"state": []}, "must be one of"),
         ({"count": True}, "whole number"),
         ({"more": 1}, "nothing else"),
@@ -328,7 +328,7 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     assert page.value("document.querySelectorAll('#list button').length") == len(names)
     assert page.value("[...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)")
     page.click("[data-state=confirmed]")
-    until(page, "document.getElementById('said').textContent === 'Your name is missing.'")
+    until(page, "document.getElementById('message').textContent === 'Enter your name first.'")
     assert page.value("document.activeElement.id") == "reviewer"
     # letters in a field are letters
     for letter in "crj":
@@ -337,7 +337,7 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     assert journal.read(kept) == []
     page.value("document.getElementById('comment').value = 'a <b>comment</b>'")
     page.click("[data-state=confirmed]")
-    until(page, "document.getElementById('said').textContent.startsWith('Kept')")
+    until(page, "document.getElementById('message').textContent.startsWith('Saved')")
     page.click("#next")
     until(page, f"document.getElementById('name').textContent === {json.dumps(names[1])}")
     assert page.value("document.title").startswith("Review of ")
@@ -347,7 +347,7 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     page.key("j")
     until(page, f"document.getElementById('name').textContent === {json.dumps(names[2])}")
     page.key("r")
-    until(page, "document.getElementById('said').textContent.includes('rejected')")
+    until(page, "document.getElementById('message').textContent.includes('rejected')")
     said = journal.read(kept)
     assert [(one[ID], one["state"], one["comment"]) for one in said] == [
         (names[0], "confirmed", "a <b>comment</b>"), (names[2], "rejected", ""),
@@ -355,10 +355,10 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     # somebody else answers meanwhile
     journal.append(kept, said[1] | {"reviewer": "Ola", "state": "confirmed"})
     page.key("u")
-    until(page, "document.getElementById('said').textContent.startsWith('Ola has answered meanwhile')")
+    until(page, "document.getElementById('message').textContent.startsWith('Not saved: Ola answered in the meantime')")
     assert len(journal.read(kept)) == 3
     page.key("u")
-    until(page, "document.getElementById('said').textContent.includes('Kept')")
+    until(page, "document.getElementById('message').textContent.includes('Saved')")
     assert journal.read(kept)[-1]["state"] == "unreviewed"
     page.value(
         "document.getElementById('filter').value = 'confirmed'; document.getElementById('filter').dispatchEvent(new "
@@ -387,8 +387,8 @@ def test_five_thousand_can_be_gone_through(tmp_path: Path, capsys: pytest.Captur
         began = time.monotonic()
         for n in range(1, 11):
             page.key("c")
-            kept = f"Kept: {names[4988 + n]} confirmed."
-            until(page, f"document.getElementById('said').textContent === {json.dumps(kept)}")
+            kept = f"Saved: {names[4988 + n]} confirmed."
+            until(page, f"document.getElementById('message').textContent === {json.dumps(kept)}")
             if n < 10:
                 page.key("j")
                 until(page, f"document.getElementById('name').textContent === {json.dumps(names[4989 + n])}")
@@ -404,7 +404,7 @@ def test_the_page_is_accessible(page: browser.Page) -> None:
     assert page.value("[...document.querySelectorAll('input, select')].every(e => e.labels.length === 1)")
     assert page.value("[...document.querySelectorAll('button')].every(e => e.textContent.trim())")
     assert page.value("document.documentElement.lang") == "en"
-    assert page.value("document.getElementById('said').getAttribute('role')") == "status"
+    assert page.value("document.getElementById('message').getAttribute('role')") == "status"
     contrast = """(() => {
       const light = c => { const [r, g, b] = c.match(/\\d+/g).map(v => v / 255).map(v => v <= .04045 ? v / 12.92
         : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };

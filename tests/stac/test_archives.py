@@ -16,7 +16,7 @@ import pytest
 from odc.geo.geobox import GeoBox
 from pystac_client.stac_api_io import StacApiIO
 
-from lsbatch.catalog import http, plan, search
+from lsbatch.catalog import http, plan, planning, search
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cli import terminal
@@ -275,5 +275,5 @@ def test_without_the_longer_waits_the_outage_is_fatal(
     monkeypatch.setattr(http, "WAIT_S", 0.5)
     again = dies(api, monkeypatch, after=12, seconds=10)
     with pytest.raises(search.CatalogError, match="cannot be reached or does not answer"):
-        plan.make(settings(country, tmp_path / "s", api.url))
+        planning.make(settings(country, tmp_path / "s", api.url))
     again.join()

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lsbatch.commands.bench import comparison, measurement, projection, time_chart
 from lsbatch.commands import run as run_command
+from lsbatch.commands.bench import comparison, measurement, projection, time_chart
 from lsbatch.settings import Config
 from lsbatch.storage.files import write_json
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.catalog import plan, survey_variants
+from lsbatch.catalog import plan, planning, survey_variants
 from lsbatch.catalog.survey import Position, Survey, open_survey
 from lsbatch.commands import run
 from lsbatch.commands.bench import machine, machine_monitor, memory_limits
@@ -178,7 +178,9 @@ def _told(
 def _scenes_mb(config: Config, positions: Sequence[Position]) -> float:
     """Return the mean megabytes of a tile's scenes before compression."""
     return float(
-        np.mean([plan.megabytes(plan.tile_scenes(config.output, tile_id(*position)), config) for position in positions])
+        np.mean(
+            [planning.megabytes(plan.tile_scenes(config.output, tile_id(*position)), config) for position in positions]
+        )
     )
 
 

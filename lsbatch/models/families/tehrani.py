@@ -21,7 +21,7 @@ SAMPLED_PX = 50_000
 
 
 def train(job: TrainingJob) -> Card:
-    """Train in two passes over the tiles: class centres from a sample of the change, then segments and their classes."""
+    """Train in two passes over the tiles: class centres from a sample of pixels, then segments and their classes."""
     settings, side_m = job.config.train, job.config.grid.resolution_m
     split = spatial_split.held_out_split(job.sources, settings, job.hold_out)
     middle = _centres(job.sources, settings.seed)

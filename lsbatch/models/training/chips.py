@@ -117,7 +117,7 @@ def _collect(
     _write(sources, names, settings, folder, chosen)
     facts = {"key": key, "share": [spot.share for spot in chosen], "sums": sums.tolist()}
     made = folder / "chips.json"
-    # renamed last: a file that is there is whole, and so are the arrays beside it
+    # renamed last, so if the file exists, it and the arrays beside it are complete
     made.with_suffix(".part").write_text(json.dumps(facts), encoding="utf-8")
     made.with_suffix(".part").replace(made)
 
@@ -132,7 +132,7 @@ def _tiles(
             found = cube.read(source.store, source.grid, STACK, tile, margin, names)
             bands = np.stack([found[name] for name in names])[:, margin:, margin:]
             truth = source.truth(replace(tile, geobox=tile.padded(margin)))[margin:, margin:].astype(np.uint8)
-            # what was not seen cannot be learned; the network leaves such pixels out of loss and score
+            # pixels without all bands are no landslides here; loss and score leave them out
             truth[~np.isfinite(bands).all(axis=0)] = 0
             yield index, number, bands, truth
 

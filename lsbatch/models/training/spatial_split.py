@@ -1,7 +1,7 @@
 """Spatial split of training surveys: whole blocks go to training, validation or test.
 
-Neighbouring chips share half their pixels. A split by chip would therefore train on pixels of the test. Whole blocks are
-assigned instead.
+Neighbouring chips share half their pixels. A split by chip would therefore train on pixels of the test. Whole blocks
+are assigned instead.
 """
 
 from collections.abc import Callable, Sequence
@@ -110,8 +110,8 @@ def split_blocks(sources: Sequence[Source], settings: TrainSettings) -> Split:
     counts = [max(1, round(share * len(places))) if share else 0 for share in wanted]
     if len(places) - sum(counts) < 1:
         raise NoDataError(
-            f"train.block_px = {settings.block_px}: the surveys have {len(places)} blocks, too few for training, validation "
-            "and test; set a smaller train.block_px or train on more surveys"
+            f"train.block_px = {settings.block_px}: the surveys have {len(places)} blocks, too few for training, "
+            "validation and test; set a smaller train.block_px or train on more surveys"
         )
     order = np.random.default_rng(settings.seed).permutation(len(places))
     for share, chosen in zip((VALIDATION, TEST), np.split(order, np.cumsum(counts)), strict=False):
@@ -126,7 +126,7 @@ def held_out_split(sources: Sequence[Source], settings: TrainSettings, hold_out:
 
 
 def made_by(sources: Sequence[Source], learned: str, split: Split | None) -> dict[str, Any]:
-    """Return the field `made_by` of a card: software, surveys, digest of the training, and the split if there is one."""
+    """Return the field `made_by` of a card: software, surveys, digest of the training, and the split if any."""
     return {
         "software": f"lsbatch {lsbatch.__version__}",
         "surveys": [source.name for source in sources],

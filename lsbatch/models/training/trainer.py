@@ -30,7 +30,7 @@ from lsbatch.storage.files import write_json
 
 __all__ = ["Source", "fit"]
 
-#: More weight than this on the few landslide pixels makes the outlines fat.
+#: Largest weight of landslide pixels in the loss; with a larger weight, outlines become too wide.
 LARGEST_WEIGHT = 10.0
 
 
@@ -48,7 +48,7 @@ def fit(
     ----------
     sources : list of Source
     config : Config
-        Its `train` and its band setting rule.
+        Its `train` section and its bands are used.
     out : Path
         File of weights; beside it a folder ``<name>-training`` keeps chips, checkpoint, log and curve.
     resume : bool
@@ -118,7 +118,7 @@ def _trainer(folder: Path, settings: TrainSettings, timer: Timer | None, progres
         devices=1,
         precision=_precision(),
         callbacks=callbacks,
-        # one process, also in a job of SLURM, whose tasks and signals Lightning would take for its own
+        # one process, also in a SLURM job; otherwise Lightning would use the tasks and signals of the job
         plugins=[LightningEnvironment()],
         logger=False,
         enable_progress_bar=False,
@@ -173,7 +173,7 @@ def _finished(
     card = save(out, unet.state(learner.net), recipe.card(config, stats, known))
     for name in ("values.npy", "truth.npy"):
         (folder / name).unlink()
-    # the next training under this name starts anew
+    # the next training of this name starts from the beginning
     (folder / "training.json").unlink()
     del trainer
     return card
