@@ -1,17 +1,17 @@
 # On a fresh machine: Python 3.11 with venv, and make. Everything else is installed into .venv.
 #
 #   make demo          survey a small synthetic country into demo/   (SIZE=ROWSxCOLS and SEED=N to choose)
-#   make test          all tests but the slow ones                   (ARGS='-k grid' to choose)
+#   make test          all tests except the slow ones                (ARGS='-k grid' to choose)
 #   make test-slow     the slow ones
-#   make system-packages   Debian packages that a few tests use; make test does it where it may (root and apt)
-#   make check         ruff and mypy: style, format, types     (make format mends what it can)
-#   make constraints   write constraints.txt anew, from the newest versions that pyproject.toml allows
-#   make clean         remove .venv, demo/ and what builds and tests leave
+#   make system-packages   Debian packages that a few tests use; make test installs them if it can (root and apt)
+#   make check         ruff and mypy: style, format, types     (make format fixes what it can)
+#   make constraints   write constraints.txt again, from the newest versions that pyproject.toml allows
+#   make clean         remove .venv, demo/ and the files that builds and tests leave
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SEED ?= 900
 SIZE ?= 1536x1536
-# where to take torch from first, e.g. https://download.pytorch.org/whl/cpu: the plain one may bring gigabytes of CUDA
+# where to take torch from first, e.g. https://download.pytorch.org/whl/cpu: the default build can download gigabytes of CUDA
 TORCH_INDEX ?=
 # processes of pytest; loadfile keeps the tests of a file together, so its surveys are made once
 JOBS ?= 2

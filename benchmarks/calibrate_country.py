@@ -1,4 +1,6 @@
-"""Is the synthetic country as hard as the paper's? A plain CART, trained as the paper trained its own, must reach the
+"""Calibration of the difficulty of the synthetic country.
+
+A plain CART, trained as the paper trained its own, must reach the
 paper's MCC within 0.15 on the band settings 1 to 4.
 
     python benchmarks/calibrate_country.py [--seeds 11 12 13 14] [--size 1024] [--draws 5] [--folder DIR]

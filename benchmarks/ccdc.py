@@ -1,4 +1,4 @@
-"""CCDC on a synthetic country with years of dense Sentinel-2: what it finds, on which day, and at what price.
+"""Detection rate, dating error and run time of CCDC on a synthetic country with years of dense Sentinel-2.
 
     python -m benchmarks.ccdc [--folder DIR] [--seed 322] [--size 1024]
 
@@ -119,9 +119,9 @@ def main() -> None:
             **counts
         )
     )
-    told = dated(config)
-    large = told[told.area_m2 > LARGE_M2]
-    for name, some in (("more than 1 ha", large), ("all", told)):
+    dated_records = dated(config)
+    large = dated_records[dated_records.area_m2 > LARGE_M2]
+    for name, some in (("more than 1 ha", large), ("all", dated_records)):
         near = some.found & (some.error_days.abs() <= NEAR_DAYS)
         print(
             f"landslides, {name}: {len(some)}, found {some.found.mean():.0%}, found and dated within {NEAR_DAYS} days "

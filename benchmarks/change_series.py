@@ -1,4 +1,4 @@
-"""Change or not, and when, on the 50 real Sentinel-1 series of ../shared/data/s1_change_series.
+"""Detection and dating of changes in the 50 real Sentinel-1 series of ../shared/data/s1_change_series.
 
     python -m benchmarks.change_series [--folder ../shared/data/s1_change_series]
 
@@ -44,10 +44,10 @@ def judged(folder: Path) -> pd.DataFrame:
         if site not in labels.index:
             continue
         day, _, _, ratio = change_date.date(orbits)
-        told = labels.loc[site]
+        label = labels.loc[site]
         true = (
-            (pd.Timestamp(told["change_time"]) - pd.Timestamp(0)).total_seconds() / 86400
-            if told["change_time"] == told["change_time"]
+            (pd.Timestamp(label["change_time"]) - pd.Timestamp(0)).total_seconds() / 86400
+            if label["change_time"] == label["change_time"]
             else np.nan
         )
         looks = sum(len(days) for days, _ in orbits)
@@ -55,7 +55,7 @@ def judged(folder: Path) -> pd.DataFrame:
         first = true - SPAN_DAYS * dice.random()
         near, *interval, _ = change_date.date(orbits, first, first + SPAN_DAYS)
         guess = first + SPAN_DAYS / 2
-        rows.append((site, told["change_label"], len(orbits), looks, true, day, near, *interval, guess, ratio / looks))
+        rows.append((site, label["change_label"], len(orbits), looks, true, day, near, *interval, guess, ratio / looks))
     return pd.DataFrame(
         rows,
         columns=["site", "label", "orbits", "looks", "true", "day", "near", "earliest", "latest", "guess", "ratio"],

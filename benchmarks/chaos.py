@@ -1,4 +1,4 @@
-"""Kill workers, nannies, schedulers and drivers of surveys at random, and compare the results.
+"""Random kills of workers, nannies, schedulers and drivers of surveys, with a comparison of the results.
 
     python -m benchmarks.chaos [--kills 200] [--minutes 12] [--seed 20200630]
 
@@ -21,21 +21,26 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--seed", type=int, default=20200630)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder, arena.nursery(Path(folder) / "country") as home:
         began = time.monotonic()
 
-        def told(toll: arena.Toll) -> None:
+        def print_toll(toll: arena.Toll) -> None:
             print(
                 f"{time.monotonic() - began:6.0f} s  survey {toll.surveys}: the same; {toll.total} kills so far",
                 flush=True,
             )
 
         toll = arena.siege(
-            home, Path(folder) / "surveys", seed=asked.seed, kills=asked.kills, minutes=asked.minutes, heard=told
+            home,
+            Path(folder) / "surveys",
+            seed=arguments.seed,
+            kills=arguments.kills,
+            minutes=arguments.minutes,
+            heard=print_toll,
         )
-    print(f"seed {asked.seed}: {toll}")
-    sys.exit(toll.total < asked.kills)
+    print(f"seed {arguments.seed}: {toll}")
+    sys.exit(toll.total < arguments.kills)
 
 
 if __name__ == "__main__":

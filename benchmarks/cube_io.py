@@ -1,18 +1,19 @@
-"""Storage of the cube: chunks, shards, codec and data type, by bytes a pixel and time to write and read a tile.
+"""Cube storage: bytes per pixel, write time and read time for chunks, shards, codecs and data types.
 
     python -m benchmarks.cube_io [--tile 2048]
 
 One tile of STACK, the 13 bands of the setting s1_s2_dem, of a synthetic country of the tile's size, surveyed by the
-real path: noise compresses like nothing real. The eight neighbours are the tile's mirror images, so that a halo is real
-and known; no chunk holds pixels of two tiles, so no codec sees that they are copies. One thing at a time is changed
-from ours. All variants take turns in one process, in each of three rounds, and the best round counts. Reading is with a
-halo of 96 px. On disk bands follow each other, over 20 ms a request four go at once, as in `lsbatch.storage.cube`; the
-arrays are open, and integers are made and undone outside the clock: that is the same for all and told apart.
+real path: pure noise would not compress like real data. The eight neighbours are the tile's mirror images, so that a
+halo is real and known; no chunk holds pixels of two tiles, so no codec sees that they are copies. One thing at a time
+is changed from ours. All variants take turns in one process, in each of three rounds, and the best round counts.
+Reading is with a halo of 96 px. On disk bands follow each other, over 20 ms a request four go at once, as in
+`lsbatch.storage.cube`; the arrays are open, and integers are made and undone outside the clock: the time for that is
+the same for all and printed separately.
 
-The disk is the local one, its pages in memory. The object store is that disk, where every request waits 20 ms before it
-is served: so requests and who waits for whom are seen, a network's speed is not; `MB read` is what it would have to
-carry. zarr asks for 10 things at once, as it comes. Not an S3 server (`tests/servers.py` has one), whose own time would
-be measured, too; and not zarr.testing's LatencyStore, which does not count.
+The disk is the local one, its pages in memory. The object store is that disk, where every request waits 20 ms before
+it is served: so requests and who waits for whom are seen, a network's speed is not; `MB read` is what it would have
+to carry. zarr asks for 10 things at once, as it comes. Not an S3 server (`tests/servers.py` has one), whose own time
+would be measured, too; and not zarr.testing's LatencyStore, which does not count.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How well Sentinel-1 dates: on synthetic countries, and on the 50 real series of ../shared/data/s1_change_series.
+"""Dating accuracy of Sentinel-1 on synthetic countries and on the 50 real series of ../shared/data/s1_change_series.
 
     python -m benchmarks.dating [--seeds 905 906 ...] [--size 512] [--folder ../shared/data/s1_change_series]
 
@@ -112,8 +112,8 @@ def real(folder: Path, span_days: float | None = None) -> pd.DataFrame:
     for site, orbits in read_series(folder).items():
         if site not in labels.index:
             continue
-        told = labels.loc[site]
-        true = _day(told["change_time"])
+        label = labels.loc[site]
+        true = _day(label["change_time"])
         sets = [
             landslide_date.Series(days, rest, np.full(rest.shape, _speckle_db()))
             for days, rest in _without_seasons(orbits)
@@ -123,7 +123,7 @@ def real(folder: Path, span_days: float | None = None) -> pd.DataFrame:
             first = true - span_days * dice.random() if true == true else dice.uniform(ends[0], ends[1] - span_days)
             ends = [first, first + span_days]
         found = landslide_date.date(sets, *ends)
-        rows.append((site, told["change_label"], true, found.evidence, found.quantile(0.5), *found.interval()))
+        rows.append((site, label["change_label"], true, found.evidence, found.quantile(0.5), *found.interval()))
     return pd.DataFrame(rows, columns=["site", "label", "true", "evidence", "day", "earliest", "latest"])
 
 

@@ -1,4 +1,4 @@
-"""A network trained elsewhere on the real scene of the Hokkaido landslides of 2018, where nothing is labelled.
+"""Predictions of given weights on the real scene of the Hokkaido landslides of 2018, which has no labels.
 
     python -m benchmarks.hokkaido WEIGHTS... [--folder ../shared/data/s2_hokkaido] [--picture
     docs/pictures/hokkaido.png]

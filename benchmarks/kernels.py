@@ -1,4 +1,4 @@
-"""The kernels against named peers, side by side in one run, and against what the memory can move.
+"""Comparison of the kernels with named peers in one run, and with the memory bandwidth of the machine.
 
     python -m benchmarks.kernels [--size 4096] [--only lee median]
 

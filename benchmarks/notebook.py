@@ -1,4 +1,4 @@
-"""A whole tile, from 40 + 40 scenes on local COGs to the inventory, against the notebook that a good user would write.
+"""Time and memory for a whole tile, from 40 + 40 scenes to the inventory, compared with a typical notebook.
 
     python -m benchmarks.notebook [--tile 2048] [--scenes 40]
 
@@ -13,7 +13,7 @@ each once.
 The scenes are in the formats and numbers of `tile_memory`, but show something: a quiet forest, patches of cloud, and 36
 landslides in the scenes after. Each runs in a process of its own, twice, into a fresh folder: first with compilation,
 then without; imports are not counted. All may use every core. Peak memory is the process's, with all imports (0.6 GB).
-The inventories cannot be equal, because blended windows are not the whole image; so it is told how much they share.
+The inventories cannot be equal, because blended windows are not the whole image; so the share in common is printed.
 """
 
 import argparse
@@ -250,11 +250,11 @@ RUNS = ("first", "next")
 
 def twice(who: str, folder: Path) -> dict[str, Any]:
     """Run one of them in this process, each time into a fresh folder: seconds, seconds of its parts, peak in MB."""
-    told: dict[str, Any] = {"seconds": {}, "parts": {}}
+    result: dict[str, Any] = {"seconds": {}, "parts": {}}
     for run in RUNS:
-        with _clocked(told["seconds"], run):
-            told["parts"][run] = PROGRAMS[who](folder, output(folder, who, run))
-    return told | {"peak_mb": tile_task.peak_mb()}
+        with _clocked(result["seconds"], run):
+            result["parts"][run] = PROGRAMS[who](folder, output(folder, who, run))
+    return result | {"peak_mb": tile_task.peak_mb()}
 
 
 def output(folder: Path, who: str, run: str) -> Path:

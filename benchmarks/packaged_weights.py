@@ -1,4 +1,4 @@
-"""Make the weights that come with lsbatch, on synthetic countries alone.
+"""Training of the packaged weights on synthetic countries only.
 
     python benchmarks/packaged_weights.py [NAME ...] [--folder DIR] [--out DIR]
 

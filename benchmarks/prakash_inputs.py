@@ -1,4 +1,4 @@
-"""The three-stream network on the paper's three inputs: a pair of Level 1C, a pair of Level 2A, and greenest pixels.
+"""Scores of the three-stream network on the paper's inputs: a Level 1C pair, a Level 2A pair, and greenest pixels.
 
     python -m benchmarks.prakash_inputs [--folder DIR] [--inputs l1c l2a greenest] [--minutes 8] [--size 1024]
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/preprocessing.md: what each step does to the pixels.
+"""Pictures of docs/preprocessing.md that show the effect of each step on the pixels.
 
     python -m benchmarks.preprocessing_pictures [--folder docs/pictures] [--real ../shared/data]
 

@@ -1,4 +1,4 @@
-"""What many tiles and many workers cost.
+"""Run time for many tiles and many workers.
 
 Efficiency, the scheduler's own share, the driver's memory, receipts, placement.
 
@@ -226,7 +226,7 @@ def growth(survey: Survey, folder: Path) -> dict[int, float]:
 
 
 def _timed(survey: Survey, folder: Path, positions: tuple[tuple[int, int], ...], client: Client, until: str) -> float:
-    """Seconds for some tiles of a survey, done anew in a folder of their own."""
+    """Return the seconds to process some tiles of a survey again, in a separate folder."""
     survey_variants.sample(survey.config.output, folder, positions)
     part = Survey(survey.config.model_copy(update={"output": folder}), survey.grid, positions)
     began = time.perf_counter()
@@ -285,14 +285,14 @@ def main() -> None:
             )
         )
         survey = country_of(folder / "country", asked.size)
-        told = efficiency(survey, folder / "runs")
+        result = efficiency(survey, folder / "runs")
         pairs = ", ".join(
             f"{one:.1f} and {two:.1f} s ({each:.2f})"
-            for (one, two), each in zip(told["pairs"], told["each"], strict=True)
+            for (one, two), each in zip(result["pairs"], result["each"], strict=True)
         )
         print(
             f"STACK of 16 tiles with 1 worker on 1 core and with 2 on 2: {pairs}; efficiency of the middle pair "
-            f"{told['efficiency']:.2f}"
+            f"{result['efficiency']:.2f}"
         )
         paces = growth(survey, folder / "growth")
         print(

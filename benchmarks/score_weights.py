@@ -1,4 +1,4 @@
-"""Scores of the packaged weights on countries that were never used before, through the whole pipeline.
+"""Scores of the packaged weights on synthetic countries not used for training, through the whole pipeline.
 
     python benchmarks/score_weights.py [--seeds 900 901 902 903] [--size 1024] [--folder DIR]
 

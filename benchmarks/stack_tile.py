@@ -1,4 +1,4 @@
-"""One tile's STACK from 40 + 40 scenes on local COGs, against the straightforward odc.stac.load + xarray + dask.
+"""Time and memory for the STACK of one tile, compared with the usual odc.stac.load + xarray + dask.
 
     python -m benchmarks.stack_tile [--tile 2048] [--scenes 40]
 
@@ -162,19 +162,19 @@ def _clocked(spent: dict[str, float]) -> Iterator[None]:
 def child(who: str, folder: Path) -> None:
     """Run one of the two in this process, twice, and print what it took."""
     make = {"ours": ours, "peer": peer}[who]
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for run in ("first", "second"):
         began = time.perf_counter()
         bands = make(folder)
-        told[run] = time.perf_counter() - began
-    told["peak_mb"] = tile_task.peak_mb()
+        result[run] = time.perf_counter() - began
+    result["peak_mb"] = tile_task.peak_mb()
     np.savez(folder / f"{who}.npz", **{name: bands[name] for name in COMPARED})
     if who == "ours":
         spent: dict[str, float] = defaultdict(float)
         with _clocked(spent):
             make(folder)
-        told["spent"] = spent
-    print(json.dumps(told))
+        result["spent"] = spent
+    print(json.dumps(result))
 
 
 def measure(folder: Path, who: str, module: str = "benchmarks.stack_tile") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The paper's question on synthetic countries: which inputs, and is a U-Net worth it? Several seeds of the training.
+"""Comparison of U-Net inputs, and of the U-Net with a tree, on synthetic countries with several training seeds.
 
     python -m benchmarks.unet_settings [--folder DIR] [--seeds 0 1 2] [--bands s1vv_s2 ...] [--size 1024]
 

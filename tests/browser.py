@@ -1,4 +1,4 @@
-"""Chromium without a window, spoken to over a pipe in its own protocol: no driver, no socket, no library."""
+"""Headless Chromium, controlled through a pipe with the DevTools protocol; needs no driver, socket or library."""
 
 import base64
 import itertools
@@ -17,34 +17,34 @@ START_S = 30
 
 
 def program() -> str | None:
-    """Path of an installed Chromium, or None."""
+    """Return the path of an installed Chromium, or None."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 class Page:
-    """One page; collects what goes wrong in it, and every address that it asks for."""
+    """One browser page; it collects the errors and the requested addresses."""
 
     def __init__(self, profile: Path, width: int = 1280, height: int = 900) -> None:
         self.errors: list[str] = []
         self.requests: list[str] = []
         self._numbers = itertools.count(1)
         self._rest = b""
-        told, tells = os.pipe(), os.pipe()
+        commands, events = os.pipe(), os.pipe()
         # --remote-debugging-pipe listens on descriptor 3 and answers on 4
-        line = f'exec "$@" 3<&{told[0]} 4>&{tells[1]}'
+        line = f'exec "$@" 3<&{commands[0]} 4>&{events[1]}'
         self._log = (profile / "chromium.log").open("wb")
         self._process = subprocess.Popen(
             ["bash", "-c", line, "chromium", str(program()), "--headless=new", "--no-sandbox", "--disable-gpu",
              "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--remote-debugging-pipe",
              f"--user-data-dir={profile}", "about:blank"],
-            pass_fds=(told[0], tells[1]), stdout=self._log, stderr=self._log,
+            pass_fds=(commands[0], events[1]), stdout=self._log, stderr=self._log,
         )  # fmt: skip
-        os.close(told[0])
-        os.close(tells[1])
-        self._write, self._read = told[1], tells[0]
+        os.close(commands[0])
+        os.close(events[1])
+        self._write, self._read = commands[1], events[0]
         self._session: str | None = None
         targets = self._call("Target.getTargets")["targetInfos"]
-        target = next(one["targetId"] for one in targets if one["type"] == "page")
+        target = next(target["targetId"] for target in targets if target["type"] == "page")
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
@@ -63,13 +63,13 @@ class Page:
         self._log.close()
 
     def resize(self, width: int, height: int) -> None:
-        """Size of the view in CSS pixels."""
+        """Set the size of the view in CSS pixels."""
         self._call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
     def open(self, address: str) -> float:
-        """Load a page; returns the seconds until its load event."""
+        """Load a page and return the seconds until its load event."""
         began = time.monotonic()
         self._call("Page.navigate", url=address)
         while self.value("document.readyState !== 'complete' || location.href === 'about:blank'"):
@@ -77,14 +77,14 @@ class Page:
         return time.monotonic() - began
 
     def value(self, script: str) -> Any:
-        """What an expression gives, by value."""
+        """Return the value of a JavaScript expression."""
         found = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in found:
             raise AssertionError(f"{script}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
     def click(self, selector: str) -> None:
-        """A real click in the middle of an element, which is scrolled into view first."""
+        """Scroll an element into view and click in its middle."""
         x, y = self.value(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center', "
             f"behavior: 'instant'}});"
@@ -92,18 +92,18 @@ class Page:
         )
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-        # the page handles the end of a click in a task of its own
+        # the page handles the end of a click in a separate task
         self.value("new Promise(done => setTimeout(done, 20))")
 
     def key(self, key: str) -> None:
-        """Press a key where the focus is."""
+        """Press a key in the focused element."""
         texts = {"text": "\r"} if key == "Enter" else {"text": key} if len(key) == 1 else {}
         codes = {"Enter": 13, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
         self._call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=codes.get(key, 0), **texts)
         self._call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=codes.get(key, 0))
 
     def picture(self, path: Path, whole: bool = True) -> None:
-        """Screenshot as PNG, of the whole page or of the view."""
+        """Save a screenshot as PNG, of the whole page or of the view."""
         size = self._call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}} if whole else {}
         found = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **clip)
@@ -123,7 +123,7 @@ class Page:
                 if "error" in answer:
                     raise AssertionError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
-            self._heard(answer)
+            self._handle_event(answer)
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
@@ -134,13 +134,13 @@ class Page:
         text, _, self._rest = self._rest.partition(b"\0")
         return json.loads(text)
 
-    def _heard(self, event: dict[str, Any]) -> None:
-        method, said = event.get("method"), event.get("params", {})
+    def _handle_event(self, event: dict[str, Any]) -> None:
+        method, params = event.get("method"), event.get("params", {})
         if method == "Runtime.exceptionThrown":
-            self.errors.append(str(said["exceptionDetails"]))
-        elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning", "assert"):
-            self.errors.append(str(said["args"]))
-        elif method == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
-            self.errors.append(said["entry"]["text"])
+            self.errors.append(str(params["exceptionDetails"]))
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+            self.errors.append(str(params["args"]))
+        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.errors.append(params["entry"]["text"])
         elif method == "Network.requestWillBeSent":
-            self.requests.append(said["request"]["url"])
+            self.requests.append(params["request"]["url"])

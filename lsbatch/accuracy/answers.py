@@ -87,8 +87,8 @@ def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
     missing = [name for name in (*_WHOLE, *_TEXT, "min_distance_m") if name not in design]
     if missing:
         raise ConfigError(
-            f"{path}: layer {sample_points.DESIGN!r}: column {missing[0]!r} is missing, so the sampling design is unknown; "
-            f"{_AGAIN}"
+            f"{path}: layer {sample_points.DESIGN!r}: column {missing[0]!r} is missing, so the sampling "
+            f"design is unknown; {_AGAIN}"
         )
     if sorted(design["stratum"].astype(str)) != sorted(STRATA):
         raise ConfigError(
@@ -125,8 +125,8 @@ def _check_points(survey: Survey, path: Path, points: gpd.GeoDataFrame, design: 
     unknown = points[~points["stratum"].isin(list(STRATA))]
     if len(unknown):
         raise ConfigError(
-            f"{path}: point {unknown['id'].iloc[0]} has the unknown stratum {unknown['stratum'].iloc[0]!r}; the strata are "
-            f"{', '.join(STRATA)}; {_AGAIN}"
+            f"{path}: point {unknown['id'].iloc[0]} has the unknown stratum {unknown['stratum'].iloc[0]!r}; "
+            f"the strata are {', '.join(STRATA)}; {_AGAIN}"
         )
     for name, drawn in zip(design["stratum"], design["points"], strict=True):
         if (present := int((points["stratum"] == name).sum())) != drawn:
@@ -174,8 +174,8 @@ def _answers(path: Path, points: gpd.GeoDataFrame) -> np.ndarray:
     unknown = points[~reference.isin(["", *allowed])]
     if len(unknown):
         raise ConfigError(
-            f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; allowed answers "
-            f"are {', '.join(map(repr, allowed))}"
+            f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; "
+            f"allowed answers are {', '.join(map(repr, allowed))}"
         )
     if (open_ := int((reference == "").sum())) > 0:
         first = ", ".join(str(point_id) for point_id in points["id"][reference == ""].head(3))

@@ -62,7 +62,7 @@ def figures(found: Answers, pixel_m2: float) -> dict[str, Any]:
     bounds["area"] = (ends[0][0], ends[1][1])
     rows = {}
     for key, _ in statistics.FIGURES:
-        normal = (float(bound) for bound in area_estimation.interval(np.asarray(values[key]), np.asarray(errors[key])))  # type: ignore[arg-type]
+        normal = (float(bound) for bound in area_estimation.interval(np.asarray(values[key]), np.asarray(errors[key])))
         rows[key] = {
             "value": values[key], "standard_error": errors[key], "low": bounds[key][0], "high": bounds[key][1],
             **dict(zip(("low_normal", "high_normal"), normal, strict=True)), "value_if_unsure_agree": agreed[key],
@@ -140,8 +140,8 @@ def warnings(
     for row in counts:
         if row["pixels"] and row["points"] < min(FEW_POINTS, row["pixels"]):
             out.append(
-                f"Only {row['points']} points are in the stratum {row['stratum']!r}; the intervals need {FEW_POINTS} or more to be "
-                "reliable."
+                f"Only {row['points']} points are in the stratum {row['stratum']!r}; the intervals need "
+                f"{FEW_POINTS} or more to be reliable."
             )
     if not found.pixels[0]:
         out.append("The map has no landslide, so user's accuracy of landslides is undefined.")
@@ -159,8 +159,7 @@ def warnings(
     elif omissions == 0:
         out.append(
             "No missed landslide was found. This does not prove that there is none: producer's accuracy may be as low "
-            "as "
-            f"{rows['producers']['low']:.3f}."
+            f"as {rows['producers']['low']:.3f}."
         )
     elif omissions < FEW_OMISSIONS:
         out.append(
@@ -170,8 +169,8 @@ def warnings(
         )
     if unsure := int((found.answer < 0).sum()):
         out.append(
-            f"{unsure} of {len(found.answer)} points were answered 'unsure'; they count as errors of the map and widen the "
-            "interval of the area."
+            f"{unsure} of {len(found.answer)} points were answered 'unsure'; they count as errors of the map and widen "
+            "the interval of the area."
         )
     if not found.design["inclusion_exact"]:
         out.append(

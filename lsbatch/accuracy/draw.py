@@ -90,7 +90,8 @@ def _refuse_overwriting(target: Path, crs: str) -> None:
         ) from None
     if (answers != "").any():
         raise ConfigError(
-            f"{target}: the sample already has {(answers != '').sum()} answers; move it away before you draw another sample"
+            f"{target}: the sample already has {(answers != '').sum()} answers; move it away before you draw "
+            "another sample"
         )
 
 

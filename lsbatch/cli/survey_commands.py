@@ -25,11 +25,12 @@ def config(
 def plan(config: ConfigPath) -> None:
     """Search the archives and print what a run would read: tiles, scenes, gaps, gigabytes. Reads no pixel."""
     settings = load(config)
-    from lsbatch.catalog import plan as planning
+    from lsbatch.catalog import plan as plan_file
+    from lsbatch.catalog import planning
     from lsbatch.cli import terminal
 
     made = planning.make(settings)
-    planning.save(made, settings.output)
+    plan_file.save(made, settings.output)
     terminal.Screen().plan(made)
 
 

@@ -75,11 +75,11 @@ def _packaged() -> str:
 
 def overview() -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     """Return tables of model families, band settings and packaged weights: headings and rows of text."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (family.name, ", ".join(family.own_bands or ("those of the band setting",)), family.summary)
         for family in FAMILIES.values()
     ]
-    packaged = []
+    packaged: list[tuple[str, ...]] = []
     for path in sorted(PACKAGED.glob("*.safetensors")):
         of = card(path)
         mcc = dict(of.scores.get("test") or {}).get("mcc")

@@ -11,7 +11,7 @@ the one in the settings is used.
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -182,5 +182,6 @@ def _network(path: Path, _checksum: str, name: str) -> tuple[Prakash, torch.devi
     where = devices.device(name)
     of = cards.card(path)
     network = unet.restore(Prakash(of.network["width"], of.network["dropout"]), cards.arrays(path))
-    unet.cooled(network.heads[-1], of)
-    return network.eval().to(where, memory_format=torch.channels_last), where
+    unet.cooled(cast(nn.Conv2d, network.heads[-1]), of)
+    # memory_format is documented, but the type stubs of torch lack it
+    return network.eval().to(where, memory_format=torch.channels_last), where  # type: ignore[call-overload]

@@ -95,5 +95,5 @@ def _best(call: Callable[[], Any]) -> tuple[Any, float]:
 def noise(of: cards.Card, side: int) -> np.ndarray:
     """Return random bands of a tile with halo, in physical units, with the spread of the training data."""
     shape = (len(of.bands), *[side + 2 * of.halo_px] * 2)
-    means, stds = (np.reshape(np.float32(values), (-1, 1, 1)) for values in (of.means, of.stds))
+    means, stds = (np.reshape(np.asarray(values, np.float32), (-1, 1, 1)) for values in (of.means, of.stds))
     return means + stds * np.random.default_rng(0).standard_normal(shape, np.float32)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -149,7 +149,9 @@ def fused(network: UNet) -> UNet:
     for level in (*network.down, *network.up):
         kept: list[nn.Module] = []
         for layer in level:
-            kept.append(fuse_conv_bn_eval(kept.pop(), layer) if isinstance(layer, nn.BatchNorm2d) else layer)
+            kept.append(
+                fuse_conv_bn_eval(cast(nn.Conv2d, kept.pop()), layer) if isinstance(layer, nn.BatchNorm2d) else layer
+            )
         while len(level):
             del level[0]
         level.extend(kept)
@@ -159,8 +161,8 @@ def fused(network: UNet) -> UNet:
 def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float]) -> np.ndarray:
     """Return normalised bands (..., bands, rows, cols); nodata becomes 0, the mean."""
     shape = (-1, 1, 1)
-    scaled = block - np.reshape(np.float32(means), shape)
-    scaled /= np.reshape(np.float32(stds), shape)
+    scaled = block - np.reshape(np.asarray(means, np.float32), shape)
+    scaled /= np.reshape(np.asarray(stds, np.float32), shape)
     scaled[~np.isfinite(scaled)] = 0
     return scaled
 
@@ -172,7 +174,8 @@ def loaded(path: Path, _checksum: str, name: str) -> tuple[UNet, torch.device]:
     of = cards.card(path)
     network = fused(restore(structure(of), cards.arrays(path)))
     cooled(network.last, of)
-    return network.to(where, memory_format=torch.channels_last), where
+    # memory_format is documented, but the type stubs of torch lack it
+    return network.to(where, memory_format=torch.channels_last), where  # type: ignore[call-overload]
 
 
 def cooled(last: nn.Conv2d, of: cards.Card) -> None:

@@ -89,10 +89,10 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
                 picture.ndvi,
                 picture.day,
                 picture.looks,
-                look.bands,
+                look.bands,  # type: ignore[arg-type]
                 ndvi,
                 look.clear,
-                day,  # type: ignore[arg-type]
+                day,
             )
             np.add(picture.shaded, look.shaded, out=picture.shaded, where=picture.shaded < 255)
     return Picture(picture.bands, picture.ndvi, picture.day, picture.looks, picture.shaded, tuple(used), tuple(dropped))

@@ -223,7 +223,7 @@ STAGE = Stage(
     },
     reads=lambda config: {
         "mask": ("landslide",),
-        "probability": ("probability", *(DAYS if families.of(config).dates_pixels else ())),  # type: ignore[name-defined]
+        "probability": ("probability", *(DAYS if families.of(config).dates_pixels else ())),
         "stack": _STACK,
     },
     halo_px=lambda _: 1,

@@ -46,7 +46,7 @@ class Records:
     Attributes
     ----------
     stages : tuple of str
-        That the settings ask for, in order.
+        Stages that the settings enable, in order.
     by_stage : mapping of stage to mapping of tile id to Receipt
     inventory : Receipt or None
     """

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-#: Ramps by position 0..1. Change: Okabe and Ito's blue and vermillion, white where nothing changed.
+#: Ramps by position 0..1. Change: Okabe and Ito's blue and vermillion, white for no change.
 CHANGE = ((0.0, "#0072b2"), (0.5, "#f7f7f7"), (1.0, "#d55e00"))
-#: Probability: cividis, which is even in lightness and reads the same with every kind of colour blindness.
+#: Probability: cividis; its lightness is even and it looks the same with every kind of colour blindness.
 PROBABILITY = (
     (0.0, "#00204c"),
     (0.2, "#31446b"),
@@ -23,10 +23,10 @@ PROBABILITY = (
 
 #: End of the ramp of radar change, in dB.
 CHANGE_DB = 6.0
-#: Found, false and missed: apart in lightness too, so that they survive a grey print.
+#: Found, false and missed: also different in lightness, so that they differ in a grey print.
 FOUND, FALSE, MISSED = "#0072b2", "#e69f00", "#000000"
 
-#: Of a picture that comes as a file.
+#: Largest number of pixels of an image from a file.
 MOST_PIXELS = 20_000_000
 
 _HATCH_DARK, _HATCH_LIGHT = (176, 176, 176), (222, 222, 222)
@@ -132,7 +132,7 @@ def png_uri(picture: np.ndarray) -> str:
 
 def jpeg_uri(picture: np.ndarray) -> str:
     """Return a JPEG data URI, for large photographs: a tenth of the bytes of PNG."""
-    # without optimize: Pillow then holds the picture in one buffer, which a noisy one overflows ("broken data stream")
+    # without optimize: with it, Pillow uses one buffer, which a noisy image overflows ("broken data stream")
     return _uri(picture, "JPEG", quality=86, subsampling=0)
 
 
@@ -154,12 +154,12 @@ def _coded(picture: np.ndarray, kind: str, **options: object) -> str:
 def file_uri(png: bytes) -> str:
     """Return an existing PNG file as data URI; raise OSError if it is not an image.
 
-    Nor does one of more pixels than a screen has: some kilobytes can stand for gigabytes.
+    Also refuse an image of more than `MOST_PIXELS` pixels: a file of some kilobytes can expand to gigabytes.
     """
-    # from PNG's first chunk, before Pillow is asked, which raises an error of its own kind for the largest
+    # read the size from the first chunk of the PNG; Pillow raises another error type for the largest images
     width, height = struct.unpack(">II", png[16:24].rjust(8, b"\0"))
     if width * height > MOST_PIXELS:
-        raise OSError(f"it has {width} x {height} pixels, and {MOST_PIXELS:,} at most are shown")
+        raise OSError(f"the image has {width} x {height} pixels; at most {MOST_PIXELS:,} are allowed")
     with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
         return png_uri(np.asarray(picture.convert("RGB")))
 

@@ -9,17 +9,17 @@ import pandas as pd
 
 from lsbatch.inventory import schema
 
-#: Landslides in the list and on the map; the files hold all of them.
+#: Largest number of landslides in the table and on the map; the files contain all.
 MOST_LANDSLIDES = 5000
-#: Fields that the list can be filtered by, what a person calls them, and the order of their values.
+#: Fields of the filter: name, label and order of the values.
 CHOICES = (
     ("status", "Status", schema.STATUSES),
     ("confidence", "Confidence", schema.GRADES),
     ("review_state", "Review", schema.REVIEW_STATES),
 )
-#: Texts beyond those of the list's columns in which a search looks.
+#: Text fields that the search uses in addition to the columns of the table.
 SEARCHED = ("comment", "reviewer", "parent_ids", "tiles", "date_method")
-#: Significant digits of numbers of the selection: metres in easting and northing to 0.01.
+#: Significant digits of numbers of the selected landslide: 0.01 m in easting and northing.
 DIGITS = 9
 
 

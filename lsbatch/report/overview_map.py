@@ -28,8 +28,8 @@ DOT_PX = 12.0
 #: Tolerance of simplified outlines, in map pixels; the map can be magnified about four times.
 TOLERANCE_PX = 0.25
 
-#: Tiles that are read at once, up to 100 MB each: one process draws the whole country. Tiles of 2048 px take 0.38 s on two
-#: cores, and took 0.56 s before.
+#: Tiles that are read at once, up to 100 MB each: one process draws the whole country. Tiles of 2048 px take
+#: 0.38 s on two cores, and took 0.56 s before.
 TOGETHER = 4
 COLOURS = ("postR", "postG", "postB")
 NAMES = {"colour": "true colour, after", "radar": "radar VV, after", "relief": "relief"}

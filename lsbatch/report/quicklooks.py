@@ -19,17 +19,17 @@ from lsbatch.storage import cube
 LEAST_PX = 64
 #: Longest side that is read; a larger landslide is shown in part.
 MOST_PX = 4096
-#: Sides are multiples of this, so that no block of a JPEG lies in two pictures.
+#: Window sides are multiples of this, so that no JPEG block is in two images.
 STEP_PX = 16
-#: The largest landslides have pictures of up to 320 pixels, the others of up to 128.
+#: The first `DETAILED` landslides have images of up to 320 pixels, the others of up to 128.
 DETAILED, DETAILED_PX, PICTURE_PX = 12, 320, 128
-#: A window of a longer side is read alone, not together with those of its tile.
+#: A window with a longer side is read separately, not together with the windows of its tile.
 ALONE_PX = 512
-#: Landslides that are read before it is asked whether there is room for more.
+#: Number of landslides that are read before the size limit is checked.
 BATCH = 500
-#: Window's side over the landslide's longer side.
+#: Side of the window divided by the longer side of the landslide.
 MARGIN = 1.8
-#: Titles by kind of picture; a look names the kinds it has by their place here.
+#: Titles of the image kinds; the page refers to a kind by its index in this tuple.
 TITLES = (
     "before, true "
     "colour", "after, true colour", "before, radar VV", "after, radar VV", "radar change VV", "probability",
@@ -62,7 +62,7 @@ def window(survey: Survey, shape: shapely.Geometry) -> Window:
     (left, bottom), (right, top) = (
         ~survey.grid.geobox.transform @ corner for corner in np.reshape(shapely.bounds(shape), (2, 2)).tolist()
     )
-    # y was turned on the way: `bottom` is the larger row
+    # y points downwards in the array: `bottom` is the larger row
     longest = max(right - left, bottom - top)
     side = int(np.clip(np.ceil(longest * MARGIN / STEP_PX) * STEP_PX, LEAST_PX, MOST_PX))
     row, col = round((top + bottom) / 2 - side / 2), round((left + right) / 2 - side / 2)

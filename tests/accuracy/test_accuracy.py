@@ -36,7 +36,7 @@ SIZE = 150
 
 @pytest.fixture(scope="module")
 def drawn(done_survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    """A survey with a sample that nobody has answered; copy its file before changing it."""
+    """A survey with an unanswered sample; copy its file before changing it."""
     survey = surveys.copy_survey(done_survey, tmp_path_factory.mktemp("drawn") / "s")
     draw.draw(survey, draw.SampleRequest(SIZE, seed=5))
     return survey
@@ -44,7 +44,7 @@ def drawn(done_survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Surv
 
 @pytest.fixture
 def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the pictures, which take most of the time."""
+    """Skip the images, which take most of the time."""
     monkeypatch.setattr(draw.page, "render", lambda survey, points: "")
 
 
@@ -117,7 +117,7 @@ def test_the_sample_is_what_its_design_says(drawn: Survey) -> None:
 
 
 def in_one_tile(survey: Survey, country: Path, output: Path) -> Survey:
-    """The same maps in one tile of 512 px instead of four of 256, with a receipt that tells of them."""
+    """The same maps in one tile of 512 px instead of four of 256, with a matching receipt."""
     config = surveys.configured(country, output, grid={"tile_px": 512})
     one = surveys.ready(config)
     tile = one.tile((0, 0))
@@ -144,7 +144,7 @@ def test_the_same_seed_draws_the_same_points_whatever_the_tiles(
     pd.testing.assert_frame_equal(pd.DataFrame(first[columns]), pd.DataFrame(other[columns]))
 
 
-def test_a_tile_that_failed_is_no_ground_to_draw_from(drawn: Survey, tmp_path: Path) -> None:
+def test_no_points_are_drawn_in_a_failed_tile(drawn: Survey, tmp_path: Path) -> None:
     """Nor does what an earlier run left in it make the ground beside it 'near'."""
     survey = surveys.copy_survey(drawn, tmp_path / "s")
     whole = whole_strata(survey)
@@ -203,7 +203,7 @@ def test_the_page_shows_every_point_and_no_answer(drawn: Survey) -> None:
         assert word not in body, word
 
 
-def test_what_was_answered_is_not_written_over(drawn: Survey, tmp_path: Path) -> None:
+def test_a_sample_with_answers_is_not_overwritten(drawn: Survey, tmp_path: Path) -> None:
     survey = surveys.copy_survey(drawn, tmp_path / "s")
     rewritten(drawn, sample_of(survey), lambda points, design: (points, design))
     before = sample_of(survey).read_bytes()
@@ -335,7 +335,7 @@ def planned(column: str, value: object) -> Change:
 
 
 def exchanged(points: gpd.GeoDataFrame, design: pd.DataFrame) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
-    """One more point, sealed like any other, in the place of another of its stratum."""
+    """Replace a point by another point of its stratum with a valid seal."""
     row = points.index[points["stratum"] == "elsewhere"][0]
     points.loc[row, ["x", "y"]] += 10
     points.loc[[row], "geometry"] = gpd.points_from_xy(points.loc[[row], "x"], points.loc[[row], "y"], crs=points.crs)
@@ -347,27 +347,27 @@ def exchanged(points: gpd.GeoDataFrame, design: pd.DataFrame) -> tuple[gpd.GeoDa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (put("reference", "maybe\x1b[31m"), r"point 8 has the answer 'maybe.*allowed are 'landslide', 'no landslide', "
-                                            r"'unsure'"),
+        (put("reference", "maybe\x1b[31m"), r"point 8 has the answer 'maybe.*allowed answers are "
+                                            r"'landslide', 'no landslide', 'unsure'"),
         (put("reference", None), r"1 of 150 points are not answered yet \(the first: 8\)"),
         (lambda p, d: (p.assign(reference=""), d), r"150 of 150 points are not answered yet"),
-        (put("id", 3), r"the id 3 is there twice"),
-        (put("stratum", "forest"), r"point 8 has the stratum 'forest'; there are landslide, near, elsewhere"),
-        (put("weight", 1.0), r"point 8 is not as it was drawn: one of id, stratum,"),
-        (put("id", 1000), r"point 1000 is not as it was drawn"),
-        (lambda p, d: (p.drop(index=5), d), r"has \d+ points in the stratum .* points were removed"),
+        (put("id", 3), r"the id 3 occurs twice"),
+        (put("stratum", "forest"), r"point 8 has the unknown stratum 'forest'; the strata are landslide"),
+        (put("weight", 1.0), r"point 8 was changed after drawing: one of id, stratum,"),
+        (put("id", 1000), r"point 1000 was changed after drawing"),
+        (lambda p, d: (p.drop(index=5), d), r"\d+ points in the stratum .* points were removed"),
         (lambda p, d: (pd.concat([p, p.iloc[[5]].assign(id=999)]), d), r"points were added"),
         (lambda p, d: (p.set_geometry(p.translate(30, 0)), d), r"point 1 was moved"),
         (lambda p, d: (p.drop(columns="stratum"), d), r"lacks the column 'stratum'"),
         (exchanged, r"points were exchanged"),
-        (planned("map_digest", "0" * 16), r"was drawn from another map"),
-        (planned("survey_id", "elsewhere"), r"was drawn from the survey 'elsewhere'"),
-        (planned("pixels", 999_999), r"has 999999 pixels, which is not from where its points were drawn"),
-        (planned("pixels", -5), r"holds numbers that no sample has"),
-        (planned("points", 80.5), r"holds numbers that no sample has"),
-        (planned("pixels", "many"), r"holds numbers that no sample has"),
+        (planned("map_digest", "0" * 16), r"drawn from another map"),
+        (planned("survey_id", "elsewhere"), r"drawn from the survey 'elsewhere'"),
+        (planned("pixels", 999_999), r"gives 999999 pixels for the stratum .* which does not fit"),
+        (planned("pixels", -5), r"contains invalid numbers"),
+        (planned("points", 80.5), r"contains invalid numbers"),
+        (planned("pixels", "many"), r"contains invalid numbers"),
         (lambda p, d: (p, d.iloc[:2]), r"must have one row for each of the strata"),
-        (lambda p, d: (p, d.drop(columns="checksum")), r"lacks the column 'checksum'"),
+        (lambda p, d: (p, d.drop(columns="checksum")), r"column 'checksum' is missing"),
     ],
 )  # fmt: skip
 def test_what_is_no_probability_sample_is_refused(drawn: Survey, tmp_path: Path, change: Change, words: str) -> None:
@@ -389,8 +389,8 @@ def test_files_that_are_no_sample(drawn: Survey, tmp_path: Path) -> None:
         answers.read(drawn, tmp_path / "one.gpkg")
 
 
-def test_warnings_that_matter() -> None:
-    """A map that is right at every point: no proof of anything."""
+def test_the_warnings_of_a_small_sample() -> None:
+    """A map that is right at every sample point still needs warnings."""
     design = {"inclusion_exact": 0, "min_distance_m": 50.0, "tiles_missing": 2}
     stratum = np.repeat([0, 1, 2], [10, 40, 60])
     found = assess.figures(
@@ -401,10 +401,10 @@ def test_warnings_that_matter() -> None:
     )
     text = "\n".join(found["warnings"])
     for words in (
-        "Only 10 points lie in the stratum 'landslide'",
+        "Only 10 points are in the stratum 'landslide'",
         "No false landslide",
         "No missed landslide",
-        "keep 50 m between",
+        "at least 50 m apart",
         "2 tiles of the region",
     ):
         assert words in text

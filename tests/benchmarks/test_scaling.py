@@ -30,8 +30,8 @@ def test_receipts_are_all_found(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_efficiency_and_growth_do_all_their_tiles(tmp_path: Path) -> None:
     survey = scaling.country_of(tmp_path / "country", "512x512")
-    told = scaling.efficiency(survey, tmp_path / "runs", tiles=2, rounds=1)
-    assert told["efficiency"] == told["each"][0] == told["pairs"][0][0] / told["pairs"][0][1] / 2
+    result = scaling.efficiency(survey, tmp_path / "runs", tiles=2, rounds=1)
+    assert result["efficiency"] == result["each"][0] == result["pairs"][0][0] / result["pairs"][0][1] / 2
 
 
 @pytest.mark.slow

@@ -160,7 +160,7 @@ def test_blocks_of_several_surveys_are_dealt_together(source: spatial_split.Sour
     wide = SETTINGS.model_copy(update={"block_px": 512})
     shares = spatial_split.split_blocks([source] * 5, wide).shares
     assert sorted(int(s[0, 0]) for s in shares) == [0, 0, 0, 1, 2]
-    with pytest.raises(NoDataError, match=r"1 blocks of train\.block_px = 512, too few"):
+    with pytest.raises(NoDataError, match=r"train\.block_px = 512: the surveys have 1 blocks, too few"):
         spatial_split.split_blocks([source], wide)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the report share."""
+"""Shared fixtures of the report tests."""
 
 from collections.abc import Iterator
 from pathlib import Path

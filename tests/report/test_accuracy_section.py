@@ -70,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Survey:
 
 @pytest.fixture
 def plain(made: Survey) -> Iterator[Survey]:
-    """A survey with neither an assessment nor figures by area; what a test adds of these is taken away again."""
+    """A survey without an assessment and without figures by area; additions of a test are removed afterwards."""
     yield made
     files.remove(made.workspace.accuracy / "accuracy.json")
     receipts.remove(made.workspace.receipts, "figures", "all")
@@ -92,13 +92,13 @@ def test_an_assessment_is_shown_with_its_warnings(plain: Survey) -> None:
         assert re.findall(r"[\d.]+(?: %)?", re.sub(r"<[^>]*>", " ", cells))[:4] == expected
     assert len(found["warnings"]) >= 2
     assert all(str(escape(text)) in html for text in found["warnings"])
-    assert "These figures are of another map" not in html
+    assert "These figures are for another map" not in html
 
 
 def test_an_assessment_of_another_map_is_called_that(plain: Survey) -> None:
     found = _assessed(plain)
     _assessed(plain, design={**found["design"], "map_digest": "0" * 16})
-    assert "These figures are of another map" in _page(plain)
+    assert "These figures are for another map" in _page(plain)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_areas_of_an_older_run_are_not_shown(plain: Survey) -> None:
     assert 'id="areas"' not in _page(plain)
 
 
-# Texts that are none of ours
+# Texts from outside
 
 
 def test_records_come_back_as_they_were(plain: Survey) -> None:
@@ -241,7 +241,7 @@ def test_hostile_records_samples_and_counties_do_nothing(page: browser.Page, tmp
     page.open((survey.workspace.report / "report.html").as_uri())
     assert page.value("document.title") != "owned"
     assert page.value("document.images.length") == 0
-    # the text itself is there to read, on selection too
+    # the text itself is readable, also in the selection
     assert page.value("document.querySelector('#panel-facts').textContent").count("onerror=alert(1)") == 2
     page.value("document.querySelector('#panel-more').open = true")
     page.value("new Promise(done => setTimeout(done, 100))")

@@ -1,4 +1,4 @@
-"""The report: its numbers are the survey's, nothing in it can act, and a person can use it in a real browser."""
+"""The report page: correct numbers, no active content from outside, and use in a real browser."""
 
 import base64
 import io
@@ -122,7 +122,7 @@ def test_a_survey_without_inventory_says_so(tmp_path: Path) -> None:
     assert _figures(html)[0] == report_page.MISSING
 
 
-# Nothing in it can act
+# No text from outside can run code
 
 
 def test_texts_from_outside_are_escaped(tmp_path: Path) -> None:
@@ -183,14 +183,14 @@ def test_a_picture_is_the_window_read_on_its_own(plain: Survey, html: str) -> No
 @settings(max_examples=200, deadline=None)
 @given(sizes=st.lists(st.integers(0, 50), max_size=30), budget=st.integers(0, 300))
 def test_pictures_stay_within_their_bytes(sizes: list[int], budget: int) -> None:
-    """The longest beginning that fits, by trying all of them."""
+    """Compare with a search over all prefixes."""
     looks = [{"strip": "x" * (size // 2), "outline": "y" * (size - size // 2)} for size in sizes]
     fitting = [n for n in range(len(sizes) + 1) if sum(sizes[:n]) <= budget]
     assert len(report_quicklooks.within(looks, budget)) == max(fitting)
 
 
-def test_what_has_no_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "PICTURES_BYTES", 60_000)
+def test_the_page_says_if_images_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_page, "PICTURES_BYTES", 60_000)
     survey = fake_survey.make(tmp_path)
     html = _page(survey)
     shown = len(_looks(html))
@@ -242,8 +242,8 @@ def _open(page: browser.Page, survey: Survey) -> None:
 SHOWN = "[...document.querySelectorAll('#list tbody tr:not([hidden])')]"
 
 
-def _asked(page: browser.Page, selector: str, value: str) -> int:
-    """Rows that are left after a field was filled in."""
+def _rows_after(page: browser.Page, selector: str, value: str) -> int:
+    """Set a filter field and return the number of rows that are left."""
     page.value(
         f"(() => {{ const box = document.querySelector({selector!r}); box.value = {value!r}; box.dispatchEvent(new "
         f"Event('input', {{bubbles: true}})); }})()"
@@ -281,17 +281,17 @@ def test_every_filter_keeps_what_it_says(page: browser.Page, plain: Survey) -> N
     inventory = gpd.read_parquet(plain.workspace.inventory / "landslides.parquet")
     _open(page, plain)
     for name, value in (("status", "gone"), ("confidence", "high"), ("review_state", "rejected")):
-        assert _asked(page, f"select[data-field={name}]", value) == (inventory[name] == value).sum() > 0
+        assert _rows_after(page, f"select[data-field={name}]", value) == (inventory[name] == value).sum() > 0
         assert (
             page.value("document.querySelectorAll('.marks a:not([hidden])').length") == (inventory[name] == value).sum()
         )
-        _asked(page, f"select[data-field={name}]", "")
+        _rows_after(page, f"select[data-field={name}]", "")
     low, high = float(inventory["area_m2"].quantile(0.3)), float(inventory["area_m2"].quantile(0.7))
-    assert _asked(page, "#least", repr(low)) == (inventory["area_m2"] >= low).sum()
-    assert _asked(page, "#most", repr(high)) == inventory["area_m2"].between(low, high).sum()
+    assert _rows_after(page, "#least", repr(low)) == (inventory["area_m2"] >= low).sum()
+    assert _rows_after(page, "#most", repr(high)) == inventory["area_m2"].between(low, high).sum()
     page.click("#filter button[type=reset]")
-    assert _asked(page, "#find", inventory["landslide_id"].iloc[4]) == 1
-    assert _asked(page, "#find", "no such thing") == 0
+    assert _rows_after(page, "#find", inventory["landslide_id"].iloc[4]) == 1
+    assert _rows_after(page, "#find", "no such thing") == 0
     assert page.value("document.querySelector('#place').textContent") == "not in the list of 0"
     assert page.errors == []
 
@@ -328,10 +328,10 @@ def test_five_thousand_landslides(page: browser.Page, crowd: Survey, capsys: pyt
     assert page.value("document.querySelector('#list tbody a').textContent") == "synthetic-fake-0000000001"
     page.click(".scroll:has(#list) > button")
     assert page.value(f"{SHOWN}.length") == 2 * report_page.FIRST_ROWS
-    assert _asked(page, "#find", "synthetic-fake-0000000fff") == 1
+    assert _rows_after(page, "#find", "synthetic-fake-0000000fff") == 1
     page.click("#list tbody tr:not([hidden]) a")
     assert page.value("document.querySelector('#panel-title').firstChild.textContent") == "synthetic-fake-0000000fff"
-    # the smallest has no room for pictures, and says so
+    # the smallest landslide has no images, and the page says so
     page.value("document.querySelector('#filter').reset()")
     page.value("location.hash = '#l4999'")
     page.value("new Promise(done => setTimeout(done, 300))")
@@ -375,7 +375,7 @@ def test_every_text_can_be_read(page: browser.Page, tmp_path: Path) -> None:
     found = page.value(CONTRAST)
     assert len(found) > 300
     assert [(round(ratio, 2), text) for ratio, text in found if ratio < 4.5] == []
-    # what a screen reader is told: every picture and every control has a name
+    # for screen readers, every image and every control has a name
     nameless = (
         "[...document.querySelectorAll('img, svg[role=img], button, input, select')].filter(e => "
         "!(e.getAttribute('alt') || e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && "
@@ -385,7 +385,7 @@ def test_every_text_can_be_read(page: browser.Page, tmp_path: Path) -> None:
 
 
 def test_colours_of_marks_are_okabe_and_itos() -> None:
-    """Eight colours that people with each kind of colour blindness tell apart (Okabe and Ito 2008)."""
+    """Eight colours that are distinct for every kind of colour blindness (Okabe and Ito 2008)."""
     palette = {"#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"}
     css = (Path(report_page.__file__).parent / "page.css").read_text(encoding="utf-8")
     named = dict(re.findall(r"--(mark|pick|law): (#[0-9a-f]{6})", css))
@@ -394,7 +394,7 @@ def test_colours_of_marks_are_okabe_and_itos() -> None:
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_nothing_sticks_out(page: browser.Page, plain: Survey, width: int) -> None:
+def test_the_page_fits_the_width(page: browser.Page, plain: Survey, width: int) -> None:
     page.resize(width, 900)
     _open(page, plain)
     assert page.value("document.documentElement.scrollWidth") <= width

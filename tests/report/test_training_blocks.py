@@ -1,4 +1,4 @@
-"""What a report says of where its weights learned."""
+"""The training area of the weights in the report."""
 
 from dataclasses import replace
 

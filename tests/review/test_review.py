@@ -1,4 +1,4 @@
-"""Review: strangers are kept out, answers are never lost, and a person can do it with a mouse or a keyboard."""
+"""Review: no access without the token, no lost answers, and use by mouse and keyboard."""
 
 import http.client
 import json
@@ -89,7 +89,7 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
-    """Some landslides; the second has texts that somebody meant ill."""
+    """Some landslides; the second has hostile texts."""
     made = fake_survey.make(tmp_path_factory.mktemp("review"), Fake(landslides=8, truth=False))
     file = made.workspace.inventory / "landslides.parquet"
     frame = gpd.read_parquet(file)
@@ -119,7 +119,7 @@ def server(survey: Survey) -> Iterator[Server]:
 
 
 def ask(server: Server, path: str, body: Any = None, **headers: str | None) -> tuple[int, dict[str, str], bytes]:
-    """Ask as a browser does, with headers changed or, for None, left out."""
+    """Send a request like a browser, with changed headers; None removes a header."""
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     sent: dict[str, str | None] = {"Host": server.origins[0]}
     if body is not None:
@@ -144,12 +144,12 @@ def answer(server: Server, row: int = 0, **changes: Any) -> dict[str, Any]:
     return {ID: name, "state": "confirmed", "reviewer": "Kari", "comment": "", "count": 0} | changes
 
 
-def test_it_listens_on_loopback_alone(server: Server) -> None:
+def test_it_listens_on_loopback_only(server: Server) -> None:
     assert server.server_address[0] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("name", ["", "page.js", "page.css", "landslides", "pictures/0"])
-def test_strangers_are_told_nothing(server: Server, name: str) -> None:
+def test_without_the_token_nothing_is_sent(server: Server, name: str) -> None:
     good = f"/{server.token}/{name}"
     status, headers, _ = ask(server, good)
     assert status == 200
@@ -200,7 +200,7 @@ def test_another_page_cannot_answer(server: Server, headers: dict[str, str | Non
         ({ID: ["x"]}, "no landslide with this id"),
         ({"state": []}, "must be one of"),
         ({"count": True}, "whole number"),
-        ({"more": 1}, "nothing else"),
+        ({"more": 1}, "exactly these fields"),
     ],
 )
 def test_what_is_no_answer_is_refused_with_the_reason(server: Server, body: dict[str, Any], words: str) -> None:
@@ -224,7 +224,7 @@ def test_nothing_else_is_there(server: Server, name: str) -> None:
 
 
 def test_two_reviewers_at_once(server: Server) -> None:
-    """The second is told of the first, may overrule, and both answers are kept."""
+    """The second reviewer gets the first answer and may replace it; both answers are stored."""
     where = f"/{server.token}/answers"
     assert ask(server, where, answer(server))[0] == 200
     status, _, said = ask(server, where, answer(server, reviewer="Ola", state="rejected"))
@@ -236,7 +236,7 @@ def test_two_reviewers_at_once(server: Server) -> None:
     assert status == 200
     kept = journal.read(server.case.survey.workspace.answers)
     assert [(one["reviewer"], one["state"]) for one in kept] == [("Kari", "confirmed"), ("Ola", "rejected")]
-    # and the inventory says what was said last
+    # and the inventory has the last answer
     found = identity._answered(server.case.frame, kept, {})
     row = found.iloc[0]
     assert row[list(year_matching.REVIEW)].tolist() == ["rejected", "Ola", "", 1]
@@ -261,7 +261,7 @@ def test_without_an_inventory_there_is_nothing_to_review(tmp_path: Path) -> None
 
 
 def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
-    """As a person has it: an address, an answer, a kill that loses nothing, Ctrl-C without a traceback."""
+    """Check the address, an answer, a kill that loses nothing, and Ctrl-C without a traceback."""
     survey.workspace.answers.unlink(missing_ok=True)
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(survey.config), encoding="utf-8")
@@ -322,7 +322,7 @@ def until(page: browser.Page, script: str) -> None:
 
 
 def test_a_person_can_review(server: Server, page: browser.Page) -> None:
-    """By mouse, then by keyboard; every text stays a text; nothing leaves the page but to its server."""
+    """By mouse, then by keyboard; every text stays text; all requests go to the server of the page."""
     kept = server.case.survey.workspace.answers
     names = server.case.frame[ID].tolist()
     assert page.value("document.querySelectorAll('#list button').length") == len(names)
@@ -352,7 +352,7 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     assert [(one[ID], one["state"], one["comment"]) for one in said] == [
         (names[0], "confirmed", "a <b>comment</b>"), (names[2], "rejected", ""),
     ]  # fmt: skip
-    # somebody else answers meanwhile
+    # another reviewer answers in the meantime
     journal.append(kept, said[1] | {"reviewer": "Ola", "state": "confirmed"})
     page.key("u")
     until(page, "document.getElementById('message').textContent.startsWith('Not saved: Ola answered in the meantime')")
@@ -366,12 +366,12 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     )
     assert page.value("document.querySelectorAll('#list button').length") == 2
     assert all(one.startswith((server.address, "data:image/", "data:,")) for one in page.requests)
-    # the browser tells of every answer that is no success
+    # the browser reports every response with an error status
     assert [one for one in page.errors if "409" not in one] == []
 
 
 def test_five_thousand_can_be_gone_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As many as a nation has: each answer is kept and told, the next one comes, and the list says what is left."""
+    """As many landslides as a country has: each answer is saved and confirmed, and the list shows the open ones."""
     if browser.program() is None:
         pytest.skip("no Chromium is installed")
     survey = fake_survey.make(tmp_path, Fake(crowd=5000, truth=False))

@@ -27,6 +27,9 @@ CHECKED = ((1, 64, 64), (2, 128, 192))
 class Whole(nn.Module):
     """Probability from physical bands, NaN as nodata: normalisation, network and sigmoid in one module."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: unet.UNet, of: cards.Card) -> None:
         super().__init__()
         self.network = network

@@ -63,7 +63,7 @@ def _blocks(sources: Sequence[Source], halo_px: int) -> Iterator[tuple[int, Tile
 def _own(places: np.ndarray, tile: Tile, split: tuple[Split, int] | None) -> np.ndarray:
     """Return the segments whose first pixel lies in the tile and not in a test block."""
     side = [span.stop - span.start for span in tile.region]
-    own: np.ndarray = ((places >= 0) & (places < side)).all(axis=1)
+    own = np.asarray(((places >= 0) & (places < side)).all(axis=1))
     if split is not None and own.any():
         shares = split[0].pixels(split[1], *tile.region)
         own[own] = shares[tuple(places[own].T)] != spatial_split.TEST

@@ -46,7 +46,7 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         k = self.index[i]
-        symmetry, order = self.turns[self.dice.integers(len(self.turns))] if self.turns else (0, slice(None))
+        symmetry, order = self.turns[int(self.dice.integers(len(self.turns)))] if self.turns else (0, slice(None))
         raw, truth = (
             cutting.turned(a, symmetry).copy() for a in (self.chips.values[k][order, ...], self.chips.truth[k])
         )

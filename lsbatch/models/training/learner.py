@@ -37,7 +37,8 @@ class Learner(pl.LightningModule):
         timer: Timer | None = None,
     ) -> None:
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last)
+        # memory_format is documented, but the type stubs of torch lack it
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings, self.positive_weight, self.steps, self.timer = settings, positive_weight, steps, timer
         self.counts = Confusion()
         self.losses: dict[str, list[float]] = {"train": [], "validation": []}
@@ -78,7 +79,8 @@ class Learner(pl.LightningModule):
 
     test_step = validation_step
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    # Lightning accepts this dictionary; its own type is an incomplete TypedDict
+    def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]
         """Return AdamW with a one-cycle schedule over the longest possible training."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.settings.learning_rate, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(self.progress(step)))

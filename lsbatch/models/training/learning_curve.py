@@ -30,6 +30,7 @@ def draw(log: Path, picture: Path) -> None:
     for side, place in ((left, "center left"), (right, "center right")):
         # undefined so far: a legend of nothing would warn
         if side.lines:
-            side.legend(loc=place, frameon=False)
+            # matplotlib types `loc` as a list of literals
+            side.legend(loc=place, frameon=False)  # type: ignore[call-overload]
     with aside(picture) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -7,13 +7,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, Timer
-from pytorch_lightning.plugins.environments import LightningEnvironment
+
+# Lightning documents this name here, but does not list it in `__all__`
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
 import lsbatch
 from lsbatch.kernels.statistics import score_intervals
@@ -128,7 +130,7 @@ def _trainer(folder: Path, settings: TrainSettings, timer: Timer | None, progres
     )
 
 
-def _precision() -> str:
+def _precision() -> Literal["bf16-mixed", "32-true"]:
     """Return bfloat16 if the hardware multiplies it (GPU, or CPU with AMX: 2.4 times the chips a second of float32)."""
     if torch.cuda.is_available() or torch.cpu._is_amx_tile_supported():
         return "bf16-mixed"
