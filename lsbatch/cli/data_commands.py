@@ -87,7 +87,7 @@ def geocode(
     ],
     into: Annotated[Path, typer.Option(help="folder for the terrain-corrected scenes")],
 ) -> None:
-    """Terrain-correct Sentinel-1 GRD products (.SAFE). Needs the extra lsbatch[grd]."""
+    r"""Terrain-correct Sentinel-1 GRD products (.SAFE). Needs the extra lsbatch\[grd]."""
     from lsbatch.imagery.geocode import rtc
 
     for product in products:

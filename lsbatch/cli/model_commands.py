@@ -86,7 +86,7 @@ def export(
         Path, typer.Argument(help="file to write: .onnx, with its STAC item beside it, or .dlpk for ArcGIS")
     ],
 ) -> None:
-    """Export a U-Net to ONNX or an ArcGIS package and check its predictions. Needs the extra lsbatch[export]."""
+    r"""Export a U-Net to ONNX or an ArcGIS package and check its predictions. Needs the extra lsbatch\[export]."""
     from lsbatch.models import base
     from lsbatch.models.export import arcgis_package
 

@@ -12,7 +12,7 @@ from lsbatch.errors import LsbatchError
 
 app = typer.Typer(
     name="lsbatch",
-    help="A country's landslides, surveyed every year from Sentinel-1, Sentinel-2 and a DEM.",
+    help="Survey the landslides of a country every year from Sentinel-1, Sentinel-2 and a DEM.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -39,6 +39,8 @@ BUFFER_M = 30.0
 #: (../shared/data/s1_opera_california, 105 bursts). One number for all tiles, so that they agree.
 BRIGHT = {"VV": 0.60, "VH": 0.10}
 FROST_DAMPING = 2.0
+#: The speckle filter that works on all dates of a relative orbit together, and not on a single scene.
+ACROSS_DATES = "multitemporal"
 
 #: Slope and aspect in degrees, with the halo of the strips.
 Steepness = tuple[np.ndarray, np.ndarray]
@@ -152,7 +154,7 @@ def _strip(
     wide = slice(rows.start, rows.stop + 2 * halo)
     box = geobox.pad(halo)[wide, :]
     around = steepness and (steepness[0][wide], steepness[1][wide])
-    together = config.composite.speckle == "multitemporal"
+    together = config.composite.speckle == ACROSS_DATES
     # one filter over all dates needs their halo, too
     edge = halo if together else 0
     out = np.full((len(POLARISATIONS), len(passes), height + 2 * edge, cols + 2 * edge), np.nan, np.float32)
@@ -211,25 +213,13 @@ def _flattened(
 
 
 def _filtered(power: np.ndarray, polarisation: str, settings: CompositeSettings) -> np.ndarray:
-    size, looks = settings.speckle_size_px, settings.speckle_looks
-    match settings.speckle:
-        case "boxcar":
-            return speckle.boxcar(power, size)
-        case "lee":
-            return speckle.lee(power, size, looks)
-        case "kuan":
-            return speckle.kuan(power, size, looks)
-        case "gamma_map":
-            return speckle.gamma_map(power, size, looks)
-        case "frost":
-            return speckle.frost(power, size, FROST_DAMPING)
-        case "refined_lee":
-            return speckle.refined_lee(power, looks)
-        case "lee_sigma":
-            return speckle.lee_sigma(power, looks, size, bright=BRIGHT[polarisation])
-        case _:
-            # none; multitemporal comes when all dates are there
-            return power
+    if settings.speckle == ACROSS_DATES:
+        # it needs all dates of an orbit: `_across_dates_into`
+        return power
+    by = speckle.FilterSettings(
+        settings.speckle_size_px, settings.speckle_looks, damping=FROST_DAMPING, bright=BRIGHT[polarisation]
+    )
+    return speckle.FILTERS[settings.speckle](power, by)
 
 
 def _across_dates_into(strip: np.ndarray, passes: list[list[Scene]], size: int) -> None:

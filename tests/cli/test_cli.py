@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
 from lsbatch.catalog.survey import Survey
+from lsbatch.cli import program
 from tests import surveys
 
 
@@ -211,3 +215,25 @@ def test_kill_and_run_again(done_survey: Survey, country: Path, tmp_path: Path) 
     )
     for name, values in surveys.whole(done_survey, surveys.STACK).items():
         assert (surveys.whole(again, surveys.STACK)[name] == values).all(), name
+
+
+#: Marks that rich may take for markup: brackets, and backticks.
+MARKED = re.compile(r"[\w.-]*\\?\[[^\]\n]+\]|`[^`\n]+`")
+
+
+def test_help_loses_nothing_to_markup() -> None:
+    """Every word in brackets or backticks in the source of a help text is in the printed help, of every command."""
+    group = typer.main.get_command(program.app)
+    assert isinstance(group, TyperGroup)
+    words = {
+        name: set(MARKED.findall(command.callback.__doc__ or ""))
+        | {word for one in command.params for word in MARKED.findall(getattr(one, "help", None) or "")}
+        for name, command in group.commands.items()
+    }
+    assert {name for name, found in words.items() if found} >= {"geocode", "export"}
+    for name, found in words.items():
+        printed = (
+            "".join(lsbatch(name, "--help", env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout.split()) if found else ""
+        )
+        for word in found:
+            assert "".join(word.replace("\\[", "[").split()) in printed, (name, word)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import rasterio
 
 from lsbatch.kernels import sar, speckle
-from lsbatch.kernels.speckle import lee_sigma
+from lsbatch.kernels.speckle import improved_lee_sigma
+from lsbatch.pipeline import radar
+from lsbatch.settings import CompositeSettings
 
 LOOKS = 4.4
 
@@ -144,12 +147,12 @@ def test_refined_lee_as_the_slow_one(looks: float | None) -> None:
     ],
 )
 def test_range_of_sigma_as_the_papers_table(looks: float, share: float, expected: tuple[float, ...]) -> None:
-    np.testing.assert_allclose(lee_sigma.sigma_range(looks, share), expected, rtol=5e-3)
+    np.testing.assert_allclose(improved_lee_sigma.sigma_range(looks, share), expected, rtol=5e-3)
 
 
 def _lee_sigma(power: np.ndarray, looks: float, size: int, bright: float) -> np.ndarray:
     values = power.astype(np.float64)
-    low, high, eta = lee_sigma.sigma_range(looks, 0.9)
+    low, high, eta = improved_lee_sigma.sigma_range(looks, 0.9)
     lit = values > bright
     kept = np.zeros(power.shape, bool)
     for row, col in np.argwhere(lit):
@@ -255,3 +258,19 @@ def test_decibels_there_and_back() -> None:
     power = np.array([0.01, 1, 10, 0, -1, np.nan], np.float32)
     np.testing.assert_allclose(sar.to_db(power), [-20, 0, 10, np.nan, np.nan, np.nan], atol=1e-5)
     np.testing.assert_allclose(sar.from_db(sar.to_db(power))[:3], power[:3], rtol=1e-5)
+
+
+def test_the_setting_names_exactly_the_filters() -> None:
+    """Settings cannot import kernels, so this holds the two lists together."""
+    allowed = set(get_args(CompositeSettings.model_fields["speckle"].annotation))
+    assert allowed == set(speckle.FILTERS) | {radar.ACROSS_DATES}
+
+
+@pytest.mark.parametrize("name", sorted(speckle.FILTERS))
+def test_each_filter_of_the_mapping_keeps_shape_and_nodata(name: str) -> None:
+    power = np.random.default_rng(3).gamma(4, 0.05, (24, 30)).astype(np.float32)
+    power[5, 7] = np.nan
+    found = speckle.FILTERS[name](power, speckle.FilterSettings(7, 4.0, bright=0.6))
+    assert found.shape == power.shape
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(power))
+    assert name == "none" or np.nanstd(found) < np.nanstd(power)

@@ -4,7 +4,7 @@ Nothing is started before the first stage asks for workers: a survey that is don
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from distributed import Client
 
@@ -52,28 +52,41 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
     LsbatchError
         Where there is no scheduler, no SLURM, no such network interface, or no GPU though one was asked for.
     """
-    kind = config.cluster.kind
-    if kind == "serial":
-        yield no_client
-    elif kind == "slurm":
-        with slurm_jobs.crew(config, say) as crew:
-            yield crew
-    elif kind == "allocation":
-        if driver is None:
-            raise LsbatchError("cluster.kind = 'allocation': is for lsbatch run inside srun; see docs/slurm.md")
-        slurm_allocation.await_workers(driver, config)
-        say(network.dashboard(driver))
-        yield lambda resources: driver
-    elif kind == "address":
-        with _scheduler(config) as client:
-            say(network.dashboard(client))
-            if not client.scheduler_info()["workers"]:
-                say(f"No worker is at {config.cluster.address} yet; waiting for the first")
-            yield lambda resources: client
-    else:
-        local.check(config)
-        with _later(config, say) as crew:
-            yield crew
+    with KINDS[config.cluster.kind](config, driver, say) as client_for:
+        yield client_for
+
+
+@contextmanager
+def _serial(config: Config, driver: Client | None, say: Callable[[str], None]) -> Iterator[ClientFor]:
+    """Yield `no_client`: this process does all work."""
+    yield no_client
+
+
+@contextmanager
+def _slurm_jobs(config: Config, driver: Client | None, say: Callable[[str], None]) -> Iterator[ClientFor]:
+    """Yield a function that submits SLURM jobs when a stage first needs them."""
+    with slurm_jobs.crew(config, say) as client_for:
+        yield client_for
+
+
+@contextmanager
+def _allocation(config: Config, driver: Client | None, say: Callable[[str], None]) -> Iterator[ClientFor]:
+    """Yield a function that returns the client of the driver, after all tasks of the allocation have joined."""
+    if driver is None:
+        raise LsbatchError("cluster.kind = 'allocation': works only for lsbatch run inside srun; see docs/slurm.md")
+    slurm_allocation.await_workers(driver, config)
+    say(network.dashboard(driver))
+    yield lambda resources: driver
+
+
+@contextmanager
+def _address(config: Config, driver: Client | None, say: Callable[[str], None]) -> Iterator[ClientFor]:
+    """Yield a function that returns a client of the scheduler at `cluster.address`."""
+    with _scheduler(config) as client:
+        say(network.dashboard(client))
+        if not client.scheduler_info()["workers"]:
+            say(f"No worker is at {config.cluster.address} yet; waiting for the first")
+        yield lambda resources: client
 
 
 def _scheduler(config: Config) -> Client:
@@ -87,16 +100,27 @@ def _scheduler(config: Config) -> Client:
 
 
 @contextmanager
-def _later(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor]:
-    """Yield a function that starts processes of this machine when they are first needed."""
+def _local(config: Config, driver: Client | None, say: Callable[[str], None]) -> Iterator[ClientFor]:
+    """Yield a function that starts processes of this machine when a stage first needs them."""
+    local.check(config)
     with ExitStack() as stack:
         started: list[Client] = []
 
-        def crew(resources: Mapping[str, float]) -> Client:
+        def client_for(resources: Mapping[str, float]) -> Client:
             del resources
             if not started:
                 started.append(stack.enter_context(local.processes(config)))
                 say(network.dashboard(started[0]))
             return started[0]
 
-        yield crew
+        yield client_for
+
+
+#: How each `cluster.kind` gives the Dask client of a stage.
+KINDS: Mapping[str, Callable[[Config, Client | None, Callable[[str], None]], AbstractContextManager[ClientFor]]] = {
+    "serial": _serial,
+    "local": _local,
+    "slurm": _slurm_jobs,
+    "allocation": _allocation,
+    "address": _address,
+}

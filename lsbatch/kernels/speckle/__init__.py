@@ -5,14 +5,28 @@ array. Tile by tile equals the whole bit for bit, with a halo of half a window (
 2`).
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 
 from lsbatch.kernels.speckle.adaptive import frost, refined_lee
-from lsbatch.kernels.speckle.lee_sigma import lee_sigma
+from lsbatch.kernels.speckle.improved_lee_sigma import lee_sigma
 from lsbatch.kernels.speckle.moments import GAMMA, SHRINK, window_rule
 
-__all__ = ["boxcar", "frost", "gamma_map", "kuan", "lee", "lee_sigma", "multitemporal", "refined_lee"]
+__all__ = [
+    "FILTERS",
+    "FilterSettings",
+    "boxcar",
+    "frost",
+    "gamma_map",
+    "kuan",
+    "lee",
+    "lee_sigma",
+    "multitemporal",
+    "refined_lee",
+]
 
 
 def boxcar(power: np.ndarray, size: int) -> np.ndarray:
@@ -103,3 +117,38 @@ def _add_ratio_into(total: np.ndarray, count: np.ndarray, power: np.ndarray, mea
             good = ratio - ratio == 0
             total[row, col] += ratio if good else 0.0
             count[row, col] += good
+
+
+@dataclass(frozen=True)
+class FilterSettings:
+    """Parameters of the filters in `FILTERS`; each filter uses those that it needs.
+
+    Attributes
+    ----------
+    size : int
+        Side of the window in pixels, odd.
+    looks : float
+        Equivalent number of looks of the scene.
+    damping : float
+        Damping of Frost's filter.
+    bright : float or None
+        Power from which the improved Lee sigma filter keeps point targets; None keeps none.
+    """
+
+    size: int
+    looks: float
+    damping: float = 2.0
+    bright: float | None = None
+
+
+#: Filters of a single scene by the name of the setting `composite.speckle`: power (rows, cols) to power (rows, cols).
+FILTERS: Mapping[str, Callable[[np.ndarray, FilterSettings], np.ndarray]] = {
+    "none": lambda power, by: power,
+    "boxcar": lambda power, by: boxcar(power, by.size),
+    "lee": lambda power, by: lee(power, by.size, by.looks),
+    "kuan": lambda power, by: kuan(power, by.size, by.looks),
+    "gamma_map": lambda power, by: gamma_map(power, by.size, by.looks),
+    "frost": lambda power, by: frost(power, by.size, by.damping),
+    "refined_lee": lambda power, by: refined_lee(power, by.looks),
+    "lee_sigma": lambda power, by: lee_sigma(power, by.looks, by.size, bright=by.bright),
+}
