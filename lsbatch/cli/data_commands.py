@@ -30,7 +30,7 @@ def demo(
         from lsbatch.commands import train as training
 
         trainer = training.train
-    faults = story.tell(folder, seed=seed, rows=rows, cols=cols, trainer=trainer, screen=terminal.Screen())
+    faults = story.run_demo(folder, seed=seed, rows=rows, cols=cols, trainer=trainer, screen=terminal.Screen())
     raise typer.Exit(1 if faults else 0)
 
 

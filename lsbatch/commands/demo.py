@@ -16,7 +16,7 @@ from lsbatch.storage.files import make_folder
 TRAINING_SEEDS = (1, 2)
 
 
-def tell(
+def run_demo(
     folder: Path, *, seed: int, rows: int, cols: int, screen: Any, trainer: Callable[..., None] | None = None
 ) -> int:
     """Simulate, survey and score; return the number of failed tiles. Safe to repeat after an interruption.

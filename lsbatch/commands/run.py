@@ -69,9 +69,9 @@ def survey(
         progress = execution.Progress(begins=screen.begins, done=_watching(hold, screen))
         with (
             metrics.served(config.cluster.metrics, progress) as heard,
-            nullcontext(client_for) if client_for else cluster.connect(config, driver, screen.text) as crew,
+            nullcontext(client_for) if client_for else cluster.connect(config, driver, screen.text) as client_for,
         ):
-            faults = execution.run(ready, crew, until=until, part=part, progress=heard, lease=hold)
+            faults = execution.run(ready, client_for, until=until, part=part, progress=heard, lease=hold)
     screen.finished(ready, faults)
     return faults
 

@@ -37,7 +37,7 @@ def no_client(resources: Mapping[str, float]) -> Client | None:
 
 
 @dataclass
-class _Later:
+class _RetryQueue:
     """A queue of failed tasks by the time of their next try."""
 
     heap: list[tuple[float, int, Task]] = field(default_factory=list)
@@ -58,7 +58,7 @@ class _Later:
 
 
 def run_tiles(
-    survey: Survey, stage: Stage, todo: Todo, crew: ClientFor = no_client, lease: Lease | None = None
+    survey: Survey, stage: Stage, todo: Todo, client_for: ClientFor = no_client, lease: Lease | None = None
 ) -> Iterator[Receipt]:
     """Run every tile of `todo`; yield the last receipt of each tile, also of failed ones.
 
@@ -75,18 +75,18 @@ def run_tiles(
     if not work:
         return
     try:
-        client = crew(stage.resources(survey.config))
+        client = client_for(stage.resources(survey.config))
     except (RuntimeError, OSError) as error:
         # Dask's word for a worker that was killed before it had begun
         raise LsbatchError(
             f"no workers could be started for {stage.name} ({error}); what is done is kept: run the same command again "
             "to go on"
         ) from None
-    yield from _here(survey, work) if client is None else _Workers(survey, stage, client).run(work)
+    yield from _run_in_process(survey, work) if client is None else _Workers(survey, stage, client).run(work)
 
 
-def _here(survey: Survey, work: list[Task]) -> Iterator[Receipt]:
-    later = _Later()
+def _run_in_process(survey: Survey, work: list[Task]) -> Iterator[Receipt]:
+    later = _RetryQueue()
     while work:
         for task in work:
             receipt = commit(survey.config, survey.grid, task)
@@ -119,7 +119,7 @@ class _Workers:
 
     def run(self, work: list[Task]) -> Iterator[Receipt]:
         """Yield receipts as they arrive."""
-        config, later, waiting = self.survey.config, _Later(), iter(work)
+        config, later, waiting = self.survey.config, _RetryQueue(), iter(work)
         for name in ("batched", "client"):
             # what they tell of a scheduler that died, with tracebacks, is one sentence here
             logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)

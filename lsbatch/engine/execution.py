@@ -45,7 +45,7 @@ class Progress:
 
 def run(
     survey: Survey,
-    crew: ClientFor = no_client,
+    client_for: ClientFor = no_client,
     *,
     until: str | None = None,
     part: tuple[int, int] = (1, 1),
@@ -61,7 +61,7 @@ def run(
     faults = 0
     for step in steps(survey.config):
         if isinstance(step, Stage):
-            faults += _run_stage(survey, step, (crew, lease), part, progress)
+            faults += _run_stage(survey, step, (client_for, lease), part, progress)
         elif part == (1, 1):
             progress.begins(step.name, None)
             if lease is not None:

@@ -76,11 +76,11 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
         run.planned(config, screen)
         survey = open_survey(config)
         with _scratch(root / "run", config) as inner:
-            with cluster.connect(inner, driver, screen.text) as crew, machine_monitor.watching() as watched:
-                positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(crew))
+            with cluster.connect(inner, driver, screen.text) as client_for, machine_monitor.watching() as watched:
+                positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(client_for))
                 survey_variants.sample(config.output, inner.output, positions)
                 part, clock = Survey(inner, survey.grid, positions), _Clock()
-                faults = execution.run(part, crew, progress=clock.progress(screen))
+                faults = execution.run(part, client_for, progress=clock.progress(screen))
                 walls = clock.walls(time.perf_counter())
             folds = [] if faults else _folds(part)
         if faults:
@@ -135,9 +135,9 @@ def _seconds(fold: Reduction, survey: Survey) -> float:
     return time.perf_counter() - began
 
 
-def _started(crew: ClientFor) -> int:
+def _started(client_for: ClientFor) -> int:
     """Start the workers before the clock; return their number."""
-    client = crew({})
+    client = client_for({})
     if client is None:
         return 1
     client.wait_for_workers(1)

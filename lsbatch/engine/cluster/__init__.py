@@ -65,7 +65,7 @@ def _serial(config: Config, driver: Client | None, say: Callable[[str], None]) -
 @contextmanager
 def _slurm_jobs(config: Config, driver: Client | None, say: Callable[[str], None]) -> Iterator[ClientFor]:
     """Yield a function that submits SLURM jobs when a stage first needs them."""
-    with slurm_jobs.crew(config, say) as client_for:
+    with slurm_jobs.client_for(config, say) as client_for:
         yield client_for
 
 

@@ -25,7 +25,7 @@ LOOK_S = 15.0
 
 
 @contextmanager
-def crew(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor]:
+def client_for(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor]:
     """Yield a function that starts the jobs of a group when a stage needs it, and ends those of the other.
 
     Raises
