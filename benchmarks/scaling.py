@@ -65,7 +65,7 @@ def workers(count: int, gpus: int = 0) -> Iterator[Client]:
 
 
 def nothing(config: settings.Config, grid: Grid, task: Task) -> Receipt:
-    """Stands for `work.commit`: a tile that takes no time. Says where it was done."""
+    """Stand-in for `tile_task.commit`: a tile that takes no time. Says where it was done."""
     del config, grid
     return make_receipt(task, time.perf_counter(), tally={"worker": get_worker().address})
 

@@ -87,7 +87,7 @@ class Count:
 
     @property
     def progress(self) -> execution.Progress:
-        """Callbacks for `engine.run`."""
+        """Callbacks for `execution.run`."""
         return execution.Progress(done=self._done)
 
     def _done(self, receipt: Any) -> None:

@@ -1,6 +1,7 @@
 """Describe a catalogue item as a scene: bands, time, orbit and the meaning of its numbers.
 
-`describe` is pure. What it decides on the Sentinel-2 offset, and from which field, is in `archive/offset.py`.
+`describe` is pure. Its decision on the Sentinel-2 offset, and the field used, is in
+`catalog/reflectance_offset.py`.
 """
 
 import json

@@ -1,7 +1,8 @@
 """Run tile tasks in this process or on Dask workers, and retry transient failures.
 
-Once a tile has failed in a way that may pass, it is put back and done later, while others are done. What failed for
-good, or too often, keeps its receipt with the reason and is left alone from then on (see `pending.is_quarantined`).
+A tile with a transient failure is put back in the queue and retried later, while other tiles are done. A tile with a
+permanent failure, or with too many failures, keeps its receipt with the reason and is not retried
+(see `todo.is_quarantined`).
 """
 
 import heapq

@@ -34,9 +34,9 @@ class Progress:
     Attributes
     ----------
     begins : callable (step name, Todo or None)
-        A stage begins; None for a fold.
+        Called when a step begins; None for a reduction.
     done : callable (Receipt)
-        A tile, or a fold, is done or failed.
+        Called when a tile or a reduction is done or failed.
     """
 
     begins: Callable[[str, Todo | None], None] = lambda name, todo: None
@@ -54,9 +54,9 @@ def run(
 ) -> int:
     """Run all pending stages and reductions; return the number of failed tiles and reductions.
 
-    A tile whose earlier stage failed is not counted again; one in quarantine is. With `part` = (i, n) only every n-th
-    tile is done and folds are left to a run without `part`, because they read every tile. With `lease`, tiles that are
-    computed after it was lost are not written.
+    A tile whose earlier stage failed is not counted again; a tile in quarantine is counted. With `part` = (i, n) only
+    every n-th tile is done, and reductions are left to a run without `part`, because they read every tile. With
+    `lease`, tiles that are computed after the lease was lost are not written.
     """
     faults = 0
     for step in steps(survey.config):
@@ -93,18 +93,18 @@ def _run_stage(
     return faults
 
 
-def run_reduction(survey: Survey, fold: Reduction) -> Receipt | None:
+def run_reduction(survey: Survey, reduction: Reduction) -> Receipt | None:
     """Run a reduction; its receipt has the tile name 'all'. Return None if it was up to date."""
-    key = reduction_digest(survey, fold)
+    key = reduction_digest(survey, reduction)
     folder = survey.workspace.receipts
-    old = receipts.read_stage(folder, fold.name).get("all")
+    old = receipts.read_stage(folder, reduction.name).get("all")
     if old and old.digest == key:
         return None
-    began, fault, task = time.perf_counter(), None, Task(fold.name, None, key)
+    began, fault, task = time.perf_counter(), None, Task(reduction.name, None, key)
     tally: Mapping[str, Any] = {}
-    receipts.remove(folder, fold.name, "all")
+    receipts.remove(folder, reduction.name, "all")
     try:
-        tally = fold.apply(survey, survey.config)
+        tally = reduction.apply(survey, survey.config)
     except Exception as error:
         fault = fault_of(error)
     receipt = make_receipt(task, began, tally=tally, fault=fault)

@@ -49,15 +49,17 @@ def served(address: str | None, progress: Progress) -> Iterator[Progress]:
 
 
 def _counting(registry: CollectorRegistry, progress: Progress) -> Progress:
-    ended = Counter("lsbatch_tiles", "tiles and folds that ended in this run", ("stage", "result"), registry=registry)
+    ended = Counter(
+        "lsbatch_tiles", "tiles and reductions that ended in this run", ("stage", "result"), registry=registry
+    )
     pixels = Counter("lsbatch_pixels", "pixels of tiles that ended well", ("stage",), registry=registry)
     seconds = Histogram(
-        "lsbatch_tile_seconds", "time of a tile or fold", ("stage",), registry=registry, buckets=BUCKETS
+        "lsbatch_tile_seconds", "time of a tile or reduction", ("stage",), registry=registry, buckets=BUCKETS
     )
     left = Gauge("lsbatch_tiles_pending", "tiles that this run has yet to do", ("stage",), registry=registry)
     alone = Gauge(
         "lsbatch_tiles_quarantined",
-        "tiles that failed and are left alone until lsbatch retry",
+        "failed tiles that wait for lsbatch retry",
         ("stage",),
         registry=registry,
     )

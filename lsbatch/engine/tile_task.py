@@ -72,7 +72,7 @@ class Task:
     ----------
     stage : str
     position : Position or None
-        None for a fold.
+        None for a reduction.
     key : str
         Digest that the receipt will carry.
     attempt : int

@@ -162,11 +162,11 @@ def _state(name: str, upstream: Receipts, tile: str) -> Receipt | None:
     return found
 
 
-def reduction_digest(survey: Survey, fold: Reduction) -> str:
+def reduction_digest(survey: Survey, reduction: Reduction) -> str:
     """Return the digest of all receipts that a reduction reads."""
     folder = survey.workspace.receipts
     state = [
         [name, sorted((tile, r.digest if r else "failed") for tile, r in receipts.read_stage(folder, name).items())]
-        for name in fold.after
+        for name in reduction.after
     ]
-    return digest([_base_digest(survey, fold), state])
+    return digest([_base_digest(survey, reduction), state])

@@ -87,8 +87,8 @@ def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
         f"bands in memory once would take, at {found['copy_gb_s']:.1f} GB/s. Read MB: from files; over the network "
         f"{found['watched']['network_mb']:,.0f} MB in all."
     )
-    folds = ", ".join(f"{row['step']} {row['half_s']:.2f} s and {row['seconds']:.2f} s" for row in found["folds"])
-    screen.text(f"In one process, for half of these tiles and for all: {folds}")
+    reductions = ", ".join(f"{row['step']} {row['half_s']:.2f} s and {row['seconds']:.2f} s" for row in found["folds"])
+    screen.text(f"In one process, for half of these tiles and for all: {reductions}")
     for line in _network(found["network"]):
         screen.text(line)
     watched = found["watched"]

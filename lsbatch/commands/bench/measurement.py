@@ -114,12 +114,12 @@ def _folds(survey: Survey) -> list[dict[str, Any]]:
     """Return the seconds of each reduction for half of the tiles and for all, after one run that is not counted."""
     half = Survey(survey.config, survey.grid, survey.positions[: len(survey.positions) // 2])
     found = []
-    for fold in steps(survey.config):
-        if isinstance(fold, Reduction):
-            half_s, seconds = (_seconds(fold, each) if each.positions else 0.0 for each in (half, survey))
+    for step in steps(survey.config):
+        if isinstance(step, Reduction):
+            half_s, seconds = (_seconds(step, each) if each.positions else 0.0 for each in (half, survey))
             found.append(
                 {
-                    "step": fold.name,
+                    "step": step.name,
                     "half_tiles": len(half.positions),
                     "half_s": half_s,
                     "seconds": seconds,
@@ -129,9 +129,9 @@ def _folds(survey: Survey) -> list[dict[str, Any]]:
     return found
 
 
-def _seconds(fold: Reduction, survey: Survey) -> float:
+def _seconds(reduction: Reduction, survey: Survey) -> float:
     began = time.perf_counter()
-    fold.apply(survey, survey.config)
+    reduction.apply(survey, survey.config)
     return time.perf_counter() - began
 
 
