@@ -155,7 +155,7 @@ OWN_BANDS: dict[str, tuple[str, ...]] = {
     "ccdc": ("preR", "preNIR", "dNDVI", "slope"),
 }
 
-#: Models that tell the day of each pixel, in two bands beside the probability.
+#: Models that give a date for each pixel, in two bands beside the probability.
 DATING = ("ccdc",)
 
 #: Models that can average over mirror images (`predict.flips`).

@@ -21,7 +21,7 @@ from lsbatch.catalog.scenes import describe
 from lsbatch.errors import CatalogError, LsbatchError
 from lsbatch.storage.files import make_folder, write_json
 
-#: Marks a catalog.json as ours, which may be written anew.
+#: Id of a catalog.json that lsbatch wrote and may overwrite.
 ROOT_ID = "lsbatch-folder"
 VERSION = "1.0.0"
 EXTENSIONS = ("raster/v1.1.0", "sat/v1.0.0", "sar/v1.0.0")

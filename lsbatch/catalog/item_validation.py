@@ -45,7 +45,7 @@ def described(item: Mapping[str, Any], sensor: str) -> Scene:
     Raises
     ------
     CatalogError
-        Also for fields whose values are of a kind that nobody foresaw.
+        Also for fields with values of an unexpected type.
     """
     try:
         return describe(item, sensor)

@@ -194,7 +194,7 @@ def load(root: Path) -> Plan:
 
 @lru_cache(maxsize=4)
 def _load(path: Path, modified: int) -> Plan:
-    del modified  # only part of the cache's key: a new plan is read anew
+    del modified  # part of the cache's key, so that a new plan is read again
     try:
         raw = json.loads(read_text(path))
         grid = Grid(**{**raw["grid"], "bounds": tuple(raw["grid"]["bounds"])})

@@ -111,7 +111,7 @@ def _parse(pattern: re.Pattern[str], text: Any) -> str | None:
     if not found:
         return None
     number = int(found[1]), int(found[2])
-    # 99.99 and its like are runs of a private Sen2Cor: its offset is that of its L1C, which nobody wrote down
+    # 99.99 and its like are runs of a private Sen2Cor: its offset is that of its L1C, which is not recorded
     return f"{number[0]:02d}.{number[1]:02d}" if (1, 0) <= number < (20, 0) else None
 
 

@@ -198,7 +198,7 @@ def _assets(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
     # Level 1C has no scene classification
     if sensor == "sentinel2" and is_level_1c(item):
         missing = [band for band in missing if band != "SCL"]
-    # HH scenes over the sea ice have neither; a scene with VV alone is still good for VV
+    # HH scenes over the sea ice have neither; a scene with only VV is still used for VV
     needed = ["VV"] if sensor == "sentinel1" else missing
     if set(needed) & set(missing):
         raise CatalogError(

@@ -187,7 +187,7 @@ def _ask(url: str, query: Query, io: Io) -> Iterator[Answer]:
         found = page["features"]
         new = {(str(item.get("collection")), str(item.get("id"))) for item in found if isinstance(item, Mapping)}
         if new and seen.issuperset(new):
-            # a server that takes no notice of its own "next" would be asked for ever
+            # a server that ignores its own "next" would be queried without end
             raise CatalogError(
                 f"{shown(url)}: its list of items does not end: a page holds only what was listed before"
             )

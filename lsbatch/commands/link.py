@@ -38,7 +38,7 @@ def survey(
 ) -> None:
     """Match a completed survey with an earlier inventory.
 
-    Without `out` the survey takes the earlier inventory over, and its inventory is written anew, now and by every later
+    Without `out` the survey imports the earlier inventory, and its inventory is written again, now and by every later
     run. With `out` the linked inventory goes there, and the survey stays as it is.
 
     Raises

@@ -122,7 +122,7 @@ class _Workers:
         """Yield receipts as they arrive."""
         config, later, waiting = self.survey.config, _RetryQueue(), iter(work)
         for name in ("batched", "client"):
-            # what they tell of a scheduler that died, with tracebacks, is one sentence here
+            # they print tracebacks when a scheduler dies; here it becomes one sentence
             logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
         try:
             self._submit(islice(waiting, config.cluster.in_flight))

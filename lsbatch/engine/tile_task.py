@@ -126,7 +126,7 @@ def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     try:
         receipts.write(workspace.receipts, receipt)
     except OSError as error:
-        # a full disk cannot take the receipt either; the driver still hears of it
+        # a full disk has no room for the receipt either; the driver still gets it
         fault = fault or Fault(f"the receipt cannot be written: {error.strerror or error}", may_pass=True)
         receipt = make_receipt(task, began, fault=fault)
     return receipt

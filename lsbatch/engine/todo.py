@@ -30,7 +30,7 @@ class Todo:
     waiting : tuple of position
         Tiles that need an earlier stage, of their own or of a neighbour, that was not run yet.
     quarantined : tuple of position
-        Tiles that failed for good, or too often, and are left alone until `lsbatch retry`.
+        Tiles with a permanent failure, or too many failures, which wait for `lsbatch retry`.
     tries : mapping of position to int
         Tries so far of tiles that failed before and are to be tried again.
     """

@@ -12,7 +12,7 @@ from rasterio.errors import RasterioError
 
 from lsbatch.storage.addresses import AZURE, REMOTE
 
-#: How GDAL tells what a server answered.
+#: Pattern of the HTTP status in messages of GDAL.
 _ANSWER = re.compile(r"HTTP response code: (\d{3})")
 
 
@@ -82,7 +82,7 @@ def _may_pass(uri: str, error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the HTTP status of the server's answer, if GDAL tells it."""
+    """Return the HTTP status of the server's answer, if GDAL reports it."""
     found = _ANSWER.search(f"{error} {error.__cause__}")
     return int(found[1]) if found else None
 

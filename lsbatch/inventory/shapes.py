@@ -14,7 +14,7 @@ SAME_PLACE_M = 1.0
 def joined(parts: np.ndarray) -> tuple[shapely.MultiPolygon, bool]:
     """Join the parts of one landslide to one valid outline; return whether it was repaired.
 
-    Normalised, so that vertices left where parts met do not tell tiles apart; a corner of the pixels' outline comes
+    Normalised, so that vertices left where parts met do not depend on the tiles; a corner of the pixels' outline comes
     first, and corners that only a tile's edge made are left out.
     """
     shape = shapely.simplify(shapely.normalize(shapely.union_all(parts)), 0)

@@ -57,7 +57,7 @@ def link(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, pixel_m: float, surveye
     pixel_m : float
         Side of a pixel, for the tolerance of growth.
     surveyed : callable (geometries) -> array of share, optional
-        How much of a polygon's ground this year's survey saw; without it nobody knows, and nothing is called gone.
+        Share of a polygon's ground that this year's survey observed; without it no landslide is called gone.
     """
     here = this["observation"] == FOUND
     this, last, noted = _canonical(this[here]), _canonical(last), this[~here]
@@ -171,7 +171,7 @@ def _slid_again(record: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """
     if old["status"] == "gone":
         return True
-    # ISO days compare as text; without a day nobody knows
+    # ISO days compare as text; without a day the order is unknown
     later = bool(old["date_latest"]) and record["date_earliest"] >= old["date_latest"]
     return later and (record["date_method"] not in _PICTURES or record["dndvi_mean"] <= AGAIN_DNDVI)
 

@@ -76,7 +76,7 @@ def exact(
     for steps in product(_steps(rows), _steps(cols)):
         read_px = math.prod(step * lattice_px + 2 * halo_px for step in steps)
         if read_px <= most_px:
-            # a third of a U-Net's work is done for all that is read, two thirds for what is kept alone
+            # a third of a U-Net's work is done for all that is read, two thirds only for what is kept
             work[steps] = _wanted(cells, steps).sum() * (read_px + 2 * math.prod(steps) * lattice_px**2)  # type: ignore[arg-type]
     if not work:
         raise ValueError(f"{most_px=} must hold {lattice_px} px with two halos of {halo_px} px, each way")
@@ -155,7 +155,7 @@ def _crossed(row: Sequence[slice], col: Sequence[slice]) -> Window:
 def hann(window_px: int = BLEND_WINDOW_PX) -> np.ndarray:
     """Return the weights of a window, (window, window) float32: a Hann bell at pixel centres, above 0 everywhere.
 
-    Weights that reach 0 give 0/0 where one window stands alone; sampled at pixel centres the smallest is 2e-8.
+    Weights that reach 0 give 0/0 where only one window covers a pixel; sampled at pixel centres the smallest is 2e-8.
     """
     bell = np.sin(np.pi * (np.arange(window_px) + 0.5) / window_px) ** 2
     return np.outer(bell, bell).astype(np.float32)

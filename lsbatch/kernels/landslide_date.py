@@ -41,7 +41,7 @@ class Series:
     ratio_db : array (passes, channels), float64
         Log ratio of the polygon to its surroundings, VV and VH; NaN where a pass did not see it.
     speckle_db : array (passes, channels), float64
-        Standard deviation of `ratio_db` by speckle alone.
+        Standard deviation of `ratio_db` by speckle only.
     """
 
     days: np.ndarray

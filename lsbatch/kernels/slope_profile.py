@@ -6,7 +6,7 @@ import numpy as np
 #: 1993).
 TRIM = 0.15
 #: Of the largest F over all breaks that leave `TRIM` on either side, exceeded in 1 % of profiles without a break
-#: (Andrews 1993, table 1, one parameter, as corrected in 2003); `tests/kernels/test_slope_profile.py` counts it anew.
+#: (Andrews 1993, table 1, one parameter, as corrected in 2003); `tests/kernels/test_slope_profile.py` counts it again.
 CRITICAL_F = 12.16
 
 
@@ -25,7 +25,7 @@ def break_of_slope(
     sums, squares : array (steps,)
         Sum of their slopes, and of the squares of their slopes.
     a_sample : float
-        Pixels that share one measured height: nine of 10 m with a DEM of 30 m. They tell as much as one.
+        Pixels that share one measured height: nine of 10 m with a DEM of 30 m. They count as one observation.
 
     Returns
     -------

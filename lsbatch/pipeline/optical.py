@@ -160,7 +160,7 @@ def _granule(
     if "SCL" in scene.assets:
         clear = optical.clear(raw["SCL"], dilate_px=config.composite.cloud_dilate_px)
     else:
-        # Level 1C: nothing tells clouds, so the windows have to hold clear scenes
+        # Level 1C has no cloud mask, so the date windows must contain clear scenes
         clear = np.ones(raw["SCL"].shape, np.bool_)
     if has_probability:
         nir = optical.reflectance(raw["NIR"], scene.offset_dn, scene.scale)
@@ -170,7 +170,7 @@ def _granule(
     clear = np.ascontiguousarray(clear[inner])
     raw |= scene_reading.read(scene, tuple(c for c in colours if c not in raw), geobox, attempts=attempts)
     for name in colours:
-        # nodata in one band alone is no look either
+        # a pixel with nodata in one band is not used
         clear &= raw[name] != 0
     bands = [optical.reflectance(raw[name], scene.offset_dn, scene.scale) for name in colours]
     shaded = clear & ground.shade(azimuth, scene.sun_elevation_deg)

@@ -29,7 +29,7 @@ HISTOGRAM_BINS = 101
 #: Height of a step of the profile in which slopes are summed.
 STEP_M = 5.0
 
-#: Bands of models that tell the day: last look before, first look after.
+#: Bands of models that give a date: last look before, first look after.
 DAYS = ("before", "after")
 
 _MEANS = ("dNDVI", "diffVV", "diffVH", "slope")

@@ -36,7 +36,7 @@ HALO_PX = 2 * REACH_PX
 #: scenes of a tile of 512 px with 38 landslides: 28 s in four cells, 15 s in one).
 CELL_PX = 1024
 SECONDS_A_DAY = 86_400
-#: What tells passes apart and what tells a series apart, as columns.
+#: Columns that identify a pass, and columns that identify a series.
 PASS = ("day", "platform", "relative_orbit", "orbit_state")
 SERIES = ("relative_orbit", "orbit_state")
 #: Columns of sums, and of the pixels in them.

@@ -77,7 +77,7 @@ class Stage:
     after : tuple of str
         Stages whose receipts this one depends on.
     scenes : callable (Config, tile id) -> Path or None
-        File of the plan with the scenes that it reads from the archive; None where it reads the cube alone.
+        File of the plan with the scenes that it reads from the archive; None if it reads only the cube.
     resources : callable Config -> mapping, for dask placement, e.g. {"GPU": 1}
     """
 

@@ -87,7 +87,8 @@ class ClusterSettings(Section):
     )
     slurm: SlurmSettings = Field(SlurmSettings(), description="slurm: which jobs")
     metrics: str | None = Field(
-        None, description="HOST:PORT at which a run tells Prometheus how far it is, e.g. 127.0.0.1:9464; empty: nowhere"
+        None,
+        description="HOST:PORT at which a run serves its progress to Prometheus, e.g. 127.0.0.1:9464; empty: none",
     )
     in_flight: int = Field(512, ge=1, le=100000, description="tiles handed to the scheduler at once")
     attempts: int = Field(

@@ -225,7 +225,7 @@ def scratch(beside: Path) -> Iterator[Path]:
 def sweep(beside: Path) -> None:
     """Remove what killed runs left of `scratch` for this file; only for the holder of the lease.
 
-    For this file alone: in the same folder another command, which needs no lease, may be writing its own.
+    Only for this file: another command without a lease may be writing to the same folder.
     """
     if not objects.is_remote(beside):
         for left in beside.parent.glob(f"{_scratch_prefix(beside)}*"):

@@ -53,7 +53,7 @@ def read_polygons(
     bounds : tuple of float, optional
         As for `read_vector`.
     observation : str, optional
-        Of a file that has this column of an inventory, the records with this value alone.
+        Of a file that has this column of an inventory, only the records with this value.
 
     Raises
     ------

@@ -36,7 +36,7 @@ def append(
     record : mapping
         Plain values.
     allowed : callable (records) -> bool
-        Asked with all records so far, while nobody else can add one.
+        Called with all records so far, while no other process can add one.
 
     Returns
     -------

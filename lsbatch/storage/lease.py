@@ -152,7 +152,7 @@ def _refusal(path: Path, holder: Holder, left: float) -> str:
 def _renew(path: Path, me: Holder, stop: threading.Event) -> None:
     while not stop.wait(SECONDS / 4):
         try:
-            # written again as it is, so that its age begins anew; another's is left alone
+            # written again unchanged, to reset its age; the lease of another run is not touched
             files.swap(path, lambda now: now if _parse(now) == me else files.KEEP)
         except OSError:
             # the store is out of reach for a moment; if for long, the lease runs out, as it should

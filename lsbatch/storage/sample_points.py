@@ -16,7 +16,7 @@ from lsbatch.storage.files import aside, on_disk
 
 POINTS, DESIGN = "sample", "design"
 
-#: Columns of a point that a reviewer leaves alone, and those to fill in.
+#: Columns of a point that a reviewer must not change, and those to fill in.
 FIXED = ("id", "stratum", "map_class", "x", "y", "tile", "inclusion", "weight")
 FILLED = ("reference", "reviewer", "comment")
 

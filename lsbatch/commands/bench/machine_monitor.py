@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-#: Where Linux keeps the energy counters of processor packages, mostly for root alone.
+#: Where Linux keeps the energy counters of processor packages, mostly readable only by root.
 POWERCAP = Path("/sys/class/powercap")
 _QUERY = ("nvidia-smi", "--query-gpu=utilization.gpu,memory.used,power.draw", "--format=csv,noheader,nounits")
 
@@ -27,7 +27,7 @@ class Watched:
     gpu_busy_share, gpu_memory_mb : float or None
         Mean over time and GPUs; the most of any GPU. None where there is no nvidia-smi.
     joules : float or None
-        Of processor packages and GPUs; None where nothing tells.
+        Of processor packages and GPUs; None if not available.
     network_mb : float
         Received, but for the loopback.
     """
@@ -72,7 +72,7 @@ def watching(every_s: float = 1.0) -> Iterator[Watched]:
 def energy() -> dict[str, tuple[int, int]]:
     """Return microjoules of each processor package so far, and the maximum of its counter; empty if not available."""
     found = {}
-    # packages alone: their parts (intel-rapl:0:1) are in them
+    # only packages: their parts (intel-rapl:0:1) are included in them
     for folder in sorted(POWERCAP.glob("intel-rapl:?")):
         try:
             found[folder.name] = (

@@ -20,7 +20,7 @@ __all__ = ["connect", "joined"]
 def joined(config: Config) -> Iterator[Client | None]:
     """Take the place of this process among the tasks of a SLURM allocation; do nothing for other kinds of cluster.
 
-    Enter it before anything that one process alone may do. Only the driver comes out of it with a client; the other
+    Enter it before anything that only one process may do. Only the driver comes out of it with a client; the other
     tasks schedule and work in here until the driver has left, and then end.
 
     Raises
@@ -50,7 +50,7 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
     Raises
     ------
     LsbatchError
-        Where there is no scheduler, no SLURM, no such network interface, or no GPU though one was asked for.
+        If there is no scheduler, no SLURM, no such network interface, or no GPU although the settings need one.
     """
     with KINDS[config.cluster.kind](config, driver, say) as client_for:
         yield client_for

@@ -16,8 +16,8 @@ from lsbatch.models import gpus
 from lsbatch.settings import ClusterSettings, Config
 from lsbatch.storage import objects
 
-#: A worker that is ended in the middle of a tile leaves semaphores behind. Python's tracker of them clears them away,
-#: and would tell a person who pressed Ctrl-C about it in its last breath.
+#: A worker that is ended during a tile leaves semaphores. Python's resource tracker removes them, and would print a
+#: warning after Ctrl-C.
 _UNTOLD = "ignore:resource_tracker:UserWarning"
 
 

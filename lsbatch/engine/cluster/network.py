@@ -79,7 +79,7 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
     return dict.fromkeys(names, str(settings.threads)) | {"MALLOC_ARENA_MAX": "1"}
 
 
-#: What of Dask's worker would make a run wait for ever, without a word.
+#: Features of Dask's worker that can make a run wait forever without a message.
 #:
 #: - Nothing lies in a worker between two tiles that would go away by itself: one that is paused because its process has
 #: grown

@@ -134,7 +134,7 @@ def _insist(name: str, job: dict[str, Any]) -> None:
 def _kept_up(cluster: Any, count: int) -> Iterator[None]:
     """Keep `count` jobs in the queue: resubmit jobs that were cancelled, preempted or refused.
 
-    `scale` never replaces a job (dask-jobqueue#122), and `adapt` hears only of jobs whose workers were there already.
+    `scale` never replaces a job (dask-jobqueue#122), and `adapt` notices only jobs whose workers had already connected.
     """
     stop = threading.Event()
 

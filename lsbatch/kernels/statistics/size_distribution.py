@@ -206,7 +206,7 @@ def _covariance(loss, free: np.ndarray, step: float = 1e-3) -> np.ndarray | None
             ]
             curvature[i, j] = sum(corners) / (4 * step**2)
     values = np.linalg.eigvalsh((curvature + curvature.T) / 2)
-    # flatter than one standard error in e^5: the data do not tell
+    # flatter than one standard error in e^5: the data do not determine it
     return np.linalg.inv(curvature) if values.min() > 1 / 25 else None
 
 
