@@ -20,7 +20,7 @@ def train(
         Path | None, typer.Option(help="file of weights to write; default: the first survey's model folder")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="start anew instead of resuming an interrupted training")
+        bool, typer.Option("--fresh", help="start again instead of resuming an interrupted training")
     ] = False,
 ) -> None:
     """Train the model of the settings on one or more surveys. Resumes after an interruption."""
@@ -40,7 +40,7 @@ def compare(
     ] = None,
     models: Annotated[str, typer.Option(help="models, by comma")] = "cart,unet",
     bands: Annotated[str, typer.Option(help="band settings, by comma")] = "s1_s2_dem,s1vv_s2,s1vv,s2",
-    fresh: Annotated[bool, typer.Option("--fresh", help="train anew what was trained before")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="train again what was trained before")] = False,
 ) -> None:
     """Train and score several models on several inputs, and print a table like that of the paper."""
     learn, score = (tuple(load(path) for path in paths) for paths in (configs, on or []))
@@ -48,8 +48,8 @@ def compare(
     from lsbatch.commands import compare as contest
 
     screen = terminal.Screen()
-    asked = contest.Contest(learn, score, tuple(models.split(",")), tuple(bands.split(",")))
-    rows = contest.compare(asked, screen, fresh=fresh)
+    request = contest.Contest(learn, score, tuple(models.split(",")), tuple(bands.split(",")))
+    rows = contest.compare(request, screen, fresh=fresh)
     screen.table(contest.COLUMNS, contest.table(rows))
     screen.text(
         f"Table: {learn[0].output / 'compare' / 'compare.csv'}; maps of right and wrong: confusion.tif beside each "

@@ -53,11 +53,11 @@ def run(
 ) -> None:
     """Run all pending work. Safe to repeat after an interruption."""
     index, count = _part(part)
-    asked = load(config, model)
+    with_family = load(config, model)
     from lsbatch.cli import terminal
     from lsbatch.commands import run
 
-    faults = run.survey(asked, terminal.Screen(), until=until, part=(index, count), replan=replan)
+    faults = run.survey(with_family, terminal.Screen(), until=until, part=(index, count), replan=replan)
     raise typer.Exit(1 if faults else 0)
 
 
@@ -139,12 +139,12 @@ def bench(
     ] = None,
 ) -> None:
     """Time some tiles through every stage and project the time of the survey and of a country."""
-    asked = load(config)
+    chosen = load(config)
     if device is not None:
         from lsbatch import settings
 
-        asked = settings.with_device(asked, device)
+        chosen = settings.with_device(chosen, device)
     from lsbatch.cli import terminal
     from lsbatch.commands.bench import bench as measure
 
-    measure(asked, terminal.Screen(), tiles=tiles, compare=compare)
+    measure(chosen, terminal.Screen(), tiles=tiles, compare=compare)

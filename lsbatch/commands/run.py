@@ -68,10 +68,10 @@ def survey(
         ready = open_survey(config)
         progress = execution.Progress(begins=screen.begins, done=_watching(hold, screen))
         with (
-            metrics.served(config.cluster.metrics, progress) as heard,
+            metrics.served(config.cluster.metrics, progress) as watched,
             nullcontext(client_for) if client_for else cluster.connect(config, driver, screen.text) as client_for,
         ):
-            faults = execution.run(ready, client_for, until=until, part=part, progress=heard, lease=hold)
+            faults = execution.run(ready, client_for, until=until, part=part, progress=watched, lease=hold)
     screen.finished(ready, faults)
     return faults
 
@@ -122,7 +122,7 @@ def status(config: Config, screen: Screen, *, every_failure: bool = False) -> in
         found = receipts.read_stage(ready.workspace.receipts, step.name)
         if isinstance(step, Stage):
             pending = todo.todo(ready, step)
-            bad = [found[tile_id(*position)] for position in (*pending.quarantined, *pending.tries)]
+            failures = [found[tile_id(*position)] for position in (*pending.quarantined, *pending.tries)]
             row = {
                 "done": pending.done,
                 "pending": len(pending.digests) - len(pending.tries) + len(pending.waiting),
@@ -131,10 +131,10 @@ def status(config: Config, screen: Screen, *, every_failure: bool = False) -> in
         else:
             old = found.get("all")
             fresh = old is not None and bool(old) and old.digest == todo.reduction_digest(ready, step)
-            bad = [old] if old is not None and not old else []
-            row = {"done": int(fresh), "pending": int(not fresh) - len(bad), "blocked": 0}
-        failed += bad
-        rows.append({"stage": step.name, "failed": len(bad), **row})
+            failures = [old] if old is not None and not old else []
+            row = {"done": int(fresh), "pending": int(not fresh) - len(failures), "blocked": 0}
+        failed += failures
+        rows.append({"stage": step.name, "failed": len(failures), **row})
     screen.status(rows, failed, every_failure=every_failure)
     for holder, left in lease.holders(config.output):
         screen.text(f"Being written by {holder}; its lease ends in {left:.0f} s unless it is renewed")

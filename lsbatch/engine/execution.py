@@ -76,7 +76,11 @@ def run(
 
 
 def _run_stage(
-    survey: Survey, stage: Stage, who: tuple[ClientFor, Lease | None], part: tuple[int, int], progress: Progress
+    survey: Survey,
+    stage: Stage,
+    client_and_lease: tuple[ClientFor, Lease | None],
+    part: tuple[int, int],
+    progress: Progress,
 ) -> int:
     work = todo(survey, stage, part)
     progress.begins(stage.name, work)
@@ -87,7 +91,7 @@ def _run_stage(
     if layer is not None:
         cube.create(survey.workspace.store, survey.grid, layer)
     faults = len(work.quarantined)
-    for receipt in run_tiles(survey, stage, work, *who):
+    for receipt in run_tiles(survey, stage, work, *client_and_lease):
         progress.done(receipt)
         faults += not receipt
     return faults
