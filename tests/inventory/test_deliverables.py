@@ -225,10 +225,10 @@ from pathlib import Path
 import geopandas as gpd
 from lsbatch.inventory import records
 folder, more = Path(sys.argv[1]), gpd.read_parquet(sys.argv[2])
-inventory.write(folder, more)
+records.write(folder, more)
 print("begun", flush=True)
 while True:
-    inventory.write(folder, more)
+    records.write(folder, more)
 """
 
 

@@ -114,7 +114,7 @@ def test_an_assessment_of_another_map_is_called_that(plain: Survey) -> None:
 def test_a_damaged_assessment_is_one_sentence_in_the_page(plain: Survey, text: str) -> None:
     files.write_text(plain.workspace.accuracy / "accuracy.json", text)
     section = _page(plain).split('id="accuracy"')[1].split("</section>")[0]
-    assert "accuracy.json: is damaged" in section
+    assert "accuracy.json: damaged" in section
 
 
 def test_figures_that_do_not_exist_are_called_undefined(plain: Survey) -> None:
