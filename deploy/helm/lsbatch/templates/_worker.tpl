@@ -40,7 +40,7 @@ containers:
       {{- end }}
     env:
       {{- include "lsbatch.env" 1 | nindent 6 }}
-      # a worker must never stand still (NEVER_STILL in lsbatch/cluster/links.py says what would make it)
+      # a worker must never stand still (WORKER_CONFIG in lsbatch/engine/cluster/network.py says what would make it)
       - name: DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE
         value: "False"
       - name: DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED
