@@ -134,7 +134,7 @@ def _clocked(spent: dict[str, float]) -> Iterator[None]:
         (optical.optical, "greener_into", "greenest pixel"),
         (optical.optical, "clear", "masks"),
         (optical.optical, "reflectance", "reflectance"),
-        (radar.series, "masked_median", "median"),
+        (radar.time_median, "masked_median", "median"),
         (stack.Ground, "shade", "terrain shadow"),
         (scene_reading, "read", "all reading"),
     ]

@@ -20,7 +20,7 @@ from lsbatch.kernels import landslide_date
 from lsbatch.pipeline import radar_series
 from lsbatch.pipeline.types import Block
 from lsbatch.storage import geometries
-from lsbatch.synthetic import country, radar
+from lsbatch.synthetic import country, cover, radar
 from tests import surveys
 
 SIDE, EVERY_DAYS = 256, 24
@@ -49,8 +49,8 @@ def truth(path: Path) -> gpd.GeoDataFrame:
 def unchanged() -> np.ndarray:
     """Outlines of landslides moved to where nothing changed, bool."""
     made = country.make(7, SIDE, SIDE)
-    changed = (made.slides.labels > 0) | (made.confounders.kind > 0) | (made.cover == synthetic.ground.cover.WATER)
-    labels, count = radar_series.regions.label(np.roll(made.slides.labels > 0, (61, 47), axis=(0, 1)))
+    changed = (made.slides.labels > 0) | (made.confounders.kind > 0) | (made.cover == cover.WATER)
+    labels, count = radar_series.connected_regions.label(np.roll(made.slides.labels > 0, (61, 47), axis=(0, 1)))
     near = ndimage.binary_dilation(changed, np.ones((3, 3)))
     return np.isin(labels, [n for n in range(1, count + 1) if not near[labels == n].any() and (labels == n).sum() >= 5])
 
@@ -100,7 +100,7 @@ def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(
 def test_sums_are_those_of_the_pixels(survey: Survey, block: Block, mask: np.ndarray) -> None:
     """Of a few passes, by reading the whole picture and choosing pixels one landslide at a time."""
     tile = survey.tile(survey.positions[0])
-    labels, _ = radar_series.regions.label(mask == 1)
+    labels, _ = radar_series.connected_regions.label(mask == 1)
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     scenes = {scene.id: scene for scene in dating_passes.tile_scenes(survey.config.output, tile.id)}
     checked = 0
@@ -163,7 +163,7 @@ def test_most_landslides_are_dated_within_12_days(
 ) -> None:
     config, windows = survey.config, survey.config.survey.windows
     limits = tuple((day - records._EPOCH).days for day in (windows.pre[0], windows.post[1]))
-    labels, count = radar_series.regions.label(mask == 1)
+    labels, count = radar_series.connected_regions.label(mask == 1)
     days = truth["date"].astype(str).to_numpy("M8[D]").astype(int)
     errors, held, dated = [], [], 0
     for number, passes in _by_landslide(block).items():
@@ -193,7 +193,7 @@ def test_most_landslides_are_dated_within_12_days(
 
 
 def test_where_nothing_changed_the_composite_stays(block: Block, mask: np.ndarray, unchanged: np.ndarray) -> None:
-    labels, _ = radar_series.regions.label(mask == 1)
+    labels, _ = radar_series.connected_regions.label(mask == 1)
     still = np.setdiff1d(np.unique(labels[unchanged]), [0])
     assert len(still) >= 3
     passes = _by_landslide(block)
