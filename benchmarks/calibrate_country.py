@@ -104,8 +104,8 @@ def report(found: dict[str, list[Confusion]]) -> int:
         worst = max(worst, abs(values.mean() - PAPER[name]))
         print(
             f"{name:10} {PAPER[name]:6.2f} {values.mean():6.2f} {values.std():5.2f} {total.precision or 0:5.2f} "
-            f"{total.recall or 0:5.2f} "
-            f"{total.prevalence or 0:10.4f} {total.tp:8d} {total.fp:8d} {total.fn:8d} {total.tn:10d}"
+            f"{total.recall or 0:5.2f} {total.prevalence or 0:10.4f} {total.tp:8d} {total.fp:8d} {total.fn:8d} "
+            f"{total.tn:10d}"
         )
     print(f"{'within' if worst <= TOLERANCE else 'OUT OF'} bounds: largest difference {worst:.2f}, allowed {TOLERANCE}")
     return int(worst > TOLERANCE)

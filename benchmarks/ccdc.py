@@ -125,9 +125,8 @@ def main() -> None:
         near = some.found & (some.error_days.abs() <= NEAR_DAYS)
         print(
             f"landslides, {name}: {len(some)}, found {some.found.mean():.0%}, found and dated within {NEAR_DAYS} days "
-            f"{near.mean():.0%}; "
-            f"median error {some.error_days.abs().median():.0f} days, the looks around the break hold the day for "
-            f"{some.between[some.found].mean():.0%}"
+            f"{near.mean():.0%}; median error {some.error_days.abs().median():.0f} days, the looks around the break "
+            f"hold the day for {some.between[some.found].mean():.0%}"
         )
     share, kept = rule_keeps(survey)
     print(f"looked at: {share:.1%} of the pixels, {kept:.1%} of those of true landslides")

@@ -162,9 +162,8 @@ def tell_synthetic(table: pd.DataFrame) -> list[str]:
         near = (dated["day"] - dated["true"]).abs() <= WITHIN_DAYS
         lines.append(
             f"{name}: dated {len(dated) / len(rows):.0%}; within {WITHIN_DAYS} days {near.sum() / len(rows):.0%} of "
-            f"all, {near.mean():.0%} of dated; "
-            f"90 % interval holds the day: {held(dated):.0%} of dated, {held(rows):.0%} of all; median width "
-            f"{(dated['latest'] - dated['earliest']).median():.1f} days"
+            f"all, {near.mean():.0%} of dated; 90 % interval holds the day: {held(dated):.0%} of dated, "
+            f"{held(rows):.0%} of all; median width {(dated['latest'] - dated['earliest']).median():.1f} days"
         )
     lines.append(f"unchanged places dated: {(still['evidence'] >= landslide_date.EVIDENCE).sum()} of {len(still)}")
     return lines

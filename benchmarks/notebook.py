@@ -289,8 +289,7 @@ def report(found: dict[str, dict[str, Any]], outlines: dict[str, np.ndarray]) ->
     for who, row in found.items():
         yield (
             f"| {who} | {row['seconds']['first']:.1f} | {row['seconds']['next']:.1f} | {row['peak_mb']:,.0f} | "
-            f"{len(outlines[who])} "
-            f"| {met(true, outlines[who])} of {len(true)} | {overlap(true, outlines[who]):.3f} |"
+            f"{len(outlines[who])} | {met(true, outlines[who])} of {len(true)} | {overlap(true, outlines[who]):.3f} |"
         )
     yield ""
     yield from _head(
@@ -306,10 +305,9 @@ def report(found: dict[str, dict[str, Any]], outlines: dict[str, np.ndarray]) ->
         row, theirs = found[who], outlines[who]
         first, after = (row["seconds"][run] / mine["seconds"][run] for run in RUNS)
         yield (
-            f"| {who} | {first:.1f} | {after:.1f} | {mine['peak_mb'] / row['peak_mb']:.2f} "
-            f"| {met(outlines['ours'], theirs)} of {len(outlines['ours'])} | {met(theirs, outlines['ours'])} of "
-            f"{len(theirs)} "
-            f"| {overlap(outlines['ours'], theirs):.4f} |"
+            f"| {who} | {first:.1f} | {after:.1f} | {mine['peak_mb'] / row['peak_mb']:.2f} | "
+            f"{met(outlines['ours'], theirs)} of {len(outlines['ours'])} | {met(theirs, outlines['ours'])} of "
+            f"{len(theirs)} | {overlap(outlines['ours'], theirs):.4f} |"
         )
     yield ""
     yield from _head("", "part", "first tile, s", "next tiles, s")

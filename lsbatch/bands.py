@@ -120,8 +120,7 @@ STACK = Layer(
             "observed",
             "1",
             "bits: 1 Sentinel-2 before and after, 2 Sentinel-1 before and after, 4 DEM, 8 Sentinel-1 ascending before "
-            "and "
-            "after, 16 descending before and after, 32 not by Sentinel-2 because of terrain shadow; 0 outside the "
+            "and after, 16 descending before and after, 32 not by Sentinel-2 because of terrain shadow; 0 outside the "
             "region",
             dtype="uint8",
             scale=None,

@@ -105,7 +105,7 @@ class OpenSurvey:
         Returns
         -------
         GeoDataFrame
-            row, col; status ("done", "pending", "failed" or "blocked" by a failed neighbour or earlier stage); stage
+            row, col; status ("done", "pending", "failed" or "blocked" by an earlier stage that failed); stage
             (the first stage that is not done, empty if all are done); error (reason of a failure or None); seconds
             (of all stages together); scenes (number that were read); tp, fp, fn, tn (pixels compared with the mapped
             landslides), precision, recall, f1, mcc (NaN without mapped landslides); geometry (outline of the tile).

@@ -111,8 +111,7 @@ def _choose(found: Census, points: np.ndarray, request: SampleRequest, resolutio
         if len(chosen) < points[k]:
             raise ConfigError(
                 f"--min-distance {request.min_distance_m:g}: only {len(chosen)} of {points[k]} points of the stratum "
-                f"{list(STRATA)[k]!r} "
-                "are that far apart; use a shorter distance or a smaller sample"
+                f"{list(STRATA)[k]!r} are that far apart; use a shorter distance or a smaller sample"
             )
         places[k] = found.candidates[k][chosen]
     return places

@@ -18,9 +18,8 @@ SIDE_PX = 2 * AROUND_PX + 1
 
 #: SVG path: the outline of the pixel in the middle, and four lines that point to it; the pixels beside it stay visible.
 _MARK = (
-    f"M{AROUND_PX} {AROUND_PX}h1v1h-1z"
-    f"M{AROUND_PX - 8} {AROUND_PX + 0.5}h5M{AROUND_PX + 4} {AROUND_PX + 0.5}h5M{AROUND_PX + 0.5} "
-    f"{AROUND_PX - 8}v5M{AROUND_PX + 0.5} {AROUND_PX + 4}v5"
+    f"M{AROUND_PX} {AROUND_PX}h1v1h-1zM{AROUND_PX - 8} {AROUND_PX + 0.5}h5M{AROUND_PX + 4} "
+    f"{AROUND_PX + 0.5}h5M{AROUND_PX + 0.5} {AROUND_PX - 8}v5M{AROUND_PX + 0.5} {AROUND_PX + 4}v5"
 )
 
 _TITLES = (("pre", "before"), ("post", "after"))

@@ -29,7 +29,7 @@ BYTES_PER_PX = {"sentinel2": 8.25, "sentinel1": 8.0, "dem": 0.45}
 
 #: Around a tile for which scenes are planned too, the wider of the two: metres for clouds and their shadows and for a
 #: mountain's shadow; pixels for filters, the fringe of a GRD and grown clouds (see pipeline/optical.py, radar.py,
-#: ground.py).
+#: terrain.py).
 HALO_M = {"sentinel2": 1200.0, "sentinel1": 0.0, "dem": 3000.0}
 HALO_PX = 96
 #: Scenes that cannot be used, shown in full; the rest are counted.

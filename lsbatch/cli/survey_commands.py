@@ -53,11 +53,11 @@ def run(
 ) -> None:
     """Run all pending work. Safe to repeat after an interruption."""
     index, count = _part(part)
-    with_family = load(config, model)
+    settings = load(config, model)
     from lsbatch.cli import terminal
     from lsbatch.commands import run
 
-    faults = run.survey(with_family, terminal.Screen(), until=until, part=(index, count), replan=replan)
+    faults = run.survey(settings, terminal.Screen(), until=until, part=(index, count), replan=replan)
     raise typer.Exit(1 if faults else 0)
 
 

@@ -5,7 +5,7 @@ of the model. Surveys that are only scored count completely.
 """
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -147,7 +147,7 @@ def _pair(contest: Contest, family: str, bands: str, home: Path, screen: Screen,
                 raise NoDataError(_no_test_cells(learn, halo))
         counts[config.survey.id] = found
         objects = {} if own else evaluation.objects(survey)
-        rows.append(_row(family, bands, config.survey.id, found, config, objects))  # type: ignore[arg-type]
+        rows.append(_row(family, bands, config.survey.id, found, config, objects))
         rows += [
             _row(family, bands, f"{config.survey.id}/{name}", each, config, {})
             for name, each in plots.items()
@@ -163,10 +163,10 @@ def _pair(contest: Contest, family: str, bands: str, home: Path, screen: Screen,
 
 
 def _row(
-    family: str, bands: str, region: str, counts: np.ndarray, config: Config, objects: dict[str, Any]
+    family: str, bands: str, region: str, counts: np.ndarray, config: Config, objects: Mapping[str, Any]
 ) -> dict[str, Any]:
     found = evaluation.scored(counts, config.train.block_px)
-    return {"model": family, "bands": bands, "region": region} | {key: found[key] for key in SCORES} | objects
+    return {"model": family, "bands": bands, "region": region, **{key: found[key] for key in SCORES}, **objects}
 
 
 def _is_current(weights: Path, learn: Sequence[Config], own: bool) -> bool:
@@ -190,8 +190,8 @@ def _of_test_blocks(counts: np.ndarray, learn: Sequence[Config], index: int, hal
 def _no_test_cells(learn: Sequence[Config], halo_px: int) -> str:
     return (
         f"no test block of train.block_px = {learn[0].train.block_px} holds a cell of {CELL_PX} px farther than "
-        f"{halo_px} px, "
-        "the network's reach, from blocks that were learned from; set a larger train.block_px or score on other surveys"
+        f"{halo_px} px, the network's reach, from blocks that were learned from; set a larger train.block_px or score "
+        "on other surveys"
     )
 
 

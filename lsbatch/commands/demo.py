@@ -76,13 +76,11 @@ def _say(found: dict[str, Any], screen: Any, config: settings.Config, seconds: f
     screen.text(f"Found {found['landslides']} landslides on {found['surveyed_km2']:.1f} km2, in {seconds:.0f} s.")
     screen.text(
         f"Against the known truth (synthetic): {found['landslides_found']} of {found['landslides_mapped']} landslides "
-        "of at least "
-        f"{config.inventory.min_area_m2:g} m2 found; {found['landslides_true']} of {found['landslides']} records are "
-        "landslides."
+        f"of at least {config.inventory.min_area_m2:g} m2 found; {found['landslides_true']} of {found['landslides']} "
+        "records are landslides."
     )
     screen.text(
         f"Pixels: precision {percent(found['precision'])}, recall {percent(found['recall'])}, F1 "
-        f"{percent(found['f1'])}, MCC {percent(found['mcc'])} "
-        f"(TP {found['tp']:,}, FP {found['fp']:,}, FN {found['fn']:,}, TN {found['tn']:,}; prevalence "
-        f"{found['prevalence'] or 0:.2%})."
+        f"{percent(found['f1'])}, MCC {percent(found['mcc'])} (TP {found['tp']:,}, FP {found['fp']:,}, FN "
+        f"{found['fn']:,}, TN {found['tn']:,}; prevalence {found['prevalence'] or 0:.2%})."
     )

@@ -126,12 +126,12 @@ def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
         column = ElementTree.SubElement(table, "FieldDefn", index=str(index))
         kind = _INTEGER if name in _USAGE else _REAL
         fields: Mapping[str, str] = {"Name": name, "Type": kind, "Usage": _USAGE.get(name, "0")}
-        for key, value in fields.items():
-            ElementTree.SubElement(column, key).text = value
+        for key, text in fields.items():
+            ElementTree.SubElement(column, key).text = text
     for index, row in enumerate(rows):
         line = ElementTree.SubElement(table, "Row", index=str(index))
-        for value in row:  # type: ignore[assignment]
-            ElementTree.SubElement(line, "F").text = _text(value)  # type: ignore[arg-type]
+        for value in row:
+            ElementTree.SubElement(line, "F").text = _text(value)
     with aside(path) as temporary:
         # without XML declaration, because GDAL 3.6 reads a file that begins with one as empty
         ElementTree.ElementTree(top).write(temporary, encoding="us-ascii", xml_declaration=False)

@@ -150,8 +150,8 @@ class _Workers:
         """Return the error for a scheduler that died."""
         return LsbatchError(
             "the Dask scheduler at "
-            f"{self.survey.config.cluster.address or self.client.scheduler_info().get('address', 'unknown')} "
-            f"went away during {task.stage}; what is done is kept: run the same command again to go on"
+            f"{self.survey.config.cluster.address or self.client.scheduler_info().get('address', 'unknown')} went away "
+            f"during {task.stage}; what is done is kept: run the same command again to go on"
         )
 
     def _submit(self, tasks: Iterable[Task]) -> None:

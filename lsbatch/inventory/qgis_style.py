@@ -39,9 +39,8 @@ def _symbol(number: int, colour: tuple[int, int, int]) -> str:
     }
     values = "".join(f'<Option type="QString" name="{name}" value="{value}"/>' for name, value in options.items())
     return (
-        f'<symbol type="fill" name="{number}" alpha="1" clip_to_extent="1" force_rhr="0">'
-        '<layer class="SimpleFill" enabled="1" locked="0" pass="0"><Option '
-        f'type="Map">{values}</Option></layer></symbol>'
+        f'<symbol type="fill" name="{number}" alpha="1" clip_to_extent="1" force_rhr="0"><layer class="SimpleFill" '
+        f'enabled="1" locked="0" pass="0"><Option type="Map">{values}</Option></layer></symbol>'
     )
 
 

@@ -1,5 +1,7 @@
 """Sentinel-2: reflectance from digital numbers, cloud and shadow masks, greenest-pixel composite."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 
@@ -210,7 +212,7 @@ def greener_into(
     best_ndvi: np.ndarray,
     best_day: np.ndarray,
     looks: np.ndarray,
-    bands: np.ndarray,
+    bands: Sequence[np.ndarray],
     ndvi: np.ndarray,
     clear: np.ndarray,
     day: int,

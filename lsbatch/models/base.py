@@ -108,8 +108,7 @@ def check(of: Card, config: Config) -> None:
     if of.bands != config.inputs:
         raise ModelError(
             f"bands = {config.bands!r} ({', '.join(config.inputs)}): the weights were trained for "
-            f"{', '.join(of.bands)}; "
-            "set bands or model.weights, or run 'lsbatch train'"
+            f"{', '.join(of.bands)}; set bands or model.weights, or run 'lsbatch train'"
         )
     families.of(config).check(of, config.predict)
     if halo_px(of, config.predict) > config.grid.tile_px:

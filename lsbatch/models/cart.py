@@ -42,8 +42,7 @@ def fit(samples: np.ndarray, classes: np.ndarray, seed: int) -> dict[str, np.nda
     if len(names) < FEWEST_POINTS or slides in (0, len(names)):
         raise NoDataError(
             f"cart needs at least {FEWEST_POINTS} points with all bands, of {LANDSLIDE!r} and of other classes; there "
-            "are "
-            f"{len(names)} of {len(whole)}, {slides} of them landslides"
+            f"are {len(names)} of {len(whole)}, {slides} of them landslides"
         )
     # imported here because it takes 1 s, and prediction does not need it
     from sklearn.tree import DecisionTreeClassifier

@@ -89,7 +89,7 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
                 picture.ndvi,
                 picture.day,
                 picture.looks,
-                look.bands,  # type: ignore[arg-type]
+                look.bands,
                 ndvi,
                 look.clear,
                 day,

@@ -68,8 +68,7 @@ class Config(Section):
         if train.validation_share + train.test_share > 0.8:
             raise ValueError(
                 f"train.validation_share = {train.validation_share} and train.test_share = {train.test_share} leave "
-                "less "
-                "than a fifth of the blocks for training"
+                "less than a fifth of the blocks for training"
             )
         return self
 

@@ -110,8 +110,7 @@ class PredictSettings(Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="unet, prakash: numbers of the network; bfloat16 is for GPUs and for CPUs that have it "
-        "(avx512_bf16, amx), moves a probability by a hundredth, and is faster there: lsbatch bench says "
-        "by how much",
+        "(avx512_bf16, amx), moves a probability by a hundredth, and is faster there: lsbatch bench says by how much",
     )
     flips: bool = Field(
         False,

@@ -31,8 +31,7 @@ def refuse(root: Path) -> None:
         if not target.is_relative_to(home) and not _is_shared(link, target, root):
             raise StaleStoreError(
                 f"{link}: is a link out of the survey's folder, to {target}; nothing is written through it: replace it "
-                "by what it "
-                "stands for, or set output to a folder where there is room"
+                "by what it stands for, or set output to a folder where there is room"
             )
 
 

@@ -99,8 +99,8 @@ def look_at(choices: Sequence[charts.Choice], folder: Path) -> tuple[int, int, i
     assert len(own) + len(dask) + len(monitors) == len(different)
     print(
         f"{len(choices)} combinations, {total} documents, {len(different)} different: {len(own)} against Kubernetes "
-        f"{', '.join(charts.VERSIONS)}, "
-        f"{len(dask)} against Dask's schemas, {len(monitors)} ServiceMonitors; {pods} pods restricted"
+        f"{', '.join(charts.VERSIONS)}, {len(dask)} against Dask's schemas, {len(monitors)} ServiceMonitors; {pods} "
+        "pods restricted"
     )
     return total, len(different), pods
 

@@ -176,7 +176,7 @@ def test_a_raster_of_ordinary_blocks_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("side", [5_000, 12_000, 100_000])
 def test_pictures(side: int) -> None:
-    with pytest.raises(OSError, match=f"has {side} x {side} pixels"):
+    with pytest.raises(OSError, match=f"the image has {side} x {side} pixels"):
         images.file_uri(hostile.png(side))
 
 

@@ -233,9 +233,8 @@ def test_a_survey_through_pgstac_that_dies_for_ten_seconds(
     ours = open_survey(config)
     print(
         f"{len(pages)} requests to pgstac, which was dead for 10 s; {served.answers['given']} answers of the rasters' "
-        f"server, {served.outage.missed} in its "
-        f"outage of 10 s, {served.answers['refused']} refused for an old signature, {served.answers['token']} "
-        f"signatures; {seconds:.0f} s"
+        f"server, {served.outage.missed} in its outage of 10 s, {served.answers['refused']} refused for an old "
+        f"signature, {served.answers['token']} signatures; {seconds:.0f} s"
     )
     assert seconds > 20
     assert served.outage.missed

@@ -132,8 +132,8 @@ def test_jobs_that_start_together_all_find_the_layer(tmp_path: Path) -> None:
     path = tmp_path / "cube.zarr"
     code = (
         "import sys; from pathlib import Path; from lsbatch.storage import cube; from lsbatch.grid import Grid; from "
-        "lsbatch.bands import STACK;"
-        f"cube.create(Path(sys.argv[1]), Grid.snapped('EPSG:25833', 10.0, 256, {GRID.bounds}), STACK)"
+        "lsbatch.bands import STACK;cube.create(Path(sys.argv[1]), Grid.snapped('EPSG:25833', 10.0, 256, "
+        f"{GRID.bounds}), STACK)"
     )
     jobs = [
         subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE, text=True) for _ in range(4)

@@ -72,8 +72,7 @@ def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
     screen.text(
         (
             f"{about['processor']}, {about['cores']} cores, {about['memory_gb']:g} GB, {gpus}; lsbatch "
-            f"{about['lsbatch']} "
-            f"{about['commit'] or ''}"
+            f"{about['lsbatch']} {about['commit'] or ''}"
         ).rstrip()
     )
     screen.text(
@@ -83,9 +82,8 @@ def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
     screen.table(HEADS, [_row(row) for row in found["stages"]])
     screen.text(
         "p50, p95, CPU s, Mpx/s a core, MB: of tiles that are not a worker's first. Of the limit: the share of a "
-        "tile's seconds that copying its "
-        f"bands in memory once would take, at {found['copy_gb_s']:.1f} GB/s. Read MB: from files; over the network "
-        f"{found['watched']['network_mb']:,.0f} MB in all."
+        f"tile's seconds that copying its bands in memory once would take, at {found['copy_gb_s']:.1f} GB/s. Read MB: "
+        f"from files; over the network {found['watched']['network_mb']:,.0f} MB in all."
     )
     reductions = ", ".join(f"{row['step']} {row['half_s']:.2f} s and {row['seconds']:.2f} s" for row in found["folds"])
     screen.text(f"In one process, for half of these tiles and for all: {reductions}")
@@ -130,8 +128,7 @@ def _network(found: Mapping[str, Any] | None) -> list[str]:
     ratio = short["mpx_s"] / found["float32"]["mpx_s"]
     lines.append(
         f"predict.precision bfloat16 would be {ratio:.1f} times as fast, and moves a probability by "
-        f"{short['mean_difference']:.1e} on average, "
-        f"{short['largest_difference']:.2f} at most (on noise)"
+        f"{short['mean_difference']:.1e} on average, {short['largest_difference']:.2f} at most (on noise)"
     )
     return lines
 
@@ -143,8 +140,7 @@ def _lines(name: str, told: Mapping[str, Any], config: Config) -> list[str]:
     )
     return [
         f"Projected for {name}{area}: {told['tiles']:,} tiles on {told['workers']} workers: {_time(told['hours'])}, "
-        f"then {_time(told['more_hours'])} "
-        "for the steps of one process",
+        f"then {_time(told['more_hours'])} for the steps of one process",
         f"  {told['worker_hours']:,.1f} worker-hours, {told['core_hours']:,.1f} core-hours, {told['gpu_hours']:,.1f} "
         f"GPU-hours; {told['gb_read']:,.0f} GB read from files, "
         f"{told['gb_network']:,.0f} GB over the network; {told['euro']:,.2f} euro at the prices of the settings; {kwh}",

@@ -182,8 +182,7 @@ def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
         if not any(spot.landslide for spot in spots if spot.share == share):
             raise NoDataError(
                 f"no {SPLITS[share]} chip of {settings.chip_px} px holds a landslide that was observed; train on more "
-                "surveys, or "
-                "set another train.seed or a smaller train.block_px"
+                "surveys, or set another train.seed or a smaller train.block_px"
             )
     count = min(len(empty), round(settings.empty_share * len(full)))
     dice = np.random.default_rng([settings.seed, 1])
