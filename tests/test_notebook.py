@@ -124,7 +124,9 @@ def test_what_is_not_there_is_one_sentence(planned_survey: Survey, tmp_path: Pat
         lsbatch.open_survey(tmp_path / "missing.yaml")
 
 
-def test_run_and_open_by_folder(stacked_survey: Survey, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_and_open_by_folder(
+    stacked_survey: Survey, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run with a client of the caller; then the folder is enough to open the survey, also after it was moved."""
     survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
     file = tmp_path / "survey.yaml"
@@ -133,7 +135,14 @@ def test_run_and_open_by_folder(stacked_survey: Survey, tmp_path: Path, capsys: 
         LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
+        submitted: list[str] = []
+        submit = client.submit
+        monkeypatch.setattr(
+            client, "submit", lambda work, *rest, **more: submitted.append(work.__name__) or submit(work, *rest, **more)
+        )
         assert lsbatch.run(file, client, until="clean") == 0
+    # predict and clean of each tile went to the client, not to the serial cluster of the settings
+    assert submitted == ["commit"] * 2 * len(survey.positions)
     assert "clean" in capsys.readouterr().out
     (tmp_path / "s").rename(tmp_path / "moved")
     opened = lsbatch.open_survey(tmp_path / "moved")
