@@ -42,7 +42,7 @@ class Offset:
 
 
 def decide(item: Mapping[str, Any], assets: Mapping[str, str], baseline: str | None) -> Offset:
-    """Decide the offset from three sources: fields of the item, raster extension, processing baseline.
+    """Decide the offset from three sources: the provider's flag, raster:bands and the processing baseline.
 
     Raises
     ------

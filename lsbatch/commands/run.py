@@ -142,7 +142,7 @@ def status(config: Config, screen: Screen, *, every_failure: bool = False) -> in
 
 
 def retry(config: Config, screen: Screen, tile: str | None) -> None:
-    """Remove the receipts of one failed tile, or of all, so that the next run retries them.
+    """Remove the receipts of a named tile, or of all failed tiles, so that the next run does them again.
 
     A tile that is named is done again from the first stage, whatever became of it.
 

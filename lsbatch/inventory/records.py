@@ -146,7 +146,12 @@ def place_id(crs: str, x: float, y: float) -> str:
 
 
 def _dates(group: pd.DataFrame, config: Config, passes: dating.Passes) -> dict[str, str | float]:
-    """Return the dates between the images around the change."""
+    """Return the earliest and latest day of a landslide, and how they were found.
+
+    If the model gives dates, they are the images around the break of the middle pixel. Otherwise they are the last
+    greenest image before and the first after, or the date windows if Sentinel-2 did not observe it; Sentinel-1 can
+    narrow them.
+    """
     windows = config.survey.windows
     if "after_days" in group:
         told = [np.concatenate(group[f"{name}_days"].to_list()) for name in DAYS]

@@ -181,7 +181,7 @@ def _rest(
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Return last year's landslides that were not found: gone if their ground was observed, else unchanged.
 
-    What this year's inventory notes of one of them already is believed.
+    Landslides that this year's inventory keeps from other years follow.
     """
     share = np.zeros(len(lost)) if surveyed is None else surveyed(lost.geometry.values)
     seen = share >= SURVEYED_SHARE

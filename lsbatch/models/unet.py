@@ -78,7 +78,10 @@ def _trimmed(x: Tensor, by_px: int) -> Tensor:
 
 
 def up_margins_px(depth: int) -> tuple[int, ...]:
-    """Return the margin in pixels that the decoder needs at each level, the first level first."""
+    """Return the margin in pixels that the decoder needs at each level, the first level first.
+
+    A level needs the margin of its own convolutions, and half of what the level above it needs.
+    """
     margins = [CONVOLUTIONS]
     for _ in range(depth - 1):
         margins.append(-(-margins[-1] // 2) + CONVOLUTIONS)

@@ -157,7 +157,10 @@ def layer_px(kind: str, name: str) -> str:
 
 
 def _profile(labels: np.ndarray, count: int, elevation: np.ndarray, slope: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """Return the slope by elevation of each label: its elevation steps, pixels and sums of slope."""
+    """Return the slope by elevation of each label: pixels, sum of slopes and sum of squares of each elevation step.
+
+    In whole tenths of a degree, so that sums do not depend on the order of tiles.
+    """
     good = (labels > 0) & np.isfinite(elevation) & np.isfinite(slope)
     step = np.floor(elevation[good] / STEP_M).astype(np.int64)
     tenths = np.rint(slope[good] * 10).astype(np.int64)

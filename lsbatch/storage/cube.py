@@ -123,7 +123,11 @@ def read_window(
 
 
 def _each(store: Path, do: Callable[[Any], Result], items: Sequence[Any]) -> list[Result]:
-    """Apply to each band: one after another on disk, together in object storage."""
+    """Apply to each band: one after another on disk, together in object storage.
+
+    In object storage each waits for its own requests: zarr asks for the chunks of a shard one by one, and a write is
+    three round trips (docs/throughput.md).
+    """
     if not objects.is_remote(store):
         return [do(item) for item in items]
     with ThreadPoolExecutor(TOGETHER) as pool:
