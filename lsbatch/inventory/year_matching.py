@@ -181,7 +181,8 @@ def _rest(
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Return last year's landslides that were not found: gone if their ground was observed, else unchanged.
 
-    Landslides that this year's inventory keeps from other years follow.
+    Returned second are the landslides that this year's inventory keeps from other years. What this year's inventory
+    already notes about a lost landslide has priority.
     """
     share = np.zeros(len(lost)) if surveyed is None else surveyed(lost.geometry.values)
     seen = share >= SURVEYED_SHARE
