@@ -16,6 +16,15 @@ from lsbatch.settings import Config
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.geometries import rasterize
 
+#: Figures of an area, in the order of the columns of ``areas.csv``.
+FIGURES = (
+    "surveyed_km2",
+    "landslides",
+    "landslide_area_m2",
+    "largest_m2",
+    "landslide_share",
+    "landslides_per_1000_km2",
+)
 #: Ground in none of the polygons.
 ELSEWHERE = "(in none)"
 _SETTINGS = ("inventory.areas", "inventory.areas_field")
@@ -103,16 +112,7 @@ def figures(
             "landslides_per_1000_km2": 1000 * len(mine) / km2 if km2 else np.nan,
             "geometry": shapes.get(name),
         })  # fmt: skip
-    columns = [
-        "area",
-        "surveyed_km2",
-        "landslides",
-        "landslide_area_m2",
-        "largest_m2",
-        "landslide_share",
-        "landslides_per_1000_km2",
-        "geometry",
-    ]
+    columns = ["area", *FIGURES, "geometry"]
     return gpd.GeoDataFrame(rows, columns=columns, geometry="geometry", crs=landslides.crs)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError, StaleStoreError
+from lsbatch.inventory import areas
 from lsbatch.report import statistics
 from lsbatch.storage import files, receipts
 
@@ -82,19 +83,9 @@ def counties(survey: Survey) -> dict[str, Any] | None:
             io.BytesIO(files.read_bytes(path)),
             dtype={"area": str},
             keep_default_na=False,
-            na_values={name: [""] for name in _COUNTY},
+            na_values={name: [""] for name in areas.FIGURES},
         )
-        table = table[["area", *_COUNTY]].astype(dict.fromkeys(_COUNTY, "float64")).astype(object)
+        table = table[["area", *areas.FIGURES]].astype(dict.fromkeys(areas.FIGURES, "float64")).astype(object)
     except (ValueError, KeyError, OSError) as error:
         return {"rows": [], "fault": f"{path.name} cannot be read: {error}"}
     return {"rows": table.where(table.notna(), None).to_dict("records"), "fault": ""}
-
-
-_COUNTY = (
-    "surveyed_km2",
-    "landslides",
-    "landslide_area_m2",
-    "largest_m2",
-    "landslide_share",
-    "landslides_per_1000_km2",
-)
