@@ -23,7 +23,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
 
     Raises
     ------
-    NoDataError
+    If a sensor that the setting `bands` needs has no scene in a window.
         Where a sensor that the band setting needs has no scene at all in a window.
     CatalogError
     """
@@ -39,7 +39,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
             if own.footprint.intersects(footprint):
                 scenes[key] = (own,)
             elif source is None and sensor in sensors(config.inputs):
-                raise NoDataError(f"archives.dem_file: {config.archives.dem_file} does not reach the region")
+                raise NoDataError(f"archives.dem_file: {config.archives.dem_file} does not cover the region")
         if source is None:
             continue
         found = search_catalog(
@@ -63,8 +63,8 @@ def _nothing(sensor: str, found: Found, days: tuple[date, date] | None, footprin
     over = f"the region (longitude {left:.2f} to {right:.2f}, latitude {bottom:.2f} to {top:.2f})"
     if found.left_out:
         return (
-            f"archives.{sensor}: {found.where} has no scene over {over}{when} that can be used; "
-            f"{len(found.left_out)} were left out, the first: {found.left_out[0]}"
+            f"archives.{sensor}: {found.where} has no usable scene over {over}{when}; "
+            f"{len(found.left_out)} were rejected, the first: {found.left_out[0]}"
         )
     return (
         f"archives.{sensor}: {found.where} has no scene over {over}{when}; check the region, the year, the season "
@@ -73,7 +73,7 @@ def _nothing(sensor: str, found: Found, days: tuple[date, date] | None, footprin
 
 
 def outline(region: shapely.Geometry, config: Config) -> shapely.Geometry:
-    """Return a region of the grid's CRS in EPSG:4326, with straight edges kept straight."""
+    """Return a region of the grid's CRS in EPSG:4326. Corners are added so that its edges keep their position."""
     return to_lonlat(shapely.segmentize(region, 10_000), config.grid.crs)
 
 

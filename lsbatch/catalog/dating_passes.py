@@ -1,6 +1,6 @@
 """Find and save the Sentinel-1 passes that date landslides, of all relative orbits.
 
-Kept beside a tile's scenes and not among them, so that STACK depends on what STACK reads.
+They are saved separately from a tile's other scenes, so that receipts of STACK depend only on scenes that STACK reads.
 """
 
 import json
@@ -23,7 +23,7 @@ def wanted(config: Config) -> bool:
 
 
 def search(config: Config, region: shapely.Geometry) -> tuple[tuple[Scene, ...], list[str]]:
-    """Return the scenes between the images before and the images after, and what was left out with the reason.
+    """Return the scenes between the images before and the images after, and the rejected items with the reason.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[tuple[Scene, ...],
 
 
 def joined(scenes: Scenes, more: tuple[Scene, ...]) -> tuple[Scene, ...]:
-    """Add the passes of the images before and after, each once, also of orbits that are not compared."""
+    """Add the passes of the images before and after, also of orbits that are not compared, without duplicates."""
     return tuple({scene.id: scene for scene in (*scenes["pre_s1"], *more, *scenes["post_s1"])}.values())
 
 

@@ -40,7 +40,7 @@ def parse(stem: str) -> Named | None:
     Raises
     ------
     ValueError
-        If what looks like a date is none.
+        If eight digits look like a date but are not a valid one.
     """
     for sensor, pattern in (("sentinel1", _OPERA), ("sentinel2", _OPTICAL), ("sentinel1", _RADAR)):
         found = pattern.fullmatch(stem)

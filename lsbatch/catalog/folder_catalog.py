@@ -1,8 +1,8 @@
 """Make a static STAC catalogue from a folder of GeoTIFFs: ``catalog.json`` in it, items under ``stac/``.
 
-What an item says comes from the file's name (see `names`), its GeoTIFF tags and its lattice. Nothing is guessed: a
-Sentinel-2 scene that tells neither its baseline nor its scale and offset is not listed, because it could not be read
-right.
+The content of an item comes from the file's name (see `filename_parsing`), its GeoTIFF tags and its lattice. Nothing is
+guessed: a Sentinel-2 scene without processing baseline and without scale and offset is not listed, because its
+reflectance would be unknown.
 """
 
 import os
@@ -26,7 +26,7 @@ ROOT_ID = "lsbatch-folder"
 VERSION = "1.0.0"
 EXTENSIONS = ("raster/v1.1.0", "sat/v1.0.0", "sar/v1.0.0")
 
-#: GeoTIFF tags of OPERA and of other makers, in lower case.
+#: GeoTIFF tags of OPERA and other producers, in lower case.
 _STATE_TAGS = ("orbit_pass_direction", "pass", "orbit_state")
 _TRACK_TAGS = ("track_number", "relative_orbit_number", "relative_orbit")
 
@@ -49,7 +49,7 @@ class Made:
         Of catalog.json.
     items : mapping of collection to number of items
     skipped : tuple of str
-        Files and scenes that are not in it, each with the reason.
+        Files and scenes that are not listed, each with the reason.
     """
 
     path: Path
@@ -62,17 +62,17 @@ class Made:
 
 
 def make_catalog(folder: Path) -> Made:
-    """Write a catalogue of all GeoTIFFs in a folder and its subfolders; run again after files were added or removed.
+    """Write a catalogue of all GeoTIFFs in a folder and its subfolders. Run it again after files were added or removed.
 
     Raises
     ------
     CatalogError
-        If nothing is recognised, or a catalogue of another maker is there.
+        If no file is recognised, or the folder has a catalogue of another program.
     StaleStoreError
         If the folder cannot be written to.
     """
     if not folder.is_dir():
-        raise CatalogError(f"{folder}: is no folder; give one that holds GeoTIFFs")
+        raise CatalogError(f"{folder}: is not a folder; give a folder with GeoTIFFs")
     root = make_folder(folder.resolve())
     _refuse_foreign(root / "catalog.json")
     files, skipped = _recognised(root)
@@ -81,7 +81,7 @@ def make_catalog(folder: Path) -> Made:
     for members in _grouped(files):
         named, short = members[0].named, members[0].path.relative_to(root)
         if (named.sensor, named.scene) in seen:
-            skipped.append(f"{short}: another folder holds a scene of the same name")
+            skipped.append(f"{short}: another folder has a scene of the same name")
             continue
         try:
             item = _item(root, members)
@@ -94,8 +94,9 @@ def make_catalog(folder: Path) -> Made:
     if not items:
         first = f"; the first: {skipped[0]}" if skipped else ""
         raise CatalogError(
-            f"{folder}: holds no GeoTIFF that is recognised ({len(skipped)} skipped{first}); "
-            "names must end in _B02, _B03, _B04, _B08 and _SCL or in _VV and _VH after a date YYYYMMDD, or hold 'dem'"
+            f"{folder}: has no GeoTIFF with a known name ({len(skipped)} skipped{first}); "
+            "names must end in _B02, _B03, _B04, _B08 and _SCL or in _VV and _VH after a date YYYYMMDD, "
+            "or contain 'dem'"
         )
     _write(root, items)
     return Made(root / "catalog.json", {name: len(found) for name, found in items.items()}, tuple(skipped))
@@ -103,7 +104,7 @@ def make_catalog(folder: Path) -> Made:
 
 def _refuse_foreign(path: Path) -> None:
     if path.exists() and f'"{ROOT_ID}"' not in path.read_text(encoding="utf-8", errors="replace"):
-        raise CatalogError(f"{path}: is there already and was not made by lsbatch; use it as it is, or move it away")
+        raise CatalogError(f"{path}: exists and was not made by lsbatch; use it as it is, or move it away")
 
 
 def _recognised(root: Path) -> tuple[list[File], list[str]]:
@@ -111,15 +112,15 @@ def _recognised(root: Path) -> tuple[list[File], list[str]]:
     for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in (".tif", ".tiff") and p.is_file()):
         short = path.relative_to(root)
         if any(part.startswith(".") for part in short.parts):
-            # what a killed program had not finished
+            # temporary files of a killed program
             continue
         try:
             named = parse(path.stem)
         except ValueError:
-            skipped.append(f"{short}: its name holds eight digits that are no date")
+            skipped.append(f"{short}: its name has eight digits that are not a date")
             continue
         if named is None:
-            skipped.append(f"{short}: its name tells no known sensor and band")
+            skipped.append(f"{short}: its name contains no known sensor and band")
         else:
             files.append(File(path, named))
     return files, skipped
@@ -134,7 +135,7 @@ def _grouped(files: list[File]) -> list[list[File]]:
 
 
 def _item(root: Path, members: list[File]) -> dict[str, Any]:
-    """Make one item; footprint, projection and time come from the finest raster (rio-stac)."""
+    """Make one item. Footprint, projection and time come from the finest raster (rio-stac)."""
     named = members[0].named
     collection = COLLECTIONS[named.sensor]
     document = root / "stac" / collection / f"{named.scene}.json"
@@ -168,11 +169,11 @@ def _extension(name: str) -> str:
 
 def _asset(path: Path, document: Path, sensor: str) -> dict[str, Any]:
     with rasterio.open(path) as raster:
-        # JSON has no NaN: the raster extension spells it
+        # JSON has no NaN; the raster extension writes it as text
         nodata = "nan" if raster.nodata is not None and raster.nodata != raster.nodata else raster.nodata
         band = {"nodata": nodata, "data_type": raster.dtypes[0], "scale": raster.scales[0], "offset": raster.offsets[0]}
         if sensor != "sentinel2" and (band["scale"], band["offset"]) != (1.0, 0.0):
-            raise CatalogError("its values are scaled; only physical values (linear power, metres) are read")
+            raise CatalogError("its values are scaled; allowed are physical values (linear power, metres)")
         return {
             "href": os.path.relpath(path, document.parent),
             "type": "image/tiff; application=geotiff",
@@ -185,7 +186,7 @@ def _asset(path: Path, document: Path, sensor: str) -> dict[str, Any]:
 
 
 def _with_tags(named: Named, tags: Mapping[str, str]) -> Named:
-    """Let the tags of the file override the orbit in its name."""
+    """Replace the orbit from the file name by the one in the file's tags."""
     low = {key.lower(): value for key, value in tags.items()}
     state = next((low[key].strip().lower() for key in _STATE_TAGS if key in low), None)
     track = next((low[key].strip() for key in _TRACK_TAGS if key in low), "")

@@ -1,6 +1,6 @@
 """Fetch a catalogue document with retries and size limits; any failure becomes a one-sentence error.
 
-A catalogue is somebody else's program. What it may cost is bounded here: bytes, time, depth.
+A catalogue is an external program. Its answers are limited in bytes, time and depth.
 """
 
 import json
@@ -25,28 +25,28 @@ from lsbatch.errors import CatalogError
 from lsbatch.storage import objects
 from lsbatch.storage.addresses import shown, without_secrets
 
-#: Of waits before a request is sent again: urllib3 waits not at all, then twice this, then four times: 15 s in four
-#: tries, in which a server is started anew. A run can take a tile again later; a plan has nothing but these.
+#: Seconds of the first wait between attempts. urllib3 does not wait before the second attempt, then waits twice this
+#: and doubles: 15 s in four attempts, enough for a server to restart. A run can repeat a tile later, but a plan cannot.
 WAIT_S = 2.5
 TIMEOUT_S = (10, 60)
-#: Of one answer, unpacked. Pages of 100 items have 1 to 6 MB.
+#: Bytes of one answer after decompression. Pages of 100 items have 1 to 6 MB.
 LARGEST_BYTES = 100_000_000
 LONGEST_S = 600.0
 
 
 class _TooMuch(requests.RequestException):
-    """An answer that is larger or slower than that of any real catalogue."""
+    """Error for an answer that is larger or slower than any real catalogue's."""
 
 
 class Io(StacApiIO):
-    """The StacApiIO of pystac-client with limits of size and time, and retries of answers that broke off."""
+    """`StacApiIO` with limits of size and time, and retries of answers that broke off."""
 
     def __init__(self, attempts: int) -> None:
         retry = Retry(
             total=attempts - 1,
             backoff_factor=WAIT_S,
             status_forcelist=(429, 500, 502, 503, 504),
-            # None: a POST search changes nothing, so it may be sent again
+            # None: also POST searches are retried, because they change nothing
             allowed_methods=None,
             retry_after_max=120,
         )
@@ -59,7 +59,7 @@ class Io(StacApiIO):
         tries = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self._attempts),
             wait=tenacity.wait_exponential(multiplier=WAIT_S / 2, max=60),
-            # pystac-client wraps what requests raised
+            # pystac-client wraps the errors of requests
             retry=tenacity.retry_if_exception(lambda error: isinstance(error.__context__, ChunkedEncodingError)),
             reraise=True,
         )
@@ -67,13 +67,11 @@ class Io(StacApiIO):
 
 
 def _bounded(response: requests.Response, **_: Any) -> None:
-    """Check size and time between the head of an answer and its body."""
+    """Check size and time after the headers and while the body is read."""
     claimed = response.headers.get("Content-Length", "")
     if claimed.isdigit() and int(claimed) > LARGEST_BYTES:
         response.close()
-        raise _TooMuch(
-            f"its answer is said to have {int(claimed) / 1e6:,.0f} MB; up to {LARGEST_BYTES / 1e6:,.0f} are read"
-        )
+        raise _TooMuch(f"its answer has {int(claimed) / 1e6:,.0f} MB; allowed are up to {LARGEST_BYTES / 1e6:,.0f} MB")
     whole, until = response.raw.stream, time.monotonic() + LONGEST_S
 
     def stream(*args: Any, **kwargs: Any) -> Iterator[bytes]:
@@ -83,7 +81,7 @@ def _bounded(response: requests.Response, **_: Any) -> None:
             if size > LARGEST_BYTES or time.monotonic() > until:
                 response.close()
                 raise _TooMuch(
-                    f"its answer does not end: {size / 1e6:,.0f} MB in {LONGEST_S - until + time.monotonic():,.0f} s"
+                    f"its answer does not end, {size / 1e6:,.0f} MB in {LONGEST_S - until + time.monotonic():,.0f} s"
                 )
             yield piece
 
@@ -94,7 +92,7 @@ def _bounded(response: requests.Response, **_: Any) -> None:
 def asking(attempts: int) -> Iterator[Io]:
     """Return the HTTP session for one search."""
     io = Io(attempts)
-    # each retry would be logged with the whole address, and a key may stand in it; the last failure is raised anyway
+    # urllib3 logs each retry with the whole address, which may contain a key; the last failure is raised anyway
     logger = logging.getLogger("urllib3.connectionpool")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -111,7 +109,7 @@ def read(address: str, io: Io) -> dict[str, Any]:
     Raises
     ------
     CatalogError
-        If it is no STAC.
+        If it is not a STAC document.
     """
     if address.startswith(objects.SCHEME):
         text = objects.get(objects.path_of(address)).decode()
@@ -121,19 +119,19 @@ def read(address: str, io: Io) -> dict[str, Any]:
         text = io.read_text(address)
     document = json.loads(text)
     if not isinstance(document, dict) or not (document.get("links") or document.get("stac_version")):
-        raise CatalogError(f"{shown(address)}: is JSON, but no STAC document: it has neither links nor stac_version")
+        raise CatalogError(f"{shown(address)}: is JSON, but not a STAC document: it has neither links nor stac_version")
     return document
 
 
 def _refuse_endless(path: str) -> None:
-    """Refuse a pipe or a device, which could be read without end."""
+    """Refuse pipes and devices, which have no end."""
     found = Path(path).stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_BYTES:
-        raise CatalogError(f"{path}: is no file of up to {LARGEST_BYTES / 1e6:,.0f} MB, as a catalogue's documents are")
+        raise CatalogError(f"{path}: is not a regular file of up to {LARGEST_BYTES / 1e6:,.0f} MB")
 
 
 def links(document: Mapping[str, Any], *relations: str) -> list[Any]:
-    """Return the targets of the links of these relations; skip entries that are not links."""
+    """Return the targets of the links with these relations. Skip entries that are not links."""
     listed = document.get("links")
     found = listed if isinstance(listed, list) else []
     return [link.get("href") for link in found if isinstance(link, Mapping) and link.get("rel") in relations]
@@ -141,25 +139,25 @@ def links(document: Mapping[str, Any], *relations: str) -> list[Any]:
 
 @contextmanager
 def in_one_sentence(url: str) -> Iterator[None]:
-    """Convert errors of network and parsers to a CatalogError that names the catalogue but no secret."""
+    """Convert errors of network and parsers to a CatalogError that names the catalogue without secrets."""
     try:
         yield
     except FileNotFoundError as error:
         raise CatalogError(
-            f"{error.filename or shown(url)}: there is no such file; a catalogue is the address of a STAC API or of a "
-            "catalog.json, and 'lsbatch catalog FOLDER' makes one"
+            f"{error.filename or shown(url)}: does not exist; give the address of a STAC API or of a "
+            "catalog.json, or make one with 'lsbatch catalog FOLDER'"
         ) from None
     except (APIError, requests.RequestException, OSError) as error:
         raise CatalogError(
             f"{shown(url)}: the catalogue cannot be reached or does not answer: {_short(error)}"
         ) from None
     except (*_NO_STAC, *MALFORMED) as error:
-        raise CatalogError(f"{shown(url)}: does not answer as a STAC catalogue: {_short(error)}") from None
+        raise CatalogError(f"{shown(url)}: does not answer like a STAC catalogue: {_short(error)}") from None
 
 
 _NO_STAC = (STACError, ParametersError)
-#: What parsers, ours and pystac's, make of a document whose fields are of other kinds than STAC says, or nested without
-#: end.
+#: Errors of our parser and pystac's for a document whose fields have types that STAC does not allow, or that is nested
+#: without end.
 MALFORMED = (
     ValueError,
     TypeError,

@@ -7,7 +7,7 @@ from lsbatch.catalog.http import MALFORMED
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 
-#: Fields that are read, of an item and of its properties: what they may be.
+#: Fields that are read, of an item and of its properties, with their allowed types.
 _FIELDS = {"properties": Mapping, "assets": Mapping, "geometry": Mapping, "collection": str}
 _PROPERTIES = {
     "platform": str,
@@ -21,21 +21,21 @@ _LONGEST_TEXT = 255
 def fault(item: Any) -> str | None:
     """Return what is wrong with the structure of an item, as a sentence; None if it is valid."""
     if not isinstance(item, Mapping):
-        return f"the catalogue lists something that is no STAC item: {str(item)[:40]!r}"
+        return f"an entry of the catalogue is not a STAC item: {str(item)[:40]!r}"
     name = f"item {str(item.get('id'))[:80]!r}"
     found = _of_wrong_kind(item, _FIELDS) or _of_wrong_kind(item.get("properties") or {}, _PROPERTIES)
     if found:
-        return f"{name}: its {found} is no STAC; not read"
+        return f"{name}: its {found} is not valid STAC; not read"
     if item.get("bbox") is not None and not is_bbox(item["bbox"]):
-        return f"{name}: its bbox is no list of 4 or 6 numbers; not read"
+        return f"{name}: its bbox is not a list of 4 or 6 numbers; not read"
     bad = [
         key for key, asset in (item.get("assets") or {}).items() if not isinstance(asset, Mapping) or not is_text(key)
     ]
     if bad:
-        return f"{name}: its asset {bad[0][:40]!r} is no STAC; not read"
+        return f"{name}: its asset {bad[0][:40]!r} is not valid STAC; not read"
     texts = (item.get("collection"), (item.get("properties") or {}).get("platform"))
     if not all(text is None or is_text(text) for text in texts):
-        return f"{name}: its collection or platform holds a control character; not read"
+        return f"{name}: its collection or platform has a control character; not read"
     return None
 
 
@@ -45,14 +45,13 @@ def described(item: Mapping[str, Any], sensor: str) -> Scene:
     Raises
     ------
     CatalogError
-        Also for fields with values of an unexpected type.
+        Also if a field has a value of an unexpected type.
     """
     try:
         return describe(item, sensor)
     except MALFORMED as error:
         raise CatalogError(
-            f"item {str(item.get('id'))[:80]!r}: is no STAC that can be read ({type(error).__name__}: "
-            f"{str(error)[:120]})"
+            f"item {str(item.get('id'))[:80]!r}: is not valid STAC ({type(error).__name__}: {str(error)[:120]})"
         ) from None
 
 
@@ -62,7 +61,7 @@ def is_bbox(found: Any) -> bool:
 
 
 def is_text(found: Any) -> bool:
-    """Return whether a text is safe in a file, a log and a terminal, to which it will be copied."""
+    """Return whether a text is safe to copy to files, logs and terminals."""
     return isinstance(found, str) and found.isprintable() and len(found) <= _LONGEST_TEXT
 
 

@@ -1,4 +1,4 @@
-"""The national DEM of the settings as a scene that comes before those of the archive."""
+"""The national DEM of the settings as a scene, used before the DEM of the archive."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from lsbatch.errors import CatalogError
 from lsbatch.storage import endpoint, objects
 from lsbatch.storage.files import state
 
-#: Collection of the scene; only a file that the settings name, and no catalogue, may be a VRT.
+#: Collection of the scene. Only a file named in the settings may be a VRT, never one from a catalogue.
 COLLECTION = "dem_file"
 
 
@@ -23,7 +23,7 @@ def scene(path: Path) -> Scene:
     Raises
     ------
     CatalogError
-        If it is no GeoTIFF or VRT that can be read, or does not say where it lies.
+        If it cannot be read as GeoTIFF or VRT, or has no CRS.
     """
     try:
         size, modified = state(path)
@@ -35,10 +35,10 @@ def scene(path: Path) -> Scene:
             rasterio.open(str(path), driver="VRT" if path.suffix.lower() == ".vrt" else "GTiff") as file,
         ):
             if file.crs is None:
-                raise CatalogError(f"archives.dem_file: {path} has no CRS, so no one knows where it lies")
+                raise CatalogError(f"archives.dem_file: {path} has no CRS, so its location is unknown")
             if file.count != 1:
                 raise CatalogError(
-                    f"archives.dem_file: {path} has {file.count} bands; one of elevation in metres is read"
+                    f"archives.dem_file: {path} has {file.count} bands; allowed is one band of elevation in metres"
                 )
             crs, bounds = file.crs.to_string(), file.bounds
     except RasterioError as error:

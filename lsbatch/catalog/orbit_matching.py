@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 from lsbatch.catalog.scenes import Scene
 
-#: Scenes of a tile or of a region, by what they are for (see `windows.KEYS`).
+#: Scenes of a tile or of a region by their use (see `date_windows.KEYS`).
 Scenes = dict[str, tuple[Scene, ...]]
 
 
 def same_orbits(scenes: Scenes) -> tuple[Scenes, str]:
     """Return the Sentinel-1 scenes before and after of the same relative orbits and platforms.
 
-    Other look directions or platforms shift the picture and change the backscatter of slopes, which looks like change.
-    Where no pair of orbit and platform is in both windows (a platform failed), the same relative orbit has to do;
-    where not even that is, nothing is compared.
+    A different look direction or platform displaces the image and changes the backscatter of slopes, which looks like
+    change. If no pair of orbit and platform is in both windows (a platform failed), the relative orbit alone must
+    match. If none matches, no radar images are compared.
     """
     for rule, key in (
         ("same relative orbit and platform", lambda s: (s.relative_orbit, s.orbit_state, s.platform)),

@@ -1,6 +1,6 @@
-"""The plan of a survey: its tiles and the scenes of each tile, made once and saved for all workers.
+"""The plan of a survey: its tiles and the scenes of each tile, saved for all workers.
 
-One small file a tile holds its scenes, so that a worker reads what it needs and a receipt can depend on exactly that.
+The scenes of each tile are in one small file, so that a worker reads only this file and a receipt depends only on it.
 """
 
 import json
@@ -23,16 +23,15 @@ from lsbatch.storage import symlinks
 from lsbatch.storage.files import exists, in_folder, read_text, remove, state, write_json, write_text
 from lsbatch.storage.receipts import checksum
 
-#: Bytes that a scene gives for a pixel of the tile, before compression: four bands of uint16 and a quarter SCL; two
+#: Bytes a pixel of the tile that a scene adds before compression: four bands of uint16 and a quarter SCL; two
 #: polarisations of float32; a DEM of 30 m.
 BYTES_PER_PX = {"sentinel2": 8.25, "sentinel1": 8.0, "dem": 0.45}
 
-#: Around a tile for which scenes are planned too, the wider of the two: metres for clouds and their shadows and for a
-#: mountain's shadow; pixels for filters, the fringe of a GRD and grown clouds (see pipeline/optical.py, radar.py,
-#: terrain.py).
+#: Margin around a tile for the search of scenes, the wider of the two: metres for clouds, their shadows and terrain
+#: shadow; pixels for filters, the border of a GRD and grown clouds (see pipeline/optical.py, radar.py, terrain.py).
 HALO_M = {"sentinel2": 1200.0, "sentinel1": 0.0, "dem": 3000.0}
 HALO_PX = 96
-#: Scenes that cannot be used, shown in full; the rest are counted.
+#: Rejected items that are printed; the others are counted.
 SHOWN_LEFT_OUT = 5
 
 
@@ -57,17 +56,17 @@ class Plan:
 
     Attributes
     ----------
-    settings : str
+    Digest of the settings of the plan.
         Digest of the settings it was made for.
     grid : Grid
     tiles : tuple of (row, col)
-        That touch the region, in row-major order.
+        Tiles that touch the region, in row-major order.
     region : shapely geometry
         In the grid's CRS.
     by_tile : mapping of tile id to TilePlan
-        Empty in a plan that was loaded; see `tile_scenes`.
+        Empty in a loaded plan; see `tile_scenes`.
     summary : mapping
-        Scenes, gaps and gigabytes, for people.
+        Counts of scenes, gaps and gigabytes for `lines`.
     """
 
     settings: str
@@ -93,14 +92,13 @@ class Plan:
             )
         if s["passes"][1]:
             out.append(
-                f"  dates    {s['passes'][0]} to {s['passes'][1]} scenes of Sentinel-1 a tile, read around landslides "
-                "alone"
+                f"  dates    {s['passes'][0]} to {s['passes'][1]} Sentinel-1 scenes a tile, read only around landslides"
             )
         out += [f"  {text}" for text in s["orbits"]]
         for reason in s["left_out"][:SHOWN_LEFT_OUT]:
-            out.append(f"  left out: {reason}")
+            out.append(f"  rejected: {reason}")
         if len(s["left_out"]) > SHOWN_LEFT_OUT:
-            out.append(f"  left out: {len(s['left_out']) - SHOWN_LEFT_OUT} more, see plan/plan.json")
+            out.append(f"  rejected: {len(s['left_out']) - SHOWN_LEFT_OUT} more, see plan/plan.json")
         size = f"{s['gigabytes']:,.1f} GB" if s["gigabytes"] >= 1 else f"{1000 * s['gigabytes']:.0f} MB"
         out.append(f"To read: about {size} before compression")
         return out
@@ -117,7 +115,7 @@ def settings_digest(config: Config) -> str:
             file,
             config.grid.model_dump(),
             config.archives.model_dump(mode="json", exclude={"attempts"}),
-            # not its checksum: a national DEM is gigabytes
+            # size and time instead of a checksum: a national DEM has gigabytes
             None if dem is None or not exists(dem) else state(dem),
             config.survey.windows.model_dump(mode="json"),
             config.survey.newest_passes,
@@ -128,7 +126,7 @@ def settings_digest(config: Config) -> str:
 
 
 def file(root: Path) -> Path:
-    """Return the main file of the plan, which is written last."""
+    """Return the main file of the plan. It is written last."""
     return root / "plan" / "plan.json"
 
 
@@ -181,20 +179,20 @@ def load(root: Path) -> Plan:
     NoDataError
         If there is none.
     StaleStoreError
-        If it is damaged, or a folder of the survey is a link to elsewhere.
+        If it is damaged, or a folder of the survey is a link to another place.
     """
     symlinks.refuse(root)
     path = file(root)
     try:
         modified = state(path)[1]
     except FileNotFoundError:
-        raise NoDataError(f"{root}: no plan was made here yet; run 'lsbatch run' or 'lsbatch plan' first") from None
+        raise NoDataError(f"{root}: has no plan; run 'lsbatch run' or 'lsbatch plan' first") from None
     return _load(path, modified)
 
 
 @lru_cache(maxsize=4)
 def _load(path: Path, modified: int) -> Plan:
-    del modified  # part of the cache's key, so that a new plan is read again
+    del modified  # part of the cache key, so that a new plan is read again
     try:
         raw = json.loads(read_text(path))
         grid = Grid(**{**raw["grid"], "bounds": tuple(raw["grid"]["bounds"])})

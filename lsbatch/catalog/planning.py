@@ -23,7 +23,7 @@ def make(config: Config) -> Plan:
     Raises
     ------
     NoDataError
-        Where a sensor that the band setting needs has no scene at all in a window.
+        If a sensor that the setting `bands` needs has no scene in a window.
     CatalogError, ConfigError
     """
     region = read_region(config)
@@ -49,7 +49,7 @@ def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int],
     row, col = (a.ravel() for a in np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij"))
     boxes = _boxes(grid, row, col)
     shapely.prepare(region)
-    # the interiors meet: a tile that only shares an edge with the region has no pixel in it
+    # the interiors must overlap: a tile that shares only an edge with the region has no pixel in it
     inside = shapely.intersects(region, boxes) & ~shapely.touches(region, boxes)
     return tuple(zip(row[inside].tolist(), col[inside].tolist(), strict=True)), boxes[inside]
 
@@ -70,7 +70,7 @@ def by_tile(made: Plan, key: str, scenes: tuple[Scene, ...], config: Config) -> 
 
 
 def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
-    """Return the outlines of tiles with their halo in EPSG:4326; a scene may touch only the halo."""
+    """Return the outlines of tiles with their halo in EPSG:4326. A scene may touch only the halo."""
     grid = config.grid
     grown = shapely.buffer(boxes, max(HALO_M[sensor], HALO_PX * grid.resolution_m), join_style="mitre")
     dense = shapely.segmentize(grown, grid.resolution_m * grid.tile_px / 4)

@@ -6,8 +6,8 @@ from typing import Any
 
 from lsbatch.errors import CatalogError
 
-#: Products that are not terrain-corrected, or not in power. A GRD is read once it lies on the map with its incidence
-#: angle beside it.
+#: Products that are not terrain-corrected or not in power. A GRD is read if it is geocoded and has an asset with its
+#: incidence angle.
 RAW_PRODUCTS = ("RAW", "SLC", "GRD", "OCN")
 #: Asset keys of the incidence angle on the ellipsoid, in degrees.
 INCIDENCE = ("incidence", "incidence_angle", "incidence-angle", "incidenceanglefromellipsoid", "angle")
@@ -16,12 +16,12 @@ GAMMA0_RTC, SIGMA0 = "gamma0, terrain-corrected", "sigma0 on the ellipsoid"
 
 
 def decide(item: Mapping[str, Any]) -> str:
-    """Return `GAMMA0_RTC`, which needs no slope correction, or `SIGMA0`, which does.
+    """Return `GAMMA0_RTC`, which needs no slope correction, or `SIGMA0`, which needs it.
 
     Raises
     ------
     CatalogError
-        If it is neither, or sigma0 that cannot be corrected because its incidence angle or its place is not known.
+        If it is neither, or is sigma0 without incidence angle or georeference, which cannot be corrected.
     """
     properties, keys = item.get("properties") or {}, [key.lower() for key in item.get("assets") or {}]
     if _is_terrain_corrected(item, keys):
@@ -29,7 +29,7 @@ def decide(item: Mapping[str, Any]) -> str:
     name, product = item["id"], str(properties.get("sar:product_type") or "sigma0").upper()
     if product not in ("SIGMA0", "GRD"):
         raise CatalogError(
-            f"{name}: is {product}; read are terrain-corrected gamma0 (RTC), and sigma0 (GRD) on the map with its "
+            f"{name}: is {product}; allowed are terrain-corrected gamma0 (RTC), and geocoded sigma0 (GRD) with its "
             "incidence angle, in linear power"
         )
     lacks = []
@@ -40,7 +40,7 @@ def decide(item: Mapping[str, Any]) -> str:
     if lacks:
         raise CatalogError(
             f"{name}: is {product} without {' and without '.join(lacks)}, so it cannot be corrected for the slope; "
-            "only terrain-corrected gamma0 (RTC), or sigma0 on the map with its incidence angle, is read"
+            "allowed are terrain-corrected gamma0 (RTC), and geocoded sigma0 with its incidence angle"
         )
     return SIGMA0
 

@@ -1,17 +1,18 @@
-"""Decide the reflectance offset of a Sentinel-2 item: what is added to DN before scaling by 1/10000.
+"""Decide the reflectance offset of a Sentinel-2 item, which is added to DN before scaling by 1/10000.
 
-Since processing baseline 04.00 ESA adds 1000 to DN; baseline 05 did so to scenes of 2015 too; some providers take it
-away again. Three witnesses, the nearer to the pixels the stronger:
+Since processing baseline 04.00, ESA adds 1000 to DN. Baseline 05 does the same for reprocessed scenes since 2015. Some
+providers subtract it again. Three fields of an item tell which is true, the one nearest to the pixels first:
 
-1. the provider's flag ``boa_offset_applied``: true means that the files hold plain DN, whatever else is written.
-   Earth Search keeps ``raster:bands`` offset -0.1 on every such item, so that field does not contradict the flag;
-2. the provider's ``raster:bands`` scale and offset: what the files hold. GDAL's own default, scale 1 and offset 0,
-   says nothing;
-3. the processing baseline: what ESA delivered, the truth where the provider says nothing.
+1. the provider's flag ``boa_offset_applied``: true means that the files hold DN without offset, whatever other fields
+   say. Earth Search keeps the ``raster:bands`` offset -0.1 on all such items, so this field does not contradict the
+   flag;
+2. the provider's ``raster:bands`` scale and offset, which describe the files. GDAL's default, scale 1 and offset 0, has
+   no information;
+3. the processing baseline, which describes ESA's product. It is used if the provider gives no other field.
 
-Where two of them cannot both be true the item is refused: one scene less costs a look, a wrong offset is 0.1 of
-reflectance in every pixel. Flags that are wrong in themselves (Element84/earth-search issues 66 and 71, some scenes
-of 2022 and 2025) cannot be seen from an item; the collection ``sentinel-2-c1-l2a`` does not have that fault.
+If two of them contradict each other, the item is refused. One scene less costs an image; a wrong offset is 0.1 of
+reflectance in every pixel. A flag that is itself wrong (Element84/earth-search issues 66 and 71, some scenes of 2022
+and 2025) cannot be detected from the item. The collection ``sentinel-2-c1-l2a`` does not have this fault.
 """
 
 import math
@@ -47,32 +48,32 @@ def decide(item: Mapping[str, Any], assets: Mapping[str, str], baseline: str | N
     Raises
     ------
     CatalogError
-        If they contradict each other or none of them speaks.
+        If they contradict each other or all of them are missing.
     """
     name = item["id"]
     flag, written = _flag(item), _written(item, assets)
     shifted = None if baseline is None else _number(baseline) >= FIRST_WITH_OFFSET
     if flag is not None and flag[1]:
         said = f"; raster:bands offset {written.reason} is not applied again" if written and written.dn else ""
-        return Offset(0.0, QUANTIFICATION, f"{flag[0]} is true: the provider took it away{said}")
+        return Offset(0.0, QUANTIFICATION, f"{flag[0]} is true: the provider has subtracted the offset{said}")
     if written is not None:
         if written.dn and shifted is False:
             raise CatalogError(
-                f"{name}: raster:bands says offset {written.reason}, but baseline {baseline} never had one; not read, "
-                "as one of them is wrong"
+                f"{name}: raster:bands says offset {written.reason}, but baseline {baseline} has none; not read, "
+                "because one of them is wrong"
             )
         if not written.dn and shifted and flag is not None:
             raise CatalogError(
-                f"{name}: {flag[0]} is false and baseline {baseline} has an offset, but raster:bands says there is "
-                "none; not read, as one of them is wrong"
+                f"{name}: {flag[0]} is false and baseline {baseline} has an offset, but raster:bands gives "
+                "none; not read, because one of them is wrong"
             )
-        return Offset(written.dn, written.scale, f"raster:bands says offset {written.reason}")
+        return Offset(written.dn, written.scale, f"raster:bands gives offset {written.reason}")
     if shifted is None:
         raise CatalogError(
-            f"{name}: tells neither its processing baseline nor raster:bands nor boa_offset_applied, so its offset is "
+            f"{name}: has no processing baseline, no raster:bands and no boa_offset_applied, so its offset is "
             "unknown; not read"
         )
-    not_applied = f", and {flag[0]} is false" if flag else ", and the provider says nothing else"
+    not_applied = f", and {flag[0]} is false" if flag else ", and the item has no other field"
     rule = "04.00 or later" if shifted else "before 04.00"
     return Offset(OFFSET_DN if shifted else 0.0, QUANTIFICATION, f"processing baseline is {rule}{not_applied}")
 
@@ -91,14 +92,14 @@ def baseline_of(item: Mapping[str, Any]) -> str | None:
     named = next((b for text in product_names(item) if (b := _parse(_IN_NAME, text))), None)
     if given and named and (_number(given) >= FIRST_WITH_OFFSET) != (_number(named) >= FIRST_WITH_OFFSET):
         raise CatalogError(
-            f"{item['id']}: its processing baseline is {given} by field and {named} by product name; not read, as one "
-            "of them is wrong"
+            f"{item['id']}: its processing baseline is {given} by field and {named} by product name; not read, because "
+            "one of them is wrong"
         )
     return given or named
 
 
 def product_names(item: Mapping[str, Any]) -> Iterator[str]:
-    """Return the texts of an item that hold ESA's product name."""
+    """Return the texts of an item that contain ESA's product name."""
     properties = item.get("properties") or {}
     for key in ("s2:product_uri", "sentinel:product_id", "s2:product_id", "s2:datatake_id"):
         if isinstance(properties.get(key), str):
@@ -111,7 +112,7 @@ def _parse(pattern: re.Pattern[str], text: Any) -> str | None:
     if not found:
         return None
     number = int(found[1]), int(found[2])
-    # 99.99 and its like are runs of a private Sen2Cor: its offset is that of its L1C, which is not recorded
+    # 99.99 and similar are private runs of Sen2Cor: their offset is that of the L1C product, which is not recorded
     return f"{number[0]:02d}.{number[1]:02d}" if (1, 0) <= number < (20, 0) else None
 
 
@@ -134,7 +135,7 @@ def _flag(item: Mapping[str, Any]) -> tuple[str, bool] | None:
 
 
 def _written(item: Mapping[str, Any], assets: Mapping[str, str]) -> Offset | None:
-    """Return the offset in raster:bands of the four colours; its `reason` is the offset as written."""
+    """Return the offset in raster:bands of the four colours. Its `reason` is the offset as written."""
     found = {_of_asset(item["assets"][assets[band]]) for band in ("R", "G", "B", "NIR")}
     if len(found) > 1:
         raise CatalogError(f"{item['id']}: raster:bands gives its colours different scales or offsets; not read")
@@ -142,11 +143,12 @@ def _written(item: Mapping[str, Any], assets: Mapping[str, str]) -> Offset | Non
     if pair is None:
         return None
     scale, offset = pair
-    # scale 1 with an offset counts in DN
+    # with scale 1 the offset is in DN
     dn = offset / scale
     if not (math.isfinite(dn) and 0 < scale <= 1 and -5000 <= dn <= 0) or (dn and dn > -1):
         raise CatalogError(
-            f"{item['id']}: raster:bands scale {scale:g} and offset {offset:g} are no Sentinel-2 calibration; not read"
+            f"{item['id']}: raster:bands scale {scale:g} and offset {offset:g} are not a Sentinel-2 "
+            "calibration; not read"
         )
     return Offset(round(dn, 6), QUANTIFICATION if scale == 1 else scale, f"{offset:g}")
 

@@ -1,6 +1,6 @@
 """Sentinel-2 scenes of the years before a survey, for models that follow each pixel through time.
 
-Kept beside the plan and not in it, so that STACK depends on what STACK reads.
+They are saved separately from the plan, so that receipts of STACK depend only on scenes that STACK reads.
 """
 
 import json
@@ -33,7 +33,7 @@ def make(config: Config) -> Mapping[str, tuple[Scene, ...]]:
     """
     made = plan.load(config.output)
     source = config.archives.sentinel2
-    # the settings refuse a family that needs Sentinel-2 without an archive of it
+    # a family that needs Sentinel-2 without an archive was refused with the settings
     assert source is not None
     found = search.search(
         source,
@@ -45,14 +45,14 @@ def make(config: Config) -> Mapping[str, tuple[Scene, ...]]:
     )
     if not found.scenes:
         raise NoDataError(
-            f"archives.sentinel2: {found.where} has no scene from {days(config)[0]} to {days(config)[1]} for "
-            f"{config.model.family} to follow"
+            f"archives.sentinel2: {found.where} has no scene from {days(config)[0]} to {days(config)[1]}, "
+            f"which model.family = {config.model.family} needs"
         )
     return planning.by_tile(made, "post_s2", found.scenes, config)
 
 
 def file(root: Path) -> Path:
-    """Return the main file, which is written last."""
+    """Return the main file. It is written last."""
     return root / "plan" / "history.json"
 
 

@@ -33,8 +33,8 @@ BANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "dem": {"elevation": ("elevation", "data", "dem")},
 }
 
-#: Assets that are read where an archive has them: short-wave infrared of 1.6 um; cloud probability in percent;
-#: incidence angle on the ellipsoid in degrees; OPERA's mask of layover and shadow, 0 where there is neither.
+#: Assets that are read if an archive has them: short-wave infrared of 1.6 um; cloud probability in percent; incidence
+#: angle on the ellipsoid in degrees; OPERA's mask of layover and shadow, 0 where there is neither.
 EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
     "sentinel2": {"SWIR": ("swir16", "b11", "b11_20m"), "cloud": ("cloud", "cld", "cloud_probability", "cld_20m")},
     "sentinel1": {
@@ -46,7 +46,7 @@ EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
-# an id names files and stands in logs and on terminals
+# an id is used in file names, logs and terminals
 _ID = re.compile(r"[^/\\]{1,255}")
 _PLATFORM = re.compile(r"(?:SENTINEL-?|S)([12])[-_ ]?([A-D])", re.IGNORECASE)
 _ORBIT = re.compile(r"_R(\d{3})_")
@@ -54,7 +54,7 @@ _ORBIT = re.compile(r"_R(\d{3})_")
 
 @dataclass(frozen=True)
 class Scene:
-    """An item reduced to what is read from it and every decision about it; plain values that can be saved in a plan.
+    """An item reduced to the fields that are read and all decisions about it; plain values, saved in the plan.
 
     Attributes
     ----------
@@ -72,16 +72,16 @@ class Scene:
     offset_dn, scale : float
         Physical value = (DN + offset_dn) * scale.
     offset_reason : str
-        The field from which `offset_dn` was decided, as a sentence for the provenance.
+        The field that decided `offset_dn`, as a sentence for the provenance.
     nodata : float or None
-        Value that means nodata in the files; None leaves it to the files.
+        Nodata value of the files; None if the files define it.
     radiometry : str or None
-        Of Sentinel-1: see `radiometry.decide`.
+        Of Sentinel-1: see `radar_radiometry.decide`.
     sun_azimuth_deg, sun_elevation_deg : float or None
-        Of Sentinel-2, mean over the granule; clockwise from true north, above the horizon.
+        Of Sentinel-2, mean over the granule; azimuth clockwise from true north, elevation above the horizon.
     assets : mapping of our band name to asset key
     item : mapping
-        STAC item with nothing but what reading needs.
+        STAC item with only the fields that reading needs.
     """
 
     id: str
@@ -124,22 +124,22 @@ class Scene:
 
 
 def describe(item: Mapping[str, Any], sensor: str) -> Scene:
-    """Describe an item: make every decision about it.
+    """Describe an item: make all decisions about it.
 
     Parameters
     ----------
     item : mapping
-        A STAC item as it came.
+        A STAC item, unchanged.
     sensor : str
-        What it is meant to be: ``sentinel2``, ``sentinel1`` or ``dem``.
+        Expected sensor: ``sentinel2``, ``sentinel1`` or ``dem``.
 
     Raises
     ------
     CatalogError
-        If it is no item of that sensor, or its fields contradict each other, with the sentence that says so.
+        If it is not an item of this sensor, or its fields contradict each other. The message names the fields.
     """
     name, properties = _name(item), item.get("properties") or {}
-    # before the assets: a raw product has others, and this sentence says more
+    # before the assets: a raw product has other assets, and this message is clearer
     power = radar_radiometry.decide(item) if sensor == "sentinel1" else None
     assets = _assets(item, sensor, name)
     sun_azimuth, sun_elevation = sun_position.of_item(properties) if sensor == "sentinel2" else (None, None)
@@ -184,9 +184,9 @@ def is_level_1c(item: Mapping[str, Any]) -> bool:
 def _name(item: Mapping[str, Any]) -> str:
     name = item.get("id")
     if item.get("type") != "Feature" or not isinstance(name, str):
-        raise CatalogError("the catalogue answered something that is not a STAC item: it has no type Feature and id")
+        raise CatalogError("an entry of the catalogue is not a STAC item: it has no type Feature and id")
     if not _ID.fullmatch(name) or not name.isprintable() or name in (".", ".."):
-        raise CatalogError(f"item {name[:80]!r}: its id holds a path separator or a control character")
+        raise CatalogError(f"item {name[:80]!r}: its id has a path separator or a control character")
     return name
 
 
@@ -198,7 +198,7 @@ def _assets(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
     # Level 1C has no scene classification
     if sensor == "sentinel2" and is_level_1c(item):
         missing = [band for band in missing if band != "SCL"]
-    # HH scenes over the sea ice have neither; a scene with only VV is still used for VV
+    # HH scenes over sea ice have neither; a scene with only VV is used for VV
     needed = ["VV"] if sensor == "sentinel1" else missing
     if set(needed) & set(missing):
         raise CatalogError(
@@ -213,7 +213,7 @@ def _key(keys: Mapping[str, str], wanted: tuple[str, ...]) -> str | None:
     for one in wanted:
         if one in keys:
             return keys[one]
-    # OPERA names its assets by the whole file
+    # the asset keys of OPERA are whole file names
     endings = [key for low, key in keys.items() if re.search(rf"_{wanted[0]}(\.tif)?$", low)]
     return endings[0] if len(endings) == 1 else None
 
@@ -225,7 +225,7 @@ def _time(properties: Mapping[str, Any], name: str, sensor: str) -> str:
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:
-        raise CatalogError(f"{name}: datetime = {text!r} is no time") from None
+        raise CatalogError(f"{name}: datetime = {text!r} is not a time") from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat().replace("+00:00", "Z")
 
@@ -259,7 +259,7 @@ def _nodata(item: Mapping[str, Any], sensor: str, assets: Mapping[str, str]) -> 
         return 0.0
     asset = item["assets"][next(iter(assets.values()))]
     given = ((asset.get("raster:bands") or asset.get("bands") or [{}])[0] or {}).get("nodata", asset.get("nodata"))
-    # the raster extension spells NaN as text; a file's NaN needs no telling
+    # the raster extension writes NaN as text; NaN in a file needs no declaration
     return None if given is None or math.isnan(float(given)) else float(given)
 
 
@@ -296,5 +296,5 @@ def _geometry(item: Mapping[str, Any], name: str) -> BaseGeometry:
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise CatalogError(f"{name}: its geometry cannot be read: {error}") from None
     if outline is None or outline.is_empty:
-        raise CatalogError(f"{name}: has neither geometry nor bbox, so no one knows where it is")
+        raise CatalogError(f"{name}: has neither geometry nor bbox, so its location is unknown")
     return outline

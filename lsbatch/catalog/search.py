@@ -1,6 +1,6 @@
 """Search a STAC API or a static catalogue for the scenes of a sensor, a footprint and a date range.
 
-Nothing here reads a pixel, and nothing is signed: the addresses in a plan must still be good next week.
+This module reads no pixels and signs no addresses, because signatures would expire before the plan is used.
 """
 
 import json
@@ -22,12 +22,12 @@ from lsbatch.errors import CatalogError, printable
 from lsbatch.settings import SourceSettings
 from lsbatch.storage.addresses import Fence, shown
 
-#: Items of an answer. Earth Search answers from a function that may return 6 MB.
+#: Items of one page. Earth Search runs on a function that returns up to 6 MB.
 PAGE = 100
-#: Items of one search; Norway's season has some 20,000. Without a bound, a catalogue that invents them fills the
+#: Limit of items of one search. Norway's season has some 20,000. Without a limit, a faulty catalogue could fill the
 #: memory.
 MOST_ITEMS = 500_000
-#: Corners of the polygon sent to an API; tiles are tested against the whole one.
+#: Corners of the polygon sent to an API. Tiles are tested against the full polygon.
 MAX_CORNERS = 400
 
 
@@ -40,7 +40,7 @@ class Preset:
 
 
 PRESETS = {
-    # the Collection 1 items say what their files hold; those of sentinel-2-l2a carry wrong flags (see offset.py)
+    # items of Collection 1 describe their files; those of sentinel-2-l2a have wrong flags (see reflectance_offset.py)
     "earth-search": Preset(
         "https://earth-search.aws.element84.com/v1",
         {"sentinel2": ("sentinel-2-c1-l2a",), "dem": ("cop-dem-glo-30",)},
@@ -63,7 +63,7 @@ class Found:
     left_out : tuple of str
         Items that cannot be used, each with the reason.
     where : str
-        The catalogue and collections that were asked, for messages.
+        Catalogue and collections of the search, for messages.
     """
 
     scenes: tuple[Scene, ...]
@@ -90,16 +90,17 @@ def search(
     footprint : shapely geometry
         In EPSG:4326.
     days : (first, last) or None
-        Both included, in UTC; None for what has no date that matters.
+        Both included, in UTC; None for data without a relevant date.
     max_cloud_percent : float
-        Sentinel-2 items that say more are skipped; those that say nothing are kept.
+        Sentinel-2 items with more clouds are skipped. Items without this field are kept.
     attempts : int
-        Tries for a request that fails in passing (no connection, 429, 5xx).
+        Attempts for a request with a transient failure (no connection, 429, 5xx).
 
     Raises
     ------
     CatalogError
-        If the catalogue cannot be reached, is no STAC, lacks the collections, or names what it may not name.
+        If the catalogue cannot be reached, is not STAC, lacks the collections, or names an address that it may not
+        name.
     """
     url, collections = _where(source, sensor)
     where = f"{shown(url)} ({', '.join(collections)})"
@@ -117,19 +118,19 @@ def search(
             except CatalogError as error:
                 left_out.append(str(error))
                 continue
-            # outside the try: a catalogue that names what it may not name is not used at all
+            # outside the try: a catalogue with a forbidden address is not used at all
             scenes[scene.id] = replace(scene, item=fence.item(scene.item, document))
     return Found(tuple(sorted(scenes.values(), key=lambda s: (s.time, s.id))), tuple(sorted(left_out)), where)
 
 
 def _sound(answers: Iterable[Answer], left_out: list[str]) -> list[Answer]:
-    """Yield the items with a valid structure; add the faults of the others to `left_out`."""
+    """Return the items with a valid structure; add the faults of the others to `left_out`."""
     kept = []
     for count, (item, document) in enumerate(answers):
         if count >= MOST_ITEMS:
             raise CatalogError(
-                f"the catalogue lists more than {MOST_ITEMS:,} items for one search; survey a smaller region, or less "
-                "time"
+                f"the catalogue lists more than {MOST_ITEMS:,} items for one search; survey a smaller region or a "
+                "shorter season"
             )
         fault = item_validation.fault(item)
         if fault is None:
@@ -146,7 +147,7 @@ def _where(source: SourceSettings, sensor: str) -> tuple[str, tuple[str, ...]]:
     if not collections:
         able = [name for name, one in PRESETS.items() if sensor in one.collections]
         raise CatalogError(
-            f"archives.{sensor}: {source.preset} has no collection of this sensor that can be read; set collections, "
+            f"archives.{sensor}: {source.preset} has no readable collection of this sensor; set collections, "
             f"or use {' or '.join(able)}"
         )
     if "://" not in url:
@@ -187,14 +188,12 @@ def _ask(url: str, query: Query, io: Io) -> Iterator[Answer]:
         found = page["features"]
         new = {(str(item.get("collection")), str(item.get("id"))) for item in found if isinstance(item, Mapping)}
         if new and seen.issuperset(new):
-            # a server that ignores its own "next" would be queried without end
-            raise CatalogError(
-                f"{shown(url)}: its list of items does not end: a page holds only what was listed before"
-            )
+            # a server that ignores its own "next" link would be queried forever
+            raise CatalogError(f"{shown(url)}: its list of items does not end: a page repeats only earlier items")
         seen |= new
         for item in found:
             own = links(item, "self") if isinstance(item, Mapping) else []
-            # an address on the network, or none that relative ones could start from
+            # an address on the network, or an item without its own address
             yield item, own[0] if own and isinstance(own[0], str) and "://" in own[0] else url
 
 
@@ -216,18 +215,18 @@ def _touches(item: Mapping[str, Any], footprint: BaseGeometry) -> bool:
         outline = shapely.geometry.shape(item["geometry"])
         return bool(shapely.intersects(shapely.make_valid(outline), footprint))
     except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.GEOSException):
-        # no geometry that can be tested: `describe` decides, and names the item if it cannot be used
+        # no geometry to test: `describe` decides, and names the item if it cannot be used
         return True
 
 
 def _cloudy(item: Mapping[str, Any], sensor: str, max_cloud_percent: float) -> bool:
-    # not sent to the server: not every API has the query extension, and some answer nothing at all to it
+    # not sent to the server: not every API has the query extension, and some then return no items
     cover = (item.get("properties") or {}).get("eo:cloud_cover") if sensor == "sentinel2" else None
     return isinstance(cover, int | float) and cover > max_cloud_percent
 
 
 def _newest_processing(items: list[Answer]) -> list[Answer]:
-    """Keep only the newest baseline of a granule; two halves of one baseline are both kept."""
+    """Keep only the newest baseline of a granule. Two parts of one baseline are both kept."""
     newest: dict[tuple[str, str], str] = {}
     for item, _ in items:
         if key := granule(item):

@@ -12,14 +12,14 @@ from lsbatch.catalog.http import Io, links, read
 from lsbatch.errors import CatalogError
 from lsbatch.storage.addresses import Fence, shown
 
-#: Links followed from the root; a catalogue that is deeper links in circles.
+#: Limit of links followed from the root. A deeper catalogue has a cycle.
 MAX_DEPTH = 20
-#: Documents that are read for one search; a catalogue may be a program that makes them up.
+#: Limit of documents read for one search. A server may generate them without end.
 MOST_DOCUMENTS = 500_000
-#: Collections that a message names.
+#: Collections that a message lists.
 MOST_NAMES = 20
 
-#: An item as it came, and the address of the document it came in, to which its own addresses are relative.
+#: An item, and the address of its document, to which its own addresses are relative.
 Answer = tuple[dict[str, Any], str]
 
 
@@ -38,7 +38,7 @@ def walk(address: str, root: Mapping[str, Any], query: Query, io: Io, fence: Fen
     Raises
     ------
     CatalogError
-        If none of the collections is there, or a document names what it may not name.
+        If the catalogue has none of the collections, or a document names an address that it may not name.
     """
     seen: set[str] = set()
     names: set[str] = set()
@@ -61,8 +61,8 @@ def walk(address: str, root: Mapping[str, Any], query: Query, io: Io, fence: Fen
             seen.add(target)
             if len(seen) > MOST_DOCUMENTS:
                 raise CatalogError(
-                    f"{shown(address)}: links to more than {MOST_DOCUMENTS:,} documents, which are not read one by "
-                    "one; give the address of a STAC API, which can be asked for a place and a time"
+                    f"{shown(address)}: links to more than {MOST_DOCUMENTS:,} documents, too many to read one by "
+                    "one; give the address of a STAC API, which can search by place and time"
                 )
             waiting.append((target, read(target, io), depth + 1))
     if not names & set(query.collections):
@@ -84,5 +84,5 @@ def _fits(item: Mapping[str, Any], query: Query) -> bool:
     if not isinstance(properties, Mapping):
         return True
     day = str(properties.get("datetime") or properties.get("start_datetime") or "")[:10]
-    # text compares as dates do; an item without a day is judged by `describe`
+    # ISO texts compare like dates; `describe` decides about an item without a date
     return days is None or not day or days[0].isoformat() <= day <= days[1].isoformat()

@@ -8,7 +8,7 @@ from typing import Any
 import pyproj
 from shapely.geometry.base import BaseGeometry
 
-#: How far north one goes to see where north is.
+#: Distance in metres to the north for measuring the direction of north.
 STEP_DEG = 1e-4
 
 
@@ -29,10 +29,10 @@ def _number(properties: Mapping[str, Any], *keys: str) -> float | None:
 
 
 def on_grid(azimuth_deg: float, footprint: BaseGeometry, crs: str) -> float:
-    """Return the azimuth clockwise from grid north in the middle of a scene; one value a scene, so that tiles agree.
+    """Return the azimuth clockwise from grid north at the centre of a scene; one value a scene, so that tiles agree.
 
-    Ten degrees of longitude from a UTM zone's middle, at 61.5 N, north on the grid is 8.8 degrees off: 150 m at the
-    end of a shadow of 1 km.
+    At 10 degrees of longitude from the central meridian of a UTM zone and 61.5 N, grid north differs by 8.8 degrees
+    from true north: 150 m at the end of a shadow of 1 km.
     """
     middle = footprint.centroid
     return (azimuth_deg + _north_deg(crs, middle.x, middle.y)) % 360

@@ -12,7 +12,7 @@ Position = tuple[int, int]
 
 @dataclass(frozen=True)
 class Survey:
-    """A planned survey, as all later steps need it.
+    """A planned survey: settings, grid and tiles. All later steps use it.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Survey:
         return self.grid.tile(*position)
 
     def neighbours(self, position: Position) -> tuple[Position, ...]:
-        """Return the tiles of the survey around one, in row-major order."""
+        """Return the tiles of the survey around a tile, in row-major order."""
         planned = frozenset(self.positions)
         return tuple(p for p in self.grid.neighbours(*position) if p in planned)
 

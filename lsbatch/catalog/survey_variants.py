@@ -20,7 +20,7 @@ def share(base: Path, variant: Path) -> None:
     Raises
     ------
     StaleStoreError
-        If something else is there, or the file system has no links.
+        If something else has the path of a link, or the file system has no links.
     """
     if objects.is_remote(base) or objects.is_remote(variant):
         raise StaleStoreError(f"{base}: object storage has no links; compare needs surveys on disk")
@@ -42,7 +42,7 @@ def share(base: Path, variant: Path) -> None:
 
 
 def sample(base: Path, variant: Path, positions: Sequence[tuple[int, int]]) -> None:
-    """Give the survey in `variant` the plan of some tiles of the survey in `base`."""
+    """Write a plan for the survey in `variant` with some tiles of the plan of the survey in `base`."""
     for position in positions:
         for place in (plan.tile_file, dating_passes.file, scene_history.tile_file):
             source = place(base, tile_id(*position))

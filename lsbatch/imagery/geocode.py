@@ -1,7 +1,7 @@
 """Geocode Sentinel-1 GRD products (.SAFE) to terrain-corrected gamma0 with sarsen.
 
-sarsen is an extra: most archives have done this already (RTC). The files' names tell the orbit, so
-`folder.make_catalog` lists them as any other RTC scene.
+sarsen is an optional dependency, because most archives deliver terrain-corrected scenes (RTC). The names of the written
+files contain the orbit, so `folder_catalog.make_catalog` lists them like other RTC scenes.
 """
 
 import re
@@ -27,29 +27,30 @@ from lsbatch.errors import CatalogError
 from lsbatch.storage.files import aside, make_folder
 
 POLARISATIONS = ("VV", "VH")
-#: Degrees around the product's corners, which lie on the ellipsoid while mountains lean towards the sensor.
+#: Margin in degrees around the product's corners. The corners lie on the ellipsoid, while mountains are displaced
+#: towards the sensor.
 MARGIN_DEG = 0.05
-#: Rows of the DEM copied together.
+#: Rows of the DEM copied at a time.
 STRIP_ROWS = 1024
 _GRD = re.compile(r"S1[A-D]_[A-Z0-9]{2}_GRD[A-Z]_.*\.SAFE")
 
 
 def rtc(product: Path, dem: Path, geoid_m: float, folder: Path) -> list[Path]:
-    """Write gamma0 of each polarisation of the product; skip files that exist.
+    """Write gamma0 of each polarisation of the product. Skip files that exist.
 
-    Gamma flattening after Small (2011): backscatter is divided by the area that the DEM shows to the radar.
+    Terrain flattening after Small (2011): backscatter is divided by the local illuminated area from the DEM.
 
     Parameters
     ----------
     product : Path
         An unpacked product, ``S1?_IW_GRDH_*.SAFE``.
     dem : Path
-        Elevation, metres; its lattice is that of the answer, so it should be that of the survey.
+        Elevation in metres. The result has the lattice of this DEM, which should be the lattice of the survey.
     geoid_m : float
-        Height of the DEM's zero above the ellipsoid WGS 84, 0 where it holds ellipsoidal heights. 40 m left out move
-        the picture by about 50 m.
+        Height in metres of the DEM's zero level above the WGS 84 ellipsoid; 0 for ellipsoidal heights. An error of 40 m
+        shifts the image by about 50 m.
     folder : Path
-        Where to write.
+        Output folder.
 
     Returns
     -------
@@ -66,11 +67,11 @@ def rtc(product: Path, dem: Path, geoid_m: float, folder: Path) -> list[Path]:
         raise CatalogError("geocoding needs sarsen, which is not installed: pip install 'lsbatch[grd]'") from None
     if not (_GRD.fullmatch(product.name) and (product / "manifest.safe").is_file()):
         raise CatalogError(
-            f"{product}: is no unpacked Sentinel-1 GRD, a folder S1?_IW_GRDH_*.SAFE with its manifest.safe"
+            f"{product}: is not an unpacked Sentinel-1 GRD, a folder S1?_IW_GRDH_*.SAFE with a manifest.safe"
         )
     target = make_folder(folder)
     with tempfile.TemporaryDirectory(dir=target, prefix=".geocode-") as scratch, warnings.catch_warnings():
-        # of libraries below about rasters without a place and chunks that do not fit; nothing a user can change
+        # warnings of libraries about rasters without georeference and unaligned chunks; the user cannot change them
         warnings.simplefilter("ignore")
         try:
             told = xr.open_dataset(product, engine="sentinel-1").attrs
@@ -121,12 +122,12 @@ def _ellipsoidal(dem: Path, geoid_m: float, bounds_deg: tuple[float, float, floa
         box = transform_bounds("EPSG:4326", source.crs, *bounds_deg, densify_pts=21)
         whole, wanted = Window(0, 0, source.width, source.height), from_bounds(*box, source.transform)
         if not intersect(whole, wanted):
-            raise ValueError(f"the DEM {dem} lies elsewhere")
+            raise ValueError(f"the DEM {dem} does not cover the product")
         window = Window.from_slices(*(slice(floor(a), ceil(b)) for a, b in whole.intersection(wanted).toranges()))
         profile = {
             "driver": "GTiff", "count": 1, "dtype": "float32", "nodata": float("nan"), "tiled": True,
             "height": int(window.height), "width": int(window.width),
-            # heights are ellipsoidal from here on: without what the file says of them
+            # heights are ellipsoidal now, so the file's vertical CRS is dropped
             "crs": CRS(source.crs).to_2d().to_wkt(), "transform": source.window_transform(window),
         }  # fmt: skip
         with rasterio.open(target, "w", **profile) as out:
@@ -139,7 +140,7 @@ def _ellipsoidal(dem: Path, geoid_m: float, bounds_deg: tuple[float, float, floa
 
 
 def _upright(raw: Path, path: Path) -> None:
-    """Flip the raster to north up and write it as COG; sarsen writes from south to north."""
+    """Flip the raster to north up and write it as COG. sarsen writes rows from south to north."""
     with rasterio.open(raw) as opened:
         south, north = sorted((opened.bounds.bottom, opened.bounds.top))
         size = {"width": opened.width, "height": opened.height}

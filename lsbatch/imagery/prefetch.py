@@ -7,16 +7,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Calls under way beside the one whose answer is in use. On two cores and local files the STACK of a tile with 80
-#: scenes takes 18 s with one, 12 s with two, 12 s with three or four (benchmarks/stack_tile.py, set by hand); each
-#: holds a look.
+#: Calls computed in advance. On two cores and local files the STACK of a tile with 80 scenes takes 18 s with one, 12 s
+#: with two, 12 s with three or four (benchmarks/stack_tile.py, set by hand). Each call holds one image in memory.
 AHEAD = 2
 
 
 def in_order(calls: Sequence[Callable[[], T]], ahead: int = AHEAD) -> Iterator[T]:
     """Yield results of independent calls in order, with at most `ahead` of them computed in advance.
 
-    What a call raises is raised where its answer would come; calls that have not begun are then dropped.
+    An exception of a call is raised where its result would be yielded. Calls that have not started are then cancelled.
     """
     with ThreadPoolExecutor(ahead, thread_name_prefix="read") as pool:
         under_way: deque[Future[T]] = deque()

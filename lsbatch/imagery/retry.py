@@ -17,14 +17,14 @@ _ANSWER = re.compile(r"HTTP response code: (\d{3})")
 
 
 def with_retries(uri: str, attempts: int, first_wait_s: float, work: Callable[[str], None]) -> None:
-    """Call `work` with the signed address; retry transient failures with doubling waits.
+    """Call `work` with the signed address. Retry transient failures and double the wait each time.
 
-    A file on disk is read once.
+    A file on disk is read once, without retries.
 
     Raises
     ------
     RasterioError, OSError
-        Of the last try.
+        The error of the last attempt.
     """
 
     def once() -> None:
@@ -33,7 +33,7 @@ def with_retries(uri: str, attempts: int, first_wait_s: float, work: Callable[[s
             work(address)
         except RasterioError:
             if address != uri:
-                # whatever it says: a signature that expires between two blocks breaks a read without telling why
+                # for any error: a signature that expires between two blocks breaks a read without a clear message
                 _forget(address)
             raise
 
@@ -74,7 +74,7 @@ def _forget(address: str) -> None:
 
 
 def _may_pass(uri: str, error: BaseException) -> bool:
-    """Return whether another try at once can succeed; GDAL has already repeated requests that got an answer."""
+    """Return whether another attempt at once can succeed. GDAL has already repeated requests that got an HTTP error."""
     if not isinstance(error, (RasterioError, OSError)):
         return False
     status = _status(error)
@@ -93,7 +93,8 @@ def _is_azure(uri: str) -> bool:
 
 def _planetary_computer() -> Any:
     with warnings.catch_warnings():
-        # planetary-computer 1.0 declares its models in pydantic's old way; 0.4 s to import, for one archive of several
+        # planetary-computer 1.0 uses a deprecated form of pydantic models; imported here because it takes 0.4 s and
+        # only one archive needs it
         warnings.filterwarnings("ignore", "Support for class-based `config`", DeprecationWarning)
         import planetary_computer.sas
     return planetary_computer

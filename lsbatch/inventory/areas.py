@@ -1,4 +1,4 @@
-"""Figures by county or any other polygons: surveyed area, landslide count and landslide area."""
+"""Statistics by county or other polygons: surveyed area, landslide count and landslide area."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ FIGURES = (
     "landslide_share",
     "landslides_per_1000_km2",
 )
-#: Ground in none of the polygons.
+#: Name of the row for ground outside all polygons.
 ELSEWHERE = "(in none)"
 _SETTINGS = ("inventory.areas", "inventory.areas_field")
 
@@ -51,7 +51,7 @@ def _near(config: Config, bounds: tuple[float, ...]) -> dict[str, shapely.Geomet
 def _settings(config: Config) -> Mapping[str, Any]:
     file = config.inventory.areas
     assert file is not None
-    # read here, so that a wrong file is one sentence before the work and not one a tile
+    # read once before the tiles, so that a wrong file gives one error and not one for each tile
     vectors.read_named(file, config.inventory.areas_field, _SETTINGS, config.grid.crs)
     return {"areas": receipts.checksum(file), "field": config.inventory.areas_field}
 
@@ -80,16 +80,16 @@ def figures(
     landslides: gpd.GeoDataFrame,
     px_km2: float,
 ) -> gpd.GeoDataFrame:
-    """Return one row an area, and one for surveyed ground outside all areas.
+    """Return one row an area, and one row for surveyed ground outside all areas.
 
     Parameters
     ----------
     shapes : mapping of name to polygon
-        In the landslides' CRS; they may have holes, and may overlap.
+        In the landslides' CRS; they may have holes and may overlap.
     counts : list of mapping of name to (surveyed, landslide) pixels
-        One a tile; they add up.
+        One mapping a tile; counts are added.
     landslides : GeoDataFrame
-        The inventory. Each belongs to the one area that holds most of it.
+        The inventory. Each landslide belongs to the area that contains most of it.
     px_km2 : float
         Of a pixel.
     """
@@ -107,7 +107,7 @@ def figures(
             "landslides": len(mine),
             "landslide_area_m2": float(mine["area_m2"].sum()),
             "largest_m2": float(mine["area_m2"].max()) if len(mine) else 0.0,
-            # of pixels, also of landslides smaller than the inventory's smallest
+            # counted in pixels, so landslides below the inventory's minimum area are included
             "landslide_share": float(landslide) / float(surveyed) if surveyed else np.nan,
             "landslides_per_1000_km2": 1000 * len(mine) / km2 if km2 else np.nan,
             "geometry": shapes.get(name),
@@ -117,7 +117,7 @@ def figures(
 
 
 def _homes(shapes: Mapping[str, shapely.Geometry], landslides: gpd.GeoDataFrame) -> pd.Series:
-    """Return the area that holds most of each landslide; the first if equal."""
+    """Return the area that contains most of each landslide; the first if equal."""
     home = pd.Series(ELSEWHERE, index=landslides.index, dtype="str")
     most = np.zeros(len(landslides))
     outlines = np.asarray(landslides.geometry.values)

@@ -16,21 +16,21 @@ from lsbatch.storage import receipts, vectors
 
 METHOD = "Sentinel-1 series"
 SHARE = 0.9
-#: Sentinel-1 contradicts the looks of Sentinel-2 where less than this probability lies between them, and they stay.
+#: If less than this probability lies between the images of Sentinel-2, Sentinel-1 contradicts them and is not used.
 AGREES = 0.05
-#: It replaces them where the days left are at most this share of theirs: 90 % of a date is no gain where all of it was
-#: known to a few days more.
+#: Sentinel-1 dates are used if they leave at most this share of the days between the images. Otherwise a date of 90 %
+#: probability would replace a certain one for a gain of few days.
 NARROWER = 0.5
-#: Tables of tiles that are held: landslides come tile by tile, and one that crosses edges needs its neighbours'.
+#: Tables of tiles kept in memory. Landslides come tile by tile, and those that cross edges need neighbouring tables.
 HELD = 8
 
-#: Days, its interval's probability.
+#: First and last day, and the probability of this interval.
 Narrowed = tuple[int, int, float]
 Passes = Callable[[pd.DataFrame], pd.DataFrame | None]
 
 
 def passes_of(survey: Survey, config: Config) -> Passes:
-    """Return a reader of the passes of a landslide's parts: one row a pass; None if a tile has none."""
+    """Return a function that reads the passes of a landslide's parts: one row a pass; None if a tile has none."""
     done = receipts.read_stage(survey.workspace.receipts, "date") if dating_passes.wanted(config) else {}
 
     @lru_cache(HELD)
@@ -89,16 +89,16 @@ def narrowed(
 ) -> Narrowed | None:
     """Return first and last day since 1970, both included, and the probability of the days between.
 
-    None where that is no gain.
+    None if it is no improvement.
 
     Parameters
     ----------
     passes : DataFrame or None
-        As `passes_of` gives.
+        From `passes_of`.
     known : (int, int)
-        Days between which the pictures say that it slid.
+        Days of the images before and after.
     span : (int, int)
-        First and last day of the survey's windows: so far back and on it is looked for.
+        First and last day of the survey's windows, the limits of the search.
     looks : float
         Equivalent number of looks of a pixel.
     """
@@ -108,7 +108,7 @@ def narrowed(
     if anywhere.between(known[0], known[1] + 1) < AGREES:
         return None
     found = anywhere.within(known[0], known[1] + 1)
-    # whole days: the interval of 90 % and what it needs to end with its days
+    # whole days: the interval of 90 % rounded outwards
     first, last = (int(day) for day in found.interval(SHARE))
     if found.evidence < landslide_date.EVIDENCE or last - first > NARROWER * (known[1] - known[0]):
         return None

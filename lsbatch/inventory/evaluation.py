@@ -1,4 +1,4 @@
-"""Scores of a survey against mapped landslides: exact pixel counts, and landslides found or missed."""
+"""Scores of a survey against mapped landslides: exact pixel counts, and landslides found and missed."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from lsbatch.pipeline.score import CELL_PX
 from lsbatch.storage import files, receipts, vectors
 from lsbatch.storage.receipts import Receipt
 
-#: Upper bounds of the classes of size of mapped landslides, m2.
+#: Upper bounds of the size classes of mapped landslides, m2.
 SIZES_M2 = (1_000, 5_000, 10_000, float("inf"))
 
 
@@ -65,7 +65,7 @@ def blocks(counts: np.ndarray, block_px: int) -> np.ndarray:
 
 
 def scored(counts: np.ndarray, block_px: int) -> dict[str, Any]:
-    """Return counts, scores and 95 % intervals (by blocks) of cells (n, 6); None if undefined."""
+    """Return counts, scores and 95 % intervals (by blocks) of cells (n, 6); None where undefined."""
     total = Confusion(*(int(n) for n in counts[:, 2:].sum(axis=0)))
     bounds = score_intervals.intervals(blocks(counts, block_px))
     named = {
@@ -77,7 +77,7 @@ def scored(counts: np.ndarray, block_px: int) -> dict[str, Any]:
 
 
 def reliability(found: Iterable[Receipt]) -> np.ndarray:
-    """Return pixels, sum of probabilities and landslide pixels of ten bins of probability, (10, 3), over all tiles."""
+    """Return pixels, sum of probabilities and landslide pixels of ten probability bins over all tiles, (10, 3)."""
     rows = [np.array(receipt.tally["reliability"]) for receipt in found if receipt and "reliability" in receipt.tally]
     return np.sum(rows, axis=0) if rows else np.zeros((10, 3))
 
@@ -88,25 +88,25 @@ def summary(survey: Survey) -> dict[str, Any]:
     Returns
     -------
     dict
-        tp, fp, fn, tn, precision, recall, f1, iou, mcc, prevalence (None where undefined), the bounds of their 95 %
-        intervals (mcc_low, mcc_high, ...) by a bootstrap over blocks of `train.block_px`, calibration_error (mean
-        distance of what was said from what was so, over ten bins of probability), surveyed_km2,
-        tiles, tiles_failed, landslides (records), and with truth: landslides_mapped and landslides_found (mapped
-        ones of at least the inventory's smallest area that a record touches), both also by size.
+        tp, fp, fn, tn, precision, recall, f1, iou, mcc and prevalence (None where undefined); the bounds of their 95 %
+        intervals (mcc_low, mcc_high, ...) by a bootstrap over blocks of `train.block_px`; calibration_error (mean
+        difference between predicted probability and observed share over ten probability bins); surveyed_km2, tiles,
+        tiles_failed, landslides (records). With truth also landslides_mapped and landslides_found (mapped landslides of
+        at least the minimum area that a record touches), both also by size.
 
     Raises
     ------
     NoDataError
-        Where nothing was scored yet, or there is no truth.
+        If no tile was scored yet, or the settings have no truth.
     """
     config, folder = survey.config, survey.workspace.receipts
     if config.truth is None:
-        raise NoDataError("the settings name no truth, so there is nothing to score against; set truth.file")
+        raise NoDataError("the settings have no mapped landslides to compare with; set truth.file")
     planned = {tile_id(*position) for position in survey.positions}
     tiles = {tile: r for tile, r in receipts.read_stage(folder, "score").items() if tile in planned}
     total = confusion(tiles.values())
     if total.total == 0:
-        raise NoDataError(f"{survey.config.output}: no tile was scored yet; run 'lsbatch run' first")
+        raise NoDataError(f"{survey.config.output}: no tile has scores yet; run 'lsbatch run' first")
     side_km = config.grid.resolution_m / 1000
     return {
         **scored(cells(tiles.values()), config.train.block_px),
@@ -132,7 +132,7 @@ def objects(survey: Survey) -> Mapping[str, Any]:
         return {}
     found = identity.found(vectors.read_part(file))
     truth = vectors.read_truth(config.truth, config.survey.windows, config.grid.crs, survey.grid.bounds)
-    # touching more than an edge: an outline that only shares a border has found nothing
+    # touching more than an edge: a shared border is not a detection
     large = truth[truth.area >= config.inventory.min_area_m2]
     hits = _touched(large, found)
     return {

@@ -1,4 +1,4 @@
-"""The inventory in other schemas: INSPIRE Natural Risk Zones, and attributes like Norway's SOSI."""
+"""Field tables of the inventory in other schemas: INSPIRE Natural Risk Zones, and attributes like Norway's SOSI."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import geopandas as gpd
 import pandas as pd
 
-#: Of the INSPIRE code list NaturalHazardCategoryValue.
+#: Value of the INSPIRE code list NaturalHazardCategoryValue.
 LANDSLIDE = "http://inspire.ec.europa.eu/codelist/NaturalHazardCategoryValue/landslide"
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """A field of the export.
+    """A field of an export.
 
     Attributes
     ----------
     name : str
     source : str
-        Column of the inventory it comes from, or the constant, for the documentation.
+        Its column in the inventory, or the constant, for the documentation.
     make : callable GeoDataFrame -> column or constant
     """
 
@@ -39,7 +39,7 @@ def _joined(name: str, source: str, make: Callable[[gpd.GeoDataFrame], object]) 
     return Mapped(name, source, make)
 
 
-#: ObservedEvent of D2.8.III.12; names of nested types are joined by `_`, because a GeoPackage is flat.
+#: ObservedEvent of D2.8.III.12. Names of nested types are joined by `_`, because a GeoPackage is flat.
 INSPIRE: tuple[Mapped, ...] = (
     _same("inspireId_localId", "landslide_id"),
     _same("inspireId_namespace", "survey_id"),
@@ -59,7 +59,7 @@ INSPIRE: tuple[Mapped, ...] = (
     _same("validTo", "date_latest"),
 )
 
-#: In the manner of SOSI's datatype Identifikasjon and of a register of slides; no validated SOSI file.
+#: Attributes modelled on SOSI's datatype Identifikasjon and on a landslide register; not a validated SOSI file.
 SOSI: tuple[Mapped, ...] = (
     _same("identifikasjon_lokalId", "landslide_id"),
     _same("identifikasjon_navnerom", "survey_id"),

@@ -1,8 +1,8 @@
-"""Identifiers and reviews of landslides, kept from run to run and from year to year.
+"""Identifiers and reviews of landslides, kept between runs and between years.
 
-What lasts lies in ``survey/review/``: last year's inventory, the ids that were given, the reviewers' answers. The
-inventory is made from these and from the polygon parts, so running a survey again gives the same ids, and loses no
-answer.
+The permanent data are in ``survey/review/``: last year's inventory, the identifiers given so far, and the reviewers'
+answers. The inventory is made from these and from the polygon parts, so a repeated run gives the same identifiers and
+keeps all answers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,12 +35,12 @@ def settle(survey: Survey, frame: gpd.GeoDataFrame) -> Linked:
     ----------
     survey : Survey
     frame : GeoDataFrame
-        The landslides, with names of their own: those of places.
+        The landslides, with identifiers made from their position.
     """
     places = survey.workspace
     last = _kept(places.earlier)
     if last is not None:
-        # a column that the inventory got since
+        # a column that was added to the inventory later
         last = year_matching.complete(last, dict(frame.dtypes.drop("geometry")))
     linked = (
         Linked(frame)
@@ -57,7 +57,7 @@ def settle(survey: Survey, frame: gpd.GeoDataFrame) -> Linked:
 
 
 def state(places: Workspace) -> list[str]:
-    """Return checksums of the inputs of an inventory besides the parts, for its digest."""
+    """Return checksums of the inputs of an inventory other than the parts, for its digest."""
     return [receipts.checksum(path) if files.exists(path) else "" for path in (places.earlier, places.answers)]
 
 
@@ -77,7 +77,7 @@ def _as_before(
     linked = set(last)
     taken = linked | set(frame.loc[~here, ID])
     former: dict[str, list[str]] = {}
-    # those that had a name here choose before those that get a new one
+    # landslides with an identifier from this survey choose before those that get a new one
     order = sorted(range(len(rows)), key=lambda j: (pairs.keeper[j] < 0, j))
     for j in order:
         kept = int(pairs.keeper[j])
@@ -127,7 +127,7 @@ def _named(
 def _answered(
     frame: gpd.GeoDataFrame, answers: Sequence[Mapping[str, Any]], former: Mapping[str, list[str]]
 ) -> gpd.GeoDataFrame:
-    """Add the last answer to each landslide, also to one that had another identifier then."""
+    """Add the last answer to each landslide, also if it had another identifier at that time."""
     latest = {str(one.get(ID)): one for one in answers}
     if not latest:
         return frame
@@ -148,8 +148,8 @@ def _remember(
 ) -> None:
     """Save the identifiers for the next run. Repeated after a kill, this saves the same.
 
-    While tiles are missing, outlines end at their edges, and a name that came from such an outline would stay. So then
-    only names that a reviewer has answered to are added, and what was known stays as it was.
+    While tiles are missing, outlines end at the edges of tiles, and an identifier from such an outline would remain.
+    Then only identifiers with a reviewer's answer are added, and the saved ones are unchanged.
     """
     here = frame[frame["observation"] == FOUND]
     outlined = receipts.read_stage(survey.workspace.receipts, "outline")

@@ -1,4 +1,4 @@
-"""Checksum of the landslide map of a survey; other files use it to name the map that they belong to."""
+"""Checksum of the landslide map of a survey. Other files store it to identify their map."""
 
 import hashlib
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def tile_sums(survey: Survey) -> dict[Position, str]:
     found = {position: done[tile_id(*position)] for position in survey.positions if done.get(tile_id(*position))}
     if not found or not files.exists(store / layer.name / "zarr.json"):
         raise NoDataError(
-            f"{survey.config.output}: has no map of landslides by the model {survey.config.model.family} yet; run "
+            f"{survey.config.output}: has no landslide map of the model {survey.config.model.family} yet; run "
             "'lsbatch run' first"
         )
     return {

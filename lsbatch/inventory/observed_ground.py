@@ -1,4 +1,4 @@
-"""Share of a polygon that a survey observed, from the mask, tile by tile."""
+"""Share of a polygon that a survey observed, computed from the mask tile by tile."""
 
 import numpy as np
 import shapely
@@ -14,8 +14,8 @@ from lsbatch.storage import cube, geometries, receipts
 def share(survey: Survey, shapes: np.ndarray) -> np.ndarray:
     """Return the observed share of the pixels of each polygon, 0 outside the region, shape (polygons,).
 
-    Pixels whose centre lies inside count, of a polygon between centres those of its box. A tile whose mask was not made
-    saw nothing.
+    Pixels whose centre lies inside the polygon count. A polygon that contains no centre uses the pixels of its bounding
+    box. A tile without a mask counts as not observed.
     """
     done = receipts.read_stage(survey.workspace.receipts, "clean")
     seen, pixels = np.zeros(len(shapes)), np.zeros(len(shapes))
@@ -46,7 +46,7 @@ def _pixels(
     whole = survey.grid.geobox
     corners = np.reshape(shapely.bounds(shape), (2, 2)).tolist()
     (left, bottom), (right, top) = (~whole.transform @ corner for corner in corners)
-    # y was turned on the way: `bottom` is the larger row
+    # the y axis is reversed: `bottom` is the larger row
     spans = [(int(np.floor(top)), int(np.ceil(bottom))), (int(np.floor(left)), int(np.ceil(right)))]
     around = tuple(slice(first, max(last, first + 1)) for first, last in spans)
     inside = _inside(whole, shape, around)

@@ -15,40 +15,40 @@ from lsbatch.errors import ConfigError, printable
 from lsbatch.storage.files import on_disk
 from lsbatch.storage.geometries import geodesic, outlined_layer, polygonal, read_vector
 
-#: How the name of a GeoParquet ends.
+#: Suffix of a GeoParquet file.
 PARQUET = ".parquet"
-#: Name of the id in our own inventories.
+#: Name of the id column in our inventories.
 ID = "landslide_id"
-#: Between ids in one text; so in none of them.
+#: Separator between ids in one text; an id must not contain it.
 SEPARATOR = ";"
-#: Characters of an id.
+#: Maximum characters of an id.
 LONGEST_ID = 100
-#: Ids or numbers that a sentence names.
+#: Ids or numbers listed in an error message.
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Read:
-    """Polygons that were read, and what was repaired.
+    """Polygons of a file, and what was repaired.
 
     Attributes
     ----------
     frame : GeoDataFrame
-        Valid multipolygons in the asked CRS.
+        Valid multipolygons in the requested CRS.
     features : int
-        In the file.
+        Number of features in the file.
     empty : int
-        Features without area, or without geometry: left out.
+        Features without area or geometry, left out.
     repaired : int
-        Outlines that were not valid.
+        Outlines that were invalid.
     repair_m2 : float
-        How much the repairs changed the area, summed without sign.
+        Change of area by the repairs, sum of absolute values.
     overlaps : int
-        Pairs of outlines that lie over each other.
+        Pairs of outlines that overlap.
     overlap_m2 : float
         Area of these overlaps.
     crs : str or None
-        CRS of the file, where it is another one.
+        CRS of the file, if it differs.
     """
 
     frame: gpd.GeoDataFrame
@@ -68,25 +68,28 @@ def read(file: Path, crs: str, column: str | None = None, *, named: bool = True)
     ----------
     file : Path
     crs : str
-        Outlines in another one are transformed.
+        Outlines in another CRS are transformed.
     column : str, optional
-        That holds the id; `landslide_id` if not given.
+        Column of the id; `landslide_id` by default.
     named : bool
         Whether every landslide needs an id.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read, has no CRS, no such column, an id twice or none, or outlines that `crs` cannot show.
+        If the file cannot be read, has no CRS or no such column, has an id twice or a landslide without id, or has
+        outlines that cannot be transformed to `crs`.
     """
     raw = _load(file)
     stored = str(raw.crs)
     features = len(raw)
     if column is not None and column not in raw:
-        raise ConfigError(f"{file}: has no column {column!r}; it has {', '.join(raw.columns.drop('geometry'))}")
+        raise ConfigError(
+            f"{file}: has no column {column!r}; the columns are {', '.join(raw.columns.drop('geometry'))}"
+        )
     if named and column is None and ID not in raw:
         raise ConfigError(
-            f"{file}: has no column {ID}; name the column of its ids with --id; it has "
+            f"{file}: has no column {ID}; give the column of ids with --id; the columns are "
             f"{', '.join(raw.columns.drop('geometry'))}"
         )
     if column is not None or ID in raw:
@@ -109,7 +112,7 @@ def crs_of(file: Path) -> str:
     Raises
     ------
     ConfigError
-        If it has none, or is no such file.
+        If the file has no CRS or does not exist.
     """
     if file.suffix == PARQUET:
         return str(_load(file).crs)
@@ -117,7 +120,7 @@ def crs_of(file: Path) -> str:
         here = on_disk(file)
         stored = pyogrio.read_info(here, layer=outlined_layer(here))["crs"]
     except (DataSourceError, OSError) as error:
-        raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
+        raise ConfigError(f"{file}: cannot be read as a vector file: {error}") from None
     if not stored:
         raise ConfigError(f"{file}: has no CRS; save it with one")
     return str(stored)
@@ -130,7 +133,7 @@ def _load(file: Path) -> gpd.GeoDataFrame:
     try:
         raw = gpd.read_parquet(on_disk(file))
     except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
-        raise ConfigError(f"{file}: is no GeoParquet that can be read: {error}") from None
+        raise ConfigError(f"{file}: cannot be read as GeoParquet: {error}") from None
     if raw.crs is None:
         raise ConfigError(f"{file}: has no CRS; save it with one")
     return raw.rename_geometry("geometry") if raw.geometry.name != "geometry" else raw
@@ -143,8 +146,8 @@ def _ids(raw: gpd.GeoDataFrame, column: str, file: Path) -> list[str]:
     lost = np.flatnonzero(values.isna().to_numpy() | np.array([not text.strip() for text in texts], bool))
     if lost.size:
         raise ConfigError(
-            f"{file}: {lost.size} landslides have no {column}, the first is feature {lost[0] + 1}; each needs one of "
-            "its own"
+            f"{file}: {lost.size} landslides have no {column}, the first is feature {lost[0] + 1}; each landslide "
+            "needs one"
         )
     odd = [text for text in texts if SEPARATOR in text or len(text) > LONGEST_ID or printable(text) != text]
     if odd:
@@ -156,12 +159,14 @@ def _ids(raw: gpd.GeoDataFrame, column: str, file: Path) -> list[str]:
     twice = names[counts > 1]
     if twice.size:
         shown = ", ".join(twice[:SHOWN]) + (f" and {twice.size - SHOWN} more" if twice.size > SHOWN else "")
-        raise ConfigError(f"{file}: {column} is there more than once: {shown}; each landslide needs one of its own")
+        raise ConfigError(
+            f"{file}: {column} has values that occur more than once: {shown}; each landslide needs its own"
+        )
     return texts
 
 
 def sound(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, int, float]:
-    """Return valid multipolygons with area, how many were repaired, and the change of their area."""
+    """Return valid multipolygons with area, the number of repairs, and their change of area."""
     shapes = shapely.force_2d(frame.geometry.values)
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     broken = there & ~shapely.is_valid(shapes)
@@ -179,7 +184,7 @@ def _moved(frame: gpd.GeoDataFrame, crs: str, file: Path) -> gpd.GeoDataFrame:
     lost = np.flatnonzero(~np.isfinite(shapely.bounds(moved.geometry.values)).all(axis=1)) if len(moved) else ()
     if len(lost):
         raise ConfigError(
-            f"{file}: {len(lost)} outlines lie where {crs} cannot show them, the first is number {lost[0] + 1}"  # type: ignore[misc]
+            f"{file}: {len(lost)} outlines cannot be transformed to {crs}, the first is number {lost[0] + 1}"  # type: ignore[misc]
         )
     # rounding can make an outline touch itself
     return sound(moved)[0]

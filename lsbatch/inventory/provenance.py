@@ -10,7 +10,7 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.storage import receipts
 from lsbatch.storage.receipts import Receipt
 
-#: Of a scene, as `lsbatch.catalog.scenes.Scene` has them.
+#: Attributes of a scene, from `lsbatch.catalog.scenes.Scene`.
 _OF_SCENE = (
     "sensor",
     "collection",
@@ -28,7 +28,8 @@ COLUMNS = ("tile", "scene", "looks", "used", "reason", *_OF_SCENE)
 def scenes(survey: Survey, tiles: Iterable[str]) -> pd.DataFrame:
     """Return one row for each tile and planned scene, ordered by tile, window and time.
 
-    `looks` is `pre_s2`, `post_s2`, `pre_s1`, `post_s1` or `dem`; `used` is `yes` or `no`, and `reason` why not.
+    `looks` is `pre_s2`, `post_s2`, `pre_s1`, `post_s1` or `dem`. `used` is `yes` or `no`, and `reason` says why a scene
+    was not used.
     """
     done = receipts.read_stage(survey.workspace.receipts, "stack")
     rows = [row for tile in sorted(tiles) for row in _of_tile(survey, done[tile])]
@@ -38,7 +39,7 @@ def scenes(survey: Survey, tiles: Iterable[str]) -> pd.DataFrame:
 def _of_tile(survey: Survey, receipt: Receipt) -> Iterator[dict[str, object]]:
     for looks, planned in plan.tile_scenes(survey.config.output, receipt.tile).items():
         for scene in sorted(planned, key=_when):
-            # sentences about a scene begin with its name
+            # error messages about a scene start with its id
             reason = next((text for text in receipt.dropped if text.startswith(f"{scene.id}: ")), "")
             used = "yes" if scene.id in receipt.scenes else "no"
             told = {"tile": receipt.tile, "scene": scene.id, "looks": looks, "used": used, "reason": reason}

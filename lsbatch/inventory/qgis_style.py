@@ -1,4 +1,4 @@
-"""QGIS style of the inventory: fill by confidence in colours for colour-blind readers (Okabe and Ito)."""
+"""QGIS style of the inventory: fill by confidence, in colours for colour-blind readers (Okabe and Ito)."""
 
 from xml.sax.saxutils import quoteattr
 
@@ -45,7 +45,7 @@ def _symbol(number: int, colour: tuple[int, int, int]) -> str:
 
 
 def layer_styles(layer: str) -> pd.DataFrame:
-    """Return the table in which QGIS finds the style of a GeoPackage layer."""
+    """Return the table from which QGIS reads the style of a GeoPackage layer."""
     return pd.DataFrame(
         {
             "f_table_catalog": [""],
@@ -59,7 +59,7 @@ def layer_styles(layer: str) -> pd.DataFrame:
             "description": ["fill by confidence"],
             "owner": [""],
             "ui": [""],
-            # of no meaning, but QGIS sorts by it; always the same, so that the same inventory is the same file
+            # QGIS sorts by this time; a constant, so that the same inventory gives the same file
             "update_time": [pd.Timestamp("2026-01-01T00:00:00Z")],
         }
     )

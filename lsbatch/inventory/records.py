@@ -28,7 +28,7 @@ from lsbatch.storage.geometries import geodesic
 from lsbatch.storage.workspace import Workspace
 
 _EPOCH = date(1970, 1, 1)
-#: Share of a record that another inventory must hold to agree.
+#: Minimum share of a record that another inventory must contain to count as agreeing.
 AGREES = 0.5
 
 
@@ -36,7 +36,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     """Join the parts of all tiles, give them identifiers, and write the inventory, its style and exports."""
     linked = identity.settle(survey, landslides(survey, config))
     found = identity.found(linked.frame)
-    # what is kept of earlier years may come from anybody's inventory
+    # records kept from earlier years may come from another program
     schema.check(found.drop(columns="geometry").to_dict("list"), config.inventory.confounders)
     folder = survey.workspace.inventory
     write(folder, linked.frame)
@@ -54,7 +54,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
 
 
 def write(folder: Path, frame: gpd.GeoDataFrame) -> None:
-    """Write the three files of the records, each whole."""
+    """Write the three files of the records, each atomically."""
     vectors.write_geopackage(
         folder / "landslides.gpkg", frame, "landslides", {"layer_styles": qgis_style.layer_styles("landslides")}
     )
@@ -101,7 +101,7 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes:
     config = survey.config
     first = group.sort_values(["first_row", "first_col"]).iloc[0]
     shape, repaired = shapes.joined(np.asarray(group["geometry"].values))
-    # measured along the pixels: simpler outlines are for the eye
+    # measured along the pixels; simplified outlines are only for display
     places = terrain_fields.places(group, survey)
     measures = _geometry(shape, places, to_lonlat)
     drawn = shapes.simplified(shape, config.inventory.simplify_m) if config.inventory.simplify_m else shape
@@ -135,7 +135,8 @@ def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes:
 def _pixel_id(survey: Survey, row: int, col: int) -> str:
     """Return ten hex digits from the CRS and the metre position of the first pixel.
 
-    Position, not order: the id is the same with other tiles, other workers, or when another landslide comes or goes.
+    It depends on the position, not on order: the id is the same with other tiles or workers, and if other landslides
+    change.
     """
     return place_id(survey.grid.crs, *(survey.grid.geobox.transform @ (col + 0.5, row + 0.5)))
 
@@ -148,15 +149,14 @@ def place_id(crs: str, x: float, y: float) -> str:
 def _dates(group: pd.DataFrame, config: Config, passes: dating.Passes) -> dict[str, str | float]:
     """Return the earliest and latest day of a landslide, and how they were found.
 
-    If the model gives dates, they are the images around the break of the middle pixel. Otherwise they are the last
-    greenest image before and the first after, or the date windows if Sentinel-2 did not observe it; Sentinel-1 can
-    narrow them.
+    If the model gives dates, they are the images around the break of the median pixel. Otherwise they are the last
+    image before and the first after, or the date windows if Sentinel-2 did not observe it. Sentinel-1 can narrow them.
     """
     windows = config.survey.windows
     if "after_days" in group:
         told = [np.concatenate(group[f"{name}_days"].to_list()) for name in DAYS]
         if told[0].size:
-            # of whole days, and in order: each pixel's look before is earlier than its look after
+            # whole days, and ordered: the image before each pixel's break is earlier than the image after
             middle = (int(np.quantile(days, 0.5, method="lower")) for days in told)
             return _written(*middle, "breaks in the series")  # type: ignore[arg-type, call-arg]
     earliest, latest = int(group["last_before"].max()), int(group["first_after"].min())
@@ -232,10 +232,10 @@ def _share(group: pd.DataFrame, column: str) -> float:
 
 
 def _grade(evidence: Mapping[str, float]) -> str:
-    """Return the confidence grade: a rule that sorts the reviewer's work, not a probability.
+    """Return the confidence grade: a rule to sort the reviewer's work, not a probability.
 
-    high: mean probability of 0.8 or more, seen by both sensors, and its whole outline seen; low: mean probability below
-    0.65, or half of it seen by one sensor alone; medium: all else.
+    high: mean probability at least 0.8, observed by both sensors, and the whole outline observed. low: mean probability
+    below 0.65, or half of it observed by one sensor only. medium: all others.
     """
     sure = evidence["probability_mean"]
     seen = min(evidence["optical_share"], evidence["radar_share"])

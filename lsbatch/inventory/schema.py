@@ -1,4 +1,4 @@
-"""The fields of the inventory: source of the file columns, the table in docs/inventory.md and the checks."""
+"""The fields of the inventory. They define the file columns, the table in docs/inventory.md and the checks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from lsbatch.errors import LsbatchError
 from lsbatch.pipeline.types import FOUND
 
-#: Whether this survey drew the record, or only keeps it from an earlier year.
+#: Values of `observation`: found by this survey, or kept from an earlier year.
 OBSERVATIONS = (FOUND, "nothing found", "not observed")
-#: What became of a landslide since last year.
+#: Values of `status`: the change of a landslide since last year.
 STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")
-#: What a reviewer says of a record.
+#: Values of `review_state`.
 REVIEW_STATES = ("unreviewed", "confirmed", "rejected")
-#: How sure the map is of a record, see `lsbatch.inventory.records`.
+#: Values of `confidence`, see `lsbatch.inventory.records`.
 GRADES = ("high", "medium", "low")
 
 
@@ -27,13 +27,13 @@ class Field:
     dtype : str
         str, float64 or int64.
     unit : str
-        Empty where there is none.
+        Empty if there is none.
     empty : bool
-        Whether it may be unknown: NaN, or an empty text.
+        Whether it may be unknown: NaN or an empty text.
     least, most : float or None
-        Bounds of a number, both allowed.
+        Bounds of a number, both included.
     values : tuple of str
-        The texts that are allowed; empty: any.
+        Allowed texts; empty allows any.
     """
 
     name: str
@@ -147,12 +147,12 @@ FIELDS: tuple[Field, ...] = (
     _text("software", "provenance", "lsbatch and its version"),
 )  # fmt: skip
 
-#: Of each configured layer that may explain a change otherwise: `inventory.confounders`.
+#: Name of the field for each layer of `inventory.confounders`, which may explain a change otherwise.
 CONFOUNDER = "on_{}_share"
 
 
 def fields(confounders: Iterable[str] = ()) -> tuple[Field, ...]:
-    """Return all fields, with one for each layer of confounders."""
+    """Return all fields, including one for each layer of confounders."""
     more = (
         _share(CONFOUNDER.format(name), "confounders", f"share of its pixels on the layer {name}")
         for name in confounders
@@ -181,7 +181,7 @@ def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), 
     confounders : iterable of str
         Names of configured layers.
     what : str
-        Named in the error.
+        Name of the table for the error.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), 
     if list(columns) != names:
         missing, foreign = sorted(set(names) - set(columns)), sorted(set(columns) - set(names))
         raise LsbatchError(
-            f"{what}: columns are not those of the schema; missing: {', '.join(missing) or 'none'}; unknown: "
+            f"{what}: columns do not match the schema; missing: {', '.join(missing) or 'none'}; unknown: "
             f"{', '.join(foreign) or 'none'}"
         )
     for field in expected:
@@ -204,7 +204,7 @@ def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), 
     ids = columns["landslide_id"]
     if len(set(ids)) != len(ids):
         twice = next(one for one in ids if ids.count(one) > 1)
-        raise LsbatchError(f"{what}: landslide_id {twice!r} is there twice; each record needs an id of its own")
+        raise LsbatchError(f"{what}: landslide_id {twice!r} occurs twice; each record needs its own id")
 
 
 def _fault(field: Field, value: object) -> str:

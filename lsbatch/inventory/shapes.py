@@ -1,21 +1,21 @@
-"""The shape of a landslide: one valid outline, length, and simplified outlines of the same area."""
+"""The shape of a landslide: a valid outline, its length, and a simplified outline of the same area."""
 
 import numpy as np
 import shapely
 
 from lsbatch.storage.geometries import polygonal
 
-#: A simplified outline has the area of the one along pixels to within this share.
+#: A simplified outline has the area of the pixel outline within this relative tolerance.
 AREA_KEPT = 1e-4
-#: Source and toe closer together than this have no direction.
+#: Source and toe that are closer together (m) give no direction.
 SAME_PLACE_M = 1.0
 
 
 def joined(parts: np.ndarray) -> tuple[shapely.MultiPolygon, bool]:
     """Join the parts of one landslide to one valid outline; return whether it was repaired.
 
-    Normalised, so that vertices left where parts met do not depend on the tiles; a corner of the pixels' outline comes
-    first, and corners that only a tile's edge made are left out.
+    The outline is normalised, so that vertices do not depend on the tiles: it starts at a corner of the pixel outline,
+    and vertices that only the edge of a tile made are removed.
     """
     shape = shapely.simplify(shapely.normalize(shapely.union_all(parts)), 0)
     return _valid(shape)
@@ -30,8 +30,9 @@ def _valid(shape: shapely.Geometry) -> tuple[shapely.MultiPolygon, bool]:
 def simplified(shape: shapely.MultiPolygon, most_m: float) -> shapely.MultiPolygon:
     """Simplify an outline within about `most_m` and to the same area within `AREA_KEPT`.
 
-    Douglas and Peucker's lines cut corners, more inward than outward; they are then moved out or in together until the
-    area is right. Where that is not possible within `most_m`, as for an outline of a few pixels, it stays as it is.
+    Douglas and Peucker's simplification changes the area, more often to smaller. The vertices are then moved outwards
+    or inwards together until the area is right. If this is not possible within `most_m`, as for an outline of a few
+    pixels, the outline is unchanged.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def simplified(shape: shapely.MultiPolygon, most_m: float) -> shapely.MultiPolyg
         middle = (inner + outer) / 2
         found = moved(middle)
         if abs(found.area - shape.area) <= AREA_KEPT / 2 * shape.area:
-            # moved inwards, a narrow neck tears; pieces that only touched at a corner may well become one
+            # moved inwards, a narrow neck can split; pieces that touched only at a corner can merge
             torn = shapely.get_num_geometries(shape) == 1 and shapely.get_num_geometries(found) > 1
             return shape if torn else _valid(found)[0]
         if found.area < shape.area:

@@ -14,7 +14,7 @@ from lsbatch.storage import receipts
 from lsbatch.storage.files import sweep
 from lsbatch.storage.receipts import Receipt
 
-#: Files of the inventory that are delivered.
+#: Delivered files of the inventory.
 INVENTORY = (
     "landslides.gpkg",
     "landslides.parquet",
@@ -89,7 +89,7 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
 def _provenance(receipt: Receipt, config: Config) -> dict[str, Any]:
     windows = config.survey.windows.model_dump(mode="json")
     decisions = receipt.tally["decisions"]
-    # orbits, offsets, radiometry, elevation: as the receipt has them
+    # orbits, offsets, radiometry and elevation from the receipt
     told = {f"lsbatch:{key}": list(values) for key, values in decisions.items()}
     return told | {
         "lsbatch:before": windows["pre"],

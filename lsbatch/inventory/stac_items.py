@@ -15,7 +15,7 @@ from lsbatch.bands import Layer
 from lsbatch.storage import objects
 from lsbatch.storage.files import on_disk, scratch, write_bytes
 
-#: Corners a side of a tile's outline: between them a straight line of the grid is bent in longitude and latitude.
+#: Points on each side of a tile's outline, because a straight line of the grid is curved in longitude and latitude.
 CORNERS = 8
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
@@ -36,13 +36,13 @@ def tile(
     Parameters
     ----------
     name : str
-        Of the item.
+        Id of the item.
     geobox : GeoBox
         Of the tile.
     days : (first, last)
-        Of all looks.
+        Of all images.
     made : str
-        When, ISO 8601.
+        Time of creation, ISO 8601.
     provenance : mapping
         Further properties: orbits, offsets, scenes.
     store : str
@@ -102,17 +102,17 @@ def delivery(
     Parameters
     ----------
     name : str
-        Of the item.
+        Id of the item.
     files : mapping of address to path
         Address of each file relative to the item.
     geobox : GeoBox
         Of the maps.
     days : (first, last)
-        Of all looks.
+        Of all images.
     provenance : mapping
         Further properties.
     bands : mapping of file name to mapping
-        What a map's numbers mean.
+        Meaning of the numbers of each map.
     """
     item = _placed(name, geobox, days, provenance)
     item.stac_extensions.append(FILE)
@@ -121,7 +121,7 @@ def delivery(
         with here.open("rb") as handle:
             checksum = hashlib.file_digest(handle, "sha256").hexdigest()
         media, role = DELIVERED[path.suffix]
-        # a multihash: 0x12 is SHA-256, 0x20 its bytes
+        # multihash: 0x12 is SHA-256, 0x20 its length in bytes
         told: dict[str, Any] = {"file:size": here.stat().st_size, "file:checksum": f"1220{checksum}"}
         if path.name in bands:
             told |= {"bands": [dict(bands[path.name])], **_lattice(geobox)}
@@ -133,9 +133,9 @@ def delivery(
 
 
 def write(folder: Path, name: str, description: str, items: Iterable[pystac.Item]) -> int:
-    """Write a catalogue of the items aside, then replace the old one; return the number of items.
+    """Write a catalogue of the items to a temporary folder, then replace the old one; return the number of items.
 
-    In object storage no folder can be renamed: there the root, which names the items, is written last.
+    Folders in object storage cannot be renamed: there the root, which lists the items, is written last.
     """
     catalog = pystac.Catalog(name, description)
     catalog.add_items(items)

@@ -10,9 +10,9 @@ from lsbatch.kernels import slope_profile
 from lsbatch.pipeline.outline import STEP_M
 from lsbatch.settings import Config
 
-#: Side of a measured height in the coarsest DEM that is read, Copernicus GLO-30: nine pixels of 10 m share one.
+#: Pixel side in metres of the coarsest DEM, Copernicus GLO-30: nine pixels of 10 m share one height.
 DEM_M = 30.0
-#: A smaller difference of mean slopes is no break that one would see on the ground.
+#: A smaller difference of mean slopes, in degrees, is not a break that is visible on the ground.
 LEAST_BREAK_DEG = 5.0
 
 
@@ -39,7 +39,7 @@ def terrain(group: pd.DataFrame, places: Mapping[str, float]) -> dict[str, float
 
 
 def split(group: pd.DataFrame, config: Config) -> dict[str, float]:
-    """Return the elevation at which steep ground ends, from the slopes by elevation of all parts."""
+    """Return the elevation where steep ground ends, from the slope profiles of all parts."""
     step, *values = (np.concatenate(group[f"profile_{name}"].to_list()) for name in ("step", "px", "slope", "slope2"))
     found = None
     if step.size:

@@ -1,4 +1,4 @@
-"""Match the landslides of two years: continued, changed, gone or new. Tables in, tables out."""
+"""Match the landslides of two years: continued, changed, gone or new. Works on tables only."""
 
 import hashlib
 from collections import Counter
@@ -15,15 +15,15 @@ from lsbatch.inventory import schema
 from lsbatch.inventory.previous_inventory import ID, SEPARATOR
 from lsbatch.kernels import polygon_matching
 
-#: What `observation` says: this survey drew the outline; it looked and found nothing; it did not see the place.
+#: Values of `observation`: found by this survey; observed but not found; not observed.
 FOUND, NOTHING, UNSEEN = schema.OBSERVATIONS
-#: An old landslide is gone if at least this share of its ground was surveyed and nothing of it was found.
+#: An old landslide is gone if at least this share of its ground was observed and nothing was found there.
 SURVEYED_SHARE = 0.8
-#: Loss of NDVI that says that ground which was bare last year slid again: a scar that only stays bare loses none.
+#: Loss of NDVI that indicates that known bare ground slid again. A scar that only stays bare loses none.
 AGAIN_DNDVI = -0.1
-#: Methods of dating that go by the survey's pictures, not by a change in a series of the landslide's own.
+#: Dating methods that use the survey's image dates, not a change in a time series of the landslide.
 _PICTURES = ("greenest looks", "survey windows", "")
-#: Columns that a person fills, and what the first may say.
+#: Columns filled by a reviewer, and the values of the first.
 REVIEW = ("review_state", "reviewer", "comment", "reviewed_version")
 STATES = schema.REVIEW_STATES
 
@@ -39,7 +39,8 @@ class Linked:
     frame : GeoDataFrame
         This year's landslides, then those of last year that were not found.
     last, this : mapping of text to int
-        What became of each of last year's, and where each of this year's comes from; each sums to all of them.
+        Counts of what happened to last year's landslides, and of the origin of this year's. Each adds up to all
+        landslides.
     """
 
     frame: gpd.GeoDataFrame
@@ -57,7 +58,7 @@ def link(this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, pixel_m: float, surveye
     pixel_m : float
         Side of a pixel, for the tolerance of growth.
     surveyed : callable (geometries) -> array of share, optional
-        Share of a polygon's ground that this year's survey observed; without it no landslide is called gone.
+        Observed share of each polygon in this year's survey. Without it no landslide is called gone.
     """
     here = this["observation"] == FOUND
     this, last, noted = _canonical(this[here]), _canonical(last), this[~here]
@@ -101,7 +102,7 @@ def pairs_of(
 def _sizes(
     this: gpd.GeoDataFrame, last: gpd.GeoDataFrame, olds: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the area of each new polygon, and area and perimeter of all that it continues."""
+    """Return the area of each new polygon, and area and perimeter of all polygons that it continues."""
     area, edge = shapely.area(last.geometry.values), shapely.length(last.geometry.values)
     sums = [np.array([values[one].sum() for one in olds]) for values in (area, edge)]
     return shapely.area(this.geometry.values), *sums
@@ -134,7 +135,7 @@ def rows_of(frame: gpd.GeoDataFrame) -> list[dict[str, Any]]:
 def _continued(
     record: dict[str, Any], partners: Sequence[Mapping[str, Any]], *, has_id: bool, same: bool, grown: bool
 ) -> tuple[dict[str, Any], str]:
-    """Return a landslide of this year with the attributes that it takes over from those that it continues."""
+    """Return a landslide of this year with the attributes of those that it continues."""
     if not partners:
         return record | {"status": "new", "observation": FOUND}, "new"
     first = partners[0]
@@ -166,12 +167,12 @@ def _is_same_observation(record: Mapping[str, Any], old: Mapping[str, Any]) -> b
 def _slid_again(record: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Return whether a known landslide moved again between the images of this survey.
 
-    Its ground had recovered (the old record was gone), or it is dated after the old one and either a series of its own
-    shows the break or its ground lost vegetation that it would not have had if it had only stayed bare.
+    Either its ground had recovered (the old record was gone), or it is dated after the old record, and a time series
+    shows the break or the ground lost vegetation, which ground that only stays bare does not.
     """
     if old["status"] == "gone":
         return True
-    # ISO days compare as text; without a day the order is unknown
+    # ISO days compare as text; the order is unknown if a day is missing
     later = bool(old["date_latest"]) and record["date_earliest"] >= old["date_latest"]
     return later and (record["date_method"] not in _PICTURES or record["dndvi_mean"] <= AGAIN_DNDVI)
 
@@ -181,8 +182,8 @@ def _rest(
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Return last year's landslides that were not found: gone if their ground was observed, else unchanged.
 
-    Returned second are the landslides that this year's inventory keeps from other years. What this year's inventory
-    already notes about a lost landslide has priority.
+    The second result is the landslides that this year's inventory keeps from other years. An entry for a lost landslide
+    in this year's inventory has priority.
     """
     share = np.zeros(len(lost)) if surveyed is None else surveyed(lost.geometry.values)
     seen = share >= SURVEYED_SHARE
@@ -200,7 +201,7 @@ def _rest(
 
 
 def _fate(i: int, news: np.ndarray, olds: Sequence[np.ndarray], pairs: polygon_matching.Links) -> str:
-    """Return what became of an old landslide that was found again."""
+    """Return what happened to an old landslide that was found again."""
     if len(news) > 1:
         return "split"
     j = news[0]
@@ -225,7 +226,7 @@ def _stacked(first: gpd.GeoDataFrame, second: gpd.GeoDataFrame) -> gpd.GeoDataFr
 
 
 def complete(frame: gpd.GeoDataFrame, kinds: Mapping[str, Any]) -> gpd.GeoDataFrame:
-    """Complete a foreign table with the columns of the inventory; unknown values are empty, NaN or 0."""
+    """Add the columns of the inventory to a foreign table; unknown values are empty, NaN or 0."""
     columns: dict[str, Any] = {}
     for name, kind in kinds.items():
         dtype = pd.api.types.pandas_dtype(kind)
@@ -255,7 +256,7 @@ def joined(ids: Iterable[str]) -> str:
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """Return an unused identifier: that of the place, or one derived from it; add it to `taken`."""
+    """Return an unused identifier: that of the position, or one derived from it; add it to `taken`."""
     head = name.rpartition("-")[0] or name
     made, count = name, 0
     while made in taken:

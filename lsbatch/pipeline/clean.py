@@ -13,9 +13,9 @@ UNOBSERVED = 255
 
 
 def apply(block: Block, config: Config) -> Block:
-    """Return the mask: 1 landslide, 0 no landslide, 255 not observed; unobserved pixels have no vote."""
+    """Return the mask: 1 landslide, 0 no landslide, 255 not observed. Unobserved pixels do not vote."""
     probability, halo = block.bands["probability"], block.halo_px
-    # NaN compares false and is set apart in the line after
+    # a comparison with NaN is false; NaN pixels are set to 255 in the next line
     labels = (probability >= config.clean.threshold).astype(np.uint8)
     labels[np.isnan(probability)] = UNOBSERVED
     if config.clean.mode_radius_px > 0:

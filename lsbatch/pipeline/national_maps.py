@@ -16,7 +16,7 @@ from lsbatch.storage.rasters import Legend
 
 NO_PERCENT = 255
 NO_DAY = -32768
-#: Name of a map to its meaning; docs/inventory.md describes each.
+#: Maps by name, with their meaning; docs/inventory.md describes each.
 LEGENDS: Mapping[str, Legend] = {
     "probability": Legend("probability of a landslide", "1", 0.01),
     "mask": Legend("1 landslide, 0 none, 255 not observed"),

@@ -20,8 +20,8 @@ from lsbatch.settings import Config
 
 COLOURS = ("R", "G", "B", "NIR")
 WATER = 6
-#: How far around a window cloud is looked for where a scene has a cloud probability: the reach of its shadow, the
-#: opening twice and the buffer (see `optical.cloud_shadow`).
+#: Margin around a window in which clouds are searched if a scene has a cloud probability: the reach of a shadow, twice
+#: the opening, and the buffer (see `optical.cloud_shadow`).
 CLOUD_REACH_M = 1000 + 2 * 40 + 50
 
 
@@ -35,12 +35,12 @@ class Picture:
         Reflectance of R, G, B, NIR from the one day with the highest NDVI; NaN where never clear.
     ndvi : array (rows, cols), float32
     day : array (rows, cols), int16
-        Days since 1970-01-01 of the look that was chosen; -32768 where none.
+        Days since 1970-01-01 of the selected image; -32768 where none.
     looks, shaded : arrays (rows, cols), uint8
-        Days on which the pixel was clear, and on which it would have been but for a mountain's shadow; at most 255.
+        Days on which the pixel was clear, and days on which only terrain shadow excluded it; at most 255.
     used : tuple of str
     dropped : tuple of Dropped
-        Scenes read, and those that could not be, with the reason.
+        Scenes read, and scenes that could not be read, with the reason.
     """
 
     bands: np.ndarray
@@ -54,7 +54,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Look:
-    """One acquisition day: bands (rows, cols), usable pixels, and pixels lost only to terrain shadow."""
+    """One acquisition day: bands (rows, cols), usable pixels, and pixels excluded only by terrain shadow."""
 
     bands: list[np.ndarray]
     clear: np.ndarray
@@ -115,8 +115,8 @@ def looker(
 def _look(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[str, ...]) -> Look:
     """Read one day from its granules.
 
-    Each granule has its own offset, sun and mask, so they are decoded before they are joined; where two overlap the
-    first by id is kept, which counts the day as one look.
+    Each granule has its own offset, sun position and mask, so granules are decoded before they are joined. Where two
+    overlap, the first by id is used, so the day counts as one image.
     """
     joined: tuple[list[np.ndarray], np.ndarray, np.ndarray] | None = None
     used: list[str] = []
@@ -142,14 +142,14 @@ def _look(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[st
 def _granule(
     scene: Scene, ground: Ground, config: Config, colours: tuple[str, ...]
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Return the reflectance, where it is usable, and where only terrain shadow excludes it."""
+    """Return the reflectance, the usable pixels, and the pixels that only terrain shadow excludes."""
     attempts, geobox = config.archives.attempts, ground.geobox
     azimuth = (
         None
         if scene.sun_azimuth_deg is None
         else sun_position.on_grid(scene.sun_azimuth_deg, scene.footprint, config.grid.crs)
     )
-    # read wider, because a cloud of the next tile, and its shadow, reach into this one
+    # read a wider window: clouds of the next tile, and their shadows, reach into this one
     halo = config.composite.cloud_dilate_px
     has_probability = "cloud" in scene.assets and azimuth is not None
     if has_probability:
@@ -160,7 +160,7 @@ def _granule(
     if "SCL" in scene.assets:
         clear = optical.clear(raw["SCL"], dilate_px=config.composite.cloud_dilate_px)
     else:
-        # Level 1C has no cloud mask, so the date windows must contain clear scenes
+        # Level 1C has no cloud mask, so scenes in the date windows must be clear
         clear = np.ones(raw["SCL"].shape, np.bool_)
     if has_probability:
         nir = optical.reflectance(raw["NIR"], scene.offset_dn, scene.scale)

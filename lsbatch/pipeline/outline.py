@@ -1,7 +1,7 @@
 """Stage MASK to polygon parts: outlines inside one tile, with statistics that add up across tiles.
 
-A landslide that crosses a tile's edge leaves a part in each tile. Everything kept of a part adds, or is a minimum or
-a maximum, so the inventory's record is the same as if the country were one tile.
+A landslide that crosses the edge of a tile has a part in each tile. All statistics of a part are sums, minima or
+maxima, so the joined record is the same as with one tile for the whole country.
 """
 
 from pathlib import Path
@@ -23,19 +23,19 @@ from lsbatch.storage import vectors
 from lsbatch.storage.geometries import rasterize, read_polygons
 from lsbatch.storage.receipts import checksum
 
-#: Probability is kept as a histogram of hundredths, so that percentiles of joined parts are exact to 0.01.
+#: Probabilities are stored as a histogram of hundredths, so that percentiles of joined parts are exact to 0.01.
 HISTOGRAM_BINS = 101
 
-#: Height of a step of the profile in which slopes are summed.
+#: Metres of one elevation step of the slope profile.
 STEP_M = 5.0
 
-#: Bands of models that give a date: last look before, first look after.
+#: Bands of models that give dates: last image before, first image after.
 DAYS = ("before", "after")
 
 _MEANS = ("dNDVI", "diffVV", "diffVH", "slope")
 _SIDES = ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc")
 _STACK = (*_MEANS, *_SIDES, "elevation", "pre_date", "post_date", "observed")
-#: Pixels that these bits of `observed` count.
+#: Bits of `observed` whose pixels are counted.
 _SEEN = {
     "optical_px": OPTICAL,
     "radar_px": RADAR,
@@ -79,13 +79,13 @@ def _trim(values: np.ndarray, halo: int) -> np.ndarray:
 def _places(
     labels: np.ndarray, count: int, elevation: np.ndarray, region: tuple[slice, slice]
 ) -> dict[str, np.ndarray]:
-    """Return national row and column of the first pixel in row-major order, of the highest and of the lowest."""
+    """Return national row and column of the first, the highest and the lowest pixel."""
     flat = np.flatnonzero(labels)
     ids = labels.ravel()[flat] - 1
     height = elevation.ravel()[flat]
     cols = labels.shape[1]
     out: dict[str, np.ndarray] = {"pixels": np.bincount(ids, minlength=count)}
-    # stable orders: ties go to the first pixel in row-major order, whatever the tile
+    # stable sorting: of equal values the first pixel in row-major order is used, for all tiles
     orders = {
         "first": np.argsort(ids, kind="stable"),
         "top": np.lexsort((np.nan_to_num(-height, nan=np.inf), ids)),
@@ -102,7 +102,7 @@ def _places(
 
 
 def _sums(labels: np.ndarray, count: int, core: dict[str, np.ndarray], aspect: np.ndarray) -> dict[str, np.ndarray]:
-    """Return sum and number of valid pixels for every band of evidence, and the maxima."""
+    """Return sum and count of valid pixels for each evidence band, and the maxima."""
     out = {}
     bands = {name: core[name] for name in _MEANS} | {"probability": core["probability"]}
     bands |= {f"diffVV_{side}": core[f"postVV_{side}"] - core[f"preVV_{side}"] for side in ("asc", "desc")}
@@ -125,12 +125,12 @@ def _sums(labels: np.ndarray, count: int, core: dict[str, np.ndarray], aspect: n
 
 
 def _count(labels: np.ndarray, count: int, where: np.ndarray) -> np.ndarray:
-    """Return the pixels of each label for which `where` is true."""
+    """Return for each label the number of pixels where `where` is true."""
     return np.bincount(labels[(labels > 0) & where] - 1, minlength=count)
 
 
 def _layers(labels: np.ndarray, count: int, geobox: GeoBox, config: Config) -> dict[str, np.ndarray]:
-    """Return the pixels of each label whose centre lies in a polygon of each configured layer."""
+    """Return for each label the number of pixels whose centre lies in a polygon of each configured layer."""
     out = {}
     for kind, files in layers(config).items():
         for name, file in files.items():
@@ -147,12 +147,12 @@ def _layers(labels: np.ndarray, count: int, geobox: GeoBox, config: Config) -> d
 
 
 def layers(config: Config) -> dict[str, dict[str, Path]]:
-    """Return the vector files that each landslide is compared with, by setting and name."""
+    """Return the vector files that landslides are compared with, by setting and name."""
     return {"confounders": config.inventory.confounders, "others": config.inventory.others}
 
 
 def layer_px(kind: str, name: str) -> str:
-    """Return the column of a part with its pixels on a layer."""
+    """Return the column of a part that holds its pixels on a layer."""
     return f"{kind}_{name}_px"
 
 
@@ -164,7 +164,7 @@ def _profile(labels: np.ndarray, count: int, elevation: np.ndarray, slope: np.nd
     good = (labels > 0) & np.isfinite(elevation) & np.isfinite(slope)
     step = np.floor(elevation[good] / STEP_M).astype(np.int64)
     tenths = np.rint(slope[good] * 10).astype(np.int64)
-    # label above step in one number; steps are within 2^15 of the sea
+    # label and step in one number; steps are within 2^15 of sea level
     keys, place = np.unique((labels[good].astype(np.int64) << 16) + step + 2**15, return_inverse=True)
     columns = {
         "profile_step": (keys & 0xFFFF) - 2**15,
@@ -177,7 +177,7 @@ def _profile(labels: np.ndarray, count: int, elevation: np.ndarray, slope: np.nd
 
 
 def _dates(labels: np.ndarray, count: int, core: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the last image before and the first after, days since 1970; far apart if there is none."""
+    """Return the last image before and the first after, days since 1970; extreme values if there is none."""
     none = np.iinfo(np.int16).min
     latest = np.full(count, none, np.int64)
     earliest = np.full(count, np.iinfo(np.int16).max, np.int64)
@@ -190,7 +190,7 @@ def _dates(labels: np.ndarray, count: int, core: dict[str, np.ndarray]) -> dict[
 
 
 def _days(labels: np.ndarray, count: int, days: np.ndarray) -> list[np.ndarray]:
-    """Return the days that a model gives to the pixels of each label, in any order."""
+    """Return the days that a model gives for the pixels of each label, in any order."""
     known = (labels > 0) & (days != NO_DAY)
     order = np.argsort(labels[known], kind="stable")
     cuts = np.searchsorted(labels[known][order], np.arange(2, count + 1))

@@ -16,13 +16,13 @@ from lsbatch.pipeline import optical, terrain
 from lsbatch.pipeline.types import Block, Dropped
 from lsbatch.settings import Config
 
-#: Bytes of series held at once; more candidates than that and the scenes are read again for the next rows.
+#: Bytes of series held at once. With more candidates, the scenes are read again for the next rows.
 MOST_BYTES = 1_000_000_000
 _EPOCH = date(1970, 1, 1)
 
 
 def apply(block: Block, config: Config) -> Block:
-    """Return the share of greenness lost by a break and the images around it; 0 on pixels that cannot be landslides."""
+    """Return the relative NDVI loss at a break and the images around it; 0 on pixels that cannot be landslides."""
     rule = base.card(base.resolve(config)).network
     chosen = ccdc.candidates(block.bands, rule)
     seen = np.logical_and.reduce([np.isfinite(block.bands[name]) for name in ccdc.BANDS])
@@ -54,7 +54,7 @@ def _strips(chosen: np.ndarray, looks: int) -> Iterator[slice]:
     if not held[-1]:
         return
     cuts = np.flatnonzero(np.diff(held // MOST_BYTES)) + 1
-    # whole pixels of shadow (see `ground.Ground.shade`)
+    # whole pixels of the shadow grid (see `terrain.Ground.shade`)
     edges = sorted({0, *(int(cut) // 8 * 8 for cut in cuts), len(chosen)})
     yield from (slice(start, stop) for start, stop in pairwise(edges) if chosen[start:stop].any())
 

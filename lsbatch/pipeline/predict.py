@@ -1,4 +1,4 @@
-"""Stage STACK to PROBABILITY: the prediction of a tile equals that of the whole country at once."""
+"""Stage STACK to PROBABILITY. The prediction of a tile equals that of the whole country at once."""
 
 from pathlib import Path
 
@@ -28,7 +28,8 @@ def _settings(config: Config) -> dict[str, object]:
     return {
         "weights": card.checksum,
         "bands": config.inputs,
-        # the exact tiling answers the same with every window, so the memory for it is no reason to compute again
+        # exact tiling gives the same result with any window, so a change of the memory setting is no reason to compute
+        # again
         "tiling": config.predict.tiling,
         "precision": config.predict.precision,
         "flips": config.predict.flips,

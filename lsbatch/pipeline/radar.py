@@ -1,7 +1,7 @@
 """Median of the Sentinel-1 scenes of a date window in linear power, by strips of rows.
 
-In this order: border noise, speckle, slope correction, median; everything in linear power. Terrain-corrected gamma0
-needs neither the first nor the third, and brings its mask of layover and shadow.
+The order of operations is: border noise, speckle filter, slope correction, median, all in linear power.
+Terrain-corrected gamma0 needs neither the first nor the third, and includes its mask of layover and shadow.
 """
 
 import math
@@ -26,20 +26,20 @@ from lsbatch.settings import CompositeSettings, Config
 POLARISATIONS = ("VV", "VH")
 DIRECTIONS = ("ascending", "descending")
 
-#: Bytes of the one buffer that holds all passes of a strip. A median needs every value of a pixel at once; the strip
-#: gets lower as passes get more, so a tile's memory stays the same.
+#: Bytes of the buffer that holds all passes of a strip. A median needs all values of a pixel at once. With more passes
+#: the strip has fewer rows, so the memory of a tile stays the same.
 STRIP_BYTES = 192 * 2**20
-#: Rows of a COG's block: strips of whole blocks decode each of them once where the lattices agree.
+#: Rows of a COG block. Strips of whole blocks decode each block once if the lattices agree.
 BLOCK_ROWS = 512
-#: Depth of the fringe at the border of a GRD that is looked through for noise.
+#: Width of the border of a GRD that is searched for noise.
 FRINGE_PX = 50
-#: Layover and shadow of sigma0 are grown by this much: the DEM does not know them to the pixel.
+#: Layover and shadow of sigma0 are grown by this radius, because the DEM is not accurate to one pixel.
 BUFFER_M = 30.0
-#: Power above which a pixel may be a bright target (Lee sigma): the 98th percentile over Californian hills
-#: (../shared/data/s1_opera_california, 105 bursts). One number for all tiles, so that they agree.
+#: Power above which a pixel may be a point target (Lee sigma): the 98th percentile over hills in California
+#: (../shared/data/s1_opera_california, 105 bursts). One value for all tiles, so that they agree.
 BRIGHT = {"VV": 0.60, "VH": 0.10}
 FROST_DAMPING = 2.0
-#: The speckle filter that works on all dates of a relative orbit together, and not on a single scene.
+#: The speckle filter that uses all dates of a relative orbit together, not a single scene.
 ACROSS_DATES = "multitemporal"
 
 #: Slope and aspect in degrees, with the halo of the strips.
@@ -59,10 +59,10 @@ class Median:
     looks : dict of direction to array (rows, cols), uint8
         Passes that observed the pixel, at most 255.
     all_looks : array (rows, cols), uint8
-        Of both directions and of unknown ones.
+        Passes of both and of unknown directions.
     used : tuple of str
     dropped : tuple of Dropped
-        Scenes read, and those that could not be, with the reason.
+        Scenes read, and scenes that could not be read, with the reason.
     """
 
     power: dict[str, np.ndarray]
@@ -76,8 +76,7 @@ class Median:
 def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
     """Return medians over passes, all together and by direction.
 
-    Frames of one pass (same platform, orbit and day) are joined before the median, so that their overlap is one
-    look, not two.
+    Frames of one pass (same platform, orbit and day) are joined before the median, so that their overlap counts once.
     """
     shape = rows, cols = ground.geobox.shape
     power = {p: np.full(shape, np.nan, np.float32) for p in POLARISATIONS}
@@ -98,12 +97,12 @@ def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
                 power[name][here] = time_median.masked_median(strip[p])
             for direction in DIRECTIONS:
                 chosen = [i for i, group in enumerate(passes) if group[0].orbit_state == direction]
-                # of an unknown direction there may be passes: they are in the one median of all
+                # passes of an unknown direction are only in the median of all passes
                 vv = strip[0] if len(chosen) == len(passes) else strip[0][chosen]
                 apart[direction][here] = time_median.masked_median(vv)
                 looks[direction][here] = _count(vv)
             all_looks[here] = _count(strip[0])
-            # or two strips would be held while the next one is filled: 216 MB more with 40 passes than with 10
+            # free the strip before the next one is filled, else two are held: 216 MB more with 40 passes than with 10
             del strip, vv
     used = tuple(s.id for group in passes for s in group if s.id not in dropped)
     return Median(power, apart, looks, all_looks, used, tuple(dropped.values()))
@@ -117,7 +116,7 @@ def halo_px(settings: CompositeSettings, has_sigma0: bool, side_m: float) -> int
     """Return the pixels around a window that its result depends on."""
     reach = {"none": 0, "refined_lee": 3}.get(settings.speckle, settings.speckle_size_px // 2)
     if has_sigma0:
-        # the fringe lies beside a solid core (see sar.border_noise); the buffer beside layover and shadow
+        # the fringe lies next to a solid area of nodata (see sar.border_noise); the buffer next to layover and shadow
         reach += max(FRINGE_PX + 4, math.ceil(BUFFER_M / side_m))
     return reach
 
@@ -148,14 +147,14 @@ def _strip(
 ) -> np.ndarray:
     """Return all passes over a strip of rows, (polarisations, passes, rows, cols), corrected and without halo.
 
-    A scene that fails in one strip is left out of the later ones too; strips above keep it, and the receipt names it.
+    A scene that fails in one strip is also left out of later strips. Earlier strips keep it, and the receipt names it.
     """
     height, cols = rows.stop - rows.start, geobox.shape[1]
     wide = slice(rows.start, rows.stop + 2 * halo)
     box = geobox.pad(halo)[wide, :]
     around = steepness and (steepness[0][wide], steepness[1][wide])
     together = config.composite.speckle == ACROSS_DATES
-    # one filter over all dates needs their halo, too
+    # a filter over all dates also needs their halo
     edge = halo if together else 0
     out = np.full((len(POLARISATIONS), len(passes), height + 2 * edge, cols + 2 * edge), np.nan, np.float32)
     frames = [(i, frame) for i, group in enumerate(passes) for frame in group if frame.id not in dropped]
@@ -176,7 +175,7 @@ def _strip(
 def _frame(
     scene: Scene, box: GeoBox, steepness: Steepness | None, config: Config
 ) -> dict[str, np.ndarray] | SceneError:
-    """Read one scene over a strip and its halo, filtered, as gamma0 of flat ground; return the error if it fails."""
+    """Read one scene over a strip and its halo, filtered, as gamma0; return the error if it fails."""
     extras = ("incidence",) if scene.radiometry == SIGMA0 else tuple({"mask"} & set(scene.assets))
     try:
         raw = scene_reading.read(scene, (*POLARISATIONS, *extras), box, attempts=config.archives.attempts)
@@ -184,7 +183,7 @@ def _frame(
         return error
     power = {}
     for name in POLARISATIONS:
-        # power that is not positive is the noise floor subtracted away, not a measurement
+        # power that is not positive results from noise subtraction and is not a measurement
         power[name] = np.where(raw[name] > 0, raw[name], np.float32(np.nan))
     if scene.radiometry == SIGMA0 and steepness is not None:
         return _flattened(power, raw["incidence"], steepness, config)
@@ -200,7 +199,7 @@ def _flattened(
     """Correct border noise, speckle and slope of a calibrated GRD; NaN where the elevation is unknown."""
     vv = sar.border_noise(sigma0["VV"], incidence_deg, depth_px=FRINGE_PX)
     side = config.grid.resolution_m
-    # towards the sensor the incidence angle falls; on this grid, so no convergence of meridians has to be known
+    # the incidence angle decreases towards the sensor; measured on this grid, so the meridian convergence is not needed
     look = terrain.aspect(incidence_deg, side, side) + 180
     factor, _ = sar.slope_factor(
         incidence_deg, look, *steepness, config.composite.slope_model, buffer_px=BUFFER_M / side
@@ -214,7 +213,7 @@ def _flattened(
 
 def _filtered(power: np.ndarray, polarisation: str, settings: CompositeSettings) -> np.ndarray:
     if settings.speckle == ACROSS_DATES:
-        # it needs all dates of an orbit: `_across_dates_into`
+        # needs all dates of an orbit: see `_across_dates_into`
         return power
     by = speckle.FilterSettings(
         settings.speckle_size_px, settings.speckle_looks, damping=FROST_DAMPING, bright=BRIGHT[polarisation]
@@ -223,7 +222,7 @@ def _filtered(power: np.ndarray, polarisation: str, settings: CompositeSettings)
 
 
 def _across_dates_into(strip: np.ndarray, passes: list[list[Scene]], size: int) -> None:
-    """Apply Quegan and Yu's filter to one relative orbit at a time, because orbits see the ground differently."""
+    """Apply Quegan and Yu's filter to one relative orbit at a time, because orbits have different backscatter."""
     orbits: defaultdict[tuple[str | None, int | None], list[int]] = defaultdict(list)
     for i, group in enumerate(passes):
         orbits[group[0].orbit_state, group[0].relative_orbit].append(i)

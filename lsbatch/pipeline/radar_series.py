@@ -1,10 +1,10 @@
 """Stage of Sentinel-1 series for dating: power inside each polygon part and in a ring around it.
 
-Sums and counts of linear power, so that the parts of a landslide that crosses tiles add up to it. A pixel of the ring
-belongs to the landslide pixel nearest to it, and so to exactly one part of one tile.
+The table has sums and counts of linear power, so that the parts of a landslide that crosses tiles can be added. A pixel
+of the ring belongs to the nearest landslide pixel, and therefore to exactly one part of one tile.
 
-Power is taken as the archive has it: a factor that a slope gives an orbit is the same before and after, so sigma0 needs
-no correction here. Passes are read around landslides alone.
+Power is not corrected: the factor of a slope in one orbit is the same before and after, so sigma0 can be used directly.
+Passes are read only around landslides.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,19 +27,19 @@ from lsbatch.pipeline.types import Block, Dropped, Stage
 from lsbatch.settings import Config
 
 POLARISATIONS = ("VV", "VH")
-#: The ring's pixels lie farther than the first from every landslide pixel, where debris and geolocation blur, and from
-#: what was not observed; and no farther than the second from theirs.
+#: Distances of the ring. Its pixels are farther than the first from all landslide pixels, where debris and geolocation
+#: error mix the signal, and from unobserved pixels. They are not farther than the second from their landslide.
 GAP_PX, REACH_PX = 2, 8
-#: A ring's pixel and the landslide pixels that might claim it, all of them within reach.
+#: Radius that contains a ring pixel and all landslide pixels that could be its nearest.
 HALO_PX = 2 * REACH_PX
-#: Side of the cells that are read one by one, the tile's halo in the outermost: smaller ones are opened more often (149
-#: scenes of a tile of 512 px with 38 landslides: 28 s in four cells, 15 s in one).
+#: Side in pixels of the cells that are read one by one, with the tile's halo in the outer ones. Smaller cells need more
+#: file openings (149 scenes of a tile of 512 px with 38 landslides: 28 s in four cells, 15 s in one).
 CELL_PX = 1024
 SECONDS_A_DAY = 86_400
 #: Columns that identify a pass, and columns that identify a series.
 PASS = ("day", "platform", "relative_orbit", "orbit_state")
 SERIES = ("relative_orbit", "orbit_state")
-#: Columns of sums, and of the pixels in them.
+#: Columns of sums and of the number of pixels in each sum.
 SUMS = tuple(
     f"{name}_{place}_{what}" for name in POLARISATIONS for place in ("inside", "around") for what in ("sum", "px")
 )
@@ -48,16 +48,16 @@ UNKNOWN_ORBIT = -1
 
 @dataclass(frozen=True)
 class Places:
-    """Pixels that are read, with their part.
+    """The pixels that are read, with their part.
 
     Attributes
     ----------
-    cells : tuple of (slice, slice)
+    Windows in the tile with its halo that together contain all pixels.
         Windows in the tile with its halo, which hold all of them.
     rows, cols : tuple of array (pixels,), one a cell
-        Where they lie in the cell.
+        Positions of the pixels in the cell.
     bins : array (pixels,) int64
-        Of all cells, one after another: 2 (label - 1), and 1 more in the ring.
+        Of all cells in sequence: 2 (label - 1), plus 1 in the ring.
     """
 
     cells: tuple[tuple[slice, slice], ...]
@@ -126,7 +126,7 @@ def _pass(scene: Scene) -> tuple[str, str, int, str]:
 
 
 def _frame(scene: Scene, box: GeoBox, places: Places, attempts: int) -> np.ndarray | SceneError:
-    """Read power at the places, float32 (polarisations, pixels), NaN is nodata; return the error if it fails."""
+    """Read power at the places, float32 (polarisations, pixels) with NaN as nodata; return the error if it fails."""
     wanted = (*POLARISATIONS, *(["mask"] if "mask" in scene.assets else []))
     out = []
     for cell, rows, cols in zip(places.cells, places.rows, places.cols, strict=True):
@@ -135,7 +135,7 @@ def _frame(scene: Scene, box: GeoBox, places: Places, attempts: int) -> np.ndarr
         except SceneError as error:
             return error
         power = np.stack([raw[name][rows, cols] for name in POLARISATIONS])
-        # power that is not positive is the noise floor subtracted away; the mask is of layover and shadow
+        # power that is not positive results from noise subtraction; the mask marks layover and shadow
         hidden = ~(power > 0)
         if "mask" in raw:
             hidden |= raw["mask"][rows, cols] != 0
@@ -145,7 +145,7 @@ def _frame(scene: Scene, box: GeoBox, places: Places, attempts: int) -> np.ndarr
 
 
 def _sums(frames: list[tuple[Scene, np.ndarray]], bins: np.ndarray, count: int) -> pd.DataFrame:
-    """Return sums and pixels of one pass by part; in overlaps the first frame by name is used."""
+    """Return sums and counts of one pass for each part. Where frames overlap, the first by name is used."""
     if not frames:
         return pd.DataFrame()
     joined = np.full((len(POLARISATIONS), len(bins)), np.nan, np.float32)
@@ -153,7 +153,7 @@ def _sums(frames: list[tuple[Scene, np.ndarray]], bins: np.ndarray, count: int) 
     for scene, power in frames:
         fresh = np.isnan(joined) & np.isfinite(power)
         joined[fresh] = power[fresh]
-        # of the frame that saw the part, not of the pass: another tile may not know of the other frame
+        # from the frame that saw the part, because another tile may not have the pass's other frame
         seen = fresh.any(axis=0) & (bins % 2 == 0)
         begun[np.unique(bins[seen] // 2)] = np.minimum(begun[np.unique(bins[seen] // 2)], _days(scene))
     table = pd.DataFrame(

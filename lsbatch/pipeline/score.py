@@ -11,7 +11,8 @@ from lsbatch.storage import vectors
 from lsbatch.storage.geometries import rasterize
 from lsbatch.storage.receipts import checksum
 
-#: Side of a cell; every tile's side is a multiple of it. Small enough to leave out the rims of test blocks.
+#: Side of a cell in pixels. The side of every tile is a multiple of it. Small enough to exclude the margins of test
+#: blocks.
 CELL_PX = 128
 
 
@@ -48,7 +49,7 @@ def _settings(config: Config) -> dict[str, object]:
         "truth": checksum(config.truth.file),
         "date_field": config.truth.date_field,
         "windows": windows.model_dump(mode="json"),
-        # read here, so that a wrong file is one sentence before the work and not one a tile
+        # read once before the tiles, so that a wrong file gives one error and not one for each tile
         "plots": {name: shape.wkb_hex for name, shape in vectors.read_plots(config.truth, config.grid.crs).items()},
     }
 

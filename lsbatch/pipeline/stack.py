@@ -28,7 +28,7 @@ BITS = {
     "shaded": SHADED,
 }
 SHORT = {"ascending": "asc", "descending": "desc"}
-#: Scenes that the error of a tile names when none of its scenes could be read.
+#: Scenes named in the error of a tile none of whose scenes could be read.
 NAMED_SCENES = 3
 
 
@@ -37,7 +37,7 @@ def apply(block: Block, config: Config) -> Block:
     tile = block.tile
     scenes = plan.tile_scenes(config.output, tile.id)
     bands = _blank(tile)
-    # the ground first: the sun's shadows and the radar's slopes are on it
+    # terrain first: terrain shadow and slope correction need it
     here = terrain.read(tile, scenes["dem"], config)
     used: list[str] = []
     dropped: list[Dropped] = []

@@ -13,11 +13,12 @@ from lsbatch.kernels import terrain
 from lsbatch.pipeline.types import Dropped
 from lsbatch.settings import Config
 
-#: How far a mountain's shadow is followed: 1500 m of relief at 30 degrees of sun. Every tile reads as much around it.
+#: Maximum distance in metres of a terrain shadow: 1500 m of relief at 30 degrees of sun elevation. Every tile reads as
+#: much DEM around it.
 SHADOW_REACH_M = 2560.0
-#: Shadow is cast on pixels of about this side, as Sentinel-2's own terrain correction is. For 40 looks of a tile of 10
-#: m that is 0.9 s of 12 s (benchmarks/stack_tile.py); at 10 m it is eight times the work: four times the pixels, each
-#: with twice the steps.
+#: Shadow is computed on pixels of about this side, like in Sentinel-2's own terrain correction. For 40 images of a 10 m
+#: tile this takes 0.9 s of 12 s (benchmarks/stack_tile.py). At 10 m it is eight times the work: four times the pixels,
+#: each with twice the steps.
 SHADOW_SIDE_M = 20.0
 
 
@@ -32,12 +33,12 @@ class Ground:
     halo_px : int
         Pixels around it in the arrays.
     elevation_m : array (rows + 2 halo, cols + 2 halo), float32
-        NaN where no DEM reaches.
+        NaN where the DEM has no value.
     side_m : float
         Of a pixel.
     used : tuple of str
     dropped : tuple of Dropped
-        Scenes of the DEM, and those that could not be read, with the reason.
+        DEM scenes used, and DEM scenes that could not be read, with the reason.
     """
 
     geobox: GeoBox
@@ -61,7 +62,7 @@ class Ground:
             return np.zeros(self.geobox.shape, np.bool_)
         factor = _coarser(self.side_m)
         rows, cols = (n // factor for n in self.elevation_m.shape)
-        # one after another: numpy's mean over axes would add in an order that depends on the tile's size
+        # added one after another: numpy's mean over axes uses an order that depends on the tile's size
         parts = [self.elevation_m[i::factor, j::factor] for i in range(factor) for j in range(factor)]
         coarse = sum(parts[1:], start=parts[0]) / np.float32(factor**2)
         side = self.side_m * factor
@@ -71,18 +72,18 @@ class Ground:
 
 
 def _coarser(side_m: float) -> int:
-    """Return the grid pixels along a side of a shadow pixel: 1, 2, 4 or 8, which divide every tile."""
+    """Return the grid pixels along a side of a shadow pixel: 1, 2, 4 or 8, which divide the side of every tile."""
     return next((n for n in (8, 4, 2) if side_m * n <= SHADOW_SIDE_M), 1)
 
 
 def halo_px(side_m: float) -> int:
-    """Return the pixels of terrain around a tile: the reach of a shadow, and one for the slope there."""
-    # and enough for the widest halo of a radar strip (see radar.halo_px) where pixels are large
+    """Return the pixels of terrain around a tile: the reach of a shadow, plus one for the slope at its end."""
+    # at least the widest halo of a radar strip (see radar.halo_px), which is more where pixels are large
     return max((int(SHADOW_REACH_M / side_m) // 8 + 2) * 8, 96)
 
 
 def read(tile: Tile, scenes: tuple[Scene, ...], config: Config) -> Ground:
-    """Merge the DEM scenes in order: the first with a valid elevation is used."""
+    """Merge the DEM scenes in order: each pixel has the elevation of the first scene with a valid value."""
     side = config.grid.resolution_m
     halo = halo_px(side)
     box = tile.padded(halo)

@@ -12,7 +12,8 @@ from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.settings import Config
 
-#: The observation of a landslide that is visible in the survey's own images; other values: `lsbatch.inventory.schema`.
+#: Value of `observation` for a landslide found in this survey's own images; for the others see
+#: `lsbatch.inventory.schema`.
 FOUND = "found"
 
 
@@ -25,7 +26,7 @@ class Dropped:
 
     @classmethod
     def of(cls, error: SceneError) -> "Dropped":
-        """Make it from the error of reading a scene."""
+        """Make it from the error of a scene."""
         return cls(str(error), error.may_pass)
 
 
@@ -43,11 +44,11 @@ class Block:
     tally : mapping of str to int, float or text
         Exact counts for the receipt.
     part : object or None
-        A table: of features (GeoDataFrame) with the band `edges`, for stages that outline; plain (DataFrame) without.
+        A table. Stages that outline give features (GeoDataFrame) and the band `edges`; others a plain DataFrame.
     scenes : tuple of str
         Scenes that were read.
     dropped : tuple of Dropped
-        Scenes that could not be.
+        Scenes that could not be read.
     """
 
     tile: Tile
@@ -66,9 +67,9 @@ class Stage:
     Attributes
     ----------
     name, version
-        Part of the digest; raise `version` when the result changes for the same settings.
+        Part of the digest. Increase `version` when the result changes for the same settings.
     apply : callable (Block, Config) -> Block
-        Pure; trims its own halo. A stage that reads scenes does so itself.
+        Pure, and trims its own halo. A stage that reads scenes does so itself.
     reads : callable Config -> mapping of layer name to band names
     writes : callable Config -> Layer, or None where the stage leaves a part or only a tally
     halo_px : callable Config -> int
@@ -98,8 +99,8 @@ class Stage:
 class Reduction:
     """A step that reads all receipts or parts once and writes one result.
 
-    `apply` takes the survey (grid, positions, workspace; see `lsbatch.engine.execution.Survey`) and the settings,
-    writes its artefact whole, and returns counts for its receipt.
+    `apply` takes the survey (grid, positions, workspace; see `lsbatch.catalog.survey.Survey`) and the settings, writes
+    its result atomically, and returns counts for its receipt.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Rules for addresses in catalogues, and how addresses are shown without their secrets.
 
-A catalogue is text from somewhere else. One on disk may name files inside its own folder and things on the network;
-one on the network may name things on the network. Everything else - ``..``, files elsewhere, GDAL's virtual file
-systems - is refused before anything is opened.
+A catalogue comes from outside. A catalogue on disk may name files inside its own folder and addresses on the network. A
+catalogue on the network may name addresses on the network only. Everything else (``..``, other files, GDAL's virtual
+file systems) is refused before a file is opened.
 """
 
 import os
@@ -20,12 +20,12 @@ REMOTE = ("http", "https", "s3", "gs", "az")
 #: Hosts whose files the Planetary Computer signs.
 AZURE = ".blob.core.windows.net"
 
-#: Parameters of an address that open doors: Azure's and S3's signatures, CloudFront's, tokens and keys of any maker.
+#: Query parameters that hold credentials: signatures of Azure, S3 and CloudFront, tokens and keys.
 _KEYS = re.compile(
     r"sig|expires|policy|key|key-pair-id|x-(amz|goog)-.*|.*(signature|token|secret|passw|auth|credential|api.?key|access.?key|subscription.?key).*",
     re.IGNORECASE,
 )
-# urllib3 shows addresses in pieces
+# urllib3 reports addresses in parts
 _QUERY = re.compile(r"\?[^\s'\"<>,;)]+=[^\s'\"<>,;)]*")
 _ADDRESS = re.compile(r"(?:https?|s3|gs|az)://[^\s'\"<>,;)]+|/vsi\w+/[^\s'\"<>,;)]+")
 
@@ -48,10 +48,10 @@ class Fence:
         Raises
         ------
         CatalogError
-            If it leads out of what the catalogue may name.
+            If the catalogue may not name this address.
         """
         if not isinstance(href, str) or not href or not href.isprintable() or _scheme(href) is None:
-            raise CatalogError(f"{shown(document)}: names {without_secrets(repr(href))}, which is no address")
+            raise CatalogError(f"{shown(document)}: names {without_secrets(repr(href))}, which is not an address")
         scheme = urlsplit(href).scheme.lower()
         if scheme in REMOTE:
             return href
@@ -60,7 +60,7 @@ class Fence:
         if scheme not in ("", "file") or (scheme == "file" and urlsplit(href).netloc not in ("", "localhost")):
             raise CatalogError(self._refusal(href, document))
         path = unquote(urlsplit(href).path) if scheme == "file" else href
-        # symbolic links are followed first: a link that came with the folder may point anywhere
+        # follow symbolic links first: a link inside the folder may lead anywhere
         target = os.path.realpath(os.path.join(os.path.dirname(document), path))
         if not Path(target).is_relative_to(self.folder):
             raise CatalogError(self._refusal(href, document))
@@ -74,7 +74,7 @@ class Fence:
 
     def _on_network(self, href: str, document: str) -> str:
         scheme, _, rest = document.partition("://")
-        # urljoin knows no other scheme's paths
+        # urljoin resolves paths of http addresses only
         target = urljoin(f"http://{rest}", href).replace("http", scheme, 1) if "://" not in href else href
         if href.startswith("/vsi") or urlsplit(target).scheme.lower() not in REMOTE:
             raise CatalogError(self._refusal(href, document))

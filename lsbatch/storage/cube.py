@@ -1,7 +1,7 @@
 """The national cube: one sharded Zarr array a band, one shard a tile, written region by region.
 
-A shard is written by exactly one task, because shards shared between processes lose pixels silently (37 to 40 of 64
-chunks in 3 of 3 trials, see docs/architecture.md). A shard that holds only fill is never written.
+Exactly one task writes a shard. Processes that share a shard lose pixels without an error (37 to 40 of 64 chunks in 3
+of 3 trials, see docs/architecture.md). A shard that holds only fill values is not written.
 """
 
 import json
@@ -24,16 +24,17 @@ from lsbatch.grid import Grid, Tile
 from lsbatch.storage import files, objects
 from lsbatch.storage.band_encoding import decode, encode, stored_checksum
 
-#: Pixels on a side of the unit of compression; a halo of 96 px then reads one ring of chunks, not a whole shard.
+#: Side in pixels of a chunk, the unit of compression. A halo of 96 px then reads one ring of chunks and not a whole
+#: shard.
 CHUNK_PX = 256
-#: Bands that are read or written at once in object storage; their arrays are in memory together.
+#: Bands read or written at the same time in object storage. Their arrays are in memory together.
 TOGETHER = 4
 
 Result = TypeVar("Result")
 
 
 def create(store: Path, grid: Grid, layer: Layer) -> None:
-    """Write the metadata of a layer before any tile; an existing layer that fits is unchanged.
+    """Write the metadata of a layer before any tile. An existing layer that fits is unchanged.
 
     Raises
     ------
@@ -46,8 +47,8 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
         if new:
             _create(target, grid, layer)
         if new or not _is_listed(store, layer):
-            # also after a kill between the two, after a job beside us that listed what it saw, and for a layer that is
-            # shared by a link
+            # always, because of a kill between the two writes, a concurrent job with an older listing, and a layer that
+            # is shared by a link
             _make_groups(store, target)
             objects.calling(store, lambda: _consolidate(store))
     except OSError as error:
@@ -56,9 +57,9 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
 
 
 def _create(target: Path, grid: Grid, layer: Layer) -> None:
-    """Make the layer in memory, then write its documents, that of the group last to mark it complete.
+    """Make the layer in memory, then write its documents. The group's document is last and marks the layer as complete.
 
-    Jobs that share a survey may all do it at once: they write the same bytes.
+    Jobs that share a survey may do this at the same time: they write the same bytes.
     """
     documents: dict[str, Any] = {}
     group = zarr.create_group(MemoryStore(documents), zarr_format=3, attributes=_group_attributes(grid, layer))
@@ -123,10 +124,10 @@ def read_window(
 
 
 def _each(store: Path, do: Callable[[Any], Result], items: Sequence[Any]) -> list[Result]:
-    """Apply to each band: one after another on disk, together in object storage.
+    """Apply to each band: one after another on disk, at the same time in object storage.
 
-    In object storage each waits for its own requests: zarr asks for the chunks of a shard one by one, and a write is
-    three round trips (docs/throughput.md).
+    In object storage each call waits for its own requests: zarr reads the chunks of a shard one by one, and a write
+    needs three round trips (docs/throughput.md).
     """
     if not objects.is_remote(store):
         return [do(item) for item in items]
@@ -140,10 +141,10 @@ def _stored(group: Any, name: str, inside: tuple[slice, slice], where: Path) -> 
     except Exception as error:
         if isinstance(error, OSError) or objects.as_os_error(error) is not None:
             raise
-        # whatever a cut or overwritten shard makes a decoder say
+        # any error of a decoder, caused by a truncated or overwritten shard
         raise StaleStoreError(
-            f"{where / name}: cannot be read back ({type(error).__name__}); lsbatch verify names the tile, lsbatch "
-            "retry TILE lets it be done again"
+            f"{where / name}: cannot be read back ({type(error).__name__}); run lsbatch verify to find the tile, "
+            "then lsbatch retry TILE"
         ) from error
 
 
@@ -159,8 +160,7 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
 
     def put(band: Band) -> str:
         stored = encode(bands[band.name], band)
-        # Zarr reads the shard that is there before it writes a whole new one, and fails if that one is cut or
-        # overwritten
+        # Zarr reads the existing shard before it writes a whole new one, and fails if the existing one is damaged
         files.remove(store / layer.name / band.name / "c" / str(tile.row) / str(tile.col))
         group[band.name][tile.region] = stored
         return stored_checksum(stored)
@@ -183,14 +183,14 @@ def open_layer(store: Path, name: str) -> xr.Dataset:
 def _clipped(
     window: tuple[slice, slice], shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice], tuple[int, int]]:
-    """Clip a window to the national array; return the inside, its place in the window, and the window's shape."""
+    """Clip a window to the national array; return the part inside, its position in the window, the window's shape."""
     inside, place, sides = [], [], []
     for span, size in zip(window, shape, strict=True):
         start, stop = min(max(0, span.start), size), max(min(size, span.stop), 0)
         inside.append(slice(start, max(start, stop)))
         place.append(slice(start - span.start, max(start, stop) - span.start))
         sides.append(span.stop - span.start)
-    # a window wholly outside has an empty inside; its place may lie beyond it, which slices allow
+    # a window outside the array has an empty part; its position may lie outside the window, which slices allow
     return tuple(inside), tuple(place), tuple(sides)  # type: ignore[return-value]
 
 
@@ -217,7 +217,7 @@ def _check(group: Any, grid: Grid, layer: Layer, store: Path) -> None:
     found = dict(group.attrs.get("lsbatch_grid", {}))
     if found != _grid_key(grid):
         raise StaleStoreError(
-            f"{store}/{layer.name}: was made for the grid {found}, the settings say {_grid_key(grid)}; "
+            f"{store}/{layer.name}: was made for the grid {found}, but the settings give {_grid_key(grid)}; "
             "choose another output folder, or delete this one"
         )
     missing = [band.name for band in layer.bands if band.name not in group]
@@ -238,11 +238,11 @@ def _is_listed(store: Path, layer: Layer) -> bool:
 
 
 def _consolidate(store: Path) -> None:
-    """Write one metadata file for all layers: opening 22 bands is one read, without a warning of xarray."""
+    """Write one metadata file for all layers: xarray then opens 22 bands with one read and without a warning."""
     with warnings.catch_warnings():
-        # zarr-python says that consolidated metadata is not yet in the v3 specification; other readers ignore it
+        # zarr-python warns that consolidated metadata is not yet in the v3 specification; other readers ignore it
         warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
-        # a file that a kill kept from getting its name
+        # a temporary file of a killed process
         warnings.filterwarnings("ignore", message="Object at .* is not recognized", category=UserWarning)
         zarr.consolidate_metadata(_zarr(store))
 
@@ -278,7 +278,7 @@ def _array(group: Any, grid: Grid, band: Band) -> None:
         "grid_mapping": "spatial_ref",
     }
     if band.fill or band.scale is not None:
-        # without it xarray keeps counts and bits, whose 0 is a value, as integers
+        # without it xarray keeps counts and bits as integers; their 0 is a valid value
         attributes["_FillValue"] = band.fill
     if band.scale is not None:
         attributes["scale_factor"] = band.scale

@@ -17,7 +17,7 @@ def gdal_options() -> dict[str, str]:
 
 
 def has_credentials() -> bool:
-    """Return whether credentials are configured; public buckets are read without."""
+    """Return whether credentials are configured. Public buckets are read without credentials."""
     names = (
         "AWS_ACCESS_KEY_ID",
         "AWS_PROFILE",

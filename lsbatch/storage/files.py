@@ -1,9 +1,9 @@
-"""Files on disk and in object storage by the same calls, written whole or not at all.
+"""Atomic reading and writing of files, on disk and in object storage, with the same functions.
 
-A path is a `pathlib.Path`, or for ``s3://bucket/key`` a `upath.UPath`, which names things in the same way. What reads
-or writes a path that may be either goes through this module. Endpoint and credentials of object storage come from the
-environment (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` and so on) of the process that reads or writes; paths, pickled
-or printed, never hold them.
+A path is a `pathlib.Path`, or a `upath.UPath` for ``s3://bucket/key``. All code that reads or writes a path of either
+type uses this module. Endpoint and credentials of object storage come from the environment (``AWS_ENDPOINT_URL``,
+``AWS_ACCESS_KEY_ID`` and so on) of the process that reads or writes. Paths never contain them, also not when pickled or
+printed.
 """
 
 import errno
@@ -29,7 +29,7 @@ def _umask() -> int:
     return current
 
 
-#: Asked once, at import: asking sets it for a moment, for all threads.
+#: The process's umask. Read once at import, because reading it changes it for a moment in all threads.
 UMASK = _umask()
 
 
@@ -41,12 +41,12 @@ KEEP: Final = _Keep()
 Change = Callable[[str | None], "str | _Keep | None"]
 
 
-#: A disk of which a person must know: full, over quota, read-only.
+#: Errors that need a user: disk full, over quota, read-only.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class WriteError(StaleStoreError, OSError):
-    """A full or read-only disk: an `OSError` for retries, and a sentence for the user."""
+    """Error for a full or read-only disk. As an `OSError` it is retried; its text is one sentence for the user."""
 
     def __str__(self) -> str:
         return f"{self.filename}: cannot be written: {self.strerror}"
@@ -66,7 +66,7 @@ def _writing(path: Path) -> Iterator[None]:
 def aside(path: Path) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` if the block succeeds, remove it otherwise.
 
-    On disk it lies in the same folder and is renamed; for object storage it is uploaded, which is whole or not at all.
+    On disk the temporary file lies in the same folder and is renamed. For object storage it is uploaded in one step.
     The suffix is kept, because drivers choose the format by it.
     """
     if objects.is_remote(path):
@@ -80,7 +80,7 @@ def aside(path: Path) -> Iterator[Path]:
         temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
         try:
             yield temporary
-            # safetensors makes its files private; a survey is for the group to read
+            # safetensors makes files readable by the owner only; a survey is readable by the group
             temporary.chmod(0o666 & ~UMASK)
             temporary.replace(path)
         finally:
@@ -108,8 +108,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
     """Write JSON atomically, keys in the order given.
 
-    Indented for a reader; None for what is written by the thousand, because only then Python's quick encoder is used:
-    3 s instead of 26 s for the 4,400 tiles of Norway's plan.
+    With `indent` for files that people read. With None for files that are written by the thousand, because Python's
+    fast encoder works only without indentation: 3 s instead of 26 s for the 4,400 tiles of Norway's plan.
     """
     write_text(path, json.dumps(value, indent=indent, default=str) + "\n")
 
@@ -161,14 +161,14 @@ def remove_folder(folder: Path) -> None:
 
 
 def in_folder(folder: Path, suffix: str) -> list[Path]:
-    """Return the files in a folder with this ending, in order, without temporary files of killed runs."""
+    """Return the sorted files in a folder with this suffix, without temporary files of killed runs."""
     if objects.is_remote(folder):
         return [folder / name for name in objects.in_folder(folder, suffix)]
     return sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
 
 
 def read_folder(folder: Path, suffix: str) -> dict[str, bytes]:
-    """Read all files in a folder with this ending, by name, in order."""
+    """Read all files in a folder with this suffix; return their bytes by name, sorted."""
     if objects.is_remote(folder):
         return objects.get_many(folder, suffix)
     return {path.name: path.read_bytes() for path in in_folder(folder, suffix)}
@@ -195,7 +195,7 @@ def make_folder(path: Path) -> Path:
     Raises
     ------
     StaleStoreError
-        With the reason, for a read-only or full disk, a file in the way, or a bucket that refuses.
+        If the disk is read-only or full, a file has this path, or the bucket refuses; the message gives the reason.
     """
     try:
         if objects.is_remote(path):
@@ -216,16 +216,16 @@ def on_disk(path: Path) -> Path:
 
 @contextmanager
 def scratch(beside: Path) -> Iterator[Path]:
-    """Yield a temporary folder: beside a file that will be written, or anywhere."""
+    """Yield a temporary folder, next to a file that will be written or in the system's temporary folder."""
     folder = None if objects.is_remote(beside) else make_folder(beside.parent)
     with tempfile.TemporaryDirectory(dir=folder, prefix=_scratch_prefix(beside)) as name:
         yield Path(name)
 
 
 def sweep(beside: Path) -> None:
-    """Remove what killed runs left of `scratch` for this file; only for the holder of the lease.
+    """Remove the temporary folders that killed runs left for this file. Only the holder of the lease calls this.
 
-    Only for this file: another command without a lease may be writing to the same folder.
+    Other files are not touched: another command without a lease may be writing to the same folder.
     """
     if not objects.is_remote(beside):
         for left in beside.parent.glob(f"{_scratch_prefix(beside)}*"):
@@ -243,12 +243,12 @@ def swap(path: Path, change: Change) -> str | None:
     ----------
     path : Path
     change : callable text or None -> text, None or KEEP
-        From what is there, None for nothing, to what shall be there.
+        Maps the present text (None if there is no file) to the new text.
 
     Returns
     -------
     str or None
-        What is there now.
+        The text after the call.
     """
     if objects.is_remote(path):
         return objects.swap(path, change, KEEP)
@@ -270,7 +270,7 @@ def swap(path: Path, change: Change) -> str | None:
 def age_s(path: Path) -> float | None:
     """Return the seconds since a file was written, by the clock of its store; None if it does not exist.
 
-    A disk that takes no probe, because it is full or read-only, is read by our own clock.
+    If the disk refuses the probe file, because it is full or read-only, this host's clock is used.
     """
     if objects.is_remote(path):
         return objects.age_s(path)

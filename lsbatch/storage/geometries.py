@@ -35,30 +35,32 @@ def read_region(config: Config) -> BaseGeometry:
     assert config.region.file is not None
     polygons = read_polygons(config.region.file, "region.file", config.grid.crs)
     if not len(polygons):
-        raise ConfigError(f"region.file = {config.region.file}: holds no polygon that {config.grid.crs} can show")
+        raise ConfigError(
+            f"region.file = {config.region.file}: has no polygon that can be transformed to {config.grid.crs}"
+        )
     return shapely.union_all(polygons)
 
 
 def read_polygons(
     file: Path, setting: str, crs: str, bounds: tuple[float, ...] | None = None, observation: str | None = None
 ) -> np.ndarray:
-    """Return the valid polygons of a vector file in `crs`, (n,) shapely geometries; other geometries are left out.
+    """Return the valid polygons of a vector file in `crs`, (n,) shapely geometries; skip other geometries.
 
     Parameters
     ----------
     file : path
     setting : str
-        Named in the error.
+        Name of the setting, for the error.
     crs : str
     bounds : tuple of float, optional
         As for `read_vector`.
     observation : str, optional
-        Of a file that has this column of an inventory, only the records with this value.
+        Value of the column ``observation``. In a file with this column, only records with this value are read.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read, has no CRS, or one of its polygons cannot be shown in `crs`.
+        If the file cannot be read, has no CRS, or one of its polygons cannot be transformed to `crs`.
     """
     frame = read_vector(file, crs, bounds)
     if observation is not None and "observation" in frame:
@@ -66,7 +68,7 @@ def read_polygons(
     parts = shapely.get_parts(shapely.make_valid(frame.geometry.dropna().values))
     polygons = parts[np.isin(shapely.get_type_id(parts), POLYGONS) & ~shapely.is_empty(parts)]
     if len(polygons) and not np.isfinite(shapely.bounds(polygons)).all():
-        raise ConfigError(f"{setting} = {file}: holds a polygon that {crs} cannot show")
+        raise ConfigError(f"{setting} = {file}: has a polygon that cannot be transformed to {crs}")
     return polygons
 
 
@@ -78,7 +80,7 @@ def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -
     file : path
     crs : str
     bounds : tuple of float, optional
-        left, bottom, right, top in `crs`: only features whose box touches it.
+        left, bottom, right, top in `crs`. Only features whose bounding box touches it are read.
 
     Raises
     ------
@@ -94,14 +96,14 @@ def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -
         box = None if bounds is None else tuple(gpd.GeoSeries([_edged(bounds)], crs=crs).to_crs(stored).total_bounds)
         frame = pyogrio.read_dataframe(here, layer=layer, bbox=box)
     except (DataSourceError, OSError) as error:
-        raise ConfigError(f"{file}: is no vector file that can be read: {error}") from None
+        raise ConfigError(f"{file}: cannot be read as a vector file: {error}") from None
     if not isinstance(frame, gpd.GeoDataFrame):
         raise ConfigError(f"{file}: is a table without geometries")
     return frame.to_crs(crs)
 
 
 def _edged(bounds: tuple[float, ...]) -> shapely.Polygon:
-    """Return a box with corners along its sides, which are curves in another CRS (14 m in 20 km at 60 degrees)."""
+    """Return a box with extra corners on its sides, which are curves in another CRS (14 m in 20 km at 60 degrees)."""
     box = shapely.box(*bounds)
     return shapely.segmentize(box, box.length / 256)
 
@@ -115,7 +117,7 @@ def polygonal(shape: shapely.Geometry | None) -> shapely.MultiPolygon | None:
         parts = shapely.get_parts(parts)
     parts = parts[np.isin(shapely.get_type_id(parts), POLYGONS) & (shapely.area(parts) > 0)]
     whole = shapely.multipolygons(parts) if len(parts) else None
-    # the parts of a repair may touch along an edge
+    # parts of a repaired geometry may touch along an edge
     return whole if whole is None or whole.is_valid else polygonal(shapely.union_all(parts))
 
 
@@ -134,13 +136,13 @@ def geodesic(shape: shapely.Geometry, to_lonlat: Transformer) -> tuple[float, fl
 
 
 def outlined_layer(file: Path) -> str | None:
-    """Return the first layer of a vector file that has geometries; a GeoPackage may hold other tables."""
+    """Return the first layer of a vector file that has geometries. A GeoPackage may also hold tables."""
     return next((str(name) for name, kind in pyogrio.list_layers(file) if kind is not None), None)
 
 
 def rasterize(geometry: BaseGeometry, geobox: GeoBox) -> np.ndarray:
     """Return the pixels whose centre lies in a geometry of the geobox's CRS, bool (rows, cols)."""
-    # a nation's coast has 100,000 corners, a tile needs a few of them
+    # clip first: a national coastline has 100,000 corners, a tile needs a few of them
     side = abs(geobox.resolution.x)
     near = shapely.clip_by_rect(geometry, *shapely.box(*geobox.boundingbox.bbox).buffer(2 * side).bounds)
     if near.is_empty:

@@ -1,8 +1,8 @@
-"""Append-only files, for answers of reviewers.
+"""Append-only files for the answers of reviewers.
 
-Each record is a line of JSON. It is on the disk before `append` comes back. A line that a crash cut off is passed over
-when the file is read, and the next one begins on a line of its own. Writers wait for each other, also from several
-machines that share a folder whose locks hold (not every network disk does) or a bucket.
+Each record is a line of JSON. It is on the disk when `append` returns. A line that a crash truncated is skipped by the
+reader, and the next record starts on a new line. Writers lock the file, so several processes can append, also from
+several machines if the shared folder supports locks (not every network disk does) or is a bucket.
 """
 
 import fcntl
@@ -47,7 +47,7 @@ def append(
     if objects.is_remote(path):
         return _append_object(path, line, allowed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Path.open knows no opener; a link in the file's place would have the answers written elsewhere
+    # Path.open has no opener; without O_NOFOLLOW a symbolic link would redirect the answers
     with open(path, "ab+", opener=_unlinked) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         handle.seek(0)
@@ -58,7 +58,7 @@ def append(
         handle.flush()
         os.fsync(handle.fileno())
     if not data:
-        # the file's name, too, has to be on the disk
+        # sync the folder too, so that the file's name is on the disk
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
@@ -84,7 +84,7 @@ def _append_object(path: Path, line: bytes, allowed: Callable[[Sequence[Mapping[
 
 
 def _begun(data: bytes) -> bytes:
-    """Return what ends a line that a crash cut off."""
+    """Return the line break that ends a truncated line; empty if the data end with a complete line."""
     return b"\n" if data and not data.endswith(b"\n") else b""
 
 
@@ -94,7 +94,7 @@ def _parsed(data: bytes) -> Records:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            # empty, or cut off by a crash before its writer was told that it is kept
+            # empty, or truncated by a crash before `append` returned
             continue
         if isinstance(record, dict):
             found.append(record)

@@ -1,7 +1,8 @@
 """The lease of a survey: one writer at a time, renewed while a run lives.
 
-A run of all tiles excludes every other; runs of ``--part i/n`` exclude each other only where they share tiles. Age is
-told by the store's own clock, so a driver whose clock jumps neither loses its lease nor takes one that lives.
+A run of all tiles excludes every other run. Runs of ``--part i/n`` exclude each other only if they share tiles. The age
+of a lease is measured by the store's clock, so a wrong clock of a host can neither lose a lease nor take over a valid
+one.
 """
 
 import json
@@ -21,7 +22,7 @@ import psutil
 from lsbatch.errors import AbandonedError, LeaseError
 from lsbatch.storage import files
 
-#: A lease that was not renewed for so long is free; it is renewed four times in that time.
+#: A lease that was not renewed for this long is free. It is renewed four times in this period.
 SECONDS = 60.0
 
 
@@ -32,13 +33,13 @@ class Holder:
     Attributes
     ----------
     token : str
-        Of one run; never used again.
+        Random, one a run.
     part : str
         ``all``, or ``i-of-n``.
     place : str
-        Host and space of process numbers.
+        Host and PID namespace.
     pid, born : int, float
-        Process, and when it was started: numbers are used again.
+        Process id and its start time. Systems reuse process ids.
     since : str
         UTC.
     """
@@ -51,13 +52,13 @@ class Holder:
     since: str
 
     def __str__(self) -> str:
-        which = "" if self.part == "all" else f"part {self.part.replace('-of-', '/')} of it, "
+        which = "" if self.part == "all" else f"part {self.part.replace('-of-', '/')} of the survey, "
         return f"{which}process {self.pid} on {self.place.split()[0]} since {self.since}"
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A held lease, sent with every tile; workers check it before they write."""
+    """A held lease. It is sent with every tile, and workers check it before they write."""
 
     path: Path
     token: str
@@ -68,12 +69,13 @@ class Lease:
         Raises
         ------
         AbandonedError
-            If another run took over, or this one ended.
+            If another run took over, or this run has ended.
         """
         found = _read(self.path)
         if found is None or found.token != self.token:
             raise AbandonedError(
-                f"left as it was: the run that asked for it no longer holds the survey (now: {found or 'nobody'})"
+                f"not written: the run of this tile no longer holds the lease of the "
+                f"survey (holder now: {found or 'none'})"
             )
 
 
@@ -84,7 +86,7 @@ def acquire(root: Path, part: tuple[int, int] = (1, 1)) -> Iterator[Lease]:
     Raises
     ------
     LeaseError
-        If another run holds it, with who and for how long.
+        If another run holds it. The message gives the holder and the remaining seconds.
     """
     name = "all" if part == (1, 1) else f"{part[0]}-of-{part[1]}"
     me = Holder(
@@ -125,13 +127,18 @@ def _take(path: Path, me: Holder) -> None:
     now = _read(path)
     if now is not None and (left := _seconds_left(path, now)) > 0:
         raise LeaseError(_refusal(path, now, left))
-    # between the look and the swap another run may have been quicker
+    # another run may have acquired a lease between the check and the swap
     if _parse(files.swap(path, lambda text: _text(me) if _parse(text) == now else files.KEEP)) != me:
-        raise LeaseError(f"{path.parent.parent}: another run began in the same moment; wait for it, see lsbatch status")
+        raise LeaseError(
+            f"{path.parent.parent}: another run started at the same moment; wait until it has ended, see lsbatch status"
+        )
 
 
 def _refuse_others(path: Path, me: Holder) -> None:
-    """Refuse leases of other names that share tiles with ours; ours is written first, so one of two sees the other."""
+    """Refuse other leases that share tiles with this one.
+
+    This lease is written first, so at least one of two concurrent runs sees the other.
+    """
     for other, left in holders(path.parent.parent):
         if other.part != me.part and not _apart(other.part, me.part):
             raise LeaseError(_refusal(path, other, left))
@@ -144,18 +151,18 @@ def _apart(one: str, other: str) -> bool:
 
 def _refusal(path: Path, holder: Holder, left: float) -> str:
     return (
-        f"{path.parent.parent}: is being written by another run ({holder}); wait for it or stop it - "
-        f"if it died, the survey is free in {left:.0f} s"
+        f"{path.parent.parent}: is being written by another run ({holder}); wait for it or stop it. "
+        f"If it was killed, the survey is free in {left:.0f} s"
     )
 
 
 def _renew(path: Path, me: Holder, stop: threading.Event) -> None:
     while not stop.wait(SECONDS / 4):
         try:
-            # written again unchanged, to reset its age; the lease of another run is not touched
+            # written again unchanged, which resets its age; the lease of another run is not changed
             files.swap(path, lambda now: now if _parse(now) == me else files.KEEP)
         except OSError:
-            # the store is out of reach for a moment; if for long, the lease runs out, as it should
+            # the store cannot be reached at present; if this lasts, the lease expires, as intended
             continue
 
 
@@ -174,16 +181,16 @@ def _lives(holder: Holder) -> bool:
 
 
 def _born(pid: int) -> float:
-    """Return the start of a process in ticks since boot, which do not change with the clock."""
+    """Return the start time of a process in ticks since boot, which do not change with the clock."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return psutil.Process(pid).create_time()
-    # the name in brackets may hold spaces and brackets
+    # the process name, in brackets, may hold spaces and brackets
     return float(stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
 
 
 def _place() -> str:
-    """Return the scope of a process number: two containers may share a host name."""
+    """Return host and PID namespace: two containers may have the same host name."""
     try:
         space = str(Path("/proc/self/ns/pid").readlink())
     except OSError:

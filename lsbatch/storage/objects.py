@@ -1,7 +1,7 @@
 """Object storage: ``s3://bucket/key`` on AWS or any compatible server (MinIO, Ceph), by obstore.
 
-Endpoint and credentials come from the environment alone, in the process that reads or writes: explicit ones would end
-up inside pickled stores. obstore tries again by itself, for a minute, after 429, 5xx and broken connections.
+Endpoint and credentials come only from the environment of the process that reads or writes, because explicit ones would
+be stored in pickled stores. obstore retries for up to a minute after 429, 5xx and failed connections.
 """
 
 import atexit
@@ -40,15 +40,15 @@ def _broke_off(error: BaseException) -> bool:
     return isinstance(error, exceptions.BaseError) and not isinstance(error, final)
 
 
-#: obstore does not try again when an answer breaks off in its middle: such a call fails at once, and is made again
-#: here. One that failed after 5 s was tried again by obstore, in vain.
+#: obstore does not retry when a response breaks off: such a call fails at once and is repeated here. A call that failed
+#: after 5 s was already retried by obstore.
 _AGAIN: dict[str, Any] = {
     "retry": retry_if_exception(_broke_off), "wait": wait_exponential(0.1, max=2), "reraise": True,
     "stop": stop_after_attempt(4) | stop_after_delay(5),
 }  # fmt: skip
 
 if (os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")).startswith("http://"):
-    # who names such an endpoint means it
+    # an endpoint with http:// was chosen by the user
     os.environ.setdefault("AWS_ALLOW_HTTP", "true")
 
 
@@ -59,13 +59,13 @@ def is_remote(path: Path) -> bool:
 
 def path_of(text: str) -> Path:
     """Return a path on disk, or in object storage if the text begins with s3://."""
-    # only to name things: its own reading and writing would go by way of fsspec, which keeps listings and knows no
-    # conditions
+    # UPath only names objects; its own reading and writing use fsspec, which caches listings and has no conditional
+    # writes
     return UPath(text) if text.startswith(SCHEME) else Path(text)  # type: ignore[return-value]
 
 
 class _Zarr(ObjectStore[S3Store]):
-    """Zarr's object store with retries of reads that broke off."""
+    """Zarr's object store that retries reads which broke off."""
 
     @retry(**_AGAIN)  # type: ignore[untyped-decorator]
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
@@ -79,26 +79,26 @@ def zarr_store(path: Path) -> ObjectStore[S3Store]:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write an object as a whole."""
+    """Write an object in one step."""
     store, key = _at(path)
     calling(path, lambda: obstore.put(store, key, data))
 
 
 def upload(file: Path, path: Path) -> None:
-    """Write an object from a file on disk as a whole; in parts if it is large."""
+    """Write an object from a file on disk; the object is complete or absent. Large files are sent in parts."""
     store, key = _at(path)
     calling(path, lambda: obstore.put(store, key, file))
 
 
 def get_many(folder: Path, suffix: str) -> dict[str, bytes]:
-    """Read all objects in a folder with this ending, by name, with many requests at once."""
+    """Read all objects in a folder with this suffix, by name, with many requests at once."""
     names = in_folder(folder, suffix)
 
     def one(name: str) -> bytes | None:
         try:
             return get(folder / name)
         except FileNotFoundError:
-            # taken away since it was listed
+            # removed since it was listed
             return None
 
     with ThreadPoolExecutor(32) as pool:
@@ -107,7 +107,7 @@ def get_many(folder: Path, suffix: str) -> dict[str, bytes]:
 
 
 def in_folder(folder: Path, suffix: str) -> list[str]:
-    """Return the names of the objects in a folder with this ending, in order."""
+    """Return the sorted names of the objects in a folder with this suffix."""
     store, key = _at(folder)
     found = calling(folder, lambda: [meta["path"] for batch in obstore.list(store, prefix=f"{key}/") for meta in batch])
     names = (name.removeprefix(f"{key}/") for name in found)
@@ -153,7 +153,7 @@ def remove_below(folder: Path) -> None:
 
 
 def probe(path: Path) -> None:
-    """Check that objects can be written below a path; fails soon, because a user waits.
+    """Check that objects can be written below a path. It has a short timeout, because a user waits.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def probe(path: Path) -> None:
 
 
 def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str | None:
-    """Change an object as `files.swap`: the server refuses a write if the object has changed."""
+    """Change an object as `files.swap`. The server refuses the write if the object has changed."""
     store, key = _at(path)
 
     def once() -> tuple[bool, str | None]:
@@ -179,7 +179,7 @@ def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str |
         if wanted is keep:
             return True, now
         if wanted is None:
-            # no server of the kind deletes on a condition; only a lease's own holder gets here
+            # no such server deletes conditionally; only the holder of a lease deletes it
             obstore.delete(store, key)
             return True, None
         try:
@@ -194,7 +194,7 @@ def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str |
         done, there = calling(path, once)
         if done:
             return there
-    raise OSError(errno.EAGAIN, "others change it all the time", str(path))
+    raise OSError(errno.EAGAIN, "it is changed too often by other processes", str(path))
 
 
 def age_s(path: Path) -> float | None:
@@ -211,7 +211,7 @@ def age_s(path: Path) -> float | None:
 
 
 def fetched(path: Path) -> Path:
-    """Return a copy on the local disk, made once a process for each version of the object.
+    """Return a copy on the local disk, made once in a process for each version of the object.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def as_os_error(error: Exception, where: str = "object storage") -> OSError | No
     if not isinstance(error, exceptions.BaseError):
         return None
     refused = isinstance(error, _REFUSALS)
-    # its messages go on for lines with the requests that were tried
+    # its messages list every attempted request over many lines
     text = " ".join(without_secrets(str(error)).split())
     return OSError(errno.EACCES if refused else errno.EIO, text[:300], where)
 
@@ -282,7 +282,7 @@ def calling(path: Path, call: Callable[[], Any]) -> Any:
     ------
     FileNotFoundError
     OSError
-        Instead of what obstore raises, with the path.
+        Instead of obstore's errors, with the path.
     """
     try:
         return Retrying(**_AGAIN)(call)

@@ -55,16 +55,16 @@ def write(
 ) -> None:
     """Write integers tile by tile; memory holds one tile.
 
-    GDAL's own threads would save a third of the time on two cores, but their pool does not survive a fork: a child that
-    has inherited it waits for ever.
+    GDAL's own threads would save a third of the time on two cores. But their pool does not survive a fork: a child
+    process that inherits it waits forever.
 
     Parameters
     ----------
     read : callable Tile -> array (rows, cols) of `dtype`
     legend : Legend
-        What the numbers mean.
+        Meaning of the numbers.
     overviews : str
-        GDAL's way to make a coarse pixel: the most frequent number for classes, which have no mean.
+        GDAL's resampling method for overviews; "mode" for classes, which have no mean.
     """
     rows, cols = grid.shape
     side = grid.tile_px

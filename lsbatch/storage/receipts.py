@@ -17,14 +17,14 @@ class Receipt:
     Attributes
     ----------
     attempts : int
-        Tries so far, of this run and of those before it.
+        Attempts so far, in this run and earlier ones.
     may_pass : bool
-        What went wrong may be over by the next try.
+        Whether the failure is transient, so that another attempt can succeed.
     sums : mapping of band or file to text
-        Checksums of what was written: of a layer's stored numbers, or of a part's files.
+        Checksums of the data written: stored numbers of a layer, or files of a part.
     cpu_s, read_mb, written_mb : float
-        Of the process while the tile was done: seconds of all its threads, and what it read from and wrote to files;
-        what comes over the network is not among them. 0 where the system does not tell.
+        Of the process during the tile: CPU seconds of all threads, and megabytes read from and written to files,
+        without network transfers. 0 if the system does not report them.
     """
 
     stage: str
@@ -56,7 +56,7 @@ class Receipt:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Receipt":
-        """Restore a receipt from `to_dict`; unknown keys of later versions are dropped."""
+        """Restore a receipt from `to_dict`. Unknown keys of later versions are ignored."""
         known = {f.name for f in fields(cls)}
         kept = {key: value for key, value in raw.items() if key in known}
         for key in ("scenes", "dropped"):
@@ -75,18 +75,18 @@ def write(folder: Path, receipt: Receipt) -> None:
 
 
 def remove(folder: Path, stage: str, tile: str) -> None:
-    """Remove the receipt before its data change, so that a kill leaves the tile pending."""
+    """Remove the receipt before its data change, so that the tile is pending after a kill."""
     files.remove(path(folder, stage, tile))
 
 
 def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:
-    """Read all receipts of a stage by tile; a damaged receipt counts as absent."""
+    """Read all receipts of a stage by tile. A damaged receipt counts as absent."""
     found = {}
     for text in files.read_folder(folder / stage, ".json").values():
         try:
             receipt = Receipt.from_dict(json.loads(text))
         except (ValueError, TypeError, AttributeError, RecursionError):
-            # a damaged receipt proves nothing: the tile is done again
+            # a damaged receipt is ignored, so the tile is done again
             continue
         found[receipt.tile] = receipt
     return found

@@ -29,7 +29,7 @@ def write(path: Path, points: gpd.GeoDataFrame, design: pd.DataFrame) -> None:
 
 
 def read(path: Path, crs: str) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
-    """Read both layers, also after another program has saved the file, in any CRS.
+    """Read both layers, also after another program has saved the file in another CRS.
 
     Raises
     ------
@@ -42,8 +42,8 @@ def read(path: Path, crs: str) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
         for name in (POINTS, DESIGN):
             if name not in layers:
                 raise ConfigError(
-                    f"{path}: is no probability sample, because it has no layer {name!r}; give the file that lsbatch "
-                    "sample wrote, with its two layers"
+                    f"{path}: is not a probability sample, because it lacks the layer {name!r}; give the file that "
+                    "lsbatch sample wrote, with its two layers"
                 )
         points, design = (pyogrio.read_dataframe(here, layer=name) for name in (POINTS, DESIGN))
     except (DataSourceError, DataLayerError, OSError) as error:
@@ -62,6 +62,6 @@ def read(path: Path, crs: str) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
 
 def seal(values: Iterable[Any]) -> str:
     """Return 8 hex digits of values in order; they detect mistakes, not forgery."""
-    # whole numbers as such, whatever a program made of their type
+    # whole numbers are written as int, because other programs change their type
     texts = [repr(float(one)) if isinstance(one, Real) else str(one) for one in values]
     return hashlib.blake2b("\x1f".join(texts).encode(), digest_size=4).hexdigest()

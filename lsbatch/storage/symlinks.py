@@ -1,8 +1,8 @@
 """Refuse symbolic links that lead out of the folder of a survey.
 
-`output` itself may be a link. Below it only those are followed that `lsbatch compare` makes: from a variant to the plan
-and the STACK of the survey it is compared with. What lies deeper than a band of the cube is not looked at: a nation's
-cube has 100,000 files, and who may plant a link among them may do so after any look.
+`output` itself may be a link. Below it, only links made by `lsbatch compare` are allowed: from a variant to the plan
+and the STACK of its base survey. Links below the folder of a band are not checked: a nation's cube has 100,000 files,
+and somebody who can create a link there can do so after any check.
 """
 
 from pathlib import Path
@@ -19,24 +19,24 @@ def refuse(root: Path) -> None:
     Raises
     ------
     StaleStoreError
-        That names the link and where it leads.
+        Names the link and its target.
     """
     if objects.is_remote(root) or not root.is_dir():
         return
     home = root.resolve()
     places = (path for pattern in ("*", "*/*", f"{Workspace(root).store.name}/*/*") for path in root.glob(pattern))
-    # a file that is a link is no door: what is written takes its place (see files.aside)
+    # a link to a file is harmless: a write replaces the link itself (see files.aside)
     for link in (path for path in places if path.is_symlink() and path.is_dir()):
         target = link.resolve()
         if not target.is_relative_to(home) and not _is_shared(link, target, root):
             raise StaleStoreError(
-                f"{link}: is a link out of the survey's folder, to {target}; nothing is written through it: replace it "
-                "by what it stands for, or set output to a folder where there is room"
+                f"{link}: is a link to {target}, outside the survey's folder, and is not followed; replace it "
+                "by the folder itself, or set output to a folder where there is room"
             )
 
 
 def _is_shared(link: Path, target: Path, root: Path) -> bool:
-    """Return whether `survey_variants.share` made the link: the same place in another planned survey."""
+    """Return whether `survey_variants.share` made the link: it leads to the same path in another planned survey."""
     ours = Workspace(root)
     for place in (ours.plan, ours.receipts / "stack", ours.store / STACK.name):
         if link == place:

@@ -18,7 +18,7 @@ from lsbatch.settings import TruthSettings, Windows
 from lsbatch.storage.files import aside, read_bytes
 from lsbatch.storage.geometries import rasterize, read_vector
 
-#: Characters of a plot's name, which goes into receipts, tables and reports.
+#: Characters of the name of a plot, which is used in receipts, tables and reports.
 LONGEST_NAME = 80
 
 
@@ -31,8 +31,8 @@ def read_truth(
     ----------
     settings : TruthSettings
     windows : Windows
-        With a date column, a landslide counts when it is later than the last possible look before began and not
-        later than the last day after: one that slid before or after both pictures is not in their difference.
+        With `date_field`, a landslide counts if its date is later than the last possible image before began and not
+        later than the last day after. A landslide before or after both images is not in their difference.
     crs : str
         CRS of the result.
     bounds : tuple of float, optional
@@ -43,7 +43,7 @@ def read_truth(
         return truth
     if settings.date_field not in truth:
         raise ConfigError(
-            f"truth.date_field = {settings.date_field!r}: is no column of {settings.file}; it has "
+            f"truth.date_field = {settings.date_field!r}: is not a column of {settings.file}; the columns are "
             f"{', '.join(truth.columns)}"
         )
     days = pd.to_datetime(truth[settings.date_field]).dt.date
@@ -64,7 +64,7 @@ def read_plots(settings: TruthSettings, crs: str) -> dict[str, shapely.Geometry]
     Raises
     ------
     ConfigError
-        If the file has no column of names, a name twice, or something that is no polygon.
+        If the file lacks the column of names, has a name twice, or has a geometry that is not a polygon.
     """
     return (
         {}
@@ -83,32 +83,34 @@ def read_named(
     file : path
     column : str
     settings : (str, str)
-        That name the file and the column, for the errors.
+        Names of the two settings, file and column, for the errors.
     crs : str
     bounds : tuple of float, optional
-        left, bottom, right, top in `crs`: only polygons whose box touches it; there may be none.
+        left, bottom, right, top in `crs`. Only polygons whose bounding box touches it are read; there may be none.
 
     Raises
     ------
     ConfigError
-        If the file has no such column, a name twice, or something that is no polygon.
+        If the file lacks the column, has a name twice, or has a geometry that is not a polygon.
     """
     frame = read_vector(file, crs, bounds)
     setting = settings[0]
     if column not in frame:
-        raise ConfigError(f"{settings[1]} = {column!r}: is no column of {file}; it has {', '.join(frame.columns)}")
+        raise ConfigError(
+            f"{settings[1]} = {column!r}: is not a column of {file}; the columns are {', '.join(frame.columns)}"
+        )
     names = frame[column].astype(str)
     if not all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in names):
         raise ConfigError(
-            f"{setting}: {file} has a name that is empty, longer than {LONGEST_NAME} characters, or holds a control "
+            f"{setting}: {file} has a name that is empty, longer than {LONGEST_NAME} characters, or has a control "
             "character"
         )
     if names.duplicated().any():
         raise ConfigError(
-            f"{setting}: {file} has {names[names.duplicated()].iloc[0]!r} twice; each polygon needs a name of its own"
+            f"{setting}: {file} has {names[names.duplicated()].iloc[0]!r} twice; each polygon needs its own name"
         )
     if (frame.empty and bounds is None) or not frame.geom_type.isin(("Polygon", "MultiPolygon")).all():
-        raise ConfigError(f"{setting}: {file} must hold polygons, and nothing else")
+        raise ConfigError(f"{setting}: {file} must hold polygons only")
     return dict(zip(names, shapely.make_valid(frame.geometry.values), strict=True))
 
 
@@ -118,13 +120,13 @@ def read_points(settings: TruthSettings, crs: str) -> tuple[np.ndarray, np.ndarr
     Raises
     ------
     ConfigError
-        If the file has no column of the classes' name.
+        If the file lacks the column of the classes.
     """
     assert settings.points is not None
     frame = read_vector(settings.points, crs)
     if settings.class_field not in frame:
         raise ConfigError(
-            f"truth.class_field = {settings.class_field!r}: is no column of {settings.points}; it has "
+            f"truth.class_field = {settings.class_field!r}: is not a column of {settings.points}; the columns are "
             f"{', '.join(frame.columns)}"
         )
     places = shapely.centroid(frame.geometry.values)
@@ -132,13 +134,13 @@ def read_points(settings: TruthSettings, crs: str) -> tuple[np.ndarray, np.ndarr
 
 
 def write_parquet(path: Path, frame: gpd.GeoDataFrame) -> None:
-    """GeoParquet 1.1 with a covering bounding box, atomically."""
+    """Write GeoParquet 1.1 with a bounding box column, atomically."""
     with aside(path) as temporary:
         frame.to_parquet(temporary, schema_version="1.1.0", write_covering_bbox=True, index=False)
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """Parquet without geometries, atomically."""
+    """Write Parquet without geometries, atomically."""
     with aside(path) as temporary:
         frame.to_parquet(temporary, index=False)
 
@@ -146,9 +148,9 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 def write_geopackage(
     path: Path, frame: gpd.GeoDataFrame, layer: str, tables: Mapping[str, pd.DataFrame] | None = None
 ) -> None:
-    """Write a GeoPackage of one layer, and of tables without geometry by name, atomically."""
+    """Write a GeoPackage with one layer, and tables without geometry by name, atomically."""
     with aside(path) as temporary:
-        # version 1.4, which GDAL writes since 3.8, is only partially supported by the GDAL and QGIS of older systems
+        # GDAL 3.8 and newer write version 1.4, which older GDAL and QGIS support only partially
         pyogrio.write_dataframe(
             frame,
             temporary,
@@ -169,7 +171,7 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_edges(path: Path, edges: np.ndarray) -> None:
-    """Write the labels along top, bottom, left and right of a tile, (4, tile_px) int32, atomically."""
+    """Write the labels along the top, bottom, left and right edge of a tile, (4, tile_px) int32, atomically."""
     with aside(path) as temporary:
         np.save(temporary, edges, allow_pickle=False)
 
@@ -180,14 +182,14 @@ def read_edges(path: Path) -> np.ndarray:
     Raises
     ------
     StaleStoreError
-        If it is something else. Objects are never loaded: they could run code.
+        If the file is damaged or was not made by lsbatch. Pickled objects are not loaded, because they can run code.
     """
     data = read_bytes(path)
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, MemoryError) as error:
         raise StaleStoreError(
-            f"{path}: is damaged, or was not made by lsbatch: {error}; have its tile done again by lsbatch retry"
+            f"{path}: is damaged, or was not made by lsbatch: {error}; compute its tile again with lsbatch retry"
         ) from None
 
 
@@ -197,7 +199,7 @@ def read_part(path: Path) -> gpd.GeoDataFrame:
     Raises
     ------
     StaleStoreError
-        If it is something else.
+        If the file is damaged or was not made by lsbatch.
     """
     return _read(path, gpd.read_parquet)
 
@@ -208,7 +210,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises
     ------
     StaleStoreError
-        If it is something else.
+        If the file is damaged or was not made by lsbatch.
     """
     return _read(path, pd.read_parquet)
 
@@ -219,7 +221,7 @@ def _read(path: Path, reader: Callable[[io.BytesIO], pd.DataFrame]) -> pd.DataFr
         return reader(io.BytesIO(data))
     except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
         raise StaleStoreError(
-            f"{path}: is damaged, or was not made by lsbatch: {error}; have its tile done again by lsbatch retry"
+            f"{path}: is damaged, or was not made by lsbatch: {error}; compute its tile again with lsbatch retry"
         ) from None
 
 

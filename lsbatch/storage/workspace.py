@@ -58,7 +58,7 @@ class Workspace:
 
     @property
     def answers(self) -> Path:
-        """Answers of reviewers, one line each; lines are only appended."""
+        """Answers of reviewers: one line each, only appended."""
         return self.root / "review" / "answers.jsonl"
 
     @property

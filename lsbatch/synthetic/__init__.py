@@ -1,6 +1,6 @@
-"""A synthetic country for demo and tests: scenes in real formats and known landslides, from one seed.
+"""A synthetic country for the demo and tests: scenes in real formats and known landslides, from one seed.
 
-Nothing in it was seen by a satellite, and every result on it is a result on synthetic data.
+All its images are computed, and every result on it is a result on synthetic data.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from lsbatch.synthetic import country, scenes, truth, write
 
-#: Cores used; numpy's dice and GDAL's compression let other threads run.
+#: CPU cores used. Threads help because numpy's random generators and GDAL's compression release the GIL.
 THREADS = 2
 
 _CONFIG = """\
-# A synthetic country (seed {seed}, {rows} x {cols} pixels of 10 m), made by lsbatch simulate. All of it is invented.
+# A synthetic country (seed {seed}, {rows} x {cols} pixels of 10 m), made by lsbatch simulate. All data are computed.
 survey:
   id: synthetic-{seed}
   kind: annual
@@ -59,26 +59,26 @@ def simulate(
     Parameters
     ----------
     folder : Path
-        Written into; files of the same names are replaced.
+        Output folder; files of the same names are replaced.
     seed : int
-        Same seed, same size: same bytes. 900-999 are kept for final evaluation.
+        The same seed and size give the same bytes. Seeds 900-999 are reserved for final evaluation.
     rows, cols : int
         Pixels of 10 m.
     history_years : int
-        Years of dense Sentinel-2 before the survey's first year, for models that follow each pixel; the survey's own
-        years are then dense, too.
+        Years of dense Sentinel-2 images before the survey's first year, for models that follow each pixel. The survey's
+        own years are then dense, too.
     level_1c : bool
-        The same looks also as Level 1C, in the collection ``sentinel-2-l1c``; not with a history.
+        Also write the same images as Level 1C, in the collection ``sentinel-2-l1c``; not with a history.
     radar_days : int
-        Days from pass to pass of each orbit of Sentinel-1, from the first season to the last, so that landslides can be
-        dated; 0: a few passes in each of the two seasons. Sentinel-1's repeat is 12.
+        Days between the passes of each Sentinel-1 orbit, from the first season to the last, so that landslides can be
+        dated. 0: a few passes in each of the two seasons. Sentinel-1's repeat is 12.
 
     Returns
     -------
     Path
         The settings file, written last.
     """
-    # links of the catalogue are made relative to its folder, which works from absolute paths only
+    # links of the catalogue are made relative to its folder, which requires absolute paths
     folder = folder.resolve()
     made = country.make(seed, rows, cols)
     archive = folder / "catalog"
@@ -93,8 +93,8 @@ def simulate(
     write.catalogue(
         archive,
         {
-            "sentinel-2-l2a": ("Sentinel-2 L2A in the fashion of Earth Search (synthetic)", earth_search),
-            "sentinel-2-l2a-pc": ("Sentinel-2 L2A in the fashion of Planetary Computer (synthetic)", planetary),
+            "sentinel-2-l2a": ("Sentinel-2 L2A as in Earth Search (synthetic)", earth_search),
+            "sentinel-2-l2a-pc": ("Sentinel-2 L2A as in Planetary Computer (synthetic)", planetary),
             **({"sentinel-2-l1c": ("Sentinel-2 Level 1C (synthetic)", at_sensor)} if level_1c else {}),
             "sentinel-1-rtc": ("Sentinel-1 gamma0, terrain corrected (synthetic)", items["sentinel1"]),
             "cop-dem-glo-30": ("Elevation at one arc second (synthetic)", items["dem"]),

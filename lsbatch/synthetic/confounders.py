@@ -11,7 +11,7 @@ from lsbatch.synthetic.relief import Relief, fractal
 
 CLEARCUT, HARVEST, FLOOD, LATE_SNOW = 1, 2, 3, 4
 NAMES = {CLEARCUT: "clear-cut", HARVEST: "harvest", FLOOD: "flood", LATE_SNOW: "late snow"}
-#: Area of each kind over the landslides' area; together at least twice.
+#: Area of each kind relative to the landslides' area; together at least twice.
 TIMES_LANDSLIDES = {CLEARCUT: 1.0, HARVEST: 0.9, FLOOD: 0.3, LATE_SNOW: 0.4}
 
 
@@ -24,7 +24,7 @@ class Confounders:
     kind : uint8 (rows, cols)
         0, or one of the kinds above.
     strength : float32 (rows, cols)
-        How complete the change is, 0..1.
+        Degree of the change, 0..1.
     """
 
     kind: np.ndarray
@@ -50,7 +50,7 @@ def _clearcuts(
     kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Return turned blocks on forest slopes that machines can reach."""
+    """Add clear-cuts: rotated blocks on forest slopes that machines can reach."""
     good = (cover == covers.FOREST) & free & (relief.slope_deg < 27) & (kind == 0)
     places = np.argwhere(good)
     done = 0
@@ -80,7 +80,7 @@ def _harvest(
     target: float,
     rng: np.random.Generator,
 ) -> None:
-    """Return whole fields, mown or ploughed before every image after."""
+    """Add harvested fields: whole fields, mown or ploughed before every image after."""
     numbers, sizes = np.unique(fields[(fields > 0) & free], return_counts=True)
     order = rng.permutation(len(numbers))
     chosen = order[: int(np.searchsorted(np.cumsum(sizes[order]), target)) + 1]
@@ -111,7 +111,7 @@ def _flood(
     kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Return low river banks, buried under sand or still wet."""
+    """Add river floods: low banks, covered by sand or still wet."""
     water = cover == covers.WATER
     distance = ndimage.distance_transform_edt(~water)
     good = free & ~water & (relief.slope_deg < 8) & (distance < 25)
@@ -124,7 +124,7 @@ def _late_snow(
     kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Return high hollows that were green last year and have snow, or have just lost it, this year."""
+    """Add late snow: high hollows that were green last year and have snow, or just lost it, this year."""
     shade = np.cos(np.radians(relief.aspect_deg)) * np.clip(relief.slope_deg / 30, 0, 1)
     good = free & (cover == covers.SCRUB) & (relief.slope_deg < 42)
     cost = -(relief.elevation_m + 150 * shade + 130 * fractal(cover.shape, rng, 2.6, 50))

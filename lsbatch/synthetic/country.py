@@ -36,7 +36,7 @@ class Ground:
 
 
 def rng(seed: int, *purpose: int) -> np.random.Generator:
-    """Return a random generator for one purpose, so that it does not depend on the others."""
+    """Return a random generator for one purpose, independent of the generators of other purposes."""
     return np.random.default_rng([seed, *purpose])
 
 

@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from lsbatch.synthetic.relief import Relief, fractal
 
-#: The paper's CART learns landslides against seven other classes; these are the seven.
+#: The paper's CART distinguishes landslides from seven other classes; these are the seven.
 WATER, FOREST, SCRUB, ROCK, FARMLAND, SNOW, BUILT = range(7)
 NAMES = ("water", "forest", "scrub", "rock", "farmland", "snow", "built")
 
@@ -19,7 +19,7 @@ def make(relief: Relief, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
     cover[(z > tree_line + 320) | ((slope > 44) & (fractal(shape, rng, 2.5, 30) > 0.2))] = ROCK
     # openings in the forest
     cover[(cover == FOREST) & (fractal(shape, rng, 2.8, 40) > 1.7)] = SCRUB
-    # perennial snow lies high, flat and in the shade
+    # perennial snow lies on high, flat, shaded ground
     shade = np.cos(np.radians(relief.aspect_deg)) * np.clip(slope / 30, 0, 1)
     cover[(z > 1150) & (slope < 30) & (z + 120 * shade + 90 * fractal(shape, rng, 3, 80) > 1370)] = SNOW
     fields = _fields(relief, rng)
@@ -32,7 +32,7 @@ def make(relief: Relief, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
 
 
 def _fields(relief: Relief, rng: np.random.Generator) -> np.ndarray:
-    """Return numbered rectangles of a turned lattice on flat valley ground; about two of three are farmed."""
+    """Return numbered rectangles of a rotated lattice on flat valley ground; about two of three are farmed."""
     rows, cols = np.indices(relief.elevation_m.shape)
     turn = rng.uniform(0, np.pi)
     u = rows * np.cos(turn) + cols * np.sin(turn)
@@ -42,7 +42,7 @@ def _fields(relief: Relief, rng: np.random.Generator) -> np.ndarray:
     number = (np.floor(u / long + 0.37 * (strip % 3)).astype(np.int64) * 100_003 + strip) % 2_147_483_647
     used = rng.permutation(64)[number % 64] < 42
     flat = (relief.slope_deg < 7) & (relief.elevation_m < 520) & (relief.valley_m < 650)
-    # fields have straight edges: a pixel that is a little too steep does not bite a piece out
+    # fields have straight edges: a single pixel that is slightly too steep stays in the field
     flat = ndimage.binary_opening(flat, iterations=3)
     return np.where(flat & used, number % 1_000_000 + 1, 0).astype(np.int32)
 

@@ -11,9 +11,9 @@ from lsbatch.synthetic.relief import RESOLUTION_M, Relief, descend
 
 #: Three-parameter inverse gamma of landslide areas (Malamud et al. 2004): exponent, scale and shift in km2.
 RHO, SCALE_KM2, SHIFT_KM2 = 1.4, 1.28e-3, -1.32e-4
-#: Smaller ones cannot be mapped at 10 m; larger ones do not fit these valleys.
+#: Smaller ones cannot be mapped at 10 m; larger ones do not fit into these valleys.
 SMALLEST_M2, LARGEST_M2 = 1000.0, 60_000.0
-#: Share of the land; the paper's prevalence is below one per cent.
+#: Share of the land covered by landslides; the paper's prevalence is below one per cent.
 LAND_SHARE = 0.0075
 
 
@@ -30,9 +30,9 @@ class Landslides:
     day : tuple of date
         Of landslide 1, 2, ...
     stripped : float32 (rows, cols)
-        Share of the vegetation that is gone, 0..1.
+        Share of the vegetation that was removed, 0..1.
     roughness_db : float32 (rows, cols)
-        Change of backscatter that the debris alone would cause, either sign.
+        Change of backscatter that the debris alone would cause, positive or negative.
     """
 
     labels: np.ndarray
@@ -48,14 +48,14 @@ class Landslides:
 
 
 def areas_m2(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return areas from the truncated inverse gamma, by its inverse distribution function."""
+    """Return areas from the truncated inverse gamma distribution, by its quantile function."""
     law = stats.invgamma(RHO, scale=SCALE_KM2, loc=SHIFT_KM2)
     low, high = law.cdf(np.array([SMALLEST_M2, LARGEST_M2]) / 1e6)
     return law.ppf(rng.uniform(low, high, count)) * 1e6
 
 
 def make(relief: Relief, cover: np.ndarray, storm: date, rng: np.random.Generator) -> Landslides:
-    """Draw landslides until they cover their share of the land."""
+    """Draw landslides until they cover the required share of the land."""
     shape = cover.shape
     land_px = np.count_nonzero(cover != covers.WATER)
     wanted_px = LAND_SHARE * land_px
@@ -92,12 +92,12 @@ def make(relief: Relief, cover: np.ndarray, storm: date, rng: np.random.Generato
 
 
 def _susceptibility(relief: Relief, cover: np.ndarray) -> np.ndarray:
-    """Return the chance of a source: steep, below the summits, vegetated more than bare."""
+    """Return the relative probability of a source: steep ground below summits, more on vegetation than on bare ground."""
     slope = np.exp(-(((relief.slope_deg - 36) / 6) ** 2)) * (relief.slope_deg > 26)
     weight = np.zeros(7)
     weight[[covers.FOREST, covers.SCRUB, covers.ROCK]] = 1.0, 0.8, 0.08
     chance = slope * weight[cover]
-    # room for the way down
+    # room for the runout
     edge = 12
     chance[:edge] = chance[-edge:] = 0
     chance[:, :edge] = chance[:, -edge:] = 0
@@ -122,7 +122,7 @@ def _body(
     order[path[:, 0] - r0, path[:, 1] - c0] = np.linspace(0, 1, len(path))
     distance, (ri, ci) = ndimage.distance_transform_edt(off_path, return_indices=True)
     along = order[ri, ci]
-    # a wide scar, a narrower track, a lobe
+    # a wide source, a narrower track, a lobe
     width = width_px * (0.8 + 0.35 * np.exp(-((along / 0.18) ** 2)) + 0.45 * np.exp(-(((along - 0.95) / 0.15) ** 2)))
     ragged = ndimage.gaussian_filter(rng.standard_normal(off_path.shape), 1.5) * 1.2
     body = distance <= np.maximum(width / 2 + ragged, 0.6)
@@ -136,11 +136,11 @@ def _traces(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the vegetation loss and backscatter change of each pixel."""
     inside = labels > 0
-    # some scars keep rafts of trees, some are old snow paths with little left to strip
+    # some scars keep rafts of trees; some are old avalanche paths with little vegetation
     loss = np.concatenate([[0], rng.beta(5.0, 1.6, count)])
     patchy = ndimage.gaussian_filter(rng.standard_normal(labels.shape), 0.8)
     stripped = np.clip(loss[labels] + 0.22 * patchy / patchy.std(), 0, 1) * inside
-    # debris is rough (brighter) more often than it is a smooth mudflow (darker); forest loses its volume
+    # debris is more often rough (brighter) than a smooth mudflow (darker); forest loses its volume scattering
     rough = np.where(rng.random(count) < 0.7, rng.normal(2.5, 0.6, count), rng.normal(-2.6, 0.7, count))
     change = np.concatenate([[0], rough])[labels]
     change = change * (1 - 0.25 * np.nan_to_num(stage)) * inside

@@ -32,10 +32,10 @@ _CHANGED = {
     confounders.LATE_SNOW: np.array([0.110, 0.110, 0.080, 0.230], np.float32),
 }
 _GREEN = np.array([False, True, True, False, True, False, False])
-#: How much a vegetated cover differs from one year to the next, as a share of its vigour.
+#: Variation of vegetation from one year to the next, relative to its vigour.
 YEAR_TO_YEAR = 0.045
 CLOUD_BASE_M = 1500.0
-#: What the air adds to R, G, B, NIR at the top of the atmosphere.
+#: Path reflectance of the atmosphere added to R, G, B, NIR.
 _HAZE = np.array([0.035, 0.055, 0.085, 0.015], np.float32)
 
 
@@ -48,9 +48,9 @@ class Look:
     day : date
     sun_azimuth_deg, sun_elevation_deg : float
     reflectance : float32 (4, rows, cols)
-        Of the surface, as Level 2A has it.
+        Surface reflectance, as in Level 2A.
     at_sensor : float32 (4, rows, cols)
-        At the top of the atmosphere, as Level 1C has it: slopes as bright as they are lit, and haze.
+        Top of atmosphere reflectance, as in Level 1C: with terrain illumination and haze.
     scl : uint8 (rows, cols)
     cloud_percent : float
     """
@@ -67,14 +67,14 @@ class Look:
 def surface(ground: Ground, day: date, vigour: float, dated: bool = False) -> np.ndarray:
     """Return the reflectance of the ground (4, rows, cols) on a day, without sun, air or cloud.
 
-    Every change has happened in the looks of the survey year, unless `dated`: then landslides come on their own days.
+    All changes are present in the images of the survey year. With `dated`, landslides appear on their own days.
     """
     year = day.year
     dice = rng(ground.seed, 10, year)
     green = _GREEN[ground.cover]
     out = np.moveaxis(_COVER[ground.cover], -1, 0).copy()
     out *= 1 + 0.10 * ground.texture
-    # browner: red up, infrared down
+    # less green: red increases, infrared decreases
     brown = (1 - vigour) + YEAR_TO_YEAR * np.abs(fractal(ground.shape, dice, 2.4, 60))
     out[3] *= np.where(green, 1 - 0.8 * brown, 1)
     out[:3] *= np.where(green, 1 + 0.9 * brown, 1)
@@ -106,7 +106,7 @@ def look(ground: Ground, day: date, number: int, cloudiness: float, dated: bool 
     lit = _lit(ground, azimuth, elevation)
     at_sensor = values * np.clip(lit / np.sin(np.radians(elevation)), 0.15, 1.6) + _HAZE[:, None, None]
     shade = np.clip((0.38 - lit) / 0.38, 0, 1)
-    # Sen2Cor divides by a small cosine on dark slopes: visible bands come out far too bright, infrared less so
+    # Sen2Cor divides by a small cosine on dark slopes: visible bands become far too bright, infrared less so
     values[:3] *= 1 + 1.1 * shade
     values[3] *= 1 + 0.25 * shade
     cloud, thin = _clouds(ground.shape, cloudiness, dice)

@@ -12,10 +12,10 @@ from lsbatch.synthetic.relief import fractal
 #: Equivalent number of looks of an IW GRD product.
 LOOKS = 4.4
 NODATA = -32768.0
-#: gamma0 VV in decibels, and how much lower VH is.
+#: gamma0 VV in decibels, and the difference between VV and VH.
 _VV_DB = np.array([-19.0, -9.6, -11.0, -10.2, -11.2, -14.5, -4.5], np.float32)
 _VH_BELOW_DB = np.array([8.0, 5.8, 6.8, 8.0, 7.5, 7.0, 7.0], np.float32)
-#: Texture within a cover, and what terrain correction leaves of the slope's effect.
+#: Texture within a cover class, and the slope effect that remains after terrain correction.
 TEXTURE_DB = 2.0
 LEFT_OVER_DB = 2.0
 #: Change by a confounder at full strength: VV, VH.
@@ -38,9 +38,9 @@ class Orbit:
         ascending or descending.
     platform : str
     look_azimuth_deg : float
-        From the sensor to the ground, clockwise from north; Sentinel-1 looks to the right of its way.
+        From the sensor to the ground, clockwise from north; Sentinel-1 looks to the right of its track.
     incidence_deg : float
-        On the ellipsoid, in the middle of the country.
+        On the ellipsoid, at the centre of the country.
     cols : (float, float)
         Part of the country's width that the swath covers.
     """
@@ -59,7 +59,7 @@ ORBITS = (
     Orbit(66, "descending", "sentinel-1b", 282.0, 38.0, (0.0, 0.8)),
     Orbit(139, "descending", "sentinel-1a", 281.0, 33.0, (0.0, 1.0)),
 )
-#: Flies only in the year after: a survey that compares like with like must leave it out.
+#: Present only in the year after. A survey that compares the same orbits must exclude it.
 ONLY_AFTER = Orbit(117, "ascending", "sentinel-1a", 80.0, 31.0, (0.0, 1.0))
 
 
@@ -75,7 +75,7 @@ def gamma0(ground: Ground, orbit: Orbit, day: date) -> dict[str, np.ndarray]:
     slope_r, towards = facing(ground, orbit)
     base = _VV_DB[ground.cover] + TEXTURE_DB * ground.texture
     base += LEFT_OVER_DB * np.clip(slope_r / 30, -1, 1)
-    # the ground's moisture, the same for a day: patches of some hundred metres
+    # soil moisture, the same during a day: patches of some hundred metres
     base += 0.35 * dice.standard_normal() + 0.3 * fractal(ground.shape, dice, 3, 60)
     bare = np.isin(ground.cover, (cover.FARMLAND, cover.SCRUB))
     base += np.where(bare, 0.5 * dice.standard_normal(), 0)
@@ -92,7 +92,8 @@ def _change(ground: Ground, towards: np.ndarray, day: date = date.max) -> tuple[
     """Return the change of VV and VH in dB by confounders and by landslides up to a day."""
     slides = ground.slides
     happened = np.array([day >= slid for slid in (date.min, *slides.day)])[slides.labels]
-    # a darker scar is seen from one side only, so averaging both looks washes it out; a rough one from both
+    # a darker scar is visible from one side only, so the mean of both directions hides it; a rough one is visible from
+    # both
     seen = np.where(slides.roughness_db < 0, 1 + 0.75 * towards, 1 + 0.2 * towards)
     rough = slides.roughness_db * seen * happened
     volume = np.where(ground.cover == cover.FOREST, -1.0, 0) * slides.stripped * happened
@@ -104,7 +105,7 @@ def _change(ground: Ground, towards: np.ndarray, day: date = date.max) -> tuple[
 
 
 def _swath(ground: Ground, orbit: Orbit) -> np.ndarray:
-    """Return the pixels inside the swath; its edges lean with the orbit."""
+    """Return the pixels inside the swath; its edges are inclined like the orbit."""
     rows, cols = ground.shape
     lean = 0.18 if orbit.state == "ascending" else -0.18
     position = (np.arange(cols)[None, :] + lean * (np.arange(rows)[:, None] - rows / 2)) / cols

@@ -7,7 +7,7 @@ from numba import njit
 from scipy import ndimage
 
 RESOLUTION_M = 10.0
-#: Square kilometres a main valley drains.
+#: Square kilometres drained by a main valley.
 KM2_A_VALLEY = 70.0
 
 
@@ -70,7 +70,7 @@ def _axis(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     middle = np.array([rows, cols]) * rng.uniform(0.25, 0.75, 2)
     length = int(1.6 * max(shape))
     bend = ndimage.gaussian_filter1d(rng.standard_normal(length), 90)
-    # bends of about 30 degrees around one heading: a valley crosses the country, it does not curl
+    # bends of about 30 degrees around one heading, so that a valley crosses the country
     angle = heading + 0.5 * bend / bend.std()
     steps = np.stack([np.sin(angle), np.cos(angle)], axis=1).cumsum(axis=0)
     path = steps - steps[length // 2] + middle
@@ -139,7 +139,7 @@ def _gradient(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def descend(z: np.ndarray, row: int, col: int, steps: int, stop_deg: float, resolution_m: float) -> np.ndarray:
     """Return the steepest descent from a pixel: (n, 2) rows and columns.
 
-    Ends after `steps`, at a pit, at the edge, or where the way over the last eight steps falls less than `stop_deg`.
+    Ends after `steps`, at a pit, at the edge, or where the descent over the last eight steps is below `stop_deg`.
     """
     out = np.empty((steps + 1, 2), np.int64)
     out[0, 0], out[0, 1] = row, col

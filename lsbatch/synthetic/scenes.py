@@ -15,13 +15,13 @@ from lsbatch.synthetic.country import SEASON, YEAR, Ground, rng
 #: Sentinel-2 days and Sentinel-1 passes per orbit in a season.
 DAYS_A_SEASON = 6
 PASSES_A_SEASON = 4
-#: A history has a look every so many days from spring to autumn, as two satellites on two overlapping orbits do at 60
-#: degrees.
+#: Days between the images of a history from spring to autumn, as of two satellites on two overlapping orbits at 60
+#: degrees of latitude.
 HISTORY_SEASON, HISTORY_STEP_DAYS = ("05-01", "10-10"), 3
-#: Parts of the country's width that the granules of the two UTM zones hold; they overlap, as real ones do.
+#: Parts of the country's width covered by the granules of the two UTM zones; they overlap, as real granules do.
 ZONES = {"EPSG:32632": (0.0, 0.58), "EPSG:32633": (0.3, 1.0)}
 
-#: Products of Sentinel-2 by the archive whose fashion they follow: collection, item id, names of the assets.
+#: Sentinel-2 products by the archive whose form they have: collection, item id, asset names.
 LEVEL_1C = "level-1c"
 PRODUCTS = {
     "earth-search": ("sentinel-2-l2a", "S2{letter}_{zone}VPJ_{day:%Y%m%d}_0_L2A", write.EARTH_SEARCH),
@@ -57,9 +57,9 @@ def jobs(
 ) -> list[Callable[[], Made]]:
     """Return all acquisitions as independent calls that write files and return their items.
 
-    With a history, Sentinel-2 comes every few days, from so many years before the survey's first year on. With
-    `radar_days`, each orbit of Sentinel-1 passes after so many days from the first season to the last, winter and storm
-    included.
+    With a history, Sentinel-2 images have intervals of some days, from this number of years before the survey's first
+    year. With `radar_days`, each Sentinel-1 orbit has passes at this interval from the first season to the last, also
+    in winter and during the storm.
     """
     out: list[Callable[[], Made]] = []
     for year in range(YEAR - 1 - history_years, YEAR - 1):
@@ -112,10 +112,10 @@ def _days(ground: Ground, year: int, count: int, salt: int) -> list[date]:
 
 
 def processing(day: date, number: int, fashion: str) -> Processing:
-    """Return both baselines in both years, with all forms in which archives describe the offset.
+    """Return one of both baselines in both years, with all forms in which archives describe the offset.
 
-    Earth Search: applied by the provider and said so; or not applied and said so. Planetary Computer: only the
-    baseline tells.
+    Earth Search: subtracted by the provider and flagged so; or not subtracted and flagged so. Planetary Computer: only
+    the baseline.
     """
     if number % 3 == 0:
         return Processing("02.14", False if fashion == "earth-search" else None, 0)
@@ -127,7 +127,7 @@ def processing(day: date, number: int, fashion: str) -> Processing:
 def _optical_job(
     ground: Ground, folder: Path, day: date, number: int, cloudiness: float | None = None, level_1c: bool = False
 ) -> Callable[[], Made]:
-    """Write the granules of a day; in a history each with its own cloud cover."""
+    """Write the granules of a day; in a history each granule has its own cloud cover."""
 
     def make() -> Made:
         dice = rng(ground.seed, 31, day.toordinal())
@@ -187,7 +187,7 @@ def _add_classes(
 
 
 def _raster_band(made: Processing) -> dict[str, object]:
-    # as Earth Search has it: -0.1 stands there from baseline 04 on, also where the offset was applied already
+    # as in Earth Search: the field has -0.1 from baseline 04 on, also if the offset was already subtracted
     return {"nodata": 0, "data_type": "uint16", "scale": 0.0001, "offset": -0.1 if made.baseline >= "04" else 0}
 
 
@@ -227,7 +227,7 @@ def _radar_job(ground: Ground, folder: Path, orbit: radar.Orbit, day: date) -> C
         clock = time(17, 2, 11) if orbit.state == "ascending" else time(5, 41, 50)
         letter = orbit.platform[-1].upper()
         name = f"S1{letter}_IW_GRDH_1SDV_{day:%Y%m%d}T{clock:%H%M%S}_{orbit.number:03d}_rtc"
-        # terrain-corrected products come on the UTM grid; zone 33 has the nation's pixels
+        # terrain-corrected products have the UTM grid; zone 33 is the nation's grid
         box = write.granule(ground, "EPSG:32633", (0.0, 1.0))
         properties = {
             "platform": orbit.platform,
@@ -252,7 +252,7 @@ def _radar_job(ground: Ground, folder: Path, orbit: radar.Orbit, day: date) -> C
 
 
 def elevation(ground: Ground, folder: Path) -> pystac.Item:
-    """Write the DEM, one arc second in WGS 84, a little wider than the country."""
+    """Write the DEM, one arc second in WGS 84, slightly larger than the country."""
     b = ground.geobox.extent.to_crs("EPSG:4326").boundingbox
     step = 1 / 3600
     edges = (

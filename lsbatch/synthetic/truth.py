@@ -14,7 +14,7 @@ import shapely
 from lsbatch.synthetic import confounders, cover, write
 from lsbatch.synthetic.country import CRS, Ground, rng
 
-#: The paper's training points: landslides, and all seven other classes together.
+#: The paper's training points: landslides, and the sum of the seven other classes.
 LANDSLIDE_POINTS, OTHER_POINTS = 18, 112
 CHANGED_SHARE = 0.25
 
@@ -89,11 +89,11 @@ def quarters(ground: Ground) -> gpd.GeoDataFrame:
 
 
 def points(ground: Ground, draw: int) -> gpd.GeoDataFrame:
-    """Return training points of eight classes at pixel centres, as in the paper; another `draw` gives others.
+    """Return training points of eight classes at pixel centres, as in the paper; each `draw` gives other points.
 
-    The seven other classes share their points evenly, as far as the country has each. An interpreter who wants to tell
-    landslides from other changes puts some points on a clear-cut, on a mown field, on a flooded bank: `CHANGED_SHARE`
-    of a class's points lie on ground that changed, where the class has any.
+    The seven other classes have equal numbers of points, as far as the country has enough pixels. An interpreter who
+    wants to distinguish landslides from other changes also places points on a clear-cut, a mown field or a flooded
+    bank: `CHANGED_SHARE` of the points of a class lie on changed ground, if the class has any.
     """
     dice = rng(ground.seed, 40, draw)
     classes = np.where(ground.slides.labels > 0, len(cover.NAMES), ground.cover)

@@ -1,4 +1,4 @@
-"""Write synthetic scenes as COGs and STAC items, in the forms of the archives that they stand for."""
+"""Write synthetic scenes as COGs and STAC items, in the forms of real archives."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from lsbatch.synthetic.country import Ground
 
-#: Fashions of Sentinel-2 catalogues: asset keys for R, G, B, NIR, SCL.
+#: Asset keys for R, G, B, NIR, SCL in different Sentinel-2 catalogues.
 EARTH_SEARCH = {"R": "red", "G": "green", "B": "blue", "NIR": "nir", "SCL": "scl"}
 PLANETARY = {"R": "B04", "G": "B03", "B": "B02", "NIR": "B08", "SCL": "SCL"}
 
@@ -54,7 +54,7 @@ def warped(values: np.ndarray, source: GeoBox, target: GeoBox, fill: float) -> n
 
 
 def smoothed(values: np.ndarray, source: GeoBox, target: GeoBox) -> np.ndarray:
-    """Resample a continuous field to a coarser grid, bilinear; edge values continue outside."""
+    """Resample a continuous field to a coarser grid, bilinear; values at the edge are repeated outside."""
     return ndimage.map_coordinates(values, _places(source, target), order=1, mode="nearest").astype(np.float32)
 
 
