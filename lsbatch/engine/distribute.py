@@ -27,7 +27,7 @@ from lsbatch.storage import receipts
 from lsbatch.storage.lease import Lease
 from lsbatch.storage.receipts import Receipt
 
-#: Who works, for a stage that needs these resources; None: this process.
+#: Function that returns the Dask client for a stage with these resources; None means this process.
 ClientFor = Callable[[Mapping[str, float]], Client | None]
 
 
@@ -44,7 +44,7 @@ class _RetryQueue:
     heap: list[tuple[float, int, Task]] = field(default_factory=list)
 
     def put(self, task: Task, config: Config) -> None:
-        """Add a task with a wait that doubles from try to try."""
+        """Add a task with a wait that doubles with each attempt."""
         due = time.monotonic() + config.cluster.wait_s * 2 ** (task.attempt - 1)
         heapq.heappush(self.heap, (due, len(self.heap), replace(task, attempt=task.attempt + 1)))
 
@@ -66,8 +66,8 @@ def run_tiles(
     Raises
     ------
     LsbatchError
-        If the scheduler went away, or workers died as they were started; what is done is done, and the next run goes
-        on.
+        If the scheduler ended, or workers died while they were started. Finished tiles are kept, and the next run
+        continues.
     """
     work = [
         Task(stage.name, position, key, todo.tries.get(position, 0) + 1, lease)
@@ -78,10 +78,10 @@ def run_tiles(
     try:
         client = client_for(stage.resources(survey.config))
     except (RuntimeError, OSError) as error:
-        # Dask's word for a worker that was killed before it had begun
+        # Dask raises this for a worker that was killed before it had started
         raise LsbatchError(
-            f"no workers could be started for {stage.name} ({error}); what is done is kept: run the same command again "
-            "to go on"
+            f"no workers could be started for {stage.name} ({error}); finished tiles are kept: run the same command "
+            "again to continue"
         ) from None
     yield from _run_in_process(survey, work) if client is None else _Workers(survey, stage, client).run(work)
 
@@ -106,10 +106,10 @@ def _worth_another_try(receipt: Receipt, config: Config) -> bool:
 
 @dataclass
 class _Workers:
-    """Tasks on Dask workers: one a tile, a bounded number in flight, each future released with its receipt.
+    """Tasks on Dask workers: one a tile, a limited number in flight, each future released with its receipt.
 
-    512 futures in flight add 16 MB to the driver where 100,000 add 670 MB. Resources are given to `submit`, because
-    `dask.annotate` around `map_blocks` is lost by fusion (38 % of the blocks reached the GPU worker).
+    512 futures in flight add 16 MB to the driver, 100,000 add 670 MB. Resources are given to `submit`, because graph
+    optimisation loses `dask.annotate` around `map_blocks` (38 % of the blocks reached the GPU worker).
     """
 
     survey: Survey
@@ -122,7 +122,7 @@ class _Workers:
         """Yield receipts as they arrive."""
         config, later, waiting = self.survey.config, _RetryQueue(), iter(work)
         for name in ("batched", "client"):
-            # they print tracebacks when a scheduler dies; here it becomes one sentence
+            # Dask logs tracebacks when a scheduler dies; here it becomes one sentence
             logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
         try:
             self._submit(islice(waiting, config.cluster.in_flight))
@@ -142,16 +142,16 @@ class _Workers:
                     self._submit(islice(waiting, max(0, config.cluster.in_flight - len(self.flying))))
         finally:
             if self.flying and self.client.status == "running":
-                # interrupted: what has not begun does not begin; with a scheduler that is gone it does not, either
+                # interrupted: tasks that have not started are cancelled, which has no effect if the scheduler is gone
                 with suppress(OSError, CancelledError):
                     self.client.cancel(list(self.flying))
 
     def _gone(self, task: Task) -> LsbatchError:
-        """Return the error for a scheduler that died."""
+        """Return the error for a scheduler that ended."""
         return LsbatchError(
             "the Dask scheduler at "
-            f"{self.survey.config.cluster.address or self.client.scheduler_info().get('address', 'unknown')} went away "
-            f"during {task.stage}; what is done is kept: run the same command again to go on"
+            f"{self.survey.config.cluster.address or self.client.scheduler_info().get('address', 'unknown')} stopped "
+            f"during {task.stage}; finished tiles are kept: run the same command again to continue"
         )
 
     def _submit(self, tasks: Iterable[Task]) -> None:
@@ -159,7 +159,7 @@ class _Workers:
         for task in tasks:
             if self.client.status == "closed":
                 raise self._gone(task)
-            # pure=False: a second try of a tile is not the first one's answer
+            # pure=False: a second attempt must run, not return the first result
             future = self.client.submit(
                 commit, self.survey.config, self.survey.grid, task, resources=resources, pure=False
             )
@@ -172,7 +172,7 @@ class _Workers:
             try:
                 return future.result()
             except (OSError, CancelledError):
-                # it died after it had told of the answer and before it gave it
+                # the worker died after it had reported the result and before it sent it
                 raise self._gone(task) from None
         error = future.exception() if future.status == "error" else None
         if error is None:
@@ -180,8 +180,8 @@ class _Workers:
         if isinstance(error, KilledWorker):
             tries = error.allowed_failures + 1
             fault = Fault(
-                f"the worker was killed, mostly for want of memory ({tries} workers); raise cluster.memory_gb or lower "
-                "grid.tile_px",
+                f"the worker was killed, usually for lack of memory ({tries} workers); raise cluster.memory_gb or "
+                "lower grid.tile_px",
                 may_pass=True,
             )
         else:

@@ -1,7 +1,7 @@
 """Run stages over tiles and reductions over their results; show a stage as a lazy array.
 
-A stage is mapped over the table of tiles, one task a tile. Each tile reads its own halo from the cube, so workers
-never exchange pixels, and the graph has one task a tile.
+A stage is mapped over the table of tiles, one task a tile. Each tile reads its own halo from the cube, so workers never
+exchange pixels.
 """
 
 import time
@@ -54,8 +54,8 @@ def run(
 ) -> int:
     """Run all pending stages and reductions; return the number of failed tiles and reductions.
 
-    A tile whose earlier stage failed is not counted again; a tile in quarantine is counted. With `part` = (i, n) only
-    every n-th tile is done, and reductions are left to a run without `part`, because they read every tile. With
+    A tile whose earlier stage failed is not counted again; a quarantined tile is counted. With `part` = (i, n) only
+    every n-th tile is computed. Reductions then wait for a run without `part`, because they read all tiles. With
     `lease`, tiles that are computed after the lease was lost are not written.
     """
     faults = 0
@@ -85,7 +85,7 @@ def _run_stage(
     work = todo(survey, stage, part)
     progress.begins(stage.name, work)
     for position in (*work.blocked, *work.waiting):
-        # what an earlier run left for this tile no longer follows from the tile's input
+        # the result of an earlier run for this tile is outdated, because its input has changed
         receipts.remove(survey.workspace.receipts, stage.name, tile_id(*position))
     layer = stage.writes(survey.config)
     if layer is not None:
@@ -119,12 +119,12 @@ def run_reduction(survey: Survey, reduction: Reduction) -> Receipt | None:
 def lazy(survey: Survey, name: str) -> xr.DataArray:
     """Return the result of a stage as a labelled, lazy array (band, y, x); nothing is written.
 
-    What the stage reads must be in the cube already. Tiles outside the region are nodata.
+    The layers that the stage reads must be in the cube. Tiles outside the region are nodata.
     """
     stage = step_named(name)
     layer = stage.writes(survey.config) if isinstance(stage, Stage) else None
     if layer is None:
-        raise LsbatchError(f"stage {name} writes no layer, so there is nothing to show as an array")
+        raise LsbatchError(f"stage {name} writes no layer, so it has no array")
     rows, cols = survey.grid.tile_shape
     table = np.full((rows, cols), -1)
     for i, position in enumerate(survey.positions):
@@ -159,5 +159,5 @@ def _compute_block(
     if index < 0:
         return np.full((len(layer.bands), grid.tile_px, grid.tile_px), np.nan, np.float32)
     block = compute(config, grid, stage, positions[index])
-    # through the store's own rounding, so that lazy and stored answers are the same values
+    # encoded and decoded like the store, so that lazy and stored results are equal
     return np.stack([decode(encode(block.bands[b.name], b), b).astype(np.float32) for b in layer.bands])

@@ -10,7 +10,7 @@ from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
 from lsbatch.storage.receipts import Receipt
 
-#: Seconds of a tile: a network's few, a STACK's minutes, a history's hour.
+#: Histogram bounds in seconds a tile: some seconds for a network, minutes for STACK, an hour for a history.
 BUCKETS = (1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -21,13 +21,13 @@ def served(address: str | None, progress: Progress) -> Iterator[Progress]:
     Parameters
     ----------
     address : str or None
-        HOST:PORT; None for nowhere.
+        HOST:PORT; None disables it.
     progress : Progress
 
     Raises
     ------
     LsbatchError
-        If nothing can listen there.
+        If the address cannot be used.
     """
     if address is None:
         yield progress
@@ -38,7 +38,7 @@ def served(address: str | None, progress: Progress) -> Iterator[Progress]:
         server, thread = start_http_server(int(port), host, registry)
     except OSError as error:
         raise LsbatchError(
-            f"cluster.metrics = {address!r}: nothing can listen there: {error.strerror or error}"
+            f"cluster.metrics = {address!r}: cannot listen at this address: {error.strerror or error}"
         ) from None
     try:
         yield _counting(registry, progress)
@@ -50,13 +50,13 @@ def served(address: str | None, progress: Progress) -> Iterator[Progress]:
 
 def _counting(registry: CollectorRegistry, progress: Progress) -> Progress:
     ended = Counter(
-        "lsbatch_tiles", "tiles and reductions that ended in this run", ("stage", "result"), registry=registry
+        "lsbatch_tiles", "tiles and reductions that this run has finished", ("stage", "result"), registry=registry
     )
-    pixels = Counter("lsbatch_pixels", "pixels of tiles that ended well", ("stage",), registry=registry)
+    pixels = Counter("lsbatch_pixels", "pixels of tiles that succeeded", ("stage",), registry=registry)
     seconds = Histogram(
-        "lsbatch_tile_seconds", "time of a tile or reduction", ("stage",), registry=registry, buckets=BUCKETS
+        "lsbatch_tile_seconds", "seconds of a tile or reduction", ("stage",), registry=registry, buckets=BUCKETS
     )
-    left = Gauge("lsbatch_tiles_pending", "tiles that this run has yet to do", ("stage",), registry=registry)
+    left = Gauge("lsbatch_tiles_pending", "tiles that this run has not done yet", ("stage",), registry=registry)
     alone = Gauge(
         "lsbatch_tiles_quarantined",
         "failed tiles that wait for lsbatch retry",

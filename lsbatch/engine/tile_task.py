@@ -1,6 +1,6 @@
-"""Compute one tile of one stage and write it with its receipt. No Dask here.
+"""Compute one tile of one stage and write it with its receipt. This module does not use Dask.
 
-The only state is the receipt that a tile leaves when its data are on disk.
+The only state is the receipt, which is written after the data.
 """
 
 import errno
@@ -31,8 +31,7 @@ from lsbatch.storage.lease import Lease
 from lsbatch.storage.receipts import Receipt
 from lsbatch.storage.workspace import Workspace
 
-#: What another try will not change; anything else that the system says of a file may be over by then, a full disk among
-#: it.
+#: Permanent errors. Any other system error of a file is treated as transient, for example a full disk.
 LASTING = (
     errno.ENOENT,
     errno.EACCES,
@@ -47,7 +46,7 @@ LASTING = (
 
 @dataclass(frozen=True)
 class Fault:
-    """A failure; the traceback is kept only for faults of the program."""
+    """A failure. The traceback is kept only for errors of the program."""
 
     error: str
     trace: str | None = None
@@ -55,7 +54,7 @@ class Fault:
 
 
 def fault_of(error: Exception) -> Fault:
-    """Convert an exception: one sentence for a fault that a user can correct, else sentence and traceback."""
+    """Convert an exception: one sentence for an error that a user can correct, else the sentence and the traceback."""
     if isinstance(error, LsbatchError) and not isinstance(error, OSError):
         return Fault(str(error), may_pass=isinstance(error, SceneError) and error.may_pass)
     error = objects.as_os_error(error) or error
@@ -66,7 +65,7 @@ def fault_of(error: Exception) -> Fault:
 
 @dataclass(frozen=True)
 class Task:
-    """One stage of one tile as it is sent to a worker; or a reduction, over all tiles.
+    """One stage of one tile, as it is sent to a worker; or a reduction over all tiles.
 
     Attributes
     ----------
@@ -74,11 +73,11 @@ class Task:
     position : Position or None
         None for a reduction.
     key : str
-        Digest that the receipt will carry.
+        Digest for the receipt.
     attempt : int
-        From 1.
+        Number of the attempt, from 1.
     lease : Lease or None
-        The run's hold of the survey. What is computed for a run that lost it is not written.
+        Lease of the run. Results of a run that lost its lease are not written.
     """
 
     stage: str
@@ -102,7 +101,7 @@ def compute(config: Config, grid: Grid, stage: Stage, position: Position) -> Blo
 def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     """Compute a tile, write it, and write the receipt last.
 
-    Whatever goes wrong becomes the receipt's error: one tile stops no other.
+    Any failure is recorded in the receipt: one tile never stops the others.
     """
     stage, workspace = step_named(task.stage), Workspace(config.output)
     assert isinstance(stage, Stage)
@@ -110,7 +109,7 @@ def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     began, before = time.perf_counter(), used()
     block, fault, sums = None, None, {}
     try:
-        # first, so that a kill between here and the new receipt leaves the tile undone, not falsely done
+        # removed first, so that a kill before the new receipt leaves the tile pending
         receipts.remove(workspace.receipts, task.stage, tile_id(*task.position))
         block = compute(config, grid, stage, task.position)
         _insist(block, task, config)
@@ -126,14 +125,14 @@ def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     try:
         receipts.write(workspace.receipts, receipt)
     except OSError as error:
-        # a full disk has no room for the receipt either; the driver still gets it
+        # a full disk cannot store the receipt either; the driver still receives it
         fault = fault or Fault(f"the receipt cannot be written: {error.strerror or error}", may_pass=True)
         receipt = make_receipt(task, began, fault=fault)
     return receipt
 
 
 def _insist(block: Block, task: Task, config: Config) -> None:
-    """Raise if an outage hid scenes, so that the tile is retried; the last try goes on without them."""
+    """Raise if an outage made scenes unreadable, so that the tile is retried; the last attempt uses the others."""
     hidden = [one.reason for one in block.dropped if one.may_pass]
     if hidden and task.attempt < config.cluster.attempts:
         more = f", and {len(hidden) - 1} scenes more" if len(hidden) > 1 else ""
@@ -167,14 +166,14 @@ def make_receipt(
     fault: Fault | None = None,
     sums: Mapping[str, str] | None = None,
 ) -> Receipt:
-    """Make the receipt of a task that this process has just done; `began` is its `time.perf_counter`."""
+    """Make the receipt of a task that this process has finished; `began` is its `time.perf_counter`."""
     return Receipt(
         stage=task.stage,
         tile=tile_id(*task.position) if task.position else "all",
         digest=task.key,
         seconds=round(time.perf_counter() - began, 4),
         pixels=pixels,
-        # of the process so far: an upper bound for the tile
+        # maximum of the process so far: an upper bound for the tile
         peak_mb=round(peak_mb(), 1),
         worker=f"{socket.gethostname()}:{os.getpid()}",
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -194,7 +193,7 @@ def used() -> dict[str, Any]:
     try:
         lines = Path("/proc/self/io").read_text(encoding="ascii").split()
     except OSError:
-        # not Linux, or forbidden
+        # not Linux, or not permitted
         return {"cpu_s": time.process_time(), "read_mb": 0.0, "written_mb": 0.0}
     io = dict(zip(lines[::2], map(int, lines[1::2]), strict=True))
     return {"cpu_s": time.process_time(), "read_mb": io["rchar:"] / 1e6, "written_mb": io["wchar:"] / 1e6}
@@ -203,8 +202,8 @@ def used() -> dict[str, Any]:
 def peak_mb() -> float:
     """Return the peak memory of this process.
 
-    Linux keeps it in VmHWM, which a new program starts at nothing; ru_maxrss of a worker begins at what its parent held
-    when it was started (1,432 MB after a country was simulated).
+    Linux reports it as VmHWM, which starts at zero for a new program. The ru_maxrss of a worker starts at the memory of
+    its parent (1,432 MB after a country was simulated).
     """
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")

@@ -22,17 +22,17 @@ class Todo:
     Attributes
     ----------
     digests : mapping of position to text
-        Tiles to compute now, in grid order, each with the digest its receipt will carry.
+        Tiles to compute now, in grid order, each with the digest for its receipt.
     done : int
         Tiles with a fresh receipt.
     blocked : tuple of position
         Tiles whose own earlier stage failed.
     waiting : tuple of position
-        Tiles that need an earlier stage, of their own or of a neighbour, that was not run yet.
+        Tiles that need an earlier stage, of their own or of a neighbour, that has not run yet.
     quarantined : tuple of position
         Tiles with a permanent failure, or too many failures, which wait for `lsbatch retry`.
     tries : mapping of position to int
-        Tries so far of tiles that failed before and are to be tried again.
+        Attempts so far of tiles that failed before and will be tried again.
     """
 
     digests: Mapping[Position, str] = field(default_factory=dict)
@@ -53,7 +53,7 @@ def step_named(name: str) -> Stage | Reduction:
     for step in PIPELINE:
         if step.name == name:
             return step
-    raise LsbatchError(f"{name!r} is no stage; stages are {', '.join(s.name for s in PIPELINE)}")
+    raise LsbatchError(f"{name!r} is not a stage; stages are {', '.join(s.name for s in PIPELINE)}")
 
 
 def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
@@ -64,8 +64,8 @@ def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
     survey : Survey
     stage : Stage
     part : (i, n)
-        Only every n-th tile from the i-th (from 1): the shares of n jobs are disjoint and together whole, without
-        a scheduler.
+        Only every n-th tile from the i-th (from 1). The parts of n jobs are disjoint and together complete, and need no
+        scheduler.
     """
     folder = survey.workspace.receipts
     mine = receipts.read_stage(folder, stage.name)
@@ -88,7 +88,7 @@ def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
             continue
         key = digest([base, state, _source_digest(survey, stage, position)])
         receipt = mine.get(tile_id(*position))
-        # a receipt of other settings or other input says nothing of these
+        # a receipt of other settings or other input does not apply to the present ones
         if receipt is None or receipt.digest != key:
             digests[position] = key
         elif receipt:
@@ -102,7 +102,7 @@ def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
 
 
 def is_quarantined(receipt: Receipt, config: Config) -> bool:
-    """Return whether a failed tile is skipped: its failure is permanent, or it has used all tries."""
+    """Return whether a failed tile is skipped: its failure is permanent, or it has used all attempts."""
     return not receipt and (not receipt.may_pass or receipt.attempts >= config.cluster.attempts)
 
 
@@ -135,8 +135,8 @@ def _upstream_state(
 ) -> list[str] | Receipt | None:
     """Return the digests of what a tile reads; the failed receipt of an earlier stage; or None if one is missing.
 
-    A neighbour that failed is read as nodata. Its digest is then 'failed', so the tile is done again when the
-    neighbour has been mended.
+    A neighbour that failed is read as nodata. Its digest is then 'failed', so the tile is computed again when the
+    neighbour succeeds.
     """
     found = []
     for name in stage.after:

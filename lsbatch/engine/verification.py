@@ -24,7 +24,7 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Findings:
-    """Numbers of matching tiles and of receipts without checksums, and the tiles that differ."""
+    """Number of matching tiles and of receipts without checksums, and the tiles that differ."""
 
     right: int
     wrong: tuple[Wrong, ...]
@@ -54,7 +54,7 @@ def _checks(survey: Survey) -> Iterator[Callable[[], Wrong | bool | None]]:
 def _check(survey: Survey, stage: Stage, position: tuple[int, int], receipt: Receipt) -> Wrong | bool | None:
     layer = stage.writes(survey.config)
     if not receipt.sums:
-        # an empty part has no files; a layer without checksums was made before there were any
+        # an empty part has no files; a layer without checksums was made by an older version
         return None if layer is not None else True
     try:
         if layer is not None:
@@ -62,7 +62,7 @@ def _check(survey: Survey, stage: Stage, position: tuple[int, int], receipt: Rec
         else:
             now = {name: receipts.checksum(survey.workspace.part(stage.name, name, "")) for name in receipt.sums}
     except Exception as error:
-        # whatever a cut or overwritten file makes a decoder say
+        # any error of a decoder, caused by a truncated or overwritten file
         fault = objects.as_os_error(error) or error
         return Wrong(
             stage.name,
@@ -70,4 +70,4 @@ def _check(survey: Survey, stage: Stage, position: tuple[int, int], receipt: Rec
             f"cannot be read back: {type(error).__name__}: {' '.join(str(fault).split())[:200]}",
         )
     bad = sorted(name for name, value in receipt.sums.items() if now.get(name) != value)
-    return Wrong(stage.name, receipt.tile, f"not what was written: {', '.join(bad)}") if bad else True
+    return Wrong(stage.name, receipt.tile, f"differs from what was written: {', '.join(bad)}") if bad else True

@@ -8,27 +8,30 @@ from lsbatch.settings.survey import Place, Section
 
 
 class TlsSettings(Section):
-    """Files in PEM for encrypted connections between Dask's processes, which then refuse everybody without them."""
+    """PEM files for encrypted and authenticated connections between Dask's processes."""
 
-    ca_file: Place = Field(description="certificates of who signs")
-    cert_file: Place = Field(description="our own certificate")
+    ca_file: Place = Field(description="certificate of the authority that signs")
+    cert_file: Place = Field(description="certificate of this survey's processes")
     key_file: Place = Field(description="our own key")
 
 
 class JobSettings(Section):
     """SLURM jobs of one kind; each has `workers` processes of cluster.threads and cluster.memory_gb."""
 
-    jobs: int = Field(4, ge=1, le=10000, description="jobs at once; one that ends or is cancelled is replaced")
+    jobs: int = Field(
+        4, ge=1, le=10000, description="jobs at the same time; a job that ends or is cancelled is replaced"
+    )
     workers: int = Field(1, ge=1, le=256, description="worker processes in a job")
     partition: str | None = Field(None, description="empty: the cluster's default")
     account: str | None = Field(None, description="who is charged")
     gres: str | None = Field(
         None,
-        description="what else a job needs, e.g. gpu:1; with it each worker gets one GPU; workers beyond the GPUs "
-        "share them, so that one reads while the other computes",
+        description="further resources of a job, e.g. gpu:1; each worker then gets one GPU; with more workers than "
+        "GPUs they share them, so that one reads while the other computes",
     )
     walltime: str = Field(
-        "04:00:00", description="HH:MM:SS; workers leave before it ends, and hand back what they have not begun"
+        "04:00:00",
+        description="HH:MM:SS; workers stop before it ends, and tiles that they have not started go to other workers",
     )
     directives: tuple[str, ...] = Field((), description="more lines for sbatch, e.g. --constraint=rome")
     prologue: tuple[str, ...] = Field(
@@ -42,7 +45,7 @@ class JobSettings(Section):
         if len(parts) != 3 or not all(part.isdigit() for part in parts) or max(map(int, parts[1:])) > 59:
             raise ValueError("must be HH:MM:SS, for example 04:00:00")
         if int(parts[0]) * 3600 + int(parts[1]) * 60 + int(parts[2]) < 120:
-            raise ValueError("must be two minutes at least")
+            raise ValueError("must be at least two minutes")
         return text
 
     @field_validator("directives", "prologue")
@@ -56,20 +59,20 @@ class JobSettings(Section):
 class SlurmSettings(Section):
     """Jobs on a SLURM cluster."""
 
-    cpu: JobSettings = Field(JobSettings(), description="every stage but those that ask for a GPU")
+    cpu: JobSettings = Field(JobSettings(), description="jobs for every stage that needs no GPU")
     gpu: JobSettings | None = Field(
         None, description="predictions with predict.device cuda; started when the first is due"
     )
 
 
 class ClusterSettings(Section):
-    """Who does the work."""
+    """Where the tiles are computed."""
 
     kind: Literal["local", "serial", "slurm", "allocation", "address"] = Field(
         "local",
         description="local: processes on this machine; serial: this process; slurm: jobs that are submitted; "
-        "allocation: the tasks of the SLURM allocation that srun started this in; address: a Dask "
-        "scheduler that runs already",
+        "allocation: the tasks of the SLURM allocation in which srun started lsbatch; address: a running "
+        "Dask scheduler",
     )
     workers: int | None = Field(
         None, ge=1, le=10000, description="local: processes; empty: as many as cores and memory allow"
@@ -95,11 +98,11 @@ class ClusterSettings(Section):
         3,
         ge=1,
         le=20,
-        description="tries of a tile that fails in a way that may pass: network, storage, a lost worker; then it is "
-        "left alone until lsbatch retry",
+        description="attempts for a tile with a transient failure (network, storage, lost worker); after that it is "
+        "not tried again until lsbatch retry",
     )
     wait_s: float = Field(
-        5.0, ge=0, le=3600, description="seconds before the second try of a tile; doubles from try to try"
+        5.0, ge=0, le=3600, description="seconds before the second attempt of a tile; doubles with each attempt"
     )
 
     @field_validator("metrics")
@@ -122,12 +125,12 @@ class ClusterSettings(Section):
 
 
 class BenchSettings(Section):
-    """What lsbatch bench projects its measurement on; nothing else reads it."""
+    """Assumptions of the projection of lsbatch bench; no other command reads them."""
 
     area_km2: float = Field(
-        385000.0, gt=0, le=2e7, description="land of the nation that is asked about; Norway's by default"
+        385000.0, gt=0, le=2e7, description="land area of the country in the projection; default Norway"
     )
-    workers: int = Field(64, ge=1, le=100000, description="workers that it would have")
+    workers: int = Field(64, ge=1, le=100000, description="number of workers in the projection")
     euro_core_hour: float = Field(0.04, ge=0, description="price of a core for an hour")
     euro_gpu_hour: float = Field(2.0, ge=0, description="price of a GPU for an hour")
     euro_gb: float = Field(0.0, ge=0, description="price of a gigabyte from the network")

@@ -30,17 +30,17 @@ class Config(Section):
     bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2", "s1vv_apart_s2", "s1vv_apart", "s2_rgb"] = Field(
         "s1vv_s2",
         description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv "
-        "(radar alone), s2; and ours, setting 5: s1vv_apart_s2 and s1vv_apart, with ascending and "
-        "descending passes apart; s2_rgb where there is no near infrared",
+        "(radar only), s2; our setting 5: s1vv_apart_s2 and s1vv_apart, with separate ascending and "
+        "descending passes; s2_rgb for images without near infrared",
     )
     model: ModelSettings = Field(ModelSettings(), description="who answers")
-    train: TrainSettings = Field(TrainSettings(), description="how the U-Net learns")
+    train: TrainSettings = Field(TrainSettings(), description="training of the networks")
     predict: PredictSettings = Field(PredictSettings(), description="tiled inference")
     clean: CleanSettings = Field(CleanSettings(), description="from probability to mask")
     inventory: InventorySettings = Field(InventorySettings(), description="from mask to records")
-    truth: TruthSettings | None = Field(None, description="mapped landslides; empty: nothing is scored")
+    truth: TruthSettings | None = Field(None, description="mapped landslides; empty: no scores are computed")
     cluster: ClusterSettings = Field(ClusterSettings(), description="who works")
-    bench: BenchSettings = Field(BenchSettings(), description="what lsbatch bench projects")
+    bench: BenchSettings = Field(BenchSettings(), description="assumptions of the projection of lsbatch bench")
     output: Place = Field(
         Path("survey"), description="folder of the survey, or its address in object storage: s3://bucket/folder"
     )
@@ -60,7 +60,7 @@ class Config(Section):
         if train.chip_px % lattice:
             raise ValueError(f"train.chip_px = {train.chip_px} must be a multiple of 2^train.depth = {lattice}")
         if train.block_px < train.chip_px:
-            raise ValueError(f"train.block_px = {train.block_px} must hold a chip of train.chip_px = {train.chip_px}")
+            raise ValueError(f"train.block_px = {train.block_px} must be at least train.chip_px = {train.chip_px}")
         if self.grid.tile_px % train.stride_px:
             raise ValueError(
                 f"grid.tile_px = {self.grid.tile_px} must be a multiple of train.stride_px = {train.stride_px}"
@@ -78,7 +78,7 @@ class Config(Section):
             raise ValueError(f"predict.flips is for model.family {', '.join(MIRRORING)}, not {self.model.family}")
         if self.predict.flips and knows_look_direction(self.inputs):
             raise ValueError(
-                f"predict.flips: bands {self.bands} know the look direction; mirrored, they show what no radar sees"
+                f"predict.flips: bands {self.bands} depend on the look direction of the radar and cannot be mirrored"
             )
         return self
 
@@ -86,7 +86,7 @@ class Config(Section):
     def _somebody_predicts(self) -> Self:
         if self.cluster.kind == "slurm" and (self.predict.device == "cuda") != (self.cluster.slurm.gpu is not None):
             raise ValueError(
-                "predict.device cuda and cluster.slurm.gpu need each other: predictions go to those jobs alone"
+                "predict.device cuda and cluster.slurm.gpu must be set together: predictions run only in these jobs"
             )
         return self
 

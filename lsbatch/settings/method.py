@@ -11,7 +11,7 @@ LayerName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
 
 class CompositeSettings(Section):
-    """How scenes become one picture before and one after."""
+    """How scenes become one composite before and one after."""
 
     cloud_dilate_px: int = Field(3, ge=0, le=50, description="pixels by which clouds are grown")
     speckle: Literal[
@@ -39,57 +39,57 @@ class CompositeSettings(Section):
 
 
 class ModelSettings(Section):
-    """Which model answers, and with which weights."""
+    """Model family and weights."""
 
     family: Literal["unet", "cart", "tehrani", "prakash", "ccdc"] = Field(
         "unet",
-        description="unet: learned from polygons; cart: decision tree on points of eight classes; tehrani: random "
-        "forest on segments of the red-green change; prakash: three-stream network of pictures before and "
-        "after and of the terrain; ccdc: breaks in each pixel's years of Sentinel-2, learned from nothing. "
-        "The last three take bands of their own, whatever bands says",
+        description="unet: trained on polygons; cart: decision tree on points of eight classes; tehrani: random "
+        "forest on segments of the red-green change; prakash: three-stream network of images before and "
+        "after and of the terrain; ccdc: breaks in the Sentinel-2 history of each pixel, needs no training. "
+        "The last three have their own bands and ignore the setting bands",
     )
     weights: str | None = Field(
         None,
-        description="file of weights (.safetensors) or 'package:NAME' for those that come with lsbatch; empty: "
+        description="file of weights (.safetensors) or 'package:NAME' for packaged weights; empty: "
         "survey/model, made by lsbatch train",
     )
     history_years: int = Field(
         3,
         ge=1,
         le=10,
-        description="ccdc: whole years of Sentinel-2 before the year of the looks before; each year is some 60 scenes "
-        "a tile to read",
+        description="ccdc: years of Sentinel-2 scenes to read, before the year of the images before; each year has "
+        "some 60 scenes a tile",
     )
 
 
 class TrainSettings(Section):
-    """How the U-Net is trained. Depth, width and loss are not in the paper: these defaults are ours."""
+    """Training of the U-Net. The paper does not give depth, width and loss: these defaults are ours."""
 
     chip_px: int = Field(128, ge=32, le=512, description="side of a chip")
     stride_px: int = Field(64, ge=16, le=512, description="step between chips")
     block_px: int = Field(
-        512, ge=128, description="side of the spatial blocks that are dealt whole to train, validation and test"
+        512, ge=128, description="side of the spatial blocks that are assigned to training, validation and test"
     )
     validation_share: float = Field(0.2, gt=0, lt=0.5, description="share of the blocks for validation")
     test_share: float = Field(0.2, ge=0, lt=0.5, description="share of the blocks for the test score")
-    depth: int = Field(4, ge=1, le=6, description="poolings of the U-Net")
+    depth: int = Field(4, ge=1, le=6, description="pooling steps of the U-Net")
     width: int = Field(16, ge=4, le=128, description="channels of its first level")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout at the deepest level")
     loss: Literal["dice_bce", "focal"] = Field(
         "dice_bce", description="dice_bce: Dice plus weighted cross-entropy; focal: focal loss"
     )
     batch: int = Field(32, ge=1, le=1024, description="chips a step")
-    epochs: int = Field(30, ge=1, le=1000, description="at most this many passes over the chips")
-    patience: int = Field(8, ge=1, le=100, description="epochs without a better validation score before it stops")
+    epochs: int = Field(30, ge=1, le=1000, description="maximum number of passes over the chips")
+    patience: int = Field(8, ge=1, le=100, description="epochs without a better validation score before training stops")
     learning_rate: float = Field(4e-3, gt=0, le=1, description="peak of the one-cycle schedule")
     empty_share: float = Field(1.0, ge=0, le=100, description="chips without a landslide for each chip with one")
     symmetries: bool = Field(
         True,
-        description="augment by the eight symmetries of the square; where bands know the look direction, by the mirror "
-        "from east to west with ascending and descending exchanged",
+        description="augment with the eight symmetries of the square; with bands that depend on the look direction, "
+        "with the east-west mirror image and ascending and descending passes exchanged",
     )
     max_minutes: float | None = Field(None, gt=0, description="stop after this time; empty: no limit")
-    seed: int = Field(0, ge=0, description="of the split, the weights and the order")
+    seed: int = Field(0, ge=0, description="random seed of the split, the initial weights and the order of chips")
 
 
 class PredictSettings(Section):
@@ -104,24 +104,24 @@ class PredictSettings(Section):
         1.0,
         ge=0.1,
         le=1000,
-        description="exact: memory for a window, of the worker or its GPU. A tile of 2048 px is four windows of a "
-        "network of width 16 with 1, one with 2.6: less halo, which a GPU heeds and a CPU does not",
+        description="exact: memory for one window, of the worker or its GPU. With width 16 a tile of 2048 px is four "
+        "windows with 1 GB and one with 2.6 GB; one window has less halo, which is faster on a GPU only",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="unet, prakash: numbers of the network; bfloat16 is for GPUs and for CPUs that have it "
-        "(avx512_bf16, amx), moves a probability by a hundredth, and is faster there: lsbatch bench says by how much",
+        description="unet, prakash: number format of the network; bfloat16 is faster on GPUs and on CPUs that "
+        "support it (avx512_bf16, amx) and changes probabilities by up to about 0.01; lsbatch bench measures both",
     )
     flips: bool = Field(
         False,
-        description="unet: mean of the answers to the picture and its three mirror images, and their spread as a "
-        "measure of doubt; four times the work, and not for bands that know the look direction",
+        description="unet: mean prediction of the image and its three mirror images, and their spread as a measure of "
+        "uncertainty; takes four times as long; not for bands that depend on the look direction",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
 
 
 class CleanSettings(Section):
-    """From probability to a mask."""
+    """From probability to mask."""
 
     threshold: float = Field(0.5, gt=0, lt=1, description="probability from which a pixel is landslide")
     mode_radius_px: float = Field(1.5, ge=0, le=10, description="radius of the circle of the focal mode; 0: none")
@@ -131,32 +131,33 @@ class InventorySettings(Section):
     """From mask to records."""
 
     min_area_m2: float = Field(
-        500.0, ge=0, description="smaller landslides are left out of the inventory (not of the pixel counts)"
+        500.0, ge=0, description="smaller landslides are not in the inventory (but in the pixel counts)"
     )
     simplify_m: float = Field(
         0.0,
         ge=0,
         le=100,
-        description="outlines are simplified by at most this much, their area kept; 0: they follow the pixels",
+        description="maximum displacement when outlines are simplified; their area is kept; 0: outlines follow the "
+        "pixels",
     )
     confounders: dict[LayerName, Place] = Field(
         {},
-        description="vector files of what may explain a change otherwise, by name, e.g. farmland: fields.gpkg; each "
-        "record says how much of it lies there, none is left out",
+        description="vector files of other possible causes of change, by name, e.g. farmland: fields.gpkg; each "
+        "record gets the share of its area on each layer; no record is removed",
     )
     others: dict[LayerName, Place] = Field(
         {},
-        description="inventories of the same year by other models or mappers, by name, e.g. cart: "
-        "../cart/inventory/landslides.gpkg; each record names those that hold half of it",
+        description="inventories of the same year from other models or mappers, by name, e.g. cart: "
+        "../cart/inventory/landslides.gpkg; each record lists those that contain at least half of it",
     )
     areas: Place | None = Field(
-        None, description="vector file of polygons, e.g. counties, for which figures are given; empty: none"
+        None, description="vector file of polygons, e.g. counties, for statistics of each; empty: none"
     )
     areas_field: str = Field("name", description="column of their names")
     radar_dates: bool = Field(
         False,
-        description="narrow the dates by the series of Sentinel-1 around each landslide, where there is an archive of "
-        "it: every pass from the looks before to the looks after is read there",
+        description="narrow the dates with the Sentinel-1 time series around each landslide, if there is a "
+        "Sentinel-1 archive: all passes between the images before and after are read there",
     )
 
 
@@ -165,9 +166,13 @@ class TruthSettings(Section):
 
     file: Place = Field(description="vector file of landslide polygons")
     date_field: str | None = Field(
-        None, description="column with the day of the landslide; only those between the windows count; empty: all count"
+        None,
+        description="column with the date of the landslide; only landslides between the windows count; empty: "
+        "all count",
     )
     points: Place | None = Field(None, description="vector file of training points for cart")
-    class_field: str = Field("class", description="column of the points' class; 'landslide' against all others")
-    plots: Place | None = Field(None, description="vector file of polygons to be scored one by one, too; empty: none")
+    class_field: str = Field("class", description="column of the points' class: 'landslide' or any other")
+    plots: Place | None = Field(
+        None, description="vector file of polygons that are also scored separately; empty: none"
+    )
     plot_field: str = Field("name", description="column of the plots' names")

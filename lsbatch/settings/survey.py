@@ -37,20 +37,20 @@ Place = Annotated[Path, PlainValidator(_place), PlainSerializer(str, when_used="
 
 
 class Section(BaseModel):
-    """Base of every group of settings: frozen; unknown keys and values that are not finite are errors."""
+    """Base of every group of settings: frozen. Unknown keys and values that are not finite are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class Windows(Section):
-    """First and last day, both included, of the looks before and after."""
+    """First and last day, both included, of the images before and after."""
 
     pre: tuple[date, date]
     post: tuple[date, date]
 
 
 class SurveySettings(Section):
-    """What is surveyed, and when."""
+    """Kind and dates of the survey."""
 
     id: str = Field(
         "survey",
@@ -59,22 +59,23 @@ class SurveySettings(Section):
     )
     kind: Literal["annual", "event"] = Field(
         "annual",
-        description="annual: a season against the season of the year before; event: days before and after a date",
+        description="annual: compare a season with the season of the year before; event: compare days before and "
+        "after a date",
     )
-    year: int | None = Field(None, ge=2015, le=2100, description="annual: the survey year (the looks after)")
+    year: int | None = Field(None, ge=2015, le=2100, description="annual: the survey year (images after)")
     season: tuple[str, str] = Field(("06-15", "09-15"), description="annual: first and last day of the season, MM-DD")
     event_date: date | None = Field(
         None,
         ge=FIRST_SENTINEL,
         le=date(2100, 12, 31),
-        description="event: the day, or the first day, of the storm or the earthquake",
+        description="event: date (or first day) of the storm or earthquake",
     )
     window_days: int = Field(30, ge=1, le=366, description="event: days before and after the date")
     newest_passes: int | None = Field(
         None,
         ge=1,
         le=100,
-        description="keep only this many Sentinel-1 passes per relative orbit nearest to the event, on each side; "
+        description="number of Sentinel-1 passes per relative orbit, nearest to the event on each side, that are used; "
         "empty: all",
     )
 
@@ -112,12 +113,12 @@ class SurveySettings(Section):
             return Windows(pre=pre, post=post)
         day, span = self.event_date, timedelta(days=self.window_days)
         one = timedelta(days=1)
-        # the day of the event itself is in neither: a scene of that day may be from before or after it
+        # the day of the event is in neither window: a scene of that day may be from before or after the event
         return Windows(pre=(day - span, day - one), post=(day + one, day + span))  # type: ignore[operator]
 
 
 class RegionSettings(Section):
-    """Where: exactly one of bounds and file."""
+    """The surveyed region: exactly one of bounds and file."""
 
     bounds: tuple[float, float, float, float] | None = Field(None, description="left, bottom, right, top in grid.crs")
     file: Place | None = Field(
@@ -170,16 +171,18 @@ class GridSettings(Section):
 
 
 class SourceSettings(Section):
-    """One archive: where its STAC catalogue is and which collections hold the sensor."""
+    """An archive: its STAC catalogue and the collections of a sensor."""
 
     preset: Literal["earth-search", "planetary-computer", "local", "stac"] = Field(
         description="earth-search, planetary-computer (signed when read), local (a folder with catalog.json), stac "
         "(any STAC API or static catalogue)"
     )
     url: str | None = Field(
-        None, description="catalogue: an API's root, or catalog.json as a path or over http(s); empty: the preset's own"
+        None,
+        description="catalogue: root of an API, or path or http(s) address of a catalog.json; empty: that of "
+        "the preset",
     )
-    collections: tuple[str, ...] = Field((), description="collection ids; empty: the preset's own for this sensor")
+    collections: tuple[str, ...] = Field((), description="collection ids; empty: those of the preset")
 
     @model_validator(mode="after")
     def _has_url(self) -> Self:
@@ -189,27 +192,27 @@ class SourceSettings(Section):
 
 
 class ArchiveSettings(Section):
-    """The three sources; a source that the band setting does not use may be left out."""
+    """The three sources. A source that the band setting does not use may be left out."""
 
     sentinel2: SourceSettings | None = Field(None, description="Sentinel-2 L2A")
     sentinel1: SourceSettings | None = Field(
         None,
-        description="Sentinel-1 in linear power: terrain-corrected gamma0 (RTC), or sigma0 on the map with its "
+        description="Sentinel-1 in linear power: terrain-corrected gamma0 (RTC), or geocoded sigma0 with its "
         "incidence angle",
     )
     dem: SourceSettings | None = Field(None, description="elevation")
     dem_file: Place | None = Field(
         None,
-        description="raster of elevation in metres (GeoTIFF or VRT), such as the national DEM: believed before "
-        "archives.dem, which fills what it lacks",
+        description="raster of elevation in metres (GeoTIFF or VRT), such as the national DEM; archives.dem "
+        "is used where it has no data",
     )
-    max_cloud_percent: float = Field(80.0, ge=0, le=100, description="Sentinel-2 scenes with more cloud are not read")
+    max_cloud_percent: float = Field(80.0, ge=0, le=100, description="Sentinel-2 scenes with more clouds are not read")
     attempts: int = Field(
         4,
         ge=1,
         le=20,
-        description="tries for a read or a search that fails in passing; waits double from 0.5 s, for a search from 5 "
-        "s",
+        description="attempts for a read or search with a transient failure; the wait starts at 0.5 s, for a search at "
+        "5 s, and doubles",
     )
 
     @property

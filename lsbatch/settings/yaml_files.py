@@ -1,4 +1,4 @@
-"""Read settings from YAML with one clear sentence a fault, and write them with comments."""
+"""Read settings from YAML, with one clear sentence an error, and write them with comments."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from lsbatch.settings.survey import OBJECTS, ArchiveSettings, RegionSettings, Se
 
 #: Characters of a wrong value that a message shows.
 LONGEST_VALUE = 120
-#: Of a file of settings, and values in it with its aliases written out: an example has 7,000 and 150.
+#: Limits of a settings file: characters, and values after its aliases are expanded. An example has 7,000 and 150.
 LONGEST_TEXT, MOST_VALUES = 1_000_000, 100_000
 
 
@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         return super().construct_mapping(node, deep)
 
     def get_single_node(self) -> yaml.Node | None:
-        """Compose the document, unless its aliases make it too large: nine lines can stand for a billion values."""
+        """Compose the document unless its aliases make it too large: nine lines can expand to a billion values."""
         node = super().get_single_node()
         if node is not None and _values(node, {}) > MOST_VALUES:
             raise yaml.constructor.ConstructorError(
@@ -48,11 +48,11 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
 
 
 def _values(node: yaml.Node, known: dict[int, int]) -> int:
-    """Count the values in a document, those behind an alias each time."""
+    """Count the values in a document, with each alias expanded."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) not in known:
-        # of one that holds itself, which Python writes as [...]
+        # a value that contains itself, which Python writes as [...]
         known[id(node)] = 1
         inside = node.value if isinstance(node, yaml.SequenceNode) else [one for pair in node.value for one in pair]
         known[id(node)] = 1 + sum(_values(one, known) for one in inside)
@@ -79,7 +79,7 @@ def load(path: Path) -> Config:
 
 
 def load_text(text: str, folder: Path, where: str) -> Config:
-    """Read settings from the text of a YAML file; `folder` is what relative paths start from.
+    """Read settings from the text of a YAML file. Relative paths are relative to `folder`.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def load_text(text: str, folder: Path, where: str) -> Config:
         raise ConfigError(f"{where}: has more than {LONGEST_TEXT:,} characters; settings have a few thousand")
     try:
         raw = yaml.load(text, Loader=_Loader)
-    # any other exception: PyYAML passes on what Python says of a 13th month, an empty !!int or a thousand open brackets
+    # any other exception: PyYAML passes on Python's errors for a 13th month, an empty !!int or a thousand open brackets
     except Exception as error:
         raise ConfigError(f"{where}: is not YAML that may be loaded: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
@@ -99,7 +99,7 @@ def load_text(text: str, folder: Path, where: str) -> Config:
 
 
 def parse(raw: dict[str, Any], folder: Path, where: str = "settings") -> Config:
-    """Validate plain values; `folder` is what relative paths start from."""
+    """Validate plain values. Relative paths are relative to `folder`."""
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
@@ -141,7 +141,7 @@ def _section(annotation: Any) -> Any:
 def _rooted(config: Config, folder: Path, where: str) -> Config:
     def absolute(path: Path | None) -> Path | None:
         if path is None or not isinstance(path, PurePath):
-            # nothing, or in object storage
+            # empty, or in object storage
             return path
         try:
             return folder / path.expanduser()
@@ -219,7 +219,7 @@ def with_device(config: Config, name: str) -> Config:
 
 
 def to_yaml(config: Config) -> str:
-    """Write settings as YAML with every description as a comment; `parse` of the text gives the same settings."""
+    """Write settings as YAML with every description as a comment. `parse` of the text gives the same settings."""
     return "\n".join(_yaml_lines(config, 0)) + "\n"
 
 
@@ -257,7 +257,7 @@ def _scalar(value: Any) -> str:
         return repr(value)
     if isinstance(value, (bool, int)):
         return str(value).lower()
-    # PyYAML's own quoting: JSON's differs from YAML's in characters beyond the first 65,536
+    # PyYAML's own quoting: JSON's differs from YAML's for characters beyond the first 65,536
     return yaml.dump(str(value), Dumper=yaml.SafeDumper, default_style='"', width=math.inf).strip()
 
 

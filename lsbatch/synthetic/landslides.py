@@ -92,7 +92,7 @@ def make(relief: Relief, cover: np.ndarray, storm: date, rng: np.random.Generato
 
 
 def _susceptibility(relief: Relief, cover: np.ndarray) -> np.ndarray:
-    """Return the relative probability of a source: steep ground below summits, more on vegetation than on bare ground."""
+    """Return the relative probability of a source: steep ground below summits, more if vegetated than if bare."""
     slope = np.exp(-(((relief.slope_deg - 36) / 6) ** 2)) * (relief.slope_deg > 26)
     weight = np.zeros(7)
     weight[[covers.FOREST, covers.SCRUB, covers.ROCK]] = 1.0, 0.8, 0.08

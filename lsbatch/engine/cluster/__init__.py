@@ -1,6 +1,6 @@
-"""Get the Dask client of the settings: this process, local processes, SLURM jobs or a running scheduler.
+"""Start the Dask client of the settings: none, local processes, SLURM jobs or a running scheduler.
 
-Nothing is started before the first stage asks for workers: a survey that is done, or is only planned, starts none.
+Workers start when a stage first needs them. A survey that is complete, or is only planned, starts none.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,15 +18,15 @@ __all__ = ["connect", "joined"]
 
 @contextmanager
 def joined(config: Config) -> Iterator[Client | None]:
-    """Take the place of this process among the tasks of a SLURM allocation; do nothing for other kinds of cluster.
+    """Join the tasks of a SLURM allocation; do nothing for other kinds of cluster.
 
-    Enter it before anything that only one process may do. Only the driver comes out of it with a client; the other
-    tasks schedule and work in here until the driver has left, and then end.
+    Call it before anything that only one process may do. Only the driver continues, with a client. The other tasks are
+    scheduler and workers; they stay in this function until the driver has ended, and then exit.
 
     Raises
     ------
     LsbatchError
-        If the settings say allocation and srun did not start this process with three tasks at least.
+        If the kind is allocation and srun did not start at least three tasks.
     """
     if config.cluster.kind != "allocation":
         yield None
@@ -43,14 +43,14 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
     ----------
     config : Config
     driver : Client or None
-        What `joined` gave.
+        From `joined`.
     say : callable
-        Told where Dask's dashboard is.
+        Called with the address of Dask's dashboard.
 
     Raises
     ------
     LsbatchError
-        If there is no scheduler, no SLURM, no such network interface, or no GPU although the settings need one.
+        If the scheduler, SLURM or the network interface is missing, or there is no GPU although the settings need one.
     """
     with KINDS[config.cluster.kind](config, driver, say) as client_for:
         yield client_for
@@ -95,7 +95,7 @@ def _scheduler(config: Config) -> Client:
         return Client(settings.address, timeout="20s", security=network.security(settings))
     except (OSError, TimeoutError, ValueError) as error:
         raise LsbatchError(
-            f"cluster.address = {settings.address!r}: no Dask scheduler answers there ({error})"
+            f"cluster.address = {settings.address!r}: no Dask scheduler answers at this address ({error})"
         ) from None
 
 
@@ -116,7 +116,7 @@ def _local(config: Config, driver: Client | None, say: Callable[[str], None]) ->
         yield client_for
 
 
-#: How each `cluster.kind` gives the Dask client of a stage.
+#: Functions that yield the Dask clients of a run, by `cluster.kind`.
 KINDS: Mapping[str, Callable[[Config, Client | None, Callable[[str], None]], AbstractContextManager[ClientFor]]] = {
     "serial": _serial,
     "local": _local,

@@ -1,6 +1,6 @@
-"""Dask preload for GPU jobs: share the GPUs of a job among its workers.
+"""Dask preload for GPU jobs: assign the GPUs of a job to its workers.
 
-It imports nothing heavy, because a nanny's memory is not the worker's.
+It imports nothing heavy, because the nanny process needs little memory.
 """
 
 import os
@@ -11,8 +11,8 @@ _turns = count()
 
 
 def dask_setup(nanny: Any) -> None:
-    """Set the GPU of a worker before its process is started; Dask calls this name."""
-    # SLURM names the job's GPUs here
+    """Set the GPU of a worker before its process is started. The name is required by Dask."""
+    # SLURM lists the job's GPUs in this variable
     found = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    # workers beyond the GPUs share them: one reads or writes while the other computes
+    # with more workers than GPUs, workers share them: one reads or writes while the other computes
     nanny.env["CUDA_VISIBLE_DEVICES"] = found[next(_turns) % len(found)] if found else ""

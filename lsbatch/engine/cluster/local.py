@@ -1,4 +1,4 @@
-"""Worker processes on this machine; with `predict.device: cuda` two workers a GPU run the predictions."""
+"""Worker processes on this machine. With `predict.device: cuda`, two workers a GPU run the predictions."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from lsbatch.models import gpus
 from lsbatch.settings import ClusterSettings, Config
 from lsbatch.storage import objects
 
-#: A worker that is ended during a tile leaves semaphores. Python's resource tracker removes them, and would print a
+#: A worker that is stopped during a tile leaves semaphores. Python's resource tracker removes them and would print a
 #: warning after Ctrl-C.
 _UNTOLD = "ignore:resource_tracker:UserWarning"
 
@@ -54,14 +54,14 @@ def processes(config: Config) -> Iterator[Client]:
 
 
 def _options(config: Config) -> list[dict[str, Any]]:
-    """Return the options of each worker; two share a GPU, so that one reads or writes while the other computes."""
+    """Return the options of each worker. Two workers share a GPU: one reads or writes while the other computes."""
     settings = config.cluster
     shared = {
         "nthreads": 1,
         "memory_limit": f"{settings.memory_gb}GB",
         "dashboard": False,
         "silence_logs": logging.ERROR,
-        # on the survey's own disk: spilling to a small /tmp stops a run
+        # on the disk of the survey: a run would stop if it spilled to a small /tmp
         "local_directory": None if objects.is_remote(config.output) else str(config.output / "dask"),
     }
     count = workers(settings)
@@ -75,12 +75,12 @@ def _options(config: Config) -> list[dict[str, Any]]:
 
 
 def workers(settings: ClusterSettings) -> int:
-    """Return the number of processes: as set, or as cores and memory allow; in a SLURM job those of the job."""
+    """Return the number of processes: as set, or as cores and memory allow. In a SLURM job, those of the job count."""
     if settings.workers:
         return settings.workers
     cores = int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))
     total = psutil.virtual_memory().total
-    # MB; SLURM leaves it out, or writes 0, where a job has a node's whole memory
+    # MB; missing or 0 if a job has the whole memory of a node
     granted = int(os.environ.get("SLURM_MEM_PER_NODE") or 0) * 2**20 or total
     memory = int(min(total, granted) * 0.9 / (settings.memory_gb * 1e9))
     return max(1, min(cores // settings.threads, memory))

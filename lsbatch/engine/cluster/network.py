@@ -1,4 +1,4 @@
-"""What all kinds of cluster share: network interface, encryption, worker settings."""
+"""Network interface, encryption and worker settings that all kinds of cluster use."""
 
 import ipaddress
 import socket
@@ -15,7 +15,7 @@ from lsbatch.errors import LsbatchError
 from lsbatch.settings import ClusterSettings
 
 LOOPBACK = "lo"
-#: Dask's web page has no login, so it stays on the machine that it is about; ssh -L brings it to another one.
+#: Address of Dask's web page. The page has no login, so it is on loopback; use ssh -L to see it from another machine.
 DASHBOARD = "127.0.0.1:0"
 _PRE_SPAWN = "distributed.nanny.pre-spawn-environ"
 
@@ -33,7 +33,7 @@ def security(settings: ClusterSettings) -> Security | None:
         return None
     for name in ("ca_file", "cert_file", "key_file"):
         if not getattr(tls, name).is_file():
-            raise LsbatchError(f"cluster.tls.{name} = '{getattr(tls, name)}': there is no such file")
+            raise LsbatchError(f"cluster.tls.{name} = '{getattr(tls, name)}': this file does not exist")
     roles = {
         f"tls_{role}_{what}": str(getattr(tls, f"{what}_file"))
         for role in ("scheduler", "worker", "client")
@@ -43,12 +43,12 @@ def security(settings: ClusterSettings) -> Security | None:
 
 
 def interface(settings: ClusterSettings) -> str:
-    """Return the network interface on which Dask listens: loopback unless set; warn if it is open to all.
+    """Return the network interface on which Dask listens: loopback unless set. Warn if it is not encrypted.
 
     Raises
     ------
     LsbatchError
-        If this machine has no such interface, or it has no address of IPv4, which Dask needs.
+        If this machine has no such interface, or the interface has no IPv4 address, which Dask needs.
     """
     name = settings.interface or LOOPBACK
     known = {
@@ -61,7 +61,7 @@ def interface(settings: ClusterSettings) -> str:
         )
     if settings.tls is None and not all(ipaddress.ip_address(address).is_loopback for address in known[name]):
         print(
-            f"lsbatch: cluster.interface = {name!r} without cluster.tls: whoever reaches that network can run programs "
+            f"lsbatch: cluster.interface = {name!r} without cluster.tls: anyone on that network can run programs "
             "as you",
             file=sys.stderr,
         )
@@ -69,33 +69,30 @@ def interface(settings: ClusterSettings) -> str:
 
 
 def threads(settings: ClusterSettings) -> dict[str, str]:
-    """Return variables that let the one task of a worker use `cluster.threads` cores.
+    """Return variables that let the task of a worker use `cluster.threads` cores.
 
-    Dask sets them to 1. What the user's own environment says of them is stronger. All threads of a worker share one
-    pool of memory, so that the U-Net finds again what it gave back (`models.devices.kept_memory`): 1.61 Mpx/s, 1.25
-    without. STACK is as fast with it.
+    Dask sets them to 1. Variables in the user's environment have priority. All threads of a worker share one memory
+    pool, so that the U-Net reuses freed memory (`models.devices.kept_memory`): 1.61 Mpx/s with it, 1.25 without. The
+    speed of STACK is the same.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     return dict.fromkeys(names, str(settings.threads)) | {"MALLOC_ARENA_MAX": "1"}
 
 
-#: Features of Dask's worker that can make a run wait forever without a message.
+#: Switches off features of Dask's worker that can make a run wait forever without a message.
 #:
-#: - Nothing lies in a worker between two tiles that would go away by itself: one that is paused because its process has
-#: grown
-#:   over 80 % of its memory takes no tile any more. At 95 % it is killed and started again, as before.
-#: - Its profiler looks at the frames of all threads, a hundred times a second. In Python 3.11 a thread that is born or
-#: ends
-#: in that moment can stop the whole process (python/cpython#106883, dask/distributed#8616); reading and object storage
-#: have
-#:   many threads: one of 4 small surveys into a bucket stood still.
+#: - Pausing at 80 % of the memory: a paused worker waits for stored results to be released. Our workers store none, so
+#:   a worker whose process has grown would stay paused. At 95 % it is killed and started again, as by default.
+#: - The profiler: it reads the frames of all threads a hundred times a second. In Python 3.11 the whole process can
+#:   stop if a thread starts or ends at that moment (python/cpython#106883, dask/distributed#8616). Reading and object
+#:   storage use many threads: one of 4 small surveys into a bucket stopped.
 WORKER_CONFIG = {"distributed.worker.memory.pause": False, "distributed.worker.profile.enabled": False}
 
 
 def worker_config(settings: ClusterSettings) -> dict[str, Any]:
-    """Return Dask settings for nannies: `threads`, set before workers are spawned, and `WORKER_CONFIG`.
+    """Return Dask settings for nannies: `threads`, set before workers start, and `WORKER_CONFIG`.
 
-    OpenMP reads its variable once, when numpy or torch is loaded.
+    OpenMP reads its variable only once, when numpy or torch is loaded.
     """
     return {_PRE_SPAWN: dask.config.get(_PRE_SPAWN) | threads(settings)} | WORKER_CONFIG
 

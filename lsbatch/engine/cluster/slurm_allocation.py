@@ -1,7 +1,6 @@
 """Scheduler, driver and workers as the tasks of one SLURM allocation: ``srun lsbatch run CONFIG``.
 
-Task 0 schedules, task 1 is the driver, the others work. What ends the driver ends them all, with the driver's exit
-code.
+Task 0 is the scheduler, task 1 the driver, the others are workers. When the driver ends, all end with its exit code.
 """
 
 import logging
@@ -24,12 +23,12 @@ from lsbatch.settings import Config
 from lsbatch.storage import objects
 
 SCHEDULER, DRIVER = 0, 1
-#: Seconds for all tasks of an allocation to come up.
+#: Seconds in which all tasks of an allocation must start.
 START_S = 600.0
 
 
 class _UntilDriverLeaves(SchedulerPlugin):
-    """A scheduler plugin that ends the scheduler and workers when the driver has left or never comes."""
+    """A scheduler plugin that ends the scheduler and workers when the driver has left or never connects."""
 
     async def start(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -49,17 +48,17 @@ class _UntilDriverLeaves(SchedulerPlugin):
 
 @contextmanager
 def driver(config: Config) -> Iterator[Client]:
-    """Yield the client of the driver; the other tasks do not return from here.
+    """Yield the client of the driver. The other tasks do not return from this function.
 
     Raises
     ------
     LsbatchError
-        In the driver, or the only task: if there are fewer than three tasks, or no scheduler comes up.
+        In the driver, or in a single task: if there are fewer than three tasks, or no scheduler starts.
     """
     rank, size = _place()
     if size < 3:
         raise LsbatchError(
-            f"cluster.kind = 'allocation': needs three tasks, a scheduler, a driver and a worker; srun started {size}"
+            f"cluster.kind = 'allocation': needs at least three tasks (scheduler, driver, worker); srun started {size}"
         )
     file = _meeting_point(config)
     interface = network.interface(config.cluster) if rank == DRIVER else config.cluster.interface or network.LOOPBACK
@@ -69,7 +68,7 @@ def driver(config: Config) -> Iterator[Client]:
     while not file.exists():
         if time.monotonic() > limit:
             raise LsbatchError(
-                f"the allocation's first task started no scheduler within {START_S:.0f} s; see what it printed"
+                f"the first task of the allocation started no scheduler within {START_S:.0f} s; see its output"
             )
         time.sleep(0.2)
     with Client(scheduler_file=str(file), security=network.security(config.cluster), timeout="60s") as client:
@@ -82,12 +81,12 @@ def _place() -> tuple[int, int]:
         return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
     except KeyError:
         raise LsbatchError(
-            "cluster.kind = 'allocation': start it by srun, as deploy/slurm/allocation.sbatch does"
+            "cluster.kind = 'allocation': start it with srun, like deploy/slurm/allocation.sbatch"
         ) from None
 
 
 def _meeting_point(config: Config) -> Path:
-    """Return the file for the scheduler's address; a new one for each start of the job."""
+    """Return the file for the scheduler's address; a new file for each start of the job."""
     folder = Path.cwd() if objects.is_remote(config.output) else config.output / "slurm"
     folder.mkdir(parents=True, exist_ok=True)
     env = os.environ
@@ -98,10 +97,10 @@ def _meeting_point(config: Config) -> Path:
 
 
 def _serve(config: Config, rank: int, interface: str, file: Path) -> None:
-    """Schedule or work until the driver has left; then end this process with code 0."""
-    # SLURM sends every task the signal to stop; it is the driver who stops, and then these end
+    """Run the scheduler or a worker until the driver has left; then end this process with code 0."""
+    # SLURM sends the stop signal to every task; only the driver handles it, and the others end after the driver
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # what SLURMRunner sends itself when its work is over
+    # the signal that SLURMRunner sends to itself when it has finished
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     security = network.security(config.cluster)
     shared: dict[str, Any] = {
@@ -114,7 +113,7 @@ def _serve(config: Config, rank: int, interface: str, file: Path) -> None:
     jobqueue.SLURMRunner(
         scheduler_file=str(file),
         scheduler_options={**shared, "dashboard_address": network.DASHBOARD, "plugins": [_UntilDriverLeaves()]},
-        # a nanny each: a worker that is killed for want of memory is started again
+        # each worker has a nanny: a worker that is killed for lack of memory is started again
         worker_class="distributed.Nanny",
         worker_options={**shared, **_worker_options(config)},
     )
@@ -128,7 +127,7 @@ def _worker_options(config: Config) -> dict[str, Any]:
         "dashboard": False,
         "death_timeout": START_S,
     }
-    # a worker that ends when told to still logs a fault of its queue
+    # a worker that is stopped logs an error about its queue
     own["silence_logs"] = logging.CRITICAL
     if config.predict.device == "cuda":
         found, turn = gpus.visible(), _turn()
@@ -154,19 +153,17 @@ def await_workers(client: Client, config: Config) -> None:
     Raises
     ------
     LsbatchError
-        If they do not come, or predictions need a GPU and none has one.
+        If they do not start, or predictions need a GPU and no task has one.
     """
     _, size = _place()
     try:
         client.wait_for_workers(size - 2, timeout=START_S)
     except TimeoutError:
-        raise LsbatchError(
-            f"not all {size - 2} workers came up within {START_S:.0f} s; see what they printed"
-        ) from None
+        raise LsbatchError(f"not all {size - 2} workers started within {START_S:.0f} s; see their output") from None
     if config.predict.device == "cuda":
         found = client.scheduler_info(n_workers=-1)["workers"].values()
         if not any(worker["resources"].get("GPU") for worker in found):
             raise LsbatchError(
-                "predict.device = 'cuda': torch sees no GPU in any task of the allocation; ask for one with --gres, or "
-                "set it to auto"
+                "predict.device = 'cuda': torch sees no GPU in any task of the allocation; request one with --gres, or "
+                "set predict.device to auto"
             )

@@ -1,7 +1,7 @@
-"""Workers in SLURM jobs that are submitted, replaced when lost, and cancelled at the end.
+"""Workers in SLURM jobs, which are submitted, replaced if lost, and cancelled at the end.
 
-CPU jobs and GPU jobs never wait for each other: stages follow one another, so only the group that the present stage
-asks for is held.
+CPU jobs and GPU jobs are not held at the same time: stages run one after another, and only the jobs that the present
+stage needs exist.
 """
 
 import os
@@ -20,18 +20,18 @@ from lsbatch.errors import LsbatchError
 from lsbatch.settings import ClusterSettings, Config, JobSettings
 from lsbatch.storage import objects
 
-#: Seconds between two looks at the queue; centres ask for no more than a few a minute.
+#: Seconds between two queries of the queue. Computing centres ask for at most a few queries a minute.
 LOOK_S = 15.0
 
 
 @contextmanager
 def client_for(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor]:
-    """Yield a function that starts the jobs of a group when a stage needs it, and ends those of the other.
+    """Yield a function that starts the jobs of a group when a stage needs it, and ends those of the other group.
 
     Raises
     ------
     LsbatchError
-        If there is no SLURM, or it would refuse a job of either group.
+        If SLURM is missing, or would refuse a job of either group.
     """
     interface = network.interface(config.cluster)
     groups = {"cpu": config.cluster.slurm.cpu} | ({"gpu": gpu} if (gpu := config.cluster.slurm.gpu) else {})
@@ -76,7 +76,7 @@ def _job(config: Config, name: str, jobs: JobSettings) -> dict[str, Any]:
         "queue": jobs.partition,
         "account": jobs.account,
         "walltime": jobs.walltime,
-        # a thread of Dask's for each worker; the other cores are for what a tile does inside (links.threads)
+        # one Dask thread a worker; the other cores are for the threads inside a tile (network.threads)
         "cores": jobs.workers,
         "processes": jobs.workers,
         "job_cpu": jobs.workers * settings.threads,
@@ -105,26 +105,26 @@ def _gpu_options() -> list[str]:
 
 
 def _lifetime(walltime: str) -> list[str]:
-    """Return worker options that make it leave before the walltime, at varied times, after its current tile."""
+    """Return worker options that make it stop before the walltime, at varied times, after its current tile."""
     hours, minutes, seconds = map(int, walltime.split(":"))
     total = hours * 3600 + minutes * 60 + seconds
     margin = min(300, total // 4)
     stagger = margin // 2
-    # Dask adds or takes up to the stagger
+    # Dask adds or subtracts up to the stagger
     return ["--lifetime", f"{total - margin - stagger}s", "--lifetime-stagger", f"{stagger}s"]
 
 
 def _insist(name: str, job: dict[str, Any]) -> None:
-    """Ask SLURM whether it accepts such a job; dask-jobqueue would only log a refusal, and the run would wait."""
+    """Ask SLURM whether it accepts such a job. dask-jobqueue would only log a refusal, and the run would wait."""
     script = jobqueue.SLURMJob("tcp://127.0.0.1:0", name="check", **job).job_script()
     try:
         done = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True, timeout=120)
     except FileNotFoundError:
         raise LsbatchError(
-            "cluster.kind = 'slurm': there is no sbatch here; run it where SLURM's commands are"
+            "cluster.kind = 'slurm': the command sbatch is missing; run lsbatch on a machine with SLURM's commands"
         ) from None
     except subprocess.TimeoutExpired:
-        raise LsbatchError("cluster.kind = 'slurm': SLURM does not answer; see sinfo") from None
+        raise LsbatchError("cluster.kind = 'slurm': SLURM does not answer; check it with sinfo") from None
     if done.returncode:
         said = [line.split("error: ")[-1] for line in done.stderr.splitlines() if "error: " in line]
         raise LsbatchError(f"cluster.slurm.{name}: SLURM refuses such a job: {'; '.join(said) or done.stderr.strip()}")
@@ -134,13 +134,13 @@ def _insist(name: str, job: dict[str, Any]) -> None:
 def _kept_up(cluster: Any, count: int) -> Iterator[None]:
     """Keep `count` jobs in the queue: resubmit jobs that were cancelled, preempted or refused.
 
-    `scale` never replaces a job (dask-jobqueue#122), and `adapt` notices only jobs whose workers had already connected.
+    `scale` never replaces a job (dask-jobqueue#122), and `adapt` notices only jobs whose workers had connected.
     """
     stop = threading.Event()
 
     def keep() -> None:
         while not stop.wait(LOOK_S):
-            # first what we know, then the queue: a job that is submitted in between is not taken for lost
+            # first our list, then the queue: a job submitted in between must not count as lost
             known = list(cluster.workers.items())
             queued = _queued()
             if queued is not None:
