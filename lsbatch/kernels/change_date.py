@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 YEAR_DAYS = 365.25
-#: Looks before and after a step, at least.
+#: Minimum number of images before and after a step.
 FEWEST = 4
 
 
 def step(days: np.ndarray, decibels: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return how much better a step explains a series than the seasons, for each candidate day.
+    """Return the log likelihood ratio of a step against seasons alone, for each candidate day.
 
     Both models have a mean and one cosine and sine of the year; the second has a step from the candidate day on. With
     normal errors the log likelihood ratio is n / 2 log(SSE of the first / SSE of the second). The channels' are added.
@@ -18,16 +18,16 @@ def step(days: np.ndarray, decibels: np.ndarray, candidates: np.ndarray) -> np.n
     Parameters
     ----------
     days : array (looks,)
-        Of one relative orbit, in any order; as numbers.
+        Of one relative orbit, in any order; a number a pass.
     decibels : array (looks, channels)
-        A look with NaN in a channel is left out of that one.
+        An image with NaN in a channel is not used for that channel.
     candidates : array (days,)
         The step lies between the last look before a candidate and the first on it or after.
 
     Returns
     -------
     array (candidates,) float64
-        0 where fewer than `FEWEST` looks lie on one side.
+        0 if fewer than `FEWEST` images lie on one side.
     """
     out = np.zeros(len(candidates))
     for channel in np.asarray(decibels, np.float64).T:
@@ -42,7 +42,7 @@ def step(days: np.ndarray, decibels: np.ndarray, candidates: np.ndarray) -> np.n
             after = at >= day
             if min(after.sum(), (~after).sum()) >= FEWEST:
                 found = _rest(np.column_stack([seasons, after]), values)
-                # never exactly 0: what is below a thousandth of a decibel is the storage's rounding
+                # never exactly 0: differences below a thousandth of a decibel are rounding of the stored values
                 out[k] += len(values) / 2 * np.log((base + 1e-6) / (found + 1e-6))
     return out
 
@@ -66,16 +66,16 @@ def date(
     series : sequence of (days, decibels)
         As `step` takes them.
     first, last : float
-        The step is looked for between these days; seasons are learned from the whole series.
+        The step is searched between these days. Seasons are estimated from the whole series.
     within : float
-        The interval holds days whose ratio is lower by this at most. The day of a step is no regular parameter: the
-        1.92 that would be 95 % of one held the day of 86 in 100 weak steps, 4 of 99 (tests).
+        Maximum decrease of the ratio inside the interval. The day of a step is not a regular parameter: 1.92, the usual
+        value for 95 %, contained the true day of 86 in 100 weak steps, 4 contains 99 (tests).
 
     Returns
     -------
     day, earliest, latest, ratio : float
-        The day is the middle between the looks around the step; the interval runs from the look before the first likely
-        candidate to the last likely candidate. NaN and 0 with too few looks.
+        The day is the middle between the images around the step. The interval is from the image before the first likely
+        candidate to the last likely candidate. NaN and 0 with too few images.
     """
     looks = np.unique(np.concatenate([np.asarray(days, np.float64) for days, _ in series]))
     ratio = np.sum([step(days, decibels, looks) for days, decibels in series], axis=0)

@@ -12,7 +12,7 @@ Position = tuple[int, int]
 
 
 def label(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Label the 8-connected regions of a bool array; return int32 labels 1..n, and n."""
+    """Label the 8-connected regions of a bool array (rows, cols). Return int32 labels 1..n, 0 elsewhere, and n."""
     labels, count = ndimage.label(mask, EIGHT, output=np.int32)
     return labels, int(count)
 
@@ -28,7 +28,7 @@ def join(edge_labels: Mapping[Position, np.ndarray], counts: Mapping[Position, i
     Parameters
     ----------
     edge_labels : mapping of (row, col) to array (4, side)
-        As `edges` gives; tiles without a region may be left out.
+        From `edges`; tiles without a region may be left out.
     counts : mapping of (row, col) to int
         Regions of the tile.
 
@@ -51,7 +51,7 @@ def join(edge_labels: Mapping[Position, np.ndarray], counts: Mapping[Position, i
 
     for here, there, mine, theirs in _contacts(edge_labels):
         a, b = root(start[here] + mine - 1), root(start[there] + theirs - 1)
-        # the smaller number wins, so that the result does not depend on the order of contacts
+        # the smaller number becomes the representative, so that the result does not depend on the order of contacts
         parent[max(a, b)] = min(a, b)
     roots = np.array([root(i) for i in range(total)], np.int64)
     number = np.unique(roots, return_inverse=True)[1]

@@ -21,13 +21,13 @@ def walk(
     Parameters
     ----------
     values : array (bands, pixels) float32
-        Without NaN; a pixel with NaN goes right at every turn, as in any comparison that is false.
+        No NaN; a pixel with NaN goes right at every node, because a comparison with NaN is false.
     feature, left, right : array (nodes,) integer
-        Band of each node's question and the nodes that follow; children of a leaf are `LEAF`.
+        Band tested in each node, and the child nodes; children of a leaf are `LEAF`.
     threshold : array (nodes,) float64
-        A pixel goes left where its value is not above.
+        A pixel goes left if its value is not above.
     answer : array (nodes,) float32
-        What a pixel that ends in the node is given.
+        Value of each leaf.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Focal filters in a circular window: mode, median, dilation, erosion.
 
-A pixel belongs to the circle if its centre does, so a radius of 1.5 px is 3 x 3. Outside the array there is nothing:
-tiles read a halo of `floor(radius_px)`.
+A pixel belongs to the circle if its centre does, so a radius of 1.5 px is 3 x 3. Pixels outside the array are ignored:
+tiles need a halo of `floor(radius_px)`.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from numba import njit
 from lsbatch.kernels.median_networks import median_into, middle
 
 NODATA = 255
-#: Columns treated together, so that the rows of a window stay in the first cache.
+#: Columns processed together, so that the rows of a window stay in the first cache.
 STRIP_COLS = 1024
 FAR = 65535
 
@@ -30,7 +30,7 @@ def mode(labels: np.ndarray, radius_px: float = 1.5) -> np.ndarray:
     Parameters
     ----------
     labels : array (rows, cols), uint8
-        255 is nodata: it stays, and does not vote.
+        255 is nodata: it is unchanged and does not vote.
     radius_px : float
 
     Returns
@@ -56,7 +56,7 @@ def _mode_into(out: np.ndarray, labels: np.ndarray, offsets: np.ndarray) -> None
     for row in range(rows):
         most[:] = 0
         top, bottom = max(0, row - reach), min(rows, row + reach + 1)
-        # ascending, and only a larger count wins: ties stay with the smaller label
+        # in ascending order, and only a larger count replaces: ties keep the smaller label
         for label in range(NODATA):
             if present[top:bottom, label].any():
                 _count_into(votes, labels, row, np.uint8(label), offsets)  # type: ignore[arg-type]
@@ -156,13 +156,13 @@ def dilate(mask: np.ndarray, radius_px: float) -> np.ndarray:
 
 
 def erode(mask: np.ndarray, radius_px: float) -> np.ndarray:
-    """Return True for pixels farther than the radius from every False pixel; outside the array is not False."""
+    """Return True for pixels farther than the radius from every False pixel. Pixels outside the array are not False."""
     return ~dilate(~np.asarray(mask, np.bool_), radius_px)
 
 
 @njit(nogil=True)
 def _dilate_into(out: np.ndarray, mask: np.ndarray, reach: np.ndarray) -> None:
-    """Dilate a row; `reach[d]` is the reach of a pixel along a row at a distance of d rows."""
+    """Dilate a row. `reach[d]` is the reach along the row of a pixel that is d rows away."""
     rows, cols = mask.shape
     away = np.empty(cols, np.uint16)
     for row in range(rows):

@@ -1,10 +1,9 @@
 """Cut a padded block into inference windows so that tiles agree with the whole image.
 
-Two ways. `exact` reads windows with a halo of the network's receptive field and keeps what no border has touched;
-`blend` slides the paper's 128 px windows by 64 px and averages with weights. Both are anchored on the national
-lattice: a block's core starts on a multiple of the tile's side, which is a multiple of 128, so what is a multiple of
-the step within a block is one within the country. With windows anchored on each tile instead, seams of up to 0.46 in
-probability were measured.
+There are two methods. `exact` reads windows with a halo of the network's receptive field and keeps the part that no
+border affects. `blend` moves the paper's 128 px windows by 64 px and averages with weights. Both are anchored on the
+national lattice: the core of a block starts at a multiple of the tile's side, which is a multiple of 128. With windows
+anchored on each tile instead, seams of up to 0.46 in probability were measured.
 """
 
 import math
@@ -17,7 +16,7 @@ import numpy as np
 
 #: The paper's sliding window.
 BLEND_WINDOW_PX, BLEND_STRIDE_PX = 128, 64
-#: Below every weight that `hann` gives such a window.
+#: Smaller than every weight that `hann` gives such a window.
 LEAST = 1e-9
 
 
@@ -28,7 +27,7 @@ class Window:
     Attributes
     ----------
     read : (rows, cols) slices of the padded block
-    inner : (rows, cols) slices of the window's answer, which lacks the halo in `exact`
+    inner : (rows, cols) slices of the window's prediction, which has no halo in `exact`
     keep : (rows, cols) slices of the block's core, without halo; as large as `inner`
     """
 
@@ -42,9 +41,9 @@ def exact(
 ) -> tuple[Window, ...]:
     """Return windows whose kept parts tile the core of a block, each with the whole halo.
 
-    All have one shape and no more than `most_px` pixels. Of the ways to share the core out evenly it takes the one with
-    the least work: large windows carry less halo, small ones leave out more of the sea. A batch of windows would need
-    the memory of one larger window, which is less work.
+    All windows have one shape and at most `most_px` pixels. Of the even divisions of the core, the one with the least
+    work is used: large windows have less halo, small ones skip more of the sea. A batch of windows would need the
+    memory of one larger window, which is less work.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ def exact(
     most_px : int
         Most pixels of a window, halo included.
     seen : array (rows, cols) of bool or None
-        Pixels of the core that are wanted; windows that keep none of them are left out. None: all.
+        Pixels of the core that are needed. Windows without any are left out. None: all.
 
     Raises
     ------
@@ -76,7 +75,7 @@ def exact(
     for steps in product(_steps(rows), _steps(cols)):
         read_px = math.prod(step * lattice_px + 2 * halo_px for step in steps)
         if read_px <= most_px:
-            # a third of a U-Net's work is done for all that is read, two thirds only for what is kept
+            # a third of a U-Net's work is done for all pixels read, two thirds only for the pixels kept
             work[steps] = _wanted(cells, steps).sum() * (read_px + 2 * math.prod(steps) * lattice_px**2)  # type: ignore[arg-type]
     if not work:
         raise ValueError(f"{most_px=} must hold {lattice_px} px with two halos of {halo_px} px, each way")
@@ -102,7 +101,7 @@ def _exact_axis(core_px: int, halo_px: int, step_px: int) -> list[tuple[slice, s
     """Return the slices (read, inner, keep) along one axis."""
     found = []
     for first in range(0, core_px, step_px):
-        # the last window moves back into the block; what another one answered before is not kept twice
+        # the last window is moved back into the block; pixels predicted by the window before are not kept twice
         start = min(first, core_px - step_px)
         stop = start + step_px
         found.append((slice(start, stop + 2 * halo_px), slice(first - start, step_px), slice(first, stop)))
@@ -122,14 +121,14 @@ def blend(
 ) -> tuple[Window, ...]:
     """Return every window of the national lattice that touches the core of a block, in row-major order.
 
-    `inner` and `keep` are the part of each window that lies in the core. Neighbouring tiles compute the windows that
-    they share each for itself, from the same pixels, and add the same products in the same order, so they agree bit
-    for bit with the whole. With `seen` (rows, cols), windows that keep no such pixel are left out; None: all are taken.
+    `inner` and `keep` are the part of each window that lies in the core. Neighbouring tiles both compute the windows
+    that they share, from the same pixels, and add the same products in the same order, so they equal the whole bit for
+    bit. With `seen` (rows, cols), windows without such a pixel are left out. None: all are used.
 
     Raises
     ------
     ValueError
-        If the core is no multiple of the stride, or the window is none.
+        If the core is not a multiple of the stride, or the window is not one.
     """
     if window_px % stride_px or any(size % stride_px for size in core):
         raise ValueError(f"{window_px=} and {core=} must be multiples of {stride_px=}")
@@ -153,16 +152,16 @@ def _crossed(row: Sequence[slice], col: Sequence[slice]) -> Window:
 
 
 def hann(window_px: int = BLEND_WINDOW_PX) -> np.ndarray:
-    """Return the weights of a window, (window, window) float32: a Hann bell at pixel centres, above 0 everywhere.
+    """Return the weights of a window, (window, window) float32: a Hann window at pixel centres, above 0 everywhere.
 
-    Weights that reach 0 give 0/0 where only one window covers a pixel; sampled at pixel centres the smallest is 2e-8.
+    Weights of 0 give 0/0 where only one window covers a pixel. At pixel centres the smallest weight is 2e-8.
     """
     bell = np.sin(np.pi * (np.arange(window_px) + 0.5) / window_px) ** 2
     return np.outer(bell, bell).astype(np.float32)
 
 
 def add_into(total: Any, weight: Any, answer: Any, window: Window, bell: Any) -> None:
-    """Add w * p to `total` and w to `weight`; numpy arrays or tensors of one device, as large as the core."""
+    """Add w * p to `total` and w to `weight`: numpy arrays, or tensors of one device, of the size of the core."""
     share = bell[window.inner]
     total[window.keep] += share * answer[window.inner]
     weight[window.keep] += share

@@ -1,8 +1,8 @@
 """Date of a landslide from Sentinel-1: a step in the log ratio of a polygon to its surroundings.
 
-An orbit sees the step at its own passes, so each gives a likelihood of "between these two passes"; on a common axis of
-time these are added as logarithms. Means before and after and the noise are unknown and integrated over, not fitted,
-which keeps intervals honest where passes are few (Barry and Hartigan 1993,
+Each orbit observes the step at its own passes, so it gives a likelihood for each interval between two passes. The log
+likelihoods of all orbits are added on a common time axis. The means before and after and the noise are unknown and
+integrated out, not fitted, which keeps intervals correct with few passes (Barry and Hartigan 1993,
 https://doi.org/10.1080/01621459.1993.10594323, for one change).
 """
 
@@ -13,19 +13,17 @@ from itertools import pairwise
 import numpy as np
 from scipy import special
 
-#: Degrees of freedom of the errors' Student distribution: one pass with wet snow or rain weighs little, wherever it
-#: lies.
+#: Degrees of freedom of the Student distribution of errors: a single pass with wet snow or rain has little weight.
 FREEDOM = 4.0
-#: Noise of a pass beside speckle (moisture, thaw, wind) may be between these; no scale in between is preferred.
+#: Bounds of the noise of a pass besides speckle (moisture, thaw, wind); all scales in between have equal weight.
 QUIET_DB, LOUD_DB, SCALES = 0.15, 4.0, 9
-#: Standard deviation of a landslide's step before any pass is seen: Mondini et al. 2019 and Burrows et al. 2022 find
-#: some dB, of either sign.
+#: Prior standard deviation of a landslide's step: Mondini et al. 2019 and Burrows et al. 2022 find some dB, of either
+#: sign.
 STEP_DB = 3.0
-#: Grid of the unknown mean: step in standard errors of the quietest mean, and points at least and at most. Sums over a
-#: Gaussian are exact to a thousandth where the step is below 1.7 standard deviations.
+#: Grid of the unknown mean: step in standard errors of the most certain mean, and minimum and maximum number of points.
+#: Sums over a Gaussian are exact to a thousandth if the step is below 1.7 standard deviations.
 GRID_STEP, FEWEST_POINTS, MOST_POINTS = 1.5, 64, 384
-#: Natural logarithm of how much better a step must explain the series than none: a factor of 100, "decisive" in the
-#: words of Kass and Raftery 1995.
+#: Natural logarithm of the required Bayes factor of a step: a factor of 100, "decisive" in Kass and Raftery 1995.
 EVIDENCE = float(np.log(100))
 DB = 10 / np.log(10)
 
@@ -37,11 +35,11 @@ class Series:
     Attributes
     ----------
     days : array (passes,), float64
-        Of the passes, since any day, in order.
+        Days of the passes since any origin, in order.
     ratio_db : array (passes, channels), float64
-        Log ratio of the polygon to its surroundings, VV and VH; NaN where a pass did not see it.
+        Log ratio of the polygon to its surroundings, VV and VH; NaN if a pass did not observe it.
     speckle_db : array (passes, channels), float64
-        Standard deviation of `ratio_db` by speckle only.
+        Standard deviation of `ratio_db` by speckle alone.
     """
 
     days: np.ndarray
@@ -105,7 +103,7 @@ def log_ratio(
     inside, around : array
         Sums of linear power.
     inside_px, around_px : array
-        Pixels in the sums; NaN comes back where one is 0.
+        Pixels in the sums; the result is NaN if one is 0.
     looks : float
         Equivalent number of looks of a pixel.
     """
@@ -117,16 +115,16 @@ def log_ratio(
 
 
 def date(series: Sequence[Series], first: float, last: float) -> Dated:
-    """Return the posterior of the date of a step; before the data every day from `first` to `last` is equally likely.
+    """Return the posterior of the date of a step. The prior is uniform over the days from `first` to `last`.
 
-    Passes before and after that time are used as well. Errors that go on from pass to pass, or are shared by the
-    channels, are found in the residuals of a first answer; the second counts each pass for as much less as it tells
-    less.
+    Passes before and after that time are used as well. Errors that are correlated between passes or channels are
+    estimated from the residuals of a first result; in the second result each pass has a correspondingly smaller
+    weight.
 
     Parameters
     ----------
     series : sequence of Series
-        One a relative orbit and direction.
+        One for each relative orbit and direction.
     first, last : float
         Days, `first` before `last`.
     """
@@ -145,7 +143,7 @@ def _posterior(series: Sequence[Series], edges: np.ndarray, weight: float) -> Da
             seen = np.isfinite(values)
             if seen.sum() > 1:
                 ratio = log_likelihood_ratio(values[seen], speckle[seen], weight)
-                # of an interval the passes up to its first edge are before the step
+                # the passes up to the first edge of an interval are before the step
                 total += ratio[np.searchsorted(one.days[seen], edges[:-1], side="right")]
     evidence = special.logsumexp(total)
     return Dated(edges, np.exp(total - evidence), float(evidence))
@@ -154,20 +152,20 @@ def _posterior(series: Sequence[Series], edges: np.ndarray, weight: float) -> Da
 def log_likelihood_ratio(values: np.ndarray, speckle: np.ndarray, weight: float = 1.0) -> np.ndarray:
     """Return the marginal log likelihood of a step after k passes, minus that of no step, for k of 0..passes.
 
-    With independent errors the passes before depend on the mean before alone, and those after on the mean after:
-    running sums over a grid of means give every k at once.
+    With independent errors the passes before depend only on the mean before, and those after only on the mean after:
+    running sums over a grid of means give all k at once.
 
     Parameters
     ----------
     values, speckle : array (passes,)
-        In order of time, none NaN; decibels.
+        In order of time, without NaN; decibels.
     weight : float
-        Of each pass, at most 1.
+        Weight of each pass, at most 1.
 
     Returns
     -------
     array (passes + 1,), float64
-        0 at both ends, where there is nothing on one side.
+        0 at both ends, where one side is empty.
     """
     noise = np.geomspace(QUIET_DB, LOUD_DB, SCALES)
     scale = np.sqrt(speckle[:, None] ** 2 + noise**2)
@@ -182,8 +180,8 @@ def log_likelihood_ratio(values: np.ndarray, speckle: np.ndarray, weight: float 
     joint = np.einsum("ksm,ksm->ks", np.exp(before - tops[0]), np.exp(after - tops[1]) @ step.T)
     of_noise = np.log(joint) + (tops[0] + tops[1])[:, :, 0]
     out = special.logsumexp(of_noise, axis=1)
-    # of a step before the first pass nothing is known, as of one after the last: the grid's end would tell them apart
-    # by 0.01
+    # the data say nothing about a step before the first or after the last pass; the end of the grid would give a
+    # difference of 0.01
     out[0] = out[-1]
     return out - out[-1]
 
@@ -197,8 +195,8 @@ def _grid(values: np.ndarray, error: float) -> np.ndarray:
 def _weight(series: Sequence[Series], found: Dated) -> float:
     """Return the weight of a pass with correlated errors: (1 - r) / (1 + r) in time, 1 / (1 + r) for two channels.
 
-    r are correlations of what a first answer leaves, outliers clipped: of the passes of all orbits in their order, as
-    moisture is on one day for all of them, and of the channels. Negative ones count as 0.
+    r are correlations of the residuals of a first result, with outliers clipped: between passes of all orbits in order,
+    because moisture is the same for all of them on a day, and between channels. Negative correlations count as 0.
     """
     day = found.quantile(0.5)
     days, rest = [], []

@@ -1,7 +1,7 @@
-"""Medians by selection networks: the same compare-exchanges for every pixel of a row.
+"""Medians by sorting networks: the same compare-exchanges for every pixel of a row.
 
-A network has no branches, so the inner loop is two vector instructions for eight pixels. NaN is replaced by +inf and
--inf in turn, which keeps the median of the rest in the middle: no pixel needs a rank of its own.
+A network has no branches, so the inner loop is two vector instructions for eight pixels. NaN is replaced alternately by
++inf and -inf, which keeps the median of the other values in the middle.
 """
 
 from functools import cache
@@ -14,8 +14,8 @@ from numba import njit
 def middle(count: int) -> np.ndarray:
     """Return the compare-exchanges that put the middle of `count` values, and the value below it, in place.
 
-    Merge exchange sort (Knuth, The Art of Computer Programming 3, algorithm 5.2.2 M), without the exchanges that these
-    two places, `count // 2` and the one before it, do not depend on.
+    Merge exchange sort (Knuth, The Art of Computer Programming 3, algorithm 5.2.2 M), without the exchanges that do not
+    affect these two places, `count // 2` and the one before it.
 
     Returns
     -------
@@ -52,13 +52,13 @@ def median_into(out: np.ndarray, values: np.ndarray, exchanges: np.ndarray, miss
     Parameters
     ----------
     out : array (cols,), float32
-        Changed.
+        Output.
     values : array (count, cols or more), float32
-        Changed too: NaN filled, and sorted as far as the middle needs it.
+        Changed: NaN is replaced, and the values are sorted as far as the middle needs it.
     exchanges : array (exchanges, 2)
         `middle(count)`.
     missing : array (cols or more,), int32
-        Changed: the number of NaN in each column.
+        Output: the number of NaN in each column.
     """
     count, cols = values.shape[0], out.size
     missing[:cols] = 0
@@ -73,7 +73,8 @@ def median_into(out: np.ndarray, values: np.ndarray, exchanges: np.ndarray, miss
             high[col] = b if a < b else a
     below, above = values[max(count // 2 - 1, 0)], values[count // 2]
     for col in range(out.size):
-        # half the holes, rounded down, lie below: an odd number of values has its middle at one of the two places
+        # half of the missing values, rounded down, are sorted below: with an odd number of values the middle is one of
+        # the two places
         one = above[col] if count & 1 else below[col]
         two = np.float32(0.5) * below[col] + np.float32(0.5) * above[col]
         median = one if (count - missing[col]) & 1 else two

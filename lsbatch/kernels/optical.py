@@ -8,9 +8,9 @@ from numba import njit
 from lsbatch.kernels import focal
 from lsbatch.kernels.sun_rays import cast
 
-#: Scene classification classes that never take part: nodata, saturated, shadow, cloud medium, cloud high, cirrus,
-#: snow. Class 2 (dark area) stays: it is mostly terrain shade, where landslides happen too, and `terrain.shadow` is the
-#: better guard there.
+#: Scene classification classes that are never used: nodata, saturated, shadow, cloud medium, cloud high, cirrus, snow.
+#: Class 2 (dark area) is used: it is mostly terrain shade, where landslides also occur, and `sun_rays.shadow` masks it
+#: better.
 DROPPED = (0, 1, 3, 8, 9, 10, 11)
 #: Classes that are dilated: cloud medium, cloud high, cirrus.
 CLOUDS = (8, 9, 10)
@@ -23,9 +23,9 @@ def reflectance(dn: np.ndarray, offset: float, scale: float) -> np.ndarray:
     Parameters
     ----------
     dn : array of uint16
-        Other types are taken too; a NaN stays NaN.
+        Other types are accepted; NaN stays NaN.
     offset : float
-        In digital numbers: -1000 from processing baseline 04.00 unless the provider has applied it, 0 before.
+        In digital numbers: -1000 from processing baseline 04.00 unless the provider has subtracted it, 0 before.
     scale : float
         1e-4.
 
@@ -36,7 +36,7 @@ def reflectance(dn: np.ndarray, offset: float, scale: float) -> np.ndarray:
     dn = np.asarray(dn)
     if dn.dtype != np.uint16:
         dn = dn.astype(np.float64)
-    # by numpy, which asks for huge pages
+    # allocated by numpy, which requests huge pages
     out = np.empty(dn.shape, np.float32)
     _reflectance_into(out.reshape(-1), np.ascontiguousarray(dn).reshape(-1), float(offset), float(scale))
     return out
@@ -92,9 +92,9 @@ def cloud_shadow(
 ) -> np.ndarray:
     """Return cloud and cloud shadow from a cloud probability, as in the s2cloudless recipe.
 
-    Cloud is `probability` > `cloudy`. Shadow is what is dark, is not water and lies within `distance_m` of cloud on the
-    side away from the sun. Both together are opened and grown. Pixels may be oblong; a radius is then counted in the
-    longer side, so a mask is never larger than was asked for by more than that.
+    Cloud is `probability` > `cloudy`. Shadow is dark, is not water and lies within `distance_m` of cloud on the side
+    away from the sun. Both together are opened and grown. Pixels may be oblong: a radius is then counted in the longer
+    side, so a mask is larger than requested by at most that.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def cloud_shadow(
     water : bool array (rows, cols)
         SCL class 6.
     sun_azimuth_deg : float
-        Mean solar azimuth, where the sun stands, clockwise from north; shadows fall on the opposite side.
+        Mean solar azimuth, the direction to the sun clockwise from north; shadows fall on the opposite side.
     dx_m, dy_m : float
         Sides of a pixel.
     cloudy, dark, distance_m, opening_m, buffer_m : float
@@ -155,7 +155,8 @@ def dndvi(pre: np.ndarray, post: np.ndarray) -> np.ndarray:
 def greenest(bands: np.ndarray, clear: np.ndarray, days: np.ndarray, nir: int, red: int) -> tuple[np.ndarray, ...]:
     """Return the greenest-pixel composite of images in memory; equal to `greener_into`, image by image.
 
-    Row by row over all looks, so that the best so far stays in the cache: twice as fast as look by look.
+    All images are processed row by row, so that the intermediate composite stays in the cache: twice as fast as image
+    by image.
 
     Parameters
     ----------
@@ -165,12 +166,12 @@ def greenest(bands: np.ndarray, clear: np.ndarray, days: np.ndarray, nir: int, r
     days : array (looks,) of int
         Days since 1970-01-01.
     nir, red : int
-        Which of the bands give the NDVI.
+        Indices of the bands for the NDVI.
 
     Returns
     -------
     best, best_ndvi, best_day, looks : arrays
-        As `greener_into` leaves them.
+        As `greener_into` computes them.
     """
     bands = np.ascontiguousarray(bands, np.float32)
     shape = bands.shape[2:]
@@ -219,8 +220,8 @@ def greener_into(
 ) -> None:
     """Merge one image into a greenest-pixel composite: all bands from the one day with the highest NDVI.
 
-    The first four arrays are changed. The order of folding does not matter: ties go to the latest day. A day is folded
-    once; join its granules first.
+    The first four arrays are changed. The order of images has no effect: ties go to the latest day. Each day must be
+    merged only once; join its granules first.
 
     Parameters
     ----------
@@ -233,14 +234,14 @@ def greener_into(
     looks : array (rows, cols), uint8
         Clear looks, at most 255.
     bands, ndvi, clear : arrays (bands, rows, cols), (rows, cols) float32, (rows, cols) bool
-        The look, its bands also as a list; a pixel that is not clear or whose NDVI is NaN does not take part.
+        The image, its bands also as a list. A pixel that is not clear or whose NDVI is NaN is ignored.
     day : int
         Days since 1970-01-01.
     """
     ndvi, clear = np.ascontiguousarray(ndvi, np.float32), np.ascontiguousarray(clear, np.bool_)
     wins = np.empty(ndvi.shape, np.bool_)
     if _wins_into(wins, best_ndvi, best_day, looks, ndvi, clear, np.int64(day)):  # type: ignore[arg-type]
-        # band by band: a strip of rows of a band lies in one piece, of several bands it does not
+        # band by band: a strip of rows of one band is contiguous, of several bands it is not
         for target, source in zip(best, bands, strict=True):
             _take_into(target, np.ascontiguousarray(source, np.float32), wins)
 
@@ -275,7 +276,8 @@ def _wins_row_into(
 ) -> int:
     found = np.int32(0)
     for col in range(ndvi.size):
-        # all loaded before anything is chosen: a load inside a choice is a branch a pixel, and no vectors
+        # all values are loaded before the selection: a load inside a selection is a branch a pixel, which prevents
+        # vector code
         new, old, before, count = ndvi[col], best_ndvi[col], best_day[col], looks[col]
         seen = clear[col] & (new == new)
         win = seen & ((old != old) | (new > old) | ((new == old) & (day > before)))

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Two polygons belong together when their overlap is at least this share of either of them. A landslide of 3 x 3 pixels
-#: that is drawn one pixel lower and one further right still shares 4/9 with itself.
+#: Two polygons match if their overlap is at least this share of either of them. A landslide of 3 x 3 pixels that is
+#: drawn one pixel lower and one to the right still shares 4/9 of its area.
 MATCH_SHARE = 0.25
-#: Overlap over union from which two outlines are the same one: what another CRS and its rounding leave.
+#: Overlap over union from which two outlines are equal: the tolerance for rounding by another CRS.
 SAME_SHARE = 0.999
-#: An enlarged landslide grew by more than this share, and by more than `EDGE_PX` along its old outline.
+#: A landslide is enlarged if it grew by more than this share, and by more than `EDGE_PX` along its old outline.
 ENLARGED_SHARE = 0.1
 EDGE_PX = 0.5
 
@@ -21,11 +21,11 @@ class Links:
     Attributes
     ----------
     earlier, later : array (pairs,)
-        Polygons that belong together, by index; a pair of the same outline is in no other pair.
+        Indices of matching polygons. A pair with the same outline is in no other pair.
     keeper : array (later,)
-        The earlier one whose identity each later one carries on; -1 for none. No earlier one is given twice.
+        The earlier polygon whose identity each later one continues; -1 for none. Each earlier one is used once.
     same : array (later,), bool
-        The outline is that of its keeper.
+        Whether the outline equals that of its keeper.
     """
 
     earlier: np.ndarray
@@ -39,9 +39,9 @@ def links(
 ) -> Links:
     """Match each later polygon with at most one earlier one, and each earlier one at most once.
 
-    Equal outlines find each other first. Then the largest overlap chooses first; of equal ones the one that shares more
-    of both, then the first by index: whoever sorts both years in an order of their own gets an answer that does not
-    depend on rows.
+    Equal outlines match first. Then the largest overlap is first; of equal ones the pair that shares more of both, then
+    the first by index. If both years are sorted by a rule of their own, the result does not depend on the order of
+    rows.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def links(
             keeper[new], taken[old] = old, True
     same = np.zeros(later_area.size, bool)
     same[later[equal & (keeper[later] == earlier)]] = True
-    # an outline that did not change continues nothing but itself, even where outlines of one year lie over each other
+    # an unchanged outline continues only itself, also if outlines of one year overlap
     closed = np.zeros(earlier_area.size, bool)
     closed[keeper[same]] = True
     kept = (keeper[later] == earlier) | ~(same[later] | closed[earlier])
@@ -77,9 +77,9 @@ def is_enlarged(before_m2: np.ndarray, after_m2: np.ndarray, perimeter_m: np.nda
     Parameters
     ----------
     before_m2, after_m2 : array
-        Area of what each continues, and its own.
+        Area that each landslide continues, and its own area.
     perimeter_m : array
-        Of what it continues.
+        Perimeter of the outline that it continues.
     pixel_m : float
         Side of a pixel.
     """

@@ -7,9 +7,10 @@ import numpy as np
 
 from lsbatch.kernels import focal
 
-#: Incidence angles kept, degrees: outside them the swath's edge noise is (Vollrath, Mullissa, Reiche 2020).
+#: Allowed incidence angles in degrees. Outside lies the noise at the edge of the swath (Vollrath, Mullissa, Reiche
+#: 2020).
 INCIDENCE_LIMITS_DEG = (30.64, 45.24)
-#: Rows treated together, so that what is computed in between stays in the cache.
+#: Rows processed together, so that intermediate arrays stay in the cache.
 STRIP_ROWS = 16
 
 #: 1 / c of tan(theta), tan(alpha_r), tan(alpha_az)
@@ -52,22 +53,22 @@ def border_noise(
 ) -> np.ndarray:
     """Return power without the noise at the border of a swath.
 
-    Dropped are incidence angles outside the limits, and the fringe: pixels below the floor within `depth_px` of a solid
-    area of nodata (one that holds a circle of 2 px). Single pixels without power make no fringe, and dark water far
-    from the border stays.
+    Removed are pixels with incidence angles outside the limits, and the fringe: pixels below the floor within
+    `depth_px` of a solid area of nodata (one that contains a circle of 2 px). Single pixels without power make no
+    fringe, and dark water far from the border is kept.
 
     Parameters
     ----------
     power : array (rows, cols)
-        Linear power. What is not positive is nodata.
-    incidence_deg : array (rows, cols), a number, or None where it is not known
+        Linear power. Values that are not positive are nodata.
+    incidence_deg : array (rows, cols), a number, or None if unknown
         On the ellipsoid.
     limits_deg : pair of float
         Smallest and largest incidence angle, both excluded.
     floor_db : float
-        The fringe is darker.
+        Upper limit of the power of the fringe.
     depth_px : float
-        How far the fringe reaches; a tile needs a halo of `depth_px` + 4.
+        Width of the fringe; a tile needs a halo of `depth_px` + 4.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def border_noise(
         nodata |= near & (out < np.float32(10 ** (floor_db / 10)))
     if incidence_deg is not None:
         low, high = limits_deg
-        # NaN is outside
+        # a comparison with NaN is false, so NaN is removed
         nodata |= ~((np.asarray(incidence_deg) > low) & (np.asarray(incidence_deg) < high))
     out[nodata] = np.nan
     return out
@@ -108,9 +109,9 @@ def slope_correction(
     Returns
     -------
     gamma0_flat : array (rows, cols), float32
-        NaN where sigma0 or the terrain is not known, and where not valid.
+        NaN where sigma0 or the terrain is unknown, and where not valid.
     valid : bool array (rows, cols)
-        Neither layover nor shadow. False where the terrain is not known.
+        Neither layover nor shadow. False where the terrain is unknown.
     """
     factor, valid = slope_factor(incidence_deg, look_azimuth_deg, slope_deg, aspect_deg, model, buffer_px)
     return np.asarray(sigma0, np.float32) * factor, valid
@@ -141,18 +142,18 @@ def slope_factor(
         Direction from the sensor to the ground, clockwise from north: near 78 for ascending and 282 for descending
         passes of Sentinel-1, which looks to the right.
     slope_deg, aspect_deg : arrays (rows, cols)
-        As `terrain` gives; the aspect is the downhill direction, and does not matter where the slope is 0.
+        From `terrain`; the aspect is the downhill direction and has no effect where the slope is 0.
     model : "volume" or "surface"
         Volume for vegetation, surface for bare ground.
     buffer_px : float
-        Radius by which layover and shadow are grown; a tile needs as much halo.
+        Radius by which layover and shadow are grown; a tile needs the same halo.
 
     Returns
     -------
     factor : array (rows, cols), float32
         1 / (cos(theta) c); NaN where not valid.
     valid : bool array (rows, cols)
-        Neither layover (alpha_r >= theta) nor shadow (alpha_r <= theta - 90). False where the terrain is not known.
+        Neither layover (alpha_r >= theta) nor shadow (alpha_r <= theta - 90). False where the terrain is unknown.
     """
     if model not in _MODELS:
         raise ValueError(f"{model=}. Must be one of: {', '.join(_MODELS)}")
@@ -178,7 +179,7 @@ def _factor(
 ) -> np.ndarray:
     tan_theta = np.tan(np.radians(incidence_deg))
     steep = np.tan(np.radians(slope_deg))
-    # towards the sensor, seen from the ground, is the look azimuth plus 180 degrees; flat ground faces nowhere
+    # seen from the ground, the sensor is at the look azimuth plus 180 degrees; flat ground has no direction
     angle = np.where(slope_deg == 0, 0, look_azimuth_deg + 180 - aspect_deg)
     # sine and cosine by the tangent of half the angle, which numpy has four times faster
     half = np.tan(np.radians(angle / 2))

@@ -1,7 +1,6 @@
 """Segments of a classified image: regions of one class, small ones merged into their neighbours.
 
-What a segment is depends on nothing farther away than it reaches itself and `reach_px` more, so that tiles with enough
-halo agree with the whole.
+A segment depends only on its own area and `reach_px` around it, so tiles with a sufficient halo equal the whole.
 """
 
 import numpy as np
@@ -10,15 +9,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 NONE = 0
-#: How often small regions are joined. On a synthetic country 87, 30, 5 and 4 % of the pixels are still in small regions
-#: after 1, 2, 3 and 5 rounds.
+#: Number of merging rounds. On a synthetic country 87, 30, 5 and 4 % of the pixels are still in small regions after 1,
+#: 2, 3 and 5 rounds.
 ROUNDS = 3
 
 
 def reach_px(longest_px: int, smallest_px: int) -> int:
     """Return the halo with which segments up to `longest_px` are equal in all tiles.
 
-    Whether a region beside it is small is known when `smallest_px` more are seen, and once more for every round.
+    The size of a neighbouring region is known if `smallest_px` more pixels are read, and this repeats for every round.
     """
     return longest_px + (ROUNDS + 1) * smallest_px
 
@@ -62,7 +61,7 @@ def _regions_into(labels: np.ndarray, classes: np.ndarray) -> int:
                     if own == 0:
                         own = other
                     elif other != own:
-                        # the older one stays: labels then follow the first pixel
+                        # the older label is kept, so that labels follow the first pixel
                         own, other = min(own, other), max(own, other)
                         parent[other] = own
             if own == 0:
@@ -89,8 +88,9 @@ def merged(
 ) -> np.ndarray:
     """Return labels after regions below `smallest_px` have joined the neighbour with the most similar class.
 
-    A region's class is that of its largest part. Of equally like neighbours the one with the longest common border is
-    taken, then the one whose first pixel comes first. What is still small after the last round becomes 0.
+    The class of a region is that of its largest part. Of equally similar neighbours the one with the longest common
+    border is selected, then the one whose first pixel is first. Regions that are still small after the last round
+    become 0.
 
     Parameters
     ----------
@@ -99,9 +99,9 @@ def merged(
     count : int
         Largest label.
     kinds : array (rows, cols) uint8
-        The classes that `regions` was given, 1 and more.
+        The classes given to `regions`, 1 and more.
     centres : array (classes,)
-        Value of class 1, 2, ...; likeness is their distance.
+        Value of class 1, 2, ...; similarity is the difference of values.
     smallest_px : int
     rounds : int
 

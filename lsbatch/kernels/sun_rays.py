@@ -1,11 +1,11 @@
-"""Rays to the sun: cast shadow of terrain, and shadow of clouds."""
+"""Rays to the sun: shadow of terrain and shadow of clouds."""
 
 import numpy as np
 from numba import njit
 
-#: Columns of which the highest and lowest ground is known before a ray is followed.
+#: Columns in a block whose highest and lowest elevation is computed before rays are followed.
 BLOCK_COLS = 128
-#: Steps after which pixels that are shaded already are left out.
+#: Steps after which pixels already in shadow are removed from the search.
 LOOK_AGAIN = 8
 
 
@@ -17,20 +17,20 @@ def shadow(
     sun_elevation_deg: float,
     distance_m: float = np.inf,
 ) -> np.ndarray:
-    """Return the ground in shadow: turned away from the sun, or behind higher ground.
+    """Return the ground in shadow: facing away from the sun, or behind higher ground.
 
-    From each pixel a ray goes to the sun, in steps of one pixel along the axis that it is closer to; between two pixels
-    of the other axis the ground is interpolated.
+    From each pixel a ray goes to the sun in steps of one pixel along the axis that is closer to its direction; between
+    two pixels of the other axis the elevation is interpolated.
 
     Parameters
     ----------
     dem, dx_m, dy_m
-        As in `terrain.slope`; NaN throws no shadow and is not in shadow.
+        As in `terrain.slope`; NaN casts no shadow and is not in shadow.
     sun_azimuth_deg, sun_elevation_deg : float
-        Where the sun stands, clockwise from north and above the horizon. At or below the horizon all is shadow.
+        Direction to the sun, clockwise from north and above the horizon. At or below the horizon all is in shadow.
     distance_m : float
-        How far a shadow is followed, so that a tile's halo can be as wide. All the way by default: a mountain of 1000 m
-        throws a shadow of 1000 m / tan(elevation).
+        Maximum distance of a shadow, which limits the halo of a tile. No limit by default: a mountain of 1000 m casts a
+        shadow of 1000 m / tan(elevation).
 
     Returns
     -------
@@ -72,7 +72,7 @@ def _shadow(dem: np.ndarray, down: int, right: float, rise_m: float, steps: int)
             low = lows[row, block]
             for step in range(1, steps + 1):
                 there = row + step * down
-                # nothing is high enough any more, or all is shaded
+                # no ground is high enough any more, or all is in shadow
                 if not 0 <= there < rows or summit <= low + step * rise_m:
                     break
                 shift = step * right
@@ -87,7 +87,7 @@ def _shadow(dem: np.ndarray, down: int, right: float, rise_m: float, steps: int)
 
 @njit(nogil=True)
 def _lowest(ground: np.ndarray, shaded: np.ndarray) -> float:
-    """Return the lowest ground that is not shaded yet; inf if there is none."""
+    """Return the lowest ground that is not in shadow; inf if there is none."""
     low = np.inf
     for col in range(ground.size):
         if not shaded[col] and ground[col] < low:
@@ -131,7 +131,7 @@ def _shade_into(
     rise_m: float,
 ) -> None:
     """Shade the pixels of `here` that lie `rise_m` below `there`, which is `shift` + `share` columns to the right."""
-    # the neighbour to the right does not count, and may be missing, where the ray meets the pixel itself
+    # the right neighbour has weight 0, and may be missing, if the ray meets a pixel centre
     beyond = 1 if share > 0 else 0
     first, last = max(left, -shift), min(left + width, here.size - shift - beyond)
     if last <= first:
@@ -147,7 +147,8 @@ def _shade_into(
 def cast(mask: np.ndarray, sun_azimuth_deg: float, distance_m: float, dx_m: float, dy_m: float) -> np.ndarray:
     """Return True where a True pixel lies within the distance in the direction of the sun.
 
-    The ray goes from pixel to pixel along the axis that it is closer to, and to the nearest pixel on the other.
+    The ray goes from pixel to pixel along the axis closer to its direction, and uses the nearest pixel of the other
+    axis.
     """
     down, right, step_m = _towards(sun_azimuth_deg, dx_m, dy_m)
     steps = np.arange(int(distance_m / step_m) + 1)

@@ -12,18 +12,18 @@ def around(inside: np.ndarray, owners: np.ndarray, unknown: np.ndarray, gap_px: 
     inside : array (rows, cols), bool
         Pixels of all regions, also of those that `owners` does not number.
     owners : array (rows, cols), int32
-        Number of the region, from 1; 0 elsewhere and in regions that are another's business.
+        Number of the region, from 1; 0 elsewhere and in regions of other tiles.
     unknown : array (rows, cols), bool
         Not observed.
     gap_px, reach_px : float
-        A ring's pixels are farther than the first from all of `inside` and `unknown`, and at most the second from the
-        nearest of `inside`.
+        Pixels of a ring are farther than the first from all of `inside` and `unknown`, and not farther than the second
+        from the nearest of `inside`.
 
     Returns
     -------
     array (rows, cols), int32
-        Owner of the nearest pixel of `inside`; of several as near, the first in row-major order, so that a part of the
-        picture with 2 `reach_px` around it answers as the whole does.
+        Owner of the nearest pixel of `inside`. Of equally near pixels the first in row-major order is used, so a part
+        of the image with 2 `reach_px` around it gives the same result as the whole.
     """
     out = np.zeros(inside.shape, np.int32)
     nearest = _offsets(reach_px)

@@ -1,7 +1,7 @@
 """Slope, aspect and hillshade by Horn's method, and cast shadow.
 
-Horn (1981), Hill shading and the reflectance map, Proceedings of the IEEE 69; `gdaldem` is the reference. The outermost
-rows and columns, and the neighbours of NaN, are NaN: tiles read a halo of 1 px.
+Horn (1981), Hill shading and the reflectance map, Proceedings of the IEEE 69. The reference implementation is
+`gdaldem`. The outermost rows and columns, and the neighbours of NaN, are NaN: tiles need a halo of 1 px.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ __all__ = ["aspect", "hillshade", "shadow", "slope", "slope_aspect_hillshade"]
 
 SLOPE, ASPECT, HILLSHADE = 1, 2, 4
 
-# typed, or numba computes with them in double precision
+# typed, otherwise numba computes in double precision
 ZERO, ONE, GREYS, NAN = (np.float32(value) for value in (0, 1, 254, np.nan))
 QUARTER_TURN, HALF_TURN, TURN = (np.float32(value) for value in (90, 180, 360))
-#: Of atan(q) in degrees by q, in powers of q^2.
+#: Coefficients of atan(q) in degrees by q, in powers of q^2.
 C0 = np.float32(57.295778469649186)
 C1 = np.float32(-19.098423217967884)
 C2 = np.float32(11.454498918343885)
@@ -63,7 +63,7 @@ def hillshade(
     dem, dx_m, dy_m
         As in `slope`.
     azimuth_deg, altitude_deg : float
-        Where the sun stands, clockwise from north and above the horizon.
+        Direction to the sun, clockwise from north and above the horizon.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _terrain(
     dem: np.ndarray, dx_m: float, dy_m: float, sun: tuple[float, float, float], wanted: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return slope, aspect and hillshade; an empty array for those not requested."""
-    # float64 stays, because float32 knows a mountain to half a millimetre only
+    # the elevation stays float64: float32 resolves the height of a mountain only to half a millimetre
     dem = np.ascontiguousarray(dem, np.result_type(np.asarray(dem).dtype, np.float32))
     rows, cols = dem.shape
     slopes, aspects, shades = (_framed(rows if wanted & one else 0, cols) for one in (SLOPE, ASPECT, HILLSHADE))
@@ -120,7 +120,7 @@ def _terrain_into(
 ) -> None:
     rows, cols = dem.shape
     inner = max(cols - 2, 0)
-    # single precision from here on: twice as many pixels an instruction, and slopes to 1e-5 degrees
+    # single precision from here on: twice as many pixels an instruction, and slopes exact to 1e-5 degrees
     east, south = np.empty(inner, np.float32), np.empty(inner, np.float32)
     for row in range(1, rows - 1):
         _gradient_into(east, south, dem[row - 1], dem[row], dem[row + 1], scale)
@@ -147,7 +147,7 @@ def _gradient_into(
     g, h, i = below, below[1:], below[2:]
     for col in range(east.size):
         hole = e[col] - e[col]
-        # in the elevation's own type and in this order, as gdaldem does: its rounding is then ours
+        # in the elevation's own type and in gdaldem's order, so that rounding is the same
         rise_east = (((c[col] + f[col]) + f[col]) + i[col]) - (((a[col] + d[col]) + d[col]) + g[col])
         rise_south = (((g[col] + h[col]) + h[col]) + i[col]) - (((a[col] + b[col]) + b[col]) + c[col])
         east[col] = np.float32(rise_east + hole) * scale[0]
@@ -184,8 +184,8 @@ def _hillshade_into(out: np.ndarray, east: np.ndarray, south: np.ndarray, sun: t
 def _angle_deg(y, x):  # type: ignore[no-untyped-def]
     """Return the angle of (x, y), both not negative, in degrees; 0 for (0, 0).
 
-    Chebyshev interpolation of atan(q) / q in q^2 for q in 0..1, relative error 5e-8, below single precision. A
-    polynomial, because the loop around it is then vectorised: atan of the C library would take four times as long.
+    Chebyshev interpolation of atan(q) / q in q^2 for q in 0..1, relative error 5e-8, below single precision. The loop
+    around a polynomial is vectorised; atan of the C library would take four times as long.
     """
     large = x if x > y else y
     small = y if x > y else x

@@ -5,7 +5,7 @@ from numba import njit
 
 from lsbatch.kernels.median_networks import median_into, middle
 
-#: Columns sorted together: with 24 dates 24 KiB, which stays in the first cache.
+#: Columns sorted together: with 24 dates 24 KiB, which fits in the first cache.
 STRIP_COLS = 256
 
 
@@ -15,17 +15,17 @@ def masked_median(stack: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     stack : array (time, rows, cols)
-        No dates at all give NaN everywhere.
+        Without any date the result is NaN everywhere.
 
     Returns
     -------
     array (rows, cols), float32
-        The mean of the two middle values where their number is even.
+        The mean of the two middle values if their number is even.
     """
     stack = np.ascontiguousarray(stack, np.float32)
     if stack.shape[0] == 0:
         return np.full(stack.shape[1:], np.nan, np.float32)
-    # by numpy, which asks for huge pages
+    # allocated by numpy, which requests huge pages
     out = np.empty(stack.shape[1:], np.float32)
     _masked_median_into(out, stack, middle(stack.shape[0]))
     return out
@@ -40,7 +40,7 @@ def _masked_median_into(out: np.ndarray, stack: np.ndarray, exchanges: np.ndarra
         for left in range(0, cols, STRIP_COLS):
             width = min(STRIP_COLS, cols - left)
             for t in range(times):
-                # not slice to slice: what numba compiles for its error message took 2.2 of this kernel's 3.3 s
+                # not slice to slice: numba's code for its error message took 2.2 of this kernel's 3.3 s of compilation
                 for col in range(width):
                     values[t, col] = stack[t, row, left + col]
             median_into(out[row, left : left + width], values, exchanges, missing)

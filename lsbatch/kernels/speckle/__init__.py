@@ -1,8 +1,7 @@
 """Speckle filters on linear power.
 
-NaN is nodata: a hole stays a hole and does not take part in its neighbours' statistics; nor does what lies outside the
-array. Tile by tile equals the whole bit for bit, with a halo of half a window (refined Lee 3 px, Lee sigma `size //
-2`).
+NaN is nodata: it stays NaN and is not used in its neighbours' statistics; pixels outside the array are also not used.
+Tile by tile equals the whole bit for bit, with a halo of half a window (refined Lee 3 px, Lee sigma `size // 2`).
 """
 
 from collections.abc import Callable, Mapping
@@ -86,7 +85,7 @@ def multitemporal(stack: np.ndarray, size: int) -> np.ndarray:
     Parameters
     ----------
     stack : array (time, rows, cols)
-        Linear power of one relative orbit; a date that is NaN at a pixel is left out there.
+        Linear power of one relative orbit. A date with NaN at a pixel is not used there.
     size : int
         Side of the window of the local mean, odd.
 

@@ -6,7 +6,7 @@ from numba import njit
 from lsbatch.kernels.speckle.moments import moments, padded
 
 STRIP_COLS = 512
-#: Refined Lee: the window, and how far its nine 3 x 3 windows lie apart.
+#: Refined Lee: side of the window, and distance between its nine 3 x 3 windows.
 REFINED_HALF, APART = 3, 2
 
 
@@ -20,7 +20,7 @@ def frost(power: np.ndarray, size: int, damping: float) -> np.ndarray:
     size : int
         Side of the window, odd.
     damping : float
-        0 is the boxcar; Orfeo's `deramp`.
+        Damping factor; 0 gives the boxcar mean. Orfeo's `deramp`.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def frost(power: np.ndarray, size: int, damping: float) -> np.ndarray:
     half = size // 2
     span = np.arange(-half, half + 1)
     rows, cols = (a.ravel() for a in np.meshgrid(span, span, indexing="ij"))
-    # pixels at one distance share a weight: the exponential is then taken 9 times in a 7 x 7 window, not 49 times
+    # pixels at the same distance share a weight, so the exponential is computed 9 times in a 7 x 7 window, not 49 times
     distances, ring = np.unique(rows**2 + cols**2, return_inverse=True)
     order = np.argsort(ring, kind="stable")
     offsets = np.stack([rows, cols, ring], axis=1)[order]
@@ -115,17 +115,17 @@ def _weigh_into(
 def refined_lee(power: np.ndarray, looks: float | None = None) -> np.ndarray:
     """Refined Lee filter (Lee 1981): Lee's filter in the half of a 7 x 7 window beside the strongest edge.
 
-    The means of nine 3 x 3 windows give four gradients; the largest says how the edge runs, and the side whose mean is
-    closer to the middle's is taken, with the line between. There
-    b = clip((variance - zbar^2 sigma^2) / (1 + sigma^2) / variance, 0, 1) and the answer is zbar + b (z - zbar).
+    The means of nine 3 x 3 windows give four gradients. The largest gives the direction of the edge; the half window
+    whose mean is closer to the central mean is used, including the dividing line. Then b = clip((variance - zbar^2
+    sigma^2) / (1 + sigma^2) / variance, 0, 1) and the result is zbar + b (z - zbar).
 
     Parameters
     ----------
     power : array (rows, cols)
         Linear power.
     looks : float or None
-        Equivalent number of looks: sigma^2 is 1 / looks. None takes the mean of the five smallest variance / mean^2 of
-        the nine windows, which follows a noise level that varies, but lies below it.
+        Equivalent number of looks: sigma^2 is 1 / looks. None uses the mean of the five smallest variance / mean^2 of
+        the nine windows, which follows a varying noise level but underestimates it.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def _side(mean: np.ndarray, row: int, col: int) -> int:
     """Return the number of the half window; ties go to the first."""
     middle = mean[row + APART, col + APART]
     best, side = np.float32(-1), 0
-    # west, north, NW, NE; the opposite lies on the other side of the middle
+    # west, north, NW, NE; the opposite half is on the other side of the centre
     for k, (down, right) in enumerate(((0, -APART), (-APART, 0), (-APART, -APART), (-APART, APART))):
         one = mean[row + APART + down, col + APART + right]
         other = mean[row + APART - down, col + APART - right]

@@ -18,8 +18,8 @@ def lee_sigma(
 ) -> np.ndarray:
     """Improved sigma filter (Lee, Wen, Ainsworth, Chen, Chen 2009).
 
-    Bright targets stay: pixels above `bright` of which seven or more lie in one 3 x 3 window. Elsewhere the 3 x 3 Lee
-    estimate x tells which pixels of the window belong to it, I1 x <= z <= I2 x, and Lee's filter is applied to these.
+    Bright targets are kept: pixels above `bright`, if a 3 x 3 window contains seven or more. Elsewhere the 3 x 3 Lee
+    estimate x selects the pixels of the window with I1 x <= z <= I2 x, and Lee's filter is applied to these.
 
     Parameters
     ----------
@@ -30,10 +30,9 @@ def lee_sigma(
     size : int
         Side of the window, odd.
     sigma : float
-        Share of the speckle's distribution that the range holds.
+        Probability of the speckle inside the range.
     bright : float or None
-        None takes the 98th percentile of `power`, which differs from tile to tile: give a number where tiles must
-        agree.
+        None uses the 98th percentile of `power`, which differs between tiles: give a number if tiles must agree.
 
     Returns
     -------
@@ -52,7 +51,7 @@ def lee_sigma(
 
 @cache
 def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
-    """Return I1, I2 and eta: the range of unit-mean speckle that holds the share `sigma` and keeps the mean.
+    """Return I1, I2 and eta: the range of unit-mean speckle with probability `sigma` that keeps the mean.
 
     Speckle of `looks` looks follows the gamma distribution, so its integrals are incomplete gamma functions; eta is the
     standard deviation within the range. For 4 looks and 0.9 the paper's table has 0.378, 2.094 and 0.3991.

@@ -1,21 +1,21 @@
-"""Mean and variance in a square window, and the speckle filters that need only these two.
+"""Mean and variance in a square window, and the speckle filters that need only these.
 
-NaN is nodata: it takes no part, nor does what lies outside the array. Sums are made anew for every pixel, always in the
-same order, so tile by tile equals the whole bit for bit: sliding sums, which add a row and subtract another, would not.
-Sums are in double precision, because the variance is a difference of two of them; `SHRINK` is content with single
-precision, twice as fast: there the variance, off by up to 1e-6 of the squared mean, moves the answer by less than 1e-5.
-Gamma-MAP has a step, at which the same error would take some pixels to the other side.
+NaN is nodata and is not used; nor are pixels outside the array. Sums are computed for every pixel in the same order, so
+tile by tile equals the whole bit for bit. Sliding sums, which add a row and subtract another, would not. Sums are in
+double precision, because the variance is a difference of two of them. `SHRINK` uses single precision, which is twice as
+fast: the variance is then wrong by up to 1e-6 of the squared mean, which changes the result by less than 1e-5.
+Gamma-MAP has a step, where the same error would change some pixels more.
 """
 
 import numpy as np
 from numba import njit
 
-#: Columns treated together: the sums of a window of 7 rows stay in the cache next to the core.
+#: Columns processed together: the sums of a window of 7 rows then stay in the cache.
 STRIP_COLS = 512
 
-#: What to make of mean and variance: pull towards the mean, gamma maximum a posteriori, or the two themselves.
+#: Rules for mean and variance: shrink towards the mean, gamma maximum a posteriori, or return both.
 SHRINK, GAMMA, MOMENTS = range(3)
-# typed, so that numba computes with them in the type of what they meet
+# typed, so that numba computes in the type of the other operand
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
@@ -45,11 +45,11 @@ def window_rule(power: np.ndarray, size: int, rule: int, looks: float = 1.0, shr
     if size < 1 or size % 2 == 0:
         raise ValueError(f"{size=}. Must be an odd number, so that the window has a middle")
     power = np.ascontiguousarray(power, np.float32)
-    # by numpy, not inside numba: numpy asks for huge pages; 64 MB then take 15 ms to fill instead of 28 ms
+    # allocated by numpy, not in numba: numpy requests huge pages, and 64 MB take 15 ms to fill instead of 28 ms
     out = np.empty((2 if rule == MOMENTS else 1, *power.shape), np.float32)
     half, strip = int(size) // 2, min(power.shape[1], STRIP_COLS)
     kind = np.float32 if rule == SHRINK else np.float64
-    # value, square and number, summed along the row, for the rows of the window in turn
+    # value, square and count, summed along the row, for the rows of the window in turn
     ring = np.empty((3, size, strip), kind)
     line = np.empty((3, strip + 2 * half), kind)
     # mean, variance, 1 / n, 1 / (n - 1)
@@ -210,7 +210,7 @@ def _describe_into(local: np.ndarray, ring: np.ndarray, first: int, is_full: boo
     _add_rows_into(mean, ring[0], first)
     _add_rows_into(variance, ring[1], first)
     if is_full:
-        # the same numbers as below, without the work
+        # the same values as below, with less work
         inverse[:] = 1 / np.float64(size * size)
         sample[:] = 1 / max(np.float64(size * size - 1), 1.0)
     else:
@@ -222,7 +222,7 @@ def _describe_into(local: np.ndarray, ring: np.ndarray, first: int, is_full: boo
     for col in range(width):
         total = mean[col]
         mean[col] = total * inverse[col]
-        # rounding may leave a constant window slightly below 0
+        # rounding can make the variance of a constant window slightly negative
         variance[col] = max((variance[col] - total * mean[col]) * sample[col], ZERO)
 
 
@@ -241,7 +241,7 @@ def _shrink_into(
 
 @njit(nogil=True, error_model="numpy")
 def _gamma_into(out: np.ndarray, power: np.ndarray, mean: np.ndarray, variance: np.ndarray, looks: float) -> None:
-    # once the variance is there, single precision does: all that follows is a ratio to the mean
+    # after the variance, single precision is enough: the rest are ratios to the mean
     four, half, most = np.float32(4 * looks), np.float32(0.5), np.float32(2 / looks)
     cu2, shift = np.float32(1 / looks), np.float32(looks + 1)
     for col in range(out.size):
@@ -251,6 +251,6 @@ def _gamma_into(out: np.ndarray, power: np.ndarray, mean: np.ndarray, variance: 
         share = alpha - shift
         value = m * (share + np.sqrt(share * share + four * alpha * (z / m))) * (half / alpha)
         value = z if ci2 >= most else value
-        # also where the mean is 0
+        # true also if the mean is 0
         value = value if ci2 > cu2 else m
         out[col] = value if z - z == 0 else np.float32(np.nan)

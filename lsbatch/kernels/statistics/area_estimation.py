@@ -1,7 +1,8 @@
 """Accuracy and area of a map from a stratified random sample, with standard errors and intervals.
 
-Two ways to the same figures. `by_class` takes strata that are the map's classes: Olofsson et al. (2014), Remote Sens.
-Environ. 148, 42-57. `by_stratum` takes any strata: Stehman (2014), Int. J. Remote Sens. 35(13), 4923-4939.
+There are two estimators of the same quantities. `by_class` is for strata that are the map's classes: Olofsson et al.
+(2014), Remote Sens. Environ. 148, 42-57. `by_stratum` is for any strata: Stehman (2014), Int. J. Remote Sens. 35(13),
+4923-4939.
 """
 
 from dataclasses import dataclass
@@ -19,13 +20,13 @@ class Accuracy:
     matrix : array (k, k)
         Error matrix in shares of the area: rows are the map's classes, columns the reference's.
     users, users_se : array (k,)
-        Share of what the map calls a class that is it (1 - commission error).
+        Share of the area mapped as a class that is this class (1 - commission error).
     producers, producers_se : array (k,)
-        Share of what is a class that the map calls so (1 - omission error).
+        Share of the area of a class that is mapped as this class (1 - omission error).
     overall, overall_se : float
-        Share of the area that the map has right.
+        Share of the area that is mapped correctly.
     area, area_se : array (k,)
-        Share of the area that is a class by the reference, whatever the map says.
+        Share of the area of a class according to the reference.
     """
 
     matrix: np.ndarray
@@ -47,7 +48,7 @@ def by_class(counts: np.ndarray, sizes: np.ndarray) -> Accuracy:
     counts : array (k, k)
         Points by class of the map (rows) and of the reference (columns).
     sizes : array (k,)
-        Mapped area of each class, in any unit, larger than the sample by far: no correction for a finite population.
+        Mapped area of each class in any unit, much larger than the sample: no correction for a finite population.
 
     Returns
     -------
@@ -61,11 +62,11 @@ def by_class(counts: np.ndarray, sizes: np.ndarray) -> Accuracy:
         share = counts / points[:, None]
         matrix = weight[:, None] * share
         area = matrix.sum(axis=0)
-        # of a cell of a row, over its points
+        # variance of a cell of a row
         spread = share * (1 - share) / np.where(points > 1, points - 1, np.nan)[:, None]
         users, wrong = np.diag(share).copy(), np.diag(spread).copy()
         producers = np.diag(matrix) / area
-        # equation 7, in shares of the area: the class's own row, then what the other rows took from it
+        # equation 7, in shares of the area: the class's own row, then the contributions of the other rows
         squares = weight[:, None] ** 2 * spread
         own = np.diag(squares)
         others = squares.sum(axis=0) - own
@@ -81,23 +82,23 @@ def by_stratum(
 ) -> Accuracy:
     """Estimate for strata that need not be the map classes; Stehman (2014).
 
-    Every figure is a mean of an indicator over the area, or a ratio of two such means: the user's accuracy of a class
-    is the mean of "mapped and true" over the mean of "mapped".
+    Every quantity is the mean of an indicator over the area, or a ratio of two such means: the user's accuracy of a
+    class is the mean of "mapped and true" over the mean of "mapped".
 
     Parameters
     ----------
     stratum, mapped, reference : int arrays (points,)
         Stratum 0..h-1, class of the map and of the reference 0..classes-1 of each point.
     sizes : array (h,)
-        Pixels of each stratum. The correction for a finite population is applied, so a stratum that was looked at
-        whole adds no variance.
+        Pixels of each stratum. The correction for a finite population is applied, so a stratum with all pixels sampled
+        adds no variance.
     classes : int
 
     Returns
     -------
     Accuracy
-        All NaN if a stratum that has pixels has no point; standard errors are NaN if one has a single point of several
-        pixels.
+        All NaN if a stratum with pixels has no point. Standard errors are NaN if a stratum of several pixels has one
+        point.
     """
     design = _Design(np.asarray(stratum), np.asarray(sizes, np.float64))
     said = np.asarray(mapped)[None, :] == np.arange(classes)[:, None]
@@ -127,7 +128,7 @@ class _Design:
         with np.errstate(invalid="ignore", divide="ignore"):
             means = np.bincount(self.stratum, values, count) / points
             apart = np.bincount(self.stratum, (values - means[self.stratum]) ** 2, count) / (points - 1)
-            # a stratum that was looked at whole is known, also if it has one pixel
+            # a stratum with all pixels sampled has no variance, also if it has one pixel
             variance = np.where(points >= self.sizes, 0.0, weight**2 * (1 - points / self.sizes) * apart / points)
         used = self.sizes > 0
         return float((weight * means)[used].sum()), float(np.sqrt(variance[used].sum()))

@@ -1,7 +1,7 @@
-"""Accuracy intervals that hold if errors are rare, for two classes.
+"""Accuracy intervals that are valid with rare errors, for two classes.
 
-The papers' intervals of 1.96 standard errors are too short when a sample meets a handful of omissions, and have no
-length at all when it meets none. Here each stratum's share has Wilson's interval, and shares are combined by the method
+The papers' intervals of 1.96 standard errors are too short if a sample has few omissions, and have length zero if it
+has none. Here each stratum's share has Wilson's interval, and shares are combined by the method
 of variance estimates recovery: Zou and Donner (2008), Statistics in Medicine 27, 1693-1702, for sums; Donner and Zou
 (2012), Stat. Methods Med. Res. 21, 347-359, for ratios.
 """
@@ -28,13 +28,14 @@ def intervals(
     sizes : int array (h,)
         Pixels.
     says : bool array (h,)
-        What the map says of the whole stratum.
+        Class of the map in each stratum.
     confidence : float
 
     Returns
     -------
     mapping of str to (low, high)
-        users, producers and area of the class; users_not and producers_not of all else; overall. NaN where undefined.
+        users, producers and area of the class; users_not and producers_not of the other class; overall. NaN if
+        undefined.
     """
     hits, points, sizes, says = (np.asarray(one) for one in (hits, points, sizes, says))
     weight = sizes / sizes.sum()
@@ -96,5 +97,5 @@ def _ratio(y: float, o: float, a: float, b: float, *, upper: bool = True) -> flo
     root = np.sqrt(max(0.0, (y * o) ** 2 - (y**2 - a**2) * (o**2 - b**2)))
     if upper:
         return float((y * o + root) / (y**2 - a**2)) if y > a * (1 + 1e-12) else np.inf
-    # the same root of the quadratic, in the form that stands y = a; nothing where o may be nothing
+    # the same root of the quadratic, in the form that allows y = a; infinite if o can be 0
     return float(max(0.0, o**2 - b**2) / (y * o + root)) if y * o + root > 0 else 0.0

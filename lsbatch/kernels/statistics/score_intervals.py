@@ -13,7 +13,7 @@ def confusion(predicted: np.ndarray, truth: np.ndarray, surveyed: np.ndarray) ->
     Returns
     -------
     tp, fp, fn, tn : int
-        What is not surveyed is in none of them.
+        Pixels that are not surveyed are in none of them.
     """
     predicted, truth, surveyed = (np.asarray(a, np.bool_) for a in (predicted, truth, surveyed))
     total = int(np.count_nonzero(surveyed))
@@ -23,7 +23,7 @@ def confusion(predicted: np.ndarray, truth: np.ndarray, surveyed: np.ndarray) ->
     return tp, found - tp, real - tp, total - found - real + tp
 
 
-#: Scores that `measures` gives, in this order.
+#: Scores returned by `measures`, in order.
 MEASURES = ("precision", "recall", "f1", "iou", "mcc")
 
 
@@ -62,19 +62,19 @@ def measures(counts: np.ndarray) -> np.ndarray:
 
 
 def intervals(blocks: np.ndarray, share: float = 0.95, draws: int = 2000, seed: int = 0) -> np.ndarray:
-    """Return bootstrap intervals of the scores; whole blocks are drawn, because neighbouring pixels are correlated.
+    """Return bootstrap intervals of the scores. Whole blocks are drawn, because neighbouring pixels are correlated.
 
     Parameters
     ----------
     blocks : array (n, 4) of int
         Counts of spatial blocks.
     share : float
-        Of the draws that lie in the interval; equal tails.
+        Share of the draws inside the interval, with equal tails.
 
     Returns
     -------
     array (5, 2)
-        Lower and upper bound of each of `MEASURES`; NaN with fewer than two blocks, or where every draw is undefined.
+        Lower and upper bound of each of `MEASURES`; NaN with fewer than two blocks, or if all draws are undefined.
     """
     out = np.full((len(MEASURES), 2), np.nan)
     if len(blocks) > 1:
@@ -92,15 +92,15 @@ def reliability(probability: np.ndarray, truth: np.ndarray, bins: int = 10) -> n
     Parameters
     ----------
     probability : array (rows, cols)
-        0 to 1; NaN is left out.
+        0 to 1; NaN is not counted.
     truth : bool array (rows, cols)
     bins : int
-        Of equal width.
+        Number of bins of equal width.
 
     Returns
     -------
     array (bins, 3) of float64
-        Pixels, sum of their probabilities, and how many of them are landslide.
+        Number of pixels, sum of their probabilities, and number of landslide pixels.
     """
     seen = np.isfinite(probability)
     said = probability[seen].astype(np.float64)

@@ -1,9 +1,9 @@
 """Size distribution of landslides: density, two fitted laws, rollover.
 
-Real inventories follow a power law for large landslides and have fewer small ones than it says, below a rollover.
-Malamud et al. (2004), Earth Surf. Process. Landforms 29, 687-711, fit a three-parameter inverse gamma, whose mode is
-the rollover; Clauset, Shalizi and Newman (2009), SIAM Rev. 51, 661-703, say from where on, and how steeply, a tail
-falls.
+Real inventories follow a power law for large landslides and have fewer small landslides than this law, below a
+rollover. Malamud et al. (2004), Earth Surf. Process. Landforms 29, 687-711, fit a three-parameter inverse gamma, whose
+mode is the rollover. Clauset, Shalizi and Newman (2009), SIAM Rev. 51, 661-703, estimate the start and the exponent of
+the tail.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-#: Fewer landslides than this are not fitted.
+#: Minimum number of landslides for a fit.
 FEWEST = 50
-#: Thresholds that are tried for the tail.
+#: Maximum number of thresholds tried for the tail.
 THRESHOLDS = 100
-#: Standard errors of a 95 % interval.
+#: Half width of a 95 % interval in standard errors.
 Z95 = 1.959963984540054
 
 
@@ -26,7 +26,7 @@ class InverseGamma:
     Attributes
     ----------
     rho : float
-        The tail falls as area^-(rho + 1).
+        The tail decreases as area^-(rho + 1).
     scale_m2, shift_m2 : float
         a and s of Malamud et al.: the density is (a / (A - s))^(rho + 1) exp(-a / (A - s)) / (a gamma(rho)).
     least_m2 : float
@@ -35,7 +35,7 @@ class InverseGamma:
     rollover_m2 : float
         The mode, a / (rho + 1) + s.
     rollover_low_m2, rollover_high_m2, rho_se : float
-        95 % interval and standard error from the curvature of the likelihood; NaN where it has no peak.
+        95 % interval and standard error from the curvature of the likelihood; NaN without a maximum.
     """
 
     rho: float
@@ -51,7 +51,7 @@ class InverseGamma:
 
     @property
     def rollover_is_seen(self) -> bool:
-        """Return whether the rollover lies within the fitted areas; else it is an extrapolation."""
+        """Return whether the rollover lies within the fitted areas; otherwise it is an extrapolation."""
         return self.rollover_low_m2 > self.least_m2
 
     def density(self, areas_m2: np.ndarray) -> np.ndarray:
@@ -73,11 +73,11 @@ class Tail:
     ----------
     alpha, alpha_se : float
     from_m2 : float
-        Where the tail begins; the rollover lies below.
+        Lower limit of the tail; the rollover lies below.
     count : int
-        Landslides of the tail.
+        Number of landslides in the tail.
     distance : float
-        Kolmogorov and Smirnov's, of the tail from the law.
+        Kolmogorov-Smirnov distance between the tail and the law.
     """
 
     alpha: float
@@ -95,19 +95,19 @@ def densities(areas_m2: np.ndarray, per_decade: int = 5) -> np.ndarray:
     areas_m2 : array (n,)
         Above 0.
     per_decade : int
-        Bins to a factor of ten; their edges are powers of ten and the steps between them.
+        Bins in a factor of ten; the edges are powers of ten and steps between them.
 
     Returns
     -------
     array (bins, 4)
-        Lower and upper edge in m2, landslides, and probability density per m2: landslides over all of them and over the
-        width.
+        Lower and upper edge in m2, number of landslides, and probability density per m2 (landslides over all landslides
+        and over the width of the bin).
     """
     areas = np.asarray(areas_m2, np.float64)
     if not areas.size:
         return np.empty((0, 4))
     steps = np.log10(areas) * per_decade
-    # an area on an edge belongs to the bin above, also where its logarithm was rounded
+    # an area on an edge belongs to the bin above, also if its logarithm was rounded
     place = np.floor(steps + 1e-9).astype(np.int64)
     first = place.min()
     counts = np.bincount(place - first)
@@ -118,13 +118,13 @@ def densities(areas_m2: np.ndarray, per_decade: int = 5) -> np.ndarray:
 def fit_inverse_gamma(areas_m2: np.ndarray, least_m2: float = 0.0) -> InverseGamma | None:
     """Fit by maximum likelihood to areas of at least `least_m2`, the smallest mapped area.
 
-    The law is cut there, so that what was not mapped is not taken for what is not. Areas are scaled by their median and
-    the parameters by their logarithms.
+    The law is truncated there, because smaller landslides were not mapped. Areas are scaled by their median, and the
+    parameters are fitted as logarithms.
 
     Returns
     -------
     InverseGamma or None
-        None for fewer than 50 areas, or where the search finds no maximum.
+        None with fewer than 50 areas, or if the search finds no maximum.
     """
     areas = np.asarray(areas_m2, np.float64)
     areas = areas[areas >= least_m2]
@@ -132,7 +132,7 @@ def fit_inverse_gamma(areas_m2: np.ndarray, least_m2: float = 0.0) -> InverseGam
         return None
     unit = float(np.median(areas))
     scaled, least = areas / unit, least_m2 / unit
-    # the shift lies below the smallest area that could be
+    # the shift lies below the smallest possible area
     floor = least if least > 0 else float(scaled.min())
 
     def loss(free: np.ndarray) -> float:
@@ -216,12 +216,12 @@ def fit_tail(areas_m2: np.ndarray) -> Tail | None:
     Returns
     -------
     Tail or None
-        None where no threshold leaves 50 different areas.
+        None if no threshold leaves 50 different areas.
     """
     areas = np.sort(np.asarray(areas_m2, np.float64))
     values, first = np.unique(areas, return_index=True)
     rest = areas.size - first
-    # a threshold leaves enough landslides, and more than one size of them
+    # a threshold must leave enough landslides with more than one size
     able = np.flatnonzero((rest >= FEWEST) & (values > 0) & (values < areas[-1] if areas.size else False))
     if not able.size:
         return None

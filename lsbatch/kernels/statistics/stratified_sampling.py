@@ -1,8 +1,8 @@
 """Stratified random sampling of pixels: allocation and selection.
 
-Pixels are ranked by a hash of the seed and of their place on the lattice, and those with the lowest ranks of a stratum
-are the sample. A hash behaves as random numbers do, so this is simple random sampling without replacement; but it needs
-no list of the pixels, can be done tile by tile, and gives the same points whatever the tiles and their order.
+Pixels are ranked by a hash of the seed and of their position on the lattice, and the pixels with the lowest ranks of a
+stratum are the sample. A hash behaves like random numbers, so this is simple random sampling without replacement. It
+needs no list of the pixels, works tile by tile, and gives the same points for all tilings and orders.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def size_for(weights: np.ndarray, users: np.ndarray, error: float) -> int:
     weights : array (h,)
         Shares of the area.
     users : array (h,)
-        User's accuracy that is expected of each.
+        Expected user's accuracy of each stratum.
     error : float
     """
     users = np.asarray(users, np.float64)
@@ -36,11 +36,11 @@ def allocate(size: int, sizes: np.ndarray, deviations: np.ndarray | None = None,
     sizes : int array (h,)
         Pixels of each stratum; none gets more points than it has pixels.
     deviations : array (h,) or None
-        Standard deviation that is expected inside each stratum, for Neyman's allocation (points in proportion to pixels
-        times deviation: the least variance of the mean for the number of points; Cochran 1977, eq. 5.26). None for as
-        many points in each.
+        Expected standard deviation inside each stratum, for Neyman's allocation: points proportional to pixels times
+        deviation, which minimises the variance of the mean (Cochran 1977, eq. 5.26). None gives the same number of
+        points to each stratum.
     least : int
-        Points that each stratum gets in any case, as far as it has pixels.
+        Minimum number of points of each stratum, limited by its pixels.
 
     Returns
     -------
@@ -53,10 +53,10 @@ def allocate(size: int, sizes: np.ndarray, deviations: np.ndarray | None = None,
         raise ValueError(f"{size=} is less than {least=} for each stratum")
     if found.sum() == size or size >= sizes.sum():
         return np.minimum(sizes, size) if size >= sizes.sum() else found
-    # a stratum that expects no spread is served last, and only where the others are full
+    # a stratum with expected deviation 0 gets points last, only when the others are full
     wanted = np.maximum(wanted, 1e-12 * wanted.max()) if wanted.max() > 0 else np.ones(len(sizes))
     low, high = 0.0, float(size / wanted[sizes > 0].min() + 1)
-    # the level to which strata are filled, between their least and their pixels
+    # the level to which strata are filled, between their minimum and their pixels
     for _ in range(200):
         level = (low + high) / 2
         if np.clip(level * wanted, found, sizes).sum() < size:
@@ -75,7 +75,7 @@ def _rounded(share: np.ndarray, size: int) -> np.ndarray:
 
 
 def ranks(rows: np.ndarray, cols: np.ndarray, seed: int) -> np.ndarray:
-    """Return random numbers of pixels that depend only on the seed and the place.
+    """Return random numbers of pixels that depend only on the seed and the position.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ def _mixed(bits: np.ndarray) -> np.ndarray:
 def spaced(places: np.ndarray, wanted: int, distance: float, taken: np.ndarray) -> np.ndarray:
     """Return the first places in order that keep a distance from each other and from those taken.
 
-    Sequential inhibition: a place in a crowd is less likely to be chosen than a lonely one, so the chance of a
-    pixel is no longer exactly the same throughout a stratum.
+    Sequential inhibition: a position near others is less likely to be selected than an isolated one, so the inclusion
+    probability is no longer exactly equal within a stratum.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def spaced(places: np.ndarray, wanted: int, distance: float, taken: np.ndarray) 
         In random order.
     wanted : int
     distance : float
-        Same unit; 0 chooses the first ones.
+        In the unit of `places`; 0 selects the first ones.
     taken : array (m, 2)
 
     Returns
