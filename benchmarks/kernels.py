@@ -33,7 +33,7 @@ from rasterio.transform import from_origin
 from scipy import ndimage
 from skimage.filters import rank
 
-from lsbatch.kernels import focal, optical, sar, speckle, terrain, time_median
+from lsbatch.kernels import focal, greenest_pixel, optical, sar, speckle, terrain, time_median
 
 THREADS = 2
 DATES = 24
@@ -168,14 +168,14 @@ def _greenest(size: int) -> Case:
     mask = xr.DataArray(clear, dims=("time", "y", "x"))
 
     def ours() -> np.ndarray:
-        return optical.greenest(bands, clear, np.arange(DATES), nir=3, red=0)[0]
+        return greenest_pixel.greenest(bands, clear, np.arange(DATES), nir=3, red=0)[0]
 
     def one_by_one() -> np.ndarray:
         best = np.full((4, size, size), np.nan, np.float32)
-        ndvi, day = np.full((size, size), np.nan, np.float32), np.full((size, size), optical.NO_DAY, np.int16)
+        ndvi, day = np.full((size, size), np.nan, np.float32), np.full((size, size), greenest_pixel.NO_DAY, np.int16)
         looks = np.zeros((size, size), np.uint8)
         for i, look in enumerate(bands):
-            optical.greener_into(best, ndvi, day, looks, look, optical.ndvi(look[3], look[0]), clear[i], i)
+            greenest_pixel.greener_into(best, ndvi, day, looks, look, optical.ndvi(look[3], look[0]), clear[i], i)
         return best
 
     def theirs() -> np.ndarray:

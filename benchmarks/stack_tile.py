@@ -131,7 +131,7 @@ def _clocked(spent: dict[str, float]) -> Iterator[None]:
     targets: list[tuple[Any, str, str]] = [
         (scene_reading, "_warp", "decode and warp"),
         (scene_reading.rasterio, "open", "open"),
-        (optical.optical, "greener_into", "greenest pixel"),
+        (optical.greenest_pixel, "greener_into", "greenest pixel"),
         (optical.optical, "clear", "masks"),
         (optical.optical, "reflectance", "reflectance"),
         (radar.time_median, "masked_median", "median"),

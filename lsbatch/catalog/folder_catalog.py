@@ -198,14 +198,14 @@ def _with_tags(named: Named, tags: Mapping[str, str]) -> Named:
 
 
 def _properties(named: Named) -> dict[str, Any]:
-    told = {
+    values = {
         "platform": named.platform,
         "sat:relative_orbit": named.relative_orbit,
         "sat:orbit_state": named.orbit_state,
         "s2:processing_baseline": named.baseline,
         "sar:product_type": "RTC" if named.sensor == "sentinel1" else None,
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _write(root: Path, items: Mapping[str, list[dict[str, Any]]]) -> None:

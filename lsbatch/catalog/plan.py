@@ -140,9 +140,9 @@ def save(plan: Plan, root: Path) -> None:
     symlinks.refuse(root)
     for name, tile in plan.by_tile.items():
         scenes = {key: [scene.to_dict() for scene in group] for key, group in tile.scenes.items()}
-        told = {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes}
+        content = {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes}
         # without spaces: a nation has 4,000 of these files
-        write_text(tile_file(root, name), json.dumps(told, separators=(",", ":")))
+        write_text(tile_file(root, name), json.dumps(content, separators=(",", ":")))
         dating_passes.save(tile.passes, root, name)
     write_json(
         file(root),

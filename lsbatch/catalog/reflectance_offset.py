@@ -54,8 +54,8 @@ def decide(item: Mapping[str, Any], assets: Mapping[str, str], baseline: str | N
     flag, written = _flag(item), _written(item, assets)
     shifted = None if baseline is None else _number(baseline) >= FIRST_WITH_OFFSET
     if flag is not None and flag[1]:
-        said = f"; raster:bands offset {written.reason} is not applied again" if written and written.dn else ""
-        return Offset(0.0, QUANTIFICATION, f"{flag[0]} is true: the provider has subtracted the offset{said}")
+        note = f"; raster:bands offset {written.reason} is not applied again" if written and written.dn else ""
+        return Offset(0.0, QUANTIFICATION, f"{flag[0]} is true: the provider has subtracted the offset{note}")
     if written is not None:
         if written.dn and shifted is False:
             raise CatalogError(

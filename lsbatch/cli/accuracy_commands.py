@@ -21,13 +21,18 @@ def sample(
     size: Annotated[int, typer.Option(min=30, max=100_000, help="points")] = 600,
     allocation: Annotated[
         Allocation,
-        typer.Option(help="neyman: for the most precise area of landslides; equal: as many points in each stratum"),
+        typer.Option(
+            help="neyman: most precise estimate of the landslide area; equal: the same number of points in each stratum"
+        ),
     ] = Allocation.NEYMAN,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="same map and seed, same points")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="the same map and seed give the same points")] = 0,
     min_distance: Annotated[
         float,
         typer.Option(
-            min=0, max=1e6, metavar="M", help="metres between any two points; makes inclusion probabilities approximate"
+            min=0,
+            max=1e6,
+            metavar="M",
+            help="minimum distance between points in metres; makes inclusion probabilities approximate",
         ),
     ] = 0.0,
 ) -> None:

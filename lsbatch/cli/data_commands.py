@@ -11,12 +11,13 @@ from lsbatch.cli.program import app
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="new folder for the synthetic country and its survey")] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="of the country; 900-999 were never trained on")] = 900,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the country; 900-999 were never used for training")] = 900,
     size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="pixels of 10 m")] = "1536x1536",
     train: Annotated[
         bool,
         typer.Option(
-            "--train", help="train new weights on other countries first, instead of those that come with lsbatch"
+            "--train",
+            help="train new weights on other synthetic countries first, instead of using the packaged weights",
         ),
     ] = False,
 ) -> None:
@@ -37,23 +38,23 @@ def demo(
 @app.command()
 def simulate(
     folder: Annotated[Path, typer.Argument(help="new folder for the country")],
-    seed: Annotated[int, typer.Option(min=0, help="same seed, same bytes")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="the same seed gives the same files")] = 1,
     size: Annotated[str, typer.Option(metavar="ROWSxCOLS", help="pixels of 10 m")] = "1024x1024",
-    history: Annotated[int, typer.Option(min=0, max=10, help="years of dense Sentinel-2 before, for ccdc")] = 0,
+    history: Annotated[int, typer.Option(min=0, max=10, help="years of dense Sentinel-2 images before, for ccdc")] = 0,
     level_1c: Annotated[
-        bool, typer.Option("--level-1c", help="each look also as Level 1C, in the collection sentinel-2-l1c")
+        bool, typer.Option("--level-1c", help="also write each image as Level 1C, in the collection sentinel-2-l1c")
     ] = False,
     radar_days: Annotated[
         int,
         typer.Option(
             min=0,
             max=100,
-            help="days from pass to pass of each Sentinel-1 orbit, all year, to date landslides by; 0: in the seasons "
-            "alone",
+            help="days between the passes of each Sentinel-1 orbit, all year, for dating landslides; 0: passes in the "
+            "seasons only",
         ),
     ] = 0,
 ) -> None:
-    """Make a synthetic country: a STAC catalogue of COGs, its true landslides, and settings (config.yaml)."""
+    """Make a synthetic country: a STAC catalogue of COGs, its known landslides, and settings (config.yaml)."""
     from lsbatch import synthetic
     from lsbatch.storage.files import make_folder
 
@@ -80,10 +81,13 @@ def _size(text: str) -> tuple[int, int]:
 @app.command()
 def geocode(
     products: Annotated[list[Path], typer.Argument(metavar="SAFE...", help="unpacked Sentinel-1 GRD products")],
-    dem: Annotated[Path, typer.Option(help="elevation in metres, best on the survey's own grid")],
+    dem: Annotated[Path, typer.Option(help="elevation in metres, preferably on the survey's grid")],
     geoid_m: Annotated[
         float,
-        typer.Option(help="height of the DEM's zero above the ellipsoid, e.g. 45 in southern Norway; 0: ellipsoidal"),
+        typer.Option(
+            help="height of the DEM's zero level above the ellipsoid in metres, e.g. 45 in southern Norway; 0: "
+            "ellipsoidal"
+        ),
     ],
     into: Annotated[Path, typer.Option(help="folder for the terrain-corrected scenes")],
 ) -> None:

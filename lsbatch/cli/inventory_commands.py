@@ -7,7 +7,7 @@ import typer
 
 from lsbatch.cli.program import ConfigPath, Stopped, app, load
 
-#: How the name of settings ends; anything else is an inventory.
+#: Suffixes of settings files; any other file is an inventory.
 _SETTINGS = (".yaml", ".yml")
 
 
@@ -18,14 +18,15 @@ def link(
         str, typer.Argument(help="settings of last year's survey, or any file of polygons, also at s3://...")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="folder for the linked inventory; without it the survey takes LAST over")
+        Path | None,
+        typer.Option(help="folder for the linked inventory; default: the inventory of the survey is updated"),
     ] = None,
     column: Annotated[
         str | None,
-        typer.Option("--id", metavar="COLUMN", help="column of LAST that holds the ids; landslide_id if not given"),
+        typer.Option("--id", metavar="COLUMN", help="column of LAST with the ids; default: landslide_id"),
     ] = None,
 ) -> None:
-    """Carry identifiers and reviews over from last year, and classify landslides as new, changed or gone."""
+    """Match landslides with last year's, keep identifiers and reviews, and classify them as new, changed or gone."""
     here, before = (_given(text) for text in (this, last))
     from lsbatch.cli import terminal
     from lsbatch.commands import link as link_command
@@ -50,9 +51,9 @@ def _given(text: str) -> Any:
 @app.command()
 def review(
     config: ConfigPath,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0: any that is free")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port on this machine; 0: any free port")] = 0,
 ) -> None:
-    """Confirm, reject and comment landslides on a web page of this machine."""
+    """Confirm, reject and comment landslides on a web page on this machine."""
     settings = load(config)
     from lsbatch import review
     from lsbatch.catalog.survey import open_survey
@@ -62,4 +63,4 @@ def review(
     try:
         review.serve(review.Case(open_survey(settings)), port, screen.text)
     except Stopped:
-        screen.text("Review ended. Answers go into the inventory with: lsbatch run")
+        screen.text("Review ended. Add the answers to the inventory with: lsbatch run")

@@ -13,7 +13,8 @@ def train(
     configs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="CONFIG...", help="surveys whose STACK and truth to learn from; the first one's settings rule"
+            metavar="CONFIG...",
+            help="surveys to train on (STACK and mapped landslides); the settings of the first are used",
         ),
     ],
     out: Annotated[
@@ -33,14 +34,16 @@ def train(
 
 @app.command()
 def compare(
-    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="surveys with truth to learn from")],
+    configs: Annotated[
+        list[Path], typer.Argument(metavar="CONFIG...", help="surveys with mapped landslides to train on")
+    ],
     on: Annotated[
         list[Path] | None,
-        typer.Option(help="surveys to score on, none of which is learned from; none: the test blocks of CONFIG"),
+        typer.Option(help="surveys to score on, not used for training; default: the test blocks of CONFIG"),
     ] = None,
     models: Annotated[str, typer.Option(help="models, by comma")] = "cart,unet",
-    bands: Annotated[str, typer.Option(help="band settings, by comma")] = "s1_s2_dem,s1vv_s2,s1vv,s2",
-    fresh: Annotated[bool, typer.Option("--fresh", help="train again what was trained before")] = False,
+    bands: Annotated[str, typer.Option(help="band settings, separated by commas")] = "s1_s2_dem,s1vv_s2,s1vv,s2",
+    fresh: Annotated[bool, typer.Option("--fresh", help="train again instead of using earlier weights")] = False,
 ) -> None:
     """Train and score several models on several inputs, and print a table like that of the paper."""
     learn, score = (tuple(load(path) for path in paths) for paths in (configs, on or []))
@@ -52,8 +55,8 @@ def compare(
     rows = contest.compare(request, screen, fresh=fresh)
     screen.table(contest.COLUMNS, contest.table(rows))
     screen.text(
-        f"Table: {learn[0].output / 'compare' / 'compare.csv'}; maps of right and wrong: confusion.tif beside each "
-        "survey there"
+        f"Table: {learn[0].output / 'compare' / 'compare.csv'}; maps of errors: confusion.tif in the folder of each "
+        "survey"
     )
 
 
@@ -81,9 +84,9 @@ def segments(config: ConfigPath) -> None:
 
 @app.command()
 def export(
-    weights: Annotated[str, typer.Argument(help="file of weights of a unet, or package:NAME")],
+    weights: Annotated[str, typer.Argument(help="weights of a U-Net: a file, or package:NAME")],
     out: Annotated[
-        Path, typer.Argument(help="file to write: .onnx, with its STAC item beside it, or .dlpk for ArcGIS")
+        Path, typer.Argument(help="output file: .onnx, with a STAC item in the same folder, or .dlpk for ArcGIS")
     ],
 ) -> None:
     r"""Export a U-Net to ONNX or an ArcGIS package and check its predictions. Needs the extra lsbatch\[export]."""

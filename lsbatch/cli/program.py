@@ -1,4 +1,4 @@
-"""The program itself: options, exit codes, and what all commands share."""
+"""The program: options, exit codes, and functions that all commands share."""
 
 import signal
 import sys
@@ -31,9 +31,9 @@ class Stopped(BaseException):
 
 
 def main() -> None:
-    """Run the command line; an error that a user can correct becomes one sentence and exit code 2."""
+    """Run the command line. An error that a user can correct becomes one sentence and exit code 2."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        # a shell lets what it starts in the background ignore Ctrl-C
+        # a shell starts background commands with SIGINT ignored
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _stop)
     try:
@@ -42,14 +42,14 @@ def main() -> None:
         print(f"lsbatch: {error}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stop:
-        print("lsbatch: stopped; what is done is kept: run the same command again to go on", file=sys.stderr)
-        # by convention: 130, 143
+        print("lsbatch: stopped; finished tiles are kept: run the same command again to continue", file=sys.stderr)
+        # conventional exit codes: 130, 143
         sys.exit(128 + stop.number)
 
 
 def _stop(number: int, frame: object) -> None:
     del frame
-    # a second one ends the process at once
+    # a second signal ends the process at once
     signal.signal(number, signal.SIG_DFL)
     raise Stopped(number)
 
@@ -72,8 +72,8 @@ def _options(
 def load(path: Path, model: str | None = None) -> Any:
     """Load the settings of a file, with another model family if one is given.
 
-    Each command does this before it imports anything else: a mistake is answered after half a second, not after the six
-    that torch, distributed and geopandas take.
+    Each command calls it before other imports: an error in the settings is reported after half a second, not after the
+    six seconds that importing torch, distributed and geopandas takes.
     """
     from lsbatch import settings
 

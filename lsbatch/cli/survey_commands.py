@@ -12,7 +12,8 @@ from lsbatch.cli.program import ConfigPath, app, load
 @app.command()
 def config(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="settings to check and print in full; none: an example")
+        Path | None,
+        typer.Argument(metavar="[CONFIG]", help="settings to check and print with all defaults; default: an example"),
     ] = None,
 ) -> None:
     """Print settings with an explanation of every field: an example, or those of a file with all defaults."""
@@ -23,7 +24,7 @@ def config(
 
 @app.command()
 def plan(config: ConfigPath) -> None:
-    """Search the archives and print what a run would read: tiles, scenes, gaps, gigabytes. Reads no pixel."""
+    """Search the archives and print what a run would read: tiles, scenes, gaps, gigabytes. Reads no pixels."""
     settings = load(config)
     from lsbatch.catalog import plan as plan_file
     from lsbatch.catalog import planning
@@ -38,18 +39,18 @@ def plan(config: ConfigPath) -> None:
 def run(
     config: ConfigPath,
     until: Annotated[
-        str | None, typer.Option(help="last stage to do: stack, predict, clean, outline, score, inventory, report")
+        str | None, typer.Option(help="last stage to run: stack, predict, clean, outline, score, inventory, report")
     ] = None,
     part: Annotated[
         str,
-        typer.Option(metavar="I/N", help="do only every N-th tile from the I-th; for job arrays without a scheduler"),
+        typer.Option(
+            metavar="I/N", help="compute only every N-th tile from the I-th; for job arrays without a scheduler"
+        ),
     ] = "1/1",
     model: Annotated[
-        str | None, typer.Option(help="another model than the settings name, with weights of its own")
+        str | None, typer.Option(help="use this model and its default weights instead of the model in the settings")
     ] = None,
-    replan: Annotated[
-        bool, typer.Option("--replan", help="search the archives again, for scenes that came since")
-    ] = False,
+    replan: Annotated[bool, typer.Option("--replan", help="search the archives again for new scenes")] = False,
 ) -> None:
     """Run all pending work. Safe to repeat after an interruption."""
     index, count = _part(part)
@@ -71,7 +72,7 @@ def _part(text: str) -> tuple[int, int]:
 @app.command()
 def status(
     config: ConfigPath,
-    failed: Annotated[bool, typer.Option("--failed", help="name every failed tile, not only the first ten")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="list every failed tile, not only the first ten")] = False,
 ) -> None:
     """Show completed, pending and failed tiles, failure reasons and the active writer. Exit code 1 if a tile failed."""
     settings = load(config)
@@ -86,13 +87,15 @@ def retry(
     config: ConfigPath,
     tile: Annotated[
         str | None,
-        typer.Argument(metavar="[TILE]", help="a tile, for example r003c014: done again from the first stage"),
+        typer.Argument(
+            metavar="[TILE]", help="a tile, for example r003c014; it is computed again from the first stage"
+        ),
     ] = None,
-    all_failed: Annotated[bool, typer.Option("--all", help="every tile that failed")] = False,
+    all_failed: Annotated[bool, typer.Option("--all", help="all failed tiles")] = False,
 ) -> None:
     """Re-queue failed tiles so that the next run retries them."""
     if (tile is None) != all_failed:
-        raise typer.BadParameter("name one TILE, or give --all")
+        raise typer.BadParameter("give one TILE or --all")
     settings = load(config)
     from lsbatch.cli import terminal
     from lsbatch.commands import run
@@ -132,13 +135,15 @@ def evaluate(
 @app.command()
 def bench(
     config: ConfigPath,
-    tiles: Annotated[int | None, typer.Option(min=1, help="tiles to measure; without it three a worker")] = None,
+    tiles: Annotated[
+        int | None, typer.Option(min=1, help="number of tiles to measure; default: three a worker")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda instead of predict.device")] = None,
     compare: Annotated[
-        Path | None, typer.Option(metavar="OLD.json", help="an earlier measurement: says what got slower")
+        Path | None, typer.Option(metavar="OLD.json", help="an earlier result; prints what has become slower")
     ] = None,
 ) -> None:
-    """Time some tiles through every stage and project the time of the survey and of a country."""
+    """Time some tiles in every stage and project the time of the survey and of a country."""
     chosen = load(config)
     if device is not None:
         from lsbatch import settings

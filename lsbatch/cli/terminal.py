@@ -25,9 +25,9 @@ from lsbatch.errors import printable
 from lsbatch.storage.files import exists
 from lsbatch.storage.receipts import Receipt
 
-#: Failed tiles that are named in full; the rest are counted.
+#: Failed tiles that are listed; the others are counted.
 SHOWN_FAILURES = 10
-#: Between two lines in a log.
+#: Seconds between two lines in a log.
 LOG_SECONDS = 60.0
 PLOT_COLUMNS = (
     "plot",
@@ -54,7 +54,7 @@ class Screen:
         self._bars: Progress | None = None
         self._task: TaskID | None = None
         self._stage = ""
-        self._began = self._told = 0.0
+        self._began = self._printed = 0.0
         self._total = 0
         self._counts: Counter[str] = Counter()
 
@@ -68,10 +68,10 @@ class Screen:
             self.text(line)
 
     def begins(self, name: str, todo: Todo | None) -> None:
-        """Start showing a step; end the one before."""
+        """Start showing a step; end the previous one."""
         self._end()
         self._stage, self._counts = name, Counter()
-        self._began = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
         self._total = total = 1 if todo is None else len(todo.digests)
         if todo is not None:
             self._counts.update(
@@ -97,8 +97,8 @@ class Screen:
         now, ended = time.monotonic(), self._counts["done"] + self._counts["failed"]
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, advance=1, pace=pace(ended, self._total, now - self._began))
-        elif now - self._told >= LOG_SECONDS and ended < self._total:
-            self._told = now
+        elif now - self._printed >= LOG_SECONDS and ended < self._total:
+            self._printed = now
             self.text(
                 f"{self._stage:<10} {ended} of {self._total} tiles, {pace(ended, self._total, now - self._began)}"
             )
@@ -122,8 +122,7 @@ class Screen:
         if faults:
             what = "1 tile or step" if faults == 1 else f"{faults} tiles or steps"
             self.text(
-                f"{what} failed. Reasons: lsbatch status --failed. To be tried again: lsbatch retry --all, then "
-                "lsbatch run."
+                f"{what} failed. Reasons: lsbatch status --failed. To try again: lsbatch retry --all, then lsbatch run."
             )
         report = survey.workspace.report / "report.html"
         if exists(report):
@@ -164,12 +163,12 @@ class Screen:
             self.table(PLOT_COLUMNS, rows)
 
     def drawn(self, found: Mapping[str, Any]) -> None:
-        """Print how many points of each stratum were drawn, and what to do next."""
+        """Print the number of points drawn in each stratum, and what to do next."""
         rows = list(
             zip(found["strata"], *([f"{n:,}" for n in found[key]] for key in ("pixels", "points")), strict=True)
         )
         self.table(("stratum", "pixels", "points"), rows)
-        self.text(f"To be answered: {found['file']}")
+        self.text(f"Answer here:   {found['file']}")
         self.text(f"Pictures:       {found['page']}")
         self.text("Next: fill in the column 'reference' with landslide, no landslide or unsure, then lsbatch assess")
 

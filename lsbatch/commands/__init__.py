@@ -1,1 +1,1 @@
-"""Commands: what each command of the command line does, one module each."""
+"""Commands: the work of each command of the command line, one module each."""

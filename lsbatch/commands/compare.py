@@ -1,7 +1,7 @@
 """Train and score several models on several inputs in the same way, for any region.
 
-If a model is scored on a survey that it was trained on, only the test blocks count, without a rim as wide as the halo
-of the model. Surveys that are only scored count completely.
+If a model is scored on a survey that it was trained on, only the test blocks count, without a margin as wide as the
+halo of the model. Surveys that are only used for scores count completely.
 """
 
 import csv
@@ -75,17 +75,17 @@ def compare(contest: Contest, screen: Screen, *, fresh: bool = False) -> list[di
     Raises
     ------
     ConfigError
-        If a survey names no truth, or a band setting lacks its archives.
+        If a survey has no mapped landslides, or a band setting lacks its archives.
     NoDataError
-        If a tile could not be stacked or answered.
+        If STACK or the prediction of a tile failed.
     """
     home = contest.learn[0].output / "compare"
     surveys = (*contest.learn, *contest.score)
     for config in surveys:
         if config.truth is None:
-            raise ConfigError(f"{config.survey.id}: names no truth to compare with; set truth.file")
+            raise ConfigError(f"{config.survey.id}: has no mapped landslides to compare with; set truth.file")
         if run.survey(config, screen, until="stack"):
-            raise NoDataError(f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status'")
+            raise NoDataError(f"{config.survey.id}: STACK of some tiles failed; see 'lsbatch status'")
     rows: list[dict[str, Any]] = []
     for name in contest.families:
         for bands in ("own",) if OWN_BANDS.get(name) else contest.bands:
@@ -106,7 +106,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _variant(config: Config, family: str, bands: str, home: Path, weights: Path | None) -> Config:
-    """Return the same survey with another model, in a folder of its own."""
+    """Return the same survey with another model and its own folder."""
     raw = config.model_dump(mode="json")
     raw["bands"] = config.bands if OWN_BANDS.get(family) else bands
     # an unknown family has no weights yet; `settings.parse` refuses it
@@ -131,7 +131,8 @@ def _pair(contest: Contest, family: str, bands: str, home: Path, screen: Screen,
         survey_variants.share(config.output, variant.output)
         if run.survey(variant, screen, until="inventory"):
             raise NoDataError(
-                f"{config.survey.id}: not every tile could be answered by {family}; see {variant.output / 'receipts'}"
+                f"{config.survey.id}: the prediction of some tiles by {family} failed; see "
+                f"{variant.output / 'receipts'}"
             )
         survey = open_survey(variant)
         scored = receipts.read_stage(survey.workspace.receipts, "score").values()
@@ -156,7 +157,7 @@ def _pair(contest: Contest, family: str, bands: str, home: Path, screen: Screen,
         _map(survey)
     if len(counts) > 1:
         first = contest.learn[0]
-        # regions far apart, so that no block holds cells of two
+        # regions are placed far apart, so that no block contains cells of two
         apart = [each + np.array([i * 1_000_000, 0, 0, 0, 0, 0]) for i, each in enumerate(counts.values())]
         rows.append(_row(family, bands, "all", np.concatenate(apart), first, {}))
     return rows
@@ -177,7 +178,7 @@ def _is_current(weights: Path, learn: Sequence[Config], own: bool) -> bool:
 
 
 def _of_test_blocks(counts: np.ndarray, learn: Sequence[Config], index: int, halo_px: int) -> np.ndarray:
-    """Return the cells (n, 6) whose surroundings within the halo lie in test blocks, which training left out."""
+    """Return the cells (n, 6) whose surroundings within the halo lie in test blocks, which are not trained on."""
     split = spatial_split.split_blocks([train.source(config) for config in learn], learn[0].train)
 
     def is_test(row: int, col: int) -> bool:
@@ -189,14 +190,14 @@ def _of_test_blocks(counts: np.ndarray, learn: Sequence[Config], index: int, hal
 
 def _no_test_cells(learn: Sequence[Config], halo_px: int) -> str:
     return (
-        f"no test block of train.block_px = {learn[0].train.block_px} holds a cell of {CELL_PX} px farther than "
-        f"{halo_px} px, the network's reach, from blocks that were learned from; set a larger train.block_px or score "
+        f"no test block of train.block_px = {learn[0].train.block_px} has a cell of {CELL_PX} px that is "
+        f"more than {halo_px} px (the halo of the network) from training blocks; set a larger train.block_px or score "
         "on other surveys"
     )
 
 
 def _map(survey: Survey) -> None:
-    """Write where the model is right and wrong, as COG."""
+    """Write a map of correct and wrong pixels as COG."""
     config, layer = survey.config, mask(survey.config.model.family)
     assert config.truth is not None
     truth = config.truth

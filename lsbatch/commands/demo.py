@@ -12,7 +12,7 @@ from lsbatch.errors import StaleStoreError
 from lsbatch.inventory.evaluation import summary
 from lsbatch.storage.files import make_folder
 
-#: Seeds of the countries that `--train` learns from; 900-999 are kept for evaluation and never used here.
+#: Seeds of the countries for `--train`; 900-999 are reserved for evaluation and never used here.
 TRAINING_SEEDS = (1, 2)
 
 
@@ -21,7 +21,7 @@ def run_demo(
 ) -> int:
     """Simulate, survey and score; return the number of failed tiles. Safe to repeat after an interruption.
 
-    With a `trainer` (`lsbatch.commands.train.train`) it trains its own weights first, on other countries.
+    With a `trainer` (`lsbatch.commands.train.train`) it first trains weights on other countries.
     """
     began = time.monotonic()
     path = _country(folder, seed, rows, cols, screen)
@@ -42,7 +42,7 @@ def _country(folder: Path, seed: int, rows: int, cols: int, screen: Any) -> Path
     if path.exists() and mark.exists():
         if mark.read_text(encoding="utf-8") != wanted:
             raise StaleStoreError(
-                f"{folder}: holds another country ({mark.read_text(encoding='utf-8')}); choose another folder, or "
+                f"{folder}: contains another country ({mark.read_text(encoding='utf-8')}); choose another folder, or "
                 "delete this one"
             )
         screen.text(f"Country:   {folder} (made before)")

@@ -1,4 +1,4 @@
-"""The command `lsbatch link`: match this year's inventory with last year's and account for every outline."""
+"""The command `lsbatch link`: match this year's inventory with last year's, with a complete account of outlines."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,9 +17,9 @@ from lsbatch.settings import Config
 from lsbatch.storage import files, lease, receipts, vectors
 from lsbatch.storage.workspace import Workspace
 
-#: Side of a pixel where an inventory does not say what it was drawn from: that of Sentinel-2.
+#: Default pixel side in metres, if an inventory does not give one: that of Sentinel-2.
 PIXEL_M = 10.0
-#: A table that has all of these was made by lsbatch, and its other columns mean what ours mean.
+#: A table with all of these columns was made by lsbatch, and its other columns have our meaning.
 _OURS = (ID, "survey_id", "version", "status", "review_state")
 
 
@@ -38,13 +38,13 @@ def survey(
 ) -> None:
     """Match a completed survey with an earlier inventory.
 
-    Without `out` the survey imports the earlier inventory, and its inventory is written again, now and by every later
-    run. With `out` the linked inventory goes there, and the survey stays as it is.
+    Without `out` the survey imports the earlier inventory, and its own inventory is written again, now and in every
+    later run. With `out` the linked inventory is written there, and the survey is unchanged.
 
     Raises
     ------
     LsbatchError
-        If one of them has no inventory, or the earlier one cannot be used; nothing was changed then.
+        If one of them has no inventory, or the earlier one cannot be used. Nothing is changed in this case.
     """
     mine = _inventory_of(config)
     file = _inventory_of(last) if isinstance(last, Config) else last
@@ -57,7 +57,7 @@ def survey(
         linked = year_matching.link(this.frame, old.frame, config.grid.resolution_m, seen)
         _finish(screen, (str(file), old), (str(mine), this), linked, out)
         if out is None:
-            screen.text("It is the same survey: nothing to take over.")
+            screen.text("LAST is the same survey: there is nothing to import.")
         return
     with lease.acquire(config.output):
         vectors.write_parquet(ready.workspace.earlier, old.frame)
@@ -66,18 +66,18 @@ def survey(
     if receipt is None or not receipt:
         why = "it has no receipt" if receipt is None else receipt.error
         raise LsbatchError(
-            f"{file}: was taken over, but the inventory of {config.output} could not be written: {why}; go on with "
+            f"{file}: was imported, but the inventory of {config.output} could not be written: {why}; continue with "
             "lsbatch run"
         )
     _tell(screen, "last year's", str(file), old)
     _account(screen, receipt.tally["last"], receipt.tally["this"])
-    screen.text(f"Inventory: {ready.workspace.inventory / 'landslides.gpkg'}. The report follows with: lsbatch run")
+    screen.text(f"Inventory: {ready.workspace.inventory / 'landslides.gpkg'}. Update the report with: lsbatch run")
 
 
 def inventory_file(
     this: Path, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None
 ) -> None:
-    """Match two inventory files; the observed ground is unknown, so no landslide is called gone.
+    """Match two inventory files. The observed ground is unknown, so no landslide is called gone.
 
     Raises
     ------
@@ -85,11 +85,13 @@ def inventory_file(
         If one of them cannot be used.
     """
     if out is None:
-        raise ConfigError(f"{this}: is a file, so name the folder of the linked inventory with --out")
+        raise ConfigError(f"{this}: is a file; give the folder of the linked inventory with --out")
     crs = previous_inventory.crs_of(this)
     known = CRS.from_user_input(crs)
     if not known.is_projected or known.axis_info[0].unit_name != "metre":
-        raise ConfigError(f"{this}: its CRS is {known.name!r}; areas need a projected CRS in metres: save it in one")
+        raise ConfigError(
+            f"{this}: its CRS is {known.name!r}; areas need a projected CRS in metres; save the file in one"
+        )
     new = _read(this, crs, None, named=False)
     old = _read(_inventory_of(last) if isinstance(last, Config) else last, crs, column)
     linked = year_matching.link(new.frame, old.frame, PIXEL_M)
@@ -104,7 +106,7 @@ def _inventory_of(config: Config) -> Path:
 
 
 def _read(file: Path, crs: str, column: str | None, *, named: bool = True, confounders: Iterable[str] = ()) -> Read:
-    """Read an inventory in our columns; of a foreign inventory only outlines and ids are used."""
+    """Read an inventory in our columns. Of a foreign inventory only outlines and ids are used."""
     got = previous_inventory.read(file, crs, column, named=named)
     frame = got.frame
     if set(_OURS) <= set(frame.columns):
@@ -121,7 +123,7 @@ def _read(file: Path, crs: str, column: str | None, *, named: bool = True, confo
 
 
 def _placed(frame: gpd.GeoDataFrame, stem: str) -> list[str]:
-    """Return ids from places, for outlines without an id; a count separates identical outlines."""
+    """Return ids from positions, for outlines without an id. A count distinguishes identical outlines."""
     taken: set[str] = set()
     corners = [shapely.get_coordinates(shape)[0] for shape in shapely.normalize(frame.geometry.values)]
     return [year_matching.unused(f"{stem}-{records.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
@@ -146,19 +148,17 @@ def _tell(screen: Screen, which: str, name: str, read: Read) -> None:
         screen.text(f"  transformed from {read.crs}")
     if read.repaired:
         screen.text(
-            f"  {read.repaired} outlines were not valid and were repaired; their area changed by {read.repair_m2:.1f} "
-            "m² in all"
+            f"  {read.repaired} outlines were invalid and were repaired; the change of area is {read.repair_m2:.1f} "
+            "m² in total"
         )
     if read.empty:
         screen.text(f"  {read.empty} features have no area and were left out")
     if read.overlaps:
-        screen.text(
-            f"  {read.overlaps} pairs of outlines lie over each other, {read.overlap_m2:.1f} m² in all; all were kept"
-        )
+        screen.text(f"  {read.overlaps} pairs of outlines overlap, {read.overlap_m2:.1f} m² in total; all were kept")
 
 
 def _account(screen: Screen, last: Mapping[str, int], this: Mapping[str, int]) -> None:
-    for title, counts in (("what became of last year's", last), ("where this year's come from", this)):
+    for title, counts in (("last year's landslides", last), ("this year's landslides", this)):
         rows: list[tuple[Any, ...]] = [(name, str(count)) for name, count in sorted(counts.items())]
         screen.text("")
         screen.table((title, "landslides"), [*rows, ("together", str(sum(counts.values())))])

@@ -58,12 +58,12 @@ def survey(
         todo.step_named(until)
     make_folder(config.output)
     symlinks.refuse(config.output)
-    # of an allocation's tasks only the driver comes out
+    # only the driver of an allocation returns from this call
     with cluster.joined(config) as driver, lease.acquire(config.output, part) as hold:
         planned(config, screen, replan=replan)
         _save_settings(config)
         if until not in ("stack",):
-            # before hours of STACK: weights that are missing or were trained for other bands
+            # checked before hours of STACK: weights that are missing or were trained for other bands
             base.check(base.card(base.resolve(config)), config)
         ready = open_survey(config)
         progress = execution.Progress(begins=screen.begins, done=_watching(hold, screen))
@@ -100,7 +100,7 @@ def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
 
 
 def _watching(hold: lease.Lease, screen: Screen) -> Callable[[Receipt], None]:
-    """Pass receipts to the screen; end the run if the lease was lost, for example on a suspended laptop."""
+    """Pass receipts to the screen. End the run if the lease was lost, for example on a suspended laptop."""
     checked = time.monotonic()
 
     def done(receipt: Receipt) -> None:
@@ -137,14 +137,14 @@ def status(config: Config, screen: Screen, *, every_failure: bool = False) -> in
         rows.append({"stage": step.name, "failed": len(failures), **row})
     screen.status(rows, failed, every_failure=every_failure)
     for holder, left in lease.holders(config.output):
-        screen.text(f"Being written by {holder}; its lease ends in {left:.0f} s unless it is renewed")
+        screen.text(f"Active writer: {holder}; its lease ends in {left:.0f} s unless it is renewed")
     return len(failed)
 
 
 def retry(config: Config, screen: Screen, tile: str | None) -> None:
     """Remove the receipts of a named tile, or of all failed tiles, so that the next run does them again.
 
-    A tile that is named is done again from the first stage, whatever became of it.
+    A named tile is computed again from the first stage, whatever its state is.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def retry(config: Config, screen: Screen, tile: str | None) -> None:
     folder = ready.workspace.receipts
     names = {ready.tile(position).id for position in ready.positions}
     if tile is not None and tile not in names:
-        raise LsbatchError(f"{tile!r}: is no tile of the survey; its tiles are {min(names)} to {max(names)}")
+        raise LsbatchError(f"{tile!r}: is not a tile of the survey; its tiles are {min(names)} to {max(names)}")
     freed = set()
     with lease.acquire(config.output):
         for step in todo.steps(config):
@@ -164,9 +164,9 @@ def retry(config: Config, screen: Screen, tile: str | None) -> None:
                     receipts.remove(folder, step.name, name)
                     freed.add(name)
     screen.text(
-        f"{len(freed)} to be done again. Next: lsbatch run"
+        f"{len(freed)} will be computed again. Next: lsbatch run"
         if freed
-        else "Nothing failed, so there is nothing to do again."
+        else "No tile has failed, so nothing will be computed again."
     )
 
 
@@ -178,8 +178,8 @@ def verify(config: Config, screen: Screen) -> int:
         screen.text(f"{one.stage} {one.tile}: {one.reason}")
     screen.text(
         f"{found.right} of {found.right + len(found.wrong)} match their checksums"
-        + (f"; {found.unknown} have none, because an older lsbatch made them" if found.unknown else "")
+        + (f"; {found.unknown} have none, because an older version of lsbatch wrote them" if found.unknown else "")
     )
     if found.wrong:
-        screen.text("Done again by: lsbatch retry CONFIG TILE, then lsbatch run CONFIG")
+        screen.text("To compute them again: lsbatch retry CONFIG TILE, then lsbatch run CONFIG")
     return len(found.wrong)

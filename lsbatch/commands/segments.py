@@ -21,14 +21,14 @@ from lsbatch.storage import cube, rasters
 from lsbatch.storage.files import aside, make_folder
 
 COLUMNS = ("VALUE", "pixels", "area_m2", *tehrani.FEATURES, "probability")
-#: GDAL's codes of a column's type, and of what it is used for.
+#: GDAL's codes for the type and the usage of a column.
 _INTEGER, _REAL = "0", "1"
 _USAGE = {"VALUE": "5", "pixels": "1"}
 
 
 @dataclass(frozen=True)
 class TileSegments:
-    """Segments that begin in a tile: national number of the first pixel, features and probability."""
+    """Segments that start in a tile: national number of the first pixel, features and probability."""
 
     first: np.ndarray
     features: np.ndarray
@@ -38,23 +38,24 @@ class TileSegments:
 def write(config: Config, screen: Screen) -> Path:
     """Write ``segments/segments.tif`` (0 is no segment), its GDAL attribute table, and the table as CSV.
 
-    A segment belongs to the tile of its first pixel in row-major order, and is numbered in the order of these pixels:
-    the same with other tiles. Each tile is cut once; its labels wait on disk until all are numbered.
+    A segment belongs to the tile of its first pixel in row-major order, and segments are numbered in the order of these
+    pixels, so numbers do not depend on tiles. Each tile is segmented once; its labels are kept on disk until all are
+    numbered.
 
     Raises
     ------
     ConfigError
-        If the survey's model is another.
+        If the survey's model is another one.
     NoDataError
-        If a tile could not be stacked.
+        If STACK of a tile failed.
     """
     if not families.of(config).makes_segments:
         raise ConfigError(
-            f"model.family = {config.model.family!r}: only tehrani cuts segments; set model.family, or run with "
+            f"model.family = {config.model.family!r}: only tehrani makes segments; set model.family, or run with "
             "--model tehrani"
         )
     if run.survey(config, screen, until="stack"):
-        raise NoDataError(f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status'")
+        raise NoDataError(f"{config.survey.id}: STACK of some tiles failed; see 'lsbatch status'")
     survey = open_survey(config)
     folder = survey.workspace.root / "segments"
     make_folder(folder)
@@ -95,7 +96,7 @@ def _cut(survey: Survey, tile: Tile, scratch: Path) -> TileSegments:
     inner = found.labels[halo:-halo, halo:-halo]
     places = found.first - halo
     rows, cols = tile.region
-    # a first pixel cannot lie above or left of the national grid, because nothing was observed there
+    # a first pixel cannot lie above or left of the national grid, because nothing is observed there
     national = (places[:, 0] + rows.start) * survey.grid.shape[1] + places[:, 1] + cols.start
     np.savez_compressed(scratch / f"{tile.id}.npz", labels=inner, first=national)
     own = ((places >= 0) & (places < inner.shape)).all(axis=1)
@@ -117,7 +118,7 @@ def _write_csv(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
 
 
 def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
-    """Write GDAL's attribute table in the file beside a raster where GDAL and QGIS look for it."""
+    """Write GDAL's attribute table to the file next to a raster where GDAL and QGIS look for it."""
     top = ElementTree.Element("PAMDataset")
     table = ElementTree.SubElement(
         ElementTree.SubElement(top, "PAMRasterBand", band="1"), "GDALRasterAttributeTable", tableType="thematic"
@@ -133,7 +134,7 @@ def _write_table(path: Path, rows: Sequence[tuple[float, ...]]) -> None:
         for value in row:
             ElementTree.SubElement(line, "F").text = _text(value)
     with aside(path) as temporary:
-        # without XML declaration, because GDAL 3.6 reads a file that begins with one as empty
+        # no XML declaration, because GDAL 3.6 reads a file with one as empty
         ElementTree.ElementTree(top).write(temporary, encoding="us-ascii", xml_declaration=False)
 
 

@@ -28,9 +28,9 @@ def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh:
     Raises
     ------
     ConfigError
-        If a survey has no truth, or its bands differ from those of the first survey.
+        If a survey has no mapped landslides, or its bands differ from those of the first survey.
     NoDataError
-        If a tile could not be stacked, or there is no training data.
+        If STACK of a tile failed, or there is no training data.
     """
     first = configs[0]
     training = families.of(first).training
@@ -43,13 +43,11 @@ def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh:
         _check(config, first)
     for config in configs:
         if run.survey(config, screen, until="stack"):
-            raise NoDataError(
-                f"{config.survey.id}: not every tile could be stacked; see 'lsbatch status', then train again"
-            )
+            raise NoDataError(f"{config.survey.id}: STACK of some tiles failed; see 'lsbatch status', then train again")
     target = out or base.default_path(first)
     if objects.is_remote(target):
         raise ConfigError(
-            f"{target}: chips and checkpoints need a disk; train with --out FILE, then name that file as model.weights "
+            f"{target}: chips and checkpoints need a disk; train with --out FILE, then set model.weights to that file "
             "or copy it there"
         )
     card = _fit(training, configs, target, screen, fresh, hold_out)
@@ -75,11 +73,9 @@ def _fit(
 
 def _check(config: Config, first: Config) -> None:
     if config.truth is None:
-        raise ConfigError(f"{config.survey.id}: names no truth to learn from; set truth.file")
+        raise ConfigError(f"{config.survey.id}: has no mapped landslides to train on; set truth.file")
     if families.of(first).needs_points and config.truth.points is None:
-        raise ConfigError(
-            f"{config.survey.id}: names no points for {first.model.family} to learn from; set truth.points"
-        )
+        raise ConfigError(f"{config.survey.id}: has no points to train {first.model.family} on; set truth.points")
     if config.inputs != first.inputs:
         raise ConfigError(
             f"{config.survey.id}: has bands {config.bands}, {first.survey.id} has {first.bands}; train on one band "
@@ -88,7 +84,7 @@ def _check(config: Config, first: Config) -> None:
 
 
 def learned(configs: Sequence[Config], hold_out: bool) -> str:
-    """Return the digest of all that a training depends on: settings, truth and STACK."""
+    """Return the digest of everything that a training depends on: settings, truth and STACK."""
     first = configs[0]
     regions = []
     for config in configs:
@@ -100,7 +96,7 @@ def learned(configs: Sequence[Config], hold_out: bool) -> str:
 
 
 def source(config: Config) -> Source:
-    """Return a survey as the trainer needs it: cube, tiles and the truth of a tile."""
+    """Return a survey in the form that the trainer needs: cube, tiles and the truth of a tile."""
     ready = open_survey(config)
     truth, windows = cast(TruthSettings, config.truth), config.survey.windows
     return Source(

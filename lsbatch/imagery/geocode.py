@@ -74,16 +74,16 @@ def rtc(product: Path, dem: Path, geoid_m: float, folder: Path) -> list[Path]:
         # warnings of libraries about rasters without georeference and unaligned chunks; the user cannot change them
         warnings.simplefilter("ignore")
         try:
-            told = xr.open_dataset(product, engine="sentinel-1").attrs
-            paths = {p: target / f"{_name(product, told)}_{p}.tif" for p in _polarisations(product)}
+            attributes = xr.open_dataset(product, engine="sentinel-1").attrs
+            paths = {p: target / f"{_name(product, attributes)}_{p}.tif" for p in _polarisations(product)}
             missing = {p: path for p, path in paths.items() if not path.exists()}
             if not missing:
                 return list(paths.values())
-            ground = _ellipsoidal(dem, geoid_m, _bounds(product, told), Path(scratch) / "dem.tif")
+            ground = _ellipsoidal(dem, geoid_m, _bounds(product, attributes), Path(scratch) / "dem.tif")
             for polarisation, path in missing.items():
                 raw = Path(scratch) / f"{polarisation}.tif"
                 sarsen.terrain_correction(
-                    sarsen.Sentinel1SarProduct(str(product), f"{told['mode']}/{polarisation}"),
+                    sarsen.Sentinel1SarProduct(str(product), f"{attributes['mode']}/{polarisation}"),
                     str(ground),
                     output_urlpath=str(raw),
                     correct_radiometry="gamma_bilinear",
@@ -102,13 +102,13 @@ def _polarisations(product: Path) -> list[str]:
     return found
 
 
-def _name(product: Path, told: Mapping[str, Any]) -> str:
-    return f"{product.stem}_RTC_R{int(told['relative_orbit_number']):03d}_{told['pass'][:3]}"
+def _name(product: Path, attributes: Mapping[str, Any]) -> str:
+    return f"{product.stem}_RTC_R{int(attributes['relative_orbit_number']):03d}_{attributes['pass'][:3]}"
 
 
-def _bounds(product: Path, told: Mapping[str, Any]) -> tuple[float, float, float, float]:
+def _bounds(product: Path, attributes: Mapping[str, Any]) -> tuple[float, float, float, float]:
     """Return left, bottom, right, top of the product in degrees."""
-    points = xr.open_dataset(product, engine="sentinel-1", group=f"{told['mode']}/VV/gcp")
+    points = xr.open_dataset(product, engine="sentinel-1", group=f"{attributes['mode']}/VV/gcp")
     lon, lat = points.longitude, points.latitude
     low, high = (float(lon.min()), float(lat.min())), (float(lon.max()), float(lat.max()))
     return low[0] - MARGIN_DEG, low[1] - MARGIN_DEG, high[0] + MARGIN_DEG, high[1] + MARGIN_DEG

@@ -1,17 +1,20 @@
 """Field tables of the inventory in other schemas: INSPIRE Natural Risk Zones, and attributes like Norway's SOSI."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
+
+from lsbatch.storage import vectors
 
 #: Value of the INSPIRE code list NaturalHazardCategoryValue.
 LANDSLIDE = "http://inspire.ec.europa.eu/codelist/NaturalHazardCategoryValue/landslide"
 
 
 @dataclass(frozen=True)
-class Mapped:
+class ExportField:
     """A field of an export.
 
     Attributes
@@ -27,20 +30,28 @@ class Mapped:
     make: Callable[[gpd.GeoDataFrame], object]
 
 
-def _same(name: str, source: str) -> Mapped:
-    return Mapped(name, f"`{source}`", lambda frame: frame[source])
+@dataclass(frozen=True)
+class Export:
+    """An export of the inventory: its fields and the function that writes the table."""
+
+    fields: tuple[ExportField, ...]
+    write: Callable[[Path, gpd.GeoDataFrame], None]
 
 
-def _constant(name: str, value: str) -> Mapped:
-    return Mapped(name, f"“{value}”", lambda frame: value)
+def _same(name: str, source: str) -> ExportField:
+    return ExportField(name, f"`{source}`", lambda frame: frame[source])
 
 
-def _joined(name: str, source: str, make: Callable[[gpd.GeoDataFrame], object]) -> Mapped:
-    return Mapped(name, source, make)
+def _constant(name: str, value: str) -> ExportField:
+    return ExportField(name, f"“{value}”", lambda frame: value)
+
+
+def _joined(name: str, source: str, make: Callable[[gpd.GeoDataFrame], object]) -> ExportField:
+    return ExportField(name, source, make)
 
 
 #: ObservedEvent of D2.8.III.12. Names of nested types are joined by `_`, because a GeoPackage is flat.
-INSPIRE: tuple[Mapped, ...] = (
+INSPIRE: tuple[ExportField, ...] = (
     _same("inspireId_localId", "landslide_id"),
     _same("inspireId_namespace", "survey_id"),
     _joined("inspireId_versionId", "`version`", lambda frame: frame["version"].astype(str)),
@@ -60,7 +71,7 @@ INSPIRE: tuple[Mapped, ...] = (
 )
 
 #: Attributes modelled on SOSI's datatype Identifikasjon and on a landslide register; not a validated SOSI file.
-SOSI: tuple[Mapped, ...] = (
+SOSI: tuple[ExportField, ...] = (
     _same("identifikasjon_lokalId", "landslide_id"),
     _same("identifikasjon_navnerom", "survey_id"),
     _same("identifikasjon_versjonId", "version"),
@@ -88,14 +99,35 @@ SOSI: tuple[Mapped, ...] = (
 )
 
 
-def mapped(frame: gpd.GeoDataFrame, fields: tuple[Mapped, ...]) -> gpd.GeoDataFrame:
+def _write_observed_events(path: Path, frame: gpd.GeoDataFrame) -> None:
+    vectors.write_geopackage(path, frame, "ObservedEvent")
+
+
+def _write_attributes(path: Path, frame: gpd.GeoDataFrame) -> None:
+    vectors.write_csv(path, frame.drop(columns="geometry"))
+
+
+#: Exports by the name of the file in ``survey/inventory/``.
+EXPORTS: Mapping[str, Export] = {
+    "inspire.gpkg": Export(INSPIRE, _write_observed_events),
+    "sosi.csv": Export(SOSI, _write_attributes),
+}
+
+
+def write_all(folder: Path, frame: gpd.GeoDataFrame) -> None:
+    """Write every export of the inventory `frame` into a folder, each atomically."""
+    for name, export in EXPORTS.items():
+        export.write(folder / name, with_schema(frame, export.fields))
+
+
+def with_schema(frame: gpd.GeoDataFrame, fields: tuple[ExportField, ...]) -> gpd.GeoDataFrame:
     """Return the inventory with the fields of another schema and the same geometry."""
     columns = {field.name: field.make(frame) for field in fields}
     table = pd.DataFrame(columns, index=frame.index) if len(frame) else pd.DataFrame(columns=list(columns))
     return gpd.GeoDataFrame(table, geometry=frame.geometry.values, crs=frame.crs)
 
 
-def table(fields: tuple[Mapped, ...]) -> str:
+def markdown_table(fields: tuple[ExportField, ...]) -> str:
     """Return a mapping as a Markdown table, as in docs/inventory.md."""
     rows = [f"| `{field.name}` | {field.source} |" for field in fields]
     return "\n".join(("| field | from |", "|---|---|", *rows))

@@ -134,9 +134,9 @@ def _answered(
     order = {id(one): i for i, one in enumerate(answers)}
     out = frame.copy()
     for i, name in enumerate(frame[ID]):
-        said = [latest[one] for one in (*former.get(name, ()), name) if one in latest]
-        if said:
-            last = max(said, key=lambda one: order[id(one)])
+        given = [latest[one] for one in (*former.get(name, ()), name) if one in latest]
+        if given:
+            last = max(given, key=lambda one: order[id(one)])
             values = (last["state"], last["reviewer"], last["comment"], int(last["version"]))
             for column, value in zip(REVIEW, values, strict=True):
                 out.iloc[i, out.columns.get_loc(column)] = value

@@ -42,8 +42,8 @@ def _of_tile(survey: Survey, receipt: Receipt) -> Iterator[dict[str, object]]:
             # error messages about a scene start with its id
             reason = next((text for text in receipt.dropped if text.startswith(f"{scene.id}: ")), "")
             used = "yes" if scene.id in receipt.scenes else "no"
-            told = {"tile": receipt.tile, "scene": scene.id, "looks": looks, "used": used, "reason": reason}
-            yield told | {name: getattr(scene, name) for name in _OF_SCENE}
+            row = {"tile": receipt.tile, "scene": scene.id, "looks": looks, "used": used, "reason": reason}
+            yield row | {name: getattr(scene, name) for name in _OF_SCENE}
 
 
 def _when(scene: Scene) -> tuple[str, str]:

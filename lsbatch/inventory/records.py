@@ -41,10 +41,9 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     folder = survey.workspace.inventory
     write(folder, linked.frame)
     write_text(folder / "landslides.qml", qgis_style.qml())
-    vectors.write_geopackage(folder / "inspire.gpkg", exports.mapped(found, exports.INSPIRE), "ObservedEvent")
+    exports.write_all(folder, found)
     tiles = {tile for text in found["tiles"] for tile in text.split(";")}
     vectors.write_csv(folder / "scenes.csv", sources.scenes(survey, tiles))
-    vectors.write_csv(folder / "sosi.csv", exports.mapped(found, exports.SOSI).drop(columns="geometry"))
     return {
         "landslides": len(found),
         "area_m2": float(found["area_m2"].sum()),
@@ -154,10 +153,10 @@ def _dates(group: pd.DataFrame, config: Config, passes: dating.Passes) -> dict[s
     """
     windows = config.survey.windows
     if "after_days" in group:
-        told = [np.concatenate(group[f"{name}_days"].to_list()) for name in DAYS]
-        if told[0].size:
+        pixel_days = [np.concatenate(group[f"{name}_days"].to_list()) for name in DAYS]
+        if pixel_days[0].size:
             # whole days, and ordered: the image before each pixel's break is earlier than the image after
-            middle = (int(np.quantile(days, 0.5, method="lower")) for days in told)
+            middle = (int(np.quantile(days, 0.5, method="lower")) for days in pixel_days)
             return _written(*middle, "breaks in the series")  # type: ignore[arg-type, call-arg]
     earliest, latest = int(group["last_before"].max()), int(group["first_after"].min())
     limits = (windows.pre[0] - _EPOCH).days, (windows.post[1] - _EPOCH).days

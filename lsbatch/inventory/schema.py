@@ -69,82 +69,83 @@ def _number(
 
 
 FIELDS: tuple[Field, ...] = (
-    _text("landslide_id", "identity", "survey id and ten hex digits from the position of its first pixel: does not "
-                                      "depend on tiles, workers or order; kept when the survey is run again, and from "
-                                      "year to year: [linking](linking.md)"),
-    _text("survey_id", "identity", "of the survey that drew the outline"),
-    Field("version", "identity", "int64", "1, and one more whenever its outline, or whether it is there, "
+    _text("landslide_id", "identity", "survey id and ten hex digits from the position of its first pixel; independent "
+                                      "of tiles and workers; kept when the survey is run again, and from year to "
+                                      "year: [linking](linking.md)"),
+    _text("survey_id", "identity", "id of the survey that drew the outline"),
+    Field("version", "identity", "int64", "1, increased by one whenever its outline or `observation` "
                                           "changes", least=1),
     _text("status", "identity", "`new`, `persisting`, `enlarged`, `reactivated` or `gone`; `new` until years are "
                                 "linked", values=STATUSES),
     _text("observation", "identity", "`found`: drawn by this survey; `nothing found`, `not observed`: kept from an "
-                                     "earlier year; counts and sums are of `found` alone", values=OBSERVATIONS),
-    _text("parent_ids", "identity", "landslides that it was split from, or that were merged into it, with `;` "
-                                    "between", empty=True),
-    _text("date_earliest", "time", "ISO day; the ground was still whole"),
-    _text("date_latest", "time", "ISO day; it had slid"),
-    _text("date_method", "time", "how the two days are known, see below"),
-    _share("date_confidence", "time", "of `Sentinel-1 series`: probability that it slid on one of these days, given "
-                                      "that it slid between the looks of Sentinel-2; unknown for the other methods, "
-                                      "whose error nobody has measured", empty=True),
+                                     "earlier year; counts and sums include only `found`", values=OBSERVATIONS),
+    _text("parent_ids", "identity", "landslides that it was split from, or that were merged into it, separated "
+                                    "by `;`", empty=True),
+    _text("date_earliest", "time", "ISO day: the landslide had not yet occurred"),
+    _text("date_latest", "time", "ISO day: the landslide had occurred"),
+    _text("date_method", "time", "source of the two days, see below"),
+    _share("date_confidence", "time", "for `Sentinel-1 series`: probability that it occurred on one of these days, "
+                                      "given that it occurred between the images of Sentinel-2; unknown for the other "
+                                      "methods, whose error was not measured", empty=True),
     _number("area_m2", "geometry", "m2", "geodesic, on the ellipsoid of WGS 84", 0.0, empty=False),
     _number("perimeter_m", "geometry", "m", "geodesic, along pixel edges", 0.0, empty=False),
-    _number("length_m", "geometry", "m", "extent along the line from source to toe; the long side of the smallest "
-                                         "rectangle around it where these are one place", 0.0, empty=False),
+    _number("length_m", "geometry", "m", "extent along the line from source to toe; if these are the same pixel, "
+                                         "the long side of the smallest rectangle around it", 0.0, empty=False),
     _number("width_m", "geometry", "m", "mean width: area over length", 0.0, empty=False),
     _number("source_x", "geometry", "m", "easting of the centre of its highest pixel, in the grid's CRS", empty=False),
-    _number("source_y", "geometry", "m", "northing of it", empty=False),
+    _number("source_y", "geometry", "m", "northing of the same point", empty=False),
     _number("toe_x", "geometry", "m", "easting of the centre of its lowest pixel", empty=False),
-    _number("toe_y", "geometry", "m", "northing of it", empty=False),
-    _text("outline", "geometry", "`pixels`; `simplified`; `pixels, repaired` where GEOS had to make it "
+    _number("toe_y", "geometry", "m", "northing of the same point", empty=False),
+    _text("outline", "geometry", "`pixels`; `simplified`; `pixels, repaired` if GEOS had to make it "
                                  "valid", values=("pixels", "simplified", "pixels, repaired")),
-    _number("elevation_min_m", "terrain", "m", "of the toe, from the DEM"),
-    _number("elevation_max_m", "terrain", "m", "of the source"),
-    _number("relief_m", "terrain", "m", "source over toe", 0.0),
+    _number("elevation_min_m", "terrain", "m", "lowest elevation, from the DEM"),
+    _number("elevation_max_m", "terrain", "m", "highest elevation, from the DEM"),
+    _number("relief_m", "terrain", "m", "difference of the two", 0.0),
     _number("slope_mean_deg", "terrain", "degree", "Horn's method", 0.0, 90.0),
-    _number("slope_max_deg", "terrain", "degree", "of its steepest pixel", 0.0, 90.0),
+    _number("slope_max_deg", "terrain", "degree", "slope of its steepest pixel", 0.0, 90.0),
     _number("aspect_mean_deg", "terrain", "degree", "circular mean, clockwise from north", 0.0, 360.0),
-    _number("split_elevation_m", "terrain", "m", "of the break of slope that parts steeper ground above (source) from "
-                                                 "gentler below (transport, deposit); unknown where the DEM shows "
-                                                 "none, see below"),
+    _number("split_elevation_m", "terrain", "m", "elevation of the break of slope between steeper ground above "
+                                                 "(source) and gentler ground below (transport, deposit); unknown if "
+                                                 "the DEM shows none, see below"),
     _share("source_share", "terrain", "share of its pixels above that break", empty=True),
     _number("source_slope_deg", "terrain", "degree", "mean slope above it", 0.0, 90.0),
     _number("transport_slope_deg", "terrain", "degree", "mean slope below it", 0.0, 90.0),
-    _number("travel_angle_deg", "terrain", "degree", "from the toe up to the source: arc tangent of relief over their "
-                                                     "distance", 0.0, 90.0),
-    _share("probability_mean", "evidence", "of the model, over its pixels"),
-    _share("probability_p10", "evidence", "tenth percentile, to 0.01"),
-    _share("probability_p90", "evidence", "ninetieth"),
-    _share("probability_max", "evidence", "of its surest pixel"),
+    _number("travel_angle_deg", "terrain", "degree", "angle from the toe up to the source: arc tangent of height "
+                                                     "difference over horizontal distance", 0.0, 90.0),
+    _share("probability_mean", "evidence", "mean probability of its pixels"),
+    _share("probability_p10", "evidence", "tenth percentile of the probability, to 0.01"),
+    _share("probability_p90", "evidence", "ninetieth percentile of the probability"),
+    _share("probability_max", "evidence", "highest probability of its pixels"),
     _text("confidence", "evidence", "grade, see below", values=GRADES),
-    _text("models_agree", "evidence", "names of `inventory.others`, other models' or mappers' inventories of the year, "
-                                      "that hold half of its pixels or more, apart by `;`", empty=True),
-    _number("dndvi_mean", "evidence", "1", "change of NDVI; a landslide is negative", -2.0, 2.0),
-    _number("dvv_mean_db", "evidence", "dB", "change of gamma0 VV, both directions together"),
+    _text("models_agree", "evidence", "names of `inventory.others` (inventories of the same year from other models or "
+                                      "mappers) that contain at least half of its pixels, separated by "
+                                      "`;`", empty=True),
+    _number("dndvi_mean", "evidence", "1", "mean change of NDVI; negative for a loss of vegetation", -2.0, 2.0),
+    _number("dvv_mean_db", "evidence", "dB", "change of gamma0 VV, both pass directions together"),
     _number("dvh_mean_db", "evidence", "dB", "change of gamma0 VH"),
-    _number("dvv_ascending_db", "evidence", "dB", "change of gamma0 VV of ascending passes alone"),
-    _number("dvv_descending_db", "evidence", "dB", "of descending passes alone"),
-    _share("optical_share", "observability", "share of its pixels that Sentinel-2 saw before and after"),
-    _share("radar_share", "observability", "share that Sentinel-1 saw before and after, from any side"),
-    _share("ascending_share", "observability", "from ascending orbits"),
-    _share("descending_share", "observability", "from descending orbits"),
-    _share("radar_hidden_share", "observability", "share that one of the two directions saw and the other did not: "
-                                                  "layover, shadow, or outside its swath"),
-    _share("terrain_shade_share", "observability", "share that Sentinel-2 did not see because of a mountain's shadow"),
-    Field("unobserved_edge_px", "observability", "int64", "pixels beside an unobserved one: there the outline is the "
-                                                          "edge of what was seen", "px", least=0),
+    _number("dvv_ascending_db", "evidence", "dB", "change of gamma0 VV, ascending passes only"),
+    _number("dvv_descending_db", "evidence", "dB", "change of gamma0 VV, descending passes only"),
+    _share("optical_share", "observability", "share of its pixels that Sentinel-2 observed before and after"),
+    _share("radar_share", "observability", "share that Sentinel-1 observed before and after, in any pass direction"),
+    _share("ascending_share", "observability", "share observed before and after in ascending passes"),
+    _share("descending_share", "observability", "share observed before and after in descending passes"),
+    _share("radar_hidden_share", "observability", "share that only one of the two pass directions observed: layover, "
+                                                  "shadow, or outside the swath of the other"),
+    _share("terrain_shade_share", "observability", "share that Sentinel-2 did not observe because of terrain shadow"),
+    Field("unobserved_edge_px", "observability", "int64", "pixels next to an unobserved pixel: the outline there is "
+                                                          "the edge of the observed area", "px", least=0),
     _text("review_state", "review", "`unreviewed`, `confirmed` or `rejected`: "
                                     "[review](linking.md#review)", values=REVIEW_STATES),
-    _text("reviewer", "review", "by whom", empty=True),
-    _text("comment", "review", "and why", empty=True),
-    Field("reviewed_version", "review", "int64", "the version that the reviewer saw, 0 without a review; smaller than "
-                                                 "`version`: the outline changed since", least=0),
-    _text("tiles", "provenance", "tiles that it lies in, apart by `;`: `scenes.csv` names every scene that they were "
-                                 "made from, its orbit, baseline and offset"),
+    _text("reviewer", "review", "name of the reviewer", empty=True),
+    _text("comment", "review", "comment of the reviewer", empty=True),
+    Field("reviewed_version", "review", "int64", "the version that was reviewed, 0 without a review; if smaller "
+                                                 "than `version`, the outline has changed since", least=0),
+    _text("tiles", "provenance", "its tiles, separated by `;`; `scenes.csv` lists the scenes of each tile with "
+                              "orbit, baseline and offset"),
     _text("model", "provenance", "family of the model"),
     _text("weights", "provenance", "checksum of its weights", empty=True),
-    _text("settings", "provenance", "digest of all settings but those of output and cluster"),
-    _text("software", "provenance", "lsbatch and its version"),
+    _text("settings", "provenance", "digest of all settings except output and cluster"),
+    _text("software", "provenance", "version of lsbatch"),
 )  # fmt: skip
 
 #: Name of the field for each layer of `inventory.confounders`, which may explain a change otherwise.

@@ -61,7 +61,7 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     if not paths:
         return []
     card = base.card(base.resolve(config))
-    told = {
+    properties = {
         "lsbatch:model": card.family,
         "lsbatch:weights": card.checksum,
         "lsbatch:settings": digest(config.model_dump(mode="json", exclude={"output", "cluster"})),
@@ -81,7 +81,12 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     files = {f"../../{path.parent.name}/{path.name}": path for path in paths}
     return [
         stac_items.delivery(
-            f"{config.survey.id}-inventory", files, survey.grid.geobox, (windows.pre[0], windows.post[1]), told, bands
+            f"{config.survey.id}-inventory",
+            files,
+            survey.grid.geobox,
+            (windows.pre[0], windows.post[1]),
+            properties,
+            bands,
         )
     ]
 
@@ -90,8 +95,8 @@ def _provenance(receipt: Receipt, config: Config) -> dict[str, Any]:
     windows = config.survey.windows.model_dump(mode="json")
     decisions = receipt.tally["decisions"]
     # orbits, offsets, radiometry and elevation from the receipt
-    told = {f"lsbatch:{key}": list(values) for key, values in decisions.items()}
-    return told | {
+    properties = {f"lsbatch:{key}": list(values) for key, values in decisions.items()}
+    return properties | {
         "lsbatch:before": windows["pre"],
         "lsbatch:after": windows["post"],
         "lsbatch:scenes": list(receipt.scenes),

@@ -122,12 +122,12 @@ def delivery(
             checksum = hashlib.file_digest(handle, "sha256").hexdigest()
         media, role = DELIVERED[path.suffix]
         # multihash: 0x12 is SHA-256, 0x20 its length in bytes
-        told: dict[str, Any] = {"file:size": here.stat().st_size, "file:checksum": f"1220{checksum}"}
+        fields: dict[str, Any] = {"file:size": here.stat().st_size, "file:checksum": f"1220{checksum}"}
         if path.name in bands:
-            told |= {"bands": [dict(bands[path.name])], **_lattice(geobox)}
+            fields |= {"bands": [dict(bands[path.name])], **_lattice(geobox)}
         item.add_asset(
             path.name.replace(".", "-"),
-            pystac.Asset(address, path.name, media_type=media, roles=[role], extra_fields=told),
+            pystac.Asset(address, path.name, media_type=media, roles=[role], extra_fields=fields),
         )
     return item
 

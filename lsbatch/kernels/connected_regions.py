@@ -12,13 +12,34 @@ Position = tuple[int, int]
 
 
 def label(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Label the 8-connected regions of a bool array (rows, cols). Return int32 labels 1..n, 0 elsewhere, and n."""
+    """Label the 8-connected regions of a bool array (rows, cols). Return int32 labels 1..n, 0 elsewhere, and n.
+
+    Parameters
+    ----------
+    mask : bool array (rows, cols)
+
+    Returns
+    -------
+    labels : array (rows, cols), int32
+        1..n, 0 where `mask` is False.
+    count : int
+        n.
+    """
     labels, count = ndimage.label(mask, EIGHT, output=np.int32)
     return labels, int(count)
 
 
 def edges(labels: np.ndarray) -> np.ndarray:
-    """Return the labels along top and bottom row and left and right column of a square tile, (4, side) int32."""
+    """Return the labels along top and bottom row and left and right column of a square tile, (4, side) int32.
+
+    Parameters
+    ----------
+    labels : array (side, side), int32
+
+    Returns
+    -------
+    array (4, side), int32
+    """
     return np.stack([labels[0], labels[-1], labels[:, 0], labels[:, -1]]).astype(np.int32)
 
 

@@ -16,7 +16,17 @@ FAR = 65535
 
 
 def circle(radius_px: float) -> np.ndarray:
-    """Return offsets (n, 2) in rows and columns of the pixels whose centre lies within the radius."""
+    """Return offsets (n, 2) in rows and columns of the pixels whose centre lies within the radius.
+
+    Parameters
+    ----------
+    radius_px : float
+
+    Returns
+    -------
+    array (n, 2), int
+        Rows and columns, from the centre.
+    """
     reach = int(np.floor(radius_px))
     span = np.arange(-reach, reach + 1)
     rows, cols = np.meshgrid(span, span, indexing="ij")
@@ -156,7 +166,18 @@ def dilate(mask: np.ndarray, radius_px: float) -> np.ndarray:
 
 
 def erode(mask: np.ndarray, radius_px: float) -> np.ndarray:
-    """Return True for pixels farther than the radius from every False pixel. Pixels outside the array are not False."""
+    """Return True for pixels farther than the radius from every False pixel. Pixels outside the array are not False.
+
+    Parameters
+    ----------
+    mask : bool array (rows, cols)
+    radius_px : float
+        0 returns a copy.
+
+    Returns
+    -------
+    bool array (rows, cols)
+    """
     return ~dilate(~np.asarray(mask, np.bool_), radius_px)
 
 

@@ -58,6 +58,11 @@ def exact(
     seen : array (rows, cols) of bool or None
         Pixels of the core that are needed. Windows without any are left out. None: all.
 
+    Returns
+    -------
+    tuple of Window
+        In row-major order.
+
     Raises
     ------
     ValueError
@@ -109,7 +114,17 @@ def _exact_axis(core_px: int, halo_px: int, step_px: int) -> list[tuple[slice, s
 
 
 def blend_px(window_px: int = BLEND_WINDOW_PX, stride_px: int = BLEND_STRIDE_PX) -> int:
-    """Return the halo that `blend` needs, so that every window that touches the core is whole."""
+    """Return the halo that `blend` needs, so that every window that touches the core is whole.
+
+    Parameters
+    ----------
+    window_px, stride_px : int
+
+    Returns
+    -------
+    int
+        Pixels on each side of the core.
+    """
     return window_px - stride_px
 
 
@@ -124,6 +139,17 @@ def blend(
     `inner` and `keep` are the part of each window that lies in the core. Neighbouring tiles both compute the windows
     that they share, from the same pixels, and add the same products in the same order, so they equal the whole bit for
     bit. With `seen` (rows, cols), windows without such a pixel are left out. None: all are used.
+
+    Parameters
+    ----------
+    core : (rows, cols)
+        Multiples of `stride_px`.
+    window_px, stride_px : int
+    seen : bool array (rows, cols) or None
+
+    Returns
+    -------
+    tuple of Window
 
     Raises
     ------
@@ -155,13 +181,32 @@ def hann(window_px: int = BLEND_WINDOW_PX) -> np.ndarray:
     """Return the weights of a window, (window, window) float32: a Hann window at pixel centres, above 0 everywhere.
 
     Weights of 0 give 0/0 where only one window covers a pixel. At pixel centres the smallest weight is 2e-8.
+
+    Parameters
+    ----------
+    window_px : int
+
+    Returns
+    -------
+    array (window_px, window_px), float32
     """
     bell = np.sin(np.pi * (np.arange(window_px) + 0.5) / window_px) ** 2
     return np.outer(bell, bell).astype(np.float32)
 
 
 def add_into(total: Any, weight: Any, answer: Any, window: Window, bell: Any) -> None:
-    """Add w * p to `total` and w to `weight`: numpy arrays, or tensors of one device, of the size of the core."""
+    """Add w * p to `total` and w to `weight`: numpy arrays, or tensors of one device, of the size of the core.
+
+    Parameters
+    ----------
+    total, weight : arrays or tensors (rows, cols)
+        Changed.
+    answer : array or tensor
+        Prediction of the window.
+    window : Window
+    bell : array or tensor
+        Weights of the window, from `hann`.
+    """
     share = bell[window.inner]
     total[window.keep] += share * answer[window.inner]
     weight[window.keep] += share

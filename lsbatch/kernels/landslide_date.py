@@ -106,6 +106,10 @@ def log_ratio(
         Pixels in the sums; the result is NaN if one is 0.
     looks : float
         Equivalent number of looks of a pixel.
+
+    Returns
+    -------
+    ratio_db, speckle_db : arrays of the shape of `inside`
     """
     known = (inside_px > 0) & (around_px > 0) & (inside > 0) & (around > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -127,6 +131,10 @@ def date(series: Sequence[Series], first: float, last: float) -> Dated:
         One for each relative orbit and direction.
     first, last : float
         Days, `first` before `last`.
+
+    Returns
+    -------
+    Dated
     """
     passes = np.concatenate([one.days for one in series]) if series else np.empty(0)
     edges = np.unique(np.concatenate([[first, last], passes[(passes > first) & (passes < last)]]))

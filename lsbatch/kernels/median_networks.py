@@ -17,6 +17,10 @@ def middle(count: int) -> np.ndarray:
     Merge exchange sort (Knuth, The Art of Computer Programming 3, algorithm 5.2.2 M), without the exchanges that do not
     affect these two places, `count // 2` and the one before it.
 
+    Parameters
+    ----------
+    count : int
+
     Returns
     -------
     array (exchanges, 2), int64

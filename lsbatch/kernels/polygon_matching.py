@@ -50,6 +50,10 @@ def links(
     overlap : array (pairs,)
         Area of the overlap, in the unit of the areas.
     earlier_area, later_area : array (earlier,), (later,)
+
+    Returns
+    -------
+    Links
     """
     union = earlier_area[earlier] + later_area[later] - overlap
     alike = overlap / np.where(union > 0, union, 1)
@@ -82,6 +86,10 @@ def is_enlarged(before_m2: np.ndarray, after_m2: np.ndarray, perimeter_m: np.nda
         Perimeter of the outline that it continues.
     pixel_m : float
         Side of a pixel.
+
+    Returns
+    -------
+    bool array
     """
     growth = after_m2 - before_m2
     return (growth > ENLARGED_SHARE * before_m2) & (growth > EDGE_PX * pixel_m * perimeter_m)

@@ -18,7 +18,16 @@ Inverse = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def to_db(power: np.ndarray) -> np.ndarray:
-    """Return 10 log10(power), float32; NaN if power is not positive."""
+    """Return 10 log10(power), float32; NaN if power is not positive.
+
+    Parameters
+    ----------
+    power : array
+
+    Returns
+    -------
+    array of the same shape, float32
+    """
     # contiguous, because numpy's logarithm of any other layout differs in the last bit
     power = np.ascontiguousarray(power, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -27,7 +36,16 @@ def to_db(power: np.ndarray) -> np.ndarray:
 
 
 def from_db(db: np.ndarray) -> np.ndarray:
-    """Return linear power of decibels, float32."""
+    """Return linear power of decibels, float32.
+
+    Parameters
+    ----------
+    db : array
+
+    Returns
+    -------
+    array of the same shape, float32
+    """
     return np.power(np.float32(10), np.ascontiguousarray(db, np.float32) / np.float32(10), dtype=np.float32)
 
 
@@ -35,6 +53,15 @@ def enl(power: np.ndarray) -> float:
     """Return the equivalent number of looks of a homogeneous area: mean^2 / sample variance of finite values.
 
     NaN with fewer than two values; infinite where nothing varies.
+
+    Parameters
+    ----------
+    power : array
+        Linear power.
+
+    Returns
+    -------
+    float
     """
     values = np.asarray(power, np.float64)
     values = values[np.isfinite(values)]

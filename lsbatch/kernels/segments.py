@@ -18,6 +18,17 @@ def reach_px(longest_px: int, smallest_px: int) -> int:
     """Return the halo with which segments up to `longest_px` are equal in all tiles.
 
     The size of a neighbouring region is known if `smallest_px` more pixels are read, and this repeats for every round.
+
+    Parameters
+    ----------
+    longest_px : int
+        Longest side of a segment.
+    smallest_px : int
+        Pixels below which regions are merged.
+
+    Returns
+    -------
+    int
     """
     return longest_px + (ROUNDS + 1) * smallest_px
 
@@ -29,6 +40,11 @@ def regions(classes: np.ndarray) -> tuple[np.ndarray, int]:
     ----------
     classes : array (rows, cols) uint8
         0 belongs to no region.
+
+    Returns
+    -------
+    labels : array (rows, cols), int32
+    count : int
     """
     classes = np.ascontiguousarray(classes, np.uint8)
     labels = np.zeros(classes.shape, np.int32)

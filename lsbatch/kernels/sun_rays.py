@@ -149,6 +149,19 @@ def cast(mask: np.ndarray, sun_azimuth_deg: float, distance_m: float, dx_m: floa
 
     The ray goes from pixel to pixel along the axis closer to its direction, and uses the nearest pixel of the other
     axis.
+
+    Parameters
+    ----------
+    mask : bool array (rows, cols)
+    sun_azimuth_deg : float
+        Clockwise from north.
+    distance_m : float
+    dx_m, dy_m : float
+        Sides of a pixel.
+
+    Returns
+    -------
+    bool array (rows, cols)
     """
     down, right, step_m = _towards(sun_azimuth_deg, dx_m, dy_m)
     steps = np.arange(int(distance_m / step_m) + 1)

@@ -48,7 +48,14 @@ def slope(dem: np.ndarray, dx_m: float, dy_m: float) -> np.ndarray:
 def aspect(dem: np.ndarray, dx_m: float, dy_m: float) -> np.ndarray:
     """Return the azimuth of the downhill direction in degrees clockwise from north, 0 to 360; NaN on flat ground.
 
-    Parameters and return as in `slope`.
+    Parameters
+    ----------
+    dem, dx_m, dy_m
+        As in `slope`.
+
+    Returns
+    -------
+    array (rows, cols), float32
     """
     return _terrain(dem, dx_m, dy_m, (0.0, 0.0, 1.0), ASPECT)[1]
 
@@ -75,7 +82,17 @@ def hillshade(
 def slope_aspect_hillshade(
     dem: np.ndarray, dx_m: float, dy_m: float, azimuth_deg: float = 315, altitude_deg: float = 45
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return `slope`, `aspect` and `hillshade` in one pass over the elevation."""
+    """Return `slope`, `aspect` and `hillshade` in one pass over the elevation.
+
+    Parameters
+    ----------
+    dem, dx_m, dy_m, azimuth_deg, altitude_deg
+        As in `slope` and `hillshade`.
+
+    Returns
+    -------
+    slope, aspect, hillshade : arrays (rows, cols), float32
+    """
     return _terrain(dem, dx_m, dy_m, _sun(azimuth_deg, altitude_deg), SLOPE | ASPECT | HILLSHADE)
 
 

@@ -21,7 +21,7 @@ PREFIX = "package:"
 
 
 def default_path(config: Config) -> Path:
-    """Return where `lsbatch train` writes the weights; a survey without `model.weights` reads them from there."""
+    """Return the path where `lsbatch train` writes the weights and a survey without `model.weights` reads them."""
     family = families.of(config)
     if family.training is None:
         return PACKAGED / f"{family.name}.safetensors"
@@ -35,7 +35,7 @@ def resolve(config: Config) -> Path:
     Raises
     ------
     ModelError
-        If it is missing, with what to do.
+        If the file is missing; the message says what to do.
     """
     if config.model.weights is not None:
         return named(config.model.weights)
@@ -54,17 +54,17 @@ def named(name: str) -> Path:
     Raises
     ------
     ModelError
-        If there is none.
+        If the file does not exist.
     """
     if name.startswith(PREFIX):
-        # with_suffix would replace the last part of a name with a dot
+        # not with_suffix, which would replace the part of a name after a dot
         path = PACKAGED / f"{Path(name.removeprefix(PREFIX)).name}.safetensors"
         if not path.is_file():
-            raise ModelError(f"model.weights = {name!r}: lsbatch comes with {_packaged()}")
+            raise ModelError(f"model.weights = {name!r}: the packaged weights are {_packaged()}")
     else:
         path = objects.path_of(name)
         if not exists(path):
-            raise ModelError(f"model.weights = {name!r}: there is no such file; run 'lsbatch train' to make weights")
+            raise ModelError(f"model.weights = {name!r}: this file does not exist; run 'lsbatch train' to make weights")
     return on_disk(path)
 
 
@@ -76,7 +76,7 @@ def _packaged() -> str:
 def overview() -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     """Return tables of model families, band settings and packaged weights: headings and rows of text."""
     rows: list[tuple[str, ...]] = [
-        (family.name, ", ".join(family.own_bands or ("those of the band setting",)), family.summary)
+        (family.name, ", ".join(family.own_bands or ("bands of the band setting",)), family.summary)
         for family in FAMILIES.values()
     ]
     packaged: list[tuple[str, ...]] = []
@@ -113,8 +113,7 @@ def check(of: Card, config: Config) -> None:
     families.of(config).check(of, config.predict)
     if halo_px(of, config.predict) > config.grid.tile_px:
         raise ModelError(
-            f"grid.tile_px = {config.grid.tile_px}: {of.family} looks {of.halo_px} px beyond a tile, which must not be "
-            "smaller than that"
+            f"grid.tile_px = {config.grid.tile_px}: must be at least {of.halo_px}, the halo of {of.family}"
         )
 
 
@@ -124,7 +123,7 @@ def halo_px(of: Card, predict: PredictSettings) -> int:
 
 
 def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings) -> np.ndarray:
-    """Return the landslide probability in the core of a block; the first of `answers`."""
+    """Return the landslide probability in the core of a block: the first result of `answers`."""
     return answers(path, bands, halo_px, predict)[0]
 
 
@@ -142,17 +141,17 @@ def answers(
     halo_px : int
         Pixels that `bands` carry on each side.
     predict : PredictSettings
-        Tiling and device.
+        Tiling, device and precision.
 
     Returns
     -------
     probability, spread : arrays (rows, cols) float32
-        NaN where any of the model's bands is NaN; the spread everywhere unless `predict.flips` is set.
+        NaN where any of the model's bands is NaN. The spread is NaN everywhere unless `predict.flips` is set.
 
     Notes
     -----
-    Torch uses as many threads as the process was given: a worker sets OMP_NUM_THREADS to cluster.threads, by default 1,
-    because two workers with one thread each did 9.6 tiles/s where two with two threads each did 4.9 on two cores.
+    Torch uses the threads of the process: a worker sets OMP_NUM_THREADS to cluster.threads, by default 1, because on
+    two cores two workers with one thread each did 9.6 tiles/s, and two with two threads each 4.9.
     """
     of = card(path)
     block = np.stack([bands[name] for name in of.bands])
@@ -161,7 +160,7 @@ def answers(
     seen = np.isfinite(core).all(axis=0)
     out, spread = (np.full((rows, cols), np.nan, np.float32) for _ in range(2))
     if not seen.any():
-        # sea, nodata or outside the country: skip the model
+        # sea, nodata or outside the country: the model is skipped
         return out, spread
     found, spread_found = families.of_card(of).predict(path, block, halo_px, predict, seen)
     out[seen] = found[seen]

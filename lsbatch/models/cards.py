@@ -21,11 +21,11 @@ from lsbatch.storage.files import aside
 
 #: Key of the card in the metadata of the header.
 KEY = "lsbatch"
-#: Longest allowed header in bytes. A header has a few thousand bytes; a longer one means another kind of file.
+#: Maximum bytes of a header. A header has a few thousand bytes; a longer one belongs to another kind of file.
 LONGEST_HEADER = 10_000_000
-#: Most channels in the innermost layer, which usually has 1024; the weights grow with the square.
+#: Maximum channels of the innermost layer, which usually has 1024. The weights grow with the square.
 WIDEST = 4096
-#: Largest halo and lattice; a tile has up to 8192 px.
+#: Maximum halo and lattice; a tile has up to 8192 px.
 LARGEST_PX = 8192
 
 
@@ -52,7 +52,7 @@ class Card:
     made_by : mapping
         Software, surveys and time it took.
     checksum : str
-        Of the arrays and of everything above that changes an answer.
+        Of the arrays and of all fields above that affect a prediction.
     """
 
     family: str
@@ -74,7 +74,7 @@ def card(path: Path) -> Card:
     Raises
     ------
     ModelError
-        If the file is missing, is no safetensors file (a pickle, for example), is cut short, or holds no card.
+        If the file is missing, is not a safetensors file (a pickle, for example), is truncated, or has no card.
     """
     path = Path(path)
     try:
@@ -90,7 +90,7 @@ def _card(path: Path, _mtime_ns: int, size: int, _inode: int) -> Card:
     header = _header(path, size)
     text = header.get("__metadata__", {}).get(KEY)
     if text is None:
-        raise ModelError(f"{path}: is a safetensors file, but holds no model of lsbatch; make one with 'lsbatch train'")
+        raise ModelError(f"{path}: is a safetensors file, but has no model of lsbatch; make one with 'lsbatch train'")
     try:
         raw = json.loads(text)
         known = {f.name: raw[f.name] for f in fields(Card)}
@@ -116,7 +116,7 @@ def _validate(found: Card) -> None:
 
 def _header(path: Path, size: int) -> dict[str, Any]:
     """Read the JSON header: its length is in the first eight bytes."""
-    refusal = f"{path}: is no safetensors file of weights, and nothing else is loaded (a pickle could run code)"
+    refusal = f"{path}: is not a safetensors file; other formats are not loaded, because a pickle could run code"
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -142,7 +142,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     Raises
     ------
     ModelError
-        If they are not those that the card was written for.
+        If their checksum differs from that in the card.
     """
     expected = card(path)
     try:
@@ -155,7 +155,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def checksum(found: Mapping[str, np.ndarray], of: Card) -> str:
-    """Return 16 hex digits of the arrays and of all else that changes a prediction."""
+    """Return 16 hex digits of the arrays and of everything else that affects a prediction."""
     key = [of.family, of.bands, of.means, of.stds, of.network, of.halo_px, of.lattice_px]
     total = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8)
     for name in sorted(found):
@@ -170,10 +170,10 @@ def save(path: Path, found: Mapping[str, np.ndarray], unsigned: Card) -> Card:
     Raises
     ------
     StaleStoreError
-        If the folder cannot be written to; what was there is kept.
+        If the folder cannot be written to. An existing file is kept.
     """
     signed = replace(unsigned, checksum=checksum(found, unsigned))
-    # safetensors writes memory in its present order: a view would be stored scrambled
+    # safetensors writes memory in its present order: a view would be stored in a wrong order
     contiguous = {name: np.ascontiguousarray(value) for name, value in found.items()}
     try:
         with aside(path) as temporary:

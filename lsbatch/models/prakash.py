@@ -26,11 +26,11 @@ from lsbatch.settings import PredictSettings, TrainSettings
 BANDS = OWN_BANDS["prakash"]
 ELEVATION = BANDS.index("elevation")
 WINDOW_PX, KEPT_PX = 256, 128
-#: A window's margin, rounded up with one pixel more for the hillshade.
+#: Margin of a window, rounded up, including one pixel for the hillshade.
 HALO_PX = 128
-#: Windows in a batch; always this number, so that results do not depend on the batch.
+#: Windows in a batch; always the same number, so that results do not depend on the batch.
 BATCH = 4
-#: Reflectance that becomes white in the 8-bit stretch.
+#: Reflectance that is white in the 8-bit stretch.
 WHITE = 0.3
 #: The normalisation above as mean and standard deviation of each band: RGB twice, hillshade, slope.
 MEANS = (*[WHITE / 2] * 6, 127.5, 45.0)
@@ -38,7 +38,7 @@ STDS = MEANS
 STEMS, BLOCKS, CHANNELS = (24, 24, 16), (3, 4, 6, 3), (64, 128, 256, 256)
 DECODER = (256, 128, 64, 64, 64)
 STREAMS = (slice(0, 3), slice(3, 6), slice(6, 8))
-#: Width of the settings at which the channels are the published ones.
+#: Width in the settings that gives the published number of channels.
 FULL_WIDTH = 16
 
 
@@ -86,7 +86,7 @@ class Prakash(nn.Module):
         stems = [wide(c) for c in STEMS]
         counts = [s.stop - s.start for s in STREAMS]
         self.stems = nn.ModuleList(_convolved(i, o, 7, 2) for i, o in zip(counts, stems, strict=True))
-        # full resolution, a few channels a stream
+        # full resolution, a few channels for each stream
         self.fine = nn.ModuleList(_convolved(i, max(1, o // 2), 3, 1) for i, o in zip(counts, stems, strict=True))
         channels = sum(stems)
         skips = [sum(max(1, o // 2) for o in stems), channels]
@@ -172,7 +172,7 @@ def answer(path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings
 
 
 def _window(inputs: Tensor, row: int, col: int) -> Tensor:
-    """Return a window of full size; beyond the core it holds the mean."""
+    """Return a window of full size; outside the core it contains the mean."""
     piece = inputs[:, row : row + WINDOW_PX, col : col + WINDOW_PX]
     return F.pad(piece, (0, WINDOW_PX - piece.shape[2], 0, WINDOW_PX - piece.shape[1]))
 

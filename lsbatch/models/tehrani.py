@@ -1,12 +1,12 @@
 """Segments of the red-green change, classified by a random forest (Tehrani et al., as the paper uses it).
 
 Change is measured as (R / G) after minus (R / G) before, cut into 19 classes by k-means; regions of a class of at least
-80 px are segments. A forest of 50 trees says how much a segment looks like those that were landslides.
+80 px are segments. A forest of 50 trees gives the probability that a segment is a landslide.
 
-Our choices, where the source is silent or the result would depend on tiles: the class centres are learned once and
-stored with the weights; segments longer than `LONGEST_PX` in rows or columns are dropped, which makes tile by tile
-equal the whole; and the image before is not scaled to the image after, because deviations from the surroundings, which
-the forest looks at, do not change under such a scale.
+Our choices, where the source gives no detail or the result would depend on tiles: the class centres are computed once
+in training and stored with the weights; segments longer than `LONGEST_PX` in rows or columns are dropped, so that tile
+by tile equals the whole; and the image before is not scaled to the image after, because the forest uses deviations from
+the surroundings, which such a scale does not change.
 """
 
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ from lsbatch.models import cards
 BANDS = OWN_BANDS["tehrani"]
 CLASSES = 19
 SMALLEST_PX = 80
-#: 1.6 km at 10 m: the largest area that the method keeps, 2 km2, is 1.4 km square.
+#: 1.6 km at 10 m. The largest area that the method keeps, 2 km2, is 1.4 km square.
 LONGEST_PX = 160
-#: Pixels at most by which a segment grows into changed neighbours, and the width of its surroundings.
+#: Maximum growth of a segment into changed neighbours in pixels, and width of its surroundings.
 GROW_PX, RING_PX = 3, 10
-#: A block must carry this much; a multiple of 64, the lattice of tiles.
+#: Halo of a block; a multiple of 64, the lattice of tiles.
 HALO_PX = -(-(segments.reach_px(LONGEST_PX, SMALLEST_PX) + GROW_PX + RING_PX) // 64) * 64
-#: A segment is looked at only with at least so much change, a brightness (mean of R, G, B in reflectance x 10) and NDVI
-#: in range, and an area in range.
+#: Limits of a segment: minimum change, range of brightness (mean of R, G, B in reflectance x 10), range of NDVI, range
+#: of area.
 LEAST_CHANGE, BRIGHTNESS, LEAST_NDVI = 0.09, (0.5, 2.0), -0.1
 AREA_M2 = (5_000.0, 2_000_000.0)
 FEATURES = (
@@ -56,10 +56,10 @@ class Segments:
     Attributes
     ----------
     labels : array (rows, cols) int32
-        1..n, 0 for what is none.
+        1..n, 0 outside segments.
     features : array (n, len(FEATURES)) float32
     first : array (n, 2) int
-        Row and column of each one's first pixel.
+        Row and column of the first pixel of each segment.
     """
 
     labels: np.ndarray
@@ -89,16 +89,16 @@ def centres(values: np.ndarray, seed: int) -> np.ndarray:
 
 
 def cut(block: np.ndarray, middle: np.ndarray, side_m: float) -> Segments:
-    """Segment a block (bands, rows, cols); return the segments that lie wholly in it."""
+    """Segment a block (bands, rows, cols); return the segments that lie completely in it."""
     seen = np.isfinite(block).all(axis=0)
     rg = change(block)
     seen &= np.isfinite(rg)
-    # the class whose centre is nearest; 0 where nothing was seen
+    # the class with the nearest centre; 0 where not observed
     classes = np.where(seen, np.searchsorted((middle[1:] + middle[:-1]) / 2, rg) + 1, 0).astype(np.uint8)
     labels = segments.merged(*segments.regions(classes), classes, middle, SMALLEST_PX)
     kept = _plausible(labels, block, rg, side_m)
     features, first = _described(kept, block, rg, seen & (rg < LEAST_CHANGE))
-    # grown after that: what a segment looks like then depends on no other segment, so on nothing beyond the halo
+    # grown after the selection: the shape of a segment then depends on no other segment, so on nothing beyond the halo
     return Segments(_grown(kept, seen & (rg >= LEAST_CHANGE)), features, first)
 
 

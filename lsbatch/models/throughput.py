@@ -1,4 +1,4 @@
-"""Inference throughput of a U-Net on this machine, and its share of the peak of the arithmetic unit."""
+"""Inference throughput of a U-Net on this machine, and its share of the arithmetic peak."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lsbatch.models import cards, devices, tiled_inference, unet
 from lsbatch.settings import PredictSettings
 
-#: Side of the noise that is answered, and of the matrices that are multiplied, on a CPU and on a GPU.
+#: Side of the random test image and of the multiplied matrices, on a CPU and on a GPU.
 SIDE_PX = {"cpu": 1024, "cuda": 2048}
 PRODUCT = {"cpu": 2048, "cuda": 8192}
 ROUNDS = 3
@@ -24,9 +24,9 @@ def of(path: Path, predict: PredictSettings, threads: int) -> dict[str, Any]:
     Returns
     -------
     dict by precision
-        `mpx_s`: useful pixels; `gflop_s`: of the work for those, without halo; `product_gflop_s`: of a plain matrix
-        product on the same device; `share`: the one by the other, above 1 where convolutions suit the unit better than
-        a product. `largest_difference` and `mean_difference` of bfloat16's probabilities from float32's, on noise.
+        `mpx_s`: useful pixels; `gflop_s`: operations for those, without halo; `product_gflop_s`: of a matrix product on
+        the same device; `share`: ratio of the two, above 1 if convolutions use the unit better than a product.
+        `largest_difference` and `mean_difference` of bfloat16 probabilities from float32, on random bands.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -61,7 +61,7 @@ def _both(path: Path, predict: PredictSettings) -> dict[str, Any]:
 
 
 def flops_px(of: cards.Card) -> float:
-    """Return the floating-point operations of the network a pixel, without halo; multiply and add count as two."""
+    """Return the floating-point operations of the network per pixel, without halo. Multiply and add count as two."""
     side = 4 * of.lattice_px
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.inference_mode():
         unet.structure(of).eval()(torch.empty(1, len(of.bands), side, side))
@@ -76,7 +76,7 @@ def product_flops(where: torch.device, precision: str) -> float:
 
     def product() -> Any:
         with devices.numbers(where, "float32"):
-            # one number comes back, so that a GPU has ended
+            # read one number back, so that the GPU has finished
             return (one @ other)[0, 0].item()
 
     return 2 * size**3 / _best(product)[1]

@@ -12,19 +12,19 @@ from lsbatch.kernels import inference_windows
 from lsbatch.models import cards, devices, unet
 from lsbatch.settings import PredictSettings
 
-#: Axes that are mirrored: none, columns, rows, both.
+#: Mirrored axes: none, columns, rows, both.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
-#: Windows of 128 px in one batch of `blend`; always this many, so that no result depends on how a batch was filled.
+#: Windows of 128 px in a batch of `blend`; always the same number, so that results do not depend on the batch.
 BLEND_BATCH = 16
-#: float32 that a network of `width` channels holds for each pixel of a window at the fullest moment, by `width`: when
-#: the last level's two halves are joined; with what lies in pieces between. 7.4 and 7.8 were measured.
+#: float32 values that a network of `width` channels holds for each pixel of a window at its maximum, by `width`: when
+#: the two halves of the last level are joined, plus memory in between. 7.4 and 7.8 were measured.
 HELD = 8
 
 
 def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, seen: np.ndarray) -> np.ndarray:
     """Return the probability in the core of a block (bands, rows + 2 carried, cols + 2 carried), (rows, cols) float32.
 
-    Where the core is not `seen` (rows, cols) it may be anything: windows without a seen pixel are not computed.
+    Where the core is not `seen` (rows, cols) the result is undefined: windows without a seen pixel are not computed.
     """
     return _answers(path, block, carried_px, predict, seen, FLIPS[:1])[0]
 
@@ -69,7 +69,7 @@ def _answers(
     network, where = unet.loaded(path, of.checksum, predict.device)
     needed = of.halo_px if predict.tiling == "exact" else inference_windows.blend_px()
     if carried_px < needed:
-        raise ValueError(f"a block with {carried_px} px around it cannot be answered, {needed} px are needed")
+        raise ValueError(f"the block has a halo of {carried_px} px, {needed} px are needed")
     spare = carried_px - needed
     rows, cols = (size - spare for size in block.shape[1:])
     inputs = torch.from_numpy(unet.normalised(block[:, spare:rows, spare:cols], of.means, of.stds)).to(where)

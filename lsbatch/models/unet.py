@@ -41,8 +41,8 @@ class UNet(nn.Module):
 
     Rows and columns must be multiples of 2^depth. `width` channels on the first level, twice as many on each next.
 
-    With `halo_px`, a multiple of 2^depth and at least the network's own halo, the answer lacks so many pixels on each
-    side, and the way up, which is two thirds of the work, is gone for the pixels that are answered alone.
+    With `halo_px`, a multiple of 2^depth and at least the network's own halo, the output has this many pixels less on
+    each side, and the decoder, which is two thirds of the work, runs only for the pixels of the output.
     """
 
     def __init__(self, bands: int, depth: int, width: int, dropout: float = 0.0) -> None:
@@ -65,7 +65,7 @@ class UNet(nn.Module):
         x = self.drop(self.down[-1](x))
         around = halo_px >> len(self.up)
         for rise, up, margin in zip(reversed(self.rise), reversed(self.up), reversed(margins), strict=True):
-            # half of what the level above looks at, rounded up
+            # half of the margin that the level above needs, rounded up
             below = -(-margin // 2)
             x = _trimmed(rise(_trimmed(x, around - below)), 2 * below - margin)
             x = up(torch.cat([skips.pop(), x], dim=1))

@@ -13,7 +13,7 @@ from lsbatch.catalog import sun_position
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
-from lsbatch.kernels import optical
+from lsbatch.kernels import greenest_pixel, optical
 from lsbatch.pipeline.terrain import Ground
 from lsbatch.pipeline.types import Dropped
 from lsbatch.settings import Config
@@ -69,7 +69,7 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
     picture = Picture(
         np.full((len(COLOURS), rows, cols), np.nan, np.float32),
         np.full((rows, cols), np.nan, np.float32),
-        np.full((rows, cols), optical.NO_DAY, np.int16),
+        np.full((rows, cols), greenest_pixel.NO_DAY, np.int16),
         np.zeros((rows, cols), np.uint8),
         np.zeros((rows, cols), np.uint8),
         (),
@@ -84,7 +84,7 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
         dropped += look.dropped
         if look.used:
             ndvi = optical.ndvi(look.bands[3], look.bands[0])
-            optical.greener_into(
+            greenest_pixel.greener_into(
                 picture.bands,
                 picture.ndvi,
                 picture.day,

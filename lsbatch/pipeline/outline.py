@@ -13,7 +13,7 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 from lsbatch.kernels import connected_regions, terrain
-from lsbatch.kernels.optical import NO_DAY
+from lsbatch.kernels.greenest_pixel import NO_DAY
 from lsbatch.models import families
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED

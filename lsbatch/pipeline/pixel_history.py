@@ -65,7 +65,7 @@ def _series(
     places: tuple[np.ndarray, ...],
     scenes: tuple[Scene, ...],
     config: Config,
-    told: tuple[dict[str, None], dict[Dropped, None]],
+    scenes_used: tuple[dict[str, None], dict[Dropped, None]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return days and series (bands, images, pixels): NDVI, and short-wave infrared if all scenes have it."""
     strip = Tile(tile.row, tile.col, tile.geobox[rows])
@@ -75,8 +75,8 @@ def _series(
     series = np.full((len(colours) - 1, len(by_day), len(places[0])), ccdc.MISSING, np.int16)
     calls = [optical.looker(same_day, here, config, colours) for _, same_day in by_day]
     for number, look in enumerate(prefetch.in_order(calls)):
-        told[0].update(dict.fromkeys(look.used))
-        told[1].update(dict.fromkeys(look.dropped))
+        scenes_used[0].update(dict.fromkeys(look.used))
+        scenes_used[1].update(dict.fromkeys(look.dropped))
         if not look.used:
             continue
         clear = look.clear[places]

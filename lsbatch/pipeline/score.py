@@ -24,17 +24,20 @@ def apply(block: Block, config: Config) -> Block:
     seen = found != UNOBSERVED
     cells = score_intervals.by_cell(found == 1, truth, seen, CELL_PX)
     total = dict(zip(("tp", "fp", "fn", "tn"), cells.sum(axis=(0, 1)).tolist(), strict=True))
-    said = score_intervals.reliability(block.bands["probability"], truth)
+    reliability = score_intervals.reliability(block.bands["probability"], truth)
     plots = {}
     for name, shape in vectors.read_plots(config.truth, config.grid.crs).items():
         if (inside := rasterize(shape, block.tile.geobox)).any():
-            plots[name] = _told(score_intervals.by_cell(found == 1, truth, seen & inside, CELL_PX), block.tile)
+            plots[name] = _cell_rows(score_intervals.by_cell(found == 1, truth, seen & inside, CELL_PX), block.tile)
     return Block(
-        block.tile, 0, {}, total | {"cells": _told(cells, block.tile), "plots": plots, "reliability": said.tolist()}
+        block.tile,
+        0,
+        {},
+        total | {"cells": _cell_rows(cells, block.tile), "plots": plots, "reliability": reliability.tolist()},
     )
 
 
-def _told(cells: np.ndarray, tile: Tile) -> list[list[int]]:
+def _cell_rows(cells: np.ndarray, tile: Tile) -> list[list[int]]:
     """Return national row and column of the cells with observed pixels, and their counts."""
     top, left = (span.start // CELL_PX for span in tile.region)
     places = np.argwhere(cells.sum(axis=2) > 0)

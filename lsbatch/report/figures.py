@@ -218,7 +218,7 @@ def reliability(survey: Survey) -> list[dict[str, float]]:
     """Return the bins of probability with pixels: mean prediction, observed frequency, pixels."""
     found = receipts.read_stage(survey.workspace.receipts, "score")
     bins = evaluation.reliability(found.values())
-    return [{"said": p / n, "so": hits / n, "pixels": int(n)} for n, p, hits in bins.tolist() if n]
+    return [{"predicted": p / n, "observed": hits / n, "pixels": int(n)} for n, p, hits in bins.tolist() if n]
 
 
 def provenance(config: Config, records: Records) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _flips_make_sense(self) -> Self:
+    def _check_flips(self) -> Self:
         if self.predict.flips and not can_mirror(self.model.family):
             raise ValueError(f"predict.flips is for model.family {', '.join(MIRRORING)}, not {self.model.family}")
         if self.predict.flips and knows_look_direction(self.inputs):
@@ -83,7 +83,7 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _somebody_predicts(self) -> Self:
+    def _check_gpu_jobs(self) -> Self:
         if self.cluster.kind == "slurm" and (self.predict.device == "cuda") != (self.cluster.slurm.gpu is not None):
             raise ValueError(
                 "predict.device cuda and cluster.slurm.gpu must be set together: predictions run only in these jobs"

@@ -172,7 +172,7 @@ def test_what_the_bands_do_not_need_may_be_missing(archive: Path, tmp_path: Path
 
 
 def test_no_plan_and_a_damaged_plan_are_told(tmp_path: Path) -> None:
-    with pytest.raises(NoDataError, match="no plan was made here"):
+    with pytest.raises(NoDataError, match="has no plan"):
         plan.load(tmp_path)
     (tmp_path / "plan").mkdir()
     (tmp_path / "plan" / "plan.json").write_text('{"grid": 1', encoding="utf-8")

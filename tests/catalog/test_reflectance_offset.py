@@ -135,15 +135,15 @@ REFUSED = {
     "not applied, but to what": (dict(baseline=None, flag=False), "unknown"),
     "a private run of Sen2Cor": (dict(baseline="99.99"), "unknown"),
     "not applied, baseline has one, raster:bands says none": (dict(flag=False, written=NONE), "one of them is wrong"),
-    "an offset that its baseline never had": (dict(baseline="02.14", written=TEMPLATE), "never had one"),
-    "the same, not applied": (dict(baseline="02.14", flag=False, written=TEMPLATE), "never had one"),
+    "an offset that its baseline never had": (dict(baseline="02.14", written=TEMPLATE), "has none; not read"),
+    "the same, not applied": (dict(baseline="02.14", flag=False, written=TEMPLATE), "has none; not read"),
     "field and name disagree": (
         dict(baseline="05.11", uri="S2A_MSIL2A_20180701T105031_N0208_R051_T32VLP_20180801T000000.SAFE"),
         "02.08 by product name",
     ),
     "colours disagree": (dict(written=TEMPLATE, odd="blue"), "different scales or offsets"),
-    "a positive offset": (dict(written=(1e-4, 0.1)), "no Sentinel-2 calibration"),
-    "an offset in reflectance with scale 1": (dict(written=(1.0, -0.1)), "no Sentinel-2 calibration"),
+    "a positive offset": (dict(written=(1e-4, 0.1)), "not a Sentinel-2 calibration"),
+    "an offset in reflectance with scale 1": (dict(written=(1.0, -0.1)), "not a Sentinel-2 calibration"),
     "a flag that is no flag": (dict(flag="maybe"), "neither true nor false"),
 }
 

@@ -135,8 +135,8 @@ def test_names_that_are_no_names(name: object) -> None:
         ({"type": "Collection"}, "not a STAC item"),
         ({"bbox": None}, "neither geometry nor bbox"),
         ({"geometry": {"type": "Polygon", "coordinates": "x"}}, "geometry cannot be read"),
-        ({"properties": {"datetime": "last summer"}}, "is no time"),
-        ({"properties": {}}, "is no time"),
+        ({"properties": {"datetime": "last summer"}}, "is not a time"),
+        ({"properties": {}}, "is not a time"),
         ({"assets": {}}, "it has none"),
     ],
 )

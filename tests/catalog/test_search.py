@@ -106,7 +106,7 @@ def test_an_item_that_cannot_be_used_is_named_and_left_out(tmp_path: Path) -> No
     found = search.search(source(str(hand_made(tmp_path, good, liar)), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
     assert ids(found) == ["S2A_001"]
     assert len(found.left_out) == 1
-    assert found.left_out[0].startswith("S2A_003: tells neither its processing baseline")
+    assert found.left_out[0].startswith("S2A_003: has no processing baseline")
 
 
 def test_of_several_processings_the_newest_is_read(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_hostile_addresses_in_a_folder(tmp_path: Path, href: str, place: str) ->
         hand_made(inside, item)
     else:
         hand_made(inside, root={"links": [{"rel": "child", "href": href}]})
-    with pytest.raises(CatalogError, match=r"allowed is a path inside the catalogue's folder|is no address"):
+    with pytest.raises(CatalogError, match=r"allowed is a path inside the catalogue's folder|is not an address"):
         search.search(source(str(inside), "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
 
 
@@ -185,7 +185,10 @@ def test_hostile_addresses_on_the_network(tmp_path: Path, href: str) -> None:
     item = synthetic_item(1)
     item["assets"]["red"]["href"] = href
     hand_made(tmp_path, item)
-    with servers.serve(tmp_path) as served, pytest.raises(CatalogError, match=r"allowed is an address|is no address"):
+    with (
+        servers.serve(tmp_path) as served,
+        pytest.raises(CatalogError, match=r"allowed is an address|is not an address"),
+    ):
         search.search(source(f"{served.url}/catalog.json", "sentinel-2-l2a"), "sentinel2", PLACE, SUMMERS)
 
 
@@ -257,12 +260,12 @@ def nobody_listens(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (nothing_there, "there is no such file"),
-        (not_json, "does not answer as a STAC catalogue"),
-        (not_text, "does not answer as a STAC catalogue"),
-        (not_stac, "no STAC document"),
-        (a_list, "no STAC document"),
-        (link_to_nothing, "there is no such file"),
+        (nothing_there, "does not exist"),
+        (not_json, "does not answer like a STAC catalogue"),
+        (not_text, "does not answer like a STAC catalogue"),
+        (not_stac, "not a STAC document"),
+        (a_list, "not a STAC document"),
+        (link_to_nothing, "does not exist"),
         (nobody_listens, "cannot be reached"),
     ],
 )

@@ -49,8 +49,8 @@ def test_the_driver_says_at_once_how_to_go_on(cast: arena.Cast) -> None:
     said = (cast.path.parent / "lsbatch.log").read_text()
     assert code == 2, said
     assert said.splitlines()[-1] == (
-        f"lsbatch: the Dask scheduler at {cast.config.cluster.address} went away during stack; "
-        "what is done is kept: run the same command again to go on"
+        f"lsbatch: the Dask scheduler at {cast.config.cluster.address} stopped during stack; "
+        "finished tiles are kept: run the same command again to continue"
     )
     assert "Traceback" not in said
     assert lease.holders(cast.config.output) == []
@@ -96,7 +96,7 @@ def test_it_dies_between_the_news_and_the_answer(home: arena.Nursery) -> None:
     survey = Survey(config, open_survey(home.undisturbed).grid, ())
     workers = distribute._Workers(survey, step_named("stack"), None, pool=None)  # type: ignore[arg-type]
     with pytest.raises(
-        LsbatchError, match=r"scheduler at tcp://127.0.0.1:8786 went away during stack; what is done is kept"
+        LsbatchError, match=r"scheduler at tcp://127.0.0.1:8786 stopped during stack; finished tiles are kept"
     ):
         workers._receipt(Told(), Task("stack", (0, 0), "digest"))  # type: ignore[arg-type]
 
@@ -107,7 +107,7 @@ def test_no_scheduler_at_all(cast: arena.Cast) -> None:
     assert cast.home.wait(cast.driver, 60) == 2
     said = (cast.path.parent / "lsbatch.log").read_text().splitlines()[-1]
     assert said.startswith(
-        f"lsbatch: cluster.address = '{cast.config.cluster.address}': no Dask scheduler answers there"
+        f"lsbatch: cluster.address = '{cast.config.cluster.address}': no Dask scheduler answers at this address"
     )
 
 

@@ -102,7 +102,7 @@ def test_a_port_that_is_taken_gets_one_sentence() -> None:
         with (
             pytest.raises(
                 LsbatchError,
-                match=f"cluster.metrics = '127.0.0.1:{port}': nothing can listen there: Address already in use",
+                match=f"cluster.metrics = '127.0.0.1:{port}': cannot listen at this address: Address already in use",
             ),
             metrics.served(f"127.0.0.1:{port}", execution.Progress()),
         ):

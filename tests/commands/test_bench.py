@@ -195,7 +195,7 @@ def test_a_file_of_something_else_is_one_sentence(tmp_path: Path, text: str) -> 
     path.write_text(text, encoding="utf-8")
     with pytest.raises(LsbatchError, match=r"old\.json: was not written by lsbatch bench of this version"):
         comparison.read(path)
-    with pytest.raises(LsbatchError, match="there is no such file"):
+    with pytest.raises(LsbatchError, match="does not exist"):
         comparison.read(tmp_path / "none.json")
 
 
@@ -223,7 +223,7 @@ def test_a_machine_that_tells_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(machine_monitor, "POWERCAP", tmp_path / "none")
     with machine_monitor.watching() as found:
         pass
-    assert found.told() == {
+    assert found.as_dict() == {
         "gpu_busy_share": None,
         "gpu_memory_mb": None,
         "joules": None,
@@ -318,4 +318,4 @@ def test_the_command(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert "none.json: there is no such file" in capsys.readouterr().err
+    assert "none.json: does not exist" in capsys.readouterr().err

@@ -217,7 +217,7 @@ def test_a_rim_that_swallows_the_block_is_said(learned: Config) -> None:
 def test_what_is_no_model_and_no_truth(learned: Config) -> None:
     with pytest.raises(ConfigError, match="bands"):
         compare.compare(compare.Contest((learned,), (), ("cart",), ("s9",)), Lines())
-    with pytest.raises(ConfigError, match="names no truth"):
+    with pytest.raises(ConfigError, match="has no mapped landslides"):
         compare.compare(
             compare.Contest((learned.model_copy(update={"truth": None}),), (), ("cart",), ("s1vv",)), Lines()
         )

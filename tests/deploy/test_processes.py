@@ -204,7 +204,7 @@ def test_survey_by_scheduler_workers_and_driver(done_survey: Any, tmp_path: Path
         assert "dask_scheduler_workers" in told[1]
         driver.send_signal(signal.SIGTERM)
         assert driver.wait(timeout=120) == 143, driver.said()
-        assert "stopped; what is done is kept" in driver.said()
+        assert "stopped; finished tiles are kept" in driver.said()
         # handed back: the next one need not wait
         assert lease.holders(release.config.output) == []
         kept = state(release.config)["stack"]

@@ -172,13 +172,13 @@ def test_a_forgotten_geoid_moves_the_picture(product: Path, point: dict[str, flo
 
 def test_what_is_no_product(tmp_path: Path) -> None:
     (tmp_path / "S1A_IW_SLC__1SDV_x.SAFE").mkdir()
-    with pytest.raises(CatalogError, match="is no unpacked Sentinel-1 GRD"):
+    with pytest.raises(CatalogError, match="is not an unpacked Sentinel-1 GRD"):
         rtc(tmp_path / "S1A_IW_SLC__1SDV_x.SAFE", tmp_path / "dem.tif", 0, tmp_path / "out")
 
 
 def test_a_dem_elsewhere(product: Path, point: dict[str, float], tmp_path: Path) -> None:
     far = ground(tmp_path / "dem.tif", point | {"longitude": point["longitude"] + 5})
-    with pytest.raises(CatalogError, match=r"cannot be geocoded: the DEM .* lies elsewhere"):
+    with pytest.raises(CatalogError, match=r"cannot be geocoded: the DEM .* does not cover the product"):
         rtc(product, far, 0, tmp_path / "out")
     with pytest.raises(CatalogError, match="No such file"):
         rtc(product, tmp_path / "missing.tif", 0, tmp_path / "out")

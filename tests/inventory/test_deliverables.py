@@ -117,7 +117,7 @@ def test_exports_say_the_same(done_survey: Survey) -> None:
     assert sorted(events["inspireId_localId"]) == sorted(frame["landslide_id"])
     assert set(events["typeOfHazard_hazardCategory"]) == {exports.LANDSLIDE}
     assert events["magnitudeOrIntensity_quantitativeValue"].sum() == pytest.approx(frame["area_m2"].sum())
-    assert len(exports.mapped(frame.head(0), exports.SOSI)) == 0
+    assert len(exports.with_schema(frame.head(0), exports.SOSI)) == 0
 
 
 def test_the_catalogue_lists_all_of_it(done_survey: Survey) -> None:
@@ -202,7 +202,7 @@ def test_areas_without_their_names_are_one_sentence(done_survey: Survey, tmp_pat
     with pytest.raises(ConfigError, match=r"inventory\.areas: .*counties\.gpkg has 'A' twice"):
         execution.run(survey, until="areas")
     survey = _changed(done_survey, tmp_path / "t", areas=file, areas_field="county")
-    with pytest.raises(ConfigError, match=r"inventory\.areas_field = 'county': is no column of"):
+    with pytest.raises(ConfigError, match=r"inventory\.areas_field = 'county': is not a column of"):
         execution.run(survey, until="areas")
 
 

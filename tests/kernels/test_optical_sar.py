@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
-from lsbatch.kernels import optical, sar
+from lsbatch.kernels import greenest_pixel, optical, sar
 from lsbatch.kernels.statistics import score_intervals
 
 # Sentinel-2
@@ -51,11 +51,11 @@ def _folded(days: list[int], bands: np.ndarray, ndvi: np.ndarray, clear: np.ndar
     best = np.full((bands.shape[1], *shape), np.nan, np.float32)
     best_ndvi, day, looks = (
         np.full(shape, np.nan, np.float32),
-        np.full(shape, optical.NO_DAY, np.int16),
+        np.full(shape, greenest_pixel.NO_DAY, np.int16),
         np.zeros(shape, np.uint8),
     )
     for d in days:
-        optical.greener_into(best, best_ndvi, day, looks, bands[d], ndvi[d], clear[d], d)
+        greenest_pixel.greener_into(best, best_ndvi, day, looks, bands[d], ndvi[d], clear[d], d)
     return best, best_ndvi, day, looks
 
 
@@ -71,7 +71,7 @@ def test_the_greenest_pixel_in_any_order(seed: int) -> None:
     for order in itertools.islice(itertools.permutations(range(4)), 1, None, 5):
         for one, other in zip(first, _folded(list(order), bands, ndvi, clear), strict=True):
             np.testing.assert_array_equal(one, other)
-    together = optical.greenest(bands, clear, np.arange(4), nir=0, red=1)
+    together = greenest_pixel.greenest(bands, clear, np.arange(4), nir=0, red=1)
     one_by_one = _folded([0, 1, 2, 3], bands, np.stack([optical.ndvi(look[0], look[1]) for look in bands]), clear)
     for one, other in zip(together, one_by_one, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -80,7 +80,7 @@ def test_the_greenest_pixel_in_any_order(seed: int) -> None:
         seen = [d for d in range(4) if clear[d, row, col] and np.isfinite(ndvi[d, row, col])]
         assert looks[row, col] == len(seen)
         if not seen:
-            assert day[row, col] == optical.NO_DAY
+            assert day[row, col] == greenest_pixel.NO_DAY
             assert np.isnan(best[:, row, col]).all()
             continue
         chosen = max(seen, key=lambda d: (ndvi[d, row, col], d))

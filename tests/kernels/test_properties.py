@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsbatch.kernels import focal, optical, sar, speckle, terrain, time_median
+from lsbatch.kernels import focal, greenest_pixel, optical, sar, speckle, terrain, time_median
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -142,13 +142,13 @@ def test_no_dates_at_all(shape: tuple[int, int]) -> None:
     assert np.isnan(time_median.masked_median(none)).all()
     assert time_median.masked_median(none).shape == shape
     assert speckle.multitemporal(none, 5).shape == (0, *shape)
-    best, ndvi, day, looks = optical.greenest(
+    best, ndvi, day, looks = greenest_pixel.greenest(
         np.empty((0, 4, *shape)), np.empty((0, *shape), bool), np.empty(0, int), 3, 0
     )
     assert best.shape == (4, *shape)
     assert np.isnan(best).all()
     assert np.isnan(ndvi).all()
-    assert (day == optical.NO_DAY).all()
+    assert (day == greenest_pixel.NO_DAY).all()
     assert not looks.any()
 
 
@@ -173,8 +173,8 @@ def test_folds_over_time_do_not_care_for_order_or_layout(
     clear, days = np.ones(stack.shape, bool), np.arange(times)
     bands = np.stack([stack, stack[::-1]], axis=1)
     for first, second in zip(
-        optical.greenest(bands, clear, days, 0, 1),
-        optical.greenest(bands[order], clear, days[order], 0, 1),
+        greenest_pixel.greenest(bands, clear, days, 0, 1),
+        greenest_pixel.greenest(bands[order], clear, days[order], 0, 1),
         strict=True,
     ):
         np.testing.assert_array_equal(first, second)

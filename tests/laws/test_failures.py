@@ -267,10 +267,10 @@ def test_what_is_computed_for_a_lost_lease_is_not_written(stacked_survey: Survey
         task = tile_task.Task("stack", position, "another digest", lease=hold)
         stolen = replace(lease._read(hold.path), token="another")  # type: ignore[type-var]
         hold.path.write_text(lease._text(stolen))
-        with pytest.raises(AbandonedError, match="no longer holds the survey"):
+        with pytest.raises(AbandonedError, match="no longer holds the lease of the survey"):
             hold.check()
         receipt = tile_task.commit(survey.config, survey.grid, task)
-    assert "left as it was" in str(receipt.error)
+    assert "not written" in str(receipt.error)
     # not even a receipt: whoever holds the survey now decides about this tile
     assert survey.tile(position).id not in receipts.read_stage(survey.workspace.receipts, "stack")
     after = surveys.whole(survey, STACK)
@@ -306,8 +306,8 @@ def test_verify_names_what_is_not_what_was_written(done_survey: Survey, tmp_path
 
     wrong = {(one.stage, one.tile): one.reason for one in verification.tiles(survey).wrong}
     assert wrong.keys() == {("stack", flipped), ("stack", cut), ("stack", gone), ("outline", part.stem)}
-    assert wrong["stack", flipped] == "not what was written: elevation"
-    assert wrong["stack", gone] == "not what was written: dNDVI"
+    assert wrong["stack", flipped] == "differs from what was written: elevation"
+    assert wrong["stack", gone] == "differs from what was written: dNDVI"
     # and the way back
     for tile in {tile for _, tile in wrong}:
         run.retry(survey.config, screen, tile)
@@ -349,7 +349,7 @@ def test_a_signal_ends_the_run_and_the_next_goes_on(
     finally:
         run.kill()
     assert run.returncode == code
-    assert said.splitlines()[-1] == "lsbatch: stopped; what is done is kept: run the same command again to go on"
+    assert said.splitlines()[-1] == "lsbatch: stopped; finished tiles are kept: run the same command again to continue"
     assert "Traceback" not in said
     assert lease.holders(config.output) == []
     assert not [path for path in config.output.rglob(".*") if path.name != ".lock" and path.is_file()], (

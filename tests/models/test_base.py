@@ -29,7 +29,7 @@ def test_without_a_name_it_is_what_train_writes(tmp_path: Path) -> None:
 
 def test_a_file_by_name(tmp_path: Path, weights: Path) -> None:
     assert base.resolve(_config(tmp_path, weights=str(weights))) == weights
-    with pytest.raises(ModelError, match="there is no such file"):
+    with pytest.raises(ModelError, match="does not exist"):
         base.resolve(_config(tmp_path, weights=str(tmp_path / "x.safetensors")))
 
 

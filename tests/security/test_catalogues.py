@@ -81,27 +81,30 @@ ITEMS = {
         f"platform with {escape!a}": (with_property(platform=f"S2A{escape}"), "holds a control character")
         for escape in ESCAPES
     },
-    **{f"asset with {escape!a}": (with_asset(f"x{escape}_red", {"href": "a.tif"}), "is no STAC") for escape in ESCAPES},
-    "asset is text": (with_asset("red", "a.tif"), "asset 'red' is no STAC"),
-    "assets is a list": (item(3, assets=[1]), "its assets is no STAC"),
-    "properties is a list": (item(3, properties=[1]), "its properties is no STAC"),
-    "orbit is text": (with_property(**{"sat:relative_orbit": "\x1b[2J"}), "sat:relative_orbit is no STAC"),
-    "cloud is text": (with_property(**{"eo:cloud_cover": "none"}), "eo:cloud_cover is no STAC"),
+    **{
+        f"asset with {escape!a}": (with_asset(f"x{escape}_red", {"href": "a.tif"}), "is not valid STAC")
+        for escape in ESCAPES
+    },
+    "asset is text": (with_asset("red", "a.tif"), "asset 'red' is not valid STAC"),
+    "assets is a list": (item(3, assets=[1]), "its assets is not valid STAC"),
+    "properties is a list": (item(3, properties=[1]), "its properties is not valid STAC"),
+    "orbit is text": (with_property(**{"sat:relative_orbit": "\x1b[2J"}), "sat:relative_orbit is not valid STAC"),
+    "cloud is text": (with_property(**{"eo:cloud_cover": "none"}), "eo:cloud_cover is not valid STAC"),
     "bbox is text": (item(3, bbox="xxxx"), "bbox is no list"),
-    "geometry is text": (item(3, geometry="POINT (1 2)"), "geometry is no STAC"),
+    "geometry is text": (item(3, geometry="POINT (1 2)"), "geometry is not valid STAC"),
     "geometry of nothing": (item(3, geometry={"type": "Polygon", "coordinates": [[[1]]]}), "geometry cannot be read"),
     "geometry in a circle": (
         item(3, geometry={"type": "GeometryCollection", "geometries": 5}),
         "geometry cannot be read",
     ),
-    "time that escapes": (with_property(datetime="2020-07-01\x1b[2J"), "is no time"),
+    "time that escapes": (with_property(datetime="2020-07-01\x1b[2J"), "is not a time"),
     "bands is a number": (
         with_asset("red", {"href": "a.tif", "raster:bands": 5}),
-        "is no STAC that can be read (TypeError",
+        "is not valid STAC (TypeError",
     ),
     "offset is text": (
         with_asset("red", {"href": "a.tif", "raster:bands": [{"offset": "x"}]}),
-        "is no STAC that can be read (ValueError",
+        "is not valid STAC (ValueError",
     ),
 }
 
@@ -182,7 +185,7 @@ def many_names(folder: Path) -> Path:
 
 
 DOCUMENTS: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "nested without end": (depth, "does not answer as a STAC catalogue"),
+    "nested without end": (depth, "does not answer like a STAC catalogue"),
     "links is text": (deep_link, "has no collection"),
     "10 GB": (sparse, "is no file of up to 100 MB"),
     "a pipe": (pipe, "is no file of up to 100 MB"),
@@ -275,7 +278,7 @@ ANSWERS = {
     "file": "cannot be reached or does not answer: No connection adapters were found for 'file:///etc/passwd'",
     "circle": "cannot be reached or does not answer: Exceeded 30 redirects",
     "invented": "links to more than 100 documents",
-    "deep": "does not answer as a STAC catalogue",
+    "deep": "does not answer like a STAC catalogue",
 }
 
 

@@ -220,7 +220,7 @@ def test_survey_in_an_allocation_that_ends_too_early_equals_serial(
     _wait(lambda: _receipts(survey, "predict") >= 1, 600)
     slurm.ask("scancel", "--batch", "--signal=USR1", job)
     _wait(lambda: slurm.ended_as(job)["Restarts"] == "1", 300)
-    assert "goes back into the queue" in said.read_text()
+    assert "is requeued and continues later" in said.read_text()
     _let_begin(slurm, job)
     assert _ended(slurm, job, 900)["ExitCode"] == "0:0", said.read_text()
     # schedulers, workers and their nannies neither plan nor report

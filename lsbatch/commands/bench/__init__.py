@@ -1,4 +1,4 @@
-"""The command `lsbatch bench`: time real tiles through every stage and project a national run."""
+"""The command `lsbatch bench`: time real tiles in every stage and project the time of a country."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def bench(config: Config, screen: Screen, *, tiles: int | None = None, compare: 
     Raises
     ------
     LsbatchError
-        If a tile failed, or `compare` is no such measurement.
+        If a tile failed, or `compare` is not a result of this command.
     """
     old = None if compare is None else comparison.read(compare)
     found = measurement.measure(config, screen, tiles)
@@ -81,12 +81,12 @@ def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
     )
     screen.table(HEADS, [_row(row) for row in found["stages"]])
     screen.text(
-        "p50, p95, CPU s, Mpx/s a core, MB: of tiles that are not a worker's first. Of the limit: the share of a "
-        f"tile's seconds that copying its bands in memory once would take, at {found['copy_gb_s']:.1f} GB/s. Read MB: "
-        f"from files; over the network {found['watched']['network_mb']:,.0f} MB in all."
+        "p50, p95, CPU s, Mpx/s a core, MB: without the first tile of each worker. Of the limit: the time of copying "
+        f"the tile's bands in memory once, at {found['copy_gb_s']:.1f} GB/s, relative to the tile's time. Read MB: "
+        f"from files; network total {found['watched']['network_mb']:,.0f} MB."
     )
     reductions = ", ".join(f"{row['step']} {row['half_s']:.2f} s and {row['seconds']:.2f} s" for row in found["folds"])
-    screen.text(f"In one process, for half of these tiles and for all: {reductions}")
+    screen.text(f"In one process, for half of these tiles and for all of them: {reductions}")
     for line in _network(found["network"]):
         screen.text(line)
     watched = found["watched"]
@@ -94,8 +94,8 @@ def _tell(found: Mapping[str, Any], config: Config, screen: Screen) -> None:
         screen.text(
             f"GPU: busy {watched['gpu_busy_share']:.0%} of the time, {watched['gpu_memory_mb']:,.0f} MB at most"
         )
-    for name, told in found["projection"].items():
-        for line in _lines(name, told, config):
+    for name, totals in found["projection"].items():
+        for line in _lines(name, totals, config):
             screen.text(line)
 
 
@@ -119,31 +119,33 @@ def _network(found: Mapping[str, Any] | None) -> list[str]:
         return []
     lines = [
         (
-            f"Network in {name}: {one['mpx_s']:.2f} Mpx/s, {one['gflop_s']:,.0f} GFLOP/s of useful work, "
-            f"{one['share']:.0%} of a matrix product's {one['product_gflop_s']:,.0f}"
+            f"U-Net in {name}: {one['mpx_s']:.2f} Mpx/s, {one['gflop_s']:,.0f} GFLOP/s of useful work, "
+            f"{one['share']:.0%} of a matrix product at {one['product_gflop_s']:,.0f}"
         )
         for name, one in found.items()
     ]
     short = found["bfloat16"]
     ratio = short["mpx_s"] / found["float32"]["mpx_s"]
     lines.append(
-        f"predict.precision bfloat16 would be {ratio:.1f} times as fast, and moves a probability by "
+        f"predict.precision bfloat16 would be {ratio:.1f} times as fast and changes probabilities by "
         f"{short['mean_difference']:.1e} on average, {short['largest_difference']:.2f} at most (on noise)"
     )
     return lines
 
 
-def _lines(name: str, told: Mapping[str, Any], config: Config) -> list[str]:
-    area = f" ({config.bench.area_km2:,.0f} km2, as compact as a square)" if name == "the nation" else ""
+def _lines(name: str, totals: Mapping[str, Any], config: Config) -> list[str]:
+    area = f" ({config.bench.area_km2:,.0f} km2, assumed square)" if name == "the nation" else ""
     kwh = (
-        "energy: this machine does not tell" if told["kwh"] is None else f"{told['kwh']:,.1f} kWh (processors and GPUs)"
+        "energy: not available on this machine"
+        if totals["kwh"] is None
+        else f"{totals['kwh']:,.1f} kWh (processors and GPUs)"
     )
     return [
-        f"Projected for {name}{area}: {told['tiles']:,} tiles on {told['workers']} workers: {_time(told['hours'])}, "
-        f"then {_time(told['more_hours'])} for the steps of one process",
-        f"  {told['worker_hours']:,.1f} worker-hours, {told['core_hours']:,.1f} core-hours, {told['gpu_hours']:,.1f} "
-        f"GPU-hours; {told['gb_read']:,.0f} GB read from files, "
-        f"{told['gb_network']:,.0f} GB over the network; {told['euro']:,.2f} euro at the prices of the settings; {kwh}",
+        f"Projected for {name}{area}: {totals['tiles']:,} tiles on {totals['workers']} workers: {_time(totals['hours'])}, "
+        f"then {_time(totals['more_hours'])} for the steps of one process",
+        f"  {totals['worker_hours']:,.1f} worker-hours, {totals['core_hours']:,.1f} core-hours, {totals['gpu_hours']:,.1f} "
+        f"GPU-hours; {totals['gb_read']:,.0f} GB read from files, {totals['gb_network']:,.0f} GB over the network; "
+        f"{totals['euro']:,.2f} euro at the prices of the settings; {kwh}",
     ]
 
 

@@ -9,7 +9,7 @@ from lsbatch.commands.bench.measurement import FORMAT
 from lsbatch.errors import LsbatchError
 from lsbatch.storage.files import read_text
 
-#: Below this two runs of the same program on the same machine differ by chance.
+#: Smaller relative differences occur by chance between two runs of the same program.
 TOLD = 1.1
 
 
@@ -19,12 +19,12 @@ def read(path: Path) -> dict[str, Any]:
     Raises
     ------
     LsbatchError
-        If it is something else.
+        If the file is not such a result.
     """
     try:
         found = json.loads(read_text(path))
     except FileNotFoundError:
-        raise LsbatchError(f"--compare {path}: there is no such file") from None
+        raise LsbatchError(f"--compare {path}: this file does not exist") from None
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or found.get("format") != FORMAT or not _whole(found):
@@ -44,8 +44,7 @@ def _whole(found: Mapping[str, Any]) -> bool:
 def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one row a stage of both results: median seconds then and now, and `slower`, `faster` or `as before`.
 
-    A stage is slower if its middle tile takes more than a tenth longer and is not among what tiles took then (95 of
-    100).
+    A stage is slower if its median tile takes more than a tenth longer and exceeds 95 % of the tiles of the old result.
     """
     before = {row["stage"]: row for row in old["stages"]}
     rows = []

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-#: Where Linux keeps the energy counters of processor packages, mostly readable only by root.
+#: Energy counters of processor packages in Linux, usually readable by root only.
 POWERCAP = Path("/sys/class/powercap")
 _QUERY = ("nvidia-smi", "--query-gpu=utilization.gpu,memory.used,power.draw", "--format=csv,noheader,nounits")
 
@@ -25,11 +25,11 @@ class Watched:
     Attributes
     ----------
     gpu_busy_share, gpu_memory_mb : float or None
-        Mean over time and GPUs; the most of any GPU. None where there is no nvidia-smi.
+        Mean over time and GPUs; maximum of any GPU. None without nvidia-smi.
     joules : float or None
         Of processor packages and GPUs; None if not available.
     network_mb : float
-        Received, but for the loopback.
+        Megabytes received, without loopback.
     """
 
     gpu_busy_share: float | None = None
@@ -38,7 +38,7 @@ class Watched:
     network_mb: float = 0.0
     samples: list[list[tuple[float, float, float]]] = field(default_factory=list, repr=False)
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the measurements as plain values for the file."""
         return {name: getattr(self, name) for name in ("gpu_busy_share", "gpu_memory_mb", "joules", "network_mb")}
 
@@ -72,7 +72,7 @@ def watching(every_s: float = 1.0) -> Iterator[Watched]:
 def energy() -> dict[str, tuple[int, int]]:
     """Return microjoules of each processor package so far, and the maximum of its counter; empty if not available."""
     found = {}
-    # only packages: their parts (intel-rapl:0:1) are included in them
+    # packages only: their parts (intel-rapl:0:1) are included in them
     for folder in sorted(POWERCAP.glob("intel-rapl:?")):
         try:
             found[folder.name] = (
@@ -101,7 +101,7 @@ def _look(found: Watched, stop: threading.Event, every_s: float) -> None:
             [_number(cell) for cell in line.split(",")] for line in done.stdout.splitlines() if line.count(",") == 2
         ]
         if done.returncode or not rows:
-            # a driver without a card
+            # a driver without a GPU
             return
         found.samples.append([(busy, memory, watts) for busy, memory, watts in rows])
         if stop.wait(every_s):

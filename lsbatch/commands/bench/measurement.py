@@ -1,4 +1,4 @@
-"""Time real tiles through every stage, with the workers of the settings."""
+"""Time real tiles in every stage, with the workers of the settings."""
 
 import json
 import time
@@ -30,9 +30,9 @@ from lsbatch.storage import files, lease, symlinks
 from lsbatch.storage.addresses import without_secrets
 from lsbatch.storage.receipts import Receipt
 
-#: Of the file that is saved; another number means that the two cannot be compared.
+#: Version of the saved file; results of different versions cannot be compared.
 FORMAT = 2
-#: Tiles that are measured for each worker unless the user says how many; the first of each compiles and loads.
+#: Default number of tiles for each worker; the first tile of each worker includes compilation and loading.
 TILES_A_WORKER = 3
 
 
@@ -85,8 +85,8 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
             folds = [] if faults else _folds(part)
         if faults:
             bad = next(one for group in clock.receipts.values() for one in group if not one)
-            raise LsbatchError(f"bench: {bad.stage} {bad.tile} failed, so there is nothing to tell: {bad.error}")
-    return _told(config, survey, positions, clock, walls) | {"folds": folds, "watched": watched.told()}
+            raise LsbatchError(f"bench: {bad.stage} {bad.tile} failed, so there is no result: {bad.error}")
+    return _result(config, survey, positions, clock, walls) | {"folds": folds, "watched": watched.as_dict()}
 
 
 def spread(positions: Sequence[Position], count: int) -> tuple[Position, ...]:
@@ -100,7 +100,7 @@ def _scratch(folder: Path, config: Config) -> Iterator[Config]:
     """Return settings of a survey in a temporary folder on the same storage, with the same weights."""
     weights = config.model.weights or str(base.default_path(config))
     base.check(base.card(base.resolve(config)), config)
-    # of a bench that was killed
+    # left by a bench that was killed
     files.remove_folder(folder)
     try:
         yield config.model_copy(
@@ -136,7 +136,7 @@ def _seconds(reduction: Reduction, survey: Survey) -> float:
 
 
 def _started(client_for: ClientFor) -> int:
-    """Start the workers before the clock; return their number."""
+    """Start the workers before the measurement; return their number."""
     client = client_for({})
     if client is None:
         return 1
@@ -144,7 +144,7 @@ def _started(client_for: ClientFor) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def _told(
+def _result(
     config: Config, survey: Survey, positions: Sequence[Position], clock: _Clock, walls: Mapping[str, float]
 ) -> dict[str, Any]:
     copy = memory_limits.copy_bytes_s()
@@ -160,7 +160,7 @@ def _told(
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.about(),
         "settings": json.loads(without_secrets(config.model_dump_json())),
-        # those that came: SLURM's jobs may still be waiting
+        # the workers that have started: SLURM jobs may still be pending
         "workers": max(len({receipt.worker for receipt in group}) for group in clock.receipts.values()),
         "threads": config.cluster.threads,
         "survey_tiles": len(survey.positions),
@@ -187,10 +187,10 @@ def _scenes_mb(config: Config, positions: Sequence[Position]) -> float:
 def summary(name: str, receipts: Sequence[Receipt], wall_s: float, threads: int, limit_s: float) -> dict[str, Any]:
     """Return the figures of a stage from its receipts, in order of arrival.
 
-    The first tile of each worker, which compiles kernels and loads weights, is told apart as `first_s` if others are
-    left. `mpx_s` is all tiles by the time from the stage's begin to its end; `mpx_s_core` a later tile by its seconds
-    and the worker's cores; `limit_share` is how much of those seconds it would take to copy in memory, once, what must
-    be read and written.
+    The first tile of each worker, which includes compilation and loading of weights, is reported as `first_s` if
+    other tiles are left. `mpx_s` is all tiles over the wall time of the stage. `mpx_s_core` is a later tile over its
+    seconds and the worker's cores. `limit_share` is the time of copying once in memory what must be read and written,
+    relative to those seconds.
     """
     seen: set[str] = set()
     first: list[Any] = []

@@ -1,4 +1,4 @@
-"""The limit set by memory: bytes that a stage must move, and how fast this machine copies."""
+"""Memory bandwidth as the limit: bytes that a stage must move, and the copy speed of this machine."""
 
 import time
 
@@ -9,7 +9,7 @@ from lsbatch.engine.registry import LAYERS
 from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
 
-#: Of the arrays that are copied: larger than any cache.
+#: Bytes of the copied arrays: larger than any cache.
 COPY_BYTES = 256 * 2**20
 ROUNDS = 5
 

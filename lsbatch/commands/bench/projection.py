@@ -15,7 +15,7 @@ def projected(
     Parameters
     ----------
     measured : mapping
-        As `lsbatch bench` saves it: `stages`, `folds`, `tiles`, `watched`.
+        Result of `lsbatch bench`: `stages`, `folds`, `tiles`, `watched`.
     tiles, workers : int
     prices : BenchSettings
     threads : int
@@ -26,13 +26,13 @@ def projected(
     Returns
     -------
     dict
-        `hours` of the tiles, shared out among the workers; `more_hours` of the steps that one process then does for all
-        of them (see `fold_seconds`). `worker_hours` of work, `core_hours` and `gpu_hours` of them; `gb_read` from files
-        and `gb_network`; `euro`; `kwh`, None where the machine does not tell its energy.
+        `hours` of the tiles, divided among the workers; `more_hours` of the steps that one process then does for all of
+        them (see `fold_seconds`). `worker_hours`, `core_hours` and `gpu_hours` of work; `gb_read` from files and
+        `gb_network`; `euro`; `kwh`, None if the machine has no energy counters.
     """
     rows = measured["stages"]
     seconds = tiles * sum(row["mean_s"] for row in rows)
-    # a worker has whole tiles: 65 tiles on 64 workers take as long as 128
+    # a worker computes whole tiles: 65 tiles on 64 workers take as long as 128
     rounds = math.ceil(tiles / workers)
     on_gpu = tiles * sum(row["mean_s"] for row in rows if row["stage"] == "predict") if gpu else 0.0
     gb_read = tiles * sum(row["read_mb"] for row in rows) / 1e3
@@ -55,8 +55,8 @@ def projected(
 def fold_seconds(measured: Mapping[str, Any], measured_tiles: int, tiles: int) -> float:
     """Return the seconds of a reduction for this many tiles, on the line through half and all measured tiles.
 
-    Where all took no longer than half, the line is level; where it would begin below nothing, or there was no half, it
-    begins at nothing.
+    If all tiles took no longer than half of them, the line is constant. If the line would start below zero, or half was
+    not measured, it starts at zero.
     """
     each = max(0.0, measured["seconds"] - measured["half_s"]) / (measured_tiles - measured["half_tiles"])
     start = measured["seconds"] - each * measured_tiles

@@ -22,7 +22,7 @@ def draw(measured: Mapping[str, Any], path: Path) -> None:
     figure = Figure(figsize=(8, 1.2 + 0.45 * len(rows)), layout="constrained")
     axes = figure.subplots()
     places = range(len(rows))
-    # cores that compute together in less time than it takes: at most the whole bar is dark
+    # several cores can compute more seconds than the tile takes: the dark part is at most the whole bar
     dark = [min(row["mean_s"], row["cpu_s"] / measured["threads"]) for row in rows]
     axes.barh(places, [row["mean_s"] for row in rows], color=WAITING, label="reading, writing, waiting")
     axes.barh(places, dark, color=COMPUTING, label="computing")

@@ -126,8 +126,10 @@ def _insist(name: str, job: dict[str, Any]) -> None:
     except subprocess.TimeoutExpired:
         raise LsbatchError("cluster.kind = 'slurm': SLURM does not answer; check it with sinfo") from None
     if done.returncode:
-        said = [line.split("error: ")[-1] for line in done.stderr.splitlines() if "error: " in line]
-        raise LsbatchError(f"cluster.slurm.{name}: SLURM refuses such a job: {'; '.join(said) or done.stderr.strip()}")
+        messages = [line.split("error: ")[-1] for line in done.stderr.splitlines() if "error: " in line]
+        raise LsbatchError(
+            f"cluster.slurm.{name}: SLURM refuses such a job: {'; '.join(messages) or done.stderr.strip()}"
+        )
 
 
 @contextmanager

@@ -63,7 +63,17 @@ def lee(power: np.ndarray, size: int, looks: float) -> np.ndarray:
 
 
 def kuan(power: np.ndarray, size: int, looks: float) -> np.ndarray:
-    """Kuan's filter (Kuan et al. 1985): as `lee` with b = clip((1 - (1 / looks) / ci^2) / (1 + 1 / looks), 0, 1)."""
+    """Kuan's filter (Kuan et al. 1985): as `lee` with b = clip((1 - (1 / looks) / ci^2) / (1 + 1 / looks), 0, 1).
+
+    Parameters
+    ----------
+    power, size, looks
+        As in `lee`.
+
+    Returns
+    -------
+    array (rows, cols), float32
+    """
     return window_rule(power, size, SHRINK, looks, 1 / (1 + 1 / looks))[0]
 
 
@@ -74,7 +84,14 @@ def gamma_map(power: np.ndarray, size: int, looks: float) -> np.ndarray:
     alpha = (1 + cu^2) / (ci^2 - cu^2) and B = alpha - looks - 1,
     (zbar B + sqrt(zbar^2 B^2 + 4 alpha looks z zbar)) / (2 alpha).
 
-    Parameters and return as in `lee`.
+    Parameters
+    ----------
+    power, size, looks
+        As in `lee`.
+
+    Returns
+    -------
+    array (rows, cols), float32
     """
     return window_rule(power, size, GAMMA, looks)[0]
 

@@ -55,6 +55,17 @@ def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
 
     Speckle of `looks` looks follows the gamma distribution, so its integrals are incomplete gamma functions; eta is the
     standard deviation within the range. For 4 looks and 0.9 the paper's table has 0.378, 2.094 and 0.3991.
+
+    Parameters
+    ----------
+    looks : float
+        Equivalent number of looks.
+    sigma : float
+        Probability inside the range, 0..1.
+
+    Returns
+    -------
+    low, high, eta : float
     """
 
     def inside(order: float, low: float, high: float) -> float:

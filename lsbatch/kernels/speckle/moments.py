@@ -41,6 +41,26 @@ def window_rule(power: np.ndarray, size: int, rule: int, looks: float = 1.0, shr
     """Apply a rule to the window statistics, (1 or 2, rows, cols) float32; NaN where `power` is not finite.
 
     `SHRINK` gives mean + b (z - mean) with b = clip(1 - mean^2 / (looks variance), 0, 1) * shrink.
+
+    Parameters
+    ----------
+    power : array (rows, cols)
+        Linear power.
+    size : int
+        Side of the window, odd.
+    rule : int
+        `SHRINK`, `GAMMA` or `MOMENTS`.
+    looks, shrink : float
+        Parameters of the rules.
+
+    Returns
+    -------
+    array (1 or 2, rows, cols), float32
+
+    Raises
+    ------
+    ValueError
+        If `size` is even.
     """
     if size < 1 or size % 2 == 0:
         raise ValueError(f"{size=}. Must be an odd number, so that the window has a middle")
@@ -59,7 +79,18 @@ def window_rule(power: np.ndarray, size: int, rule: int, looks: float = 1.0, shr
 
 
 def padded(values: np.ndarray, width: int) -> np.ndarray:
-    """Return contiguous float32 with a frame of NaN; non-finite values become NaN."""
+    """Return contiguous float32 with a frame of NaN; non-finite values become NaN.
+
+    Parameters
+    ----------
+    values : array (rows, cols)
+    width : int
+        Pixels of the frame.
+
+    Returns
+    -------
+    array (rows + 2 width, cols + 2 width), float32
+    """
     values = np.asarray(values, np.float32)
     framed = np.pad(values, width, constant_values=np.nan)
     framed[~np.isfinite(framed)] = np.nan

@@ -101,13 +101,13 @@ def by_stratum(
         point.
     """
     design = _Design(np.asarray(stratum), np.asarray(sizes, np.float64))
-    said = np.asarray(mapped)[None, :] == np.arange(classes)[:, None]
+    mapped_as = np.asarray(mapped)[None, :] == np.arange(classes)[:, None]
     true = np.asarray(reference)[None, :] == np.arange(classes)[:, None]
-    matrix = np.array([[design.mean(one & other)[0] for other in true] for one in said])
-    users = [design.ratio(one & other, one) for one, other in zip(said, true, strict=True)]
-    producers = [design.ratio(one & other, other) for one, other in zip(said, true, strict=True)]
+    matrix = np.array([[design.mean(one & other)[0] for other in true] for one in mapped_as])
+    users = [design.ratio(one & other, one) for one, other in zip(mapped_as, true, strict=True)]
+    producers = [design.ratio(one & other, other) for one, other in zip(mapped_as, true, strict=True)]
     area = [design.mean(one) for one in true]
-    overall = design.mean((said & true).any(axis=0))
+    overall = design.mean((mapped_as & true).any(axis=0))
     columns = [np.array(pairs).T for pairs in (users, producers, area)]
     return Accuracy(matrix, *columns[0], *columns[1], *overall, *columns[2])  # type: ignore[call-arg]
 
@@ -143,7 +143,18 @@ class _Design:
 
 
 def interval(value: np.ndarray, error: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bounds of a share by the normal approximation, clipped to 0..1; +-1.96 standard errors."""
+    """Return the bounds of a share by the normal approximation, clipped to 0..1; +-1.96 standard errors.
+
+    Parameters
+    ----------
+    value, error : arrays
+        Estimates and their standard errors.
+    confidence : float
+
+    Returns
+    -------
+    low, high : arrays
+    """
     half = NormalDist().inv_cdf((1 + confidence) / 2) * np.asarray(error)
     return np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
 
@@ -152,6 +163,16 @@ def wilson(hits: float, of: float, confidence: float = 0.95) -> tuple[float, flo
     """Return bounds of a proportion that hold also for few or no cases; Wilson (1927), J. Am. Stat. Assoc. 22, 209-212.
 
     NaN of nothing. `of` need not be whole: an effective number of points.
+
+    Parameters
+    ----------
+    hits, of : float
+        Number of cases and of trials.
+    confidence : float
+
+    Returns
+    -------
+    low, high : float
     """
     if of == 0:
         return np.nan, np.nan

@@ -50,6 +50,16 @@ def measures(counts: np.ndarray) -> np.ndarray:
     """Return precision, recall, F1, IoU and MCC of counts (..., 4), float64 (..., 5); NaN if undefined.
 
     MCC is that of Matthews (1975), with its square root; it never exceeds sqrt(precision * recall).
+
+    Parameters
+    ----------
+    counts : int array (..., 4)
+        tp, fp, fn, tn.
+
+    Returns
+    -------
+    array (..., 5), float64
+        In the order of `MEASURES`.
     """
     tp, fp, fn, tn = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -103,8 +113,11 @@ def reliability(probability: np.ndarray, truth: np.ndarray, bins: int = 10) -> n
         Number of pixels, sum of their probabilities, and number of landslide pixels.
     """
     seen = np.isfinite(probability)
-    said = probability[seen].astype(np.float64)
-    place = np.minimum((said * bins).astype(np.int64), bins - 1)
+    predicted_known = probability[seen].astype(np.float64)
+    place = np.minimum((predicted_known * bins).astype(np.int64), bins - 1)
     return np.column_stack(
-        [np.bincount(place, weights, minlength=bins) for weights in (None, said, truth[seen].astype(np.float64))]
+        [
+            np.bincount(place, weights, minlength=bins)
+            for weights in (None, predicted_known, truth[seen].astype(np.float64))
+        ]
     )

@@ -121,6 +121,12 @@ def fit_inverse_gamma(areas_m2: np.ndarray, least_m2: float = 0.0) -> InverseGam
     The law is truncated there, because smaller landslides were not mapped. Areas are scaled by their median, and the
     parameters are fitted as logarithms.
 
+    Parameters
+    ----------
+    areas_m2 : array (n,)
+    least_m2 : float
+        Smallest mapped area.
+
     Returns
     -------
     InverseGamma or None
@@ -212,6 +218,10 @@ def _covariance(loss, free: np.ndarray, step: float = 1e-3) -> np.ndarray | None
 
 def fit_tail(areas_m2: np.ndarray) -> Tail | None:
     """Fit a power-law tail by the method of Clauset et al.: the best of up to 100 thresholds.
+
+    Parameters
+    ----------
+    areas_m2 : array (n,)
 
     Returns
     -------

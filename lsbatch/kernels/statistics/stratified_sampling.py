@@ -22,6 +22,10 @@ def size_for(weights: np.ndarray, users: np.ndarray, error: float) -> int:
     users : array (h,)
         Expected user's accuracy of each stratum.
     error : float
+
+    Returns
+    -------
+    int
     """
     users = np.asarray(users, np.float64)
     return int(np.ceil((np.sum(np.asarray(weights) * np.sqrt(users * (1 - users))) / error) ** 2))

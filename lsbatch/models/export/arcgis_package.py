@@ -1,12 +1,12 @@
 """Export a U-Net as an ArcGIS deep learning package (``.dlpk``).
 
-The user runs *Classify Pixels Using Deep Learning* (Image Analyst) with it; for that tool the model's type is
-``ImageClassification``. Its raster function gives the probability as float32 and no classes, so that the threshold
-stays the user's.
+It is used with *Classify Pixels Using Deep Learning* (Image Analyst); for this tool the model type is
+``ImageClassification``. Its raster function gives the probability as float32 instead of classes, so the user chooses
+the threshold.
 
 Format: https://github.com/Esri/raster-deep-learning/blob/master/docs/writing_model_definition.md and
 https://pro.arcgis.com/en/pro-app/3.4/help/sharing/overview/share-a-deep-learning-model-package.htm. No ArcGIS has
-opened such a package yet; the tests call its raster function in the way that Esri's documents say.
+opened such a package yet; the tests call its raster function as Esri's documents describe.
 """
 
 import json
@@ -22,11 +22,11 @@ from lsbatch.models import cards
 from lsbatch.models.export import onnx
 from lsbatch.storage.files import aside, make_folder
 
-#: The raster function here, and its name in the package; ArcGIS looks for a class that is named like the file.
+#: The raster function in this folder, and its name in the package. ArcGIS looks for a class with the name of the file.
 SOURCE, FUNCTION = Path(__file__).with_name("arcgis_raster_function.py"), "LandslideProbability"
-#: Side of what a window answers, a multiple of every lattice; the halo is read around it.
+#: Side of the result of a window, a multiple of every lattice; the halo is read around it.
 CORE_PX = 512
-#: A zip knows no time before it.
+#: The earliest time that a zip file can store.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -36,11 +36,11 @@ def writer(out: Path) -> Callable[[Path, Path], float]:
     Raises
     ------
     ModelError
-        If nothing does.
+        If no export has this suffix.
     """
     known = {".onnx": onnx.to_onnx, ".dlpk": to_dlpk}
     if out.suffix not in known:
-        raise ModelError(f"{out}: export writes {' or '.join(known)}, and chooses by the end of the name")
+        raise ModelError(f"{out}: the name of the output must end in {' or '.join(known)}")
     return known[out.suffix]
 
 
@@ -86,7 +86,8 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def definition(of: cards.Card, network: str) -> dict[str, Any]:
     """Return the Esri model definition of a U-Net whose ONNX is the file `network`.
 
-    ``DataRange`` is left out: with it ArcGIS would rescale the bands, which are physical. ``Bands``, ``LatticePx`` and
+    ``DataRange`` is left out, because ArcGIS would then rescale the bands, which are physical. ``Bands``, ``LatticePx``
+    and
     ``Checksum`` are ours, for the raster function and the reader.
     """
     side = CORE_PX + 2 * of.halo_px

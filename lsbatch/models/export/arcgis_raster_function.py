@@ -1,9 +1,9 @@
-"""The raster function of a deep learning package: ArcGIS runs it, away from lsbatch.
+"""The raster function of a deep learning package. ArcGIS runs it without lsbatch.
 
-`lsbatch.models.export.arcgis_package` puts this file as ``LandslideProbability.py`` beside a network (ONNX) and its
-model definition
-(``.emd``). It needs numpy and onnxruntime alone and keeps to Python 3.9, because ArcGIS brings its own Python. Names
-of methods and keys, and what they mean, are Esri's: https://github.com/Esri/raster-functions/wiki/PythonRasterFunction
+`lsbatch.models.export.arcgis_package` writes this file as ``LandslideProbability.py`` next to a network (ONNX) and its
+model definition (``.emd``). It needs only numpy and onnxruntime and supports Python 3.9, because ArcGIS has its own
+Python. The names and meanings of methods and keys are Esri's:
+https://github.com/Esri/raster-functions/wiki/PythonRasterFunction
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 
 
 class LandslideProbability:
-    """Probability of a landslide, 0 to 1, NoData where any band has none; the class is named like its file."""
+    """Probability of a landslide, 0 to 1; NoData where any band is NoData. The class is named like its file."""
 
     def __init__(self):
         self.name = "Landslide probability"
@@ -22,7 +22,7 @@ class LandslideProbability:
         )
 
     def initialize(self, **kwargs):
-        """Read the model definition, given as a path or as JSON, and load the network that it names."""
+        """Read the model definition, given as a path or as JSON, and load its network."""
         if "model" not in kwargs:
             return
         given = str(kwargs["model"])
@@ -32,7 +32,7 @@ class LandslideProbability:
         self.session = _session(folder / self.emd["ModelFile"])
 
     def getParameterInfo(self):
-        """What the tool hands over; padding is the network's and not for the user to choose."""
+        """Describe the inputs of the tool. The padding is fixed by the network."""
         return [
             _parameter("raster", "raster", True, "Raster", "bands in the order of the model definition"),
             _parameter("model", "string", True, "Model definition", "the .emd file or its JSON"),
@@ -40,7 +40,7 @@ class LandslideProbability:
         ]
 
     def getConfiguration(self, **scalars):
-        """Blocks of the definition's size, which carry what lies around them and their masks."""
+        """Request blocks of the definition's size, with padding and masks."""
         padding = self.emd["ModelPadding"]
         return {
             "extractBands": tuple(self.emd["ExtractBands"]),
@@ -55,13 +55,13 @@ class LandslideProbability:
         }
 
     def updateRasterInfo(self, **kwargs):
-        """One band of float32."""
+        """Describe the output: one band of float32."""
         known = {"bandCount": 1, "pixelType": "f4", "statistics": ({"minimum": 0.0, "maximum": 1.0},), "histogram": ()}
         kwargs["output_info"].update(known)
         return kwargs
 
     def updatePixels(self, tlc, shape, props, **pixelBlocks):
-        """Answer a block; `tlc` is the column and row of its first pixel within the raster, without padding."""
+        """Compute a block; `tlc` is the column and row of its first pixel in the raster, without padding."""
         bands = _bands(pixelBlocks["raster_pixels"], pixelBlocks["raster_mask"])
         names = [band["Name"] for band in self.emd["Bands"]]
         if len(bands) != len(names):
@@ -70,7 +70,7 @@ class LandslideProbability:
         core = tuple(slice(padding, size - padding) for size in bands.shape[1:])
         seen = np.isfinite(bands).all(axis=0)[core]
         found = np.full(seen.shape, np.nan, np.float32)
-        # sea and what lies outside cost nothing
+        # sea and pixels outside the region are skipped
         if seen.any():
             found[seen] = self._probability(bands, round(tlc[1]), round(tlc[0]))[core][seen]
         pixelBlocks["output_pixels"] = found[(None,) * (len(shape) - 2)].astype(props["pixelType"], copy=False)
@@ -78,7 +78,7 @@ class LandslideProbability:
         return pixelBlocks
 
     def _probability(self, bands, row, col):
-        # on the lattice of the raster, so that no answer depends on how it was cut; padding is a multiple of it
+        # on the lattice of the raster, so that results do not depend on the blocks; the padding is a multiple of it
         lattice = self.emd["LatticePx"]
         rows, cols = _around(row, bands.shape[1], lattice), _around(col, bands.shape[2], lattice)
         block = np.pad(bands, ((0, 0), rows, cols), constant_values=np.nan)
@@ -87,7 +87,7 @@ class LandslideProbability:
 
 
 def _around(first, size, lattice):
-    """Pixels to add before and after, so that a stretch starts and ends on the lattice."""
+    """Return the pixels to add before and after, so that a range starts and ends on the lattice."""
     before = first % lattice
     return before, -(before + size) % lattice
 
@@ -97,8 +97,8 @@ def _session(network):
         import onnxruntime
     except ImportError:
         raise RuntimeError(
-            "this model needs onnxruntime in ArcGIS's Python: "
-            "install Esri's Deep Learning Libraries, or only onnxruntime"
+            "this model needs onnxruntime in ArcGIS's Python: install Esri's Deep Learning Libraries, or only "
+            "onnxruntime"
         ) from None
     return onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
 
@@ -115,7 +115,7 @@ def _parameter(name, kind, required, shown, text):
 
 
 def _bands(pixels, mask):
-    """(bands, rows, cols) float32, NaN where a mask is 0; a raster of one band comes without the first axis."""
+    """Return (bands, rows, cols) float32, NaN where a mask is 0. A raster of one band has no first axis."""
     bands = np.array(pixels, dtype=np.float32, ndmin=3)
     bands[np.broadcast_to(mask, bands.shape) == 0] = np.nan
     return bands

@@ -18,9 +18,9 @@ from lsbatch.models.families import FAMILIES
 from lsbatch.storage.files import aside, write_json
 
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
-#: Largest difference of probability that is allowed between torch and ONNX Runtime.
+#: Largest allowed difference of probability between torch and ONNX Runtime.
 TOLERANCE = 1e-4
-#: Sides of the windows on which the two are compared; multiples of the deepest network's lattice.
+#: Sides of the windows for the comparison; multiples of the lattice of the deepest network.
 CHECKED = ((1, 64, 64), (2, 128, 192))
 
 
@@ -43,10 +43,10 @@ class Whole(nn.Module):
 
 
 def to_onnx(weights: Path, out: Path) -> float:
-    """Write a U-Net as ONNX, and its STAC item beside it (``.json``).
+    """Write a U-Net as ONNX, and its STAC item (``.json``) next to it.
 
-    The graph takes bands in physical units, NaN as nodata, in windows of any size that is a multiple of the network's
-    lattice. Answers nearer to a window's border than the card's halo differ from those of the whole image.
+    The graph takes bands in physical units, NaN as nodata, in windows whose sides are a multiple of the network's
+    lattice. Results nearer to the border of a window than the card's halo differ from those of the whole image.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def to_onnx(weights: Path, out: Path) -> float:
     Raises
     ------
     ModelError
-        If the weights are no U-Net's, the extra is not installed, or the two disagree.
+        If the weights are not a U-Net's, the extra is not installed, or the two differ.
     """
     of = cards.card(weights)
     family = FAMILIES.get(of.family)
@@ -65,7 +65,7 @@ def to_onnx(weights: Path, out: Path) -> float:
     try:
         import onnx
         import onnxruntime
-        import onnxscript  # noqa: F401  torch asks for it late, with a longer message
+        import onnxscript  # noqa: F401  torch imports it late, with a longer message
     except ImportError:
         raise ModelError("export needs ONNX, which is not installed: pip install 'lsbatch[export]'") from None
     network, _ = unet.loaded(weights, of.checksum, "cpu")
@@ -89,7 +89,7 @@ def _write(whole: Whole, bands: int, path: Path) -> None:
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # of torch about itself while it traces
+            # warnings of torch about its own code while it traces
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 whole,
@@ -98,7 +98,7 @@ def _write(whole: Whole, bands: int, path: Path) -> None:
                 input_names=["bands"],
                 output_names=["probability"],
                 dynamic_shapes=({0: "windows", 2: "rows", 3: "cols"},),
-                # one file: weights of a few megabytes need none beside it
+                # one file: a few megabytes of weights need no external data file
                 external_data=False,
                 dynamo=True,
                 verbose=False,
@@ -108,7 +108,7 @@ def _write(whole: Whole, bands: int, path: Path) -> None:
 
 
 def _untraced(model: Any) -> Any:
-    """Remove torch's notes on the source lines of each node."""
+    """Remove the source lines that torch stores with each node."""
     for node in model.graph.node:
         node.ClearField("metadata_props")
     return model
@@ -128,7 +128,7 @@ def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
     """Return the STAC item of a model (Machine Learning Model extension); `made` is the time of its weights."""
     bands = list(of.bands)
     lattice = of.lattice_px
-    # a window of which half the side keeps the halo's distance from the border
+    # a window whose inner half is at least the halo away from the border
     side = 4 * of.halo_px
     properties = {
         "mlm:name": f"lsbatch {of.family} {of.checksum}",
@@ -147,7 +147,7 @@ def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
                     "dim_order": ["batch", "bands", "height", "width"],
                     "data_type": "float32",
                 },
-                # done inside the graph; told so that nobody does it twice
+                # done inside the graph; stated here so that users do not normalise again
                 "pre_processing_function": None,
             }
         ],
@@ -177,7 +177,7 @@ def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
         "stac_version": "1.1.0",
         "stac_extensions": [MLM],
         "id": f"lsbatch-{of.family}-{of.checksum}",
-        # of nowhere: a model is not a place
+        # no geometry: a model has no location
         "geometry": None,
         "properties": {"datetime": made.isoformat(timespec="seconds"), **properties},
         "links": [],

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import optimize, special
 
-#: Bounds of the temperature; a network that is off by more has not learned.
+#: Bounds of the temperature. A value outside means that the network has not learned.
 COLDEST, HOTTEST = 0.05, 20.0
 
 
@@ -15,13 +15,13 @@ def temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     Parameters
     ----------
     logits : array (pixels,)
-        Of blocks that were not trained on.
+        Of blocks that were not used for training.
     truth : bool array (pixels,)
 
     Returns
     -------
     float
-        1 where the truth has one class alone, because then no temperature is best.
+        1 if the truth has only one class, because the optimum is then undefined.
     """
     if truth.all() or not truth.any():
         return 1.0

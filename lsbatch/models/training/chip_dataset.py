@@ -13,9 +13,9 @@ from lsbatch.models.training import spatial_split
 from lsbatch.models.training.chips import Chips
 from lsbatch.settings import TrainSettings
 
-#: What a model does to raw bands before they are normalised.
+#: Preprocessing of raw bands by a model before normalisation.
 Prepare = Callable[[np.ndarray], np.ndarray]
-#: A symmetry of `chips.turned`, and where each band of the turned picture is found in the picture.
+#: A symmetry of `chips.turned`, and the index of each band of the turned image in the original.
 Turn = tuple[int, tuple[int, ...]]
 
 
@@ -50,7 +50,7 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         raw, truth = (
             cutting.turned(a, symmetry).copy() for a in (self.chips.values[k][order, ...], self.chips.truth[k])
         )
-        # after turning: a hillshade is lit from the north-west, however the ground lies
+        # after turning: a hillshade is always lit from the north-west
         values = (self.prepare(raw) - self.mean) / self.std
         seen = np.isfinite(values).all(axis=0)
         out = (np.nan_to_num(values, nan=0.0), truth.astype(np.float32), seen.astype(np.float32))
@@ -60,7 +60,7 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 def loaders(
     chips: Chips, stats: tuple[np.ndarray, np.ndarray], turns: Sequence[Turn], settings: TrainSettings, prepare: Prepare
 ) -> dict[str, Any]:
-    """Return a loader for each split; only training chips are turned and shuffled."""
+    """Return a loader for each split. Only training chips are turned and shuffled."""
     return {
         name: DataLoader(
             ChipSet(chips, name, stats, turns if name == "train" else (), settings.seed, prepare),

@@ -61,9 +61,9 @@ def collect(
 ) -> Chips:
     """Select chips and write them to one array on disk, tile by tile.
 
-    Two passes over the tiles: the first counts landslides and sums up the training blocks, the second writes the
-    chosen chips. Memory holds one tile. What an earlier call left for the same sources and settings is opened again.
-    Test chips keep a distance of `halo_px`, the network's reach, from blocks of other shares.
+    Two passes over the tiles: the first counts landslides and sums the training blocks, the second writes the selected
+    chips. Memory holds one tile. Chips of an earlier call with the same sources and settings are reused. Test chips
+    keep a distance of `halo_px`, the halo of the network, from blocks of other splits.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def _tiles(
             found = cube.read(source.store, source.grid, STACK, tile, margin, names)
             bands = np.stack([found[name] for name in names])[:, margin:, margin:]
             truth = source.truth(replace(tile, geobox=tile.padded(margin)))[margin:, margin:].astype(np.uint8)
-            # pixels without all bands are no landslides here; loss and score leave them out
+            # pixels without all bands are not landslides here; loss and scores ignore them
             truth[~np.isfinite(bands).all(axis=0)] = 0
             yield index, number, bands, truth
 
@@ -181,7 +181,7 @@ def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
     for share in (TRAIN, VALIDATION):
         if not any(spot.landslide for spot in spots if spot.share == share):
             raise NoDataError(
-                f"no {SPLITS[share]} chip of {settings.chip_px} px holds a landslide that was observed; train on more "
+                f"no {SPLITS[share]} chip of {settings.chip_px} px contains an observed landslide; train on more "
                 "surveys, or set another train.seed or a smaller train.block_px"
             )
     count = min(len(empty), round(settings.empty_share * len(full)))

@@ -18,9 +18,9 @@ from lsbatch.models.training import learning_curve
 from lsbatch.models.training.losses import loss
 from lsbatch.settings import TrainSettings
 
-#: Share of the training in which the learning rate rises.
+#: Fraction of the training in which the learning rate increases.
 WARM_UP = 0.3
-#: Share of the training before which early stop does not count.
+#: Fraction of the training before which early stopping is off.
 SETTLED = 0.5
 LOG_FIELDS = ("epoch", "seconds", "train_loss", "validation_loss", "validation_mcc", "validation_f1")
 
@@ -103,8 +103,8 @@ def one_cycle(progress: float) -> float:
 class LateEarlyStopping(EarlyStopping):
     """Early stopping that starts counting after half of the schedule.
 
-    While the learning rate is high the validation score jumps up and down: with a patience of 8 epochs from the start,
-    two of five trainings of 30 epochs stopped after 9 and 11, having learned nothing.
+    While the learning rate is high the validation score fluctuates: with a patience of 8 epochs from the start, two of
+    five trainings of 30 epochs stopped after 9 and 11 epochs, before they had learned anything.
     """
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -140,6 +140,6 @@ class EpochLog(Callback):
         self.began = time.monotonic()
         learning_curve.draw(self.path, self.path.with_suffix(".png"))
         self.progress(
-            f"epoch {row['epoch']:3d}  loss {row['train_loss']}  "
-            f"validation MCC {row['validation_mcc'] or 'undefined'}  {row['seconds']} s"
+            f"epoch {row['epoch']:3d}  loss {row['train_loss']}  validation MCC "
+            f"{row['validation_mcc'] or 'undefined'}  {row['seconds']} s"
         )

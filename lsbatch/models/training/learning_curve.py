@@ -8,7 +8,7 @@ from lsbatch.storage.files import aside
 
 def draw(log: Path, picture: Path) -> None:
     """Draw loss and validation MCC by epoch, as PNG."""
-    # the object interface: pyplot keeps figures and a backend for the whole process
+    # object interface: pyplot keeps figures and a backend for the whole process
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -28,7 +28,7 @@ def draw(log: Path, picture: Path) -> None:
     left.set(xlabel="epoch", ylabel="loss")
     right.set(ylabel="MCC", ylim=(-0.05, 1))
     for side, place in ((left, "center left"), (right, "center right")):
-        # undefined so far: a legend of nothing would warn
+        # all values undefined so far: an empty legend would give a warning
         if side.lines:
             # matplotlib types `loc` as a list of literals
             side.legend(loc=place, frameon=False)  # type: ignore[call-overload]

@@ -32,7 +32,7 @@ from lsbatch.storage.files import write_json
 
 __all__ = ["Source", "fit"]
 
-#: Largest weight of landslide pixels in the loss; with a larger weight, outlines become too wide.
+#: Maximum weight of landslide pixels in the loss; a larger weight makes outlines too wide.
 LARGEST_WEIGHT = 10.0
 
 
@@ -52,17 +52,17 @@ def fit(
     config : Config
         Its `train` section and its bands are used.
     out : Path
-        File of weights; beside it a folder ``<name>-training`` keeps chips, checkpoint, log and curve.
+        File of weights; the folder ``<name>-training`` next to it has chips, checkpoint, log and curve.
     resume : bool
-        Go on with an interrupted training of the same settings and surveys.
+        Continue an interrupted training of the same settings and surveys.
     progress : callable str -> None
     known : mapping, optional
-        Written into the card's `made_by`.
+        Added to the card's `made_by`.
 
     Returns
     -------
     Card
-        With the scores on the validation and test blocks, which were never trained on.
+        With the scores on the validation and test blocks, which were not used for training.
     """
     settings, folder = config.train, out.with_name(f"{out.stem}-training")
     key = digest([settings, config.model.family, config.inputs, [source.name for source in sources]])
@@ -108,8 +108,8 @@ def _trainer(folder: Path, settings: TrainSettings, timer: Timer | None, progres
         EpochLog(folder / "log.csv", progress),
         LateEarlyStopping("validation_mcc", mode="max", patience=settings.patience),
         ModelCheckpoint(folder, "best", monitor="validation_mcc", mode="max", enable_version_counter=False),
-        # by itself: `save_last` of the one above follows the best epochs only, and a resumed training would repeat the
-        # rest
+        # a separate checkpoint: `save_last` of the one above follows the best epochs only, so a resumed training would
+        # repeat the epochs after the best
         ModelCheckpoint(folder, "last", enable_version_counter=False),
     ]
     if timer is not None:
@@ -159,7 +159,7 @@ def _finished(
 ) -> Card:  # fmt: skip
     """Score the best weights on test blocks, and write them."""
     best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
-    # half precision halves the file and moves no probability by more than a thousandth (tests/models)
+    # half precision halves the file and changes no probability by more than a thousandth (tests/models)
     half = {k: v.half().float() if v.is_floating_point() else v for k, v in best.items()}
     learner.load_state_dict(half)
     found = {name: _counted(learner, feeds[name]) for name in ("validation", "test")}
