@@ -172,6 +172,10 @@ def open_survey(survey: str | PathLike[str] | Config) -> OpenSurvey:
         or settings. A survey that is opened by its folder reads the settings that the last run saved in it, without
         the secrets of catalogue addresses: open it by its settings file to run it with these.
 
+    Returns
+    -------
+    OpenSurvey
+
     Raises
     ------
     ConfigError

@@ -144,7 +144,8 @@ def _lines(name: str, totals: Mapping[str, Any], config: Config) -> list[str]:
         f"Projected for {name}{area}: {totals['tiles']:,} tiles on {totals['workers']} workers: "
         f"{_time(totals['hours'])}, then {_time(totals['more_hours'])} for the steps of one process",
         f"  {totals['worker_hours']:,.1f} worker-hours, {totals['core_hours']:,.1f} core-hours, "
-        f"{totals['gpu_hours']:,.1f} GPU-hours; {totals['gb_read']:,.0f} GB read from files, {totals['gb_network']:,.0f} GB over the network; "
+        f"{totals['gpu_hours']:,.1f} GPU-hours; {totals['gb_read']:,.0f} GB read from files, "
+        f"{totals['gb_network']:,.0f} GB over the network; "
         f"{totals['euro']:,.2f} euro at the prices of the settings; {kwh}",
     ]
 
