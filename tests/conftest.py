@@ -5,6 +5,9 @@ import os
 # before numpy or torch is imported: two test processes with two threads each on two cores are slower than one
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Dask sets it to 1 in this process too while a nanny starts a worker. numba fails in all later compilations if it
+    # started its threads in that moment ("Cannot set NUMBA_NUM_THREADS to a different value")
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, settings
 

@@ -216,7 +216,7 @@ def test_a_sample_with_answers_is_not_overwritten(drawn: Survey, tmp_path: Path)
 
 
 def test_a_map_that_is_not_the_receipts_is_not_sampled(drawn: Survey, tmp_path: Path, planned_survey: Survey) -> None:
-    with pytest.raises(NoDataError, match="no map of landslides by the model unet yet"):
+    with pytest.raises(NoDataError, match="no landslide map of the model unet yet"):
         strata.census(planned_survey, 0, 10)
     survey = surveys.copy_survey(drawn, tmp_path / "s")
     receipt = survey.workspace.receipts / "clean" / "r000c000.json"
@@ -385,7 +385,7 @@ def test_files_that_are_no_sample(drawn: Survey, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read as a sample"):
         answers.read(drawn, tmp_path / "text.gpkg")
     pyogrio.write_dataframe(points, tmp_path / "one.gpkg", layer="sample")
-    with pytest.raises(ConfigError, match="no layer 'design'"):
+    with pytest.raises(ConfigError, match="lacks the layer 'design'"):
         answers.read(drawn, tmp_path / "one.gpkg")
 
 

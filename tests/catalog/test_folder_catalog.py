@@ -136,7 +136,7 @@ def test_tags_of_the_file_win_over_its_name(tmp_path: Path) -> None:
 def test_what_is_no_folder_of_rasters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="is not a folder"):
         make_catalog(tmp_path / "nowhere")
-    with pytest.raises(CatalogError, match="no GeoTIFF that is recognised"):
+    with pytest.raises(CatalogError, match="no GeoTIFF with a known name"):
         make_catalog(tmp_path)
     fill(tmp_path)
     (tmp_path / "catalog.json").write_text('{"id": "somebody-else"}', encoding="utf-8")

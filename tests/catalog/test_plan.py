@@ -127,10 +127,10 @@ def test_regions_that_are_no_regions(archive: Path, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="'crs' was not provided"):
         no_crs = vector(tmp_path / "no_crs.gpkg", gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)]))
     for file, sentence in (
-        (tmp_path / "text.gpkg", "can be read"),
+        (tmp_path / "text.gpkg", "cannot be read as a vector file"),
         (point, "no polygon"),
         (no_crs, "has no CRS"),
-        (tmp_path / "gone.gpkg", "can be read"),
+        (tmp_path / "gone.gpkg", "cannot be read as a vector file"),
     ):
         with pytest.raises(ConfigError, match=sentence):
             planning.make(configured(archive, tmp_path, region={"bounds": None, "file": str(file)}))

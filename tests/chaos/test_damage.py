@@ -169,7 +169,7 @@ def test_a_disk_that_fills_up_in_a_tile(on_disk: Patient, disk: Disk) -> None:
     assert code == 1
     assert f"failed stack {TILE}: " in said
     assert "No space left on device" in said
-    assert "To be tried again: lsbatch retry --all, then lsbatch run." in said
+    assert "To try again: lsbatch retry --all, then lsbatch run." in said
     code, said = on_disk.lsbatch("status")
     assert code == 1
     assert f"stack {TILE}: " in said
@@ -245,7 +245,7 @@ def test_a_truncated_shard_that_somebody_reads(patient: Patient) -> None:
     code, said = patient.lsbatch("run")
     assert code == 1
     assert f"failed predict {TILE}: {patient.root}/cube.zarr/stack/postVV: cannot be read back" in said
-    assert "lsbatch verify names the tile" in said
+    assert "run lsbatch verify to find the tile" in said
     patient.heals(TILE)
 
 

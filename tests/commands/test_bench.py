@@ -294,7 +294,7 @@ def test_a_tile_that_fails_ends_it_with_its_reason(planned_survey: Any, tmp_path
     survey = surveys.copy_survey(planned_survey, tmp_path / "s")
     file = survey.workspace.plan / "tiles" / "r000c001.json"
     file.write_text(file.read_text(encoding="utf-8").replace(".tif", ".gone"), encoding="utf-8")
-    with pytest.raises(LsbatchError, match="bench: stack r000c001 failed, so there is nothing to tell: "):
+    with pytest.raises(LsbatchError, match="bench: stack r000c001 failed, so there is no result: "):
         bench.bench(survey.config, surveys.BenchScreen(), tiles=2)
     assert not (survey.workspace.root / "bench" / "run").exists()
 
@@ -318,4 +318,4 @@ def test_the_command(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert "none.json: does not exist" in capsys.readouterr().err
+    assert "none.json: this file does not exist" in capsys.readouterr().err

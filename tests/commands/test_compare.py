@@ -150,7 +150,7 @@ def test_a_plot_that_crosses_tiles_and_cells_is_counted_once(
     ("frame", "sentence"),
     [
         ({"name": ["a", "a"]}, "has 'a' twice"),
-        ({"other": ["a", "b"]}, r"truth\.plot_field = 'name': is no column"),
+        ({"other": ["a", "b"]}, r"truth\.plot_field = 'name': is not a column"),
         (None, "must hold polygons"),
     ],
 )

@@ -407,7 +407,7 @@ def test_the_command_accounts_for_broken_outlines(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for words in (
         "4 features, 3 landslides",
-        "1 outlines were not valid and were repaired",
+        "1 outlines were invalid and were repaired",
         "1 features have no area",
         "1 pairs of outlines lie over each other, 5000.0 m²",
     ):
@@ -435,7 +435,7 @@ def test_refusals_are_one_sentence(tmp_path: Path) -> None:
     cases = [
         (
             saved(tmp_path / "twice.gpkg", [OLD, box(0, 0, 1, 1)], ["a-1", "a-1"]),
-            "landslide_id is there more than once: a-1",
+            "landslide_id has values that occur more than once: a-1",
         ),
         (
             saved(tmp_path / "none.gpkg", [OLD, OLD], ["a-1", None]),

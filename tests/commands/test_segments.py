@@ -128,5 +128,5 @@ def test_another_model_has_no_segments(tmp_path: Path) -> None:
         "region": {"bounds": [0, 0, 10, 10]},
         "archives": dict.fromkeys(("sentinel2", "sentinel1", "dem"), source),
     }
-    with pytest.raises(ConfigError, match="only tehrani cuts segments"):
+    with pytest.raises(ConfigError, match="only tehrani makes segments"):
         segments.write(settings.parse(raw, tmp_path), terminal.Screen())

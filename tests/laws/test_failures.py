@@ -165,7 +165,7 @@ def test_disk_full_in_the_middle(
 def test_retry_of_one_tile_does_it_again_from_the_start(done_survey: Survey, tmp_path: Path) -> None:
     survey = surveys.copy_survey(done_survey, tmp_path / "s")
     tile = survey.tile(survey.positions[0]).id
-    with pytest.raises(LsbatchError, match="is no tile of the survey"):
+    with pytest.raises(LsbatchError, match="is not a tile of the survey"):
         run.retry(survey.config, Screen(), "r999c999")
     run.retry(survey.config, Screen(), tile)
     count = surveys.Count()

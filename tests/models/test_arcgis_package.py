@@ -237,9 +237,7 @@ def test_raster_function_needs_little(monkeypatch: pytest.MonkeyPatch, unpacked:
 
 
 def test_what_cannot_be_written(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match=r"unet\.tif: export writes \.onnx or \.dlpk, and chooses by the end of the name"
-    ):
+    with pytest.raises(ModelError, match=r"unet\.tif: the name of the output must end in \.onnx or \.dlpk"):
         arcgis_package.writer(tmp_path / "unet.tif")
     tree = tmp_path / "tree.safetensors"
     dice = np.random.default_rng(0)

@@ -36,7 +36,7 @@ def test_a_file_by_name(tmp_path: Path, weights: Path) -> None:
 def test_packaged_weights_by_name(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "PACKAGED", weights.parent)
     assert base.resolve(_config(tmp_path, weights="package:unet")) == weights
-    with pytest.raises(ModelError, match=r"lsbatch comes with package:unet$"):
+    with pytest.raises(ModelError, match=r"the packaged weights are package:unet$"):
         base.resolve(_config(tmp_path, weights="package:other"))
 
 

@@ -89,7 +89,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(pickle.dumps(Trap(sprung)))
     for read in (cards.card, cards.arrays):
-        with pytest.raises(ModelError, match="no safetensors file") as caught:
+        with pytest.raises(ModelError, match="not a safetensors file") as caught:
             read(path)
         assert "\n" not in str(caught.value)
     assert not sprung.exists()
@@ -98,7 +98,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_a_torch_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     torch.save({"a": torch.zeros(3)}, path)
-    with pytest.raises(ModelError, match="no safetensors file"):
+    with pytest.raises(ModelError, match="not a safetensors file"):
         cards.card(path)
 
 
@@ -150,7 +150,7 @@ def test_a_changed_number_is_found(file: Path) -> None:
 def test_weights_of_other_software_are_named(tmp_path: Path) -> None:
     path = tmp_path / "foreign.safetensors"
     save_file(ARRAYS, path)
-    with pytest.raises(ModelError, match="holds no model of lsbatch"):
+    with pytest.raises(ModelError, match="has no model of lsbatch"):
         cards.card(path)
 
 

@@ -173,7 +173,7 @@ def test_tiles_outside_the_survey_have_no_block(source: spatial_split.Source) ->
 
 def test_no_landslide_to_learn_from_is_said(source: spatial_split.Source, tmp_path: Path) -> None:
     barren = replace(source, truth=lambda tile: np.zeros(tile.geobox.shape, bool))
-    with pytest.raises(NoDataError, match="no train chip of 64 px holds a landslide"):
+    with pytest.raises(NoDataError, match="no train chip of 64 px contains an observed landslide"):
         chips.collect([barren], NAMES, SETTINGS, tmp_path)
 
 

@@ -56,7 +56,7 @@ def test_no_spread_unless_asked_for() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"bands": "s1vv_apart"}, "know the look direction"),
+        ({"bands": "s1vv_apart"}, "depend on the look direction"),
         ({"model": {"family": "cart"}}, r"predict\.flips is for model\.family unet, not cart"),
     ],
 )

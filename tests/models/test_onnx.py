@@ -91,10 +91,7 @@ def test_commands(tmp_path: Path) -> None:
     assert (tmp_path / "u.dlpk").is_file()
     other = run("export", "package:unet-s1vv", str(tmp_path / "u.tif"))
     assert other.returncode == 2
-    assert (
-        other.stderr
-        == f"lsbatch: {tmp_path / 'u.tif'}: export writes .onnx or .dlpk, and chooses by the end of the name\n"
-    )
+    assert other.stderr == f"lsbatch: {tmp_path / 'u.tif'}: the name of the output must end in .onnx or .dlpk\n"
     wrong = run("export", "package:none", str(tmp_path / "v.onnx"))
     assert wrong.returncode == 2
     assert "lsbatch comes with package:" in wrong.stderr

@@ -20,7 +20,7 @@ from tests.servers import answering
 Cli = Callable[..., Done]
 
 OUT = "allowed is a path inside the catalogue's folder"
-NONE = "which is no address"
+NONE = "which is not an address"
 
 
 def hrefs() -> Iterator[tuple[str, str]]:
@@ -78,7 +78,7 @@ ITEMS = {
     "id is a number": (item(3, id=5), "not a STAC item"),
     "id is missing": ({key: value for key, value in item(3).items() if key != "id"}, "not a STAC item"),
     **{
-        f"platform with {escape!a}": (with_property(platform=f"S2A{escape}"), "holds a control character")
+        f"platform with {escape!a}": (with_property(platform=f"S2A{escape}"), "has a control character")
         for escape in ESCAPES
     },
     **{
@@ -187,8 +187,8 @@ def many_names(folder: Path) -> Path:
 DOCUMENTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nested without end": (depth, "does not answer like a STAC catalogue"),
     "links is text": (deep_link, "has no collection"),
-    "10 GB": (sparse, "is no file of up to 100 MB"),
-    "a pipe": (pipe, "is no file of up to 100 MB"),
+    "10 GB": (sparse, "is not a regular file of up to 100 MB"),
+    "a pipe": (pipe, "is not a regular file of up to 100 MB"),
     "a device": (device, OUT),
     "names that escape": (names, "has no collection sentinel-2-l2a"),
     "long names": (many_names, "and 80 more"),
@@ -271,10 +271,10 @@ class _Liar(BaseHTTPRequestHandler):
 
 
 ANSWERS = {
-    "claim": "is said to have 10,000 MB",
+    "claim": "its answer has 10,000 MB",
     "short": "cannot be reached or does not answer",
-    "endless": "does not end: ",
-    "packed": "does not end: ",
+    "endless": "does not end, ",
+    "packed": "does not end, ",
     "file": "cannot be reached or does not answer: No connection adapters were found for 'file:///etc/passwd'",
     "circle": "cannot be reached or does not answer: Exceeded 30 redirects",
     "invented": "links to more than 100 documents",
@@ -294,7 +294,7 @@ def test_answers(lsbatch: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_an_answer_that_drips_without_end(monkeypatch: pytest.MonkeyPatch, lsbatch: Cli, tmp_path: Path) -> None:
     monkeypatch.setattr(http, "LONGEST_S", 0.0)
     with answering(_Liar) as url:
-        lsbatch("plan", str(hostile.settings(tmp_path, f"{url}/endless/catalog.json"))).refused("does not end: ")
+        lsbatch("plan", str(hostile.settings(tmp_path, f"{url}/endless/catalog.json"))).refused("does not end, ")
 
 
 def test_items_without_end(monkeypatch: pytest.MonkeyPatch, lsbatch: Cli, tmp_path: Path) -> None:

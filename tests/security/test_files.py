@@ -272,7 +272,7 @@ def test_parts(tmp_path: Path, suffix: str, make: Callable[[Path], bytes]) -> No
     sprung, path = tmp_path / "sprung", tmp_path / f"r000c000{suffix}"
     path.write_bytes(make(sprung))
     with pytest.raises(
-        StaleStoreError, match=r"is damaged, or was not made by lsbatch: .*; have its tile done again by lsbatch retry"
+        StaleStoreError, match=r"is damaged, or was not made by lsbatch: .*; compute its tile again with lsbatch retry"
     ) as caught:
         vectors.read_edges(path) if suffix == ".npy" else vectors.read_part(path)
     assert str(caught.value).isprintable()
@@ -372,6 +372,6 @@ def test_names_of_plots(country: Path, tmp_path: Path, name: str) -> None:
     plots.loc[0, config.truth.plot_field] = f"{name}"
     plots.to_file(tmp_path / "plots.gpkg")
     with pytest.raises(
-        ConfigError, match="has a name that is empty, longer than 80 characters, or holds a control character"
+        ConfigError, match="has a name that is empty, longer than 80 characters, or has a control character"
     ):
         vectors.read_plots(config.truth.model_copy(update={"plots": tmp_path / "plots.gpkg"}), config.grid.crs)

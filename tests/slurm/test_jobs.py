@@ -106,7 +106,7 @@ def test_a_job_that_slurm_refuses_is_one_sentence(slurm: Slurm, tmp_path: Path) 
 
 def test_no_slurm_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LsbatchError, match="there is no sbatch here"), cluster.connect(_settings(tmp_path)):
+    with pytest.raises(LsbatchError, match="the command sbatch is missing"), cluster.connect(_settings(tmp_path)):
         pass
 
 

@@ -201,5 +201,5 @@ def test_open_network_is_warned_of_once(
 
 def test_missing_certificate_is_one_sentence(tmp_path: Path) -> None:
     files = {name: str(tmp_path / name) for name in ("ca_file", "cert_file", "key_file")}
-    with pytest.raises(LsbatchError, match=r"cluster.tls.ca_file = .*no such file"):
+    with pytest.raises(LsbatchError, match=r"cluster.tls.ca_file = .*this file does not exist"):
         network.security(ClusterSettings(tls=files))

@@ -179,7 +179,7 @@ def test_sample_link_and_review_read_a_survey_there(done_survey: Survey, bucket:
     assert (linked.returncode, linked.stderr) == (0, "")
     again = lsbatch(bucket, "link", str(config), last)
     assert again.returncode == 0
-    assert "It is the same survey" in again.stdout
+    assert "LAST is the same survey" in again.stdout
     command = [sys.executable, "-m", "lsbatch.cli", "review", str(config)]
     with subprocess.Popen(
         command, env=os.environ | bucket.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
