@@ -233,7 +233,7 @@ def test_a_truncated_shard(patient: Patient) -> None:
     assert code == 1
     assert said.startswith(f"stack {TILE}: cannot be read back: ")
     assert said.endswith(
-        "19 of 20 match their checksums\nDone again by: lsbatch retry CONFIG TILE, then lsbatch run CONFIG\n"
+        "19 of 20 match their checksums\nTo compute them again: lsbatch retry CONFIG TILE, then lsbatch run CONFIG\n"
     )
     patient.heals(TILE)
 

@@ -409,7 +409,7 @@ def test_the_command_accounts_for_broken_outlines(tmp_path: Path) -> None:
         "4 features, 3 landslides",
         "1 outlines were invalid and were repaired",
         "1 features have no area",
-        "1 pairs of outlines lie over each other, 5000.0 m²",
+        "1 pairs of outlines overlap, 5000.0 m²",
     ):
         assert words in done.stdout
     found = gpd.read_file(tmp_path / "out" / "landslides.gpkg", layer="landslides").set_index(ID)
@@ -441,14 +441,17 @@ def test_refusals_are_one_sentence(tmp_path: Path) -> None:
             saved(tmp_path / "none.gpkg", [OLD, OLD], ["a-1", None]),
             "1 landslides have no landslide_id, the first is feature 2",
         ),
-        (saved(tmp_path / "column.gpkg", [OLD], [1], "number"), "name the column of its ids with --id; it has number"),
+        (
+            saved(tmp_path / "column.gpkg", [OLD], [1], "number"),
+            "give the column of ids with --id; the columns are number",
+        ),
         (saved(tmp_path / "odd.gpkg", [OLD], ["a;b"]), "without ';'"),
         (saved(tmp_path / "bell.gpkg", [OLD], ["a\x07b"]), "printable"),
         (_without_crs(tmp_path / "crs.shp"), "has no CRS"),
-        (tmp_path / "text.gpkg", "is no vector file"),
-        (tmp_path / "absent.gpkg", "is no vector file"),
+        (tmp_path / "text.gpkg", "cannot be read as a vector file"),
+        (tmp_path / "absent.gpkg", "cannot be read as a vector file"),
         (tmp_path / "table.csv", "has no CRS"),
-        (tmp_path / "absent.parquet", "is no GeoParquet"),
+        (tmp_path / "absent.parquet", "cannot be read as GeoParquet"),
     ]
     for last, words in cases:
         with pytest.raises(LsbatchError) as caught:

@@ -94,7 +94,7 @@ def test_commands(tmp_path: Path) -> None:
     assert other.stderr == f"lsbatch: {tmp_path / 'u.tif'}: the name of the output must end in .onnx or .dlpk\n"
     wrong = run("export", "package:none", str(tmp_path / "v.onnx"))
     assert wrong.returncode == 2
-    assert "lsbatch comes with package:" in wrong.stderr
+    assert "the packaged weights are package:" in wrong.stderr
     assert "package:unet-s1vv_s2" in wrong.stderr
 
 

@@ -90,7 +90,7 @@ ITEMS = {
     "properties is a list": (item(3, properties=[1]), "its properties is not valid STAC"),
     "orbit is text": (with_property(**{"sat:relative_orbit": "\x1b[2J"}), "sat:relative_orbit is not valid STAC"),
     "cloud is text": (with_property(**{"eo:cloud_cover": "none"}), "eo:cloud_cover is not valid STAC"),
-    "bbox is text": (item(3, bbox="xxxx"), "bbox is no list"),
+    "bbox is text": (item(3, bbox="xxxx"), "bbox is not a list"),
     "geometry is text": (item(3, geometry="POINT (1 2)"), "geometry is not valid STAC"),
     "geometry of nothing": (item(3, geometry={"type": "Polygon", "coordinates": [[[1]]]}), "geometry cannot be read"),
     "geometry in a circle": (
@@ -116,7 +116,7 @@ def test_items(lsbatch: Cli, tmp_path: Path, bad: dict[str, Any], said: str) -> 
     assert done.code == 0, done
     done.safe()
     # once for each window where nothing tells its time
-    (line,) = {line for line in done.out.splitlines() if "left out:" in line}
+    (line,) = {line for line in done.out.splitlines() if "rejected:" in line}
     assert said in line
     assert "pre_s2       1 scenes" in done.out
     assert all(
