@@ -23,8 +23,8 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
 
     Raises
     ------
-    If a sensor that the setting `bands` needs has no scene in a window.
-        Where a sensor that the band setting needs has no scene at all in a window.
+    NoDataError
+        If a sensor that the setting `bands` needs has no scene in a window.
     CatalogError
     """
     footprint = outline(region, config)

@@ -56,8 +56,8 @@ class Plan:
 
     Attributes
     ----------
-    Digest of the settings of the plan.
-        Digest of the settings it was made for.
+    settings : str
+        Digest of the settings of the plan.
     grid : Grid
     tiles : tuple of (row, col)
         Tiles that touch the region, in row-major order.

@@ -52,8 +52,8 @@ class Places:
 
     Attributes
     ----------
-    Windows in the tile with its halo that together contain all pixels.
-        Windows in the tile with its halo, which hold all of them.
+    cells : tuple of (slice, slice)
+        Windows in the tile with its halo that together contain all pixels.
     rows, cols : tuple of array (pixels,), one a cell
         Positions of the pixels in the cell.
     bins : array (pixels,) int64
