@@ -71,6 +71,7 @@ def build(folder: Path, tile_px: int, scenes: int) -> Path:
     """`tile_memory.build` with other pixels, and files before and after; what was planted lies in planted.gpkg."""
     rng = np.random.default_rng(0)
     change = planted(tile_px, rng)
+    own = _own_lattice(tile_px)
     catalog = pystac.Catalog("landslides", "forest and landslides in real formats")
     for name, make in {"sentinel-2-l2a": _sentinel2, "sentinel-1-rtc": _sentinel1}.items():
         collection = tile_memory._collection(name)
@@ -83,19 +84,22 @@ def build(folder: Path, tile_px: int, scenes: int) -> Path:
             for i in range(scenes // 2):
                 when = first + timedelta(days=2 * i)
                 collection.add_item(
-                    tile_memory._item(f"{name}-{window}-{i:02d}", when, tile_px, files[i % tile_memory.FILES], name)
+                    tile_memory._item(f"{name}-{window}-{i:02d}", when, own, files[i % tile_memory.FILES])
                 )
     dem = tile_memory._collection("dem")
     catalog.add_child(dem)
-    dem.add_item(
-        tile_memory._item("dem", tile_memory.WINDOWS["pre"], tile_px, tile_memory._dem(folder, tile_px, rng), "dem")
-    )
+    dem.add_item(tile_memory._item("dem", tile_memory.WINDOWS["pre"], own, tile_memory._dem(folder, own, rng, False)))
     catalog.normalize_hrefs(str(folder))
     catalog.make_all_asset_hrefs_relative()
     catalog.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
     where = from_origin(tile_memory.LEFT, tile_memory.TOP, 10, 10)
     polygons(change != 0, where, tile_memory.CRS_NAME, 0).to_file(folder / "planted.gpkg", layer="landslides")
     return tile_memory._settings(folder, tile_px)
+
+
+def _own_lattice(tile_px: int) -> tile_memory.Lattice:
+    """Return the lattice of the tile: the network and the inventory are compared here, not the resampling."""
+    return tile_memory.lattices("same", tile_px)["dem"]
 
 
 def planted(tile_px: int, rng: np.random.Generator) -> np.ndarray:
@@ -116,10 +120,12 @@ def _sentinel2(home: Path, i: int, change: np.ndarray, rng: np.random.Generator)
     out = {}
     for band, forest in FOREST.items():
         values = np.where(change != 0, BARE[band], forest) + rng.normal(0, NOISE_DN, change.shape)
-        out[band] = tile_memory._write(home / f"{band}{i}.tif", values.astype(np.uint16), 0)
+        out[band] = tile_memory._write(home / f"{band}{i}.tif", values.astype(np.uint16), 0, _own_lattice(len(change)))
     patches = ndimage.gaussian_filter(rng.standard_normal(change.shape, np.float32), 12)
     cloud = patches > np.quantile(patches, 1 - CLOUD_SHARE)
-    out["scl"] = tile_memory._write(home / f"scl{i}.tif", np.where(cloud, 9, 4).astype(np.uint8), 0)
+    out["scl"] = tile_memory._write(
+        home / f"scl{i}.tif", np.where(cloud, 9, 4).astype(np.uint8), 0, _own_lattice(len(change))
+    )
     return out
 
 
@@ -127,7 +133,9 @@ def _sentinel1(home: Path, i: int, change: np.ndarray, rng: np.random.Generator)
     out = {}
     for name, share in (("vv", 1.0), ("vh", 0.5)):
         power = rng.gamma(4.4, 0.02, change.shape) * 10 ** (share * change / 10)
-        out[name] = tile_memory._write(home / f"{name}{i}.tif", power.astype(np.float32), -32768)
+        out[name] = tile_memory._write(
+            home / f"{name}{i}.tif", power.astype(np.float32), -32768, _own_lattice(len(change))
+        )
     return out
 
 

@@ -1,12 +1,14 @@
 """Time and memory for the STACK of one tile, compared with the usual odc.stac.load + xarray + dask.
 
-    python -m benchmarks.stack_tile [--tile 2048] [--scenes 40]
+    python -m benchmarks.stack_tile [--tile 2048] [--scenes 40] [--geometry nation|same]
 
-The peer is what a good user would write in a notebook: `odc.stac.load` with dask chunks, masks and the greenest pixel
-by xarray's argmax and isel, medians by xarray. Both make the same bands from the same files in the tile's own lattice
-and leave out what the other has not (directions apart, terrain shadow's guard costs us its time); each runs in a
-process of its own, twice: the first time with imports and compilation, the second without. Peak memory is the
-process's. Both may use every core. The pixels are compared: within half a step of 1e-5.
+The peer is what an experienced user would write in a notebook: `odc.stac.load` with dask chunks, masks and the greenest
+pixel by xarray's argmax and isel, medians by xarray. Both make the same bands from the same files. Ours also separates
+pass directions and computes terrain shadow. With `nation`, the default, Sentinel-2 lies in the next UTM zone,
+Sentinel-1 half a pixel off, the DEM in degrees, swath edges cut scenes, and relief casts shadow. With `same`, all
+scenes lie on the tile's own lattice, and the pixels are compared: within half a step of 1e-5. Each runs in its own
+process, twice: the first time with imports and compilation, the second without. Peak memory is the process's. Both may
+use every core.
 """
 
 import argparse
@@ -120,8 +122,9 @@ def one_scene(folder: Path, side: int) -> dict[str, float]:
             call()
             found[name] = min(found[name], 1000 * (time.perf_counter() - began))
     ours, theirs = calls["ours"](), calls["odc.stac.load"]()
-    for name, key in zip(optical.COLOURS, keys, strict=True):
-        np.testing.assert_array_equal(ours[name], theirs[key].values[0])
+    if config.grid.crs == item.properties["proj:code"]:
+        for name, key in zip(optical.COLOURS, keys, strict=True):
+            np.testing.assert_array_equal(ours[name], theirs[key].values[0])
     return found
 
 
@@ -129,7 +132,8 @@ def one_scene(folder: Path, side: int) -> dict[str, float]:
 def _clocked(spent: dict[str, float]) -> Iterator[None]:
     """Add up the seconds of threads in our own parts; they overlap, so the sum is more than the time that passed."""
     targets: list[tuple[Any, str, str]] = [
-        (scene_reading, "_warp", "decode and warp"),
+        (scene_reading, "_read", "decoding"),
+        (scene_reading.resampling, "bilinear", "resampling"),
         (scene_reading.rasterio, "open", "open"),
         (optical.greenest_pixel, "greener_into", "greenest pixel"),
         (optical.optical, "clear", "masks"),
@@ -201,6 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tile", type=int, default=2048)
     parser.add_argument("--scenes", type=int, default=40, help="of each sensor")
+    parser.add_argument("--geometry", choices=("nation", "same"), default="nation", help="of the scenes' lattices")
     parser.add_argument("--child", nargs=2, metavar=("WHO", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -208,13 +213,14 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = settings.load(tile_memory.build(folder, arguments.tile, arguments.scenes))
+        config = settings.load(tile_memory.build(folder, arguments.tile, arguments.scenes, arguments.geometry))
         plan.save(planning.make(config), config.output)
         found = {who: measure(folder, who) for who in ("ours", "peer")}
-        differences = agree(folder)
+        differences = agree(folder) if arguments.geometry == "same" else {}
         scenes = {side: one_scene(folder, side) for side in (256, arguments.tile)}
     print(
-        f"{arguments.scenes} + {arguments.scenes} scenes, tile of {arguments.tile} px, {prefetch.AHEAD} scenes read "
+        f"{arguments.geometry}: {arguments.scenes} + {arguments.scenes} scenes, "
+        f"tile of {arguments.tile} px, {prefetch.AHEAD} scenes read "
         "ahead"
     )
     print("| | first tile, s | next tiles, s | peak, MB |\n|---|---|---|---|")
@@ -225,13 +231,18 @@ def main() -> None:
         f"| ratio | {other['first'] / one['first']:.1f} | {other['second'] / one['second']:.1f} | "
         f"{one['peak_mb'] / other['peak_mb']:.2f} |"
     )
-    print(f"\nLargest difference: {max(differences.values()):.1e} ({max(differences, key=lambda k: differences[k])})")
+    if differences:
+        name = max(differences, key=lambda key: differences[key])
+        print(f"\nLargest difference: {differences[name]:.1e} ({name})")
+    else:
+        # GDAL's transformer is off by up to an eighth of a pixel, and the peer has no terrain shadow
+        print("\nPixels are compared with --geometry same only.")
     for side, row in scenes.items():
         print(
             f"Four bands of one scene, {side} px and a halo: ours {row['ours']:.0f} ms, odc.stac.load "
             f"{row['odc.stac.load']:.0f} ms"
         )
-    print("\nWhere ours goes, seconds of all threads (they overlap; reading holds open, decode and warp):")
+    print("\nWhere ours goes, seconds of all threads (they overlap; reading holds open, decoding and resampling):")
     for label, seconds in sorted(one["spent"].items(), key=lambda pair: -pair[1]):
         print(f"  {label:16} {seconds:6.1f}")
 

@@ -9,6 +9,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # started its threads in that moment ("Cannot set NUMBA_NUM_THREADS to a different value")
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
+# as our own clusters have it: Dask's profiler can stop a process of Python 3.11 while a thread starts or ends
+# (dask/distributed#8616); tests also start workers of their own
+os.environ.setdefault("DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED", "False")
+
 from hypothesis import HealthCheck, settings
 
 # no deadline: the first call of a numba kernel compiles it, and a machine may be shared

@@ -13,6 +13,7 @@ from lsbatch.catalog.search import Found
 from lsbatch.catalog.search import search as search_catalog
 from lsbatch.errors import NoDataError
 from lsbatch.settings import Config
+from lsbatch.storage import longitudes
 
 KEYS = ("pre_s2", "post_s2", "pre_s1", "post_s1", "dem")
 SENSORS = {"pre_s2": "sentinel2", "post_s2": "sentinel2", "pre_s1": "sentinel1", "post_s1": "sentinel1", "dem": "dem"}
@@ -59,7 +60,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
 
 def _nothing(sensor: str, found: Found, days: tuple[date, date] | None, footprint: shapely.Geometry) -> str:
     when = "" if days is None else f" from {days[0]} to {days[1]}"
-    left, bottom, right, top = footprint.bounds
+    left, bottom, right, top = longitudes.extent(footprint)
     over = f"the region (longitude {left:.2f} to {right:.2f}, latitude {bottom:.2f} to {top:.2f})"
     if found.left_out:
         return (
@@ -78,6 +79,7 @@ def outline(region: shapely.Geometry, config: Config) -> shapely.Geometry:
 
 
 def to_lonlat(shapes: shapely.Geometry | np.ndarray, crs: str) -> shapely.Geometry | np.ndarray:
-    """Transform a geometry, or an array of them, to EPSG:4326; only corners are transformed."""
+    """Transform a geometry, or an array of them, to EPSG:4326, split at 180 degrees; only corners are transformed."""
     transformer = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    return shapely.transform(shapes, transformer.transform, interleaved=False)
+    moved = shapely.transform(shapes, transformer.transform, interleaved=False)
+    return longitudes.split_all(moved) if isinstance(moved, np.ndarray) else longitudes.split(moved)

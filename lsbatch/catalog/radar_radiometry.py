@@ -12,6 +12,9 @@ RAW_PRODUCTS = ("RAW", "SLC", "GRD", "OCN")
 #: Asset keys of the incidence angle on the ellipsoid, in degrees.
 INCIDENCE = ("incidence", "incidence_angle", "incidence-angle", "incidenceanglefromellipsoid", "angle")
 
+#: Kinds of product inside the field ``product:type`` of newer catalogues.
+_RAW = re.compile(r"(?:^|[_-])(RAW|SLC|GRD|OCN)[A-Z]?(?:[_-]|$)")
+
 GAMMA0_RTC, SIGMA0 = "gamma0, terrain-corrected", "sigma0 on the ellipsoid"
 
 
@@ -24,9 +27,16 @@ def decide(item: Mapping[str, Any]) -> str:
         If it is neither, or is sigma0 without incidence angle or georeference, which cannot be corrected.
     """
     properties, keys = item.get("properties") or {}, [key.lower() for key in item.get("assets") or {}]
+    name, declared = item["id"], str(properties.get("product:type") or "")
+    level = str(properties.get("processing:level") or "").upper().removeprefix("L")
+    if _RAW.search(declared.upper()) and level in ("0", "1"):
+        raise CatalogError(
+            f"{name}: is {declared}, level {level}, in the geometry of the satellite and not terrain-corrected; use a "
+            "collection of terrain-corrected gamma0 (RTC), or correct the product with lsbatch geocode"
+        )
     if _is_terrain_corrected(item, keys):
         return GAMMA0_RTC
-    name, product = item["id"], str(properties.get("sar:product_type") or "sigma0").upper()
+    product = str(properties.get("sar:product_type") or _kind(declared) or "sigma0").upper()
     if product not in ("SIGMA0", "GRD"):
         raise CatalogError(
             f"{name}: is {product}; allowed are terrain-corrected gamma0 (RTC), and geocoded sigma0 (GRD) with its "
@@ -45,10 +55,17 @@ def decide(item: Mapping[str, Any]) -> str:
     return SIGMA0
 
 
+def _kind(declared: str) -> str | None:
+    """Return the kind in a product type such as IW_GRDH_1S, GRD in this case."""
+    found = _RAW.search(declared.upper())
+    return found[1] if found else None
+
+
 def _is_terrain_corrected(item: Mapping[str, Any], keys: list[str]) -> bool:
     """Return whether an item is RTC. RTC items of the Planetary Computer keep the product type of their GRD."""
     names = (item["id"], item.get("collection") or "", *keys)
     if any(re.search(r"(^|[^a-z])(rtc|gamma0)([^a-z]|$)", name.lower()) for name in names):
         return True
-    product = str((item.get("properties") or {}).get("sar:product_type", "")).upper()
+    properties = item.get("properties") or {}
+    product = str(properties.get("sar:product_type") or _kind(str(properties.get("product:type") or "")) or "").upper()
     return product not in RAW_PRODUCTS and not any(key.startswith("sigma0") for key in keys)

@@ -19,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from lsbatch.catalog import radar_radiometry, sun_position
 from lsbatch.catalog.reflectance_offset import Offset, baseline_of, decide, product_names
 from lsbatch.errors import CatalogError
+from lsbatch.storage import longitudes
 
 #: Our band names and the asset keys of the archives, in order of preference.
 BANDS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -166,15 +167,6 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
     )
 
 
-def granule(item: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return sensing start and granule of a Sentinel-2 item, equal for all its processings; None if unknown."""
-    for text in product_names(item):
-        found = re.search(r"(S2[A-D])_MSIL(?:1C|2A)_(\d{8}T\d{6})_.*_(T\d{2}[A-Z]{3})", text)
-        if found:
-            return f"{found[1]}_{found[2]}", found[3]
-    return None
-
-
 def is_level_1c(item: Mapping[str, Any]) -> bool:
     """Return whether a Sentinel-2 item is Level 1C, by its processing level or product name."""
     level = str((item.get("properties") or {}).get("processing:level", ""))
@@ -277,7 +269,7 @@ def _slim(item: Mapping[str, Any], assets: Mapping[str, str], name: str) -> dict
         "id": name,
         "collection": item.get("collection"),
         "geometry": json.loads(to_geojson(outline)),
-        "bbox": list(outline.bounds),
+        "bbox": list(longitudes.extent(outline)),
         "properties": {"datetime": _time(properties, name, "dem"), **kept},
         "links": [],
         "assets": {key: _slim_asset(item["assets"][key]) for key in assets.values()},
@@ -292,7 +284,8 @@ def _slim_asset(asset: Mapping[str, Any]) -> dict[str, Any]:
 def _geometry(item: Mapping[str, Any], name: str) -> BaseGeometry:
     raw, bounds = item.get("geometry"), item.get("bbox")
     try:
-        outline = shape(raw) if raw else box(*bounds) if bounds else None
+        given = shape(raw) if raw else box(*bounds) if bounds else None
+        outline = None if given is None else longitudes.split(given)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise CatalogError(f"{name}: its geometry cannot be read: {error}") from None
     if outline is None or outline.is_empty:

@@ -14,12 +14,13 @@ import pystac_client
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from lsbatch.catalog import item_validation, static_catalog
+from lsbatch.catalog import item_validation, processings, static_catalog
 from lsbatch.catalog.http import Io, asking, in_one_sentence, links, read
-from lsbatch.catalog.scenes import Scene, granule
+from lsbatch.catalog.scenes import Scene
 from lsbatch.catalog.static_catalog import Answer, Query
 from lsbatch.errors import CatalogError, printable
 from lsbatch.settings import SourceSettings
+from lsbatch.storage import longitudes
 from lsbatch.storage.addresses import Fence, shown
 
 #: Items of one page. Earth Search runs on a function that returns up to 6 MB.
@@ -112,7 +113,7 @@ def search(
         with asking(attempts) as io:
             items = _sound(_items(url, query, io), left_out)
         items = [one for one in items if _touches(one[0], footprint) and not _cloudy(one[0], sensor, max_cloud_percent)]
-        for item, document in _newest_processing(items):
+        for item, document in processings.newest(items):
             try:
                 scene = item_validation.described(item, sensor)
             except CatalogError as error:
@@ -212,7 +213,7 @@ def _simple(footprint: BaseGeometry) -> BaseGeometry:
 
 def _touches(item: Mapping[str, Any], footprint: BaseGeometry) -> bool:
     try:
-        outline = shapely.geometry.shape(item["geometry"])
+        outline = longitudes.split(shapely.geometry.shape(item["geometry"]))
         return bool(shapely.intersects(shapely.make_valid(outline), footprint))
     except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.GEOSException):
         # no geometry to test: `describe` decides, and names the item if it cannot be used
@@ -223,16 +224,3 @@ def _cloudy(item: Mapping[str, Any], sensor: str, max_cloud_percent: float) -> b
     # not sent to the server: not every API has the query extension, and some then return no items
     cover = (item.get("properties") or {}).get("eo:cloud_cover") if sensor == "sentinel2" else None
     return isinstance(cover, int | float) and cover > max_cloud_percent
-
-
-def _newest_processing(items: list[Answer]) -> list[Answer]:
-    """Keep only the newest baseline of a granule. Two parts of one baseline are both kept."""
-    newest: dict[tuple[str, str], str] = {}
-    for item, _ in items:
-        if key := granule(item):
-            newest[key] = max(newest.get(key, ""), _baseline(item))
-    return [one for one in items if not (key := granule(one[0])) or _baseline(one[0]) == newest[key]]
-
-
-def _baseline(item: Mapping[str, Any]) -> str:
-    return str((item.get("properties") or {}).get("s2:processing_baseline") or "")

@@ -79,7 +79,9 @@ def _fits(item: Mapping[str, Any], query: Query) -> bool:
     bounds, days = query.footprint.bounds, query.days
     if item_validation.is_bbox(box):
         (left, bottom), (right, top) = box[:2], box[len(box) // 2 :][:2]
-        if left > bounds[2] or right < bounds[0] or bottom > bounds[3] or top < bounds[1]:
+        # west is larger than east across the antimeridian; the outline is tested later
+        beside = left <= right and (left > bounds[2] or right < bounds[0])
+        if beside or bottom > bounds[3] or top < bounds[1]:
             return False
     if not isinstance(properties, Mapping):
         return True

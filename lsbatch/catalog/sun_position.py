@@ -8,6 +8,8 @@ from typing import Any
 import pyproj
 from shapely.geometry.base import BaseGeometry
 
+from lsbatch.storage import longitudes
+
 #: Distance in metres to the north for measuring the direction of north.
 STEP_DEG = 1e-4
 
@@ -34,8 +36,7 @@ def on_grid(azimuth_deg: float, footprint: BaseGeometry, crs: str) -> float:
     At 10 degrees of longitude from the central meridian of a UTM zone and 61.5 N, grid north differs by 8.8 degrees
     from true north: 150 m at the end of a shadow of 1 km.
     """
-    middle = footprint.centroid
-    return (azimuth_deg + _north_deg(crs, middle.x, middle.y)) % 360
+    return (azimuth_deg + _north_deg(crs, *longitudes.middle(footprint))) % 360
 
 
 @lru_cache(maxsize=4096)

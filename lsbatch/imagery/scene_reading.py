@@ -1,16 +1,13 @@
 """Read the bands of one scene on a grid, independent of how the grid is cut into tiles.
 
-odc-stac tells which rasters an item has. Its `load` is not used: for one scene it projects footprints, bins chunks and
-makes coordinates for as long as reading takes, with the GIL held, and opens each file anew for each chunk of 2048 px
-(docs/measured.md).
+Each band is opened once, one window of it is decoded, and `lsbatch.kernels.resampling` computes the target pixels from
+it. odc-stac tells which rasters an item has; its `load` is not used, because for one scene it projects footprints, bins
+chunks and makes coordinates for as long as reading takes, and holds the GIL meanwhile (docs/measured.md). GDAL's warper
+is not used either: it is ten times slower than the kernel, and its approximate transformer gives pixels that depend on
+the piece that is warped.
 
-Three habits of GDAL's warper make a pixel depend on the piece it is in; measured on a Sentinel-2 scene moved from one
-UTM zone to the next, over 90 % of the pixels of a 2048 px tile differed from those of its parts, by up to 61 DN:
-
-- it guesses from the piece's outline how much it must blur (see `_shrink`, which tells it);
-- it halves a piece again and again where the source does not fill it;
-- it transforms two ends and the middle of each row and bends in between where that is off by less than 1/8 pixel, so
-  rows of other lengths bend elsewhere. Columns are therefore warped in blocks of `BLOCK_PX` on the national lattice.
+Values that no sensor can measure are excluded before interpolation, also if neither item nor file declares them nodata
+(see `Rule`).
 """
 
 import math
@@ -26,32 +23,27 @@ import odc.stac
 import pystac
 import rasterio
 import rasterio.session
-from affine import Affine
 from odc.geo.geobox import GeoBox
-from odc.geo.overlap import compute_reproject_roi
-from odc.geo.roi import roi_is_empty
 from odc.loader.types import RasterSource
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window
 
 from lsbatch.catalog import national_dem
 from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
-from lsbatch.imagery import retry
+from lsbatch.imagery import lattice_mapping, retry
+from lsbatch.imagery.valid_values import WHOLE_NUMBERS, Rule, rule_of
+from lsbatch.kernels import resampling
 from lsbatch.storage import endpoint
 from lsbatch.storage.addresses import REMOTE, shown, without_secrets
 
-# of the block in memory that rasterio warps into; it silences this itself with warnings.catch_warnings, which another
-# thread undoes
+# a raster with ground control points is refused with a sentence (see `_refuse_unreadable`)
 warnings.filterwarnings("ignore", "Dataset has no geotransform", NotGeoreferencedWarning)
 
-# Where keys are in the environment and boto3 is installed, rasterio makes a session of it in every call of `reproject`,
-# with the GIL held: 45 ms, against 1 ms for warping a small block. GDAL takes the keys from the environment itself.
+# If keys are in the environment and boto3 is installed, rasterio would make a session of it in each call for S3, with
+# the GIL held (45 ms). GDAL takes the keys from the environment itself.
 rasterio.session.boto3 = None
 
-#: Columns of a block of warping; every tile's side is a multiple of it (see GridSettings.tile_px).
-BLOCK_PX = 128
 METRES_A_DEGREE = 111_320.0
 #: First wait before a read is tried again; doubles.
 FIRST_WAIT_S = 0.5
@@ -79,8 +71,9 @@ LARGEST_BLOCK_BYTES = 256 * 2**20
 LONGEST_CAUSE = 500
 
 _DTYPES = {"sentinel2": "uint16", "sentinel1": "float32", "dem": "float32"}
-#: Classes and percentages, read as they are.
-WHOLE_NUMBERS = ("SCL", "cloud", "mask")
+
+#: A source at least this many times finer than the target is averaged; below it bilinear weights cover all its pixels.
+MEAN_FROM = 1.8
 
 
 def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int = 4) -> dict[str, np.ndarray]:
@@ -118,7 +111,7 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
                 continue
             if (key, 1) not in rasters:
                 raise SceneError(f"{scene.id}: asset {key} is no raster by its type and its roles")
-            _fill(out[band], rasters[key, 1], geobox, scene, attempts)  # type: ignore[arg-type]
+            _fill(out[band], rasters[key, 1], geobox, scene, rule_of(scene, band), attempts)  # type: ignore[arg-type]
     return out
 
 
@@ -137,14 +130,15 @@ def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
     return rasterio.Env(**{key: value for key, value in options.items() if key not in os.environ})
 
 
-def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene, attempts: int) -> None:
-    """Warp an asset into `target`, which keeps nodata where the asset has none; retry transient failures."""
+def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene, rule: Rule, attempts: int) -> None:
+    """Resample an asset into `target`, which keeps nodata where nothing is valid; retry transient failures."""
+    driver = _driver(source.uri, scene)
     try:
         retry.with_retries(
             source.uri,
             attempts,
             FIRST_WAIT_S,
-            lambda signed: _open_and_warp(target, signed, source.band, geobox, scene),
+            lambda signed: _open_and_resample(target, signed, source.band, geobox, rule, driver),
         )
     except (RasterioError, OSError) as error:
         raise SceneError(_sentence(scene, source.uri, error), may_pass=retry.is_transient(source.uri, error)) from error
@@ -159,111 +153,110 @@ def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
     return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause[:LONGEST_CAUSE]}{hint}"
 
 
-def _open_and_warp(target: np.ndarray, uri: str, band: int, geobox: GeoBox, scene: Scene) -> None:
-    # by name, not by content: a VRT in a catalogue could name files that the catalogue may not
-    ending = Path(urlsplit(uri).path).suffix.lower()
-    driver = "JP2OpenJPEG" if ending == ".jp2" else "GTiff"
-    if ending == ".vrt" and scene.collection == national_dem.COLLECTION:
-        driver = "VRT"
+def _open_and_resample(target: np.ndarray, uri: str, band: int, geobox: GeoBox, rule: Rule, driver: str) -> None:
     with rasterio.open(uri, driver=driver, sharing=False) as full:
-        _refuse_bomb(full)
+        _refuse_unreadable(full)
         level = _overview(full, geobox)
         if level is None:
-            _warp(target, full, band, geobox, scene)
+            _resample(target, full, band, geobox, rule)
             return
     with rasterio.open(uri, driver=driver, sharing=False, overview_level=level) as smaller:
-        _refuse_bomb(smaller)
-        _warp(target, smaller, band, geobox, scene)
+        _refuse_unreadable(smaller)
+        _resample(target, smaller, band, geobox, rule)
 
 
-def _refuse_bomb(raster: Any) -> None:
-    """Refuse a raster whose header claims blocks of gigabytes in a small file."""
+def _driver(uri: str, scene: Scene) -> str:
+    """Return GDAL's driver by the file name, not by content: a VRT in a catalogue could name forbidden files."""
+    ending = Path(urlsplit(uri).path).suffix.lower()
+    if ending == ".vrt" and scene.collection == national_dem.COLLECTION:
+        return "VRT"
+    return "JP2OpenJPEG" if ending == ".jp2" else "GTiff"
+
+
+def _refuse_unreadable(raster: Any) -> None:
+    """Refuse a raster without a lattice, or whose header claims blocks of gigabytes in a small file."""
+    if raster.crs is None:
+        raise RasterioError(
+            "it has ground control points instead of a lattice; geocode it first" if raster.gcps[0] else "it has no CRS"
+        )
     rows, cols = raster.block_shapes[0]
     together = raster.count if raster.interleaving is not None and raster.interleaving.value == "PIXEL" else 1
     size = rows * cols * np.dtype(raster.dtypes[0]).itemsize * together
     if size > LARGEST_BLOCK_BYTES:
         raise RasterioError(
-            f"it is compressed in blocks of {size / 2**20:,.0f} MB; up to {LARGEST_BLOCK_BYTES >> 20} are read"
+            f"it is compressed in blocks of {size / 2**20:,.0f} MB; allowed are up to {LARGEST_BLOCK_BYTES >> 20} MB"
         )
 
 
-def _metres(raster: Any) -> tuple[float, float]:
-    """Return nominal height and width of a pixel in metres, equal for all tiles."""
-    height, width = abs(raster.transform.e), abs(raster.transform.a)
-    if raster.crs is None or not raster.crs.is_geographic:
-        return height, width
-    latitude = (raster.bounds.top + raster.bounds.bottom) / 2
-    return height * METRES_A_DEGREE, width * METRES_A_DEGREE * max(0.01, math.cos(math.radians(latitude)))
+def _metres(raster: Any) -> float:
+    """Return the nominal height of a pixel in metres, equal for all tiles."""
+    height = math.hypot(raster.transform.e, raster.transform.b)
+    return height * METRES_A_DEGREE if raster.crs.is_geographic else height
 
 
 def _overview(raster: Any, geobox: GeoBox) -> int | None:
     """Return the smallest overview that is not coarser than the target."""
     # 2 %: 10 m of one UTM zone is 10.01 m of the next
-    shrink = abs(geobox.resolution.x) / _metres(raster)[0] * 1.02
+    shrink = abs(geobox.resolution.x) / _metres(raster) * 1.02
     fitting = [i for i, factor in enumerate(raster.overviews(1)) if factor <= shrink]
     return fitting[-1] if fitting else None
 
 
-def _shrink(raster: Any, geobox: GeoBox) -> dict[str, float]:
-    """Return the reduction factor for GDAL's warper.
-
-    Left alone, GDAL guesses it from the box around the source of each piece. Between UTM zones that box is turned and
-    too wide, so GDAL blurs as if it were shrinking, in each piece differently, and takes twice as long.
-    """
-    ratios = [size / abs(geobox.resolution.x) for size in _metres(raster)]
-    return {name: ratio if ratio < 0.98 else 1.0 for name, ratio in zip(("YSCALE", "XSCALE"), ratios, strict=True)}
-
-
-def _warp(target: np.ndarray, raster: Any, band: int, geobox: GeoBox, scene: Scene) -> None:
-    nearest = target.dtype == np.uint8
-    if raster.crs is None:
-        raise RasterioError("it has no CRS")
-    source = GeoBox(raster.shape, raster.transform, raster.crs)
-    overlap = compute_reproject_roi(source, geobox, ttol=0.5 if nearest else 0.01)
-    if roi_is_empty(overlap.roi_src) or roi_is_empty(overlap.roi_dst):
+def _resample(target: np.ndarray, raster: Any, band: int, geobox: GeoBox, rule: Rule) -> None:
+    """Read the window that a target needs and resample it; `target` is unchanged where nothing is valid."""
+    crs, transform = raster.crs.to_wkt(), raster.transform
+    corner = lattice_mapping.offset(geobox, crs, transform)
+    if corner is not None:
+        _copy(target, raster, band, corner, rule)
         return
-    nodata = None if nearest and scene.sensor != "sentinel2" else _nodata(raster, scene)
-    if overlap.paste_ok and overlap.read_shrink == 1:
-        values = raster.read(band, window=Window.from_slices(*overlap.roi_src), out_dtype=target.dtype)
-        if target.dtype.kind == "f" and nodata is not None:
-            values[values == nodata] = np.nan
-        target[overlap.roi_dst] = values  # type: ignore[index]
+    pieces = lattice_mapping.pieces(geobox, crs, transform, raster.width)
+    extents = [resampling.bounds(piece.nodes, _shape(piece)) for piece in pieces]
+    if not extents:
         return
-    # odc-geo follows a curved edge by five points a side
-    rows, cols = (
-        slice(max(0, s.start - 16), min(n, s.stop + 16)) for s, n in zip(overlap.roi_dst, target.shape, strict=True)
-    )
-    for start in _block_starts(geobox, cols):
-        # from the dataset, not from an array of the part that is needed: source coordinates then never depend on
-        # where that part begins, not even in their last bit
-        block = np.zeros((rows.stop - rows.start, BLOCK_PX), target.dtype)
-        reproject(
-            rasterio.band(raster, band),
-            block,
-            src_nodata=nodata,
-            dst_transform=geobox.transform * Affine.translation(start, rows.start),
-            dst_crs=str(geobox.crs),
-            dst_nodata=0 if target.dtype.kind == "u" else np.nan,
-            resampling=Resampling.nearest if nearest else Resampling.bilinear,
-            **_shrink(raster, geobox),
-            # at the edge of a scene GDAL would halve the block, in rows and in columns
-            SRC_FILL_RATIO_HEURISTICS="NO",
-        )
-        inside = slice(max(start, cols.start), min(start + BLOCK_PX, cols.stop))
-        target[rows, inside] = block[:, inside.start - start : inside.stop - start]
+    window = _window(extents, raster.shape)
+    if window is None:
+        return
+    source = _read(raster, band, window, rule, target.dtype)
+    origin = window.row_off, window.col_off
+    method = resampling.nearest if rule.nearest else resampling.bilinear
+    if not rule.nearest and abs(geobox.resolution.x) / _metres(raster) >= MEAN_FROM:
+        method = resampling.mean
+    for piece in pieces:
+        method(target[piece.rows, piece.cols], source, piece.nodes, origin, rule.limits)
 
 
-def _block_starts(geobox: GeoBox, cols: slice) -> range:
-    """Return the first columns of the blocks that cover `cols`; the first may lie left of it."""
-    shift = round(geobox.transform.c / geobox.resolution.x) % BLOCK_PX
-    first = (cols.start + shift) // BLOCK_PX * BLOCK_PX - shift
-    return range(first, cols.stop, BLOCK_PX)
+def _shape(piece: lattice_mapping.Piece) -> tuple[int, int]:
+    return piece.rows.stop - piece.rows.start, piece.cols.stop - piece.cols.start
 
 
-def _nodata(raster: Any, scene: Scene) -> float | None:
-    """Return nodata of the item or of the file; if neither gives it, power of exactly 0 is nodata."""
-    if scene.nodata is not None:
-        return scene.nodata
-    if raster.nodata is not None:
-        return float(raster.nodata)
-    return 0.0 if scene.sensor == "sentinel1" else None
+def _window(extents: list[tuple[float, float, float, float]], shape: tuple[int, int]) -> Window | None:
+    """Return the window of a source that holds the extents and their neighbours; None if it is empty."""
+    first_row, last_row, first_col, last_col = np.array(extents).T
+    if not np.isfinite([first_row.min(), first_col.min()]).all():
+        return None
+    top, bottom = max(0, math.floor(first_row.min()) - 2), min(shape[0], math.ceil(last_row.max()) + 2)
+    left, right = max(0, math.floor(first_col.min()) - 2), min(shape[1], math.ceil(last_col.max()) + 2)
+    return Window(left, top, right - left, bottom - top) if top < bottom and left < right else None
+
+
+def _copy(target: np.ndarray, raster: Any, band: int, corner: tuple[int, int], rule: Rule) -> None:
+    """Copy the part of a raster on the national lattice that a target covers."""
+    spans = []
+    for start, size, most in zip(corner, target.shape, raster.shape, strict=True):
+        first, last = max(0, start), min(most, start + size)
+        if first >= last:
+            return
+        spans.append((first, last, slice(first - start, last - start)))
+    (top, bottom, rows), (left, right, cols) = spans
+    values = _read(raster, band, Window(left, top, right - left, bottom - top), rule, target.dtype)
+    resampling.keep_valid(values, rule.limits, np.nan if target.dtype.kind == "f" else 0)
+    target[rows, cols] = values
+
+
+def _read(raster: Any, band: int, window: Window, rule: Rule, dtype: np.dtype[Any]) -> np.ndarray:
+    """Read a window in the type of the target; values of the file's nodata become invalid."""
+    values = raster.read(band, window=window, out_dtype=dtype)
+    nodata = rule.nodata if rule.nodata is not None else raster.nodata
+    if nodata is not None and rule.limits[0] <= nodata <= rule.limits[1]:
+        values[values == dtype.type(nodata)] = np.nan if dtype.kind == "f" else 0
+    return values

@@ -122,12 +122,12 @@ def cloud_shadow(
 
 
 def ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
-    """Return (nir - red) / (nir + red), float32, clipped to -1..1; NaN if the sum is not positive.
+    """Return (nir - red) / (nir + red), float32, between -1 and 1; NaN if one of them is not positive.
 
     Parameters
     ----------
     nir, red : arrays of one shape
-        Reflectance. After the offset it may be negative, which is why the ratio is clipped.
+        Reflectance. Values of 0 and less are noise of the atmospheric correction, whose ratio has no meaning.
 
     Returns
     -------
@@ -142,10 +142,8 @@ def ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
 @njit(nogil=True, error_model="numpy")
 def _ndvi_into(out: np.ndarray, nir: np.ndarray, red: np.ndarray) -> None:
     for i in range(nir.size):
-        total = nir[i] + red[i]
-        ratio = (nir[i] - red[i]) / total
-        ratio = min(max(ratio, np.float32(-1)), np.float32(1))
-        out[i] = ratio if total > 0 else np.float32(np.nan)
+        ratio = (nir[i] - red[i]) / (nir[i] + red[i])
+        out[i] = ratio if nir[i] > 0 and red[i] > 0 else np.float32(np.nan)
 
 
 def dndvi(pre: np.ndarray, post: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def candidates(bands: Mapping[str, np.ndarray], rule: Mapping[str, float]) -> np
     """
     red, near = bands["preR"], bands["preNIR"]
     with np.errstate(invalid="ignore", divide="ignore"):
-        green = (near - red) / (near + red) >= rule["least_ndvi"]
+        green = (near > 0) & (red > 0) & ((near - red) / (near + red) >= rule["least_ndvi"])
     return green & (bands["slope"] >= rule["least_slope_deg"]) & (bands["dNDVI"] <= -rule["least_fall"])
 
 

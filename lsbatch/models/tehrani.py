@@ -68,11 +68,11 @@ class Segments:
 
 
 def change(block: np.ndarray) -> np.ndarray:
-    """Return (R / G) after minus (R / G) before of a block in the order of `BANDS`; NaN if green is not positive."""
+    """Return (R / G) after minus (R / G) before of a block in the order of `BANDS`; NaN if R or G is not positive."""
     ratios = []
     for red, green in ((block[4], block[5]), (block[0], block[1])):
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratios.append(np.where(green > 0, red / green, np.nan).astype(np.float32))
+            ratios.append(np.where((green > 0) & (red > 0), red / green, np.nan).astype(np.float32))
     return ratios[0] - ratios[1]
 
 

@@ -33,6 +33,8 @@ def _settings(config: Config) -> dict[str, object]:
         "tiling": config.predict.tiling,
         "precision": config.predict.precision,
         "flips": config.predict.flips,
+        # the resampling of the scenes, which a family that reads them depends on
+        **({"resampling": 2} if families.of(config).reads_archive else {}),
     }
 
 

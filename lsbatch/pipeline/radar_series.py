@@ -175,7 +175,7 @@ def _days(scene: Scene) -> float:
 
 STAGE = Stage(
     name="date",
-    version=1,
+    version=2,
     apply=apply,
     settings=lambda config: {},
     reads=lambda config: {"mask": ("landslide",)},

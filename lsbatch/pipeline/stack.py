@@ -60,6 +60,7 @@ def apply(block: Block, config: Config) -> Block:
     tally = {
         "region_pixels": int(inside.sum()),
         **{f"{key}_pixels": int(np.count_nonzero(bands["observed"] & bit)) for key, bit in BITS.items()},
+        "dem_filled_pixels": here.filled_px,
         "decisions": _decisions(scenes, set(used)),
     }
     return Block(tile, 0, bands, tally, scenes=tuple(used), dropped=tuple(dropped))
@@ -149,7 +150,7 @@ def _decisions(scenes: dict[str, tuple[Scene, ...]], used: set[str]) -> dict[str
 
 STAGE = Stage(
     name="stack",
-    version=2,
+    version=3,
     apply=apply,
     settings=lambda config: config.composite.model_dump(exclude={"same_orbits"}),
     writes=lambda _: STACK,

@@ -1,5 +1,6 @@
 """Terrain of a tile and its surroundings: elevation, slope, aspect, cast shadow."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,16 @@ from lsbatch.catalog.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.imagery import scene_reading
-from lsbatch.kernels import terrain
+from lsbatch.kernels import hairline_voids, terrain
 from lsbatch.pipeline.types import Dropped
 from lsbatch.settings import Config
 
 #: Maximum distance in metres of a terrain shadow: 1500 m of relief at 30 degrees of sun elevation. Every tile reads as
 #: much DEM around it.
 SHADOW_REACH_M = 2560.0
+#: Widest void of the DEM that is interpolated: three pixels of Copernicus GLO-30, whose tiles lack a column or a row
+#: between them in some archives (microsoft/PlanetaryComputer issue 319). Wider voids stay nodata.
+HAIRLINE_M = 90.0
 #: Shadow is computed on pixels of about this side, like in Sentinel-2's own terrain correction. For 40 images of a 10 m
 #: tile this takes 0.9 s of 12 s (benchmarks/stack_tile.py). At 10 m it is eight times the work: four times the pixels,
 #: each with twice the steps.
@@ -39,6 +43,8 @@ class Ground:
     used : tuple of str
     dropped : tuple of Dropped
         DEM scenes used, and DEM scenes that could not be read, with the reason.
+    filled_px : int
+        Pixels of the tile in hairline voids of the DEM, which are interpolated.
     """
 
     geobox: GeoBox
@@ -47,6 +53,7 @@ class Ground:
     side_m: float
     used: tuple[str, ...]
     dropped: tuple[Dropped, ...]
+    filled_px: int = 0
 
     def slope_aspect(self, halo_px: int) -> tuple[np.ndarray, np.ndarray]:
         """Return slope and aspect in degrees with this halo, at most `halo_px` - 1."""
@@ -85,8 +92,9 @@ def halo_px(side_m: float) -> int:
 def read(tile: Tile, scenes: tuple[Scene, ...], config: Config) -> Ground:
     """Merge the DEM scenes in order: each pixel has the elevation of the first scene with a valid value."""
     side = config.grid.resolution_m
-    halo = halo_px(side)
-    box = tile.padded(halo)
+    halo, widest = halo_px(side), math.ceil(HAIRLINE_M / side)
+    # wider by the widest gap, so that a gap is known as one in all tiles
+    box = tile.padded(halo + widest)
     dem = np.full(box.shape, np.nan, np.float32)
     used: list[str] = []
     dropped: list[Dropped] = []
@@ -101,4 +109,8 @@ def read(tile: Tile, scenes: tuple[Scene, ...], config: Config) -> Ground:
             continue
         used.append(scene.id)
         np.copyto(dem, raw["elevation"], where=hole)
-    return Ground(tile.geobox, halo, dem, side, tuple(used), tuple(dropped))
+    filled, is_filled = hairline_voids.fill(dem, widest)
+    inner = slice(widest, -widest)
+    core = slice(halo + widest, -(halo + widest))
+    count = int(np.count_nonzero(is_filled[core, core]))
+    return Ground(tile.geobox, halo, filled[inner, inner].copy(), side, tuple(used), tuple(dropped), count)

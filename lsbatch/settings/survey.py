@@ -1,5 +1,6 @@
 """Settings of the survey: what, when, where, on which grid, from which archives."""
 
+import calendar
 import re
 from datetime import date, timedelta
 from pathlib import Path, PurePath
@@ -63,7 +64,11 @@ class SurveySettings(Section):
         "after a date",
     )
     year: int | None = Field(None, ge=2015, le=2100, description="annual: the survey year (images after)")
-    season: tuple[str, str] = Field(("06-15", "09-15"), description="annual: first and last day of the season, MM-DD")
+    season: tuple[str, str] = Field(
+        ("06-15", "09-15"),
+        description="annual: first and last day of the season, MM-DD; a season across the new year belongs to the year "
+        "in which it ends",
+    )
     event_date: date | None = Field(
         None,
         ge=FIRST_SENTINEL,
@@ -87,11 +92,11 @@ class SurveySettings(Section):
                 # the pattern too: fromisoformat also takes weeks, as 2001-W10-1
                 if not re.fullmatch(DAY_OF_YEAR, day):
                     raise ValueError
-                date.fromisoformat(f"2001-{day}")
+                date.fromisoformat(f"2004-{day}")
             except ValueError:
                 raise ValueError("must be two days of the year as MM-DD, for example ['06-15', '09-15']") from None
-        if season[0] >= season[1]:
-            raise ValueError("must begin before it ends, within one calendar year")
+        if season[0] == season[1]:
+            raise ValueError("must end on another day than it begins")
         return season
 
     @model_validator(mode="after")
@@ -105,16 +110,24 @@ class SurveySettings(Section):
     @property
     def windows(self) -> Windows:
         """Return the date windows before and after, from the year and season or from the event."""
-        if self.kind == "annual":
-            pre, post = (
-                tuple(date.fromisoformat(f"{year}-{day}") for day in self.season)
-                for year in (self.year - 1, self.year)  # type: ignore[operator]
-            )
-            return Windows(pre=pre, post=post)
+        if self.kind == "annual" and self.year is not None:
+            return Windows(pre=_season(self.season, self.year - 1), post=_season(self.season, self.year))
         day, span = self.event_date, timedelta(days=self.window_days)
         one = timedelta(days=1)
         # the day of the event is in neither window: a scene of that day may be from before or after the event
         return Windows(pre=(day - span, day - one), post=(day + one, day + span))  # type: ignore[operator]
+
+
+def _season(days: tuple[str, str], year: int) -> tuple[date, date]:
+    """Return the first and last day of the season that ends in a year."""
+    first, last = days
+    return _day(first, year - 1 if first > last else year, "03-01"), _day(last, year, "02-28")
+
+
+def _day(day: str, year: int, instead: str) -> date:
+    """Return a day of a year; `instead` of 29 February in a year without it."""
+    leaps = day != "02-29" or calendar.isleap(year)
+    return date.fromisoformat(f"{year}-{day if leaps else instead}")
 
 
 class RegionSettings(Section):

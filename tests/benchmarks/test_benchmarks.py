@@ -70,7 +70,7 @@ def test_the_table_has_a_line_for_every_peer(cases: dict[str, kernels.Case], mon
 
 
 def test_the_notebook_makes_the_same_stack(tmp_path: Path) -> None:
-    config = settings.load(tile_memory.build(tmp_path, 256, 6))
+    config = settings.load(tile_memory.build(tmp_path, 256, 6, "same"))
     plan.save(planning.make(config), config.output)
     for who, make in (("ours", stack_tile.ours), ("peer", stack_tile.peer)):
         bands = make(tmp_path)

@@ -38,6 +38,14 @@ DECIDED = {
     "an RTC product with an incidence angle is not corrected again": (item("gamma0_vv", "incidence", **MAPPED), RTC),
     "a GRD on the map with its angle": (item("vv", "vh", "incidence", **MAPPED, **{"sar:product_type": "GRD"}), SIGMA0),
     "SNAP's names": (item("Sigma0_VV", "incidenceAngleFromEllipsoid", **{"proj:epsg": 32633}), SIGMA0),
+    "newer fields: a terrain-corrected product": (
+        item("vv", "vh", collection="sentinel-1-rtc", **{"product:type": "RTC", "processing:level": "L2"}),
+        RTC,
+    ),
+    "newer fields: a GRD on the map with its angle": (
+        item("vv", "vh", "incidence", **MAPPED, **{"product:type": "IW_GRDH_1S", "processing:level": "L2"}),
+        SIGMA0,
+    ),
     "sigma0 by its assets, no product type": (item("sigma0_vv", "sigma0_vh", "angle", **MAPPED), SIGMA0),
 }
 
@@ -58,6 +66,18 @@ REFUSED = {
         "without an asset with the incidence angle",
     ),
     "sigma0 that does not say where": (item("sigma0_vv", "angle"), "without a projection"),
+    "newer fields: a raw GRD, also in a collection of RTC": (
+        item("vv", collection="sentinel-1-rtc", **{"product:type": "IW_GRDH_1S", "processing:level": "L1"}),
+        "is IW_GRDH_1S, level 1, .* not terrain-corrected; .*lsbatch geocode",
+    ),
+    "newer fields: single look complex": (
+        item("vv", **{"product:type": "IW_SLC__1S", "processing:level": "L1"}),
+        "not terrain-corrected",
+    ),
+    "newer fields: a GRD of unknown level without its angle": (
+        item("vv", **MAPPED, **{"product:type": "IW_GRDH_1S"}),
+        "is GRD without an asset with the incidence angle",
+    ),
     "single look complex, whatever else it has": (
         item("vv", "incidence", **MAPPED, **{"sar:product_type": "SLC"}),
         "is SLC",

@@ -41,9 +41,17 @@ def test_only_clouds_are_grown() -> None:
     np.testing.assert_array_equal(optical.clear(scl, 3), expected)
 
 
-def test_ndvi_stays_in_its_range() -> None:
-    nir, red = np.array([0.4, -0.01, 0.02, 0.0, np.nan]), np.array([0.1, 0.02, -0.01, 0.0, 0.1])
-    np.testing.assert_allclose(optical.ndvi(nir, red), [0.6, -1, 1, np.nan, np.nan], rtol=1e-6)
+def test_ndvi_is_undefined_where_a_term_is_not_positive() -> None:
+    nir = np.float32([0.4, 0.04, 0.1, 0.0, np.nan, -0.1, 0.0])
+    red = np.float32([0.1, -0.003, 0.0, 0.1, 0.1, 0.1, 0.0])
+    np.testing.assert_allclose(optical.ndvi(nir, red), [0.6, *[np.nan] * 6], rtol=1e-6)
+
+
+def test_a_look_with_negative_red_never_wins() -> None:
+    bands = np.array([[[[0.04]], [[0.3]]], [[[-0.003]], [[0.004]]]], np.float32)
+    best, _, day, looks = greenest_pixel.greenest(bands, np.ones((2, 1, 1), bool), np.array([10, 20]), nir=1, red=0)
+    assert best[:, 0, 0].tolist() == pytest.approx([0.04, 0.3])
+    assert (day[0, 0], looks[0, 0]) == (10, 1)
 
 
 def _folded(days: list[int], bands: np.ndarray, ndvi: np.ndarray, clear: np.ndarray) -> tuple[np.ndarray, ...]:

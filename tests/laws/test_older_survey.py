@@ -3,11 +3,15 @@
 `tests/data/survey-made-by-df90880.tar.xz` is the folder of a small synthetic survey (96 x 384 pixels in two tiles of
 256, seven landslides) that commit df90880 made, the last one before the modules were moved. Its archive does not exist
 any more, so a run that wanted to search or to read scenes again would fail.
+
+STACK has changed since (version 3: scenes are resampled by our own kernel). So its STACK is outdated, and the other
+tests here take the version of STACK that made it.
 """
 
 import json
 import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -20,20 +24,40 @@ from lsbatch import settings
 from lsbatch.catalog.survey import open_survey
 from lsbatch.engine import execution, todo
 from lsbatch.errors import ConfigError
+from lsbatch.pipeline import stack
 from lsbatch.pipeline.types import Stage
 from lsbatch.storage import receipts
 from tests import surveys
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "survey-made-by-df90880.tar.xz"
 TILES = ("r000c000", "r000c001")
+STACK_VERSION = 2
 
 
 @pytest.fixture
-def older(tmp_path: Path) -> Path:
+def outdated(tmp_path: Path) -> Path:
     """Settings file of the older survey, beside its folder."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     return tmp_path / "survey.yaml"
+
+
+@pytest.fixture
+def older(outdated: Path) -> Iterator[Path]:
+    """The same, with the version of STACK that made it."""
+    now = stack.STAGE.version
+    # frozen, and held by the registry
+    object.__setattr__(stack.STAGE, "version", STACK_VERSION)
+    yield outdated
+    object.__setattr__(stack.STAGE, "version", now)
+
+
+def test_a_changed_stage_makes_the_older_survey_outdated(outdated: Path) -> None:
+    survey = open_survey(settings.load(outdated))
+    assert stack.STAGE.version > STACK_VERSION
+    assert len(todo.todo(survey, stack.STAGE).digests) == len(TILES)
+    assert lsbatch.open_survey(outdated).tiles["status"].tolist() == ["pending", "pending"]
+    assert len(lsbatch.open_survey(outdated).landslides) == 7
 
 
 def run(path: Path) -> set[tuple[str, str]]:

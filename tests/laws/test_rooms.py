@@ -40,7 +40,6 @@ LOOSE = ("__init__", "errors", "grid", "bands", "notebook")
 SEPARATE = (
     ("storage", "kernels"),
     ("catalog", "kernels"),
-    ("imagery", "kernels"),
     ("accuracy", "engine"),
     ("review", "engine"),
 )

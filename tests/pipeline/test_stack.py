@@ -304,6 +304,27 @@ def test_the_national_dem_comes_first_and_the_archive_fills_its_holes(tmp_path: 
     assert set(inner[12:, 12:].ravel()) == {100}
 
 
+@pytest.mark.parametrize(("width_px", "stays"), [(1, False), (9, False), (10, True)])
+def test_a_hairline_void_between_dem_tiles_is_interpolated_and_counted(
+    width_px: int, stays: bool, tmp_path: Path
+) -> None:
+    grid = Grid.snapped(CRS, SIDE, TILE_PX, TILE.boundingbox.bbox)
+    heights = np.tile(np.arange(ALL_PX, dtype=np.float32), (ALL_PX, 1))
+    void = heights.copy()
+    void[:, EDGE_PX + 60 : EDGE_PX + 60 + width_px] = np.nan
+    found = terrain_stage.read(
+        grid.tile(0, 0), (scene("dem", "d", {"data": written(tmp_path / "d.tif", void)}),), config()
+    )
+    halo = found.halo_px
+    inner = found.elevation_m[halo:-halo, halo:-halo]
+    if stays:
+        assert np.isnan(inner).sum() == width_px * TILE_PX
+        assert found.filled_px == 0
+        return
+    np.testing.assert_allclose(inner, heights[INNER], atol=1e-3)
+    assert found.filled_px == width_px * TILE_PX
+
+
 def test_a_vrt_may_come_from_the_settings_but_not_from_a_catalogue(tmp_path: Path) -> None:
     source = written(tmp_path / "dem.tif", FLAT)
     vrt = tmp_path / "dem.vrt"

@@ -65,6 +65,8 @@ def test_opera_pixels_are_read_as_stored(california: Path) -> None:
         for band in ("VV", "VH"):
             with rasterio.open(scene.item["assets"][scene.assets[band]]["href"]) as file:
                 expected, box = file.read(1), GeoBox(file.shape, file.transform, file.crs)
+            # noise subtraction leaves power of 0 and less, which is no measurement
+            expected[~(expected > 0)] = np.nan
             np.testing.assert_array_equal(scene_reading.read(scene, (band,), box)[band], expected)
 
 

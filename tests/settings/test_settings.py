@@ -164,7 +164,7 @@ def test_example_is_sound_and_explains_every_field() -> None:
         ("survey.kind", "monthly", ["survey.kind = 'monthly'", "annual", "event"]),
         ("survey.event_date", "30.7.2019", ["survey.event_date = '30.7.2019'", "date"]),
         ("survey.event_date", date(2001, 1, 1), ["survey.event_date = 2001-01-01", "2014-04-03"]),
-        ("survey.season", ["09-15", "06-15"], ["survey.season", "begin before it ends"]),
+        ("survey.season", ["09-15", "09-15"], ["survey.season", "another day"]),
         ("survey.season", ["06-31", "09-15"], ["survey.season", "MM-DD"]),
         ("survey.season", ["06-15", "13-15"], ["survey.season", "MM-DD"]),
         ("survey.season", ["W10-1", "W20-1"], ["survey.season", "MM-DD"]),
@@ -372,6 +372,23 @@ def test_digest_depends_on_values_not_on_order() -> None:
     assert settings.digest({"a": 1}) != settings.digest({"a": 2})
     assert settings.digest(0.1 + 0.2) != settings.digest(0.3)
     assert len(settings.digest(None)) == 16
+
+
+SEASONS = {
+    "summer in the north": (2020, ["06-15", "09-15"], ("2019-06-15", "2019-09-15"), ("2020-06-15", "2020-09-15")),
+    "summer in the south": (2020, ["12-01", "03-15"], ("2018-12-01", "2019-03-15"), ("2019-12-01", "2020-03-15")),
+    "new year's eve alone": (2020, ["12-31", "01-01"], ("2018-12-31", "2019-01-01"), ("2019-12-31", "2020-01-01")),
+    "to 29 February": (2020, ["01-10", "02-29"], ("2019-01-10", "2019-02-28"), ("2020-01-10", "2020-02-29")),
+    "from 29 February": (2021, ["02-29", "04-01"], ("2020-02-29", "2020-04-01"), ("2021-03-01", "2021-04-01")),
+}
+
+
+@pytest.mark.parametrize("case", SEASONS)
+def test_seasons_of_both_hemispheres_and_of_leap_years(case: str) -> None:
+    year, season, *expected = SEASONS[case]
+    raw = changed("survey", {"kind": "annual", "year": year, "season": season})
+    windows = settings.parse(raw, FOLDER).survey.windows
+    assert [tuple(day.isoformat() for day in window) for window in (windows.pre, windows.post)] == expected
 
 
 @given(st.dates(date(2014, 4, 3), date(2100, 12, 31)), st.integers(1, 366))

@@ -1,0 +1,55 @@
+"""Which values of a band are measurements, and how the band is resampled."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lsbatch.catalog.scenes import Scene
+
+#: Classes and percentages, read as they are.
+WHOLE_NUMBERS = ("SCL", "cloud", "mask")
+
+#: Reflectance above this is no measurement: clouds and snow on slopes reach about 1.6 in Level 2A.
+MOST_REFLECTANCE = 2.0
+#: Elevations on land, metres: the Dead Sea lies at -430, Everest at 8,849.
+ELEVATION_M = (-1000.0, 9000.0)
+INCIDENCE_DEG = (0.1, 89.9)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a band is resampled, and which of its values are measurements.
+
+    Attributes
+    ----------
+    nearest : bool
+        Nearest neighbour instead of bilinear.
+    limits : (float, float)
+        Least and most valid value, both included; NaN is invalid.
+    nodata : float or None
+        Nodata by the item; None leaves it to the file.
+    """
+
+    nearest: bool
+    limits: tuple[float, float]
+    nodata: float | None
+
+
+def rule_of(scene: Scene, band: str) -> Rule:
+    """Return the rule of a band.
+
+    Valid are digital numbers of Sentinel-2 with a reflectance above 0 and up to `MOST_REFLECTANCE`; linear power above
+    0; elevations that exist. Classes are all valid.
+    """
+    if band in WHOLE_NUMBERS:
+        return Rule(True, (0, 255), scene.nodata if scene.sensor == "sentinel2" else None)
+    if scene.sensor == "sentinel2":
+        least, most = -scene.offset_dn + 1e-6, MOST_REFLECTANCE / scene.scale - scene.offset_dn
+        return Rule(False, (max(1.0, least), most), scene.nodata)
+    if scene.sensor == "dem":
+        return Rule(False, ELEVATION_M, scene.nodata)
+    if band == "incidence":
+        return Rule(False, INCIDENCE_DEG, scene.nodata)
+    return Rule(
+        False, (float(np.nextafter(np.float32(0), np.float32(1))), float(np.finfo(np.float32).max)), scene.nodata
+    )
