@@ -149,6 +149,25 @@ def test_a_constant_beside_holes_stays_constant():
     assert (out[seen] == np.float32(0.08)).all()
 
 
+@pytest.mark.parametrize("kind", ["nearest", "bilinear", "mean"])
+def test_nodes_at_every_pixel_give_the_same_pixels(kind):
+    """As near poles, where coordinates are not linear over a few pixels."""
+    rng = np.random.default_rng(6)
+    source = (rng.random((60, 60)) * 200 + 1).astype(np.float32)
+    source[rng.random(source.shape) < 0.1] = 0
+    matrix = ((2.03, 0.31), (-0.3, 2.11)) if kind == "mean" else TURNED
+    nodes, exact = affine_nodes((24, 24), matrix, (5.3, 8.6))
+    i, j = np.indices((25, 25))
+    (a, b), (c, d) = matrix
+    every = Nodes(a * i + b * j + 5.3, c * i + d * j + 8.6, 1, 0, 0)
+    few, all_ = np.zeros((2, 24, 24), np.float32)
+    getattr(resampling, kind)(few, source, nodes, (0, 0), (1, 1000))
+    getattr(resampling, kind)(all_, source, every, (0, 0), (1, 1000))
+    assert (few != 0).sum() > 300
+    np.testing.assert_allclose(all_, few, rtol=1e-4)
+    assert exact[0].shape == few.shape
+
+
 def test_coordinates_that_are_not_finite_are_outside():
     nodes, _ = affine_nodes((16, 16), ((1.0, 0.0), (0.0, 1.0)), (0.5, 0.5))
     rows = nodes.rows.copy()
