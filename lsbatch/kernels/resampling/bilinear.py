@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from lsbatch.kernels.resampling.coordinates import BITS, FRACTION, SCALE, SHIFT, fixed, row_ends
+from lsbatch.kernels.resampling.coordinates import BITS, FRACTION, ONE, SCALE, SHIFT, fixed, row_ends
 
 
 @njit(nogil=True, inline="always")
@@ -111,7 +111,8 @@ def _bilinear_kernel(rounds: bool):  # type: ignore[no-untyped-def]
         a, b = np.empty(n_cols, source.dtype), np.empty(n_cols, source.dtype)
         c, d = np.empty(n_cols, source.dtype), np.empty(n_cols, source.dtype)
         for row in range(out.shape[0]):
-            begin = end = 0
+            begin = end = first_place = 0
+            straight = False
             for cell in range(first_col // step, (first_col + n_cols - 1) // step + 2):
                 start, stop = max(0, cell * step - first_col), min(n_cols, (cell + 1) * step - first_col)
                 inside = False
@@ -132,7 +133,14 @@ def _bilinear_kernel(rounds: bool):  # type: ignore[no-untyped-def]
                         fixed_r, fixed_c = fixed(row_0, row_1, step), fixed(col_0, col_1, step)
                 if inside:
                     part = first_col + start - cell * step
-                    begin, end = (start, stop) if end == 0 else (begin, stop)
+                    place = (fixed_r[0] - top) * width + fixed_c[0] - left + (part if fixed_c[2] == ONE else 0)
+                    # of a shifted lattice the neighbours lie side by side, so they need not be collected
+                    is_straight = fixed_r[2] == 0 and fixed_c[2] == ONE
+                    if end == 0:
+                        begin, straight, first_place = start, is_straight, place
+                    elif straight:
+                        straight = is_straight and place == first_place + start - begin
+                    end = stop
                     places_into(
                         places[start:stop], down[start:stop], right[start:stop],
                         np.int32(fixed_r[1] + part * fixed_r[2]), np.int32(fixed_r[2]),
@@ -141,16 +149,24 @@ def _bilinear_kernel(rounds: bool):  # type: ignore[no-untyped-def]
                     )  # fmt: skip
                     continue
                 if end > 0:
-                    run = slice(begin, end)
-                    neighbours_into(a[run], b[run], c[run], d[run], flat, places[run], np.int32(width))
+                    run, n = slice(begin, end), end - begin
+                    if straight:
+                        near = (
+                            flat[first_place : first_place + n], flat[first_place + 1 : first_place + 1 + n],
+                            flat[first_place + width : first_place + width + n],
+                            flat[first_place + width + 1 : first_place + width + 1 + n],
+                        )  # fmt: skip
+                    else:
+                        near = a[run], b[run], c[run], d[run]
+                        neighbours_into(near[0], near[1], near[2], near[3], flat, places[run], np.int32(width))
                     if (
-                        all_valid(a[run], least, most) and all_valid(b[run], least, most)
-                        and all_valid(c[run], least, most) and all_valid(d[run], least, most)
+                        all_valid(near[0], least, most) and all_valid(near[1], least, most)
+                        and all_valid(near[2], least, most) and all_valid(near[3], least, most)
                     ):  # fmt: skip
-                        valid_into(out[row, run], a[run], b[run], c[run], d[run], down[run], right[run])
+                        valid_into(out[row, run], near[0], near[1], near[2], near[3], down[run], right[run])
                     else:
                         partly_valid_into(
-                            out[row, run], a[run], b[run], c[run], d[run], down[run], right[run], least, most
+                            out[row, run], near[0], near[1], near[2], near[3], down[run], right[run], least, most
                         )
                     begin = end = 0
                 if start < stop and finite:

@@ -6,6 +6,7 @@ from numba import njit
 #: Coordinates inside a cell of nodes are fixed-point numbers with this many bits after the point: they are added and
 #: cut by 32-bit vector instructions, twice as fast as double precision. Rounding moves a pixel by 2e-6 px at most.
 BITS = 24
+ONE = np.int64(2**BITS)
 UNIT, HALF = np.float64(2.0**BITS), np.int64(2 ** (BITS - 1))
 SCALE, FRACTION, SHIFT = np.float32(2.0**-BITS), np.int32(2**BITS - 1), np.int32(BITS)
 
