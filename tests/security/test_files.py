@@ -102,7 +102,7 @@ def read(path: Path) -> np.ndarray:
 RASTERS: dict[str, tuple[dict[str, int], str]] = {
     "one strip": ({"side": 100_000, "rows": 100_000}, "TIFFReadScanline"),
     "one strip of 100 bands": ({"side": 10_000, "rows": 10_000, "bands": 100}, "TIFFReadScanline"),
-    "two strips": ({"side": 100_000, "rows": 50_000}, "blocks of 4,768 MB; up to 256 are read"),
+    "two strips": ({"side": 100_000, "rows": 50_000}, "blocks of 4,768 MB; allowed are up to 256 MB"),
     "two strips of 0.8 GB": ({"side": 40_000, "rows": 20_000}, "blocks of 763 MB"),
     "two strips of 100 bands": ({"side": 5_000, "rows": 2_500, "bands": 100}, "blocks of 1,192 MB"),
     "one tile": ({"side": 100_000, "tile": 65_520}, "blocks of 4,094 MB"),
