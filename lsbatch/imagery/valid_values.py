@@ -9,6 +9,12 @@ from lsbatch.catalog.scenes import Scene
 #: Classes and percentages, read as they are.
 WHOLE_NUMBERS = ("SCL", "cloud", "mask")
 
+#: Bands whose ratios are used (NDVI, R/G): they must be positive before interpolation, or a mixture of a negative and a
+#: positive red makes the highest NDVI of all.
+RATIO_BANDS = ("R", "G", "NIR")
+#: Least reflectance of the other bands. Blue of dark forest is often a little below 0 after atmospheric correction, and
+#: the pixel is measured all the same.
+LEAST_REFLECTANCE = -0.05
 #: Reflectance above this is no measurement: clouds and snow on slopes reach about 1.6 in Level 2A.
 MOST_REFLECTANCE = 2.0
 #: Elevations on land, metres: the Dead Sea lies at -430, Everest at 8,849.
@@ -38,13 +44,14 @@ class Rule:
 def rule_of(scene: Scene, band: str) -> Rule:
     """Return the rule of a band.
 
-    Valid are digital numbers of Sentinel-2 with a reflectance above 0 and up to `MOST_REFLECTANCE`; linear power above
-    0; elevations that exist. Classes are all valid.
+    Valid are digital numbers of Sentinel-2 with a reflectance up to `MOST_REFLECTANCE` and above 0, of blue from
+    `LEAST_REFLECTANCE`; linear power above 0; elevations that exist. Classes are all valid.
     """
     if band in WHOLE_NUMBERS:
         return Rule(True, (0, 255), scene.nodata if scene.sensor == "sentinel2" else None)
     if scene.sensor == "sentinel2":
-        least, most = -scene.offset_dn + 1e-6, MOST_REFLECTANCE / scene.scale - scene.offset_dn
+        least = 1e-6 if band in RATIO_BANDS else LEAST_REFLECTANCE / scene.scale
+        least, most = least - scene.offset_dn, MOST_REFLECTANCE / scene.scale - scene.offset_dn
         return Rule(False, (max(1.0, least), most), scene.nodata)
     if scene.sensor == "dem":
         return Rule(False, ELEVATION_M, scene.nodata)

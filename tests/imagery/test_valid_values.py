@@ -48,6 +48,9 @@ CASES = {
     "infinite power": ("sentinel1", "VV", 0.08, np.inf, "float32"),
     "DN 0": ("sentinel2", "R", 1400, 0, "uint16"),
     "negative reflectance": ("sentinel2", "R", 1400, 960, "uint16"),
+    "green below 0": ("sentinel2", "G", 1400, 990, "uint16"),
+    "near infrared of 0": ("sentinel2", "NIR", 1400, 1000, "uint16"),
+    "blue far below 0": ("sentinel2", "B", 1400, 400, "uint16"),
     "saturated DN": ("sentinel2", "R", 1400, 65535, "uint16"),
     "reflectance of 3": ("sentinel2", "R", 1400, 31000, "uint16"),
     "a void of a DEM": ("dem", "elevation", 300, -9999, "float32"),
@@ -70,7 +73,8 @@ def test_what_is_no_measurement_is_excluded_before_interpolation(case: str, shif
 
 @pytest.mark.parametrize(
     ("sensor", "band", "good", "dtype"),
-    [("sentinel2", "R", 1001, "uint16"), ("sentinel2", "R", 21000, "uint16"), ("dem", "elevation", -430, "int16"),
+    [("sentinel2", "R", 1001, "uint16"), ("sentinel2", "B", 960, "uint16"),
+     ("sentinel2", "R", 21000, "uint16"), ("dem", "elevation", -430, "int16"),
      ("dem", "elevation", 8849, "float32"), ("sentinel1", "VV", 1e-6, "float32"), ("sentinel1", "VV", 500, "float32")],
 )  # fmt: skip
 def test_measurements_at_the_limits_are_kept(sensor: str, band: str, good: float, dtype: str, tmp_path: Path) -> None:
