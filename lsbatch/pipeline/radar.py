@@ -28,7 +28,7 @@ DIRECTIONS = ("ascending", "descending")
 
 #: Bytes of the buffer that holds all passes of a strip. A median needs all values of a pixel at once. With more passes
 #: the strip has fewer rows, so the memory of a tile stays the same.
-STRIP_BYTES = 384 * 2**20
+STRIP_BYTES = 192 * 2**20
 #: Rows of a COG block. Strips of whole blocks decode each block once if the lattices agree.
 BLOCK_ROWS = 512
 #: Width of the border of a GRD that is searched for noise.
