@@ -29,7 +29,6 @@ from scipy import ndimage
 from benchmarks import tile_memory
 from lsbatch.catalog.scenes import Scene, describe
 from lsbatch.imagery import lattice_mapping, scene_reading
-from lsbatch.kernels import resampling
 
 BANDS = {"R": "red", "G": "green", "B": "blue", "NIR": "nir"}
 GEOMETRIES = ("own lattice", "half a pixel off", "next UTM zone")
@@ -67,8 +66,7 @@ def decode(item: pystac.Item, tile: GeoBox) -> None:
     for name in BANDS.values():
         with rasterio.open(item.assets[name].href, sharing=False) as file:
             pieces = lattice_mapping.pieces(tile, file.crs.to_wkt(), file.transform, file.width)
-            extents = [resampling.bounds(piece.nodes, tile.shape) for piece in pieces]
-            file.read(1, window=scene_reading._window(extents, file.shape))
+            file.read(1, window=scene_reading._window(pieces, file.shape))
 
 
 def calls(item: pystac.Item, ours: Scene, tile: GeoBox) -> dict[str, Callable[[], object]]:

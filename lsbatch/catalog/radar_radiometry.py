@@ -13,7 +13,7 @@ RAW_PRODUCTS = ("RAW", "SLC", "GRD", "OCN")
 INCIDENCE = ("incidence", "incidence_angle", "incidence-angle", "incidenceanglefromellipsoid", "angle")
 
 #: Kinds of product inside the field ``product:type`` of newer catalogues.
-_RAW = re.compile(r"(?:^|[_-])(RAW|SLC|GRD|OCN)[A-Z]?(?:[_-]|$)")
+_RAW = re.compile(rf"(?:^|[_-])({'|'.join(RAW_PRODUCTS)})[A-Z]?(?:[_-]|$)")
 
 GAMMA0_RTC, SIGMA0 = "gamma0, terrain-corrected", "sigma0 on the ellipsoid"
 
@@ -36,7 +36,7 @@ def decide(item: Mapping[str, Any]) -> str:
         )
     if _is_terrain_corrected(item, keys):
         return GAMMA0_RTC
-    product = str(properties.get("sar:product_type") or _kind(declared) or "sigma0").upper()
+    product = _product(properties) or "SIGMA0"
     if product not in ("SIGMA0", "GRD"):
         raise CatalogError(
             f"{name}: is {product}; allowed are terrain-corrected gamma0 (RTC), and geocoded sigma0 (GRD) with its "
@@ -55,10 +55,10 @@ def decide(item: Mapping[str, Any]) -> str:
     return SIGMA0
 
 
-def _kind(declared: str) -> str | None:
-    """Return the kind in a product type such as IW_GRDH_1S, GRD in this case."""
-    found = _RAW.search(declared.upper())
-    return found[1] if found else None
+def _product(properties: Mapping[str, Any]) -> str:
+    """Return the kind of product in capitals, GRD of IW_GRDH_1S; empty if the item does not tell."""
+    found = _RAW.search(str(properties.get("product:type") or "").upper())
+    return str(properties.get("sar:product_type") or (found[1] if found else "")).upper()
 
 
 def _is_terrain_corrected(item: Mapping[str, Any], keys: list[str]) -> bool:
@@ -66,6 +66,6 @@ def _is_terrain_corrected(item: Mapping[str, Any], keys: list[str]) -> bool:
     names = (item["id"], item.get("collection") or "", *keys)
     if any(re.search(r"(^|[^a-z])(rtc|gamma0)([^a-z]|$)", name.lower()) for name in names):
         return True
-    properties = item.get("properties") or {}
-    product = str(properties.get("sar:product_type") or _kind(str(properties.get("product:type") or "")) or "").upper()
-    return product not in RAW_PRODUCTS and not any(key.startswith("sigma0") for key in keys)
+    return _product(item.get("properties") or {}) not in RAW_PRODUCTS and not any(
+        key.startswith("sigma0") for key in keys
+    )

@@ -14,6 +14,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 
+from lsbatch.kernels import resampling
 from lsbatch.kernels.resampling import Nodes
 
 #: Side of a block of the national lattice.
@@ -26,11 +27,12 @@ LARGEST_ERROR_PX = 1e-3
 
 @dataclass(frozen=True)
 class Piece:
-    """A rectangle of a target, and the source coordinates of its pixels."""
+    """A rectangle of a target, the source coordinates of its pixels, and their extent (see `resampling.bounds`)."""
 
     rows: slice
     cols: slice
     nodes: Nodes
+    extent: tuple[float, float, float, float]
 
 
 @lru_cache(maxsize=64)
@@ -63,7 +65,7 @@ def pieces(geobox: GeoBox, crs: str, transform: Affine, width_px: int) -> tuple[
     first_row, first_col = row - blocks[0].start * BLOCK_PX, col - blocks[1].start * BLOCK_PX
     if (errors <= LARGEST_ERROR_PX).all():
         nodes = Nodes(source[0][::2, ::2].copy(), source[1][::2, ::2].copy(), STEP_PX, first_row, first_col)
-        return (Piece(slice(0, rows), slice(0, cols), nodes),)
+        return (_piece(slice(0, rows), slice(0, cols), nodes),)
     found = []
     for i, block_row in enumerate(blocks[0]):
         for j, block_col in enumerate(blocks[1]):
@@ -74,8 +76,12 @@ def pieces(geobox: GeoBox, crs: str, transform: Affine, width_px: int) -> tuple[
             target_rows = slice(max(0, top), min(rows, top + BLOCK_PX))
             target_cols = slice(max(0, left), min(cols, left + BLOCK_PX))
             own = own._replace(row=target_rows.start - top, col=target_cols.start - left)
-            found.append(Piece(target_rows, target_cols, own))
+            found.append(_piece(target_rows, target_cols, own))
     return tuple(found)
+
+
+def _piece(rows: slice, cols: slice, nodes: Nodes) -> Piece:
+    return Piece(rows, cols, nodes, resampling.bounds(nodes, (rows.stop - rows.start, cols.stop - cols.start)))
 
 
 def position(geobox: GeoBox) -> tuple[int, int]:

@@ -210,10 +210,7 @@ def _resample(target: np.ndarray, raster: Any, band: int, geobox: GeoBox, rule: 
         _copy(target, raster, band, corner, rule)
         return
     pieces = lattice_mapping.pieces(geobox, crs, transform, raster.width)
-    extents = [resampling.bounds(piece.nodes, _shape(piece)) for piece in pieces]
-    if not extents:
-        return
-    window = _window(extents, raster.shape)
+    window = _window(pieces, raster.shape)
     if window is None:
         return
     source = _read(raster, band, window, rule, target.dtype)
@@ -225,15 +222,13 @@ def _resample(target: np.ndarray, raster: Any, band: int, geobox: GeoBox, rule: 
         method(target[piece.rows, piece.cols], source, piece.nodes, origin, rule.limits)
 
 
-def _shape(piece: lattice_mapping.Piece) -> tuple[int, int]:
-    return piece.rows.stop - piece.rows.start, piece.cols.stop - piece.cols.start
-
-
-def _window(extents: list[tuple[float, float, float, float]], shape: tuple[int, int]) -> Window | None:
-    """Return the window of a source that holds the extents and their neighbours; None if it is empty."""
-    first_row, last_row, first_col, last_col = np.array(extents).T
-    if not np.isfinite([first_row.min(), first_col.min()]).all():
+def _window(pieces: tuple[lattice_mapping.Piece, ...], shape: tuple[int, int]) -> Window | None:
+    """Return the window of a source that holds all pieces and their neighbours; None if it is empty."""
+    # a piece none of whose pixels has a place in the source has an infinite extent
+    extents = [piece.extent for piece in pieces if np.isfinite(piece.extent).all()]
+    if not extents:
         return None
+    first_row, last_row, first_col, last_col = np.array(extents).T
     top, bottom = max(0, math.floor(first_row.min()) - 2), min(shape[0], math.ceil(last_row.max()) + 2)
     left, right = max(0, math.floor(first_col.min()) - 2), min(shape[1], math.ceil(last_col.max()) + 2)
     return Window(left, top, right - left, bottom - top) if top < bottom and left < right else None

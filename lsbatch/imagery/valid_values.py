@@ -50,6 +50,7 @@ def rule_of(scene: Scene, band: str) -> Rule:
     if band in WHOLE_NUMBERS:
         return Rule(True, (0, 255), scene.nodata if scene.sensor == "sentinel2" else None)
     if scene.sensor == "sentinel2":
+        # a little above 0, because limits are included
         least = 1e-6 if band in RATIO_BANDS else LEAST_REFLECTANCE / scene.scale
         least, most = least - scene.offset_dn, MOST_REFLECTANCE / scene.scale - scene.offset_dn
         return Rule(False, (max(1.0, least), most), scene.nodata)

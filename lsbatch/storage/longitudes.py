@@ -16,17 +16,20 @@ def split(shape: BaseGeometry) -> BaseGeometry:
     A polygon around a pole becomes a polygon down to the pole. Other geometries are unchanged.
     """
     west, _, east, _ = shape.bounds
-    if east - west <= WIDEST_DEG and west >= -180 and east <= 180:
-        return shape
     # split already, or the whole globe
-    if (west, east) == (-180, 180):
+    if _is_plain(shape) or (west, east) == (-180, 180):
         return shape
     polygons = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
     # the parts of a geometry that is split already lie on both sides and are narrow
-    narrow = [part.bounds[2] - part.bounds[0] <= WIDEST_DEG and abs(part.bounds[2]) <= 180 for part in polygons]
-    if not polygons or all(narrow):
+    if all(_is_plain(part) for part in polygons):
         return shape
     return shapely.union_all(shapely.make_valid([_fixed(part) for part in polygons]))
+
+
+def _is_plain(shape: BaseGeometry) -> bool:
+    """Return whether a geometry lies on one side of the antimeridian, with longitudes between -180 and 180."""
+    west, _, east, _ = shape.bounds
+    return bool(east - west <= WIDEST_DEG and west >= -180 and east <= 180)
 
 
 def _fixed(polygon: shapely.Polygon) -> BaseGeometry:
@@ -62,9 +65,6 @@ def extent(shape: BaseGeometry) -> tuple[float, float, float, float]:
 
 def middle(shape: BaseGeometry) -> tuple[float, float]:
     """Return longitude and latitude of the centroid; of a geometry on both sides that of its larger part."""
-    parts = shapely.get_parts(shape)
-    point = max(parts, key=lambda part: float(part.area)).centroid if len(parts) else shape.centroid
-    west, _, east, _ = shape.bounds
-    if east - west <= WIDEST_DEG:
-        point = shape.centroid
-    return float(point.x), float(point.y)
+    if not _is_plain(shape):
+        shape = max(shapely.get_parts(shape), key=lambda part: float(part.area))
+    return float(shape.centroid.x), float(shape.centroid.y)

@@ -29,7 +29,8 @@ def test_a_region_across_the_antimeridian_has_two_sides(turn):
 def test_items_may_leave_the_split_to_the_reader():
     crossing = shapely.Polygon([(179, -18), (-179, -18), (-179, -17), (179, -17)])
     beyond = shapely.Polygon([(179, -18), (181, -18), (181, -17), (179, -17)])
-    for outline in (crossing, crossing.reverse(), beyond):
+    before = shapely.Polygon([(-181, -18), (-179, -18), (-179, -17), (-181, -17)])
+    for outline in (crossing, crossing.reverse(), beyond, before):
         split = longitudes.split(outline)
         assert longitudes.extent(split) == (179, -18, -179, -17)
         assert split.area == pytest.approx(2)
