@@ -27,7 +27,7 @@ from rasterio.transform import from_origin
 from scipy import ndimage
 
 from benchmarks import tile_memory
-from lsbatch.catalog.scenes import Scene, describe
+from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.imagery import lattice_mapping, scene_reading
 
 BANDS = {"R": "red", "G": "green", "B": "blue", "NIR": "nir"}

@@ -11,7 +11,7 @@ import shapely
 
 from lsbatch.catalog import date_windows
 from lsbatch.catalog.orbit_matching import Scenes
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.search import search as search_catalog
 from lsbatch.settings import Config
 from lsbatch.storage.files import read_text, remove, write_text

@@ -17,7 +17,7 @@ import rio_stac
 from rasterio.errors import RasterioError
 
 from lsbatch.catalog.filename_parsing import COLLECTIONS, Named, parse
-from lsbatch.catalog.scenes import describe
+from lsbatch.catalog.items.scenes import describe
 from lsbatch.errors import CatalogError, LsbatchError
 from lsbatch.storage.files import make_folder, write_json
 

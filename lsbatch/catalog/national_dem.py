@@ -8,7 +8,7 @@ import shapely
 from pyproj import Transformer
 from rasterio.errors import RasterioError
 
-from lsbatch.catalog.scenes import Scene, describe
+from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 from lsbatch.storage import endpoint, objects
 from lsbatch.storage.files import state

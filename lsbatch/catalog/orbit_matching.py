@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 
 #: Scenes of a tile or of a region by their use (see `date_windows.KEYS`).
 Scenes = dict[str, tuple[Scene, ...]]

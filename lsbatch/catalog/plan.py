@@ -15,7 +15,7 @@ import shapely
 from lsbatch.catalog import dating_passes
 from lsbatch.catalog.date_windows import KEYS
 from lsbatch.catalog.orbit_matching import Scenes
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import Grid
 from lsbatch.settings import Config, digest

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from lsbatch.catalog import date_windows, plan, planning, search
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import NoDataError
 from lsbatch.settings import Config, digest
 from lsbatch.storage.files import exists, read_text, write_json, write_text

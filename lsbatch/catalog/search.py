@@ -14,9 +14,10 @@ import pystac_client
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from lsbatch.catalog import item_validation, processings, static_catalog
+from lsbatch.catalog import static_catalog
+from lsbatch.catalog.items import item_validation, processings
 from lsbatch.catalog.http import Io, asking, in_one_sentence, links, read
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.static_catalog import Answer, Query
 from lsbatch.errors import CatalogError, printable
 from lsbatch.settings import SourceSettings

@@ -29,7 +29,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from lsbatch.catalog import national_dem
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import lattice_mapping, retry
 from lsbatch.imagery.valid_values import WHOLE_NUMBERS, Rule, rule_of

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 
 #: Classes and percentages, read as they are.
 WHOLE_NUMBERS = ("SCL", "cloud", "mask")

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 
 from lsbatch.catalog import plan
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.survey import Survey
 from lsbatch.storage import receipts
 from lsbatch.storage.receipts import Receipt
 
-#: Attributes of a scene, from `lsbatch.catalog.scenes.Scene`.
+#: Attributes of a scene, from `lsbatch.catalog.items.scenes.Scene`.
 _OF_SCENE = (
     "sensor",
     "collection",

@@ -9,8 +9,8 @@ from itertools import groupby
 
 import numpy as np
 
-from lsbatch.catalog import sun_position
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items import sun_position
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.kernels import greenest_pixel, optical

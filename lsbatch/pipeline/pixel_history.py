@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from lsbatch.catalog import plan, scene_history
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.grid import Tile
 from lsbatch.imagery import prefetch
 from lsbatch.kernels import optical as kernels

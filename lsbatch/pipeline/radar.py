@@ -14,8 +14,8 @@ from itertools import groupby
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from lsbatch.catalog.radar_radiometry import SIGMA0
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.radar_radiometry import SIGMA0
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.kernels import sar, speckle, terrain, time_median

@@ -18,7 +18,7 @@ import pandas as pd
 from odc.geo.geobox import GeoBox
 
 from lsbatch.catalog import dating_passes
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
 from lsbatch.kernels import connected_regions, surrounding_rings

@@ -6,7 +6,7 @@ import numpy as np
 
 from lsbatch.bands import STACK
 from lsbatch.catalog import plan
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as optical_kernels

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from lsbatch.catalog.scenes import Scene
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.imagery import scene_reading

@@ -6,8 +6,8 @@ import pytest
 from pyproj import Proj
 from shapely.geometry import box
 
-from lsbatch.catalog import radar_radiometry, sun_position
-from lsbatch.catalog.scenes import describe
+from lsbatch.catalog.items import radar_radiometry, sun_position
+from lsbatch.catalog.items.scenes import describe
 from lsbatch.errors import CatalogError
 from lsbatch.imagery import prefetch
 

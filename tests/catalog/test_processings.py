@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lsbatch.catalog import processings
+from lsbatch.catalog.items import processings
 
 GRD = "S1A_IW_GRDH_1SDV_20200711T054150_20200711T054215_033402_03DED2"
 OPERA = "OPERA_L2_RTC-S1_T137-292318-IW1_20211213T014010Z"

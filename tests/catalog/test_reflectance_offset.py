@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lsbatch.catalog.scenes import describe
+from lsbatch.catalog.items.scenes import describe
 from lsbatch.errors import CatalogError
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data" / "stac"

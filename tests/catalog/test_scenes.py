@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lsbatch.catalog import radar_radiometry
-from lsbatch.catalog.scenes import Scene, describe
+from lsbatch.catalog.items import radar_radiometry
+from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data" / "stac"

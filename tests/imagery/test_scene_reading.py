@@ -18,7 +18,7 @@ from rasterio.warp import reproject
 from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
-from lsbatch.catalog.scenes import Scene, describe
+from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.errors import SceneError
 from lsbatch.imagery import retry, scene_reading
 from tests import servers

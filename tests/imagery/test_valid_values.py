@@ -9,7 +9,7 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 
-from lsbatch.catalog.scenes import Scene, describe
+from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.imagery import scene_reading, valid_values
 
 CRS, LEFT, TOP = "EPSG:32633", 500_000.0, 6_800_000.0

@@ -7,7 +7,7 @@ import pytest
 
 from lsbatch import synthetic
 from lsbatch.bands import STACK
-from lsbatch.catalog import scenes
+from lsbatch.catalog.items import scenes
 from lsbatch.catalog.survey import open_survey
 from lsbatch.cli import terminal
 from lsbatch.commands import run

@@ -11,7 +11,7 @@ from rasterio.transform import from_origin
 
 from lsbatch import settings
 from lsbatch.catalog import national_dem
-from lsbatch.catalog.scenes import Scene, describe
+from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 from lsbatch.grid import Grid
 from lsbatch.kernels import terrain

@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 
 from lsbatch import settings
 from lsbatch.catalog import survey_variants
-from lsbatch.catalog.scenes import describe
+from lsbatch.catalog.items.scenes import describe
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine import execution
 from lsbatch.errors import ConfigError, ModelError, SceneError, StaleStoreError
@@ -131,7 +131,7 @@ def test_rasters(tmp_path: Path, claim: dict[str, int], said: str, moved: bool) 
 COST = """
 import resource, sys
 from odc.geo.geobox import GeoBox
-from lsbatch.catalog import scenes
+from lsbatch.catalog.items import scenes
 from lsbatch.imagery import scene_reading
 item = {"type": "Feature", "id": "x", "bbox": [-180, -90, 180, 90], "properties": {}}
 item["assets"] = {"data": {"href": sys.argv[1]}}

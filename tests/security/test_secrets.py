@@ -20,7 +20,7 @@ import pytest
 import yaml
 from odc.geo.geobox import GeoBox
 
-from lsbatch.catalog.scenes import describe
+from lsbatch.catalog.items.scenes import describe
 from lsbatch.errors import SceneError
 from lsbatch.imagery import scene_reading
 from tests import servers

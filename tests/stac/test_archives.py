@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from pystac_client.stac_api_io import StacApiIO
 
 from lsbatch.catalog import http, plan, planning, search
-from lsbatch.catalog.scenes import Scene, describe
+from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cli import terminal
 from lsbatch.commands import run

@@ -1,7 +1,7 @@
 """Describe a catalogue item as a scene: bands, time, orbit and the meaning of its numbers.
 
 `describe` is pure. Its decision on the Sentinel-2 offset, and the field used, is in
-`catalog/reflectance_offset.py`.
+`catalog/items/reflectance_offset.py`.
 """
 
 import json
@@ -16,34 +16,10 @@ from shapely import to_geojson
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from lsbatch.catalog import radar_radiometry, sun_position
-from lsbatch.catalog.reflectance_offset import Offset, baseline_of, decide, product_names
+from lsbatch.catalog.items import asset_names, radar_radiometry, sun_position
+from lsbatch.catalog.items.reflectance_offset import Offset, baseline_of, decide, product_names
 from lsbatch.errors import CatalogError
 from lsbatch.storage import longitudes
-
-#: Our band names and the asset keys of the archives, in order of preference.
-BANDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "sentinel2": {
-        "R": ("red", "b04", "b04_10m"),
-        "G": ("green", "b03", "b03_10m"),
-        "B": ("blue", "b02", "b02_10m"),
-        "NIR": ("nir", "b08", "b08_10m"),
-        "SCL": ("scl", "scl_20m"),
-    },
-    "sentinel1": {"VV": ("vv", "gamma0_vv", "sigma0_vv"), "VH": ("vh", "gamma0_vh", "sigma0_vh")},
-    "dem": {"elevation": ("elevation", "data", "dem")},
-}
-
-#: Assets that are read if an archive has them: short-wave infrared of 1.6 um; cloud probability in percent; incidence
-#: angle on the ellipsoid in degrees; OPERA's mask of layover and shadow, 0 where there is neither.
-EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
-    "sentinel2": {"SWIR": ("swir16", "b11", "b11_20m"), "cloud": ("cloud", "cld", "cloud_probability", "cld_20m")},
-    "sentinel1": {
-        "incidence": radar_radiometry.INCIDENCE,
-        "mask": ("mask",),
-    },
-    "dem": {},
-}
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
@@ -142,7 +118,7 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
     name, properties = _name(item), item.get("properties") or {}
     # before the assets: a raw product has other assets, and this message is clearer
     power = radar_radiometry.decide(item) if sensor == "sentinel1" else None
-    assets = _assets(item, sensor, name)
+    assets = asset_names.choose(item, sensor, name)
     sun_azimuth, sun_elevation = sun_position.of_item(properties) if sensor == "sentinel2" else (None, None)
     baseline = baseline_of(item) if sensor == "sentinel2" else None
     offset = decide(item, assets, baseline) if sensor == "sentinel2" else Offset(0.0, 1.0, "values are physical")
@@ -167,12 +143,6 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
     )
 
 
-def is_level_1c(item: Mapping[str, Any]) -> bool:
-    """Return whether a Sentinel-2 item is Level 1C, by its processing level or product name."""
-    level = str((item.get("properties") or {}).get("processing:level", ""))
-    return level.upper().endswith("1C") or any("_MSIL1C_" in text for text in product_names(item))
-
-
 def _name(item: Mapping[str, Any]) -> str:
     name = item.get("id")
     if item.get("type") != "Feature" or not isinstance(name, str):
@@ -180,34 +150,6 @@ def _name(item: Mapping[str, Any]) -> str:
     if not _ID.fullmatch(name) or not name.isprintable() or name in (".", ".."):
         raise CatalogError(f"item {name[:80]!r}: its id has a path separator or a control character")
     return name
-
-
-def _assets(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
-    keys = {key.lower(): key for key in item.get("assets") or {}}
-    found = {band: _key(keys, wanted) for band, wanted in BANDS[sensor].items()}
-    chosen = {band: key for band, key in found.items() if key is not None}
-    missing = [band for band in found if band not in chosen]
-    # Level 1C has no scene classification
-    if sensor == "sentinel2" and is_level_1c(item):
-        missing = [band for band in missing if band != "SCL"]
-    # HH scenes over sea ice have neither; a scene with only VV is used for VV
-    needed = ["VV"] if sensor == "sentinel1" else missing
-    if set(needed) & set(missing):
-        raise CatalogError(
-            f"{name}: has no asset for {', '.join(sorted(set(needed) & set(missing)))}; it has "
-            f"{', '.join(keys.values()) or 'none'}"
-        )
-    extras = {band: _key(keys, wanted) for band, wanted in EXTRAS[sensor].items()}
-    return chosen | {band: key for band, key in extras.items() if key is not None}
-
-
-def _key(keys: Mapping[str, str], wanted: tuple[str, ...]) -> str | None:
-    for one in wanted:
-        if one in keys:
-            return keys[one]
-    # the asset keys of OPERA are whole file names
-    endings = [key for low, key in keys.items() if re.search(rf"_{wanted[0]}(\.tif)?$", low)]
-    return endings[0] if len(endings) == 1 else None
 
 
 def _time(properties: Mapping[str, Any], name: str, sensor: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lsbatch.catalog.reflectance_offset import product_names
+from lsbatch.catalog.items.reflectance_offset import product_names
 from lsbatch.catalog.static_catalog import Answer
 
 #: Name of a Sentinel-1 product up to its datatake, which is equal for all its processings.

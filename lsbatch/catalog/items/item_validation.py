@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lsbatch.catalog.http import MALFORMED
-from lsbatch.catalog.scenes import Scene, describe
+from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 
 #: Fields that are read, of an item and of its properties, with their allowed types.

@@ -1,0 +1,1 @@
+"""Catalogue items: validation, asset names, and the decisions about what an item means."""
