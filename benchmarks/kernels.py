@@ -33,7 +33,7 @@ from rasterio.transform import from_origin
 from scipy import ndimage
 from skimage.filters import rank
 
-from lsbatch.kernels import focal, greenest_pixel, optical, sar, speckle, terrain, time_median
+from lsbatch.kernels import focal, greenest_pixel, optical, slope_correction, speckle, terrain, time_median
 
 THREADS = 2
 DATES = 24
@@ -216,7 +216,7 @@ def _rest(size: int) -> Iterator[Case]:
     yield Case("refined_lee", lambda: speckle.refined_lee(power, LOOKS), {}, 8)
     yield Case("lee_sigma 9 x 9", lambda: speckle.lee_sigma(power, LOOKS, bright=3.0), {}, 8)
     slope, aspect = (power * np.float32(f) for f in (20, 90))
-    yield Case("slope_correction", lambda: sar.slope_correction(power, 38.0, 78.0, slope, aspect), {}, 17)
+    yield Case("slope_correction", lambda: slope_correction.slope_correction(power, 38.0, 78.0, slope, aspect), {}, 17)
     digital = np.random.default_rng(5).integers(0, 10_000, (size, size), np.uint16)
     yield Case("reflectance", lambda: optical.reflectance(digital, -1000, 1e-4), {}, 6)
 

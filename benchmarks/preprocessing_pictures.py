@@ -27,6 +27,7 @@ from lsbatch.cli import terminal
 from lsbatch.commands import run
 from lsbatch.imagery import scene_reading
 from lsbatch.kernels import optical, sar, speckle, terrain
+from lsbatch.kernels import slope_correction as slope_kernels
 from lsbatch.pipeline import terrain as terrain_stage
 from lsbatch.storage import cube
 
@@ -190,11 +191,11 @@ def slope_correction(survey: Survey, folder: Path) -> None:
     dice = np.random.default_rng(0)
     panels: list[Panel] = []
     for name, look_deg in (("ascending, looks east", 78.0), ("descending, looks west", 282.0)):
-        factor, valid = sar.slope_factor(38.0, look_deg, slope, aspect, buffer_px=1)
+        factor, valid = slope_kernels.slope_factor(38.0, look_deg, slope, aspect, buffer_px=1)
         gamma0 = 0.15 * dice.gamma(LOOKS, 1 / LOOKS, slope.shape)
         with np.errstate(divide="ignore"):
             sigma0 = (gamma0 / factor).astype(np.float32)
-        flat, valid = sar.slope_correction(sigma0, 38.0, look_deg, slope, aspect, buffer_px=1)
+        flat, valid = slope_kernels.slope_correction(sigma0, 38.0, look_deg, slope, aspect, buffer_px=1)
         panels += [
             (f"sigma0, {name}", sar.to_db(speckle.lee(sigma0, 7, LOOKS)), grey(-18, -2)),
             ("gamma0 of flat ground", sar.to_db(speckle.lee(flat, 7, LOOKS)), grey(-18, -2)),

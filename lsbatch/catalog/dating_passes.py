@@ -10,8 +10,8 @@ from pathlib import Path
 import shapely
 
 from lsbatch.catalog import date_windows
-from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.catalog.items.scenes import Scene
+from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.catalog.search import search as search_catalog
 from lsbatch.settings import Config
 from lsbatch.storage.files import read_text, remove, write_text

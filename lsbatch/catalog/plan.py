@@ -14,8 +14,8 @@ import shapely
 
 from lsbatch.catalog import dating_passes
 from lsbatch.catalog.date_windows import KEYS
-from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.catalog.items.scenes import Scene
+from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import Grid
 from lsbatch.settings import Config, digest

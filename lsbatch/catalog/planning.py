@@ -9,9 +9,9 @@ import shapely
 
 from lsbatch.catalog import date_windows, dating_passes
 from lsbatch.catalog.date_windows import KEYS, SENSORS
+from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.orbit_matching import Scenes, newest, same_orbits
 from lsbatch.catalog.plan import BYTES_PER_PX, HALO_M, HALO_PX, Plan, TilePlan, settings_digest
-from lsbatch.catalog.items.scenes import Scene
 from lsbatch.grid import Grid, tile_id
 from lsbatch.settings import Config
 from lsbatch.storage.geometries import read_region

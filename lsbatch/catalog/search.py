@@ -15,8 +15,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from lsbatch.catalog import static_catalog
-from lsbatch.catalog.items import item_validation, processings
 from lsbatch.catalog.http import Io, asking, in_one_sentence, links, read
+from lsbatch.catalog.items import item_validation, processings
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.static_catalog import Answer, Query
 from lsbatch.errors import CatalogError, printable

@@ -7,8 +7,8 @@ from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
-from lsbatch.catalog.items import item_validation
 from lsbatch.catalog.http import Io, links, read
+from lsbatch.catalog.items import item_validation
 from lsbatch.errors import CatalogError
 from lsbatch.storage.addresses import Fence, shown
 

@@ -7,7 +7,7 @@ from lsbatch.kernels import focal
 from lsbatch.kernels.sun_rays import cast
 
 #: Scene classification classes that are never used: nodata, saturated, shadow, cloud medium, cloud high, cirrus, snow.
-#: Class 2 (dark area) is used: it is mostly terrain shade, where landslides also occur, and `sun_rays.shadow` masks it
+#: Class 2 (dark area) is used: it is mostly terrain shade, where landslides also occur, and `cast_shadow` masks it
 #: better.
 DROPPED = (0, 1, 3, 8, 9, 10, 11)
 #: Classes that are dilated: cloud medium, cloud high, cirrus.

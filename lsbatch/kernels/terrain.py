@@ -7,7 +7,7 @@ Horn (1981), Hill shading and the reflectance map, Proceedings of the IEEE 69. T
 import numpy as np
 from numba import njit
 
-from lsbatch.kernels.sun_rays import shadow
+from lsbatch.kernels.cast_shadow import shadow
 
 __all__ = ["aspect", "hillshade", "shadow", "slope", "slope_aspect_hillshade"]
 

@@ -18,7 +18,7 @@ from lsbatch.catalog.items.radar_radiometry import SIGMA0
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
-from lsbatch.kernels import sar, speckle, terrain, time_median
+from lsbatch.kernels import sar, slope_correction, speckle, terrain, time_median
 from lsbatch.pipeline.terrain import Ground
 from lsbatch.pipeline.types import Dropped
 from lsbatch.settings import CompositeSettings, Config
@@ -201,7 +201,7 @@ def _flattened(
     side = config.grid.resolution_m
     # the incidence angle decreases towards the sensor; measured on this grid, so the meridian convergence is not needed
     look = terrain.aspect(incidence_deg, side, side) + 180
-    factor, _ = sar.slope_factor(
+    factor, _ = slope_correction.slope_factor(
         incidence_deg, look, *steepness, config.composite.slope_model, buffer_px=BUFFER_M / side
     )
     out = {}

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -68,14 +69,18 @@ class Ground:
         if sun_azimuth_deg is None or sun_elevation_deg is None or not np.isfinite(self.elevation_m).any():
             return np.zeros(self.geobox.shape, np.bool_)
         factor = _coarser(self.side_m)
-        rows, cols = (n // factor for n in self.elevation_m.shape)
+        side, halo = self.side_m * factor, self.halo_px // factor
+        dark = terrain.shadow(self._coarse_m, side, side, sun_azimuth_deg, sun_elevation_deg, SHADOW_REACH_M)
+        rows, cols = dark.shape
+        return dark[halo : rows - halo, halo : cols - halo].repeat(factor, axis=0).repeat(factor, axis=1)
+
+    @cached_property
+    def _coarse_m(self) -> np.ndarray:
+        """Mean elevation of the pixels of the shadow grid; the same for every look."""
+        factor = _coarser(self.side_m)
         # added one after another: numpy's mean over axes uses an order that depends on the tile's size
         parts = [self.elevation_m[i::factor, j::factor] for i in range(factor) for j in range(factor)]
-        coarse = sum(parts[1:], start=parts[0]) / np.float32(factor**2)
-        side = self.side_m * factor
-        dark = terrain.shadow(coarse, side, side, sun_azimuth_deg, sun_elevation_deg, SHADOW_REACH_M)
-        halo = self.halo_px // factor
-        return dark[halo : rows - halo, halo : cols - halo].repeat(factor, axis=0).repeat(factor, axis=1)
+        return sum(parts[1:], start=parts[0]) / np.float32(factor**2)
 
 
 def _coarser(side_m: float) -> int:

@@ -11,8 +11,8 @@ import shapely
 
 from lsbatch import settings
 from lsbatch.catalog import plan, planning
-from lsbatch.catalog.orbit_matching import newest, same_orbits
 from lsbatch.catalog.items.scenes import Scene, describe
+from lsbatch.catalog.orbit_matching import newest, same_orbits
 from lsbatch.errors import CatalogError, ConfigError, NoDataError, StaleStoreError
 from lsbatch.pipeline import optical, radar, terrain
 from lsbatch.settings import CompositeSettings, Config

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import confusion_matrix
 
-from lsbatch.kernels import greenest_pixel, optical, sar
+from lsbatch.kernels import greenest_pixel, optical, sar, slope_correction
 from lsbatch.kernels.statistics import score_intervals
 
 # Sentinel-2
@@ -140,7 +140,7 @@ def _slowly(theta: float, look: float, slope: float, aspect: float, model: str) 
 @pytest.mark.parametrize("look", [78.0, 281.3])
 def test_slope_correction_as_the_formula(model: str, look: float) -> None:
     slope, aspect, theta = _terrain()
-    factor, valid = sar.slope_factor(theta, look, slope, aspect, model)
+    factor, valid = slope_correction.slope_factor(theta, look, slope, aspect, model)
     expected = np.vectorize(_slowly)(theta, look, slope, aspect, model)
     np.testing.assert_array_equal(valid, np.isfinite(expected))
     np.testing.assert_allclose(factor, expected, rtol=1e-4)
@@ -149,16 +149,16 @@ def test_slope_correction_as_the_formula(model: str, look: float) -> None:
 @pytest.mark.parametrize("model", ["volume", "surface"])
 def test_flat_ground_is_only_divided_by_the_cosine(model: str) -> None:
     flat = np.zeros((4, 4))
-    factor, valid = sar.slope_factor(38.0, 78.0, flat, np.full((4, 4), np.nan), model)
+    factor, valid = slope_correction.slope_factor(38.0, 78.0, flat, np.full((4, 4), np.nan), model)
     assert valid.all()
     np.testing.assert_allclose(factor, 1 / np.cos(np.radians(38)), rtol=1e-6)
 
 
 def test_a_slope_that_faces_the_radar_gets_darker() -> None:
     slope, towards = np.full((2, 2), 20.0), np.full((2, 2), (78.0 + 180) % 360)
-    flat, _ = sar.slope_factor(38.0, 78.0, np.zeros((2, 2)), towards)
-    assert (sar.slope_factor(38.0, 78.0, slope, towards)[0] < flat).all()
-    assert (sar.slope_factor(38.0, 78.0, slope, towards - 180)[0] > flat).all()
+    flat, _ = slope_correction.slope_factor(38.0, 78.0, np.zeros((2, 2)), towards)
+    assert (slope_correction.slope_factor(38.0, 78.0, slope, towards)[0] < flat).all()
+    assert (slope_correction.slope_factor(38.0, 78.0, slope, towards - 180)[0] > flat).all()
 
 
 @pytest.mark.parametrize("model", ["volume", "surface"])
@@ -166,8 +166,8 @@ def test_ascending_and_descending_mirror(model: str) -> None:
     """Look and aspect mirrored at the north-south line give the same."""
     slope, aspect, theta = _terrain()
     one, other = (
-        sar.slope_factor(theta, 78, slope, aspect, model)[0],
-        sar.slope_factor(theta, -78, slope, -aspect, model)[0],
+        slope_correction.slope_factor(theta, 78, slope, aspect, model)[0],
+        slope_correction.slope_factor(theta, -78, slope, -aspect, model)[0],
     )
     np.testing.assert_allclose(one, other, rtol=1e-5)
 
@@ -175,22 +175,22 @@ def test_ascending_and_descending_mirror(model: str) -> None:
 def test_turning_everything_changes_nothing() -> None:
     slope, aspect, theta = _terrain()
     one, other = (
-        sar.slope_factor(theta, 78, slope, aspect)[0],
-        sar.slope_factor(theta, 78 + 137, slope, aspect + 137)[0],
+        slope_correction.slope_factor(theta, 78, slope, aspect)[0],
+        slope_correction.slope_factor(theta, 78 + 137, slope, aspect + 137)[0],
     )
     np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
 def test_layover_begins_where_the_slope_reaches_the_incidence_angle() -> None:
     slope = np.array([[34.9, 35.1]])
-    _, valid = sar.slope_factor(35.0, 90.0, slope, np.full((1, 2), 270.0))
+    _, valid = slope_correction.slope_factor(35.0, 90.0, slope, np.full((1, 2), 270.0))
     assert valid.tolist() == [[True, False]]
 
 
 def test_hidden_ground_is_grown_by_the_buffer() -> None:
     slope = np.zeros((11, 11))
     slope[5, 5] = 80
-    _, valid = sar.slope_factor(35.0, 90.0, slope, np.full(slope.shape, 270.0), buffer_px=2)
+    _, valid = slope_correction.slope_factor(35.0, 90.0, slope, np.full(slope.shape, 270.0), buffer_px=2)
     rows, cols = np.indices(slope.shape)
     np.testing.assert_array_equal(valid, (rows - 5) ** 2 + (cols - 5) ** 2 > 4)
 

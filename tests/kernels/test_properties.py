@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsbatch.kernels import focal, greenest_pixel, optical, sar, speckle, terrain, time_median
+from lsbatch.kernels import focal, greenest_pixel, optical, sar, slope_correction, speckle, terrain, time_median
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -34,7 +34,7 @@ OTHERS: dict[str, tuple[Kernel, int]] = {
     "border_noise": (lambda z: sar.border_noise(z, depth_px=6), 10),
     "ndvi": (lambda z: optical.ndvi(z, z[::-1]), 0),
     "slope_correction": (
-        lambda z: sar.slope_correction(z, 38.0, 78.0, np.full(z.shape, 9.0), np.full(z.shape, 45.0))[0],
+        lambda z: slope_correction.slope_correction(z, 38.0, 78.0, np.full(z.shape, 9.0), np.full(z.shape, 45.0))[0],
         0,
     ),
 }
