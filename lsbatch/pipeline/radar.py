@@ -6,7 +6,7 @@ Terrain-corrected gamma0 needs neither the first nor the third, and includes its
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -18,7 +18,9 @@ from lsbatch.catalog.items.radar_radiometry import SIGMA0
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
-from lsbatch.kernels import sar, slope_correction, speckle, terrain, time_median
+from lsbatch.kernels import sar, speckle, time_median
+from lsbatch.pipeline import radar_geometry
+from lsbatch.pipeline.radar_geometry import Geometry, Orbit, Steepness
 from lsbatch.pipeline.terrain import Ground
 from lsbatch.pipeline.types import Dropped
 from lsbatch.settings import CompositeSettings, Config
@@ -33,17 +35,12 @@ STRIP_BYTES = 192 * 2**20
 BLOCK_ROWS = 512
 #: Width of the border of a GRD that is searched for noise.
 FRINGE_PX = 50
-#: Layover and shadow of sigma0 are grown by this radius, because the DEM is not accurate to one pixel.
-BUFFER_M = 30.0
 #: Power above which a pixel may be a point target (Lee sigma): the 98th percentile over hills in California
 #: (../shared/data/s1_opera_california, 105 bursts). One value for all tiles, so that they agree.
 BRIGHT = {"VV": 0.60, "VH": 0.10}
 FROST_DAMPING = 2.0
 #: The speckle filter that uses all dates of a relative orbit together, not a single scene.
 ACROSS_DATES = "multitemporal"
-
-#: Slope and aspect in degrees, with the halo of the strips.
-Steepness = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def halo_px(settings: CompositeSettings, has_sigma0: bool, side_m: float) -> int
     reach = {"none": 0, "refined_lee": 3}.get(settings.speckle, settings.speckle_size_px // 2)
     if has_sigma0:
         # the fringe lies next to a solid area of nodata (see sar.border_noise); the buffer next to layover and shadow
-        reach += max(FRINGE_PX + 4, math.ceil(BUFFER_M / side_m))
+        reach += max(FRINGE_PX + 4, math.ceil(radar_geometry.BUFFER_M / side_m))
     return reach
 
 
@@ -157,8 +154,13 @@ def _strip(
     # a filter over all dates also needs their halo
     edge = halo if together else 0
     out = np.full((len(POLARISATIONS), len(passes), height + 2 * edge, cols + 2 * edge), np.nan, np.float32)
+    geometries: Mapping[Orbit, Geometry] = {}
+    if around is not None:
+        every = [frame for group in passes for frame in group if frame.id not in dropped]
+        geometries, failed = radar_geometry.of_orbits(every, box, around, config)
+        dropped |= {name: Dropped.of(error) for name, error in failed.items()}
     frames = [(i, frame) for i, group in enumerate(passes) for frame in group if frame.id not in dropped]
-    calls = [partial(_frame, frame, box, around, config) for _, frame in frames]
+    calls = [partial(_frame, frame, box, geometries, config) for _, frame in frames]
     for (i, frame), power in zip(frames, prefetch.in_order(calls), strict=True):
         if isinstance(power, SceneError):
             dropped[frame.id] = Dropped.of(power)
@@ -173,41 +175,31 @@ def _strip(
 
 
 def _frame(
-    scene: Scene, box: GeoBox, steepness: Steepness | None, config: Config
+    scene: Scene, box: GeoBox, geometries: Mapping[Orbit, Geometry], config: Config
 ) -> dict[str, np.ndarray] | SceneError:
     """Read one scene over a strip and its halo, filtered, as gamma0; return the error if it fails."""
-    extras = ("incidence",) if scene.radiometry == SIGMA0 else tuple({"mask"} & set(scene.assets))
+    extras = ("mask",) if "mask" in scene.assets and scene.radiometry != SIGMA0 else ()
     try:
         raw = scene_reading.read(scene, (*POLARISATIONS, *extras), box, attempts=config.archives.attempts)
     except SceneError as error:
         return error
-    power = {}
-    for name in POLARISATIONS:
-        # power that is not positive results from noise subtraction and is not a measurement
-        power[name] = np.where(raw[name] > 0, raw[name], np.float32(np.nan))
-    if scene.radiometry == SIGMA0 and steepness is not None:
-        return _flattened(power, raw["incidence"], steepness, config)
+    # power that is not positive results from noise subtraction and is not a measurement
+    power = {name: np.where(raw[name] > 0, raw[name], np.float32(np.nan)) for name in POLARISATIONS}
+    if scene.radiometry == SIGMA0:
+        return _flattened(power, geometries[radar_geometry.orbit(scene)], config)
     if "mask" in raw:
         for values in power.values():
             values[raw["mask"] != 0] = np.nan
     return {name: _filtered(values, name, config.composite) for name, values in power.items()}
 
 
-def _flattened(
-    sigma0: dict[str, np.ndarray], incidence_deg: np.ndarray, steepness: Steepness, config: Config
-) -> dict[str, np.ndarray]:
+def _flattened(sigma0: dict[str, np.ndarray], geometry: Geometry, config: Config) -> dict[str, np.ndarray]:
     """Correct border noise, speckle and slope of a calibrated GRD; NaN where the elevation is unknown."""
-    vv = sar.border_noise(sigma0["VV"], incidence_deg, depth_px=FRINGE_PX)
-    side = config.grid.resolution_m
-    # the incidence angle decreases towards the sensor; measured on this grid, so the meridian convergence is not needed
-    look = terrain.aspect(incidence_deg, side, side) + 180
-    factor, _ = slope_correction.slope_factor(
-        incidence_deg, look, *steepness, config.composite.slope_model, buffer_px=BUFFER_M / side
-    )
+    vv = sar.border_noise(sigma0["VV"], geometry.incidence_deg, depth_px=FRINGE_PX)
     out = {}
     for name, values in sigma0.items():
         values[np.isnan(vv)] = np.nan
-        out[name] = _filtered(values, name, config.composite) * factor
+        out[name] = _filtered(values, name, config.composite) * geometry.factor
     return out
 
 

@@ -1,5 +1,6 @@
 """From scenes to composites: clouds, terrain shadow, sigma0 through the slope correction, masks, directions, DEMs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lsbatch.catalog import national_dem
 from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.errors import CatalogError
 from lsbatch.grid import Grid
+from lsbatch.imagery import scene_reading
 from lsbatch.kernels import terrain
 from lsbatch.pipeline import optical, radar
 from lsbatch.pipeline import terrain as terrain_stage
@@ -211,6 +213,32 @@ def test_a_hill_of_even_roughness_is_flat_after_the_slope_correction(
     other = "descending" if direction == "ascending" else "ascending"
     assert np.isnan(found.apart[other]).all()
     np.testing.assert_array_equal(found.looks[direction], seen)
+
+
+def test_the_geometry_of_an_orbit_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first scene lacks the angle of some columns; only these have the angle of the second."""
+    scenes = []
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        scenes.append(replace(sigma0(tmp_path / name, "ascending", "volume"), id=name))
+    angle = Path(scenes[0].item["assets"]["incidence_angle"]["href"])
+    theta = incidence("ascending")
+    theta[:, : ALL_PX // 2] = np.nan
+    written(angle, theta, np.nan)
+    read, calls = scene_reading.read, []
+
+    def recorded(scene: Scene, bands: tuple[str, ...], *rest: Any, **named: Any) -> dict[str, np.ndarray]:
+        calls.append((scene.id, bands))
+        return read(scene, bands, *rest, **named)
+
+    monkeypatch.setattr(scene_reading, "read", recorded)
+    found = radar.median(scenes, terrain_of(HILL), config())
+    assert [name for name, bands in calls if bands == ("incidence",)] == ["a", "b"]
+    vv = found.power["VV"]
+    # no column is lost where the angles meet
+    alone = radar.median(scenes[1:2], terrain_of(HILL), config()).power["VV"]
+    assert np.isfinite(alone).mean() > 0.5
+    np.testing.assert_array_equal(vv, alone)
 
 
 def test_orbits_mirror(tmp_path: Path) -> None:
