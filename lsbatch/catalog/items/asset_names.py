@@ -34,9 +34,10 @@ EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def is_level_1c(item: Mapping[str, Any]) -> bool:
-    """Return whether a Sentinel-2 item is Level 1C, by its processing level or product name."""
-    level = str((item.get("properties") or {}).get("processing:level", ""))
-    return level.upper().endswith("1C") or any("_MSIL1C_" in text for text in product_names(item))
+    """Return whether a Sentinel-2 item is Level 1C, by its processing level, product type or product name."""
+    properties = item.get("properties") or {}
+    levels = (str(properties.get(key, "")).upper() for key in ("processing:level", "product:type"))
+    return any(level.endswith("1C") for level in levels) or any("_MSIL1C_" in text for text in product_names(item))
 
 
 def choose(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
@@ -69,6 +70,7 @@ def _key(keys: Mapping[str, str], wanted: tuple[str, ...]) -> str | None:
     for one in wanted:
         if one in keys:
             return keys[one]
-    # the asset keys of OPERA are whole file names
-    endings = [key for low, key in keys.items() if re.search(rf"_{wanted[0]}(\.tif)?$", low)]
+    # the asset keys of OPERA are whole file names; CMR lists each file also in its bucket, which only AWS can read
+    pattern = re.compile(rf"(?!s3_).*_{wanted[0]}(\.tif)?")
+    endings = [key for low, key in keys.items() if pattern.fullmatch(low)]
     return endings[0] if len(endings) == 1 else None

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lsbatch.catalog.items.reflectance_offset import product_names
+from lsbatch.catalog.items.reflectance_offset import declared_baselines, product_names
 from lsbatch.catalog.static_catalog import Answer
 
 #: Name of a Sentinel-1 product up to its datatake, which is equal for all its processings.
@@ -53,7 +53,8 @@ def _age(item: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a value that is larger for a newer processing."""
     properties, name = item.get("properties") or {}, str(item.get("id"))
     if granule(item):
-        return (str(properties.get("s2:processing_baseline") or ""),)
+        given, named = declared_baselines(item)
+        return (given or named or "",)
     if found := _OPERA.search(name):
         return found[2], name
     return next((str(properties[key]) for key in _TIMES if properties.get(key)), ""), name

@@ -15,6 +15,11 @@ INCIDENCE = ("incidence", "incidence_angle", "incidence-angle", "incidenceanglef
 #: Kinds of product inside the field ``product:type`` of newer catalogues.
 _RAW = re.compile(rf"(?:^|[_-])({'|'.join(RAW_PRODUCTS)})[A-Z]?(?:[_-]|$)")
 
+#: Fields with the projection, of the item or of its polarisations.
+_PROJECTIONS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")
+_POLARISATION = re.compile(r"(?:.*_)?v[vh](?:\.tif)?")
+_GEOCODE = "or correct a raw product (GRD) with lsbatch geocode"
+
 GAMMA0_RTC, SIGMA0 = "gamma0, terrain-corrected", "sigma0 on the ellipsoid"
 
 
@@ -28,11 +33,11 @@ def decide(item: Mapping[str, Any]) -> str:
     """
     properties, keys = item.get("properties") or {}, [key.lower() for key in item.get("assets") or {}]
     name, declared = item["id"], str(properties.get("product:type") or "")
-    level = str(properties.get("processing:level") or "").upper().removeprefix("L")
-    if _RAW.search(declared.upper()) and level in ("0", "1"):
+    level = re.search(r"\d", str(properties.get("processing:level") or ""))
+    if _RAW.search(declared.upper()) and level and level[0] in ("0", "1"):
         raise CatalogError(
-            f"{name}: is {declared}, level {level}, in the geometry of the satellite and not terrain-corrected; use a "
-            "collection of terrain-corrected gamma0 (RTC), or correct the product with lsbatch geocode"
+            f"{name}: is {declared}, level {level[0]}, in the geometry of the satellite and not terrain-corrected; "
+            f"use a collection of terrain-corrected gamma0 (RTC), {_GEOCODE}"
         )
     if _is_terrain_corrected(item, keys):
         return GAMMA0_RTC
@@ -40,19 +45,26 @@ def decide(item: Mapping[str, Any]) -> str:
     if product not in ("SIGMA0", "GRD"):
         raise CatalogError(
             f"{name}: is {product}; allowed are terrain-corrected gamma0 (RTC), and geocoded sigma0 (GRD) with its "
-            "incidence angle, in linear power"
+            f"incidence angle, in linear power; use a collection of these, {_GEOCODE}"
         )
     lacks = []
     if not set(INCIDENCE) & set(keys):
         lacks.append("an asset with the incidence angle")
-    if not any(properties.get(key) for key in ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")):
+    if not _has_projection(item):
         lacks.append("a projection")
     if lacks:
         raise CatalogError(
             f"{name}: is {product} without {' and without '.join(lacks)}, so it cannot be corrected for the slope; "
-            "allowed are terrain-corrected gamma0 (RTC), and geocoded sigma0 with its incidence angle"
+            "allowed are terrain-corrected gamma0 (RTC), and geocoded sigma0 with its incidence angle; use a "
+            f"collection of these, {_GEOCODE}"
         )
     return SIGMA0
+
+
+def _has_projection(item: Mapping[str, Any]) -> bool:
+    """Return whether an item or one of its polarisations declares its projection. Newer catalogues do it per asset."""
+    assets = (asset for key, asset in (item.get("assets") or {}).items() if _POLARISATION.fullmatch(key.lower()))
+    return any(fields.get(key) for fields in (item.get("properties") or {}, *assets) for key in _PROJECTIONS)
 
 
 def _product(properties: Mapping[str, Any]) -> str:

@@ -86,16 +86,21 @@ def baseline_of(item: Mapping[str, Any]) -> str | None:
     CatalogError
         If field and name lie on different sides of 04.00.
     """
-    properties = item.get("properties") or {}
-    fields = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
-    given = next((b for key in fields if (b := _parse(_BASELINE, properties.get(key)))), None)
-    named = next((b for text in product_names(item) if (b := _parse(_IN_NAME, text))), None)
+    given, named = declared_baselines(item)
     if given and named and (_number(given) >= FIRST_WITH_OFFSET) != (_number(named) >= FIRST_WITH_OFFSET):
         raise CatalogError(
             f"{item['id']}: its processing baseline is {given} by field and {named} by product name; not read, because "
             "one of them is wrong"
         )
     return given or named
+
+
+def declared_baselines(item: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the processing baseline by field and by product name, as ``NN.NN``; None if it is not given."""
+    properties = item.get("properties") or {}
+    fields = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
+    given = next((b for key in fields if (b := _parse(_BASELINE, properties.get(key)))), None)
+    return given, next((b for text in product_names(item) if (b := _parse(_IN_NAME, text))), None)
 
 
 def product_names(item: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from shapely import to_geojson
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
-from lsbatch.catalog.items import asset_names, radar_radiometry, sun_position
+from lsbatch.catalog.items import asset_names, opera_names, radar_radiometry, sun_position
 from lsbatch.catalog.items.reflectance_offset import Offset, baseline_of, decide, product_names
 from lsbatch.errors import CatalogError
 from lsbatch.storage import longitudes
@@ -115,7 +115,9 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
     CatalogError
         If it is not an item of this sensor, or its fields contradict each other. The message names the fields.
     """
-    name, properties = _name(item), item.get("properties") or {}
+    name = _name(item)
+    properties = opera_names.properties(name) | dict(item.get("properties") or {})
+    item = {**item, "properties": properties}
     # before the assets: a raw product has other assets, and this message is clearer
     power = radar_radiometry.decide(item) if sensor == "sentinel1" else None
     assets = asset_names.choose(item, sensor, name)
