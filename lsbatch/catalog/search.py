@@ -19,10 +19,11 @@ from lsbatch.catalog.http import Io, asking, in_one_sentence, links, read
 from lsbatch.catalog.items import item_validation, processings
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.static_catalog import Answer, Query
-from lsbatch.errors import CatalogError, printable
+from lsbatch.errors import CatalogError, ConfigError, printable
 from lsbatch.settings import SourceSettings
 from lsbatch.storage import longitudes
 from lsbatch.storage.addresses import Fence, shown
+from lsbatch.storage.archive_login import LOGINS
 
 #: Items of one page. Earth Search runs on a function that returns up to 6 MB.
 PAGE = 100
@@ -35,10 +36,20 @@ MAX_CORNERS = 400
 
 @dataclass(frozen=True)
 class Preset:
-    """A known archive."""
+    """A known archive.
+
+    Attributes
+    ----------
+    url : str
+        Root of its STAC API.
+    collections : mapping of sensor to ids
+    login : str or None
+        Name in `archive_login.LOGINS` of the account that its files need.
+    """
 
     url: str
     collections: Mapping[str, tuple[str, ...]]
+    login: str | None = None
 
 
 PRESETS = {
@@ -50,6 +61,17 @@ PRESETS = {
     "planetary-computer": Preset(
         "https://planetarycomputer.microsoft.com/api/stac/v1",
         {"sentinel2": ("sentinel-2-l2a",), "sentinel1": ("sentinel-1-rtc",), "dem": ("cop-dem-glo-30",)},
+    ),
+    # its Sentinel-1 is raw (GRD, SLC)
+    "cdse": Preset(
+        "https://stac.dataspace.copernicus.eu/v1",
+        {"sentinel2": ("sentinel-2-l2a",), "dem": ("cop-dem-glo-30-dged-cog",)},
+        login="cdse",
+    ),
+    "opera-rtc": Preset(
+        "https://cmr.earthdata.nasa.gov/stac/ASF",
+        {"sentinel1": ("OPERA_L2_RTC-S1_V1_1",)},
+        login="earthdata",
     ),
 }
 
@@ -103,8 +125,11 @@ def search(
     CatalogError
         If the catalogue cannot be reached, is not STAC, lacks the collections, or names an address that it may not
         name.
+    ConfigError
+        If the archive needs an account and the environment has no keys.
     """
     url, collections = _where(source, sensor)
+    _require_login(source, sensor)
     where = f"{shown(url)} ({', '.join(collections)})"
     query = Query(collections, footprint, days)
     scenes: dict[str, Scene] = {}
@@ -156,6 +181,14 @@ def _where(source: SourceSettings, sensor: str) -> tuple[str, tuple[str, ...]]:
         path = Path(url)
         url = str(path / "catalog.json" if path.is_dir() else path)
     return url, collections
+
+
+def _require_login(source: SourceSettings, sensor: str) -> None:
+    """Refuse an archive whose files cannot be read without keys, before hours of work."""
+    preset = PRESETS.get(source.preset)
+    login = LOGINS[preset.login] if preset and preset.login else None
+    if login and login.options() is None:
+        raise ConfigError(f"archives.{sensor}: preset {source.preset} needs {login.needs} (docs/archives.md)")
 
 
 def _fence(url: str) -> Fence:

@@ -14,6 +14,8 @@ from lsbatch.storage.addresses import AZURE, REMOTE
 
 #: Pattern of the HTTP status in messages of GDAL.
 _ANSWER = re.compile(r"HTTP response code: (\d{3})")
+#: Names of GDAL's errors for an S3 server that refuses the keys; it gives no status for them.
+_REFUSALS = ("CPLE_AWSAccessDeniedError", "CPLE_AWSInvalidCredentialsError", "CPLE_AWSSignatureDoesNotMatchError")
 
 
 def with_retries(uri: str, attempts: int, first_wait_s: float, work: Callable[[str], None]) -> None:
@@ -82,7 +84,10 @@ def _may_pass(uri: str, error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the HTTP status of the server's answer, if GDAL reports it."""
+    """Return the HTTP status of the server's answer, if GDAL reports it; 403 if S3 refuses the keys."""
+    # by its text too: GDAL has no error of its own for a key that does not exist
+    if type(error.__context__).__name__ in _REFUSALS or "Access Key Id" in str(error):
+        return 403
     found = _ANSWER.search(f"{error} {error.__cause__}")
     return int(found[1]) if found else None
 

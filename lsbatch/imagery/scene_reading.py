@@ -12,7 +12,9 @@ Values that no sensor can measure are excluded before interpolation, also if nei
 
 import math
 import os
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,9 @@ from lsbatch.errors import SceneError
 from lsbatch.imagery import lattice_mapping, retry
 from lsbatch.imagery.valid_values import WHOLE_NUMBERS, Rule, rule_of
 from lsbatch.kernels import resampling
-from lsbatch.storage import endpoint
+from lsbatch.storage import archive_login, endpoint
 from lsbatch.storage.addresses import REMOTE, shown, without_secrets
+from lsbatch.storage.archive_login import Login
 
 # a raster with ground control points is refused with a sentence (see `_refuse_unreadable`)
 warnings.filterwarnings("ignore", "Dataset has no geotransform", NotGeoreferencedWarning)
@@ -100,9 +103,20 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     SceneError
         Names the scene, the asset and the cause.
     """
+    login = _login(scene)
+    if login is None or threading.current_thread() is not threading.main_thread():
+        return _read_bands(scene, bands, geobox, attempts, login)
+    # GDAL applies the options of the main thread to all threads, which must not use these keys
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_read_bands, scene, bands, geobox, attempts, login).result()
+
+
+def _read_bands(
+    scene: Scene, bands: tuple[str, ...], geobox: GeoBox, attempts: int, login: Login | None
+) -> dict[str, np.ndarray]:
     rasters = odc.stac.parse_item(pystac.Item.from_dict(scene.item, preserve_dict=False, migrate=False)).bands  # type: ignore[arg-type]
     out = {}
-    with _environment(scene, attempts):
+    with _environment(scene, attempts, login):
         for band in bands:
             kind = "uint8" if band in WHOLE_NUMBERS else _DTYPES[scene.sensor]
             out[band] = np.full(geobox.shape, np.nan if kind == "float32" else 0, kind)
@@ -115,10 +129,23 @@ def read(scene: Scene, bands: tuple[str, ...], geobox: GeoBox, *, attempts: int 
     return out
 
 
-def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
-    """Return GDAL's options for the place of the scene; those of the shell's environment have priority."""
+def _login(scene: Scene) -> Login | None:
+    """Return the account of the archive that has all files of a scene; keys are not used for a mixture."""
+    found = {archive_login.of_address(address) for address in _addresses(scene)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _addresses(scene: Scene) -> list[str]:
+    return [asset["href"] for asset in scene.item["assets"].values()]
+
+
+def _environment(scene: Scene, attempts: int, login: Login | None) -> AbstractContextManager[Any]:
+    """Return GDAL's options for the place of the scene; those of the shell's environment have priority.
+
+    The options of an archive's account have priority over both, so that no other key is sent to the archive.
+    """
     options = dict(GDAL_OPTIONS)
-    schemes = {urlsplit(asset["href"]).scheme for asset in scene.item["assets"].values()}
+    schemes = {urlsplit(address).scheme for address in _addresses(scene)}
     if schemes & set(REMOTE):
         # GDAL's own tries for 429 and 5xx: it remembers that an address failed, so a later open fails unasked
         options |= NETWORK_OPTIONS | {"GDAL_HTTP_MAX_RETRY": attempts - 1, "GDAL_HTTP_RETRY_DELAY": FIRST_WAIT_S}
@@ -127,7 +154,19 @@ def _environment(scene: Scene, attempts: int) -> AbstractContextManager[Any]:
         if not endpoint.has_credentials():
             # the Copernicus DEM and the Sentinel-2 COGs are public: without it GDAL looks for credentials and gives up
             options["AWS_NO_SIGN_REQUEST"] = "YES"
-    return rasterio.Env(**{key: value for key, value in options.items() if key not in os.environ})
+    options = {key: value for key, value in options.items() if key not in os.environ}
+    keys = login.options() if login else None
+    return rasterio.Env(session=_Keys(keys) if keys else None, **options)
+
+
+class _Keys(rasterio.session.Session):  # type: ignore[misc]
+    """Options of an archive's account; `rasterio.Env` takes keys of S3 from a session only."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self._options = options
+
+    def get_credential_options(self) -> dict[str, str]:
+        return self._options
 
 
 def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene, rule: Rule, attempts: int) -> None:
@@ -148,7 +187,10 @@ def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
     keys = {asset["href"]: key for key, asset in scene.item["assets"].items()}
     cause = " ".join(without_secrets(str(error.__cause__ or error)).split())
     hint = ""
-    if retry.needs_key(uri, error):
+    login = archive_login.of_address(uri)
+    if retry.needs_key(uri, error) and login:
+        hint = f"; this archive needs valid {login.needs} (docs/archives.md)"
+    elif retry.needs_key(uri, error):
         hint = "; keys in a catalogue's addresses are not kept, GDAL takes them from the environment (docs/security.md)"
     return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause[:LONGEST_CAUSE]}{hint}"
 

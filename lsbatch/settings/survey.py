@@ -186,9 +186,10 @@ class GridSettings(Section):
 class SourceSettings(Section):
     """An archive: its STAC catalogue and the collections of a sensor."""
 
-    preset: Literal["earth-search", "planetary-computer", "local", "stac"] = Field(
-        description="earth-search, planetary-computer (signed when read), local (a folder with catalog.json), stac "
-        "(any STAC API or static catalogue)"
+    preset: Literal["earth-search", "planetary-computer", "cdse", "opera-rtc", "local", "stac"] = Field(
+        description="earth-search (Sentinel-2, DEM), planetary-computer (all three; signed when read), cdse "
+        "(Sentinel-2, DEM; needs keys), opera-rtc (Sentinel-1; needs a token), local (a folder with catalog.json), "
+        "stac (any STAC API or static catalogue); keys and tokens: docs/archives.md"
     )
     url: str | None = Field(
         None,

@@ -9,6 +9,11 @@ def gdal_options() -> dict[str, str]:
     url = endpoint()
     if not url or "AWS_S3_ENDPOINT" in os.environ:
         return {}
+    return gdal_options_at(url)
+
+
+def gdal_options_at(url: str) -> dict[str, str]:
+    """Return GDAL's options for a server at an address; buckets are in the path, not in the host name."""
     return {
         "AWS_S3_ENDPOINT": url.partition("://")[2].rstrip("/"),
         "AWS_HTTPS": "NO" if url.startswith("http://") else "YES",
