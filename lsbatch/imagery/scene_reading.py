@@ -189,7 +189,7 @@ def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
     hint = ""
     login = archive_login.of_address(uri)
     if retry.needs_key(uri, error) and login:
-        hint = f"; this archive needs valid {login.needs} (docs/archives.md)"
+        hint = f"; the archive refused access; it needs {login.needs} (docs/archives.md)"
     elif retry.needs_key(uri, error):
         hint = "; keys in a catalogue's addresses are not kept, GDAL takes them from the environment (docs/security.md)"
     return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause[:LONGEST_CAUSE]}{hint}"
