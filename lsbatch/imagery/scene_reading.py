@@ -188,8 +188,9 @@ def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
     cause = " ".join(without_secrets(str(error.__cause__ or error)).split())
     hint = ""
     login = archive_login.of_address(uri)
-    if retry.needs_key(uri, error) and login:
-        hint = f"; the archive refused access; it needs {login.needs} (docs/archives.md)"
+    # without keys some archives answer with a page for people to log in, which is no error of HTTP
+    if login and (retry.needs_key(uri, error) or login.options() is None):
+        hint = f"; this archive needs {login.needs} (docs/archives.md)"
     elif retry.needs_key(uri, error):
         hint = "; keys in a catalogue's addresses are not kept, GDAL takes them from the environment (docs/security.md)"
     return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause[:LONGEST_CAUSE]}{hint}"

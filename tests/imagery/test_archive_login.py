@@ -245,13 +245,24 @@ def test_a_refused_token_is_told_in_one_sentence(burst: Path, monkeypatch: pytes
     monkeypatch.setenv("EARTHDATA_TOKEN", TOKEN)
     with guarded(burst, lambda *_: (401, {})) as archive:
         scene = opera_at(archive.url, monkeypatch)
-        with pytest.raises(
-            SceneError, match=r"code: 401; the archive refused access; it needs an Earthdata token"
-        ) as caught:
+        with pytest.raises(SceneError, match=r"code: 401; this archive needs an Earthdata token") as caught:
             scene_reading.read(scene, ("VV",), BOX)
     assert TOKEN not in str(caught.value)
     assert not caught.value.may_pass
     assert len(archive.seen) < 4
+
+
+def test_a_worker_without_keys_is_told_what_it_lacks(
+    burst: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without keys the archive leads to a page for people, which is no raster."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("EARTHDATA_TOKEN", raising=False)
+    (burst / "burst_VV.tif").write_text("<html>Log in</html>")
+    with guarded(burst) as archive:
+        scene = opera_at(archive.url, monkeypatch)
+        with pytest.raises(SceneError, match=r"cannot be read: .*; this archive needs an Earthdata token"):
+            scene_reading.read(scene, ("VV",), BOX, attempts=1)
 
 
 def test_a_login_by_netrc_goes_to_the_login_host_alone(
