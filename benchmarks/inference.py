@@ -34,6 +34,7 @@ from monai.inferers import sliding_window_inference
 
 from lsbatch.kernels import inference_windows
 from lsbatch.models import base, cards, devices, throughput, tiled_inference, unet
+from lsbatch.models.families.unet import loaded
 from lsbatch.settings import PredictSettings
 
 WEIGHTS = base.named("package:unet-s1vv_s2")
@@ -44,7 +45,7 @@ def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
     """What is timed, by name; each gives the tile's probability, (rows, cols)."""
     of = cards.card(weights)
     block, halo = throughput.noise(of, side), of.halo_px
-    fused, where = unet.loaded(weights, of.checksum, name)
+    fused, where = loaded(weights, of.checksum, name)
     trained = unet.restore(unet.structure(of), cards.arrays(weights)).eval()
     unet.cooled(trained.last, of)
     trained = trained.to(where)
@@ -53,7 +54,7 @@ def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
 
     def ours(**changes: object) -> np.ndarray:
         predict = PredictSettings(device=name, **changes)  # type: ignore[arg-type]
-        return tiled_inference.answer(weights, block, halo, predict, np.ones((side, side), bool))
+        return tiled_inference.answer(fused, of, block, halo, predict, np.ones((side, side), bool))
 
     def monai(batch: int) -> np.ndarray:
         with torch.inference_mode():
@@ -130,7 +131,7 @@ def onnx(network: unet.UNet, of: cards.Card, inputs: torch.Tensor, side: int) ->
 def compiled(side: int, name: str, weights: Path = WEIGHTS) -> Callable[[], np.ndarray]:
     """Our windows by torch.compile."""
     of = cards.card(weights)
-    network, where = unet.loaded(weights, of.checksum, name)
+    network, where = loaded(weights, of.checksum, name)
     inputs = torch.from_numpy(unet.normalised(throughput.noise(of, side), of.means, of.stds))[None].to(where)
     program = torch.compile(_Trimmed(network, of.halo_px).eval(), dynamic=False)
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from lsbatch.errors import ModelError, StaleStoreError
+from lsbatch.models.model_card import Card
 from lsbatch.storage.files import aside
+
+__all__ = ["Card", "arrays", "card", "checksum", "save"]
 
 #: Key of the card in the metadata of the header.
 KEY = "lsbatch"
@@ -27,45 +30,6 @@ LONGEST_HEADER = 10_000_000
 WIDEST = 4096
 #: Maximum halo and lattice; a tile has up to 8192 px.
 LARGEST_PX = 8192
-
-
-@dataclass(frozen=True)
-class Card:
-    """Description of a model that is read without loading it.
-
-    Attributes
-    ----------
-    family : str
-        Name of the model family.
-    bands : tuple of str
-        STACK bands in the model's order.
-    means, stds : tuple of float
-        Normalisation of each band, only from training blocks.
-    network : mapping
-        Structure, e.g. depth and width.
-    halo_px, lattice_px : int
-        Pixels that the exact tiling needs around a block, and the lattice of its windows.
-    settings : mapping
-        Training settings.
-    scores : mapping
-        Counts and scores on held-out blocks.
-    made_by : mapping
-        Software, surveys and time it took.
-    checksum : str
-        Of the arrays and of all fields above that affect a prediction.
-    """
-
-    family: str
-    bands: tuple[str, ...]
-    means: tuple[float, ...]
-    stds: tuple[float, ...]
-    network: Mapping[str, Any]
-    halo_px: int
-    lattice_px: int
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    scores: Mapping[str, Any] = field(default_factory=dict)
-    made_by: Mapping[str, Any] = field(default_factory=dict)
-    checksum: str = ""
 
 
 def card(path: Path) -> Card:

@@ -10,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lsbatch.models import cards, devices, tiled_inference, unet
+from lsbatch.models.families.unet import loaded
 from lsbatch.settings import PredictSettings
 
 #: Side of the random test image and of the multiplied matrices, on a CPU and on a GPU.
@@ -37,15 +38,16 @@ def of(path: Path, predict: PredictSettings, threads: int) -> dict[str, Any]:
 
 
 def _both(path: Path, predict: PredictSettings) -> dict[str, Any]:
-    of_card, where = cards.card(path), devices.device(predict.device)
+    of_card = cards.card(path)
+    network, where = loaded(path, of_card.checksum, predict.device)
     side, flops = SIDE_PX[where.type], flops_px(of_card)
-    block = noise(of_card, side)
+    block, seen = noise(of_card, side), np.ones((side, side), bool)
     found, answers = {}, {}
     for precision in ("float32", "bfloat16"):
         settings = predict.model_copy(update={"precision": precision, "tiling": "exact"})
 
         def answer(settings: PredictSettings = settings) -> np.ndarray:
-            return tiled_inference.answer(path, block, of_card.halo_px, settings, np.ones((side, side), bool))
+            return tiled_inference.answer(network, of_card, block, of_card.halo_px, settings, seen)
 
         answers[precision], seconds = _best(answer)
         rate, limit = side**2 * flops / seconds, product_flops(where, precision)

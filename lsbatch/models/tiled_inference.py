@@ -1,16 +1,22 @@
-"""Predict a block with a U-Net window by window: exact, or blended as in the paper."""
+"""Predict a block with a U-Net window by window: exact, or blended as in the paper.
+
+Needs torch and numpy only. `benchmarks/gpu.py` runs it on machines that have nothing else.
+"""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lsbatch.errors import ModelError
 from lsbatch.kernels import inference_windows
-from lsbatch.models import cards, devices, unet
-from lsbatch.settings import PredictSettings
+from lsbatch.models import devices, unet
+from lsbatch.models.model_card import Card
+
+if TYPE_CHECKING:
+    from lsbatch.settings import PredictSettings
 
 #: Mirrored axes: none, columns, rows, both.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
@@ -21,26 +27,29 @@ BLEND_BATCH = 16
 HELD = 8
 
 
-def answer(path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, seen: np.ndarray) -> np.ndarray:
+def answer(
+    network: unet.UNet, of: Card, block: np.ndarray, carried_px: int, predict: "PredictSettings", seen: np.ndarray
+) -> np.ndarray:
     """Return the probability in the core of a block (bands, rows + 2 carried, cols + 2 carried), (rows, cols) float32.
 
-    Where the core is not `seen` (rows, cols) the result is undefined: windows without a seen pixel are not computed.
+    It is computed on the device of the network. Where the core is not `seen` (rows, cols) it is undefined: windows
+    without a seen pixel are not computed.
     """
-    return _answers(path, block, carried_px, predict, seen, FLIPS[:1])[0]
+    return _answers(network, of, block, carried_px, predict, seen, FLIPS[:1])[0]
 
 
 def flipped(
-    path: Path, block: np.ndarray, carried_px: int, predict: PredictSettings, seen: np.ndarray
+    network: unet.UNet, of: Card, block: np.ndarray, carried_px: int, predict: "PredictSettings", seen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of the probability over mirror images; otherwise as `answer`.
 
     Windows are mirrored, not tiles, so that tiles still equal the whole.
     """
-    found = np.stack(_answers(path, block, carried_px, predict, seen, FLIPS))
+    found = np.stack(_answers(network, of, block, carried_px, predict, seen, FLIPS))
     return found.mean(axis=0), found.std(axis=0)
 
 
-def most_px(of: cards.Card, memory_gb: float) -> int:
+def most_px(of: Card, memory_gb: float) -> int:
     """Return the pixels of the largest window whose computation fits in this memory.
 
     Raises
@@ -58,15 +67,15 @@ def most_px(of: cards.Card, memory_gb: float) -> int:
 
 
 def _answers(
-    path: Path,
+    network: unet.UNet,
+    of: Card,
     block: np.ndarray,
     carried_px: int,
-    predict: PredictSettings,
+    predict: "PredictSettings",
     seen: np.ndarray,
     flips: Sequence[tuple[int, ...]],
 ) -> list[np.ndarray]:
-    of = cards.card(path)
-    network, where = unet.loaded(path, of.checksum, predict.device)
+    where = network.last.weight.device
     needed = of.halo_px if predict.tiling == "exact" else inference_windows.blend_px()
     if carried_px < needed:
         raise ValueError(f"the block has a halo of {carried_px} px, {needed} px are needed")
@@ -76,19 +85,27 @@ def _answers(
     with devices.numbers(where, predict.precision), devices.kept_memory(where):
         if predict.tiling == "exact":
             cut = inference_windows.exact(seen.shape, of.halo_px, of.lattice_px, most_px(of, predict.memory_gb), seen)
-            return [_exact(network, inputs, of.halo_px, cut, flip) for flip in flips]
+            return [exact(network, inputs, of.halo_px, cut, flip).cpu().numpy() for flip in flips]
         cut = inference_windows.blend(seen.shape, seen=seen)
         return [_blended(network, inputs, cut, flip) for flip in flips]
 
 
-def _exact(
-    network: unet.UNet, inputs: Tensor, halo_px: int, cut: Sequence[inference_windows.Window], flip: tuple[int, ...]
-) -> np.ndarray:
+def exact(
+    network: nn.Module,
+    inputs: Tensor,
+    halo_px: int,
+    cut: Sequence[inference_windows.Window],
+    flip: tuple[int, ...] = (),
+) -> Tensor:
+    """Return the probability in the core of normalised bands (bands, rows + 2 halo, cols + 2 halo), on their device.
+
+    `cut` are windows of `inference_windows.exact`. The result is 0 where no window was computed.
+    """
     out = inputs.new_zeros([size - 2 * halo_px for size in inputs.shape[1:]])
     for window in cut:
         found = _mirrored(network, inputs[None, :, *window.read], halo_px, flip)[0]
         out[window.keep] = found[window.inner]
-    return out.cpu().numpy()
+    return out
 
 
 def _blended(
@@ -108,7 +125,7 @@ def _blended(
     return (total / weight.clamp(min=inference_windows.LEAST)).cpu().numpy()
 
 
-def _mirrored(network: unet.UNet, batch: Tensor, halo_px: int, flip: tuple[int, ...]) -> Tensor:
+def _mirrored(network: nn.Module, batch: Tensor, halo_px: int, flip: tuple[int, ...]) -> Tensor:
     return (
         unet.probability(network, batch.flip(flip), halo_px).flip(flip)
         if flip

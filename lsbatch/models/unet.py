@@ -7,8 +7,6 @@ image.
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -17,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lsbatch.errors import ModelError
-from lsbatch.models import cards, devices
+from lsbatch.models.model_card import Card
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -115,7 +113,7 @@ def halo_px(depth: int) -> int:
     return math.ceil(max(-low, high - (cell - 1)) / cell) * cell
 
 
-def structure(of: cards.Card) -> UNet:
+def structure(of: Card) -> UNet:
     """Return an untrained network for a card."""
     return UNet(len(of.bands), of.network["depth"], of.network["width"], of.network["dropout"])
 
@@ -170,18 +168,7 @@ def normalised(block: np.ndarray, means: Sequence[float], stds: Sequence[float])
     return scaled
 
 
-@lru_cache(maxsize=2)
-def loaded(path: Path, _checksum: str, name: str) -> tuple[UNet, torch.device]:
-    """Return the network of a file; it is kept for the next tile of this process."""
-    where = devices.device(name)
-    of = cards.card(path)
-    network = fused(restore(structure(of), cards.arrays(path)))
-    cooled(network.last, of)
-    # memory_format is documented, but the type stubs of torch lack it
-    return network.to(where, memory_format=torch.channels_last), where  # type: ignore[call-overload]
-
-
-def cooled(last: nn.Conv2d, of: cards.Card) -> None:
+def cooled(last: nn.Conv2d, of: Card) -> None:
     """Divide the logits by the temperature of the card, in the last convolution, at no cost."""
     # weights of earlier versions have none
     heat = of.network.get("temperature", 1.0)
@@ -198,9 +185,9 @@ def probability(network: nn.Module, batch: Tensor, *halo_px: int) -> Tensor:
 
 def card(
     bands: tuple[str, ...], depth: int, width: int, dropout: float, temperature: float = 1.0, **known: Any
-) -> cards.Card:
+) -> Card:
     """Return the card of a network; `known` are the fields besides its structure."""
     network = {"depth": depth, "width": width, "dropout": dropout, "temperature": temperature}
-    return cards.Card(
+    return Card(
         family="unet", bands=bands, network=network, halo_px=halo_px(depth), lattice_px=lattice_px(depth), **known
     )

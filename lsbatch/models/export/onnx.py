@@ -15,6 +15,7 @@ from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
 from lsbatch.models import cards, unet
 from lsbatch.models.families import FAMILIES
+from lsbatch.models.families.unet import loaded
 from lsbatch.storage.files import aside, write_json
 
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
@@ -68,7 +69,7 @@ def to_onnx(weights: Path, out: Path) -> float:
         import onnxscript  # noqa: F401  torch imports it late, with a longer message
     except ImportError:
         raise ModelError("export needs ONNX, which is not installed: pip install 'lsbatch[export]'") from None
-    network, _ = unet.loaded(weights, of.checksum, "cpu")
+    network, _ = loaded(weights, of.checksum, "cpu")
     whole = Whole(network, of).eval()
     with aside(out) as temporary:
         _write(whole, len(of.bands), temporary)

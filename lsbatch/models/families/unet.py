@@ -1,14 +1,16 @@
 """The family unet: a U-Net trained on polygons and evaluated in tiles."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from lsbatch.kernels import inference_windows
-from lsbatch.models import tiled_inference, unet
+from lsbatch.models import cards, devices, tiled_inference, unet
 from lsbatch.models.cards import Card
 from lsbatch.models.family import BandStatistics, FamilyBase, NetworkRecipe
 from lsbatch.models.training import chips
@@ -23,6 +25,17 @@ def _card(config: Config, statistics: BandStatistics, known: Mapping[str, Any]) 
     means, stds = (tuple(values.tolist()) for values in statistics)
     settings = config.train
     return unet.card(config.inputs, settings.depth, settings.width, settings.dropout, means=means, stds=stds, **known)
+
+
+@lru_cache(maxsize=2)
+def loaded(path: Path, _checksum: str, name: str) -> tuple[unet.UNet, torch.device]:
+    """Return the network of a file; it is kept for the next tile of this process."""
+    where = devices.device(name)
+    of = cards.card(path)
+    network = unet.fused(unet.restore(unet.structure(of), cards.arrays(path)))
+    unet.cooled(network.last, of)
+    # memory_format is documented, but the type stubs of torch lack it
+    return network.to(where, memory_format=torch.channels_last), where  # type: ignore[call-overload]
 
 
 class UNetFamily(FamilyBase):
@@ -53,6 +66,8 @@ class UNetFamily(FamilyBase):
         self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Predict window by window; with ``predict.flips`` also on mirror images."""
+        of = cards.card(path)
+        network, _ = loaded(path, of.checksum, predict.device)
         if predict.flips:
-            return tiled_inference.flipped(path, block, halo_px, predict, seen)
-        return tiled_inference.answer(path, block, halo_px, predict, seen), None
+            return tiled_inference.flipped(network, of, block, halo_px, predict, seen)
+        return tiled_inference.answer(network, of, block, halo_px, predict, seen), None

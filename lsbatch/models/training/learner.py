@@ -1,28 +1,26 @@
-"""Lightning module of a network in training, with learning rate schedule, early stop and log."""
+"""Lightning module of a network in training, with learning rate schedule and early stop.
 
-import csv
+Needs torch, numpy and lightning only. `benchmarks/gpu.py` runs it on machines that have nothing else.
+"""
+
 import math
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, Timer
+from pytorch_lightning.callbacks import EarlyStopping, Timer
 
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.kernels.statistics.confusion import Confusion
-from lsbatch.models.training import learning_curve
 from lsbatch.models.training.losses import loss
-from lsbatch.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from lsbatch.settings import TrainSettings
 
 #: Fraction of the training in which the learning rate increases.
 WARM_UP = 0.3
 #: Fraction of the training before which early stopping is off.
 SETTLED = 0.5
-LOG_FIELDS = ("epoch", "seconds", "train_loss", "validation_loss", "validation_mcc", "validation_f1")
 
 
 class Learner(pl.LightningModule):
@@ -31,7 +29,7 @@ class Learner(pl.LightningModule):
     def __init__(
         self,
         net: torch.nn.Module,
-        settings: TrainSettings,
+        settings: "TrainSettings",
         positive_weight: float,
         steps: int,
         timer: Timer | None = None,
@@ -70,7 +68,7 @@ class Learner(pl.LightningModule):
         self.losses["train"] = []
 
     def on_validation_epoch_start(self) -> None:
-        """Reset the counts; not in `EpochLog`, whose hook runs before this one."""
+        """Reset the counts; not in `epoch_log.EpochLog`, whose hook runs before this one."""
         self.counts, self.losses["validation"] = Confusion(), []
 
     def on_validation_epoch_end(self) -> None:
@@ -112,34 +110,3 @@ class LateEarlyStopping(EarlyStopping):
         assert isinstance(pl_module, Learner)
         if pl_module.progress(trainer.global_step) >= SETTLED:
             super().on_validation_end(trainer, pl_module)
-
-
-class EpochLog(Callback):
-    """A CSV with one row an epoch, continued by a resumed training, and its learning curve."""
-
-    def __init__(self, path: Path, progress: Callable[[str], None]) -> None:
-        self.path, self.progress, self.began = path, progress, time.monotonic()
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
-        """Write the row and draw the curve."""
-        assert isinstance(learner, Learner)
-        counts, losses = learner.counts, learner.losses
-        row = {
-            "epoch": trainer.current_epoch,
-            "seconds": round(time.monotonic() - self.began, 1),
-            **{f"{name}_loss": round(float(np.mean(found)), 5) if found else "" for name, found in losses.items()},
-            "validation_mcc": "" if counts.mcc is None else round(counts.mcc, 5),
-            "validation_f1": "" if counts.f1 is None else round(counts.f1, 5),
-        }
-        fresh = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, LOG_FIELDS)
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
-        self.began = time.monotonic()
-        learning_curve.draw(self.path, self.path.with_suffix(".png"))
-        self.progress(
-            f"epoch {row['epoch']:3d}  loss {row['train_loss']}  validation MCC "
-            f"{row['validation_mcc'] or 'undefined'}  {row['seconds']} s"
-        )

@@ -25,7 +25,8 @@ from lsbatch.models.cards import Card, save
 from lsbatch.models.family import BandStatistics, NetworkRecipe
 from lsbatch.models.training import calibration, chip_dataset, spatial_split
 from lsbatch.models.training import chips as cutting
-from lsbatch.models.training.learner import EpochLog, LateEarlyStopping, Learner
+from lsbatch.models.training.epoch_log import EpochLog
+from lsbatch.models.training.learner import LateEarlyStopping, Learner
 from lsbatch.models.training.spatial_split import Source
 from lsbatch.settings import Config, TrainSettings, digest
 from lsbatch.storage.files import write_json
