@@ -129,6 +129,64 @@ STACK = Layer(
     ),
 )
 
+#: Further bands of Sentinel-2 that STACK has if the setting `composite.bands` asks for them.
+FURTHER = {
+    "SWIR1": "short-wave infrared, 1.6 um (B11)",
+    "SWIR2": "short-wave infrared, 2.2 um (B12)",
+    "RE1": "red edge, 705 nm (B05)",
+    "RE2": "red edge, 740 nm (B06)",
+    "RE3": "red edge, 783 nm (B07)",
+    "NIRn": "narrow near infrared, 865 nm (B8A)",
+}
+
+#: Changes of indices that follow from further bands, and the bands of one composite that each is computed from, in the
+#: order of the kernel's arguments.
+INDEX_TERMS = {"dNBR": ("NIR", "SWIR2"), "dNDMI": ("NIR", "SWIR1"), "dBSI": ("SWIR1", "R", "NIR", "B")}
+_INDEX_NAMES = {
+    "dNBR": "normalised burn ratio",
+    "dNDMI": "normalised difference moisture index",
+    "dBSI": "bare soil index",
+}
+
+
+def further_bands(name: str) -> tuple[str, ...]:
+    """Return the entries of `composite.bands` that a band of STACK needs; empty for a band that is always there."""
+    terms = INDEX_TERMS.get(name, (name.removeprefix("pre").removeprefix("post"),))
+    return tuple(term for term in terms if term in FURTHER)
+
+
+def stack_layer(further: tuple[str, ...]) -> Layer:
+    """Return the layer STACK of a survey.
+
+    Parameters
+    ----------
+    further : tuple of str
+        The setting `composite.bands`: names in `FURTHER`.
+
+    Returns
+    -------
+    Layer
+        `STACK`; then each further band before and after; then the index differences whose bands are all there.
+    """
+    reflectances = (
+        _reflectance(f"{period}{name}", f"surface reflectance, {FURTHER[name]}, greenest pixel {when}")
+        for period, when in _PERIODS.items()
+        for name in further
+    )
+    differences = (
+        Band(name, "1", f"{_INDEX_NAMES[name]} of the composite after minus that of the composite before", scale=0.0001)
+        for name in INDEX_TERMS
+        if set(further_bands(name)) <= set(further)
+    )
+    return Layer(STACK.name, (*STACK.bands, *reflectances, *differences))
+
+
+#: STACK with every band that a survey can have, to look up a band without the settings of its survey.
+FULL_STACK = stack_layer(tuple(FURTHER))
+
+#: Bands that a model can read: measured values, and not dates, counts or bits.
+MODEL_INPUTS = tuple(band.name for band in FULL_STACK.bands if band.scale is not None)
+
 #: The paper's inputs, by name, its settings 1 to 4; then ours: setting 5, which the paper asks for and did not test, as
 #: an average over both directions washes out a decrease that only one of them sees; and what is left without some
 #: archive.
@@ -173,18 +231,19 @@ def knows_look_direction(bands: tuple[str, ...]) -> bool:
     return any(name.endswith(tuple(_LOOKING)) for name in bands)
 
 
-def mirrored(bands: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the band indices of an image that is mirrored from east to west.
+def mirrored(bands: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Return the band indices of an image that is mirrored from east to west; None if it cannot be mirrored.
 
     Ascending passes look to the east and descending ones to the west, as far from north each, so that the mirror image
-    of the one is what the other sees. Every direction must have its partner among the bands.
+    of the one is what the other sees. An image cannot be mirrored if a direction has no partner among the bands.
     """
 
     def other_side(name: str) -> str:
         end = next((end for end in _LOOKING if name.endswith(end)), "")
         return name.removesuffix(end) + _LOOKING.get(end, "")
 
-    return tuple(bands.index(other_side(name)) for name in bands)
+    partners = [other_side(name) for name in bands]
+    return tuple(bands.index(name) for name in partners) if set(partners) <= set(bands) else None
 
 
 def sensors(bands: tuple[str, ...]) -> frozenset[str]:

@@ -50,6 +50,7 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
             days[key],
             max_cloud_percent=config.archives.max_cloud_percent,
             attempts=config.archives.attempts,
+            further=config.composite.bands if sensor == "sentinel2" else (),
         )
         if not (scenes[key] or found.scenes) and sensor in sensors(config.inputs):
             raise NoDataError(_nothing(sensor, found, days[key], footprint))

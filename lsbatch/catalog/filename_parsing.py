@@ -10,7 +10,7 @@ COLLECTIONS = {"sentinel2": "sentinel-2-l2a", "sentinel1": "sentinel-1-rtc", "de
 _OPERA = re.compile(
     r"(?P<scene>OPERA_L2_RTC-S1_(?P<burst>T(?P<track>\d{3})-\d{6}-IW\d)_(?P<time>\d{8}T\d{6})Z_\d{8}T\d{6}Z_S1[A-D]_\d+_v[\d.]+)_(?P<band>VV|VH)"
 )
-_OPTICAL = re.compile(r"(?P<scene>.*?(?P<time>\d{8}(?:T\d{6})?).*?)_(?P<band>B02|B03|B04|B08|SCL)(?:_\d0m)?", re.I)
+_OPTICAL = re.compile(r"(?P<scene>.*?(?P<time>\d{8}(?:T\d{6})?).*?)_(?P<band>B0[2-8]|B8A|B11|B12|SCL)(?:_\d0m)?", re.I)
 _RADAR = re.compile(r"(?P<scene>.*?(?P<time>\d{8}(?:T\d{6})?).*?)_(?P<band>VV|VH)", re.I)
 _DEM = re.compile(r"dem|dsm|dtm", re.I)
 

@@ -26,6 +26,8 @@ from lsbatch.storage.receipts import checksum
 #: Bytes a pixel of the tile that a scene adds before compression: four bands of uint16 and a quarter SCL; two
 #: polarisations of float32; a DEM of 30 m.
 BYTES_PER_PX = {"sentinel2": 8.25, "sentinel1": 8.0, "dem": 0.45}
+#: The same of each further band of Sentinel-2: uint16 at 20 m.
+FURTHER_BYTES_PER_PX = 0.5
 
 #: Margin around a tile for the search of scenes, the wider of the two: metres for clouds, their shadows and terrain
 #: shadow; pixels for filters, the border of a GRD and grown clouds (see pipeline/optical.py, radar.py, terrain.py).
@@ -121,6 +123,8 @@ def settings_digest(config: Config) -> str:
             config.survey.newest_passes,
             config.composite.same_orbits,
             dating_passes.wanted(config),
+            # nothing if there are none: plans of before the setting stay valid
+            *sorted(config.composite.bands),
         ]
     )
 

@@ -11,7 +11,15 @@ from lsbatch.catalog import date_windows, dating_passes
 from lsbatch.catalog.date_windows import KEYS, SENSORS
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.orbit_matching import Scenes, newest, same_orbits
-from lsbatch.catalog.plan import BYTES_PER_PX, HALO_M, HALO_PX, Plan, TilePlan, settings_digest
+from lsbatch.catalog.plan import (
+    BYTES_PER_PX,
+    FURTHER_BYTES_PER_PX,
+    HALO_M,
+    HALO_PX,
+    Plan,
+    TilePlan,
+    settings_digest,
+)
 from lsbatch.grid import Grid, tile_id
 from lsbatch.settings import Config
 from lsbatch.storage.geometries import read_region
@@ -103,7 +111,8 @@ def _tile_plan(scenes: Scenes, config: Config, passes: tuple[Scene, ...]) -> Til
 
 def megabytes(scenes: Scenes, config: Config) -> float:
     """Return the megabytes of a tile's scenes before compression."""
-    return sum(BYTES_PER_PX[SENSORS[key]] * config.grid.tile_px**2 * len(group) for key, group in scenes.items()) / 1e6
+    each = BYTES_PER_PX | {"sentinel2": BYTES_PER_PX["sentinel2"] + FURTHER_BYTES_PER_PX * len(config.composite.bands)}
+    return sum(each[SENSORS[key]] * config.grid.tile_px**2 * len(group) for key, group in scenes.items()) / 1e6
 
 
 def _summary(

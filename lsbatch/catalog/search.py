@@ -103,6 +103,7 @@ def search(
     *,
     max_cloud_percent: float = 100.0,
     attempts: int = 4,
+    further: tuple[str, ...] = (),
 ) -> Found:
     """Return the scenes of a sensor that touch a footprint.
 
@@ -119,6 +120,8 @@ def search(
         Sentinel-2 items with more clouds are skipped. Items without this field are kept.
     attempts : int
         Attempts for a request with a transient failure (no connection, 429, 5xx).
+    further : tuple of str
+        Further bands that a Sentinel-2 item must have (see `lsbatch.bands.FURTHER`); an item without them is left out.
 
     Raises
     ------
@@ -141,7 +144,7 @@ def search(
         items = [one for one in items if _touches(one[0], footprint) and not _cloudy(one[0], sensor, max_cloud_percent)]
         for item, document in processings.newest(items):
             try:
-                scene = item_validation.described(item, sensor)
+                scene = item_validation.described(item, sensor, further)
             except CatalogError as error:
                 left_out.append(str(error))
                 continue

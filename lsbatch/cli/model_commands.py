@@ -42,7 +42,9 @@ def compare(
         typer.Option(help="surveys to score on, not used for training; default: the test blocks of CONFIG"),
     ] = None,
     models: Annotated[str, typer.Option(help="models, by comma")] = "cart,unet",
-    bands: Annotated[str, typer.Option(help="band settings, separated by commas")] = "s1_s2_dem,s1vv_s2,s1vv,s2",
+    bands: Annotated[
+        str, typer.Option(help="band settings, separated by commas; a list of bands with plus signs: preVV+postVV+dNBR")
+    ] = "s1_s2_dem,s1vv_s2,s1vv,s2",
     fresh: Annotated[bool, typer.Option("--fresh", help="train again instead of using earlier weights")] = False,
 ) -> None:
     """Train and score several models on several inputs, and print a table like that of the paper."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lsbatch import settings
-from lsbatch.bands import OWN_BANDS, mask
+from lsbatch.bands import BAND_SETTINGS, OWN_BANDS, mask
 from lsbatch.catalog import survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands import run, train
@@ -54,7 +54,7 @@ class Contest:
     score : tuple of Config
         Surveys to score on; empty: the test blocks of the training surveys.
     families, bands : tuple of str
-        Models and band settings; every pair is trained.
+        Models and band settings; every pair is trained. A list of bands is written with plus signs: ``postNIR+dNBR``.
     """
 
     learn: tuple[Config, ...]
@@ -108,7 +108,8 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 def _variant(config: Config, family: str, bands: str, home: Path, weights: Path | None) -> Config:
     """Return the same survey with another model and its own folder."""
     raw = config.model_dump(mode="json")
-    raw["bands"] = config.bands if OWN_BANDS.get(family) else bands
+    if not OWN_BANDS.get(family):
+        raw["bands"] = bands if bands in BAND_SETTINGS else bands.split("+")
     # an unknown family has no weights yet; `settings.parse` refuses it
     is_trained = weights is not None and FAMILIES[family].training is not None
     raw["model"] |= {"family": family, "weights": str(weights) if is_trained else None}

@@ -78,8 +78,8 @@ def _check(config: Config, first: Config) -> None:
         raise ConfigError(f"{config.survey.id}: has no points to train {first.model.family} on; set truth.points")
     if config.inputs != first.inputs:
         raise ConfigError(
-            f"{config.survey.id}: has bands {config.bands}, {first.survey.id} has {first.bands}; train on one band "
-            "setting"
+            f"{config.survey.id}: has bands {config.bands_text}; {first.survey.id} has {first.bands_text}; train on "
+            "the same bands"
         )
 
 

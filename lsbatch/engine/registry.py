@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from lsbatch.bands import STACK, Layer, mask, probability
+from lsbatch.bands import Layer, mask, probability, stack_layer
 from lsbatch.inventory import areas, records, stac_export
 from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Reduction, Stage
@@ -26,7 +26,7 @@ PIPELINE: tuple[Stage | Reduction, ...] = (
 
 #: Layers by the short name that `Stage.reads` uses.
 LAYERS: dict[str, Callable[[Config], Layer]] = {
-    "stack": lambda _: STACK,
+    "stack": lambda config: stack_layer(config.composite.bands),
     "probability": lambda config: probability(config.model.family),
     "mask": lambda config: mask(config.model.family),
 }

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lsbatch.bands import FURTHER
 from lsbatch.catalog.items.scenes import Scene
 
 #: Classes and percentages, read as they are.
 WHOLE_NUMBERS = ("SCL", "cloud", "mask")
 
-#: Bands whose ratios are used (NDVI, R/G): they must be positive before interpolation, or a mixture of a negative and a
-#: positive red makes the highest NDVI of all.
-RATIO_BANDS = ("R", "G", "NIR")
+#: Bands whose ratios are used (NDVI, R/G, NBR and other indices): they must be positive before interpolation, or a
+#: mixture of a negative and a positive red makes the highest NDVI of all.
+RATIO_BANDS = ("R", "G", "NIR", *FURTHER)
 #: Least reflectance of the other bands. Blue of dark forest is often a little below 0 after atmospheric correction, and
 #: the pixel is measured all the same.
 LEAST_REFLECTANCE = -0.05

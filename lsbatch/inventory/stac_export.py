@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lsbatch.bands import STACK
+from lsbatch.bands import STACK, stack_layer
 from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.inventory import stac_items
@@ -39,7 +39,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             _provenance(receipt, config),
             # catalogue, item's folder, item
             f"../../{survey.workspace.store.name}/{STACK.name}",
-            STACK,
+            stack_layer(config.composite.bands),
         )
         for position in survey.positions
         if (receipt := done.get(tile_id(*position)))

@@ -1,4 +1,4 @@
-"""Sentinel-2: reflectance from digital numbers, cloud and shadow masks, NDVI."""
+"""Sentinel-2: reflectance from digital numbers, cloud and shadow masks, spectral indices."""
 
 import numpy as np
 from numba import njit
@@ -144,6 +144,66 @@ def _ndvi_into(out: np.ndarray, nir: np.ndarray, red: np.ndarray) -> None:
     for i in range(nir.size):
         ratio = (nir[i] - red[i]) / (nir[i] + red[i])
         out[i] = ratio if nir[i] > 0 and red[i] > 0 else np.float32(np.nan)
+
+
+def nbr(nir: np.ndarray, swir2: np.ndarray) -> np.ndarray:
+    """Return the normalised burn ratio (nir - swir2) / (nir + swir2); NaN if a term is not positive.
+
+    Parameters
+    ----------
+    nir, swir2 : arrays of one shape
+        Reflectance; `swir2` at 2.2 um.
+
+    Returns
+    -------
+    array of the same shape, float32
+
+    Notes
+    -----
+    Key and Benson (2006), Landscape assessment, in FIREMON, USDA Forest Service RMRS-GTR-164-CD.
+    """
+    return ndvi(nir, swir2)
+
+
+def ndmi(nir: np.ndarray, swir1: np.ndarray) -> np.ndarray:
+    """Return the normalised difference moisture index (nir - swir1) / (nir + swir1); NaN if a term is not positive.
+
+    Parameters
+    ----------
+    nir, swir1 : arrays of one shape
+        Reflectance; `swir1` at 1.6 um.
+
+    Returns
+    -------
+    array of the same shape, float32
+
+    Notes
+    -----
+    Gao (1996), Remote Sensing of Environment 58; with the band at 1.6 um, Wilson and Sader (2002), Remote Sensing of
+    Environment 80.
+    """
+    return ndvi(nir, swir1)
+
+
+def bsi(swir1: np.ndarray, red: np.ndarray, nir: np.ndarray, blue: np.ndarray) -> np.ndarray:
+    """Return the bare soil index ((swir1 + red) - (nir + blue)) / (swir1 + red + nir + blue).
+
+    Parameters
+    ----------
+    swir1, red, nir, blue : arrays of one shape
+        Reflectance; `swir1` at 1.6 um.
+
+    Returns
+    -------
+    array of the same shape, float32
+        NaN if a term is not positive.
+
+    Notes
+    -----
+    Rikimaru, Roy and Miyatake (2002), Tropical forest cover density mapping, Tropical Ecology 43.
+    """
+    measured = np.logical_and.reduce([band > 0 for band in (swir1, red, nir, blue)])
+    return np.where(measured, ndvi(swir1 + red, nir + blue), np.float32(np.nan))
 
 
 def dndvi(pre: np.ndarray, post: np.ndarray) -> np.ndarray:

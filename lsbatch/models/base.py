@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch.bands import BAND_SETTINGS
+from lsbatch.bands import BAND_SETTINGS, MODEL_INPUTS, further_bands
 from lsbatch.errors import ModelError
 from lsbatch.models import families
 from lsbatch.models.cards import Card, card
 from lsbatch.models.families import FAMILIES
-from lsbatch.settings import Config, PredictSettings
+from lsbatch.settings import Config, PredictSettings, digest
 from lsbatch.storage import objects
 from lsbatch.storage.files import exists, on_disk
 
@@ -25,8 +25,13 @@ def default_path(config: Config) -> Path:
     family = families.of(config)
     if family.training is None:
         return PACKAGED / f"{family.name}.safetensors"
-    name = f"{family.name}-{config.bands}" if family.own_bands is None else family.name
+    name = f"{family.name}-{_short(config.bands)}" if family.own_bands is None else family.name
     return config.output / "model" / f"{name}.safetensors"
+
+
+def _short(bands: str | tuple[str, ...]) -> str:
+    """Return the setting `bands` as part of a file name. A list of 30 bands would be too long for one."""
+    return bands if isinstance(bands, str) else f"bands-{digest(bands)[:8]}"
 
 
 def resolve(config: Config) -> Path:
@@ -88,8 +93,17 @@ def overview() -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     return [
         (("model.family", "bands", "what it is"), rows),
         (("bands", "inputs"), [(name, ", ".join(bands)) for name, bands in BAND_SETTINGS.items()]),
+        (("or a list of", "needs composite.bands"), _listable()),
         (("model.weights", "family", "bands", "MCC"), packaged),
     ]
+
+
+def _listable() -> list[tuple[str, ...]]:
+    """Return the bands that a list in the setting `bands` may name, by the further bands that they need."""
+    needs: dict[str, list[str]] = {}
+    for name in MODEL_INPUTS:
+        needs.setdefault(", ".join(further_bands(name)), []).append(name)
+    return [(", ".join(names), further) for further, names in needs.items()]
 
 
 def check(of: Card, config: Config) -> None:
@@ -106,8 +120,10 @@ def check(of: Card, config: Config) -> None:
             "model.weights"
         )
     if of.bands != config.inputs:
+        inputs = ", ".join(config.inputs)
+        given = f"{config.bands!r} ({inputs})" if isinstance(config.bands, str) else f"[{inputs}]"
         raise ModelError(
-            f"bands = {config.bands!r} ({', '.join(config.inputs)}): the weights were trained for "
+            f"bands = {given}: the weights were trained for "
             f"{', '.join(of.bands)}; set bands or model.weights, or run 'lsbatch train'"
         )
     families.of(config).check(of, config.predict)

@@ -31,8 +31,8 @@ class Picture:
 
     Attributes
     ----------
-    bands : array (4, rows, cols), float32
-        Reflectance of R, G, B, NIR from the one day with the highest NDVI; NaN where never clear.
+    bands : array (bands, rows, cols), float32
+        Reflectance of `colours` from the one day with the highest NDVI; NaN where never clear.
     ndvi : array (rows, cols), float32
     day : array (rows, cols), int16
         Days since 1970-01-01 of the selected image; -32768 where none.
@@ -66,8 +66,9 @@ class Look:
 def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture:
     """Merge the clear images of a date window; memory does not depend on their number."""
     rows, cols = ground.geobox.shape
+    names = colours(config)
     picture = Picture(
-        np.full((len(COLOURS), rows, cols), np.nan, np.float32),
+        np.full((len(names), rows, cols), np.nan, np.float32),
         np.full((rows, cols), np.nan, np.float32),
         np.full((rows, cols), greenest_pixel.NO_DAY, np.int16),
         np.zeros((rows, cols), np.uint8),
@@ -78,7 +79,7 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
     used: list[str] = []
     dropped: list[Dropped] = []
     days = list(by_day(scenes))
-    looks = prefetch.in_order([looker(same_day, ground, config) for _, same_day in days])
+    looks = prefetch.in_order([looker(same_day, ground, config, names) for _, same_day in days])
     for (day, _), look in zip(days, looks, strict=True):
         used += look.used
         dropped += look.dropped
@@ -98,6 +99,11 @@ def greenest(scenes: Sequence[Scene], ground: Ground, config: Config) -> Picture
     return Picture(picture.bands, picture.ndvi, picture.day, picture.looks, picture.shaded, tuple(used), tuple(dropped))
 
 
+def colours(config: Config) -> tuple[str, ...]:
+    """Return the bands of a composite: `COLOURS`, then those that `composite.bands` asks for."""
+    return *COLOURS, *config.composite.bands
+
+
 def by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
     """Group scenes by day since 1970-01-01, oldest first, and within a day by id."""
     ordered = sorted(scenes, key=lambda s: (s.time[:10], s.id))
@@ -105,14 +111,12 @@ def by_day(scenes: Sequence[Scene]) -> Iterator[tuple[int, list[Scene]]]:
         yield (date.fromisoformat(text) - date(1970, 1, 1)).days, list(group)
 
 
-def looker(
-    scenes: list[Scene], ground: Ground, config: Config, colours: tuple[str, ...] = COLOURS
-) -> Callable[[], Look]:
-    """Return a function that reads one day; `colours` in order, the near infrared among them."""
-    return partial(_look, scenes, ground, config, colours)
+def looker(scenes: list[Scene], ground: Ground, config: Config, names: tuple[str, ...] = COLOURS) -> Callable[[], Look]:
+    """Return a function that reads one day; the bands `names` in order, the near infrared among them."""
+    return partial(_look, scenes, ground, config, names)
 
 
-def _look(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[str, ...]) -> Look:
+def _look(scenes: list[Scene], ground: Ground, config: Config, names: tuple[str, ...]) -> Look:
     """Read one day from its granules.
 
     Each granule has its own offset, sun position and mask, so granules are decoded before they are joined. Where two
@@ -123,7 +127,7 @@ def _look(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[st
     dropped: list[Dropped] = []
     for scene in scenes:
         try:
-            bands, clear, shaded = _granule(scene, ground, config, colours)
+            bands, clear, shaded = _granule(scene, ground, config, names)
         except SceneError as error:
             dropped.append(Dropped.of(error))
             continue
@@ -140,9 +144,13 @@ def _look(scenes: list[Scene], ground: Ground, config: Config, colours: tuple[st
 
 
 def _granule(
-    scene: Scene, ground: Ground, config: Config, colours: tuple[str, ...]
+    scene: Scene, ground: Ground, config: Config, names: tuple[str, ...]
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Return the reflectance, the usable pixels, and the pixels that only terrain shadow excludes."""
+    lacking = [name for name in names if name not in scene.assets]
+    if lacking:
+        # it would be read as nodata, and the whole scene would be unusable without a reason
+        raise SceneError(f"{scene.id}: has no asset for {', '.join(lacking)}")
     attempts, geobox = config.archives.attempts, ground.geobox
     azimuth = (
         None
@@ -168,10 +176,10 @@ def _granule(
         clear &= ~optical.cloud_shadow(raw["cloud"], nir, raw["SCL"] == WATER, azimuth, side, side)  # type: ignore[arg-type]
         raw["NIR"] = np.ascontiguousarray(raw["NIR"][inner])
     clear = np.ascontiguousarray(clear[inner])
-    raw |= scene_reading.read(scene, tuple(c for c in colours if c not in raw), geobox, attempts=attempts)
-    for name in colours:
+    raw |= scene_reading.read(scene, tuple(name for name in names if name not in raw), geobox, attempts=attempts)
+    for name in names:
         # a pixel with nodata in one band is not used
         clear &= raw[name] != 0
-    bands = [optical.reflectance(raw[name], scene.offset_dn, scene.scale) for name in colours]
+    bands = [optical.reflectance(raw[name], scene.offset_dn, scene.scale) for name in names]
     shaded = clear & ground.shade(azimuth, scene.sun_elevation_deg)
     return bands, clear & ~shaded, shaded

@@ -1,10 +1,10 @@
 """Stage archive to STACK: composites before and after, terrain and observation counts of one tile."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from lsbatch.bands import STACK
+from lsbatch.bands import INDEX_TERMS, Layer, stack_layer
 from lsbatch.catalog import plan
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
@@ -28,6 +28,11 @@ BITS = {
     "shaded": SHADED,
 }
 SHORT = {"ascending": "asc", "descending": "desc"}
+INDICES: dict[str, Callable[..., np.ndarray]] = {
+    "dNBR": optical_kernels.nbr,
+    "dNDMI": optical_kernels.ndmi,
+    "dBSI": optical_kernels.bsi,
+}
 #: Scenes named in the error of a tile none of whose scenes could be read.
 NAMED_SCENES = 3
 
@@ -36,7 +41,8 @@ def apply(block: Block, config: Config) -> Block:
     """Read the scenes of the tile and compose every band of STACK; bands without a source are nodata."""
     tile = block.tile
     scenes = plan.tile_scenes(config.output, tile.id)
-    bands = _blank(tile)
+    layer = stack_layer(config.composite.bands)
+    bands = _blank(tile, layer)
     # terrain first: terrain shadow and slope correction need it
     here = terrain.read(tile, scenes["dem"], config)
     used: list[str] = []
@@ -55,7 +61,7 @@ def apply(block: Block, config: Config) -> Block:
     inside = rasterize(plan.load(config.output).region, tile.geobox)
     bands["observed"] = _observed(bands)
     for name, values in bands.items():
-        fill_value = STACK[name].fill if STACK[name].scale is None else np.nan
+        fill_value = layer[name].fill if layer[name].scale is None else np.nan
         values[~inside] = fill_value
     tally = {
         "region_pixels": int(inside.sum()),
@@ -66,11 +72,11 @@ def apply(block: Block, config: Config) -> Block:
     return Block(tile, 0, bands, tally, scenes=tuple(used), dropped=tuple(dropped))
 
 
-def _blank(tile: Tile) -> dict[str, np.ndarray]:
+def _blank(tile: Tile, layer: Layer) -> dict[str, np.ndarray]:
     shape = tile.geobox.shape
     return {
         b.name: np.full(shape, np.nan, np.float32) if b.scale is not None else np.full(shape, b.fill, b.dtype)
-        for b in STACK.bands
+        for b in layer.bands
     }
 
 
@@ -84,14 +90,24 @@ def _optical(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config)
     ndvi = {}
     for period in ("pre", "post"):
         picture = optical.greenest(scenes[f"{period}_s2"], here, config)
-        bands |= {f"{period}{key}": picture.bands[i] for i, key in enumerate(optical.COLOURS)}
+        bands |= {f"{period}{key}": picture.bands[i] for i, key in enumerate(optical.colours(config))}
         bands |= {f"{period}_date": picture.day, f"{period}_clear_looks": picture.looks}
         bands[f"{period}_shaded_looks"] = picture.shaded
         ndvi[period] = picture.ndvi
         used += picture.used
         dropped += picture.dropped
     bands["dNDVI"] = optical_kernels.dndvi(ndvi["pre"], ndvi["post"])
-    return bands, used, dropped
+    return bands | _index_differences(bands, config), used, dropped
+
+
+def _index_differences(bands: Mapping[str, np.ndarray], config: Config) -> dict[str, np.ndarray]:
+    """Return after minus before of each index of the layer, from the composites."""
+
+    def index(name: str, period: str) -> np.ndarray:
+        return INDICES[name](*(bands[f"{period}{term}"] for term in INDEX_TERMS[name]))
+
+    names = [name for name in stack_layer(config.composite.bands).names if name in INDEX_TERMS]
+    return {name: index(name, "post") - index(name, "pre") for name in names}
 
 
 def _radar(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -> Filled:
@@ -153,6 +169,6 @@ STAGE = Stage(
     version=3,
     apply=apply,
     settings=lambda config: config.composite.model_dump(exclude={"same_orbits"}),
-    writes=lambda _: STACK,
+    writes=lambda config: stack_layer(config.composite.bands),
     scenes=lambda config, tile: plan.tile_file(config.output, tile),
 )

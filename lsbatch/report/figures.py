@@ -8,7 +8,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
-from lsbatch.bands import BAND_SETTINGS
+from lsbatch.bands import OWN_BANDS
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import LsbatchError
@@ -36,6 +36,7 @@ BAND_NAMES = {
     "s2": "Sentinel-2 only",
     "s1vv_apart_s2": "Sentinel-1 VV (ascending and descending separate) and Sentinel-2",
     "s1vv_apart": "Sentinel-1 VV only (ascending and descending separate)",
+    "s2_rgb": "Sentinel-2 without near infrared",
 }
 
 
@@ -108,13 +109,19 @@ def headline(survey: Survey, config: Config, records: Records, found: gpd.GeoDat
         "surveyed_km2": surveyed_km2,
         "surveyed_share": min(1.0, surveyed_km2 / region_km2) if region_km2 else None,
         "windows": config.survey.windows,
-        "bands": config.bands,
-        "band_names": BAND_NAMES[config.bands],
-        "band_list": ", ".join(BAND_SETTINGS[config.bands]),
+        "inputs": inputs(config),
         "model": card.family,
         "checksum": card.checksum,
         "synthetic": config.survey.id.startswith("synthetic"),
     }
+
+
+def inputs(config: Config) -> str:
+    """Return the inputs of the model: its bands, after the name of the band setting if one is used."""
+    listed = ", ".join(config.inputs)
+    if config.model.family in OWN_BANDS or not isinstance(config.bands, str):
+        return listed
+    return f"{BAND_NAMES[config.bands]} ({config.bands}): {listed}"
 
 
 def tiles(survey: Survey, records: Records) -> list[dict[str, Any]]:

@@ -1,11 +1,20 @@
 """All settings together, and the rules between them."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from lsbatch.bands import BAND_SETTINGS, MIRRORING, OWN_BANDS, can_mirror, knows_look_direction, sensors
+from lsbatch.bands import (
+    BAND_SETTINGS,
+    MIRRORING,
+    MODEL_INPUTS,
+    OWN_BANDS,
+    can_mirror,
+    further_bands,
+    knows_look_direction,
+    sensors,
+)
 from lsbatch.settings.cluster import BenchSettings, ClusterSettings
 from lsbatch.settings.method import (
     CleanSettings,
@@ -15,6 +24,7 @@ from lsbatch.settings.method import (
     PredictSettings,
     TrainSettings,
     TruthSettings,
+    without_duplicates,
 )
 from lsbatch.settings.survey import ArchiveSettings, GridSettings, Place, RegionSettings, Section, SurveySettings
 
@@ -27,11 +37,12 @@ class Config(Section):
     grid: GridSettings = Field(GridSettings(), description="the national lattice")
     archives: ArchiveSettings = Field(description="where scenes come from")
     composite: CompositeSettings = Field(CompositeSettings(), description="from scenes to the STACK")
-    bands: Literal["s1_s2_dem", "s1vv_s2", "s1vv", "s2", "s1vv_apart_s2", "s1vv_apart", "s2_rgb"] = Field(
+    bands: str | tuple[str, ...] = Field(
         "s1vv_s2",
         description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv "
         "(radar only), s2; our setting 5: s1vv_apart_s2 and s1vv_apart, with separate ascending and "
-        "descending passes; s2_rgb for images without near infrared",
+        "descending passes; s2_rgb for images without near infrared; or a list of STACK bands, for example "
+        "[preVV, postVV, dNBR], where dNBR needs SWIR2 in composite.bands",
     )
     model: ModelSettings = Field(ModelSettings(), description="who answers")
     train: TrainSettings = Field(TrainSettings(), description="training of the networks")
@@ -45,12 +56,32 @@ class Config(Section):
         Path("survey"), description="folder of the survey, or its address in object storage: s3://bucket/folder"
     )
 
+    @field_validator("bands", mode="plain")
+    @classmethod
+    def _name_inputs(cls, bands: Any) -> str | tuple[str, ...]:
+        """Return a named setting or a list; a union of both types would be refused with a sentence for each."""
+        if isinstance(bands, list | tuple):
+            return _band_list(tuple(bands))
+        if not isinstance(bands, str) or bands not in BAND_SETTINGS:
+            raise ValueError(f"must be {', '.join(BAND_SETTINGS)}, or a list of STACK bands")
+        return bands
+
+    @model_validator(mode="after")
+    def _further_bands_are_composed(self) -> Self:
+        for name in self.inputs:
+            missing = [band for band in further_bands(name) if band not in self.composite.bands]
+            if missing:
+                raise ValueError(f"bands: {name} needs {' and '.join(missing)} in composite.bands")
+        if self.composite.bands and self.archives.sentinel2 is None:
+            raise ValueError("composite.bands needs archives.sentinel2")
+        return self
+
     @model_validator(mode="after")
     def _sources_cover_bands(self) -> Self:
         missing = sorted(sensors(self.inputs) - self.archives.sensors)
         if missing:
             own_bands = OWN_BANDS.get(self.model.family)
-            who = f"bands {self.bands}" if own_bands is None else f"model.family {self.model.family}"
+            who = f"bands {self.bands_text}" if own_bands is None else f"model.family {self.model.family}"
             raise ValueError(f"{who} needs archives.{', archives.'.join(missing)}")
         return self
 
@@ -78,7 +109,8 @@ class Config(Section):
             raise ValueError(f"predict.flips is for model.family {', '.join(MIRRORING)}, not {self.model.family}")
         if self.predict.flips and knows_look_direction(self.inputs):
             raise ValueError(
-                f"predict.flips: bands {self.bands} depend on the look direction of the radar and cannot be mirrored"
+                f"predict.flips: bands {self.bands_text} depend on the look direction of the radar and cannot be "
+                "mirrored"
             )
         return self
 
@@ -92,5 +124,23 @@ class Config(Section):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Return the STACK bands in the model's order: its own, or those of the band setting."""
-        return OWN_BANDS.get(self.model.family) or BAND_SETTINGS[self.bands]
+        """Return the STACK bands in the model's order: its own, or those of the setting `bands`."""
+        own_bands = OWN_BANDS.get(self.model.family)
+        if own_bands is not None:
+            return own_bands
+        return BAND_SETTINGS[self.bands] if isinstance(self.bands, str) else self.bands
+
+    @property
+    def bands_text(self) -> str:
+        """Return the setting `bands` for messages: its name, or the list with commas."""
+        return self.bands if isinstance(self.bands, str) else ", ".join(self.bands)
+
+
+def _band_list(names: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return a list of model inputs; refuse an empty one, and names that are unknown or given twice."""
+    if not names:
+        raise ValueError("must name at least one band")
+    wrong = [str(name)[:40] for name in names if name not in MODEL_INPUTS]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is not a band that a model can read; allowed: {', '.join(MODEL_INPUTS)}")
+    return without_duplicates(names)

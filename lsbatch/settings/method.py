@@ -1,6 +1,6 @@
 """Settings of the method: composites, model, training, inference, cleaning, inventory, truth."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator
 
@@ -8,6 +8,25 @@ from lsbatch.settings.survey import Place, Section
 
 #: A word that can be part of a column's name.
 LayerName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+
+Name = TypeVar("Name", bound=str)
+
+#: Names in `lsbatch.bands.FURTHER`.
+FurtherBand = Literal["SWIR1", "SWIR2", "RE1", "RE2", "RE3", "NIRn"]
+
+
+def without_duplicates(names: tuple[Name, ...]) -> tuple[Name, ...]:
+    """Return the names.
+
+    Raises
+    ------
+    ValueError
+        If a name is there twice.
+    """
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is given twice")
+    return names
 
 
 class CompositeSettings(Section):
@@ -29,6 +48,18 @@ class CompositeSettings(Section):
         "for bare ground",
     )
     same_orbits: bool = Field(True, description="compose before and after from the same relative orbits and platforms")
+    # not dumped if empty: digests of surveys that do not ask stay what they were before the setting existed
+    bands: tuple[FurtherBand, ...] = Field(
+        (),
+        exclude_if=lambda bands: not bands,
+        description="further Sentinel-2 bands of the composites: SWIR1, SWIR2, RE1, RE2, RE3, NIRn (B11, B12, B05, "
+        "B06, B07, B8A); SWIR1 adds dNDMI and dBSI to the STACK, SWIR2 adds dNBR; each band makes reading slower",
+    )
+
+    @field_validator("bands")
+    @classmethod
+    def _is_set(cls, bands: tuple[FurtherBand, ...]) -> tuple[FurtherBand, ...]:
+        return without_duplicates(bands)
 
     @field_validator("speckle_size_px")
     @classmethod

@@ -223,7 +223,7 @@ def _check(group: Any, grid: Grid, layer: Layer, store: Path) -> None:
     missing = [band.name for band in layer.bands if band.name not in group]
     if missing:
         raise StaleStoreError(
-            f"{store}/{layer.name}: was made by another version of lsbatch and lacks {', '.join(missing)}; "
+            f"{store}/{layer.name}: lacks {', '.join(missing)}: made by another version or for other composite.bands; "
             "choose another output folder, or delete this one"
         )
 

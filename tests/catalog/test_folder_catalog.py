@@ -51,7 +51,7 @@ OPERA = "OPERA_L2_RTC-S1_T137-292318-IW1_20211213T015853Z_20250830T031828Z_S1A_3
             ),
         ),
         ("norway_DEM_10m", Named("dem", "norway_DEM_10m", "elevation")),
-        ("place_20201101_B05", None),
+        ("place_20201101_B01", None),
         ("notes", None),
         ("VV", None),
     ],
@@ -63,7 +63,7 @@ def test_names(stem: str, named: Named | None) -> None:
 def test_the_catalogue_is_stac_and_names_what_it_leaves_out(tmp_path: Path) -> None:
     fill(tmp_path)
     write_tif(tmp_path / "notes.tif", np.ones((8, 8), np.uint8))
-    write_tif(tmp_path / "place_20201101_B05.tif", np.ones((8, 8), np.uint8))
+    write_tif(tmp_path / "place_20201101_B01.tif", np.ones((8, 8), np.uint8))
     write_tif(tmp_path / "place_20201399_B04.tif", np.ones((8, 8), np.uint8))
     write_tif(tmp_path / "lonely_20201101_N0500_B04.tif", np.ones((8, 8), np.uint16))
     write_tif(tmp_path / "db_20201101_VV.tif", np.ones((8, 8), np.int16), scale=0.01, offset=0.0)
@@ -74,7 +74,7 @@ def test_the_catalogue_is_stac_and_names_what_it_leaves_out(tmp_path: Path) -> N
     told = {reason.split(":")[0]: reason for reason in made.skipped}
     assert set(told) == {
         "notes.tif",
-        "place_20201101_B05.tif",
+        "place_20201101_B01.tif",
         "place_20201399_B04.tif",
         "lonely_20201101_N0500_B04.tif",
         "db_20201101_VV.tif",

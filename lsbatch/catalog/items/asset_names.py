@@ -21,6 +21,16 @@ BANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "dem": {"elevation": ("elevation", "data", "dem")},
 }
 
+#: Further bands, looked for only if `composite.bands` asks for them (see `lsbatch.bands.FURTHER`).
+FURTHER_BANDS: dict[str, tuple[str, ...]] = {
+    "SWIR1": ("swir16", "b11", "b11_20m"),
+    "SWIR2": ("swir22", "b12", "b12_20m"),
+    "RE1": ("rededge1", "b05", "b05_20m"),
+    "RE2": ("rededge2", "b06", "b06_20m"),
+    "RE3": ("rededge3", "b07", "b07_20m"),
+    "NIRn": ("nir08", "b8a", "b8a_20m"),
+}
+
 #: Assets that are read if an archive has them: short-wave infrared of 1.6 um; cloud probability in percent; incidence
 #: angle on the ellipsoid in degrees; OPERA's mask of layover and shadow, 0 where there is neither.
 EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -40,16 +50,17 @@ def is_level_1c(item: Mapping[str, Any]) -> bool:
     return any(level.endswith("1C") for level in levels) or any("_MSIL1C_" in text for text in product_names(item))
 
 
-def choose(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
+def choose(item: Mapping[str, Any], sensor: str, name: str, further: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the asset key of each of our bands that an item has.
 
     Raises
     ------
     CatalogError
-        If the item lacks a band that every scene of its sensor needs.
+        If the item lacks a band that every scene of its sensor needs, or one of the `further` bands of Sentinel-2.
     """
     keys = {key.lower(): key for key in item.get("assets") or {}}
-    found = {band: _key(keys, wanted) for band, wanted in BANDS[sensor].items()}
+    asked = {band: FURTHER_BANDS[band] for band in further}
+    found = {band: _key(keys, wanted) for band, wanted in (BANDS[sensor] | asked).items()}
     chosen = {band: key for band, key in found.items() if key is not None}
     missing = [band for band in found if band not in chosen]
     # Level 1C has no scene classification
@@ -57,10 +68,11 @@ def choose(item: Mapping[str, Any], sensor: str, name: str) -> dict[str, str]:
         missing = [band for band in missing if band != "SCL"]
     # HH scenes over sea ice have neither; a scene with only VV is used for VV
     needed = ["VV"] if sensor == "sentinel1" else missing
-    if set(needed) & set(missing):
+    lacking = sorted(set(needed) & set(missing))
+    if lacking:
+        why = ", which composite.bands asks for" if set(lacking) <= set(further) else ""
         raise CatalogError(
-            f"{name}: has no asset for {', '.join(sorted(set(needed) & set(missing)))}; it has "
-            f"{', '.join(keys.values()) or 'none'}"
+            f"{name}: has no asset for {', '.join(lacking)}{why}; it has {', '.join(keys.values()) or 'none'}"
         )
     extras = {band: _key(keys, wanted) for band, wanted in EXTRAS[sensor].items()}
     return chosen | {band: key for band, key in extras.items() if key is not None}

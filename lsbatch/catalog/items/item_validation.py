@@ -39,7 +39,7 @@ def fault(item: Any) -> str | None:
     return None
 
 
-def described(item: Mapping[str, Any], sensor: str) -> Scene:
+def described(item: Mapping[str, Any], sensor: str, further: tuple[str, ...] = ()) -> Scene:
     """Validate an item and describe it with `scenes.describe`.
 
     Raises
@@ -48,7 +48,7 @@ def described(item: Mapping[str, Any], sensor: str) -> Scene:
         Also if a field has a value of an unexpected type.
     """
     try:
-        return describe(item, sensor)
+        return describe(item, sensor, further)
     except MALFORMED as error:
         raise CatalogError(
             f"item {str(item.get('id'))[:80]!r}: is not valid STAC ({type(error).__name__}: {str(error)[:120]})"

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lsbatch.bands import FURTHER
 from lsbatch.errors import CatalogError
 
 QUANTIFICATION = 1e-4
@@ -140,8 +141,9 @@ def _flag(item: Mapping[str, Any]) -> tuple[str, bool] | None:
 
 
 def _written(item: Mapping[str, Any], assets: Mapping[str, str]) -> Offset | None:
-    """Return the offset in raster:bands of the four colours. Its `reason` is the offset as written."""
-    found = {_of_asset(item["assets"][assets[band]]) for band in ("R", "G", "B", "NIR")}
+    """Return the offset in raster:bands of the reflectances. Its `reason` is the offset as written."""
+    bands = ("R", "G", "B", "NIR", *(band for band in FURTHER if band in assets))
+    found = {_of_asset(item["assets"][assets[band]]) for band in bands}
     if len(found) > 1:
         raise CatalogError(f"{item['id']}: raster:bands gives its colours different scales or offsets; not read")
     pair = found.pop()

@@ -100,7 +100,7 @@ class Scene:
         return cls(**raw)
 
 
-def describe(item: Mapping[str, Any], sensor: str) -> Scene:
+def describe(item: Mapping[str, Any], sensor: str, further: tuple[str, ...] = ()) -> Scene:
     """Describe an item: make all decisions about it.
 
     Parameters
@@ -109,6 +109,8 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
         A STAC item, unchanged.
     sensor : str
         Expected sensor: ``sentinel2``, ``sentinel1`` or ``dem``.
+    further : tuple of str
+        Further bands that a Sentinel-2 item must have (see `lsbatch.bands.FURTHER`).
 
     Raises
     ------
@@ -120,7 +122,7 @@ def describe(item: Mapping[str, Any], sensor: str) -> Scene:
     item = {**item, "properties": properties}
     # before the assets: a raw product has other assets, and this message is clearer
     power = radar_radiometry.decide(item) if sensor == "sentinel1" else None
-    assets = asset_names.choose(item, sensor, name)
+    assets = asset_names.choose(item, sensor, name, further)
     sun_azimuth, sun_elevation = sun_position.of_item(properties) if sensor == "sentinel2" else (None, None)
     baseline = baseline_of(item) if sensor == "sentinel2" else None
     offset = decide(item, assets, baseline) if sensor == "sentinel2" else Offset(0.0, 1.0, "values are physical")

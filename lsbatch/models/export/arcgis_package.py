@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lsbatch.bands import STACK
+from lsbatch.bands import FULL_STACK
 from lsbatch.errors import ModelError
 from lsbatch.models import cards
 from lsbatch.models.export import onnx
@@ -91,7 +91,7 @@ def definition(of: cards.Card, network: str) -> dict[str, Any]:
     ``Checksum`` are ours, for the raster function and the reader.
     """
     side = CORE_PX + 2 * of.halo_px
-    bands = [STACK[name] for name in of.bands]
+    bands = [FULL_STACK[name] for name in of.bands]
     listed = ", ".join(f"{band.name} [{band.units}]" for band in bands)
     return {
         "ModelName": f"lsbatch unet {of.checksum}",

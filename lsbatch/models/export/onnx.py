@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lsbatch
-from lsbatch.bands import STACK
+from lsbatch.bands import FULL_STACK
 from lsbatch.errors import ModelError
 from lsbatch.models import cards, unet
 from lsbatch.models.families import FAMILIES
@@ -169,7 +169,7 @@ def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
         ],
         "lsbatch:halo_px": of.halo_px,
         "lsbatch:lattice_px": lattice,
-        "lsbatch:units": {name: STACK[name].units for name in bands},
+        "lsbatch:units": {name: FULL_STACK[name].units for name in bands},
         "lsbatch:scores": dict(of.scores),
         "processing:software": {"lsbatch": lsbatch.__version__},
     }

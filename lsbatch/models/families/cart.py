@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch.bands import STACK
+from lsbatch.bands import FULL_STACK
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.models import cards, cart
 from lsbatch.models.cards import Card
@@ -53,7 +53,7 @@ def samples(source: Source, names: tuple[str, ...], split: Split | None, index: 
             shares = split.pixels(index, tall, wide)
             inside[inside] = shares[rows[inside] - tall.start, cols[inside] - wide.start] != spatial_split.TEST
         if inside.any():
-            bands = cube.read(source.store, source.grid, STACK, tile, 0, names)
+            bands = cube.read(source.store, source.grid, FULL_STACK, tile, 0, names)
             places = rows[inside] - tall.start, cols[inside] - wide.start
             values.append(np.stack([bands[name][places] for name in names], axis=1))
             labels.append(classes[inside])

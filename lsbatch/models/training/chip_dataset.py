@@ -20,9 +20,12 @@ Turn = tuple[int, tuple[int, ...]]
 
 
 def turns(names: tuple[str, ...]) -> list[Turn]:
-    """Return the symmetries for chips: all eight, or only east-west if a band depends on the look direction."""
+    """Return the symmetries for chips: all eight, or at most east-west if a band depends on the look direction."""
     straight = tuple(range(len(names)))
-    return [(0, straight), (4, mirrored(names))] if knows_look_direction(names) else [(k, straight) for k in range(8)]
+    if not knows_look_direction(names):
+        return [(k, straight) for k in range(8)]
+    swapped = mirrored(names)
+    return [(0, straight)] if swapped is None else [(0, straight), (4, swapped)]
 
 
 class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.bands import STACK
+from lsbatch.bands import FULL_STACK
 from lsbatch.errors import NoDataError
 from lsbatch.models.training.spatial_split import SPLITS, TEST, TRAIN, VALIDATION, Source, Split, split_blocks
 from lsbatch.settings import TrainSettings, digest
@@ -129,7 +129,7 @@ def _tiles(
     margin = max(0, settings.chip_px - settings.stride_px)
     for index, source in enumerate(sources):
         for number, tile in enumerate(source.tiles):
-            found = cube.read(source.store, source.grid, STACK, tile, margin, names)
+            found = cube.read(source.store, source.grid, FULL_STACK, tile, margin, names)
             bands = np.stack([found[name] for name in names])[:, margin:, margin:]
             truth = source.truth(replace(tile, geobox=tile.padded(margin)))[margin:, margin:].astype(np.uint8)
             # pixels without all bands are not landslides here; loss and scores ignore them
