@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lsbatch.bands import FURTHER
 from lsbatch.cli.program import app
 
 
@@ -53,12 +54,18 @@ def simulate(
             "seasons only",
         ),
     ] = 0,
+    bands: Annotated[
+        str, typer.Option(help=f"further Sentinel-2 bands, separated by commas: {', '.join(FURTHER)}")
+    ] = "",
 ) -> None:
     """Make a synthetic country: a STAC catalogue of COGs, its known landslides, and settings (config.yaml)."""
     from lsbatch import synthetic
     from lsbatch.storage.files import make_folder
 
     rows, cols = _size(size)
+    further = tuple(bands.split(",")) if bands else ()
+    if len({*further} & {*FURTHER}) < len(further):
+        raise typer.BadParameter(f"{bands!r} is not a list of different bands among {', '.join(FURTHER)}")
     config = synthetic.simulate(
         make_folder(folder),
         seed=seed,
@@ -67,6 +74,7 @@ def simulate(
         history_years=history,
         level_1c=level_1c,
         radar_days=radar_days,
+        further=further,
     )
     print(f"Wrote {folder}. Next: lsbatch run {config}")
 

@@ -39,6 +39,9 @@ truth:
   plots: plots.gpkg
 output: survey
 """
+_COMPOSED = """composite:
+  bands: [{bands}]
+"""
 _DATED = """inventory:
   radar_dates: true
 """
@@ -53,6 +56,7 @@ def simulate(
     history_years: int = 0,
     level_1c: bool = False,
     radar_days: int = 0,
+    further: tuple[str, ...] = (),
 ) -> Path:
     """Write a country: a STAC catalogue of COGs, its known landslides, and settings for its survey.
 
@@ -72,6 +76,9 @@ def simulate(
     radar_days : int
         Days between the passes of each Sentinel-1 orbit, from the first season to the last, so that landslides can be
         dated. 0: a few passes in each of the two seasons. Sentinel-1's repeat is 12.
+    further : tuple of str
+        Further Sentinel-2 bands, of 20 m (see `lsbatch.bands.FURTHER`); the settings then ask for them. They leave all
+        other pixels unchanged.
 
     Returns
     -------
@@ -84,8 +91,9 @@ def simulate(
     archive = folder / "catalog"
     truth.save(made, folder)
     items = {"sentinel2": [], "sentinel1": [], "dem": [scenes.elevation(made, archive)]}
+    jobs = scenes.jobs(made, archive, history_years, level_1c, radar_days, further)
     with ThreadPoolExecutor(THREADS) as pool:
-        for sensor, new in pool.map(lambda job: job(), scenes.jobs(made, archive, history_years, level_1c, radar_days)):
+        for sensor, new in pool.map(lambda job: job(), jobs):
             items[sensor] += new
     at_sensor = [i for i in items["sentinel2"] if "MSIL1C" in i.id]
     planetary = [i for i in items["sentinel2"] if "MSIL2A" in i.id]
@@ -107,7 +115,9 @@ def simulate(
         _CONFIG.format(
             seed=seed, rows=rows, cols=cols, year=country.YEAR, first=first, last=last, crs=country.CRS,
             left=box.left, bottom=box.bottom, right=box.right, top=box.top, tile_px=512,
-        ) + (_DATED if radar_days else ""),
+        )
+        + (_DATED if radar_days else "")
+        + (_COMPOSED.format(bands=", ".join(further)) if further else ""),
         encoding="utf-8",
     )  # fmt: skip
     return path

@@ -6,37 +6,14 @@ from datetime import date
 import numpy as np
 from scipy import ndimage
 
-from lsbatch.synthetic import confounders, cover
+from lsbatch.synthetic import confounders, cover, spectra
 from lsbatch.synthetic.country import YEAR, Ground, rng
 from lsbatch.synthetic.relief import RESOLUTION_M, fractal
 
-BANDS = ("R", "G", "B", "NIR")
-#: Reflectance of R, G, B, NIR in July.
-_COVER = np.array(
-    [
-        [0.020, 0.035, 0.040, 0.015],  # water
-        [0.025, 0.040, 0.025, 0.260],  # forest
-        [0.060, 0.075, 0.045, 0.270],  # scrub
-        [0.160, 0.150, 0.135, 0.200],  # rock
-        [0.050, 0.080, 0.045, 0.380],  # farmland
-        [0.800, 0.820, 0.840, 0.700],  # snow
-        [0.170, 0.160, 0.150, 0.220],  # built
-    ],
-    np.float32,
-)
-_DEBRIS = np.array([0.165, 0.130, 0.098, 0.235], np.float32)
-_CHANGED = {
-    confounders.CLEARCUT: np.array([0.085, 0.090, 0.058, 0.250], np.float32),
-    confounders.HARVEST: np.array([0.105, 0.110, 0.070, 0.300], np.float32),
-    confounders.FLOOD: np.array([0.110, 0.110, 0.090, 0.190], np.float32),
-    confounders.LATE_SNOW: np.array([0.110, 0.110, 0.080, 0.230], np.float32),
-}
 _GREEN = np.array([False, True, True, False, True, False, False])
 #: Variation of vegetation from one year to the next, relative to its vigour.
 YEAR_TO_YEAR = 0.045
 CLOUD_BASE_M = 1500.0
-#: Path reflectance of the atmosphere added to R, G, B, NIR.
-_HAZE = np.array([0.035, 0.055, 0.085, 0.015], np.float32)
 
 
 @dataclass(frozen=True)
@@ -47,9 +24,11 @@ class Look:
     ----------
     day : date
     sun_azimuth_deg, sun_elevation_deg : float
-    reflectance : float32 (4, rows, cols)
+    bands : tuple of str
+        `spectra.BANDS`, then the further bands.
+    reflectance : float32 (bands, rows, cols)
         Surface reflectance, as in Level 2A.
-    at_sensor : float32 (4, rows, cols)
+    at_sensor : float32 (bands, rows, cols)
         Top of atmosphere reflectance, as in Level 1C: with terrain illumination and haze.
     scl : uint8 (rows, cols)
     cloud_percent : float
@@ -58,61 +37,64 @@ class Look:
     day: date
     sun_azimuth_deg: float
     sun_elevation_deg: float
+    bands: tuple[str, ...]
     reflectance: np.ndarray
     at_sensor: np.ndarray
     scl: np.ndarray
     cloud_percent: float
 
 
-def surface(ground: Ground, day: date, vigour: float, dated: bool = False) -> np.ndarray:
-    """Return the reflectance of the ground (4, rows, cols) on a day, without sun, air or cloud.
+def surface(ground: Ground, day: date, vigour: float, dated: bool = False, further: tuple[str, ...] = ()) -> np.ndarray:
+    """Return the reflectance of the ground (bands, rows, cols) on a day, without sun, air or cloud.
 
     All changes are present in the images of the survey year. With `dated`, landslides appear on their own days.
     """
     year = day.year
     dice = rng(ground.seed, 10, year)
+    columns = spectra.columns(further)
     green = _GREEN[ground.cover]
-    out = np.moveaxis(_COVER[ground.cover], -1, 0).copy()
+    out = np.moveaxis(spectra.COVER[:, columns][ground.cover], -1, 0).copy()
     out *= 1 + 0.10 * ground.texture
-    # less green: red increases, infrared decreases
     brown = (1 - vigour) + YEAR_TO_YEAR * np.abs(fractal(ground.shape, dice, 2.4, 60))
-    out[3] *= np.where(green, 1 - 0.8 * brown, 1)
-    out[:3] *= np.where(green, 1 + 0.9 * brown, 1)
+    for band, column in zip(out, columns, strict=True):
+        band *= np.where(green, 1 + spectra.BROWNING[column] * brown, 1)
     if year >= YEAR:
-        _change(out, ground, np.array([not dated or day >= slid for slid in (date.min, *ground.slides.day)]))
+        _change(out, columns, ground, np.array([not dated or day >= slid for slid in (date.min, *ground.slides.day)]))
     return out
 
 
-def _change(out: np.ndarray, ground: Ground, happened: np.ndarray) -> None:
+def _change(out: np.ndarray, columns: list[int], ground: Ground, happened: np.ndarray) -> None:
     """Add debris and the surfaces of the confounders; edges are mixed, as in 10 m pixels."""
-    for kind, spectrum in _CHANGED.items():
+    for kind, spectrum in spectra.CHANGED.items():
         share = np.where(ground.confounders.kind == kind, ground.confounders.strength, 0).astype(np.float32)
-        out += share * (spectrum[:, None, None] * (1 + 0.12 * ground.texture) - out)
+        out += share * (spectrum[columns, None, None] * (1 + 0.12 * ground.texture) - out)
     share = ndimage.gaussian_filter(ground.slides.stripped * happened[ground.slides.labels], 0.45)
     rocky = ground.cover == cover.ROCK
-    fresh = _DEBRIS[:, None, None] * np.where(rocky, 1.1, 1) * (1 + 0.15 * ground.texture)
+    fresh = spectra.DEBRIS[columns, None, None] * np.where(rocky, 1.1, 1) * (1 + 0.15 * ground.texture)
     out += share * (fresh - out)
 
 
-def look(ground: Ground, day: date, number: int, cloudiness: float, dated: bool = False) -> Look:
-    """Return the scene of one day; `dated` as in `surface`."""
+def look(
+    ground: Ground, day: date, number: int, cloudiness: float, dated: bool = False, further: tuple[str, ...] = ()
+) -> Look:
+    """Return the scene of one day; `dated` as in `surface`. Further bands leave the others unchanged."""
     dice = rng(ground.seed, 11, day.toordinal())
     turn = (day - date(day.year, 6, 21)).days / 365 * 2 * np.pi
     elevation = 28.5 + 23.4 * np.cos(turn)
     azimuth = 168.0 + number % 3
     # leaves are fullest in late July
     vigour = 1 - 0.18 * min(1.0, abs((day - date(day.year, 7, 25)).days) / 50)
-    values = surface(ground, day, vigour, dated)
+    columns = spectra.columns(further)
+    values = surface(ground, day, vigour, dated, further)
     lit = _lit(ground, azimuth, elevation)
-    at_sensor = values * np.clip(lit / np.sin(np.radians(elevation)), 0.15, 1.6) + _HAZE[:, None, None]
+    at_sensor = values * np.clip(lit / np.sin(np.radians(elevation)), 0.15, 1.6) + spectra.HAZE[columns, None, None]
     shade = np.clip((0.38 - lit) / 0.38, 0, 1)
-    # Sen2Cor divides by a small cosine on dark slopes: visible bands become far too bright, infrared less so
-    values[:3] *= 1 + 1.1 * shade
-    values[3] *= 1 + 0.25 * shade
+    for band, column in zip(values, columns, strict=True):
+        band *= 1 + spectra.OVERCORRECTION[column] * shade
     cloud, thin = _clouds(ground.shape, cloudiness, dice)
     white = np.where(cloud, 0.55 + 0.1 * dice.standard_normal(ground.shape), 0)
     shadow = _shifted(cloud, azimuth, elevation) & ~cloud
-    noise = 1 + 0.02 * dice.standard_normal(values.shape, dtype=np.float32)
+    noise = 1 + 0.02 * _noise(ground, day, dice, len(further))
     for seen in (values, at_sensor):
         seen += white * (1 - seen)
         seen += np.where(thin & ~cloud, 0.05, 0)
@@ -120,7 +102,15 @@ def look(ground: Ground, day: date, number: int, cloudiness: float, dated: bool 
         seen *= noise
     scl = _classes(values, ground, cloud, thin, shadow, shade, day)
     surface_of, at_sensor = (np.clip(seen, 0.0005, 1.5).astype(np.float32) for seen in (values, at_sensor))
-    return Look(day, azimuth, elevation, surface_of, at_sensor, scl, 100 * float(cloud.mean()))
+    bands = (*spectra.BANDS, *further)
+    return Look(day, azimuth, elevation, bands, surface_of, at_sensor, scl, 100 * float(cloud.mean()))
+
+
+def _noise(ground: Ground, day: date, dice: np.random.Generator, further: int) -> np.ndarray:
+    """Return noise of a spread of 1; that of further bands has a generator of its own, so the others keep theirs."""
+    own = rng(ground.seed, 12, day.toordinal())
+    parts = ((dice, len(spectra.BANDS)), (own, further))
+    return np.concatenate([one.standard_normal((n, *ground.shape), dtype=np.float32) for one, n in parts])
 
 
 def _lit(ground: Ground, azimuth_deg: float, elevation_deg: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pystac
 from odc.geo.geobox import GeoBox
 
-from lsbatch.synthetic import optical, radar, write
+from lsbatch.synthetic import optical, radar, spectra, write
 from lsbatch.synthetic.country import SEASON, YEAR, Ground, rng
 
 #: Sentinel-2 days and Sentinel-1 passes per orbit in a season.
@@ -53,23 +53,28 @@ def season(year: int, days: tuple[str, str] = SEASON) -> tuple[date, date]:
 
 
 def jobs(
-    ground: Ground, folder: Path, history_years: int = 0, level_1c: bool = False, radar_days: int = 0
+    ground: Ground,
+    folder: Path,
+    history_years: int = 0,
+    level_1c: bool = False,
+    radar_days: int = 0,
+    further: tuple[str, ...] = (),
 ) -> list[Callable[[], Made]]:
     """Return all acquisitions as independent calls that write files and return their items.
 
     With a history, Sentinel-2 images have intervals of some days, from this number of years before the survey's first
     year. With `radar_days`, each Sentinel-1 orbit has passes at this interval from the first season to the last, also
-    in winter and during the storm.
+    in winter and during the storm. Sentinel-2 images also have the `further` bands.
     """
     out: list[Callable[[], Made]] = []
     for year in range(YEAR - 1 - history_years, YEAR - 1):
-        out += _history(ground, folder, year)
+        out += _history(ground, folder, year, further)
     for year in (YEAR - 1, YEAR):
         if history_years:
-            out += _history(ground, folder, year)
+            out += _history(ground, folder, year, further)
         else:
             days = _days(ground, year, DAYS_A_SEASON, 0)
-            out += [_optical_job(ground, folder, day, i, level_1c=level_1c) for i, day in enumerate(days)]
+            out += [_optical_job(ground, folder, day, i, further, level_1c=level_1c) for i, day in enumerate(days)]
         orbits = (*radar.ORBITS, radar.ONLY_AFTER) if year == YEAR else radar.ORBITS
         for orbit in orbits:
             if radar_days and orbit is not radar.ONLY_AFTER:
@@ -92,14 +97,14 @@ def repeats(ground: Ground, orbit: radar.Orbit, radar_days: int) -> list[date]:
     return [start + timedelta(days=n) for n in range(0, (last - start).days + 1, radar_days)]
 
 
-def _history(ground: Ground, folder: Path, year: int) -> list[Callable[[], Made]]:
+def _history(ground: Ground, folder: Path, year: int, further: tuple[str, ...]) -> list[Callable[[], Made]]:
     """Yield images at the satellites' dates, most of them cloudy, with landslides from their day on."""
     first, last = season(year, HISTORY_SEASON)
     dice = rng(ground.seed, 32, year)
     count = (last - first).days // HISTORY_STEP_DAYS
     days = [first + timedelta(days=HISTORY_STEP_DAYS * i + int(dice.integers(2))) for i in range(count)]
     return [
-        _optical_job(ground, folder, day, i, float(c))
+        _optical_job(ground, folder, day, i, further, float(c))
         for i, (day, c) in enumerate(zip(days, dice.uniform(0.1, 0.9, count), strict=True))
     ]
 
@@ -125,14 +130,21 @@ def processing(day: date, number: int, fashion: str) -> Processing:
 
 
 def _optical_job(
-    ground: Ground, folder: Path, day: date, number: int, cloudiness: float | None = None, level_1c: bool = False
+    ground: Ground,
+    folder: Path,
+    day: date,
+    number: int,
+    further: tuple[str, ...],
+    cloudiness: float | None = None,
+    level_1c: bool = False,
 ) -> Callable[[], Made]:
     """Write the granules of a day; in a history each granule has its own cloud cover."""
 
     def make() -> Made:
         dice = rng(ground.seed, 31, day.toordinal())
         usual = (0.08, 0.35, 0.15, 0.55, 0.2, 0.3)[number % 6] * dice.uniform(0.7, 1.3)
-        seen = optical.look(ground, day, number, usual if cloudiness is None else cloudiness, cloudiness is not None)
+        share, dated = (usual, False) if cloudiness is None else (cloudiness, True)
+        seen = optical.look(ground, day, number, share, dated, further)
         items = []
         for crs, cols in ZONES.items():
             fashion = "planetary-computer" if crs.endswith("32") else "earth-search"
@@ -156,34 +168,32 @@ def _granule(
     collection, template, keys = PRODUCTS[fashion]
     name = template.format(letter=letter, zone=zone, day=seen.day)
     where = folder / collection / name
-    outside = _beyond_swath(box, seen.day, number)
     reflectance = seen.at_sensor if fashion == LEVEL_1C else seen.reflectance
     dn = np.rint(reflectance * 10_000 + made.added).astype(np.uint16)
     item = write.item(
         name, datetime.combine(seen.day, time(10, 50, 31), UTC), box, _optical_properties(seen, made, letter, fashion)
     )
-    for i, band in enumerate(optical.BANDS):
-        values = write.warped(dn[i], ground.geobox, box, 0)
-        values[outside] = 0
-        path = where / f"{keys[band]}.tif"
-        write.cog(path, values, box, 0)
-        extra = {"raster:bands": [_raster_band(made)]} if fashion == "earth-search" else {}
-        item.add_asset(keys[band], write.asset(path, band, **extra))
-    if fashion != LEVEL_1C:
-        _add_classes(item, ground, where, seen, number, box, keys["SCL"])
-    return item
-
-
-def _add_classes(
-    item: pystac.Item, ground: Ground, where: Path, seen: optical.Look, number: int, box: GeoBox, key: str
-) -> None:
-    """Add the scene classification of 20 m."""
     coarse = GeoBox.from_bbox(box.boundingbox, box.crs, resolution=20)
-    scl = write.warped(seen.scl, ground.geobox, coarse, 0)
-    scl[_beyond_swath(coarse, seen.day, number)] = 0
-    write.cog(where / "SCL.tif", scl, coarse, 0)
-    shape = {"proj:shape": list(coarse.shape), "proj:transform": [float(v) for v in coarse.transform[:6]]}
-    item.add_asset(key, write.asset(where / "SCL.tif", "scene classification", **shape))
+    # only for bands on another lattice than the item's
+    lattice: dict[str, object] = {
+        "proj:shape": list(coarse.shape),
+        "proj:transform": [float(v) for v in coarse.transform[:6]],
+    }
+    scaled: dict[str, object] = {"raster:bands": [_raster_band(made)]} if fashion == "earth-search" else {}
+
+    def add(key: str, title: str, pixels: np.ndarray, file: Path, lies: GeoBox, extra: dict[str, object]) -> None:
+        values = write.warped(pixels, ground.geobox, lies, 0)
+        values[_beyond_swath(lies, seen.day, number)] = 0
+        write.cog(file, values, lies, 0)
+        item.add_asset(key, write.asset(file, title, **extra))
+
+    for band, pixels in zip(seen.bands, dn, strict=True):
+        fine = band in spectra.BANDS
+        extra = scaled if fine else scaled | lattice
+        add(keys[band], band, pixels, where / f"{keys[band]}.tif", box if fine else coarse, extra)
+    if fashion != LEVEL_1C:
+        add(keys["SCL"], "scene classification", seen.scl, where / "SCL.tif", coarse, lattice)
+    return item
 
 
 def _raster_band(made: Processing) -> dict[str, object]:

@@ -16,9 +16,15 @@ from scipy import ndimage
 
 from lsbatch.synthetic.country import Ground
 
-#: Asset keys for R, G, B, NIR, SCL in different Sentinel-2 catalogues.
-EARTH_SEARCH = {"R": "red", "G": "green", "B": "blue", "NIR": "nir", "SCL": "scl"}
-PLANETARY = {"R": "B04", "G": "B03", "B": "B02", "NIR": "B08", "SCL": "SCL"}
+#: Asset keys of our bands in different Sentinel-2 catalogues.
+EARTH_SEARCH = {
+    "R": "red", "G": "green", "B": "blue", "NIR": "nir", "SCL": "scl", "SWIR1": "swir16", "SWIR2": "swir22",
+    "RE1": "rededge1", "RE2": "rededge2", "RE3": "rededge3", "NIRn": "nir08",
+}  # fmt: skip
+PLANETARY = {
+    "R": "B04", "G": "B03", "B": "B02", "NIR": "B08", "SCL": "SCL", "SWIR1": "B11", "SWIR2": "B12",
+    "RE1": "B05", "RE2": "B06", "RE3": "B07", "NIRn": "B8A",
+}  # fmt: skip
 
 
 def cog(path: Path, values: np.ndarray, box: GeoBox, nodata: float | None) -> None:
