@@ -56,7 +56,7 @@ class Config(Section):
         Path("survey"), description="folder of the survey, or its address in object storage: s3://bucket/folder"
     )
 
-    @field_validator("bands", mode="plain")
+    @field_validator("bands", mode="before")
     @classmethod
     def _name_inputs(cls, bands: Any) -> str | tuple[str, ...]:
         """Return a named setting or a list; a union of both types would be refused with a sentence for each."""

@@ -25,7 +25,7 @@ def without_duplicates(names: tuple[Name, ...]) -> tuple[Name, ...]:
     """
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"{twice} is given twice")
+        raise ValueError(f"names {twice} twice")
     return names
 
 

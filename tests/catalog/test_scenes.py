@@ -148,3 +148,73 @@ def test_items_that_are_no_items(change: dict[str, Any], sentence: str) -> None:
 def test_a_span_of_time_begins_at_its_start() -> None:
     properties = {"datetime": None, "start_datetime": "2020-07-01T19:02:11+02:00"}
     assert describe(radar(**properties), "sentinel1").time == "2020-07-01T17:02:11Z"
+
+
+# Further bands of Sentinel-2
+
+COLOURS = ("R", "G", "B", "NIR", "SCL")
+FURTHER = ("SWIR1", "SWIR2", "RE1", "RE2", "RE3", "NIRn")
+#: Asset keys of three archives, in the order of `COLOURS` and `FURTHER`.
+KEYS = {
+    "Earth Search": (
+        "red green blue nir scl swir16 swir22 rededge1 rededge2 rededge3 nir08",
+        "aot wvp nir09 coastal visual thumbnail",
+    ),
+    "Planetary Computer": ("B04 B03 B02 B08 SCL B11 B12 B05 B06 B07 B8A", "AOT WVP B09 B01 visual preview"),
+    "Copernicus Data Space": (
+        "B04_10m B03_10m B02_10m B08_10m SCL_20m B11_20m B12_20m B05_20m B06_20m B07_20m B8A_20m",
+        "B04_20m B02_60m B11_60m B8A_60m TCI_10m AOT_10m",
+    ),
+}
+
+
+def optical(keys: list[str]) -> dict[str, Any]:
+    told = {"datetime": "2020-07-01T10:50:31Z", "s2:processing_baseline": "05.00"}
+    assets = {key: {"href": f"https://example.org/{key}.tif"} for key in keys}
+    return {"type": "Feature", "id": "look", "bbox": [8, 61, 9, 62], "properties": told, "assets": assets}
+
+
+@pytest.mark.parametrize("archive", KEYS)
+def test_further_bands_are_found_if_they_are_asked_for(archive: str) -> None:
+    keys, others = (text.split() for text in KEYS[archive])
+    item = optical([*others, *keys])
+    named = dict(zip((*COLOURS, *FURTHER), keys, strict=True))
+    # short-wave infrared for ccdc, under the name that older plans have
+    swir = {"SWIR": named["SWIR1"]}
+    assert describe(item, "sentinel2").assets == {name: named[name] for name in COLOURS} | swir
+    assert describe(item, "sentinel2", FURTHER).assets == named | swir
+    scene = describe(item, "sentinel2", ("RE2",))
+    assert scene.assets == {name: named[name] for name in (*COLOURS, "RE2")} | swir
+    assert set(scene.item["assets"]) == set(scene.assets.values())
+
+
+def test_an_item_without_a_further_band_is_refused_by_name() -> None:
+    item = optical(KEYS["Planetary Computer"][0].split())
+    del item["assets"]["B12"]
+    assert describe(item, "sentinel2")
+    with pytest.raises(
+        CatalogError, match=r"look: has no asset for SWIR2, which composite\.bands asks for; it has B04"
+    ):
+        describe(item, "sentinel2", ("SWIR1", "SWIR2"))
+
+
+def test_a_further_band_of_another_offset_is_refused() -> None:
+    item = optical(KEYS["Earth Search"][0].split())
+    for key, asset in item["assets"].items():
+        asset["raster:bands"] = [{"scale": 0.0001, "offset": 0 if key == "swir22" else -0.1}]
+    assert describe(item, "sentinel2", ("SWIR1",)).offset_dn == -1000
+    with pytest.raises(CatalogError, match="different scales or offsets"):
+        describe(item, "sentinel2", ("SWIR2",))
+
+
+@needs_recorded
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [("earth-search__sentinel-2-c1-l2a", "Earth Search"), ("planetarycomputer__sentinel-2-l2a", "Planetary Computer")],
+)
+def test_recorded_items_have_the_further_bands(name: str, keys: str) -> None:
+    items = [item for item in recorded(f"{name}.json") if item["assets"]]
+    assert items
+    for item in items:
+        found = describe(item, "sentinel2", FURTHER).assets
+        assert [found[band] for band in FURTHER] == KEYS[keys][0].split()[len(COLOURS) :]

@@ -123,7 +123,7 @@ def test_what_cannot_be_learned_from(
 
 def test_surveys_of_other_bands_are_not_mixed(stacked_survey: Survey) -> None:
     other = stacked_survey.config.model_copy(update={"bands": "s2"})
-    with pytest.raises(ConfigError, match="train on one band setting"):
+    with pytest.raises(ConfigError, match="train on the same bands"):
         train.train([stacked_survey.config, other], Lines(), out=None, fresh=False)
 
 

@@ -12,13 +12,17 @@ from rasterio.transform import from_origin
 from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.imagery import scene_reading, valid_values
 
+#: Asset keys of further bands, and their names.
+FURTHER = {"swir16": "SWIR1", "nir08": "NIRn"}
 CRS, LEFT, TOP = "EPSG:32633", 500_000.0, 6_800_000.0
 BOX = GeoBox((60, 60), rasterio.Affine(10, 0, LEFT + 100, 0, -10, TOP - 100), CRS)
 
 
 def scene(folder: Path, sensor: str, values: np.ndarray, shift: float, **properties: Any) -> Scene:
     """A scene of 80 x 80 pixels, the same in all bands, `shift` metres off the lattice of `BOX`."""
-    keys = {"sentinel2": ("red", "green", "blue", "nir", "scl"), "sentinel1": ("vv", "vh"), "dem": ("data",)}[sensor]
+    keys = {"sentinel2": ("red", "green", "blue", "nir", "scl", *FURTHER), "sentinel1": ("vv", "vh"), "dem": ("data",)}[
+        sensor
+    ]
     assets = {}
     for key in keys:
         path = folder / f"{key}.tif"
@@ -31,7 +35,7 @@ def scene(folder: Path, sensor: str, values: np.ndarray, shift: float, **propert
         "properties": {"datetime": "2020-07-01T10:50:31Z", "s2:processing_baseline": "05.00", **properties},
         "assets": assets,
     }  # fmt: skip
-    return describe(item, sensor)
+    return describe(item, sensor, tuple(FURTHER.values()) if sensor == "sentinel2" else ())
 
 
 def half(good: float, bad: float, dtype: str) -> np.ndarray:
@@ -50,6 +54,9 @@ CASES = {
     "negative reflectance": ("sentinel2", "R", 1400, 960, "uint16"),
     "green below 0": ("sentinel2", "G", 1400, 990, "uint16"),
     "near infrared of 0": ("sentinel2", "NIR", 1400, 1000, "uint16"),
+    "short-wave infrared of 0": ("sentinel2", "SWIR1", 1400, 1000, "uint16"),
+    "short-wave infrared of 3": ("sentinel2", "SWIR1", 1400, 31000, "uint16"),
+    "narrow near infrared below 0": ("sentinel2", "NIRn", 1400, 960, "uint16"),
     "blue far below 0": ("sentinel2", "B", 1400, 400, "uint16"),
     "saturated DN": ("sentinel2", "R", 1400, 65535, "uint16"),
     "reflectance of 3": ("sentinel2", "R", 1400, 31000, "uint16"),

@@ -54,6 +54,29 @@ def test_a_look_with_negative_red_never_wins() -> None:
     assert (day[0, 0], looks[0, 0]) == (10, 1)
 
 
+def test_indices_are_their_formulas() -> None:
+    """Against float64 by the papers' formulas; undefined where a term is 0, negative or NaN."""
+    dice = np.random.default_rng(3)
+    blue, red, nir, swir1, swir2 = dice.choice([-0.01, 0.0, np.nan, 0.02, 0.3, 0.9], (5, 400)).astype(np.float32)
+
+    def slowly(plus: list[np.ndarray], minus: list[np.ndarray]) -> np.ndarray:
+        terms = [band.astype(np.float64) for band in (*plus, *minus)]
+        positive = np.all([term > 0 for term in terms], axis=0)
+        more, less = sum(terms[: len(plus)]), sum(terms[len(plus) :])
+        return np.array(
+            [(a - b) / (a + b) if good else np.nan for a, b, good in zip(more, less, positive, strict=True)]
+        )
+
+    for found, expected in (
+        (optical.nbr(nir, swir2), slowly([nir], [swir2])),
+        (optical.ndmi(nir, swir1), slowly([nir], [swir1])),
+        (optical.bsi(swir1, red, nir, blue), slowly([swir1, red], [nir, blue])),
+    ):
+        assert found.dtype == np.float32
+        assert 10 < np.isfinite(expected).sum() < 390
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def _folded(days: list[int], bands: np.ndarray, ndvi: np.ndarray, clear: np.ndarray) -> tuple[np.ndarray, ...]:
     shape = ndvi.shape[1:]
     best = np.full((bands.shape[1], *shape), np.nan, np.float32)

@@ -80,3 +80,32 @@ def test_halo_of_each_way() -> None:
     assert base.halo_px(make_card(4, 4), exact) == 96
     assert base.halo_px(make_card(4, 4), blend) == 64
     assert base.halo_px(cart.card(("preVV",)), exact) == 0
+
+
+def test_weights_of_a_list_of_bands(tmp_path: Path) -> None:
+    """They have a file of their own, and without it one sentence says what to do."""
+    listed = ("postVV", "dNDVI")
+    config = _config(tmp_path, bands=listed)
+    path = base.default_path(config)
+    assert path.name.startswith("unet-bands-")
+    assert path != base.default_path(_config(tmp_path, bands=listed[::-1]))
+    with pytest.raises(ModelError, match=r"no weights yet; run 'lsbatch train' first, or set model\.weights"):
+        base.resolve(config)
+    cards.save(path, unet.state(make_network(2, 4)), make_card(2, 4, listed))
+    assert base.resolve(config) == path
+    base.check(base.card(path), config)
+    with pytest.raises(ModelError, match=r"bands = \[dNDVI, postVV\]: the weights were trained for postVV, dNDVI;"):
+        base.check(base.card(path), _config(tmp_path, bands=listed[::-1]))
+
+
+def test_a_list_like_a_named_setting_takes_its_weights() -> None:
+    config = settings.example()
+    base.check(make_card(3, 4), config.model_copy(update={"bands": config.inputs}))
+
+
+def test_overview_names_every_band_of_a_list() -> None:
+    (rows,) = (rows for heads, rows in base.overview() if heads[0] == "or a list of")
+    listed = {name: needs for names, needs in rows for name in names.split(", ")}
+    assert listed["dBSI"] == "SWIR1"
+    assert listed["dNDVI"] == listed["slope"] == ""
+    assert "pre_date" not in listed

@@ -191,6 +191,20 @@ def test_example_is_sound_and_explains_every_field() -> None:
         ("archives.attempts", 0, ["archives.attempts = 0"]),
         # method
         ("bands", "s3", ["bands = 's3'", "s1_s2_dem", "s1vv_s2"]),
+        ("bands", ["preVV", "dNDVI", "postNIR"], None),
+        ("bands", [], ["bands = []", "at least one band"]),
+        ("bands", ["preVV", "NDVI"], ["bands = ['preVV', 'NDVI']", "'NDVI' is not a band", "allowed: preVV, postVV"]),
+        ("bands", ["preVV", None], ["bands", "'None' is not a band"]),
+        ("bands", ["preVV", "pre_date"], ["bands", "'pre_date' is not a band that a model can read"]),
+        ("bands", ["observed"], ["bands", "'observed' is not a band that a model can read"]),
+        ("bands", ["post_clear_looks"], ["bands", "'post_clear_looks' is not a band that a model can read"]),
+        ("bands", ["preVV", "postVV", "preVV"], ["bands", "names preVV twice"]),
+        ("bands", ["dNBR"], ["bands: dNBR needs SWIR2 in composite.bands"]),
+        ("bands", ["dBSI", "preRE1"], ["bands: dBSI needs SWIR1 in composite.bands"]),
+        ("bands", 5, ["bands = 5", "s1_s2_dem", "a list of STACK bands"]),
+        ("composite.bands", ["SWIR1", "RE3", "NIRn"], None),
+        ("composite.bands", ["SWIR"], ["composite.bands.0 = 'SWIR'", "SWIR1", "NIRn"]),
+        ("composite.bands", ["RE1", "RE1"], ["composite.bands", "names RE1 twice"]),
         ("composite.speckle_size_px", 8, ["composite.speckle_size_px = 8", "odd"]),
         ("composite.speckle", "gamma-map", ["composite.speckle = 'gamma-map'", "lee"]),
         ("model.family", "transformer", ["model.family = 'transformer'", "unet"]),
@@ -399,3 +413,45 @@ def test_event_windows_leave_out_the_day_and_last_as_long_as_asked(day: date, sp
         assert (last - first).days == span - 1
         assert not first <= day <= last
     assert windows.pre[1] < day < windows.post[0]
+
+
+# Further bands, and bands as a list
+
+
+def test_a_list_of_bands_is_the_inputs_and_survives_the_way_back() -> None:
+    names = ["postSWIR2", "dNBR", "slope"]
+    made = settings.parse(changed("bands", names) | {"composite": {"bands": ["SWIR2"]}}, FOLDER)
+    assert made.inputs == tuple(names)
+    assert made.bands_text == "postSWIR2, dNBR, slope"
+    assert back(made) == made
+    assert settings.parse(made.model_dump(mode="json"), Path("/elsewhere")) == made
+
+
+def test_a_list_needs_the_archives_of_its_bands() -> None:
+    raw = changed("bands", ["preVV", "dNDVI"])
+    del raw["archives"]["sentinel1"]
+    assert "bands preVV, dNDVI needs archives.sentinel1" in refusal(raw)
+
+
+def test_further_bands_need_their_archive() -> None:
+    raw = changed("bands", "s1vv") | {"composite": {"bands": ["RE1"]}}
+    del raw["archives"]["sentinel2"]
+    assert "composite.bands needs archives.sentinel2" in refusal(raw)
+
+
+def test_a_list_with_look_directions_is_not_mirrored() -> None:
+    raw = changed("bands", ["preVV_asc", "dNDVI"]) | {"predict": {"flips": True}}
+    assert "predict.flips: bands preVV_asc, dNDVI depend on the look direction" in refusal(raw)
+
+
+def test_a_family_with_bands_of_its_own_ignores_the_list() -> None:
+    made = settings.parse(changed("bands", ["dNDVI"]) | {"model": {"family": "tehrani"}}, FOLDER)
+    assert len(made.inputs) == 10
+
+
+def test_digests_do_not_change_for_a_survey_that_does_not_ask() -> None:
+    """Values before `composite.bands` was added."""
+    composite = settings.parse(GOOD, FOLDER).composite
+    assert "bands" not in composite.model_dump()
+    assert settings.digest(composite.model_dump()) == "06939e8c5bad839b"
+    assert settings.parse(changed("composite.bands", ["RE1"]), FOLDER).composite.model_dump()["bands"] == ("RE1",)
