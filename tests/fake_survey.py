@@ -31,8 +31,8 @@ class Fake:
 
     Attributes
     ----------
-    bands : str
-        Band setting.
+    bands : str or tuple of str
+        Band setting, or a list.
     archives : tuple of str
         Sensors that the survey has.
     landslides : int
@@ -48,7 +48,7 @@ class Fake:
         Decision on the offset, in every tile.
     """
 
-    bands: str = "s1vv_s2"
+    bands: str | tuple[str, ...] = "s1vv_s2"
     archives: tuple[str, ...] = ("sentinel2", "sentinel1", "dem")
     landslides: int = 20
     crowd: int = 0

@@ -213,7 +213,7 @@ def test_a_further_band_of_another_offset_is_refused() -> None:
     [("earth-search__sentinel-2-c1-l2a", "Earth Search"), ("planetarycomputer__sentinel-2-l2a", "Planetary Computer")],
 )
 def test_recorded_items_have_the_further_bands(name: str, keys: str) -> None:
-    items = [item for item in recorded(f"{name}.json") if item["assets"]]
+    items = [item for item in recorded(f"{name}.json") if item.get("assets")]
     assert items
     for item in items:
         found = describe(item, "sentinel2", FURTHER).assets

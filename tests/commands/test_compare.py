@@ -214,6 +214,17 @@ def test_a_rim_that_swallows_the_block_is_said(learned: Config) -> None:
         compare.compare(compare.Contest((learned,), (), ("unet",), ("s1vv",)), Lines())
 
 
+def test_a_list_of_bands_is_written_with_plus_signs(learned: Config) -> None:
+    (named, listed, own) = (
+        compare._variant(learned, family, bands, learned.output, None)
+        for family, bands in (("unet", "s2"), ("cart", "postNIR+dNDVI"), ("prakash", "own"))
+    )
+    assert (named.bands, listed.bands, own.bands) == ("s2", ("postNIR", "dNDVI"), learned.bands)
+    assert listed.inputs == ("postNIR", "dNDVI")
+    with pytest.raises(ConfigError, match="bands: dNBR needs SWIR2 in composite.bands"):
+        compare.compare(compare.Contest((learned,), (), ("cart",), ("postNIR+dNBR",)), Lines())
+
+
 def test_what_is_no_model_and_no_truth(learned: Config) -> None:
     with pytest.raises(ConfigError, match="bands"):
         compare.compare(compare.Contest((learned,), (), ("cart",), ("s9",)), Lines())

@@ -249,3 +249,9 @@ def test_what_cannot_be_written(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(StaleStoreError, match="cannot be written to"):
         arcgis_package.to_dlpk(weights, tmp_path / "file" / "unet.dlpk")
     assert not list(tmp_path.glob("*.dlpk"))
+
+
+def test_further_bands_are_described() -> None:
+    told = arcgis_package.definition(make_card(2, 4, ("postSWIR1", "dBSI")), "x.onnx")
+    assert [band["Name"] for band in told["Bands"]] == ["postSWIR1", "dBSI"]
+    assert "short-wave infrared" in told["Bands"][0]["Description"]

@@ -198,6 +198,8 @@ def test_a_mirror_exchanges_the_look_directions() -> None:
     assert [names[i] for i in mirrored(names)] == ["preVV_desc", "postVV_desc", "preVV_asc", "postVV_asc", "dNDVI"]
     assert chip_dataset.turns(names) == [(0, (0, 1, 2, 3, 4)), (4, (2, 3, 0, 1, 4))]
     assert chip_dataset.turns(NAMES) == [(k, tuple(range(len(NAMES)))) for k in range(8)]
+    # a list without the other direction has no mirror image
+    assert chip_dataset.turns(("postVV_asc", "dNBR")) == [(0, (0, 1))]
 
 
 def test_a_turned_chip_is_one_of_its_turns(cut: chips.Chips) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from lsbatch.errors import ModelError
 from lsbatch.models import base, cards, cart
 from lsbatch.models.export import onnx
 from lsbatch.settings import PredictSettings
+from tests.models.conftest import make_card
 
 WEIGHTS = base.named("package:unet-s1vv")
 
@@ -60,6 +62,11 @@ def test_stac_model_reads_the_metadata(written: Path) -> None:
     assert told.input[0].input.shape[1] == 2
     assert item.assets["model"].roles == ["mlm:model"]
     assert (written.parent / item.assets["model"].href).exists()
+
+
+def test_further_bands_have_their_units() -> None:
+    told = onnx.item(make_card(2, 4, ("preVV", "dNBR")), Path("x.onnx"), datetime(2026, 1, 1, tzinfo=UTC))
+    assert told["properties"]["lsbatch:units"] == {"preVV": "dB", "dNBR": "1"}
 
 
 def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,17 @@ def test_a_survey_without_inventory_says_so(tmp_path: Path) -> None:
 # No text from outside can run code
 
 
+@pytest.mark.parametrize(
+    ("bands", "said"),
+    [
+        ("s2_rgb", "Sentinel-2 without near infrared (s2_rgb): preR, preG, preB, postR, postG, postB"),
+        (("postNIR", "dNDVI"), "postNIR, dNDVI"),
+    ],
+)
+def test_the_inputs_are_named(tmp_path: Path, bands: Any, said: str) -> None:
+    assert f"<dt>Inputs</dt><dd>{said}</dd>" in _page(fake_survey.make(tmp_path, Fake(bands=bands)))
+
+
 def test_texts_from_outside_are_escaped(tmp_path: Path) -> None:
     survey = fake_survey.make(tmp_path, Fake(failed=HOSTILE, dropped=(HOSTILE,), offsets=HOSTILE))
     html = _page(survey)

@@ -271,6 +271,27 @@ def test_an_orbit_that_flew_only_after(items: list[pystac.Item]) -> None:
     assert all(found == {country.YEAR - 1, country.YEAR} for found in years.values())
 
 
+def test_further_bands_leave_the_others_unchanged(made: country.Ground) -> None:
+    day, further = date(2020, 7, 1), ("SWIR2", "RE2")
+    plain, wide = optical.look(made, day, 0, 0.3), optical.look(made, day, 0, 0.3, further=further)
+    assert wide.bands == (*plain.bands, *further)
+    for name in ("reflectance", "at_sensor"):
+        np.testing.assert_array_equal(getattr(wide, name)[:4], getattr(plain, name))
+    np.testing.assert_array_equal(wide.scl, plain.scl)
+    # a further band does not depend on which others there are
+    alone = optical.surface(made, day, 0.9, further=("RE2",))
+    np.testing.assert_array_equal(alone[4], optical.surface(made, day, 0.9, further=further)[5])
+
+
+def test_short_wave_infrared_of_landslides_rises(made: country.Ground) -> None:
+    """Bare debris is dry: its NBR decreases, as on real landslides."""
+    before, after = (optical.surface(made, date(year, 7, 1), 0.9, further=("SWIR2",)) for year in (2019, 2020))
+    stripped = (made.slides.stripped > 0.9) & (made.cover == cover.FOREST)
+    assert stripped.any()
+    nbr = [(bands[3] - bands[4]) / (bands[3] + bands[4]) for bands in (before, after)]
+    assert np.median((nbr[1] - nbr[0])[stripped]) < -0.3
+
+
 def test_dark_north_slopes_are_over_corrected(made: country.Ground) -> None:
     """Level 2A leaves shade too bright, in the visible more than in the infrared."""
     seen = optical.look(made, date(2020, 7, 1), 0, 0.0)
