@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from lsbatch.bands import FURTHER
 from lsbatch.cli.program import app
 
 
@@ -55,11 +54,12 @@ def simulate(
         ),
     ] = 0,
     bands: Annotated[
-        str, typer.Option(help=f"further Sentinel-2 bands, separated by commas: {', '.join(FURTHER)}")
+        str, typer.Option(help="further Sentinel-2 bands, separated by commas: SWIR1, SWIR2, RE1, RE2, RE3, NIRn")
     ] = "",
 ) -> None:
     """Make a synthetic country: a STAC catalogue of COGs, its known landslides, and settings (config.yaml)."""
     from lsbatch import synthetic
+    from lsbatch.bands import FURTHER
     from lsbatch.storage.files import make_folder
 
     rows, cols = _size(size)

@@ -14,6 +14,7 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
+from lsbatch.bands import FURTHER
 from lsbatch.catalog.survey import Survey
 from lsbatch.cli import program
 from tests import surveys
@@ -61,6 +62,15 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0
     for command in ("demo", "simulate", "plan", "run", "status", "train", "evaluate", "catalog", "config"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize("bands", ["SWIR", "SWIR1,SWIR1", "SWIR1,"])
+def test_simulate_names_the_further_bands_that_it_can_write(tmp_path: Path, bands: str) -> None:
+    allowed = ", ".join(FURTHER)
+    done = lsbatch("simulate", str(tmp_path / "x"), "--bands", bands, env={"COLUMNS": "400"})
+    assert done.returncode == 2
+    assert f"{bands!r} is not a list of different bands among {allowed}" in done.stderr
+    assert allowed in " ".join(lsbatch("simulate", "--help", env={"COLUMNS": "400"}).stdout.split())
 
 
 def test_config_prints_settings_that_load(tmp_path: Path) -> None:
