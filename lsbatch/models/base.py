@@ -93,7 +93,7 @@ def overview() -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     return [
         (("model.family", "bands", "what it is"), rows),
         (("bands", "inputs"), [(name, ", ".join(bands)) for name, bands in BAND_SETTINGS.items()]),
-        (("or a list of", "needs composite.bands"), _listable()),
+        (("composite.bands", "or a list of"), _listable()),
         (("model.weights", "family", "bands", "MCC"), packaged),
     ]
 
@@ -103,7 +103,7 @@ def _listable() -> list[tuple[str, ...]]:
     needs: dict[str, list[str]] = {}
     for name in MODEL_INPUTS:
         needs.setdefault(", ".join(further_bands(name)), []).append(name)
-    return [(", ".join(names), further) for further, names in needs.items()]
+    return [(further or "any", ", ".join(names)) for further, names in needs.items()]
 
 
 def check(of: Card, config: Config) -> None:

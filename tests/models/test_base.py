@@ -104,8 +104,8 @@ def test_a_list_like_a_named_setting_takes_its_weights() -> None:
 
 
 def test_overview_names_every_band_of_a_list() -> None:
-    (rows,) = (rows for heads, rows in base.overview() if heads[0] == "or a list of")
-    listed = {name: needs for names, needs in rows for name in names.split(", ")}
+    (rows,) = (rows for heads, rows in base.overview() if heads[0] == "composite.bands")
+    listed = {name: needs for needs, names in rows for name in names.split(", ")}
     assert listed["dBSI"] == "SWIR1"
-    assert listed["dNDVI"] == listed["slope"] == ""
+    assert listed["dNDVI"] == listed["slope"] == "any"
     assert "pre_date" not in listed
