@@ -221,7 +221,7 @@ def test_a_list_of_bands_is_written_with_plus_signs(learned: Config) -> None:
     )
     assert (named.bands, listed.bands, own.bands) == ("s2", ("postNIR", "dNDVI"), learned.bands)
     assert listed.inputs == ("postNIR", "dNDVI")
-    with pytest.raises(ConfigError, match="bands: dNBR needs SWIR2 in composite.bands"):
+    with pytest.raises(ConfigError, match=r"bands: dNBR needs SWIR2 in composite\.bands"):
         compare.compare(compare.Contest((learned,), (), ("cart",), ("postNIR+dNBR",)), Lines())
 
 

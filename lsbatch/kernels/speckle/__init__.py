@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from lsbatch.kernels.speckle.adaptive import frost, refined_lee
+from lsbatch.kernels.speckle.frost_filter import frost
 from lsbatch.kernels.speckle.improved_lee_sigma import lee_sigma
 from lsbatch.kernels.speckle.moments import GAMMA, SHRINK, window_rule
+from lsbatch.kernels.speckle.refined_lee_filter import refined_lee
 
 __all__ = [
     "FILTERS",

@@ -1,12 +1,13 @@
 """The improved Lee sigma filter."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 from numba import njit
 from scipy import optimize, special
 
-from lsbatch.kernels.speckle.moments import moments, padded
+from lsbatch.kernels.speckle.moments import ZERO, moments, padded
 
 STRIP_COLS = 512
 #: Pixels of a 3 x 3 window that must be bright to be a target.
@@ -43,8 +44,8 @@ def lee_sigma(
         values = power[np.isfinite(power)]
         bright = float(np.percentile(values, 98)) if values.size else np.inf
     framed = padded(power, size // 2)
-    out = _lee_sigma(framed, *moments(power, 3), 1 / looks, sigma_range(float(looks), float(sigma)))
-    targets = _targets(padded(power, 1), bright)
+    out = _lee_sigma(size)(framed, *moments(power, 3), 1 / looks, sigma_range(float(looks), float(sigma)))
+    targets = _targets(power, bright)
     out[targets] = power[targets]
     return out
 
@@ -83,41 +84,81 @@ def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
 
 @njit(nogil=True)
 def _targets(power: np.ndarray, bright: float) -> np.ndarray:
-    """Return the bright pixels of every 3 x 3 window that has enough of them."""
-    rows, cols = power.shape[0] - 2, power.shape[1] - 2
-    out = np.zeros((rows + 2, cols + 2), np.bool_)
-    for row in range(1, rows + 1):
-        for col in range(1, cols + 1):
-            if power[row, col] > bright:
-                window = power[row - 1 : row + 2, col - 1 : col + 2] > bright
-                if window.sum() >= TARGET_PIXELS:
-                    out[row - 1 : row + 2, col - 1 : col + 2] |= window
-    return out[1:-1, 1:-1].copy()
-
-
-@njit(nogil=True, error_model="numpy")
-def _lee_sigma(
-    power: np.ndarray, mean: np.ndarray, variance: np.ndarray, speckle: float, limits: tuple[float, float, float]
-) -> np.ndarray:
-    rows, cols = mean.shape
-    half = (power.shape[0] - rows) // 2
-    out = np.empty((rows, cols), np.float32)
-    strip = min(cols, STRIP_COLS)
-    low, high = np.empty(strip, np.float32), np.empty(strip, np.float32)
-    total, square, count = np.empty(strip), np.empty(strip), np.empty(strip)
+    """Return the bright pixels of every 3 x 3 window that has enough of them. Infinite power is nodata."""
+    rows, cols = power.shape
+    is_bright = np.zeros((rows + 2, cols + 2), np.bool_)
+    out = np.zeros((rows, cols), np.bool_)
     for row in range(rows):
-        for left in range(0, cols, strip):
-            width = min(strip, cols - left)
-            own = power[row + half][left + half :][:width]
-            local = mean[row][left : left + width], variance[row][left : left + width]
-            _range_into(low, high, own, *local, speckle, limits)
-            total[:] = square[:] = count[:] = 0
-            for down in range(2 * half + 1):
-                for right in range(2 * half + 1):
-                    source = power[row + down][left + right :][:width]
-                    _choose_into(total, square, count, source, low, high)
-            _answer_into(out[row][left : left + width], own, total, square, count, local[0], limits[2] ** 2)
+        for col in range(cols):
+            is_bright[row + 1, col + 1] = (power[row, col] > bright) & (power[row, col] < np.inf)
+    for row in range(rows):
+        for col in range(cols):
+            if is_bright[row + 1, col + 1] and _bright_count(is_bright, row, col) >= TARGET_PIXELS:
+                for down in range(3):
+                    for right in range(3):
+                        if is_bright[row + down, col + right]:
+                            out[row + down - 1, col + right - 1] = True
     return out
+
+
+@njit(nogil=True)
+def _bright_count(is_bright: np.ndarray, row: int, col: int) -> int:
+    """Return the bright pixels of the 3 x 3 window whose corner is (row, col)."""
+    count = 0
+    for down in range(3):
+        for right in range(3):
+            count += is_bright[row + down, col + right]
+    return count
+
+
+@cache
+def _lee_sigma(size: int) -> Callable[..., np.ndarray]:
+    """Compile the filter for one size: with a constant size the compiler unrolls a row of the window."""
+
+    @njit(nogil=True, error_model="numpy")
+    def run(
+        power: np.ndarray, mean: np.ndarray, variance: np.ndarray, speckle: float, limits: tuple[float, float, float]
+    ) -> np.ndarray:
+        rows, cols = mean.shape
+        half = size // 2
+        out = np.empty((rows, cols), np.float32)
+        strip = min(cols, STRIP_COLS)
+        # single precision changes the result by less than 1e-5, and is twice as fast
+        low, high, count = np.empty(strip, np.float32), np.empty(strip, np.float32), np.empty(strip, np.int32)
+        total, square = np.empty(strip, np.float32), np.empty(strip, np.float32)
+        for row in range(rows):
+            for left in range(0, cols, strip):
+                width = min(strip, cols - left)
+                own = power[row + half][left + half :][:width]
+                local = mean[row][left : left + width], variance[row][left : left + width]
+                _range_into(low, high, own, *local, speckle, limits)
+                total[:] = square[:] = count[:] = 0
+                for down in range(size):
+                    source = power[row + down][left : left + width + size - 1]
+                    choose_into(total[:width], square, count, source, low, high)
+                _answer_into(out[row][left : left + width], own, total, square, count, local[0], limits[2] ** 2)
+        return out
+
+    @njit(nogil=True)
+    def choose_into(
+        total: np.ndarray, square: np.ndarray, count: np.ndarray, source: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> None:
+        """Add the pixels of a row of the window within the range; NaN is in no range."""
+        for col in range(total.size):
+            least, most = low[col], high[col]
+            values, squares, number = ZERO, ZERO, np.int32(0)
+            for right in range(size):
+                v = source[col + right]
+                is_inside = (v >= least) & (v <= most)
+                v = v if is_inside else ZERO
+                values += v
+                squares += v * v
+                number += np.int32(is_inside)
+            total[col] += values
+            square[col] += squares
+            count[col] += number
+
+    return run
 
 
 @njit(nogil=True, error_model="numpy")
@@ -143,19 +184,6 @@ def _shrunk(z: float, mean: float, variance: float, speckle: float) -> float:
     return mean + b * (z - mean) if b > 0 else mean
 
 
-@njit(nogil=True)
-def _choose_into(
-    total: np.ndarray, square: np.ndarray, count: np.ndarray, source: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> None:
-    """Add the pixels within the range; NaN is in no range."""
-    for col in range(source.size):
-        inside = (source[col] >= low[col]) & (source[col] <= high[col])
-        v = np.float64(source[col] if inside else np.float32(0))
-        total[col] += v
-        square[col] += v * v
-        count[col] += 1.0 if inside else 0.0
-
-
 @njit(nogil=True, error_model="numpy")
 def _answer_into(
     out: np.ndarray,
@@ -167,9 +195,9 @@ def _answer_into(
     eta2: float,
 ) -> None:
     for col in range(out.size):
-        n = count[col]
-        m = total[col] / max(n, 1.0)
-        variance = max((square[col] - total[col] * m) / max(n - 1, 1.0), 0.0)
+        n, values = np.float64(count[col]), np.float64(total[col])
+        m = values / max(n, 1.0)
+        variance = max((np.float64(square[col]) - values * m) / max(n - 1, 1.0), 0.0)
         value = _shrunk(np.float64(power[col]), m, variance, eta2)
         # a range without pixels: the window's mean
         value = value if n > 0 else np.float64(mean[col])

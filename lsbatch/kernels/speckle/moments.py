@@ -7,11 +7,14 @@ fast: the variance is then wrong by up to 1e-6 of the squared mean, which change
 Gamma-MAP has a step, where the same error would change some pixels more.
 """
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 from numba import njit
 
-#: Columns processed together: the sums of a window of 7 rows then stay in the cache.
-STRIP_COLS = 512
+#: Columns and rows processed together: the sums along the row of a block then stay in the cache.
+BLOCK_COLS, BLOCK_ROWS = 256, 32
 
 #: Rules for mean and variance: shrink towards the mean, gamma maximum a posteriori, or return both.
 SHRINK, GAMMA, MOMENTS = range(3)
@@ -67,14 +70,11 @@ def window_rule(power: np.ndarray, size: int, rule: int, looks: float = 1.0, shr
     power = np.ascontiguousarray(power, np.float32)
     # allocated by numpy, not in numba: numpy requests huge pages, and 64 MB take 15 ms to fill instead of 28 ms
     out = np.empty((2 if rule == MOMENTS else 1, *power.shape), np.float32)
-    half, strip = int(size) // 2, min(power.shape[1], STRIP_COLS)
     kind = np.float32 if rule == SHRINK else np.float64
-    # value, square and count, summed along the row, for the rows of the window in turn
-    ring = np.empty((3, size, strip), kind)
-    line = np.empty((3, strip + 2 * half), kind)
-    # mean, variance, 1 / n, 1 / (n - 1)
-    local = np.empty((4, strip), kind)
-    _window_rule_into(out, power, ring, line, local, rule, float(looks), float(shrink))
+    sums = np.empty((3, (BLOCK_ROWS + size - 1) * BLOCK_COLS), kind)
+    line = np.empty((2, BLOCK_COLS + size - 1), kind)
+    local = np.empty((4, BLOCK_COLS), kind)
+    _window_rule(int(size))(out, power, sums, line, local, rule, float(looks), float(shrink))
     return out
 
 
@@ -97,43 +97,92 @@ def padded(values: np.ndarray, width: int) -> np.ndarray:
     return framed
 
 
-@njit(nogil=True)
-def _window_rule_into(
-    out: np.ndarray,
-    power: np.ndarray,
-    ring: np.ndarray,
-    line: np.ndarray,
-    local: np.ndarray,
-    rule: int,
-    looks: float,
-    shrink: float,
-) -> None:
-    rows, cols = power.shape
-    size, strip = ring.shape[1], max(ring.shape[2], 1)
+@cache
+def _window_rule(size: int) -> Callable[..., None]:
+    """Compile the windows of one size: with a constant size the compiler unrolls the sums and makes vectors of them."""
     half = size // 2
-    full = np.empty(size, np.bool_)
-    for left in range(0, cols, strip):
-        width = min(strip, cols - left)
-        ring[:] = 0
-        full[:] = False
-        for row in range(rows + half):
-            slot = row % size
-            full[slot] = _load_into(line, power, row, left - half, width + 2 * half)
-            _enter_into(ring, slot, line, full[slot], width)
-            if row >= half:
-                _describe_into(local, ring, (slot + 1) % size, full.all(), width)  # type: ignore[arg-type]
-                _answer_into(out, power[row - half], local, row - half, left, width, rule, looks, shrink)
 
+    @njit(nogil=True)
+    def run(
+        out: np.ndarray,
+        power: np.ndarray,
+        sums: np.ndarray,
+        line: np.ndarray,
+        local: np.ndarray,
+        rule: int,
+        looks: float,
+        shrink: float,
+    ) -> None:
+        """`sums`: value, square and count along the row, for each row of a block. `local`: mean, variance, 1 / n and
+        1 / (n - 1).
+        """
+        rows, cols = power.shape
+        full = np.empty(BLOCK_ROWS + size - 1, np.bool_)
+        for left in range(0, cols, BLOCK_COLS):
+            width = min(BLOCK_COLS, cols - left)
+            for top in range(0, rows, BLOCK_ROWS):
+                height = min(BLOCK_ROWS, rows - top)
+                # the last rows of the block before are the first of this one
+                known = 0 if top == 0 else size - 1
+                sums[:, : known * BLOCK_COLS] = sums[:, BLOCK_ROWS * BLOCK_COLS : (BLOCK_ROWS + known) * BLOCK_COLS]
+                full[:known] = full[BLOCK_ROWS : BLOCK_ROWS + known]
+                for i in range(known, height + size - 1):
+                    full[i] = _load_into(line, power, top + i - half, left - half, width + size - 1)
+                    here = slice(i * BLOCK_COLS, i * BLOCK_COLS + width)
+                    add_cols_into(sums[0][here], sums[1][here], line[0])
+                    if full[i]:
+                        sums[2][here] = size
+                    else:
+                        add_ones_into(sums[2][here], line[1])
+                for i in range(height):
+                    here = slice(i * BLOCK_COLS, (i + size) * BLOCK_COLS)
+                    add_rows_into(local[0][:width], local[1][:width], sums[0][here], sums[1][here])
+                    is_full = full[i : i + size].all()
+                    if not is_full:
+                        add_counts_into(local[2][:width], sums[2][here])
+                    row = top + i
+                    own = power[row][left : left + width]
+                    _describe_into(local, is_full, size, width)  # type: ignore[arg-type]
+                    _answer_into(out, own, local, row, left, width, rule, looks, shrink)
 
-@njit(nogil=True)
-def _enter_into(ring: np.ndarray, slot: int, line: np.ndarray, is_full: bool, width: int) -> None:
-    size = ring.shape[1]
-    _add_cols_into(ring[0, slot][:width], line[0], size)
-    _add_cols_into(ring[1, slot][:width], line[1], size)
-    if is_full:
-        ring[2, slot] = size
-    else:
-        _add_cols_into(ring[2, slot][:width], line[2], size)
+    @njit(nogil=True)
+    def add_cols_into(value: np.ndarray, square: np.ndarray, line: np.ndarray) -> None:
+        for col in range(value.size):
+            v = line[col]
+            total, squares = v, v * v
+            for k in range(1, size):
+                v = line[col + k]
+                total += v
+                squares += v * v
+            value[col], square[col] = total, squares
+
+    @njit(nogil=True)
+    def add_ones_into(count: np.ndarray, ones: np.ndarray) -> None:
+        for col in range(count.size):
+            total = ones[col]
+            for k in range(1, size):
+                total += ones[col + k]
+            count[col] = total
+
+    @njit(nogil=True)
+    def add_rows_into(value: np.ndarray, square: np.ndarray, values: np.ndarray, squares: np.ndarray) -> None:
+        # one flat array with a constant step: of separate rows the compiler makes no vectors, because they may overlap
+        for col in range(value.size):
+            total, other = values[col], squares[col]
+            for k in range(1, size):
+                total += values[k * BLOCK_COLS + col]
+                other += squares[k * BLOCK_COLS + col]
+            value[col], square[col] = total, other
+
+    @njit(nogil=True)
+    def add_counts_into(count: np.ndarray, counts: np.ndarray) -> None:
+        for col in range(count.size):
+            total = counts[col]
+            for k in range(1, size):
+                total += counts[k * BLOCK_COLS + col]
+            count[col] = total
+
+    return run
 
 
 @njit(nogil=True)
@@ -167,22 +216,21 @@ def _copy_into(out: np.ndarray, power: np.ndarray, values: np.ndarray) -> None:
 
 @njit(nogil=True)
 def _load_into(line: np.ndarray, power: np.ndarray, row: int, left: int, width: int) -> bool:
-    """Load value, square and 1 of the pixels of a row, 0 for NaN and outside; return True if all pixels are valid."""
+    """Load values and ones of the pixels of a row, 0 for NaN and outside; return True if all pixels are valid."""
     rows, cols = power.shape
-    start, stop = max(0, -left), min(width, cols - left)
-    if row >= rows:
+    if not 0 <= row < rows:
         line[:] = 0
         return False
+    start, stop = max(0, -left), min(width, cols - left)
     line[:, :start] = 0
     line[:, stop:] = 0
     source = power[row][left + start : left + stop]
-    value, square, one = line[0][start:stop], line[1][start:stop], line[2][start:stop]
+    value, one = line[0][start:stop], line[1][start:stop]
     count = np.int32(0)
     for col in range(source.size):
         v = source[col]
         good = v - v == 0
         value[col] = v if good else ZERO
-        square[col] = value[col] * value[col]
         count += np.int32(good)
     if count < width:
         for col in range(source.size):
@@ -190,62 +238,15 @@ def _load_into(line: np.ndarray, power: np.ndarray, row: int, left: int, width: 
     return count == width
 
 
-@njit(nogil=True)
-def _add_cols_into(out: np.ndarray, line: np.ndarray, size: int) -> None:
-    """Write out[i] = line[i] + ... + line[i + size - 1]."""
-    out[:] = line[: out.size]
-    k = 1
-    while k + 6 <= size:
-        _add_six_into(out, line[k:], line[k + 1 :], line[k + 2 :], line[k + 3 :], line[k + 4 :], line[k + 5 :])
-        k += 6
-    while k < size:
-        _add_two_into(out, line[k:], line[k + 1 :])
-        k += 2
-
-
-@njit(nogil=True)
-def _add_rows_into(out: np.ndarray, ring: np.ndarray, first: int) -> None:
-    """Add the rows of the ring from the oldest to the newest."""
-    size = ring.shape[0]
-    out[:] = ring[first][: out.size]
-    k = first + 1
-    while k + 6 <= first + size:
-        a, b, c = ring[k % size], ring[(k + 1) % size], ring[(k + 2) % size]
-        _add_six_into(out, a, b, c, ring[(k + 3) % size], ring[(k + 4) % size], ring[(k + 5) % size])
-        k += 6
-    while k < first + size:
-        _add_two_into(out, ring[k % size], ring[(k + 1) % size])
-        k += 2
-
-
-@njit(nogil=True)
-def _add_two_into(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-    for col in range(out.size):
-        out[col] += a[col] + b[col]
-
-
-@njit(nogil=True)
-def _add_six_into(
-    out: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, e: np.ndarray, f: np.ndarray
-) -> None:
-    """Add a window of 7 in one pass: half the loads and stores of three passes."""
-    for col in range(out.size):
-        out[col] += ((a[col] + b[col]) + (c[col] + d[col])) + (e[col] + f[col])
-
-
 @njit(nogil=True, error_model="numpy")
-def _describe_into(local: np.ndarray, ring: np.ndarray, first: int, is_full: bool, width: int) -> None:
-    """Write mean, sample variance (0 for a single value), and the inverses of n and n - 1."""
+def _describe_into(local: np.ndarray, is_full: bool, size: int, width: int) -> None:
+    """Replace sum, sum of squares and count by mean, sample variance (0 for a single value) and inverse counts."""
     mean, variance, inverse, sample = local[0][:width], local[1][:width], local[2][:width], local[3][:width]
-    size = ring.shape[1]
-    _add_rows_into(mean, ring[0], first)
-    _add_rows_into(variance, ring[1], first)
     if is_full:
         # the same values as below, with less work
         inverse[:] = 1 / np.float64(size * size)
         sample[:] = 1 / max(np.float64(size * size - 1), 1.0)
     else:
-        _add_rows_into(inverse, ring[2], first)
         for col in range(width):
             n = inverse[col]
             inverse[col] = ONE / max(n, ONE)
