@@ -19,7 +19,9 @@ from lsbatch.kernels.resampling import Nodes
 
 #: Side of a block of the national lattice.
 BLOCK_PX = 256
-#: Distance of the nodes; a power of two, and so is its ratio to the block.
+#: Distance of the nodes; a power of two, and so is its ratio to the block. The largest error of bilinear results, on
+#: noise of 180 DN in the next zone, is 0.522 DN (0.5 is rounding). With 32 px it is 0.505, but four bands of a scene
+#: need 16 ms more of 395 ms of the thread's time (medians; 2048 px, 2 shared cores of an EPYC).
 STEP_PX = 64
 #: Largest error of an interpolated coordinate, in pixels of the source.
 LARGEST_ERROR_PX = 1e-3
