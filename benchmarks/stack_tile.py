@@ -3,12 +3,12 @@
     python -m benchmarks.stack_tile [--tile 2048] [--scenes 40] [--geometry nation|same]
 
 The peer is what an experienced user would write in a notebook: `odc.stac.load` with dask chunks, masks and the greenest
-pixel by xarray's argmax and isel, medians by xarray. Both make the same bands from the same files. Ours also separates
-pass directions and computes terrain shadow. With `nation`, the default, Sentinel-2 lies in the next UTM zone,
-Sentinel-1 half a pixel off, the DEM in degrees, swath edges cut scenes, and relief casts shadow. With `same`, all
-scenes lie on the tile's own lattice, and the pixels are compared: within half a step of 1e-5. Each runs in its own
-process, twice: the first time with imports and compilation, the second without. Peak memory is the process's. Both may
-use every core.
+pixel by xarray's argmax and isel, medians by xarray. Both make the same bands from the same files with the same
+resampling: bilinear, and nearest for SCL. Ours also separates pass directions and computes terrain shadow. With
+`nation`, the default, Sentinel-2 lies in the next UTM zone, Sentinel-1 half a pixel off, the DEM in degrees, swath
+edges cut scenes, and relief casts shadow. With `same`, all scenes lie on the tile's own lattice, and the pixels are
+compared: within half a step of 1e-5. Each runs in its own process, twice: the first time with imports and compilation,
+the second without. Peak memory is the process's. Both may use every core.
 """
 
 import argparse
@@ -68,10 +68,13 @@ def peer(folder: Path) -> dict[str, np.ndarray]:
     for period, year in (("pre", 2019), ("post", 2020)):
         s2, s1 = ([i for i in items[name] if i.datetime.year == year] for name in ("sentinel-2-l2a", "sentinel-1-rtc"))
         lazy |= _peer_optical(period, s2, box, chunks, config.composite.cloud_dilate_px)
-        power = odc.stac.load(s1, bands=["vv", "vh"], geobox=box, chunks=chunks, groupby="id", nodata=-32768)
+        power = odc.stac.load(
+            s1, bands=["vv", "vh"], geobox=box, chunks=chunks, groupby="id", resampling="bilinear", nodata=-32768
+        )
         medians = power.where(power > 0).chunk(time=-1).median("time")
         lazy |= {f"{period}{name.upper()}": 10 * np.log10(medians[name]) for name in ("vv", "vh")}
-    lazy["elevation"] = odc.stac.load(items["dem"], bands=["data"], geobox=box, chunks=chunks).data.isel(time=0)
+    dem = odc.stac.load(items["dem"], bands=["data"], geobox=box, chunks=chunks, resampling="bilinear")
+    lazy["elevation"] = dem.data.isel(time=0)
     done = dict(zip(lazy, dask.compute(*lazy.values()), strict=True))
     done["dNDVI"] = done["post_ndvi"] - done["pre_ndvi"]
     return {name: np.asarray(done[name]) for name in COMPARED}
