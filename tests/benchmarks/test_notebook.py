@@ -9,15 +9,23 @@ import pytest
 
 pytest.importorskip("monai")
 
-from benchmarks import notebook, stack_tile
+from benchmarks import landslide_scenes, notebook, stack_tile
 
 Outlines = Mapping[str, np.ndarray]
+#: Of each geometry: least and most planted landslides that ours observes; least share in common of an inventory with
+#: the planted, and of two inventories. Resampling blurs outlines, and GDAL's differs from ours.
+EXPECTED = {"same": (36, 36, 0.95, 0.99), "nation": (24, 35, 0.85, 0.95)}
+
+
+@pytest.fixture(scope="module", params=list(EXPECTED))
+def geometry(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, geometry: str) -> Path:
     found = tmp_path_factory.mktemp("notebook")
-    notebook.prepare(found, 256, 6)
+    notebook.prepare(found, 256, 6, geometry)
     return found
 
 
@@ -33,17 +41,25 @@ def outlines(folder: Path, found: object) -> Outlines:
 
 
 @pytest.mark.parametrize("who", notebook.PROGRAMS)
-def test_the_planted_landslides_are_found(outlines: Outlines, who: str) -> None:
-    assert len(outlines["planted"]) == notebook.CELLS**2
+def test_the_planted_landslides_are_found(outlines: Outlines, who: str, geometry: str) -> None:
+    least, most, overlap, _ = EXPECTED[geometry]
+    assert least <= len(outlines["planted"]) <= most <= landslide_scenes.CELLS**2
     assert notebook.met(outlines["planted"], outlines[who]) == len(outlines["planted"])
-    assert notebook.overlap(outlines["planted"], outlines[who]) > 0.95
+    assert notebook.overlap(outlines["planted"], outlines[who]) > overlap
 
 
 @pytest.mark.parametrize("who", notebook.PEERS)
-def test_the_inventories_are_the_same(outlines: Outlines, who: str) -> None:
+def test_the_inventories_are_the_same(outlines: Outlines, who: str, geometry: str) -> None:
     mine, theirs = outlines["ours"], outlines[who]
     assert notebook.met(mine, theirs) == len(mine) == len(theirs) == notebook.met(theirs, mine)
-    assert notebook.overlap(mine, theirs) > 0.99
+    assert notebook.overlap(mine, theirs) > EXPECTED[geometry][3]
+
+
+def test_what_is_hidden_is_left_out_of_all(folder: Path, outlines: Outlines, geometry: str) -> None:
+    hidden = notebook.unobserved(folder)
+    assert hidden.is_empty == (geometry == "same")
+    for found in outlines.values():
+        assert notebook.met(found, np.array([hidden])) == 0
 
 
 def test_the_lean_notebook_makes_the_same_bands(folder: Path) -> None:
