@@ -139,7 +139,7 @@ def _terrain(size: int, folder: Path) -> Iterator[Case]:
         16,
         {"gdaldem slope": 4},
     )
-    yield Case("shadow, sun 160 / 30 degrees", lambda: terrain.shadow(dem, 10, 10, 160, 30), {}, 5)
+    yield Case("shadow, sun 160 / 30 degrees", lambda: terrain.shadow(dem, 10, 10, 160, 30), {}, 5, target_mpx_s=150)
 
 
 def _gdaldem(source: Path) -> np.ndarray:
@@ -212,11 +212,17 @@ def _rest(size: int) -> Iterator[Case]:
     """Kernels that no peer was named for."""
     power = _speckled(size)
     yield Case("boxcar 7 x 7", lambda: speckle.boxcar(power, 7), {}, 8)
-    yield Case("frost 7 x 7", lambda: speckle.frost(power, 7, 2.0), {}, 8)
-    yield Case("refined_lee", lambda: speckle.refined_lee(power, LOOKS), {}, 8)
-    yield Case("lee_sigma 9 x 9", lambda: speckle.lee_sigma(power, LOOKS, bright=3.0), {}, 8)
+    yield Case("frost 7 x 7", lambda: speckle.frost(power, 7, 2.0), {}, 8, target_mpx_s=120)
+    yield Case("refined_lee", lambda: speckle.refined_lee(power, LOOKS), {}, 8, target_mpx_s=120)
+    yield Case("lee_sigma 9 x 9", lambda: speckle.lee_sigma(power, LOOKS, bright=3.0), {}, 8, target_mpx_s=120)
     slope, aspect = (power * np.float32(f) for f in (20, 90))
-    yield Case("slope_correction", lambda: slope_correction.slope_correction(power, 38.0, 78.0, slope, aspect), {}, 17)
+    yield Case(
+        "slope_correction",
+        lambda: slope_correction.slope_correction(power, 38.0, 78.0, slope, aspect),
+        {},
+        17,
+        target_mpx_s=250,
+    )
     digital = np.random.default_rng(5).integers(0, 10_000, (size, size), np.uint16)
     yield Case("reflectance", lambda: optical.reflectance(digital, -1000, 1e-4), {}, 6)
 

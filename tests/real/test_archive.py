@@ -53,8 +53,9 @@ def test_opera_bursts_are_items_with_orbit_and_platform(california: Path) -> Non
     assert {s.relative_orbit for s in found.scenes} == {137}
     assert {s.platform for s in found.scenes} == {"sentinel-1a", "sentinel-1b"}
     assert all(set(s.assets) == {"VV", "VH"} for s in found.scenes)
-    # neither name nor tags tell it, and it is not guessed from the hour
-    assert {s.orbit_state for s in found.scenes} == {None}
+    # told by the burst's number in the name; 02 UTC is the evening in California, when Sentinel-1 flies north
+    assert {s.orbit_state for s in found.scenes} == {"ascending"}
+    assert {s.time[11:13] for s in found.scenes} <= {"01", "02"}
 
 
 @needs[CALIFORNIA]
