@@ -95,23 +95,24 @@ def _shadow(dem: np.ndarray, down: int, right: float, rise_m: float, steps: int)
             continue
         group, chain = m // GROUP_ROWS, first + int(np.floor(m * right))
         if m % GROUP_ROWS == 0 and group > 0:
-            np.maximum(sunward[group - 1], upper[group - 1], sunward[group])
+            _higher_into(sunward[group], sunward[group - 1], upper[group - 1])
             _highest_into(reach_upper, upper[:group], max(n - steps, 0) // GROUP_ROWS)
             # only groups that rays of all rows of this group reach whole
             _highest_into(
                 reach_lower, lower[:group], (max(n - steps + GROUP_ROWS - 1, 0) + GROUP_ROWS - 1) // GROUP_ROWS
             )
-        padded[1:-1] = dem[row + (near + 1) * down]
-        here = slice(chain, chain + cols)
-        _bound_into(upper[group, here], lower[group, here], padded, m * right - np.floor(m * right), widest, m * rise_m)
+        _frame_into(padded, dem[row + (near + 1) * down])
+        high, low = upper[group], lower[group]
+        _bound_into(high[chain:], low[chain:], padded, m * right - np.floor(m * right), widest, m * rise_m)
         chain = first + int(np.floor(n * right))
-        here = slice(chain, chain + cols)
-        bounds = (upper[group, here], reach_upper[here], lower[group, here], reach_lower[here])
+        bounds = (high[chain:], reach_upper[chain:], low[chain:], reach_lower[chain:])
         if _decide_into(out[row], undecided, dem[row], bounds, np.float32(n * rise_m), margin):  # type: ignore[arg-type]
-            for col in np.flatnonzero(undecided):
+            for col in range(cols):
+                if not undecided[col]:
+                    continue
                 level = dem[row, col] + np.float32(n * rise_m) - margin
                 ray = (row, col, n, down, right, rise_m)
-                out[row, col] = _meets(dem, upper[:, chain + col], sunward[:, chain + col], ray, near, steps, level)  # type: ignore[arg-type]
+                out[row, col] = _meets(dem, upper[:, chain + col], sunward[:, chain + col], ray, near, steps, level)
     return out
 
 
@@ -134,6 +135,19 @@ def _margin(dem: np.ndarray, rise_m: float) -> float:
             # not `max`, which may return NaN
             most = height if height > most else most
     return np.float32((most + dem.shape[0] * rise_m) * 5e-7 + 1e-4)  # type: ignore[return-value]
+
+
+@njit(nogil=True)
+def _frame_into(padded: np.ndarray, line: np.ndarray) -> None:
+    # a loop: an assignment of slices compiles for seconds
+    for col in range(line.size):
+        padded[col + 1] = line[col]
+
+
+@njit(nogil=True)
+def _higher_into(out: np.ndarray, one: np.ndarray, other: np.ndarray) -> None:
+    for chain in range(out.size):
+        out[chain] = max(one[chain], other[chain])
 
 
 @njit(nogil=True)
@@ -172,7 +186,7 @@ def _bound_into(
 
     Rays of a chain meet the row between `fraction` columns left of the pixel and `widest - fraction` columns right.
     """
-    cols, offset = upper.size, widest - fraction
+    cols, offset = padded.size - 2, widest - fraction
     centre = padded[1 : cols + 1]
     left = padded[0:cols] if fraction > 0 else centre
     right = padded[2 : cols + 2] if offset > 0 else padded[0:cols] if offset < 0 else centre

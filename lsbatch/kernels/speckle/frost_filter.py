@@ -91,9 +91,7 @@ def _frost(
             for g in range(groups.shape[0]):
                 if groups[g, 2] == 1:
                     _exponential_into(base[:width], powers, decay, np.float32(groups[g, 1]))  # type: ignore[arg-type]
-                    level[:width] = base[:width]
-                else:
-                    level[:width] *= base[:width]
+                _raise_into(level[:width], base, int(groups[g, 2]))
                 values[:] = count[:] = 0
                 # a group has 4 pixels, or a multiple of 4
                 for k in range(0, int(groups[g, 0]), 4):
@@ -147,6 +145,14 @@ def _exponential_into(out: np.ndarray, powers: np.ndarray, decay: np.ndarray, di
         bits[col] = bits[col] << MANTISSA_BITS
     for col in range(out.size):
         out[col] *= powers[col]
+
+
+@njit(nogil=True)
+def _raise_into(level: np.ndarray, base: np.ndarray, multiple: int) -> None:
+    """Write the base to the power of its multiple, from the power before."""
+    for col in range(level.size):
+        value, before = base[col], level[col]
+        level[col] = value if multiple == 1 else before * value
 
 
 @njit(nogil=True)

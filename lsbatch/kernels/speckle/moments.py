@@ -124,25 +124,23 @@ def _window_rule(size: int) -> Callable[..., None]:
                 height = min(BLOCK_ROWS, rows - top)
                 # the last rows of the block before are the first of this one
                 known = 0 if top == 0 else size - 1
-                sums[:, : known * BLOCK_COLS] = sums[:, BLOCK_ROWS * BLOCK_COLS : (BLOCK_ROWS + known) * BLOCK_COLS]
-                full[:known] = full[BLOCK_ROWS : BLOCK_ROWS + known]
+                _keep_last_into(sums, full, known)
                 for i in range(known, height + size - 1):
                     full[i] = _load_into(line, power, top + i - half, left - half, width + size - 1)
-                    here = slice(i * BLOCK_COLS, i * BLOCK_COLS + width)
-                    add_cols_into(sums[0][here], sums[1][here], line[0])
-                    if full[i]:
-                        sums[2][here] = size
-                    else:
-                        add_ones_into(sums[2][here], line[1])
+                    start, stop = i * BLOCK_COLS, i * BLOCK_COLS + width
+                    add_cols_into(sums[0][start:stop], sums[1][start:stop], line[0])
+                    add_ones_into(sums[2][start:stop], line[1], full[i])
                 for i in range(height):
-                    here = slice(i * BLOCK_COLS, (i + size) * BLOCK_COLS)
-                    add_rows_into(local[0][:width], local[1][:width], sums[0][here], sums[1][here])
-                    is_full = full[i : i + size].all()
+                    start, stop = i * BLOCK_COLS, (i + size) * BLOCK_COLS
+                    add_rows_into(local[0][:width], local[1][:width], sums[0][start:stop], sums[1][start:stop])
+                    is_full = True
+                    for k in range(i, i + size):
+                        is_full &= full[k]
                     if not is_full:
-                        add_counts_into(local[2][:width], sums[2][here])
+                        add_counts_into(local[2][:width], sums[2][start:stop])
                     row = top + i
                     own = power[row][left : left + width]
-                    _describe_into(local, is_full, size, width)  # type: ignore[arg-type]
+                    _describe_into(local, is_full, size, width)
                     _answer_into(out, own, local, row, left, width, rule, looks, shrink)
 
     @njit(nogil=True)
@@ -157,7 +155,11 @@ def _window_rule(size: int) -> Callable[..., None]:
             value[col], square[col] = total, squares
 
     @njit(nogil=True)
-    def add_ones_into(count: np.ndarray, ones: np.ndarray) -> None:
+    def add_ones_into(count: np.ndarray, ones: np.ndarray, is_full: bool) -> None:
+        if is_full:
+            for col in range(count.size):
+                count[col] = size
+            return
         for col in range(count.size):
             total = ones[col]
             for k in range(1, size):
@@ -183,6 +185,16 @@ def _window_rule(size: int) -> Callable[..., None]:
             count[col] = total
 
     return run
+
+
+@njit(nogil=True)
+def _keep_last_into(sums: np.ndarray, full: np.ndarray, known: int) -> None:
+    """Move the last rows of a block to its beginning. By loops: an assignment of slices compiles for seconds."""
+    for quantity in range(3):
+        for i in range(known * BLOCK_COLS):
+            sums[quantity, i] = sums[quantity, BLOCK_ROWS * BLOCK_COLS + i]
+    for i in range(known):
+        full[i] = full[BLOCK_ROWS + i]
 
 
 @njit(nogil=True)

@@ -70,7 +70,7 @@ def _refined_lee(
     side, total, square = np.empty_like(best), np.empty_like(best), np.empty_like(best)
     count, half, nine = np.empty_like(best), np.empty_like(best), np.empty(9)
     level[:] = speckle
-    flat, starts, is_short = runs.reshape(3, -1), np.empty((8, SIDE), np.int64), halves[:, 4, 2] == 0
+    flat, starts = runs.reshape(3, -1), np.empty((8, SIDE), np.int64)
     for left in range(0, cols, STRIP_COLS):
         width = min(STRIP_COLS, cols - left)
         for row in range(rows + SIDE - 1):
@@ -83,14 +83,15 @@ def _refined_lee(
                 for col in range(width):
                     level[col] = _level(nine, mean, variance, top, left + col)
             # the slot of a row of the window, then the length of the run
-            starts[:] = ((row + 1 + halves[:, :, 0]) % SIDE * (SIDE + 1) + halves[:, :, 2]) * runs.shape[3] + halves[
-                :, :, 1
-            ]
+            _starts_into(starts, halves, row + 1, runs.shape[3])
             count[:] = HALF_PIXELS
-            _chosen_into(total[:width], half, side, flat[0], starts, is_short)
-            _chosen_into(square[:width], half, side, flat[1], starts, is_short)
-            if not full.all():
-                _chosen_into(count[:width], half, side, flat[2], starts, is_short)
+            _chosen_into(total[:width], half, side, flat[0], starts)
+            _chosen_into(square[:width], half, side, flat[1], starts)
+            rows_known = 0
+            for known in full:
+                rows_known += int(known)
+            if rows_known < SIDE:
+                _chosen_into(count[:width], half, side, flat[2], starts)
             own = power[top + HALF][left + HALF : left + HALF + width]
             _shrink_into(out[top][left : left + width], own, total, square, count, level)
     return out
@@ -147,15 +148,23 @@ def _stronger_into(
 
 
 @njit(nogil=True)
-def _chosen_into(
-    chosen: np.ndarray, half: np.ndarray, side: np.ndarray, runs: np.ndarray, starts: np.ndarray, is_short: np.ndarray
-) -> None:
+def _starts_into(starts: np.ndarray, halves: np.ndarray, first: int, width: int) -> None:
+    """Write the places of runs in the flat array of all runs; `first` is the slot of the first row of the window."""
+    for k in range(starts.shape[0]):
+        for j in range(SIDE):
+            row, col, length = halves[k, j, 0], halves[k, j, 1], halves[k, j, 2]
+            starts[k, j] = ((first + row) % SIDE * (SIDE + 1) + length) * width + col
+
+
+@njit(nogil=True)
+def _chosen_into(chosen: np.ndarray, half: np.ndarray, side: np.ndarray, runs: np.ndarray, starts: np.ndarray) -> None:
     """Write the sum over the half window of each pixel, from the places of its runs in the flat array of all runs."""
     chosen[:] = 0
     for k in range(starts.shape[0]):
         # slices of a flat array: each further index costs as much as the sum of 30 pixels
         a, b, c, d = runs[starts[k, 0] :], runs[starts[k, 1] :], runs[starts[k, 2] :], runs[starts[k, 3] :]
-        if is_short[k]:
+        # N and S
+        if k in (2, 3):
             _add_four_into(half[: chosen.size], a, b, c, d)
         else:
             e, f, g = runs[starts[k, 4] :], runs[starts[k, 5] :], runs[starts[k, 6] :]
