@@ -22,8 +22,7 @@ SHADOW_REACH_M = 2560.0
 #: between them in some archives (microsoft/PlanetaryComputer issue 319). Wider voids stay nodata.
 HAIRLINE_M = 90.0
 #: Shadow is computed on pixels of about this side, like in Sentinel-2's own terrain correction. For 40 images of a 10 m
-#: tile this takes 0.9 s of 12 s (benchmarks/stack_tile.py). At 10 m it is eight times the work: four times the pixels,
-#: each with twice the steps.
+#: tile this takes 1.2 s of 24 s (benchmarks/stack_tile.py). At 10 m it is four times the pixels.
 SHADOW_SIDE_M = 20.0
 
 
