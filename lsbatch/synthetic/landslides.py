@@ -16,6 +16,8 @@ SMALLEST_M2, LARGEST_M2 = 1000.0, 60_000.0
 #: Share of the land covered by landslides; the paper's prevalence is below one per cent.
 LAND_SHARE = 0.0075
 
+Window = tuple[slice, slice]
+
 
 @dataclass(frozen=True)
 class Landslides:
@@ -106,13 +108,42 @@ def _susceptibility(relief: Relief, cover: np.ndarray) -> np.ndarray:
 
 def _body(
     z: np.ndarray, row: int, col: int, area_m2: float, rng: np.random.Generator
-) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
-    """Return the pixels of one landslide: near the steepest descent, wider at the source and in the deposit."""
+) -> tuple[Window, np.ndarray, np.ndarray]:
+    """Return the window of one landslide, its pixels in the window, and their position from source to toe."""
+    window, outside_px, along = outline(z, row, col, area_m2, rng, RESOLUTION_M)
+    return window, connected(outside_px <= 0, row - window[0].start, col - window[1].start), along
+
+
+def outline(
+    z: np.ndarray, row: int, col: int, area_m2: float, rng: np.random.Generator, resolution_m: float
+) -> tuple[Window, np.ndarray, np.ndarray]:
+    """Return the outline of one landslide: near the steepest descent, wider at the source and in the deposit.
+
+    Parameters
+    ----------
+    z : array (rows, cols)
+        Smoothed elevation in metres.
+    row, col : int
+        The source.
+    area_m2 : float
+    rng : numpy.random.Generator
+    resolution_m : float
+        Side of a pixel.
+
+    Returns
+    -------
+    window : (slice, slice)
+        Rows and columns around the landslide.
+    outside_px : float64 array of the window's shape
+        Distance from the outline in pixels, negative inside. A higher limit than 0 gives a larger landslide.
+    along : float32 array of the window's shape
+        0 at the source to 1 at the toe.
+    """
     # length grows faster than width (Taylor et al. 2018: ellipse ratios of 2 to 7 from small to large)
     ratio = 2.2 * (area_m2 / SMALLEST_M2) ** 0.28 * rng.lognormal(0, 0.2)
-    length_px = np.sqrt(area_m2 * ratio) / RESOLUTION_M
+    length_px = np.sqrt(area_m2 * ratio) / resolution_m
     width_px = length_px / ratio
-    path = descend(z, row, col, max(3, int(length_px)), 9.0, RESOLUTION_M)
+    path = descend(z, row, col, max(3, int(length_px)), 9.0, resolution_m)
     margin = int(width_px * 2) + 3
     r0, c0 = np.maximum(path.min(axis=0) - margin, 0)
     r1, c1 = np.minimum(path.max(axis=0) + margin + 1, z.shape)
@@ -125,10 +156,25 @@ def _body(
     # a wide source, a narrower track, a lobe
     width = width_px * (0.8 + 0.35 * np.exp(-((along / 0.18) ** 2)) + 0.45 * np.exp(-(((along - 0.95) / 0.15) ** 2)))
     ragged = ndimage.gaussian_filter(rng.standard_normal(off_path.shape), 1.5) * 1.2
-    body = distance <= np.maximum(width / 2 + ragged, 0.6)
+    return (slice(r0, r1), slice(c0, c1)), distance - np.maximum(width / 2 + ragged, 0.6), along
+
+
+def connected(body: np.ndarray, row: int, col: int) -> np.ndarray:
+    """Return the pixels that are connected with the source.
+
+    Parameters
+    ----------
+    body : bool array (rows, cols)
+        It must contain the source.
+    row, col : int
+        The source.
+
+    Returns
+    -------
+    bool array (rows, cols)
+    """
     kept, _ = ndimage.label(body, np.ones((3, 3)))
-    body = kept == kept[row - r0, col - c0]
-    return (slice(r0, r1), slice(c0, c1)), body, along
+    return kept == kept[row, col]
 
 
 def _traces(
@@ -136,13 +182,32 @@ def _traces(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the vegetation loss and backscatter change of each pixel."""
     inside = labels > 0
-    # some scars keep rafts of trees; some are old avalanche paths with little vegetation
-    loss = np.concatenate([[0], rng.beta(5.0, 1.6, count)])
-    patchy = ndimage.gaussian_filter(rng.standard_normal(labels.shape), 0.8)
-    stripped = np.clip(loss[labels] + 0.22 * patchy / patchy.std(), 0, 1) * inside
+    stripped = vegetation_loss(labels, count, rng)
     # debris is more often rough (brighter) than a smooth mudflow (darker); forest loses its volume scattering
     rough = np.where(rng.random(count) < 0.7, rng.normal(2.5, 0.6, count), rng.normal(-2.6, 0.7, count))
     change = np.concatenate([[0], rough])[labels]
     change = change * (1 - 0.25 * np.nan_to_num(stage)) * inside
     change = np.where(cover == covers.ROCK, 0.35 * change, change)
     return stripped.astype(np.float32), change.astype(np.float32)
+
+
+def vegetation_loss(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the share of the vegetation that each pixel loses.
+
+    Parameters
+    ----------
+    labels : int array (rows, cols)
+        0, or the number of the landslide from 1.
+    count : int
+        Number of landslides.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    float64 array (rows, cols)
+        0..1; 0 outside the landslides.
+    """
+    # some scars keep rafts of trees; some are old avalanche paths with little vegetation
+    loss = np.concatenate([[0], rng.beta(5.0, 1.6, count)])
+    patchy = ndimage.gaussian_filter(rng.standard_normal(labels.shape), 0.8)
+    return np.clip(loss[labels] + 0.22 * patchy / patchy.std(), 0, 1) * (labels > 0)

@@ -18,6 +18,8 @@ _VH_BELOW_DB = np.array([8.0, 5.8, 6.8, 8.0, 7.5, 7.0, 7.0], np.float32)
 #: Texture within a cover class, and the slope effect that remains after terrain correction.
 TEXTURE_DB = 2.0
 LEFT_OVER_DB = 2.0
+#: VH by debris: the share of the change of VV, and the loss in dB where a forest is removed completely.
+VH_SHARE, VOLUME_VH_DB = 0.55, 1.8
 #: Change by a confounder at full strength: VV, VH.
 _CHANGED_DB = {
     confounders.CLEARCUT: (-1.4, -2.4),
@@ -92,16 +94,32 @@ def _change(ground: Ground, towards: np.ndarray, day: date = date.max) -> tuple[
     """Return the change of VV and VH in dB by confounders and by landslides up to a day."""
     slides = ground.slides
     happened = np.array([day >= slid for slid in (date.min, *slides.day)])[slides.labels]
-    # a darker scar is visible from one side only, so the mean of both directions hides it; a rough one is visible from
-    # both
-    seen = np.where(slides.roughness_db < 0, 1 + 0.75 * towards, 1 + 0.2 * towards)
-    rough = slides.roughness_db * seen * happened
+    rough = slides.roughness_db * look_factor(slides.roughness_db, towards) * happened
     volume = np.where(ground.cover == cover.FOREST, -1.0, 0) * slides.stripped * happened
-    vv, vh = rough + 0.6 * volume, 0.55 * rough + 1.8 * volume
+    vv, vh = rough + 0.6 * volume, VH_SHARE * rough + VOLUME_VH_DB * volume
     for kind, (of_vv, of_vh) in _CHANGED_DB.items():
         share = np.where(ground.confounders.kind == kind, ground.confounders.strength, 0)
         vv, vh = vv + share * of_vv, vh + share * of_vh
     return vv, vh
+
+
+def look_factor(change_db: np.ndarray, towards: np.ndarray) -> np.ndarray:
+    """Return the factor by which a change of roughness in dB appears from one side.
+
+    Parameters
+    ----------
+    change_db : array
+        Change of backscatter, as the mean of all looks.
+    towards : array
+        Cosine of the angle between the slope and the look; 1 faces the sensor.
+
+    Returns
+    -------
+    array
+    """
+    # a darker scar is visible from one side only, so the mean of both directions hides it; a rough one is visible from
+    # both
+    return np.where(change_db < 0, 1 + 0.75 * towards, 1 + 0.2 * towards)
 
 
 def _swath(ground: Ground, orbit: Orbit) -> np.ndarray:
