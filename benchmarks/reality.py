@@ -16,6 +16,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,7 @@ def arguments_of(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PLACES, default=PLACES)
     parser.add_argument("--sea", nargs="+", default=scenes.SEA, help="bursts of open sea")
     parser.add_argument("--seed", type=int, default=0, help="of the planted landslides")
+    parser.add_argument("--draws", type=int, help="copies with planted landslides; default: by scene")
     parser.add_argument("--rgb-weights", type=Path, nargs="+", default=(), help="models for Hokkaido")
     parser.add_argument("--country-seeds", type=int, nargs="+", default=(900,), help="of the synthetic countries")
     parser.add_argument("--country-px", type=int, default=1024, help="side of a synthetic country")
@@ -200,7 +202,8 @@ def measured(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     """Measure all wanted places, draw their pictures, and return their figures."""
     rows = []
     for case in scenes.cases(options.data, work, options.only, tuple(options.sea)):
-        for outcome in measure(case, METHODS, work / case.survey.id, options.seed):
+        drawn = replace(case, draws=options.draws or case.draws)
+        for outcome in measure(drawn, METHODS, work / case.survey.id, options.seed):
             rows.append(row(outcome))
             name = f"{case.survey.id}-{outcome.method.bands}.png"
             reality_pictures.outcome(options.out / name, outcome)

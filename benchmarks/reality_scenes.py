@@ -22,6 +22,8 @@ CALIFORNIA, BELGIUM = "s1_opera_california", "s1_s2_dem_belgium/worldcereal_prep
 SEA = ("T137-292318-IW1",)
 #: Days in the middle of a winter's passes; no storm or earthquake is known on them.
 WINTERS = tuple(date(year, 12, 10) for year in (2021, 2022, 2023))
+#: Four passes before and two after in each of the winters.
+WINDOW_DAYS = 45
 #: Relative orbit 137 passes California in the evening, so it ascends and looks east.
 LOOK_AZIMUTH_DEG = 78.0
 #: VH before the event above which ground is taken for dense vegetation, in dB. Nobody mapped the cover of these scenes.
@@ -95,7 +97,7 @@ def california(files: list[Path], sea: tuple[str, ...] = SEA) -> list[Case]:
 
 
 def _winter(day: date, files: list[Path], sea: tuple[str, ...]) -> Case | None:
-    survey = SurveySettings(id=f"california-{day.year}", kind="event", event_date=day, window_days=30)
+    survey = SurveySettings(id=f"california-{day.year}", kind="event", event_date=day, window_days=WINDOW_DAYS)
     windows = survey.windows
     inside = {period: [f for f in files if first <= day_of(f) <= last] for period, (first, last) in _ends(windows)}
     if not all(inside.values()):
@@ -104,7 +106,7 @@ def _winter(day: date, files: list[Path], sea: tuple[str, ...]) -> Case | None:
     for file in sorted([*inside["pre"], *inside["post"]]):
         bursts.setdefault(re.search(r"T\d{3}-\d{6}-IW\d", file.name)[0], []).append(file)  # type: ignore[index]
     patches = tuple(Patch(name, tuple(of), geobox_of(of[0]), name in sea) for name, of in sorted(bursts.items()))
-    return Case(f"California {day.year}", survey, patches, look_azimuth_deg=LOOK_AZIMUTH_DEG)
+    return Case(f"California {day.year}", survey, patches, look_azimuth_deg=LOOK_AZIMUTH_DEG, draws=3)
 
 
 def belgium(files: list[Path]) -> Case:
