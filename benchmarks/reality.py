@@ -133,11 +133,8 @@ def hokkaido_row(weights: Path, folder: Path) -> dict[str, Any]:
     """Return the share that a model for true colours calls on the scene of Hokkaido; it has no labels."""
     chance = hokkaido.answered(weights, hokkaido.bands(folder))
     share = float((chance[np.isfinite(chance)] >= 0.5).mean())
-    return {
-        "scene": "Hokkaido 2018 (landslides, no labels)",
-        "setting": base.card(weights).family,
-        "land_called": share,
-    }
+    scene, setting = "Hokkaido 2018 (landslides, no labels)", f"{base.card(weights).family} {weights.stem}"
+    return {"scene": scene, "setting": setting, "land_called": share}
 
 
 def synthetic_row(method: Method, seed: int, side_px: int, work: Path) -> dict[str, Any]:
