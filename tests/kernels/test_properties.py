@@ -65,6 +65,18 @@ def test_any_shape_gives_that_shape(name: str, shape: tuple[int, int]) -> None:
     assert out.dtype == np.float32
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_a_wide_field_equals_its_parts(name: str) -> None:
+    """Wider and higher than the strips and blocks in which a kernel works."""
+    kernel, reach = EVERY[name]
+    wide = speckled((50, 2200), 0.02, 1)
+    whole = kernel(wide)
+    for left in (0, 230, 490, 1000, 2080):
+        part = kernel(wide[:, left : left + 120])
+        inner = slice(reach, 120 - reach)
+        np.testing.assert_array_equal(part[:, inner], whole[:, left : left + 120][:, inner])
+
+
 @pytest.mark.parametrize("name", SPECKLE)
 @given(field=fields)
 def test_holes_stay_and_the_rest_is_within_the_range_of_its_window(name: str, field: np.ndarray) -> None:

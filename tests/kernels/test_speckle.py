@@ -229,6 +229,12 @@ def test_tile_by_tile_is_the_whole(name: str) -> None:
     np.testing.assert_array_equal(part[4:-4, 4:-4], whole[14:56, 24:76])
 
 
+@pytest.mark.parametrize("filtered", [speckle.boxcar, lambda z, size: speckle.frost(z, size, 2.0)])
+def test_a_window_of_one_pixel_is_the_pixel(filtered) -> None:  # type: ignore[no-untyped-def]
+    power = field()
+    np.testing.assert_array_equal(filtered(power, 1), power)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_it_smooths_and_keeps_the_mean(name: str) -> None:
     power = np.random.default_rng(1).gamma(LOOKS, 1 / LOOKS, (200, 200)).astype(np.float32)

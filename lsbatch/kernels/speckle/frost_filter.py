@@ -44,8 +44,8 @@ def _rings(half: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    offsets : int array (groups, 8 or more, 2)
-        Rows and columns, filled up with the first pixel; see `sizes` in `groups`.
+    offsets : int array (groups, pixels, 2)
+        Rows and columns; a group with fewer pixels than the largest repeats its first.
     groups : float array (groups, 3)
         Number of pixels; distance of the base; multiple of it. A distance is a multiple of the distance whose square
         has no square factor, and the weight a power of its weight, so five exponentials are enough for a 7 x 7 window.
@@ -57,7 +57,8 @@ def _rings(half: int) -> tuple[np.ndarray, np.ndarray]:
     longest = max((len(ring) for ring in rings), default=0)
     filled = [ring + ring[:1] * (longest - len(ring)) for ring in rings]
     groups = [(len(ring), np.sqrt(base), multiple) for ring, (base, multiple) in zip(rings, squares, strict=True)]
-    return np.array(filled, np.int64).reshape(-1, longest, 2), np.array(groups, np.float64).reshape(-1, 3)
+    shape = (len(rings), longest, 2)
+    return np.array(filled, np.int64).reshape(shape), np.array(groups, np.float64).reshape(len(rings), 3)
 
 
 def _split(square: int) -> tuple[int, int]:

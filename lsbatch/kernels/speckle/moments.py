@@ -138,10 +138,8 @@ def _window_rule(size: int) -> Callable[..., None]:
                         is_full &= full[k]
                     if not is_full:
                         add_counts_into(local[2][:width], sums[2][start:stop])
-                    row = top + i
-                    own = power[row][left : left + width]
                     _describe_into(local, is_full, size, width)
-                    _answer_into(out, own, local, row, left, width, rule, looks, shrink)
+                    _answer_into(out, power[top + i], local, top + i, left, width, rule, looks, shrink)
 
     @njit(nogil=True)
     def add_cols_into(value: np.ndarray, square: np.ndarray, line: np.ndarray) -> None:
