@@ -8,11 +8,10 @@ decided by bounds that all rays of a strip of the terrain share:
 - Pixels of two rows belong to the same chain if a ray leads from one to the other, rounded down to whole columns. On
   the way, a ray of the chain is less than one pixel beside it. The highest and the lowest elevation of this interval,
   interpolated, are an upper and a lower bound of what the ray meets.
-- The running maxima of both bounds along the chain decide all but 1 to 4 % of the pixels
-  (`python -m benchmarks.kernels --only shadow`). Rays of the others are followed, in groups of rows of which the upper
-  bound is high enough.
+- The running maxima of both bounds along the chain decide most pixels. Rays of the others are followed, in groups of
+  rows of which the upper bound is high enough.
 
-The result equals that of following every ray, bit for bit (`tests/kernels/test_terrain.py`).
+The result equals that of following every ray, bit for bit (`tests/kernels/test_cast_shadow.py`).
 """
 
 import numpy as np
