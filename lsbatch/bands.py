@@ -83,6 +83,23 @@ STACK = Layer(
         ),
         *(_db(f"diff{pol}", f"change of gamma0 {pol}: after minus before, in dB") for pol in ("VV", "VH")),
         *(
+            _db(
+                f"local{pol}",
+                f"change of the mean of gamma0 {pol} in dB within each relative orbit, less the median change of the "
+                "surroundings (some 560 m), averaged over relative orbits by inverse variance",
+            )
+            for pol in ("VV", "VH")
+        ),
+        *(
+            Band(
+                f"z{pol}",
+                "1",
+                f"local{pol} divided by its standard error, from the variance of the passes pooled over some 240 m",
+                scale=0.005,
+            )
+            for pol in ("VV", "VH")
+        ),
+        *(
             _db(f"{period}VV_{key}", f"gamma0 VV, median of {direction} passes {when}")
             for key, direction in _DIRECTIONS.items()
             for period, when in _PERIODS.items()
@@ -98,6 +115,7 @@ STACK = Layer(
             "NDVI of the composite after minus NDVI of the composite before; a landslide is negative",
             scale=0.0001,
         ),
+        Band("localNDVI", "1", "dNDVI less its median in the surroundings (some 560 m)", scale=0.0001),
         # -1553 m to 11,553 m in steps of 0.2 m, a tenth of the error of GLO-30
         Band("elevation", "m", "elevation from the DEM, bilinear", scale=0.2, offset=5000.0),
         Band("slope", "degree", "slope of the DEM by Horn's method", scale=0.01),
@@ -111,6 +129,7 @@ STACK = Layer(
         ),
         _count("pre_sar_looks", "Sentinel-1 passes before"),
         _count("post_sar_looks", "Sentinel-1 passes after"),
+        _count("change_looks", "Sentinel-1 passes behind localVV, localVH, zVV and zVH, before and after"),
         *(
             _count(f"{period}_{key}_looks", f"{direction} Sentinel-1 passes {when}")
             for key, direction in _DIRECTIONS.items()
@@ -120,8 +139,8 @@ STACK = Layer(
             "observed",
             "1",
             "bits: 1 Sentinel-2 before and after, 2 Sentinel-1 before and after, 4 DEM, 8 Sentinel-1 ascending before "
-            "and after, 16 descending before and after, 32 not by Sentinel-2 because of terrain shadow; 0 outside the "
-            "region",
+            "and after, 16 descending before and after, 32 not by Sentinel-2 because of terrain shadow, 64 "
+            "water before; 0 outside the region",
             dtype="uint8",
             scale=None,
             fill=0,
@@ -201,6 +220,9 @@ BAND_SETTINGS: dict[str, tuple[str, ...]] = {
     # where there is no near infrared, as in pictures of the true colours
     "s2_rgb": ("preR", "preG", "preB", "postR", "postG", "postB"),
     "s1vv_apart_s2": ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc", "dNDVI"),
+    # change in units of the variability of a place, which does not depend on level, season or scene-wide change
+    "s1_change": ("localVV", "localVH", "zVV", "zVH"),
+    "s1_change_s2": ("localVV", "localVH", "zVV", "zVH", "localNDVI"),
     "s1vv_apart": ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc"),
 }  # fmt: skip
 
@@ -210,6 +232,7 @@ OWN_BANDS: dict[str, tuple[str, ...]] = {
     "tehrani": (*_BEFORE_AFTER, "elevation", "slope"),
     "prakash": ("preR", "preG", "preB", "postR", "postG", "postB", "elevation", "slope"),
     "ccdc": ("preR", "preNIR", "dNDVI", "slope"),
+    "disturbance": ("zVV", "zVH"),
 }
 
 #: Models that give a date for each pixel, in two bands beside the probability.
@@ -218,7 +241,7 @@ DATING = ("ccdc",)
 #: Models that can average over mirror images (`predict.flips`).
 MIRRORING = ("unet",)
 
-_RADAR = re.compile(r"(pre|post|diff)V[VH]")
+_RADAR = re.compile(r"(pre|post|diff|local|z)V[VH]")
 _TERRAIN = ("elevation", "slope")
 
 

@@ -18,6 +18,7 @@ from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import Grid
+from lsbatch.kernels import surroundings
 from lsbatch.settings import Config, digest
 from lsbatch.storage import symlinks
 from lsbatch.storage.files import exists, in_folder, read_text, remove, state, write_json, write_text
@@ -29,12 +30,17 @@ BYTES_PER_PX = {"sentinel2": 8.25, "sentinel1": 8.0, "dem": 0.45}
 #: The same of each further band of Sentinel-2: uint16 at 20 m.
 FURTHER_BYTES_PER_PX = 0.5
 
-#: Margin around a tile for the search of scenes, the wider of the two: metres for clouds, their shadows and terrain
+#: Margin around the pixels that STACK composes, the wider of the two: metres for clouds, their shadows and terrain
 #: shadow; pixels for filters, the border of a GRD and grown clouds (see pipeline/optical.py, radar.py, terrain.py).
 HALO_M = {"sentinel2": 1200.0, "sentinel1": 0.0, "dem": 3000.0}
 HALO_PX = 96
 #: Rejected items that are printed; the others are counted.
 SHOWN_LEFT_OUT = 5
+
+
+def margin_m(sensor: str, side_m: float) -> float:
+    """Return how far around a tile scenes are searched: the margin of a sensor around the tile's surroundings."""
+    return max(HALO_M[sensor], HALO_PX * side_m) + surroundings.halo_px(side_m) * side_m
 
 
 @dataclass(frozen=True)

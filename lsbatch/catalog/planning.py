@@ -15,9 +15,9 @@ from lsbatch.catalog.plan import (
     BYTES_PER_PX,
     FURTHER_BYTES_PER_PX,
     HALO_M,
-    HALO_PX,
     Plan,
     TilePlan,
+    margin_m,
     settings_digest,
 )
 from lsbatch.grid import Grid, tile_id
@@ -80,7 +80,7 @@ def by_tile(made: Plan, key: str, scenes: tuple[Scene, ...], config: Config) -> 
 def _footprints(boxes: np.ndarray, sensor: str, config: Config) -> np.ndarray:
     """Return the outlines of tiles with their halo in EPSG:4326. A scene may touch only the halo."""
     grid = config.grid
-    grown = shapely.buffer(boxes, max(HALO_M[sensor], HALO_PX * grid.resolution_m), join_style="mitre")
+    grown = shapely.buffer(boxes, margin_m(sensor, grid.resolution_m), join_style="mitre")
     dense = shapely.segmentize(grown, grid.resolution_m * grid.tile_px / 4)
     return np.asarray(date_windows.to_lonlat(dense, grid.crs))
 

@@ -18,7 +18,8 @@ from lsbatch.catalog.items.radar_radiometry import SIGMA0
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
-from lsbatch.kernels import sar, speckle, time_median
+from lsbatch.kernels import pass_moments, sar, speckle, surroundings, time_median
+from lsbatch.kernels.pass_moments import Moments
 from lsbatch.pipeline import radar_geometry
 from lsbatch.pipeline.radar_geometry import Geometry, Orbit, Steepness
 from lsbatch.pipeline.terrain import Ground
@@ -33,6 +34,8 @@ DIRECTIONS = ("ascending", "descending")
 STRIP_BYTES = 192 * 2**20
 #: Rows of a COG block. Strips of whole blocks decode each block once if the lattices agree.
 BLOCK_ROWS = 512
+#: Strips are whole cells of the surroundings.
+CELL_ROWS = surroundings.LARGEST_CELL_PX
 #: Width of the border of a GRD that is searched for noise.
 FRINGE_PX = 50
 #: Power above which a pixel may be a point target (Lee sigma): the 98th percentile over hills in California
@@ -41,6 +44,12 @@ BRIGHT = {"VV": 0.60, "VH": 0.10}
 FROST_DAMPING = 2.0
 #: The speckle filter that uses all dates of a relative orbit together, not a single scene.
 ACROSS_DATES = "multitemporal"
+
+
+#: Direction of flight and number of the relative orbit; None where unknown.
+RelativeOrbit = tuple[str | None, int | None]
+#: Mean and variance of the passes of each relative orbit, by polarisation.
+Orbits = dict[RelativeOrbit, dict[str, Moments]]
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Median:
         Passes that observed the pixel, at most 255.
     all_looks : array (rows, cols), uint8
         Passes of both and of unknown directions.
+    orbits : Orbits
     used : tuple of str
     dropped : tuple of Dropped
         Scenes read, and scenes that could not be read, with the reason.
@@ -66,6 +76,7 @@ class Median:
     apart: dict[str, np.ndarray]
     looks: dict[str, np.ndarray]
     all_looks: np.ndarray
+    orbits: Orbits
     used: tuple[str, ...]
     dropped: tuple[Dropped, ...]
 
@@ -81,6 +92,9 @@ def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
     looks = {d: np.zeros(shape, np.uint8) for d in DIRECTIONS}
     all_looks = np.zeros(shape, np.uint8)
     passes = _by_pass(scenes)
+    cell_px, _ = surroundings.sizes(ground.side_m)
+    members = _by_orbit(passes)
+    orbits = {orbit: {p: pass_moments.empty(shape, cell_px) for p in POLARISATIONS} for orbit in members}
     dropped: dict[str, Dropped] = {}
     if passes:
         has_sigma0 = any(s.radiometry == SIGMA0 for s in scenes)
@@ -99,10 +113,13 @@ def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
                 apart[direction][here] = time_median.masked_median(vv)
                 looks[direction][here] = _count(vv)
             all_looks[here] = _count(strip[0])
+            for orbit, dates in members.items():
+                for p, name in enumerate(POLARISATIONS):
+                    pass_moments.fill(orbits[orbit][name], here, [strip[p, date] for date in dates], cell_px)
             # free the strip before the next one is filled, else two are held: 216 MB more with 40 passes than with 10
             del strip, vv
     used = tuple(s.id for group in passes for s in group if s.id not in dropped)
-    return Median(power, apart, looks, all_looks, used, tuple(dropped.values()))
+    return Median(power, apart, looks, all_looks, orbits, used, tuple(dropped.values()))
 
 
 def _count(dates: np.ndarray) -> np.ndarray:
@@ -119,10 +136,10 @@ def halo_px(settings: CompositeSettings, has_sigma0: bool, side_m: float) -> int
 
 
 def strip_rows(passes: int, cols: int, halo: int) -> int:
-    """Return the rows of a strip whose buffer of all passes fits in `STRIP_BYTES`; at least one."""
+    """Return the rows of a strip whose buffer of all passes fits in `STRIP_BYTES`, in whole cells; at least one."""
     row_bytes = passes * len(POLARISATIONS) * (cols + 2 * halo) * 4
-    rows = max(1, STRIP_BYTES // row_bytes - 2 * halo)
-    return rows - rows % BLOCK_ROWS if rows > BLOCK_ROWS else rows
+    rows = max(CELL_ROWS, STRIP_BYTES // row_bytes - 2 * halo)
+    return rows - rows % (BLOCK_ROWS if rows > BLOCK_ROWS else CELL_ROWS)
 
 
 def _by_pass(scenes: Sequence[Scene]) -> list[list[Scene]]:
@@ -131,6 +148,14 @@ def _by_pass(scenes: Sequence[Scene]) -> list[list[Scene]]:
 
     ordered = sorted(scenes, key=lambda s: (*key(s), s.id))
     return [list(group) for _, group in groupby(ordered, key=key)]
+
+
+def _by_orbit(passes: list[list[Scene]]) -> dict[RelativeOrbit, list[int]]:
+    """Return the numbers of the passes of each relative orbit."""
+    orbits: defaultdict[RelativeOrbit, list[int]] = defaultdict(list)
+    for i, group in enumerate(passes):
+        orbits[group[0].orbit_state, group[0].relative_orbit].append(i)
+    return dict(orbits)
 
 
 def _strip(
@@ -215,9 +240,6 @@ def _filtered(power: np.ndarray, polarisation: str, settings: CompositeSettings)
 
 def _across_dates_into(strip: np.ndarray, passes: list[list[Scene]], size: int) -> None:
     """Apply Quegan and Yu's filter to one relative orbit at a time, because orbits have different backscatter."""
-    orbits: defaultdict[tuple[str | None, int | None], list[int]] = defaultdict(list)
-    for i, group in enumerate(passes):
-        orbits[group[0].orbit_state, group[0].relative_orbit].append(i)
     for polarisation in strip:
-        for dates in orbits.values():
+        for dates in _by_orbit(passes).values():
             polarisation[dates] = speckle.multitemporal(polarisation[dates], size)

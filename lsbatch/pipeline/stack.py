@@ -1,6 +1,7 @@
 """Stage archive to STACK: composites before and after, terrain and observation counts of one tile."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as optical_kernels
-from lsbatch.kernels import sar
+from lsbatch.kernels import pass_moments, sar, surroundings, water
 from lsbatch.pipeline import optical, radar, terrain
 from lsbatch.pipeline.terrain import Ground
 from lsbatch.pipeline.types import Block, Dropped, Stage
@@ -18,7 +19,7 @@ from lsbatch.settings import Config
 from lsbatch.storage.geometries import rasterize
 
 #: Bits of the band `observed`.
-OPTICAL, RADAR, DEM, ASCENDING, DESCENDING, SHADED = 1, 2, 4, 8, 16, 32
+OPTICAL, RADAR, DEM, ASCENDING, DESCENDING, SHADED, WATER = 1, 2, 4, 8, 16, 32, 64
 BITS = {
     "optical": OPTICAL,
     "radar": RADAR,
@@ -26,6 +27,7 @@ BITS = {
     "ascending": ASCENDING,
     "descending": DESCENDING,
     "shaded": SHADED,
+    "water": WATER,
 }
 SHORT = {"ascending": "asc", "descending": "desc"}
 INDICES: dict[str, Callable[..., np.ndarray]] = {
@@ -39,12 +41,14 @@ NAMED_SCENES = 3
 
 def apply(block: Block, config: Config) -> Block:
     """Read the scenes of the tile and compose every band of STACK; bands without a source are nodata."""
-    tile = block.tile
+    tile, halo = block.tile, surroundings.halo_px(config.grid.resolution_m)
+    # wider than the tile, because the local bands depend on the surroundings
+    wide = replace(tile, geobox=tile.padded(halo))
     scenes = plan.tile_scenes(config.output, tile.id)
     layer = stack_layer(config.composite.bands)
-    bands = _blank(tile, layer)
+    bands = _blank(wide, layer)
     # terrain first: terrain shadow and slope correction need it
-    here = terrain.read(tile, scenes["dem"], config)
+    here = terrain.read(wide, scenes["dem"], config)
     used: list[str] = []
     dropped: list[Dropped] = []
     for fill in (_optical, _radar, _terrain):
@@ -58,15 +62,17 @@ def apply(block: Block, config: Config) -> Block:
         raise SceneError(
             f"no scene of tile {tile.id} could be read: {named}{more}", may_pass=any(d.may_pass for d in dropped)
         )
+    bands["observed"] = _observed(bands, here.side_m)
+    inner = slice(halo, -halo)
+    bands = {name: values[inner, inner].copy() for name, values in bands.items()}
     inside = rasterize(plan.load(config.output).region, tile.geobox)
-    bands["observed"] = _observed(bands)
     for name, values in bands.items():
         fill_value = layer[name].fill if layer[name].scale is None else np.nan
         values[~inside] = fill_value
     tally = {
         "region_pixels": int(inside.sum()),
         **{f"{key}_pixels": int(np.count_nonzero(bands["observed"] & bit)) for key, bit in BITS.items()},
-        "dem_filled_pixels": here.filled_px,
+        "dem_filled_pixels": int(np.count_nonzero(here.is_filled[inner, inner])),
         "decisions": _decisions(scenes, set(used)),
     }
     return Block(tile, 0, bands, tally, scenes=tuple(used), dropped=tuple(dropped))
@@ -97,6 +103,7 @@ def _optical(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config)
         used += picture.used
         dropped += picture.dropped
     bands["dNDVI"] = optical_kernels.dndvi(ndvi["pre"], ndvi["post"])
+    bands["localNDVI"] = bands["dNDVI"] - surroundings.shared(bands["dNDVI"], here.side_m)
     return bands | _index_differences(bands, config), used, dropped
 
 
@@ -114,8 +121,10 @@ def _radar(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -
     bands: dict[str, np.ndarray] = {}
     used: tuple[str, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    orbits = []
     for period in ("pre", "post"):
         composite = radar.median(scenes[f"{period}_s1"], here, config)
+        orbits.append(composite.orbits)
         bands |= {f"{period}{pol}": sar.to_db(power) for pol, power in composite.power.items()}
         for direction, power in composite.apart.items():
             bands[f"{period}VV_{SHORT[direction]}"] = sar.to_db(power)
@@ -125,7 +134,21 @@ def _radar(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -
         dropped += composite.dropped
     for pol in radar.POLARISATIONS:
         bands[f"diff{pol}"] = bands[f"post{pol}"] - bands[f"pre{pol}"]
-    return bands, used, dropped
+    return bands | _local_change(orbits[0], orbits[1], here.side_m), used, dropped
+
+
+def _local_change(before: radar.Orbits, after: radar.Orbits, side_m: float) -> dict[str, np.ndarray]:
+    """Return the change of each polarisation against the surroundings, from the orbits that both windows have."""
+    both = sorted(before.keys() & after.keys(), key=str)
+    bands: dict[str, np.ndarray] = {}
+    if not both:
+        return bands
+    for pol in radar.POLARISATIONS:
+        changes = [pass_moments.change(before[orbit][pol], after[orbit][pol], side_m) for orbit in both]
+        bands[f"local{pol}"], bands[f"z{pol}"] = pass_moments.combined(changes)
+    looks = [pass_moments.looks(before[orbit]["VV"], after[orbit]["VV"]) for orbit in both]
+    bands["change_looks"] = np.minimum(np.sum(looks, axis=0), 255).astype(np.uint8)
+    return bands
 
 
 def _terrain(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -> Filled:
@@ -135,7 +158,7 @@ def _terrain(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config)
     return {"elevation": here.elevation_m[inner, inner].copy(), "slope": slope}, here.used, here.dropped
 
 
-def _observed(bands: dict[str, np.ndarray]) -> np.ndarray:
+def _observed(bands: dict[str, np.ndarray], side_m: float) -> np.ndarray:
     def seen(*names: str) -> np.ndarray:
         return np.logical_and.reduce([np.isfinite(bands[n]) for n in names])
 
@@ -149,6 +172,7 @@ def _observed(bands: dict[str, np.ndarray]) -> np.ndarray:
         + seen("preVV_asc", "postVV_asc") * np.uint8(ASCENDING)
         + seen("preVV_desc", "postVV_desc") * np.uint8(DESCENDING)
         + in_shade * np.uint8(SHADED)
+        + water.before(*(bands[n] for n in ("preVH", "preG", "preNIR", "slope")), side_m) * np.uint8(WATER)
     ).astype(np.uint8)
 
 
@@ -166,7 +190,7 @@ def _decisions(scenes: dict[str, tuple[Scene, ...]], used: set[str]) -> dict[str
 
 STAGE = Stage(
     name="stack",
-    version=3,
+    version=4,
     apply=apply,
     settings=lambda config: config.composite.model_dump(exclude={"same_orbits"}),
     writes=lambda config: stack_layer(config.composite.bands),

@@ -40,20 +40,20 @@ class Ground:
         NaN where the DEM has no value.
     side_m : float
         Of a pixel.
+    is_filled : bool array (rows, cols)
+        Pixels of the tile in hairline voids of the DEM, which are interpolated.
     used : tuple of str
     dropped : tuple of Dropped
         DEM scenes used, and DEM scenes that could not be read, with the reason.
-    filled_px : int
-        Pixels of the tile in hairline voids of the DEM, which are interpolated.
     """
 
     geobox: GeoBox
     halo_px: int
     elevation_m: np.ndarray
     side_m: float
+    is_filled: np.ndarray
     used: tuple[str, ...]
     dropped: tuple[Dropped, ...]
-    filled_px: int = 0
 
     def slope_aspect(self, halo_px: int) -> tuple[np.ndarray, np.ndarray]:
         """Return slope and aspect in degrees with this halo, at most `halo_px` - 1."""
@@ -116,5 +116,6 @@ def read(tile: Tile, scenes: tuple[Scene, ...], config: Config) -> Ground:
     filled, is_filled = hairline_voids.fill(dem, widest)
     inner = slice(widest, -widest)
     core = slice(halo + widest, -(halo + widest))
-    count = int(np.count_nonzero(is_filled[core, core]))
-    return Ground(tile.geobox, halo, filled[inner, inner].copy(), side, tuple(used), tuple(dropped), count)
+    return Ground(
+        tile.geobox, halo, filled[inner, inner].copy(), side, is_filled[core, core], tuple(used), tuple(dropped)
+    )
