@@ -43,6 +43,7 @@ from lsbatch.synthetic.planting import Planted
 PLACES = ("california", "belgium", "hokkaido", "synthetic")
 COLLECTIONS = {"sentinel1": "sentinel-1-rtc", "sentinel2": "sentinel-2-l2a", "dem": "dem"}
 METHODS = (
+    Method("disturbance", "s1vv", None, "disturbance"),
     Method("unet s1vv", "s1vv", "package:unet-s1vv"),
     Method("unet s1vv_s2", "s1vv_s2", "package:unet-s1vv_s2", sensors=("sentinel1", "sentinel2")),
 )
@@ -202,7 +203,7 @@ def measured(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
         drawn = replace(case, draws=options.draws or case.draws)
         for outcome in measure(drawn, METHODS, work / case.survey.id, options.seed):
             rows.append(row(outcome))
-            name = f"{case.survey.id}-{outcome.method.bands}.png"
+            name = f"{case.survey.id}-{outcome.method.name.replace(' ', '-')}.png"
             reality_pictures.outcome(options.out / name, outcome)
     if "hokkaido" in options.only:
         rows += [hokkaido_row(weights, options.data / "s2_hokkaido") for weights in options.rgb_weights]

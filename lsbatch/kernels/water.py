@@ -13,9 +13,7 @@ WATER_NIR = 0.10
 STEEPEST_DEG = 5.0
 
 
-def before(
-    vh_db: np.ndarray, green: np.ndarray, nir: np.ndarray, slope_deg: np.ndarray, side_m: float
-) -> np.ndarray:
+def before(vh_db: np.ndarray, green: np.ndarray, nir: np.ndarray, slope_deg: np.ndarray, side_m: float) -> np.ndarray:
     """Return the pixels that were water before.
 
     Where Sentinel-2 saw the ground, by its greenest look: NDWI above 0 and a dark near infrared. Elsewhere by

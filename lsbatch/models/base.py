@@ -10,7 +10,7 @@ from lsbatch.errors import ModelError
 from lsbatch.models import families
 from lsbatch.models.cards import Card, card
 from lsbatch.models.families import FAMILIES
-from lsbatch.settings import Config, PredictSettings, digest
+from lsbatch.settings import Config, GridSettings, PredictSettings, digest
 from lsbatch.storage import objects
 from lsbatch.storage.files import exists, on_disk
 
@@ -18,6 +18,8 @@ __all__ = ["Card", "answer", "card", "check", "default_path", "halo_px", "resolv
 
 PACKAGED = Path(__file__).parent / "weights"
 PREFIX = "package:"
+#: Side of a pixel in metres unless a caller gives another: that of Sentinel-2 and of the settings.
+SIDE_M = GridSettings().resolution_m
 
 
 def default_path(config: Config) -> Path:
@@ -127,24 +129,25 @@ def check(of: Card, config: Config) -> None:
             f"{', '.join(of.bands)}; set bands or model.weights, or run 'lsbatch train'"
         )
     families.of(config).check(of, config.predict)
-    if halo_px(of, config.predict) > config.grid.tile_px:
-        raise ModelError(
-            f"grid.tile_px = {config.grid.tile_px}: must be at least {of.halo_px}, the halo of {of.family}"
-        )
+    halo = halo_px(of, config.predict, config.grid.resolution_m)
+    if halo > config.grid.tile_px:
+        raise ModelError(f"grid.tile_px = {config.grid.tile_px}: must be at least {halo}, the halo of {of.family}")
 
 
-def halo_px(of: Card, predict: PredictSettings) -> int:
-    """Return the pixels that a block must carry around its core."""
-    return families.of_card(of).halo_px(of, predict)
+def halo_px(of: Card, predict: PredictSettings, side_m: float = SIDE_M) -> int:
+    """Return the pixels that a block must carry around its core; `side_m` is the side of a pixel in metres."""
+    return families.of_card(of).halo_px(of, predict, side_m)
 
 
-def answer(path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings) -> np.ndarray:
+def answer(
+    path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings, side_m: float = SIDE_M
+) -> np.ndarray:
     """Return the landslide probability in the core of a block: the first result of `answers`."""
-    return answers(path, bands, halo_px, predict)[0]
+    return answers(path, bands, halo_px, predict, side_m)[0]
 
 
 def answers(
-    path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings
+    path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings, side_m: float = SIDE_M
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the landslide probability in the core of a block, and its spread over mirror images.
 
@@ -158,6 +161,8 @@ def answers(
         Pixels that `bands` carry on each side.
     predict : PredictSettings
         Tiling, device and precision.
+    side_m : float
+        Side of a pixel in metres.
 
     Returns
     -------
@@ -178,7 +183,7 @@ def answers(
     if not seen.any():
         # sea, nodata or outside the country: the model is skipped
         return out, spread
-    found, spread_found = families.of_card(of).predict(path, block, halo_px, predict, seen)
+    found, spread_found = families.of_card(of).predict(path, block, halo_px, predict, seen, side_m)
     out[seen] = found[seen]
     if spread_found is not None:
         spread[seen] = spread_found[seen]

@@ -100,6 +100,8 @@ class Family(Protocol):
         Its weights are a U-Net: throughput can be measured, and they can be exported to ONNX and ArcGIS.
     makes_segments : bool
         Classifies segments, which ``lsbatch segments`` writes.
+    has_false_alarm_rate : bool
+        ``predict.false_alarm_rate`` changes its predictions.
     """
 
     @property
@@ -122,6 +124,8 @@ class Family(Protocol):
     def is_unet(self) -> bool: ...
     @property
     def makes_segments(self) -> bool: ...
+    @property
+    def has_false_alarm_rate(self) -> bool: ...
 
     def check(self, card: Card, predict: PredictSettings) -> None:
         """Check that predictions with these weights are possible on this machine.
@@ -132,11 +136,11 @@ class Family(Protocol):
             If a library or memory is missing.
         """
 
-    def halo_px(self, card: Card, predict: PredictSettings) -> int:
+    def halo_px(self, card: Card, predict: PredictSettings, side_m: float) -> int:
         """Return the number of pixels that a block must carry around its core."""
 
     def predict(
-        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray
+        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the probability in the core of a block and its spread over mirror images.
 
@@ -151,6 +155,8 @@ class Family(Protocol):
         predict : PredictSettings
         seen : bool array (rows, cols)
             Pixels of the core with all bands; the result is not used elsewhere.
+        side_m : float
+            Side of a pixel in metres.
 
         Returns
         -------
@@ -171,10 +177,11 @@ class FamilyBase:
     mirrors = False
     is_unet = False
     makes_segments = False
+    has_false_alarm_rate = False
 
     def check(self, card: Card, predict: PredictSettings) -> None:
         """Accept all weights."""
 
-    def halo_px(self, card: Card, predict: PredictSettings) -> int:
+    def halo_px(self, card: Card, predict: PredictSettings, side_m: float) -> int:
         """Return the halo of the card."""
         return card.halo_px

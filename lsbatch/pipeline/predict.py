@@ -1,5 +1,6 @@
 """Stage STACK to PROBABILITY. The prediction of a tile equals that of the whole country at once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,25 @@ import numpy as np
 from lsbatch.bands import probability
 from lsbatch.catalog import scene_history
 from lsbatch.models import base, families
-from lsbatch.pipeline import pixel_history
+from lsbatch.pipeline import pixel_history, stack
 from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config
 
 
 def apply(block: Block, config: Config) -> Block:
-    """Return the landslide probability; NaN where an input band was not observed."""
-    if families.of(config).reads_archive:
-        return pixel_history.apply(block, config)
+    """Return the landslide probability; NaN where an input band was not observed, 0 on water."""
+    found = pixel_history.apply(block, config) if families.of(config).reads_archive else _predicted(block, config)
+    halo, (rows, cols) = block.halo_px, found.bands["probability"].shape
+    observed = block.bands["observed"][halo : halo + rows, halo : halo + cols]
+    # nothing can slide there; what a model says of waves is not used
+    water = (observed & stack.WATER != 0) & np.isfinite(found.bands["probability"])
+    found.bands["probability"][water] = 0
+    return replace(found, tally={**found.tally, "water_pixels": int(np.count_nonzero(water))})
+
+
+def _predicted(block: Block, config: Config) -> Block:
     weights = base.resolve(config)
-    answer, spread = base.answers(weights, block.bands, block.halo_px, config.predict)
+    answer, spread = base.answers(weights, block.bands, block.halo_px, config.predict, config.grid.resolution_m)
     tally = {"predicted_pixels": int(np.isfinite(answer).sum())}
     return Block(block.tile, 0, {"probability": answer, "spread": spread}, tally)
 
@@ -35,6 +44,7 @@ def _settings(config: Config) -> dict[str, object]:
         "flips": config.predict.flips,
         # the resampling of the scenes, which a family that reads them depends on
         **({"resampling": 2} if families.of(config).reads_archive else {}),
+        **({"false_alarm_rate": config.predict.false_alarm_rate} if families.of(config).has_false_alarm_rate else {}),
     }
 
 
@@ -43,15 +53,15 @@ def _scenes(config: Config, tile: str) -> Path | None:
 
 
 def _halo_px(config: Config) -> int:
-    return base.halo_px(base.card(base.resolve(config)), config.predict)
+    return base.halo_px(base.card(base.resolve(config)), config.predict, config.grid.resolution_m)
 
 
 STAGE = Stage(
     name="predict",
-    version=1,
+    version=2,
     apply=apply,
     settings=_settings,
-    reads=lambda config: {"stack": config.inputs},
+    reads=lambda config: {"stack": (*config.inputs, "observed")},
     writes=lambda config: probability(config.model.family),
     halo_px=_halo_px,
     scenes=_scenes,

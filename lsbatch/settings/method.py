@@ -72,12 +72,13 @@ class CompositeSettings(Section):
 class ModelSettings(Section):
     """Model family and weights."""
 
-    family: Literal["unet", "cart", "tehrani", "prakash", "ccdc"] = Field(
+    family: Literal["unet", "cart", "tehrani", "prakash", "ccdc", "disturbance"] = Field(
         "unet",
         description="unet: trained on polygons; cart: decision tree on points of eight classes; tehrani: random "
         "forest on segments of the red-green change; prakash: three-stream network of images before and "
-        "after and of the terrain; ccdc: breaks in the Sentinel-2 history of each pixel, needs no training. "
-        "The last three have their own bands and ignore the setting bands",
+        "after and of the terrain; ccdc: breaks in the Sentinel-2 history of each pixel, needs no training; "
+        "disturbance: distance of the Sentinel-1 passes after from those before, needs no training. "
+        "The last four have their own bands and ignore the setting bands",
     )
     weights: str | None = Field(
         None,
@@ -149,6 +150,15 @@ class PredictSettings(Section):
         "uncertainty; takes four times as long; not for bands that depend on the look direction",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
+    # not dumped at its default: digests of older surveys stay what they were
+    false_alarm_rate: float = Field(
+        0.005,
+        gt=0,
+        lt=0.5,
+        exclude_if=lambda rate: rate == 0.005,
+        description="disturbance: share of unchanged ground that may be called before single pixels are removed; "
+        "lower misses more",
+    )
 
 
 class CleanSettings(Section):

@@ -6,13 +6,21 @@ from lsbatch.errors import ModelError
 from lsbatch.models.cards import Card
 from lsbatch.models.families.cart import CartFamily
 from lsbatch.models.families.ccdc import CcdcFamily
+from lsbatch.models.families.disturbance import DisturbanceFamily
 from lsbatch.models.families.prakash import PrakashFamily
 from lsbatch.models.families.tehrani import TehraniFamily
 from lsbatch.models.families.unet import UNetFamily
 from lsbatch.models.family import Family
 from lsbatch.settings import Config
 
-_ALL: tuple[Family, ...] = (UNetFamily(), CartFamily(), TehraniFamily(), PrakashFamily(), CcdcFamily())
+_ALL: tuple[Family, ...] = (
+    UNetFamily(),
+    CartFamily(),
+    TehraniFamily(),
+    PrakashFamily(),
+    CcdcFamily(),
+    DisturbanceFamily(),
+)
 
 #: Families by the value of ``model.family``.
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _ALL}

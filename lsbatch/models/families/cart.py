@@ -72,7 +72,7 @@ class CartFamily(FamilyBase):
     training = staticmethod(train)
 
     def predict(
-        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray
+        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return 1 for landslide and 0 for all other classes."""
         rows, cols = block.shape[1:]

@@ -29,7 +29,7 @@ class CcdcFamily(FamilyBase):
         ccdc.check()
 
     def predict(
-        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray
+        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Refuse: the STACK is not enough.
 

@@ -32,7 +32,7 @@ class PrakashFamily(FamilyBase):
     )
 
     def predict(
-        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray
+        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Predict on windows of the national lattice."""
         return prakash.answer(path, block, halo_px, predict), None

@@ -81,7 +81,7 @@ class TehraniFamily(FamilyBase):
     training = staticmethod(train)
 
     def predict(
-        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray
+        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the probability of the segment of each pixel, 0 outside segments."""
         return tehrani.answer(path, block, halo_px), None

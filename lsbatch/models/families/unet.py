@@ -58,12 +58,12 @@ class UNetFamily(FamilyBase):
         if predict.tiling == "exact":
             tiled_inference.most_px(card, predict.memory_gb)
 
-    def halo_px(self, card: Card, predict: PredictSettings) -> int:
+    def halo_px(self, card: Card, predict: PredictSettings, side_m: float) -> int:
         """Return the halo of the tiling: that of the network, or that of blended windows."""
         return inference_windows.blend_px() if predict.tiling == "blend" else card.halo_px
 
     def predict(
-        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray
+        self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Predict window by window; with ``predict.flips`` also on mirror images."""
         of = cards.card(path)
