@@ -82,6 +82,7 @@ def test_unknown_band_is_named_with_those_there_are() -> None:
 def test_settings_are_the_papers() -> None:
     assert {name: len(bands) for name, bands in BAND_SETTINGS.items()} == {
         "s1_s2_dem": 13, "s1vv_s2": 3, "s1vv": 2, "s2": 5, "s1vv_apart_s2": 5, "s2_rgb": 6, "s1vv_apart": 4,
+        "s1_change": 4, "s1_change_s2": 5,
     }  # fmt: skip
     assert all(set(bands) <= set(STACK.names) for bands in BAND_SETTINGS.values())
 

@@ -18,7 +18,6 @@ from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.errors import NoDataError, StaleStoreError
 from lsbatch.grid import Grid
-from lsbatch.kernels import surroundings
 from lsbatch.settings import Config, digest
 from lsbatch.storage import symlinks
 from lsbatch.storage.files import exists, in_folder, read_text, remove, state, write_json, write_text
@@ -34,13 +33,15 @@ FURTHER_BYTES_PER_PX = 0.5
 #: shadow; pixels for filters, the border of a GRD and grown clouds (see pipeline/optical.py, radar.py, terrain.py).
 HALO_M = {"sentinel2": 1200.0, "sentinel1": 0.0, "dem": 3000.0}
 HALO_PX = 96
+#: The pixels that STACK composes around a tile, in metres (see kernels/local_change/surroundings.py).
+SURROUNDINGS_M = 350.0
 #: Rejected items that are printed; the others are counted.
 SHOWN_LEFT_OUT = 5
 
 
 def margin_m(sensor: str, side_m: float) -> float:
     """Return how far around a tile scenes are searched: the margin of a sensor around the tile's surroundings."""
-    return max(HALO_M[sensor], HALO_PX * side_m) + surroundings.halo_px(side_m) * side_m
+    return max(HALO_M[sensor], HALO_PX * side_m) + SURROUNDINGS_M
 
 
 @dataclass(frozen=True)

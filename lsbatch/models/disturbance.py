@@ -17,7 +17,8 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from lsbatch.bands import OWN_BANDS
-from lsbatch.kernels import speckle, surroundings
+from lsbatch.kernels import speckle
+from lsbatch.kernels.local_change import surroundings
 from lsbatch.models.cards import Card
 
 BANDS = OWN_BANDS["disturbance"]

@@ -18,8 +18,9 @@ from lsbatch.catalog.items.radar_radiometry import SIGMA0
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.imagery import prefetch, scene_reading
-from lsbatch.kernels import pass_moments, sar, speckle, surroundings, time_median
-from lsbatch.kernels.pass_moments import Moments
+from lsbatch.kernels import sar, speckle, time_median
+from lsbatch.kernels.local_change import pass_moments, surroundings
+from lsbatch.kernels.local_change.pass_moments import Moments
 from lsbatch.pipeline import radar_geometry
 from lsbatch.pipeline.radar_geometry import Geometry, Orbit, Steepness
 from lsbatch.pipeline.terrain import Ground
@@ -94,7 +95,7 @@ def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
     passes = _by_pass(scenes)
     cell_px, _ = surroundings.sizes(ground.side_m)
     members = _by_orbit(passes)
-    orbits = {orbit: {p: pass_moments.empty(shape, cell_px) for p in POLARISATIONS} for orbit in members}
+    orbits = {orbit: {p: pass_moments.empty((rows, cols), cell_px) for p in POLARISATIONS} for orbit in members}
     dropped: dict[str, Dropped] = {}
     if passes:
         has_sigma0 = any(s.radiometry == SIGMA0 for s in scenes)

@@ -11,7 +11,8 @@ from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.kernels import optical as optical_kernels
-from lsbatch.kernels import pass_moments, sar, surroundings, water
+from lsbatch.kernels import sar, water
+from lsbatch.kernels.local_change import pass_moments, surroundings
 from lsbatch.pipeline import optical, radar, terrain
 from lsbatch.pipeline.terrain import Ground
 from lsbatch.pipeline.types import Block, Dropped, Stage
@@ -162,6 +163,7 @@ def _observed(bands: dict[str, np.ndarray], side_m: float) -> np.ndarray:
     def seen(*names: str) -> np.ndarray:
         return np.logical_and.reduce([np.isfinite(bands[n]) for n in names])
 
+    is_water = water.before(bands["preVH"], bands["preG"], bands["preNIR"], bands["slope"], side_m)
     in_shade = np.logical_or.reduce(
         [(bands[f"{p}_clear_looks"] == 0) & (bands[f"{p}_shaded_looks"] > 0) for p in ("pre", "post")]
     )
@@ -172,7 +174,7 @@ def _observed(bands: dict[str, np.ndarray], side_m: float) -> np.ndarray:
         + seen("preVV_asc", "postVV_asc") * np.uint8(ASCENDING)
         + seen("preVV_desc", "postVV_desc") * np.uint8(DESCENDING)
         + in_shade * np.uint8(SHADED)
-        + water.before(*(bands[n] for n in ("preVH", "preG", "preNIR", "slope")), side_m) * np.uint8(WATER)
+        + is_water * np.uint8(WATER)
     ).astype(np.uint8)
 
 

@@ -14,7 +14,7 @@ from lsbatch.catalog import plan, planning
 from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.catalog.orbit_matching import newest, same_orbits
 from lsbatch.errors import CatalogError, ConfigError, NoDataError, StaleStoreError
-from lsbatch.kernels import surroundings
+from lsbatch.kernels.local_change import surroundings
 from lsbatch.pipeline import optical, radar, terrain
 from lsbatch.settings import CompositeSettings, Config
 from tests.small_archive import CRS, LEFT, TOP
@@ -255,8 +255,8 @@ def test_a_tile_file_says_why(archive: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("side_m", [5, 10, 15, 20, 25, 30, 60, 100])
 def test_scenes_are_planned_as_far_as_any_halo_reads(side_m: float) -> None:
     widest = radar.halo_px(CompositeSettings(speckle="boxcar", speckle_size_px=31), True, side_m)
-    wide = surroundings.halo_px(side_m) * side_m
-    planned = {sensor: plan.margin_m(sensor, side_m) - wide for sensor in plan.HALO_M}
+    around = surroundings.halo_px(side_m) * side_m
+    planned = {sensor: plan.margin_m(sensor, side_m) - around for sensor in plan.HALO_M}
     assert planned["sentinel2"] >= max(optical.CLOUD_REACH_M + side_m, 50 * side_m)
     assert planned["sentinel1"] >= widest * side_m
     assert planned["dem"] >= terrain.halo_px(side_m) * side_m

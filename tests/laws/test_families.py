@@ -22,8 +22,17 @@ TABLE: dict[str, tuple[str, frozenset[str]]] = {
     "tehrani": ("own", frozenset({"makes_segments"})),
     "prakash": ("network", frozenset()),
     "ccdc": ("none", frozenset({"reads_archive", "dates_pixels"})),
+    "disturbance": ("none", frozenset({"has_false_alarm_rate"})),
 }
-ABILITIES = ("needs_points", "reads_archive", "dates_pixels", "mirrors", "is_unet", "makes_segments")
+ABILITIES = (
+    "needs_points",
+    "reads_archive",
+    "dates_pixels",
+    "mirrors",
+    "is_unet",
+    "makes_segments",
+    "has_false_alarm_rate",
+)
 
 
 def comparisons(source: str) -> Iterator[int]:
@@ -113,5 +122,5 @@ def test_the_facts_of_the_settings_agree_with_the_family(name: str) -> None:
 
 def test_halo_is_that_of_the_card_unless_windows_are_blended() -> None:
     for name, family in FAMILIES.items():
-        card = Card(name, (), (), (), {}, 64, 1)
-        assert family.halo_px(card, PredictSettings()) == 64
+        if name != "disturbance":
+            assert family.halo_px(Card(name, (), (), (), {}, 64, 1), PredictSettings(), 10) == 64

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from lsbatch.kernels import surroundings
+from lsbatch.kernels.local_change import surroundings
 
 #: Decibels in a natural logarithm of power.
 DB = np.float32(10 / np.log(10))
