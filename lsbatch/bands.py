@@ -203,6 +203,9 @@ def stack_layer(further: tuple[str, ...]) -> Layer:
 #: STACK with every band that a survey can have, to look up a band without the settings of its survey.
 FULL_STACK = stack_layer(tuple(FURTHER))
 
+#: Bands that need more than one pass of a relative orbit.
+LOCAL_CHANGE = ("localVV", "localVH", "zVV", "zVH")
+
 #: Bands that a model can read: measured values, and not dates, counts or bits.
 MODEL_INPUTS = tuple(band.name for band in FULL_STACK.bands if band.scale is not None)
 
@@ -221,8 +224,8 @@ BAND_SETTINGS: dict[str, tuple[str, ...]] = {
     "s2_rgb": ("preR", "preG", "preB", "postR", "postG", "postB"),
     "s1vv_apart_s2": ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc", "dNDVI"),
     # change in units of the variability of a place, which does not depend on level, season or scene-wide change
-    "s1_change": ("localVV", "localVH", "zVV", "zVH"),
-    "s1_change_s2": ("localVV", "localVH", "zVV", "zVH", "localNDVI"),
+    "s1_change": LOCAL_CHANGE,
+    "s1_change_s2": (*LOCAL_CHANGE, "localNDVI"),
     "s1vv_apart": ("preVV_asc", "postVV_asc", "preVV_desc", "postVV_desc"),
 }  # fmt: skip
 

@@ -18,6 +18,9 @@ def apply(block: Block, config: Config) -> Block:
     # a comparison with NaN is false; NaN pixels are set to 255 in the next line
     labels = (probability >= config.clean.threshold).astype(np.uint8)
     labels[np.isnan(probability)] = UNOBSERVED
+    if config.clean.min_slope_deg > 0:
+        # an unknown slope is not flat
+        labels[(block.bands["slope"] < config.clean.min_slope_deg) & (labels == 1)] = 0
     if config.clean.mode_radius_px > 0:
         labels = focal.mode(labels, config.clean.mode_radius_px)
     rows, cols = labels.shape
@@ -29,12 +32,17 @@ def apply(block: Block, config: Config) -> Block:
     return Block(block.tile, 0, {"landslide": landslide}, tally)
 
 
+def _reads(config: Config) -> dict[str, tuple[str, ...]]:
+    slope = {"stack": ("slope",)} if config.clean.min_slope_deg > 0 else {}
+    return {"probability": ("probability",), **slope}
+
+
 STAGE = Stage(
     name="clean",
     version=1,
     apply=apply,
     settings=lambda config: config.clean.model_dump(),
-    reads=lambda config: {"probability": ("probability",)},
+    reads=_reads,
     writes=lambda config: mask(config.model.family),
     halo_px=lambda config: math.ceil(config.clean.mode_radius_px),
     after=("predict",),

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lsbatch.bands import (
     BAND_SETTINGS,
+    LOCAL_CHANGE,
     MIRRORING,
     MODEL_INPUTS,
     OWN_BANDS,
@@ -41,8 +42,9 @@ class Config(Section):
         "s1vv_s2",
         description="inputs of the model, the paper's settings 1 to 4: s1_s2_dem (13 bands), s1vv_s2 (its best), s1vv "
         "(radar only), s2; our setting 5: s1vv_apart_s2 and s1vv_apart, with separate ascending and "
-        "descending passes; s2_rgb for images without near infrared; or a list of STACK bands, for example "
-        "[preVV, postVV, dNBR], where dNBR needs SWIR2 in composite.bands",
+        "descending passes; s1_change and s1_change_s2, the change against the surroundings; s2_rgb for images without "
+        "near infrared; or a list of STACK bands, for example [preVV, postVV, dNBR], where dNBR needs SWIR2 in "
+        "composite.bands",
     )
     model: ModelSettings = Field(ModelSettings(), description="who answers")
     train: TrainSettings = Field(TrainSettings(), description="training of the networks")
@@ -112,6 +114,21 @@ class Config(Section):
                 f"predict.flips: bands {self.bands_text} depend on the look direction of the radar and cannot be "
                 "mirrored"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _passes_vary(self) -> Self:
+        wanted = [name for name in self.inputs if name in LOCAL_CHANGE]
+        if wanted and self.survey.newest_passes == 1:
+            raise ValueError(
+                f"survey.newest_passes = 1: {wanted[0]} needs the variance from pass to pass; at least 2 are needed"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slope_has_a_source(self) -> Self:
+        if self.clean.min_slope_deg > 0 and self.archives.dem is None:
+            raise ValueError("clean.min_slope_deg needs archives.dem")
         return self
 
     @model_validator(mode="after")

@@ -166,6 +166,14 @@ class CleanSettings(Section):
 
     threshold: float = Field(0.5, gt=0, lt=1, description="probability from which a pixel is landslide")
     mode_radius_px: float = Field(1.5, ge=0, le=10, description="radius of the circle of the focal mode; 0: none")
+    # not dumped at its default: digests of older surveys stay what they were
+    min_slope_deg: float = Field(
+        0,
+        ge=0,
+        lt=90,
+        exclude_if=lambda slope: slope == 0,
+        description="flatter pixels are no landslide; needs archives.dem; 0: all count",
+    )
 
 
 class InventorySettings(Section):

@@ -106,8 +106,8 @@ def test_shipped_windows_are_what_their_notes_say() -> None:
 
 def test_emergency_waits_for_no_clear_sky() -> None:
     made = settings.load(next(path for path in CONFIGS if path.stem == "emergency-sar"))
-    assert made.bands == "s1vv"
-    assert made.archives.sentinel2 is None
+    assert made.model.family == "disturbance"
+    assert made.archives.sensors == {"sentinel1"}
     assert made.survey.newest_passes
 
 
@@ -142,7 +142,7 @@ def test_example_is_sound_and_explains_every_field() -> None:
     [
         # unknown keys
         ("thresold", 0.5, ["thresold: is not a setting", "allowed: survey, region, grid"]),
-        ("clean.thresold", 0.5, ["clean.thresold: is not a setting", "allowed: threshold, mode_radius_px"]),
+        ("clean.thresold", 0.5, ["clean.thresold: is not a setting", "allowed: threshold, mode_radius_px, min_slope_deg"]),
         ("archives.sentinel2.colection", "x", ["archives.sentinel2.colection", "allowed: preset, url, collections"]),
         # the lattice
         ("grid.crs", "EPSG:4326", ["grid.crs = 'EPSG:4326'", "WGS 84", "degree", "projected CRS in metres"]),
