@@ -24,6 +24,8 @@ SEA = ("T137-292318-IW1",)
 WINTERS = tuple(date(year, 12, 10) for year in (2021, 2022, 2023))
 #: Four passes before and two after in each of the winters.
 WINDOW_DAYS = 45
+#: Annual surveys of the same scenes: the year after, and the season of five or six passes.
+YEARS, SEASON = (2022, 2023), ("11-01", "12-31")
 #: Relative orbit 137 passes California in the evening, so it ascends and looks east.
 LOOK_AZIMUTH_DEG = 78.0
 #: VH before the event above which ground is taken for dense vegetation, in dB. Nobody mapped the cover of these scenes.
@@ -92,12 +94,22 @@ def cases(data: Path, work: Path, names: Iterable[str], sea: tuple[str, ...] = S
 
 
 def california(files: list[Path], sea: tuple[str, ...] = SEA) -> list[Case]:
-    """Return the winters that have passes before and after."""
-    return [case for day in WINTERS if (case := _winter(day, files, sea)) is not None]
+    """Return the winters, and the years one after the other, that have passes before and after."""
+    surveys = {
+        f"California {day.year}": SurveySettings(
+            id=f"california-{day.year}", kind="event", event_date=day, window_days=WINDOW_DAYS
+        )
+        for day in WINTERS
+    } | {
+        f"California {year - 1} to {year}": SurveySettings(
+            id=f"california-{year - 1}-{year}", kind="annual", year=year, season=SEASON
+        )
+        for year in YEARS
+    }
+    return [case for name, survey in surveys.items() if (case := _case(name, survey, files, sea)) is not None]
 
 
-def _winter(day: date, files: list[Path], sea: tuple[str, ...]) -> Case | None:
-    survey = SurveySettings(id=f"california-{day.year}", kind="event", event_date=day, window_days=WINDOW_DAYS)
+def _case(name: str, survey: SurveySettings, files: list[Path], sea: tuple[str, ...]) -> Case | None:
     windows = survey.windows
     inside = {period: [f for f in files if first <= day_of(f) <= last] for period, (first, last) in _ends(windows)}
     if not all(inside.values()):
@@ -105,8 +117,8 @@ def _winter(day: date, files: list[Path], sea: tuple[str, ...]) -> Case | None:
     bursts: dict[str, list[Path]] = {}
     for file in sorted([*inside["pre"], *inside["post"]]):
         bursts.setdefault(re.search(r"T\d{3}-\d{6}-IW\d", file.name)[0], []).append(file)  # type: ignore[index]
-    patches = tuple(Patch(name, tuple(of), geobox_of(of[0]), name in sea) for name, of in sorted(bursts.items()))
-    return Case(f"California {day.year}", survey, patches, look_azimuth_deg=LOOK_AZIMUTH_DEG, draws=3)
+    patches = tuple(Patch(burst, tuple(of), geobox_of(of[0]), burst in sea) for burst, of in sorted(bursts.items()))
+    return Case(name, survey, patches, look_azimuth_deg=LOOK_AZIMUTH_DEG, draws=3)
 
 
 def belgium(files: list[Path]) -> Case:
@@ -185,7 +197,7 @@ def copy(case: Case, folder: Path, planted: Mapping[str, planting.Planted] | Non
     for patch in case.patches:
         change = _changes(case, patch, planted[patch.name]) if planted and patch.name in planted else {}
         for file in patch.files:
-            if band_of(file) in change and day_of(file) > case.survey.event_date:
+            if band_of(file) in change and day_of(file) >= case.survey.windows.post[0]:
                 _write(file, folder / file.name, change[band_of(file)])
             else:
                 shutil.copyfile(file, folder / file.name)

@@ -37,6 +37,8 @@ BAND_NAMES = {
     "s1vv_apart_s2": "Sentinel-1 VV (ascending and descending separate) and Sentinel-2",
     "s1vv_apart": "Sentinel-1 VV only (ascending and descending separate)",
     "s2_rgb": "Sentinel-2 without near infrared",
+    "s1_change": "Sentinel-1 change against the surroundings",
+    "s1_change_s2": "Sentinel-1 and Sentinel-2 change against the surroundings",
 }
 
 
