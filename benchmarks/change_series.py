@@ -192,8 +192,8 @@ def tell(folder: Path) -> list[str]:
         found = searched(folder, method)
         evidence = np.array([one.evidence for one in found.values()])
         a_pass = np.array([one.ratio.max() / len(one.ratio) for one in found.values()])
-        factor = np.exp(evidence[~changed].max())
-        telling.append(f"| {name} | {area(changed, evidence)} | {area(changed, a_pass)} | {factor:.0f} |")
+        power = evidence[~changed].max() / np.log(10)
+        telling.append(f"| {name} | {area(changed, evidence)} | {area(changed, a_pass)} | 10^{power:.1f} |")
         dating += _dates(folder, name, found, told["true"])
     return [
         f"{len(told)} sites, {changed.sum()} with a change; none is a landslide\n",
