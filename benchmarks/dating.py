@@ -1,24 +1,20 @@
-"""Dating accuracy of Sentinel-1 on synthetic countries and on the 50 real series of ../shared/data/s1_change_series.
+"""Dating accuracy of Sentinel-1 on synthetic countries.
 
-    python -m benchmarks.dating [--seeds 905 906 ...] [--size 512] [--folder ../shared/data/s1_change_series]
+    python -m benchmarks.dating [--seeds 905 906 ...] [--size 512]
 
-Synthetic: each orbit passes every 12 days from the season before to the season after. Every true landslide of 500 m2 or
-more is asked for its day, and so is its outline moved to where nothing changed. Real: fires, crops and clearings, none
-a landslide, without surroundings; the seasons are taken out instead. Nothing is fitted to the days.
+Each orbit passes every 12 days from the season before to the season after. Every true landslide of 500 m2 or more is
+asked for its day, and so is its outline moved to where nothing changed. Nothing is fitted to these days. Real series:
+`benchmarks.change_series`.
 """
 
 import argparse
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
-from benchmarks.change_series import NO_CHANGE, SPAN_DAYS
-from benchmarks.change_series import series as read_series
-from lsbatch.kernels import change_date, landslide_date, surrounding_rings
+from lsbatch.inventory.dating import NARROWER
+from lsbatch.kernels import landslide_date, surrounding_rings
 from lsbatch.pipeline.radar_series import GAP_PX, REACH_PX
 from lsbatch.synthetic import country, cover, radar, scenes
 
@@ -26,8 +22,6 @@ REPEAT_DAYS, FEWEST_PX = 12, 5
 #: A landslide that Sentinel-1 can see: its mean change of VV or VH in some orbit, before speckle and moisture.
 SEEN_DB = 1.0
 WITHIN_DAYS = 12
-#: Of the real series: pixels of the window, and looks of a pixel of 30 m.
-WINDOW_PX, WINDOW_LOOKS = 9, 4.4
 FIRST, LAST = (scenes.season(year)[i] for i, year in enumerate((country.YEAR - 1, country.YEAR)))
 #: How far an outline is moved, at most, to find unchanged ground.
 MOVES_PX = 40
@@ -102,53 +96,6 @@ def _sums(power: dict[str, np.ndarray], labels: np.ndarray, owners: np.ndarray, 
     return np.stack(out)
 
 
-def real(folder: Path, span_days: float | None = None) -> pd.DataFrame:
-    """Return one row a site: label, true day, and the day found in the two years or in a shorter span that holds it.
-
-    Where there was no change, the days are any of the two years.
-    """
-    labels = pd.read_csv(folder / "labels.csv").set_index("site_id")
-    rows, dice = [], np.random.default_rng(0)
-    for site, orbits in read_series(folder).items():
-        if site not in labels.index:
-            continue
-        label = labels.loc[site]
-        true = _day(label["change_time"])
-        sets = [
-            landslide_date.Series(days, rest, np.full(rest.shape, _speckle_db()))
-            for days, rest in _without_seasons(orbits)
-        ]
-        ends = [float(min(one.days.min() for one in sets)), float(max(one.days.max() for one in sets))]
-        if span_days is not None:
-            first = true - span_days * dice.random() if true == true else dice.uniform(ends[0], ends[1] - span_days)
-            ends = [first, first + span_days]
-        found = landslide_date.date(sets, *ends)
-        rows.append((site, label["change_label"], true, found.evidence, found.quantile(0.5), *found.interval()))
-    return pd.DataFrame(rows, columns=["site", "label", "true", "evidence", "day", "earliest", "latest"])
-
-
-def _day(text: object) -> float:
-    return pd.Timestamp(text).timestamp() / 86400 if isinstance(text, str) else np.nan
-
-
-def _speckle_db() -> float:
-    return float(landslide_date.DB * np.sqrt(special.polygamma(1, WINDOW_PX * WINDOW_LOOKS)))
-
-
-def _without_seasons(orbits: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Return the series without its annual cycle, which is fitted together with the best step."""
-    day = change_date.date(orbits)[0]
-    for days, decibels in orbits:
-        turn = 2 * np.pi * days / change_date.YEAR_DAYS
-        model = np.column_stack([np.cos(turn), np.sin(turn), np.ones_like(turn), days >= day])
-        rest = decibels.astype(np.float64).copy()
-        for channel in rest.T:
-            seen = np.isfinite(channel)
-            answer = np.linalg.lstsq(model[seen], channel[seen], rcond=None)[0]
-            channel -= model[:, :2] @ answer[:2]
-        yield days, rest
-
-
 def tell_synthetic(table: pd.DataFrame) -> list[str]:
     """The figures in words."""
     slid, still = table[table["true"].notna()], table[table["true"].isna()]
@@ -158,15 +105,21 @@ def tell_synthetic(table: pd.DataFrame) -> list[str]:
         f"some orbit; {len(still)} unchanged places"
     ]
     for name, rows in (("seen", seen), ("all", slid)):
-        dated = rows[rows["evidence"] >= landslide_date.EVIDENCE]
+        dated = rows[is_dated(rows)]
         near = (dated["day"] - dated["true"]).abs() <= WITHIN_DAYS
         lines.append(
             f"{name}: dated {len(dated) / len(rows):.0%}; within {WITHIN_DAYS} days {near.sum() / len(rows):.0%} of "
             f"all, {near.mean():.0%} of dated; 90 % interval holds the day: {held(dated):.0%} of dated, "
             f"{held(rows):.0%} of all; median width {(dated['latest'] - dated['earliest']).median():.1f} days"
         )
-    lines.append(f"unchanged places dated: {(still['evidence'] >= landslide_date.EVIDENCE).sum()} of {len(still)}")
+    lines.append(f"unchanged places dated: {is_dated(still).sum()} of {len(still)}")
     return lines
+
+
+def is_dated(rows: pd.DataFrame) -> pd.Series:
+    """Return whether a row would be dated in the inventory: it has the evidence and a short interval."""
+    short = rows["latest"] - rows["earliest"] <= NARROWER * (LAST - FIRST).days
+    return (rows["evidence"] >= landslide_date.EVIDENCE) & short
 
 
 def held(rows: pd.DataFrame) -> float:
@@ -175,29 +128,11 @@ def held(rows: pd.DataFrame) -> float:
     return float(((rows["earliest"] <= rows["true"]) & (rows["true"] <= rows["latest"])).mean())
 
 
-def tell_real(table: pd.DataFrame) -> list[str]:
-    """The figures in words."""
-    changed, still = table[table["label"] != NO_CHANGE], table[table["label"] == NO_CHANGE]
-    dated = changed[changed["evidence"] >= landslide_date.EVIDENCE]
-    error = (dated["day"] - dated["true"]).abs()
-    return [
-        f"  dated: {len(dated)} of {len(changed)} with a change; false dates: "
-        f"{(still['evidence'] >= landslide_date.EVIDENCE).sum()} of {len(still)} without",
-        f"  error of the date: median {error.median():.0f} days, within 12 {(error <= 12).mean():.0%}, within 30 "
-        f"{(error <= 30).mean():.0%}",
-        f"  90 % interval (median {(dated['latest'] - dated['earliest']).median():.0f} days) holds the day: "
-        f"{held(dated):.0%}",
-    ]
-
-
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(905, 915)))
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument(
-        "--folder", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "s1_change_series"
-    )
     asked = parser.parse_args()
     began = time.perf_counter()
     table = pd.concat([synthetic(seed, asked.size) for seed in asked.seeds], ignore_index=True)
@@ -206,11 +141,6 @@ def main() -> None:
         f"({time.perf_counter() - began:.0f} s)"
     )
     print("\n".join(tell_synthetic(table)))
-    if asked.folder.is_dir():
-        for name, span in (("in all two years", None), (f"in {SPAN_DAYS} days that hold the change", SPAN_DAYS)):
-            print("\n".join([f"real series, looked for {name}:", *tell_real(real(asked.folder, span))]))
-    else:
-        print(f"real: {asked.folder} is absent")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from lsbatch.settings import Config
 from lsbatch.storage import receipts, vectors
 
 METHOD = "Sentinel-1 series"
-SHARE = 0.9
+#: Increase it when the dates change for the same passes: inventories with these dates are then made again, without
+#: reading the passes again.
+VERSION = 2
 #: If less than this probability lies between the images of Sentinel-2, Sentinel-1 contradicts them and is not used.
 AGREES = 0.05
 #: Sentinel-1 dates are used if they leave at most this share of the days between the images. Otherwise a date of 90 %
@@ -27,6 +29,11 @@ HELD = 8
 #: First and last day, and the probability of this interval.
 Narrowed = tuple[int, int, float]
 Passes = Callable[[pd.DataFrame], pd.DataFrame | None]
+
+
+def version(config: Config) -> dict[str, int]:
+    """Return what an inventory depends on besides the passes: the version of the dates, if they are wanted."""
+    return {"dating": VERSION} if dating_passes.wanted(config) else {}
 
 
 def passes_of(survey: Survey, config: Config) -> Passes:
@@ -109,7 +116,7 @@ def narrowed(
         return None
     found = anywhere.within(known[0], known[1] + 1)
     # whole days: the interval of 90 % rounded outwards
-    first, last = (int(day) for day in found.interval(SHARE))
+    first, last = (int(day) for day in found.interval())
     if found.evidence < landslide_date.EVIDENCE or last - first > NARROWER * (known[1] - known[0]):
         return None
     return first, last, found.between(first, last + 1)

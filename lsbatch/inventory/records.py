@@ -258,6 +258,7 @@ def _settings(config: Config) -> Mapping[str, Any]:
     return (
         {"inventory": config.inventory.model_dump(mode="json"), "survey": config.survey.model_dump(mode="json")}
         | _provenance(config)
+        | dating.version(config)
         | kept
     )
 

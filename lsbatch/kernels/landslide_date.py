@@ -1,30 +1,46 @@
 """Date of a landslide from Sentinel-1: a step in the log ratio of a polygon to its surroundings.
 
-Each orbit observes the step at its own passes, so it gives a likelihood for each interval between two passes. The log
-likelihoods of all orbits are added on a common time axis. The means before and after and the noise are unknown and
-integrated out, not fitted, which keeps intervals correct with few passes (Barry and Hartigan 1993,
-https://doi.org/10.1080/01621459.1993.10594323, for one change).
+The errors of the passes are a Gaussian process: independent noise, a drift that is forgotten in weeks to months
+(moisture, growth), an annual cycle, and an unknown mean of each orbit. Half of the variance of drift and cycle is
+common to all orbits. Their sizes over that of the noise are the same for VV and VH, because the ground is the same. All
+sizes are unknown and integrated out, as are the steps. In a series that drifts the date of a step is therefore
+uncertain; in one that does not it is sharp (de Jong and Penzer 1998, Diagnosing shocks in time series, Journal of the
+American Statistical Association 93).
+
+The model is still too simple for real series. So the probabilities of days use the log likelihood times `WEIGHT`, which
+is calibrated on real series: `python -m benchmarks.change_series --calibrate`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import product
 
 import numpy as np
-from scipy import special
+from scipy import linalg, special
 
-#: Degrees of freedom of the Student distribution of errors: a single pass with wet snow or rain has little weight.
-FREEDOM = 4.0
-#: Bounds of the noise of a pass besides speckle (moisture, thaw, wind); all scales in between have equal weight.
-QUIET_DB, LOUD_DB, SCALES = 0.15, 4.0, 9
+YEAR_DAYS = 365.25
+#: Bounds of the noise of a pass besides speckle (rain, thaw, wind); all scales in between have equal weight.
+QUIET_DB, LOUD_DB, SCALES = 0.15, 4.0, 10
+#: Standard deviation of the drift over that of the noise, and the days after which its correlation is 1/e. The first
+#: drift is none.
+DRIFTS, LASTING_DAYS = (0.0, 0.5, 1.0, 2.0, 4.0), (20.0, 80.0)
+#: Standard deviation of the annual cycle over that of the noise.
+SEASONS = (0.0, 2.0)
+#: Prior variance of the mean of an orbit over that of the noise: nothing is known.
+FREE = 1e5
 #: Prior standard deviation of a landslide's step: Mondini et al. 2019 and Burrows et al. 2022 find some dB, of either
-#: sign.
-STEP_DB = 3.0
-#: Grid of the unknown mean: step in standard errors of the most certain mean, and minimum and maximum number of points.
-#: Sums over a Gaussian are exact to a thousandth if the step is below 1.7 standard deviations.
-GRID_STEP, FEWEST_POINTS, MOST_POINTS = 1.5, 64, 384
-#: Natural logarithm of the required Bayes factor of a step: a factor of 100, "decisive" in Kass and Raftery 1995.
-EVIDENCE = float(np.log(100))
+#: sign; and the share of the variance of steps, drift and cycle that is common to all orbits.
+STEP_DB, COMMON = 3.0, 0.5
+#: Passes on each side of a pass whose median it is compared with, and the largest difference in robust standard
+#: deviations: a single pass with wet snow or rain has little weight.
+NEIGHBOURS, OUTLIER = 3, 3.5
+#: Share of the days in an interval.
+SHARE = 0.9
+#: Weight of the log likelihood in the probabilities of days. Calibrated, see `benchmarks.change_series`.
+WEIGHT = 0.44
+#: Natural logarithm of the required Bayes factor of a step. Real series without a change reach a factor of 159.
+EVIDENCE = float(np.log(1000))
 DB = 10 / np.log(10)
 
 
@@ -49,27 +65,38 @@ class Series:
 
 @dataclass(frozen=True)
 class Dated:
-    """Probabilities of the date of a step.
+    """Probabilities of the date of a step. Before the series all days are equally probable.
 
     Attributes
     ----------
     edges : array (intervals + 1,), float64
         First day, passes of all orbits, last day.
-    chance : array (intervals,), float64
-        Posterior probability of each interval, given that there is a step; its sum is 1.
-    evidence : float
-        Natural logarithm of the Bayes factor of a step against none; see `EVIDENCE`.
+    ratio : array (intervals,), float64
+        Log likelihood of a step in each interval, minus that of no step.
+    weight : float
+        Weight of the log likelihood in the probabilities; 1 is Bayes' rule.
     """
 
     edges: np.ndarray
-    chance: np.ndarray
-    evidence: float
+    ratio: np.ndarray
+    weight: float = WEIGHT
+
+    @cached_property
+    def chance(self) -> np.ndarray:
+        """Probability of each interval, given that there is a step; its sum is 1."""
+        return np.asarray(special.softmax(np.log(np.diff(self.edges)) + self.weight * self.ratio))
+
+    @cached_property
+    def evidence(self) -> float:
+        """Natural logarithm of the Bayes factor of a step against none; see `EVIDENCE`. It does not use the weight."""
+        share = np.diff(self.edges) / (self.edges[-1] - self.edges[0])
+        return float(special.logsumexp(self.ratio, b=share))
 
     def quantile(self, share: float) -> float:
         """Return the day before which the step occurred with this probability; uniform between two passes."""
         return float(np.interp(share, np.concatenate([[0], np.cumsum(self.chance)]), self.edges))
 
-    def interval(self, share: float = 0.9) -> tuple[float, float]:
+    def interval(self, share: float = SHARE) -> tuple[float, float]:
         """Return the days between which the step occurred with this probability, with equal tails."""
         return self.quantile((1 - share) / 2), self.quantile((1 + share) / 2)
 
@@ -84,11 +111,10 @@ class Dated:
         return float(reached[1] - reached[0])
 
     def within(self, first: float, last: float) -> "Dated":
-        """Return the posterior, given that the step occurred between two days."""
+        """Return the posterior, given that the step occurred between two days, which the edges contain."""
         edges = np.unique(np.concatenate([[first, last], self.edges[(self.edges > first) & (self.edges < last)]]))
-        chance = np.array([self.between(*pair) for pair in pairwise(edges)])
-        before = (last - first) / (self.edges[-1] - self.edges[0])
-        return Dated(edges, chance / chance.sum(), float(self.evidence + np.log(chance.sum() / before)))
+        of = np.searchsorted(self.edges, edges[:-1], side="right") - 1
+        return Dated(edges, self.ratio[of], self.weight)
 
 
 def log_ratio(
@@ -121,9 +147,7 @@ def log_ratio(
 def date(series: Sequence[Series], first: float, last: float) -> Dated:
     """Return the posterior of the date of a step. The prior is uniform over the days from `first` to `last`.
 
-    Passes before and after that time are used as well. Errors that are correlated between passes or channels are
-    estimated from the residuals of a first result; in the second result each pass has a correspondingly smaller
-    weight.
+    Passes before and after that time are used as well.
 
     Parameters
     ----------
@@ -138,105 +162,136 @@ def date(series: Sequence[Series], first: float, last: float) -> Dated:
     """
     passes = np.concatenate([one.days for one in series]) if series else np.empty(0)
     edges = np.unique(np.concatenate([[first, last], passes[(passes > first) & (passes < last)]]))
-    found = _posterior(series, edges, 1.0)
-    weight = _weight(series, found)
-    return found if weight == 1 else _posterior(series, edges, weight)
+    return Dated(edges, log_likelihood_ratio(series, edges[:-1]))
 
 
-def _posterior(series: Sequence[Series], edges: np.ndarray, weight: float) -> Dated:
-    prior = np.log(np.diff(edges) / (edges[-1] - edges[0]))
-    total = prior.copy()
-    for one in series:
-        for values, speckle in zip(one.ratio_db.T, one.speckle_db.T, strict=True):
-            seen = np.isfinite(values)
-            if seen.sum() > 1:
-                ratio = log_likelihood_ratio(values[seen], speckle[seen], weight)
-                # the passes up to the first edge of an interval are before the step
-                total += ratio[np.searchsorted(one.days[seen], edges[:-1], side="right")]
-    evidence = special.logsumexp(total)
-    return Dated(edges, np.exp(total - evidence), float(evidence))
-
-
-def log_likelihood_ratio(values: np.ndarray, speckle: np.ndarray, weight: float = 1.0) -> np.ndarray:
-    """Return the marginal log likelihood of a step after k passes, minus that of no step, for k of 0..passes.
-
-    With independent errors the passes before depend only on the mean before, and those after only on the mean after:
-    running sums over a grid of means give all k at once.
+def log_likelihood_ratio(series: Sequence[Series], starts: np.ndarray) -> np.ndarray:
+    """Return the marginal log likelihood of a step after each start, minus that of no step.
 
     Parameters
     ----------
-    values, speckle : array (passes,)
-        In order of time, without NaN; decibels.
-    weight : float
-        Weight of each pass, at most 1.
+    series : sequence of Series
+        One for each relative orbit and direction. A pass with NaN in a channel is not used for that channel.
+    starts : array (intervals,), float64
+        Days. Passes up to a start are before the step.
 
     Returns
     -------
-    array (passes + 1,), float64
-        0 at both ends, where one side is empty.
+    array (intervals,), float64
+        0 where the series say nothing.
     """
-    noise = np.geomspace(QUIET_DB, LOUD_DB, SCALES)
-    scale = np.sqrt(speckle[:, None] ** 2 + noise**2)
-    means = _grid(values, scale.min() / np.sqrt(len(values) * weight))
-    apart = (values[:, None, None] - means) / scale[:, :, None]
-    each = -weight * ((FREEDOM + 1) / 2 * np.log1p(apart**2 / FREEDOM) + np.log(scale)[:, :, None])
-    before = np.concatenate([np.zeros((1, *each.shape[1:])), np.cumsum(each, axis=0)])
-    after = before[-1] - before
-    step = np.exp(-0.5 * ((means[:, None] - means) / STEP_DB) ** 2)
-    step /= step.sum(axis=1, keepdims=True)
-    tops = before.max(axis=2, keepdims=True), after.max(axis=2, keepdims=True)
-    joint = np.einsum("ksm,ksm->ks", np.exp(before - tops[0]), np.exp(after - tops[1]) @ step.T)
-    of_noise = np.log(joint) + (tops[0] + tops[1])[:, :, 0]
-    out = special.logsumexp(of_noise, axis=1)
-    # the data say nothing about a step before the first or after the last pass; the end of the grid would give a
-    # difference of 0.01
-    out[0] = out[-1]
-    return out - out[-1]
+    channels = series[0].ratio_db.shape[1] if series else 0
+    found = [_of_channel(series, channel, starts) for channel in range(channels)]
+    known = [logs for logs in found if logs is not None]
+    if not known:
+        return np.zeros(len(starts))
+    # one set of drift and cycle for all channels, all sets equally probable
+    without, with_step = (np.sum(logs, axis=0) for logs in zip(*known, strict=True))
+    return np.asarray(special.logsumexp(with_step, axis=0) - special.logsumexp(without))
 
 
-def _grid(values: np.ndarray, error: float) -> np.ndarray:
-    """Return the possible means: from the lowest value to the highest, with a margin."""
-    low, high = values.min() - 3 * error, values.max() + 3 * error
-    return np.linspace(low, high, int(np.clip((high - low) / (GRID_STEP * error), FEWEST_POINTS, MOST_POINTS)))
+def _of_channel(series: Sequence[Series], channel: int, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return log likelihoods without a step, (covariances,), and with one, (covariances, starts); None without data."""
+    parts = [_seen(one, channel) for one in series]
+    orbit = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+    days, values, speckle = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(days, kind="stable")
+    days, values, speckle, orbit = days[order], values[order], speckle[order], orbit[order]
+    if len(days) < 2:
+        return None
+    member = (orbit[:, None] == np.arange(len(parts))).astype(np.float64)
+    variance = speckle**2 + QUIET_DB**2
+    noises = variance.mean() + np.geomspace(QUIET_DB, LOUD_DB, SCALES) ** 2
+    after = np.searchsorted(days, starts, side="right")
+    logs = [
+        _of_covariance(covariance, values, member, noises, after)
+        for covariance in _covariances(days, member, variance / variance.mean())
+    ]
+    return np.array([one for one, _ in logs]), np.array([one for _, one in logs])
 
 
-def _weight(series: Sequence[Series], found: Dated) -> float:
-    """Return the weight of a pass with correlated errors: (1 - r) / (1 + r) in time, 1 / (1 + r) for two channels.
+def _seen(one: Series, channel: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return days, values without their mean and outliers, and speckle of the passes that observed the polygon."""
+    seen = np.isfinite(one.ratio_db[:, channel])
+    values, speckle = one.ratio_db[seen, channel].astype(np.float64), one.speckle_db[seen, channel]
+    if len(values):
+        values = _without_outliers(values, speckle) - values.mean()
+    return one.days[seen], values, speckle
 
-    r are correlations of the residuals of a first result, with outliers clipped: between passes of all orbits in order,
-    because moisture is the same for all of them on a day, and between channels. Negative correlations count as 0.
+
+def _without_outliers(values: np.ndarray, speckle: np.ndarray) -> np.ndarray:
+    """Return the values, at most `OUTLIER` robust standard deviations from the median of their neighbours.
+
+    Parameters
+    ----------
+    values : array (passes,)
+        Of one orbit and channel in order of time, without NaN.
+    speckle : array (passes,)
+        The robust standard deviation is at least the median of these.
     """
-    day = found.quantile(0.5)
-    days, rest = [], []
-    for one in series:
-        rest.append(_residuals(one, day))
-        days.append(one.days)
-    if not rest or sum(map(len, rest)) < 4:
-        return 1.0
-    left = np.concatenate(rest)[np.argsort(np.concatenate(days), kind="stable")]
-    in_time = np.nanmean([max(0.0, _correlation(channel[:-1], channel[1:])) for channel in left.T])
-    shared = [max(0.0, _correlation(left[:, 0], channel)) for channel in left.T[1:]]
-    return float((1 - in_time) / (1 + in_time) / (1 + sum(shared)))
+    windows = (slice(max(k - NEIGHBOURS, 0), k + NEIGHBOURS + 1) for k in range(len(values)))
+    usual = np.array([np.median(values[window]) for window in windows])
+    rest = values - usual
+    limit = OUTLIER * max(1.4826 * float(np.median(np.abs(rest))), float(np.median(speckle)))
+    return usual + np.clip(rest, -limit, limit)
 
 
-def _residuals(one: Series, day: float) -> np.ndarray:
-    """Return distances to the median of the side, in robust standard deviations of the channel, clipped."""
-    out = np.full(one.ratio_db.shape, np.nan)
-    for side in (one.days < day, one.days >= day):
-        for channel in range(out.shape[1]):  # type: ignore[misc]
-            chosen = side & np.isfinite(one.ratio_db[:, channel])
-            values = one.ratio_db[chosen, channel]
-            if len(values) > 2:
-                out[chosen, channel] = values - np.median(values)
-    for channel in out.T:
-        if np.isfinite(channel).any():
-            channel /= max(1.4826 * np.nanmedian(np.abs(channel)), 1e-3)
-    return np.clip(out, -2.5, 2.5)
+def _covariances(days: np.ndarray, member: np.ndarray, relative: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield covariances of passes without a step, (passes, passes), over the mean variance of the noise.
+
+    `member`, (passes, orbits), is 1 where a pass is of an orbit; `relative` is the noise variance of each pass.
+    """
+    apart = np.abs(days[:, None] - days)
+    cycle = np.cos(2 * np.pi / YEAR_DAYS * apart)
+    same = member @ member.T
+    fixed, shared = np.diag(relative) + FREE * same, COMMON + (1 - COMMON) * same
+    drifting = [drift**2 * np.exp(-apart / lasting) for drift, lasting in product(DRIFTS[1:], LASTING_DAYS)]
+    for drift, season in product([np.zeros_like(apart), *drifting], SEASONS):
+        yield fixed + shared * (drift + season**2 * cycle)
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    both = np.isfinite(one) & np.isfinite(other)
-    if both.sum() < 8:
-        return 0.0
-    spread = np.sqrt((one[both] ** 2).sum() * (other[both] ** 2).sum())
-    return float(np.clip((one[both] * other[both]).sum() / spread, -1, 0.9)) if spread else 0.0
+def _of_covariance(
+    covariance: np.ndarray, values: np.ndarray, member: np.ndarray, noises: np.ndarray, after: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Return the log likelihood without a step and with a step before pass `after`; the noise is integrated out.
+
+    The steps of the orbits are Gaussian, so the step adds moved' (1 / step + scatter)^-1 moved - log det to twice the
+    log likelihood, in axes in which the steps are independent.
+    """
+    root = np.linalg.cholesky(covariance)
+    half = np.tril(linalg.lapack.dpotri(root, lower=1)[0])
+    inverse = half + np.tril(half, -1).T
+    weighted = inverse @ values
+    scatter, moved = _sums_after(inverse, weighted, member)
+    mixed = np.linalg.cholesky(COMMON + (1 - COMMON) * np.eye(member.shape[1]))
+    size, axes = np.linalg.eigh(mixed.T @ scatter[after] @ mixed)
+    size, moved = np.maximum(size, 0), np.einsum("kom,ko->km", axes, moved[after] @ mixed)
+    noise = noises[:, None]
+    # the mean of each orbit takes one value
+    free = len(values) - member.any(axis=0).sum()
+    null = -np.log(np.diag(root)).sum() - free / 2 * np.log(noise) - 0.5 * (values @ weighted) / noise
+    gain = np.zeros((len(noises), len(after)))
+    for one, part in zip(size.T, moved.T, strict=True):
+        gain += part**2 / noise / (noise / STEP_DB**2 + one) - np.log1p(STEP_DB**2 / noise * one)
+    return float(special.logsumexp(null)), np.asarray(special.logsumexp(null + 0.5 * gain, axis=0))
+
+
+def _sums_after(inverse: np.ndarray, weighted: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums over the passes from k on, for k of 0..passes.
+
+    Returns
+    -------
+    scatter : array (passes + 1, orbits, orbits)
+        Of the inverse covariance, over pairs of passes.
+    moved : array (passes + 1, orbits)
+        Of the weighted values.
+    """
+    passes, orbits = member.shape
+    scatter, moved = np.zeros((passes + 1, orbits, orbits)), np.zeros((passes + 1, orbits))
+    moved[:-1] = np.cumsum((member * weighted[:, None])[::-1], axis=0)[::-1]
+    # pass k adds its row and its column of the pairs from k on; the diagonal element is in both
+    pair = member[:, :, None] * (np.triu(inverse) @ member)[:, None, :]
+    both = pair + pair.transpose(0, 2, 1)
+    both -= member[:, :, None] * member[:, None, :] * np.diag(inverse)[:, None, None]
+    scatter[:-1] = np.cumsum(both[::-1], axis=0)[::-1]
+    return scatter, moved
