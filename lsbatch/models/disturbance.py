@@ -1,7 +1,7 @@
 """Disturbance by Sentinel-1 alone, without training: how far the passes after lie from those before.
 
 The standardised change of VV and of VH (STACK bands zVV and zVH; for each relative orbit the change of mean dB less
-that of the surroundings, divided by its standard error) is averaged over some 90 m, because one pixel of a pass has
+that of the surroundings, divided by its standard error) is averaged over 3 px or some 50 m, because one pixel of a pass has
 speckle of 2 dB. Both polarisations are added, because debris changes both in the same direction. The sum is divided by
 what the surroundings show of it (median of the absolute value over 0.6745, at least 1), so that rain, harvest and
 correlated pixels, which change a whole area, do not count.
@@ -24,8 +24,8 @@ from lsbatch.models.cards import Card
 BANDS = OWN_BANDS["disturbance"]
 #: All parameters that affect a prediction; stored in the card.
 PARAMETERS: Mapping[str, float] = {
-    # side of the window of the average
-    "window_m": 90.0,
+    # side of the window of the average, at least 3 px: wider ones find weaker changes and blur outlines
+    "window_m": 50.0,
     # median of the absolute value of a standard normal number
     "normal_median": 0.6745,
 }

@@ -1,7 +1,5 @@
 """The family disturbance: its false-alarm rate, its tiling, and what it finds."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -84,7 +82,7 @@ def test_the_score_is_one_half_at_the_threshold() -> None:
     np.testing.assert_allclose(disturbance.score(np.array([norm.isf(0.005), 0.0, 20.0]), 0.01)[0], 0.5, atol=1e-6)
 
 
-def test_the_halo_is_that_of_the_pixel_size(tmp_path: Path) -> None:
-    assert disturbance.window_px(RULE, 10) == 9
+def test_the_window_is_that_of_the_pixel_size() -> None:
+    assert disturbance.window_px(RULE, 10) == 5
     assert disturbance.window_px(RULE, 30) == 3
     assert disturbance.window_px(RULE, 100) == 3
