@@ -194,7 +194,7 @@ def _land(dice: np.random.Generator) -> LandConditions:
         pixel_m=float(dice.choice([10.0, 20.0, 30.0], p=[0.6, 0.2, 0.2])),
         relief_factor=_spread(dice, 0.4, 0.55, 0.1, 1.1),
         hills_m=float(dice.uniform(0, 25)),
-        sea_share=_sometimes(dice, 0.3, 0.05, 0.3),
+        sea_share=_sometimes(dice, 0.35, 0.05, 0.45),
         cover_shift_m=float(np.clip(dice.normal(-150, 300), -700, 400)),
         forest_limit=float(special.ndtri(1 - grass)),
         farm_slope_deg=float(dice.uniform(4, 11)),
@@ -232,12 +232,12 @@ def _slides(dice: np.random.Generator, pixel_m: float) -> SlideConditions:
 
 
 def _radar(dice: np.random.Generator) -> RadarConditions:
-    level = dice.normal(2.0, 1.2)
-    share = dice.normal(0.3, 0.6)
+    level = dice.normal(2.0, 1.1)
+    share = dice.normal(0.2, 0.5)
     count = int(dice.choice([1, 2, 3, 4], p=[0.15, 0.35, 0.2, 0.3]))
     return RadarConditions(
         cover_db=tuple((level + dice.normal(0, 0.8, COVERS)).tolist()),
-        cover_vh_db=tuple((level + share + dice.normal(0, 0.9, COVERS)).tolist()),
+        cover_vh_db=tuple((level + share + dice.normal(0, 0.8, COVERS)).tolist()),
         texture_order=float(np.exp(dice.uniform(np.log(2.2), np.log(40)))),
         texture_m=float(np.exp(dice.uniform(np.log(50), np.log(800)))),
         own_vh_share=float(dice.uniform(0, 0.5)),
