@@ -20,7 +20,8 @@ class LandConditions:
 
     `pixel_m` is the side of a pixel of all images. `relief_factor` multiplies heights, and `hills_m` is the deviation
     of hills that are added. `cover_shift_m` moves the tree line down. `forest_limit` is the deviation above which
-    forest is replaced by grass and scrub. `field_scale` multiplies the sides of fields.
+    forest is replaced by grass and scrub; `forest_beta` is
+    the exponent of that field: larger gives smoother borders. `field_scale` multiplies the sides of fields.
     """
 
     pixel_m: float = 10.0
@@ -29,6 +30,7 @@ class LandConditions:
     sea_share: float = 0.0
     cover_shift_m: float = 0.0
     forest_limit: float = 1.7
+    forest_beta: float = 2.8
     farm_slope_deg: float = 7.0
     farm_valley_m: float = 650.0
     field_scale: float = 1.0
@@ -108,7 +110,8 @@ class OpticalConditions:
     `cover_gain` and `debris_gain` multiply reflectance. `green_debris` is the share of vegetation in debris. Browning
     is 0 for full vegetation and 1 for none: `dry` by the end of the season, `between_years` in the second summer,
     `patchy` from place to place, `crop` after a harvest, `year_to_year` locally. `gain` and `haze` are deviations from
-    date to date. `snow_share` is the share of days with snow.
+    date to date. `snow_share` is the share of days with snow,
+    `blur_px` the deviation of the point spread function.
     """
 
     days: int = 6
@@ -126,6 +129,7 @@ class OpticalConditions:
     gain: float = 0.0
     haze: float = 0.0
     snow_share: float = 0.0
+    blur_px: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -191,12 +195,13 @@ def _sometimes(dice: np.random.Generator, chance: float, low: float, high: float
 def _land(dice: np.random.Generator) -> LandConditions:
     grass = dice.uniform(0.02, 0.9)
     return LandConditions(
-        pixel_m=float(dice.choice([10.0, 20.0, 30.0], p=[0.6, 0.2, 0.2])),
+        pixel_m=float(dice.choice([10.0, 20.0, 30.0], p=[0.7, 0.15, 0.15])),
         relief_factor=_spread(dice, 0.4, 0.55, 0.1, 1.1),
         hills_m=float(dice.uniform(0, 25)),
         sea_share=_sometimes(dice, 0.35, 0.05, 0.45),
         cover_shift_m=float(np.clip(dice.normal(-150, 300), -700, 400)),
         forest_limit=float(special.ndtri(1 - grass)),
+        forest_beta=float(dice.uniform(3.2, 4.2)),
         farm_slope_deg=float(dice.uniform(4, 11)),
         farm_valley_m=float(dice.uniform(400, 3000)),
         field_scale=_spread(dice, 1.0, 0.3, 0.5, 2.0),
@@ -204,9 +209,9 @@ def _land(dice: np.random.Generator) -> LandConditions:
 
 
 def _slides(dice: np.random.Generator, pixel_m: float) -> SlideConditions:
-    # a landslide of fewer than six pixels cannot be mapped
-    smallest = max(1000.0, 6 * pixel_m**2)
-    loss, certain = dice.uniform(0.4, 0.8), dice.uniform(3, 7)
+    # a landslide of fewer than eight pixels cannot be mapped
+    smallest = max(1000.0, 8 * pixel_m**2)
+    loss, certain = dice.uniform(0.65, 0.9), dice.uniform(4, 8)
     return SlideConditions(
         land_share=_spread(dice, 0.012, 0.5, 0.004, 0.035),
         rho=float(dice.uniform(1.1, 1.8)),
@@ -215,19 +220,19 @@ def _slides(dice: np.random.Generator, pixel_m: float) -> SlideConditions:
         source_quantile=float(dice.uniform(0.85, 0.97)),
         loss_a=float(loss * certain),
         loss_b=float((1 - loss) * certain),
-        regrown_share=float(dice.uniform(0, 0.5)),
+        regrown_share=_sometimes(dice, 0.5, 0.1, 0.5),
         brighter_share=float(dice.uniform(0.3, 0.8)),
-        brighter_db=(float(dice.uniform(1, 4)), float(dice.uniform(0.5, 1.5))),
-        darker_db=(float(-dice.uniform(1, 4)), float(dice.uniform(0.5, 1.5))),
-        quiet_share=float(dice.uniform(0.1, 0.4)),
-        scar_times=float(dice.uniform(0.3, 2)),
-        clearcut=_spread(dice, 1.0, 0.7, 0.1, 4),
+        brighter_db=(float(dice.uniform(2, 5)), float(dice.uniform(0.5, 1.5))),
+        darker_db=(float(-dice.uniform(2, 5)), float(dice.uniform(0.5, 1.5))),
+        quiet_share=float(dice.uniform(0.05, 0.3)),
+        scar_times=_spread(dice, 0.4, 0.7, 0.1, 2),
+        clearcut=_spread(dice, 0.7, 0.7, 0.1, 4),
         clearcut_slope_deg=float(dice.uniform(27, 45)),
-        harvest=_spread(dice, 0.9, 0.7, 0.1, 4),
+        harvest=_spread(dice, 0.7, 0.7, 0.1, 4),
         flood=_spread(dice, 0.3, 0.7, 0.0, 2),
         late_snow=_spread(dice, 0.4, 0.7, 0.0, 2),
-        fire=_sometimes(dice, 0.4, 1, 6),
-        damage=float(dice.uniform(0.1, 1.0)),
+        fire=_sometimes(dice, 0.3, 1, 5),
+        damage=_sometimes(dice, 0.5, 0.1, 0.8),
     )
 
 
@@ -249,7 +254,7 @@ def _radar(dice: np.random.Generator) -> RadarConditions:
         passes=int(dice.integers(2, 11)),
         between_years_db=float(dice.normal(3.9, 0.5) if dice.random() < 0.1 else dice.normal(0, 1.5)),
         between_passes_db=float(dice.uniform(0.2, 1.2)),
-        moist_db=float(dice.uniform(0.2, 1.3)),
+        moist_db=float(dice.uniform(0.2, 1.0)),
         moist_m=float(np.exp(dice.uniform(np.log(1000), np.log(10_000)))),
         crop_db=float(dice.uniform(1, 3.5)),
         wet_snow_share=_sometimes(dice, 0.4, 0.1, 0.5),
@@ -261,28 +266,29 @@ def _radar(dice: np.random.Generator) -> RadarConditions:
 
 def _optical(dice: np.random.Generator) -> OpticalConditions:
     return OpticalConditions(
-        days=int(dice.integers(2, 9)),
+        days=int(dice.integers(3, 9)),
         cloud_factor=float(dice.uniform(0.3, 1.3)),
         thin_share=float(dice.uniform(0.01, 0.06)),
         cover_gain=tuple(dice.lognormal(0, 0.15, COVERS).tolist()),
         debris_gain=_spread(dice, 1.0, 0.2, 0.6, 1.6),
-        green_debris=float(dice.uniform(0, 0.3)),
-        texture=float(dice.uniform(0.08, 0.25)),
-        year_to_year=float(dice.uniform(0.03, 0.15)),
-        dry=_sometimes(dice, 0.5, 0.2, 0.8),
-        between_years=float(dice.normal(0, 0.1)),
-        patchy=float(dice.uniform(0, 0.3)),
-        crop=float(dice.uniform(0.2, 0.9)),
-        gain=float(dice.uniform(0, 0.05)),
-        haze=float(dice.uniform(0, 0.01)),
+        green_debris=float(dice.uniform(0, 0.2)),
+        texture=float(dice.uniform(0.06, 0.18)),
+        year_to_year=float(dice.uniform(0.02, 0.08)),
+        dry=_sometimes(dice, 0.4, 0.2, 0.7),
+        between_years=float(dice.normal(0, 0.07)),
+        patchy=float(dice.uniform(0, 0.2)),
+        crop=float(dice.uniform(0.05, 0.4)),
+        gain=float(dice.uniform(0, 0.03)),
+        haze=float(dice.uniform(0, 0.006)),
         snow_share=_sometimes(dice, 0.3, 0.1, 0.4),
+        blur_px=float(dice.uniform(0.35, 0.7)),
     )
 
 
 def _mapping(dice: np.random.Generator) -> MappingConditions:
     return MappingConditions(
-        image_shift_px=float(dice.uniform(0.1, 0.6)),
-        outline_shift_px=float(dice.uniform(0, 0.6)),
+        image_shift_px=_spread(dice, 0.12, 0.8, 0.02, 0.7),
+        outline_shift_px=float(dice.uniform(0, 0.5)),
         outline_px=float(dice.uniform(0.1, 0.5)),
         generalised_px=float(dice.uniform(0.2, 1.0)),
         missing_share=float(dice.uniform(0, 0.2)),

@@ -20,7 +20,7 @@ def make(relief: Relief, rng: np.random.Generator, land: LandConditions = PLAIN.
     cover = np.where(z < tree_line, FOREST, SCRUB).astype(np.uint8)
     cover[(z > tree_line + 320) | ((slope > 44) & (fractal(shape, rng, 2.5, 30) > 0.2))] = ROCK
     # openings in the forest
-    cover[(cover == FOREST) & (fractal(shape, rng, 2.8, 40) > land.forest_limit)] = SCRUB
+    cover[(cover == FOREST) & (fractal(shape, rng, land.forest_beta, 40) > land.forest_limit)] = SCRUB
     # perennial snow lies on high, flat, shaded ground
     shade = np.cos(np.radians(relief.aspect_deg)) * np.clip(slope / 30, 0, 1)
     cover[(z > 1150) & (slope < 30) & (z + 120 * shade + 90 * fractal(shape, rng, 3, 80) > 1370)] = SNOW

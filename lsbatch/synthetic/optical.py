@@ -65,6 +65,7 @@ def surface(ground: Ground, day: date, vigour: float, dated: bool = False, furth
     if ground.variety is not None:
         white = 0.8 * weather.snow(ground, day)
         out += white * (spectra.COVER[cover.SNOW, columns][:, None, None] - out)
+        out = ndimage.gaussian_filter(out, (0, of.blur_px, of.blur_px))
     return out
 
 
@@ -170,7 +171,7 @@ def _classes(
     scl[ground.cover == cover.SNOW] = 11
     if ground.variety is not None:
         # a part of new snow is missed
-        scl[weather.snow(ground, day) & (ground.texture > -0.5)] = 11
+        scl[weather.snow(ground, day) & (ground.texture > -1.2)] = 11
     late = (ground.confounders.kind == confounders.LATE_SNOW) & (ground.confounders.strength > 0.9)
     if day.year >= YEAR and day.month < 7:
         scl[late] = 11

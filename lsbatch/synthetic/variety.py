@@ -47,7 +47,7 @@ def make(
     """Return the variety of a country."""
     shape = cover.shape
     scars = _scars(relief, cover, conditions, rng)
-    bare = np.concatenate([[0], rng.uniform(0.2, 0.9, scars.count)])[scars.labels]
+    bare = np.concatenate([[0], rng.uniform(0.1, 0.7, scars.count)])[scars.labels]
     height = relief.elevation_m + 40 * fractal(shape, rng, 3, 60)
     return Variety(
         _texture(shape, conditions, rng),
