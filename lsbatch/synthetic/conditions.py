@@ -220,7 +220,7 @@ def _slides(dice: np.random.Generator, pixel_m: float) -> SlideConditions:
         source_quantile=float(dice.uniform(0.85, 0.97)),
         loss_a=float(loss * certain),
         loss_b=float((1 - loss) * certain),
-        regrown_share=_sometimes(dice, 0.5, 0.1, 0.5),
+        regrown_share=_sometimes(dice, 0.4, 0.1, 0.5),
         brighter_share=float(dice.uniform(0.3, 0.8)),
         brighter_db=(float(dice.uniform(2, 5)), float(dice.uniform(0.5, 1.5))),
         darker_db=(float(-dice.uniform(2, 5)), float(dice.uniform(0.5, 1.5))),
@@ -266,7 +266,7 @@ def _radar(dice: np.random.Generator) -> RadarConditions:
 
 def _optical(dice: np.random.Generator) -> OpticalConditions:
     return OpticalConditions(
-        days=int(dice.integers(3, 9)),
+        days=int(dice.integers(4, 9)),
         cloud_factor=float(dice.uniform(0.3, 1.3)),
         thin_share=float(dice.uniform(0.01, 0.06)),
         cover_gain=tuple(dice.lognormal(0, 0.15, COVERS).tolist()),
@@ -274,7 +274,7 @@ def _optical(dice: np.random.Generator) -> OpticalConditions:
         green_debris=float(dice.uniform(0, 0.2)),
         texture=float(dice.uniform(0.06, 0.18)),
         year_to_year=float(dice.uniform(0.02, 0.08)),
-        dry=_sometimes(dice, 0.4, 0.2, 0.7),
+        dry=_sometimes(dice, 0.35, 0.2, 0.7),
         between_years=float(dice.normal(0, 0.07)),
         patchy=float(dice.uniform(0, 0.2)),
         crop=float(dice.uniform(0.05, 0.4)),
@@ -287,7 +287,7 @@ def _optical(dice: np.random.Generator) -> OpticalConditions:
 
 def _mapping(dice: np.random.Generator) -> MappingConditions:
     return MappingConditions(
-        image_shift_px=_spread(dice, 0.12, 0.8, 0.02, 0.7),
+        image_shift_px=_spread(dice, 0.1, 0.8, 0.02, 0.7),
         outline_shift_px=float(dice.uniform(0, 0.5)),
         outline_px=float(dice.uniform(0.1, 0.5)),
         generalised_px=float(dice.uniform(0.2, 1.0)),

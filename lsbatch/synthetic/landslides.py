@@ -71,9 +71,10 @@ def make(
     smooth = ndimage.gaussian_filter(relief.elevation_m, 1.2)
     steep_deg = _source_slope_deg(relief, cover, drawn)
     chance = _susceptibility(relief, cover, steep_deg)
-    places = rng.choice(  # type: ignore[call-overload]
-        chance.size, size=min(20_000, np.count_nonzero(chance)), replace=False, p=(chance / chance.sum()).ravel()
-    )
+    # flat land has no place for a landslide
+    count = min(20_000, np.count_nonzero(chance))
+    shares = (chance / max(chance.sum(), np.finfo(float).tiny)).ravel()
+    places = rng.choice(chance.size, size=count, replace=False, p=shares) if count else np.empty(0, np.int64)
     labels, stage = np.zeros(shape, np.int32), np.full(shape, np.nan, np.float32)
     sizes = iter(areas_m2(len(places), rng, drawn))
     count = covered = 0

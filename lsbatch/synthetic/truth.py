@@ -33,7 +33,7 @@ def save(ground: Ground, folder: Path) -> None:
         if ground.variety is None:
             _write(perfect, folder / "truth.gpkg", "landslides")
         else:
-            scars = _frame(ground.variety.scars, ground)
+            scars = outlines(ground.variety.scars, ground)
             _write(mapping.mapped(perfect, scars, ground), folder / "truth.gpkg", "landslides")
             _write(perfect, folder / "outlines.gpkg", "landslides")
             _write(scars, folder / "scars.gpkg", "scars")
@@ -75,10 +75,11 @@ def _outlines(labels: np.ndarray, ground: Ground) -> tuple[list[int], list[shape
 
 def landslides(ground: Ground) -> gpd.GeoDataFrame:
     """Return the true landslides with their day."""
-    return _frame(ground.slides, ground)
+    return outlines(ground.slides, ground)
 
 
-def _frame(slides: Landslides, ground: Ground) -> gpd.GeoDataFrame:
+def outlines(slides: Landslides, ground: Ground) -> gpd.GeoDataFrame:
+    """Return landslides, or old scars, along pixel edges."""
     numbers, shapes = _outlines(slides.labels, ground)
     main = [cover.NAMES[np.bincount(ground.cover[slides.labels == n]).argmax()] for n in numbers]
     frame = {

@@ -79,7 +79,7 @@ def shift_px(ground: Ground, sensor: int, day: date) -> tuple[float, float]:
 
 def _smooth(ground: Ground, dice: np.random.Generator) -> np.ndarray:
     largest_px = ground.conditions.radar.moist_m / ground.conditions.land.pixel_m
-    return fractal(ground.shape, dice, 3.5, min(largest_px, max(ground.shape)))
+    return fractal(ground.shape, dice, 5.0, min(largest_px, max(ground.shape)))
 
 
 def _crops(ground: Ground, day: date) -> tuple[np.ndarray, np.ndarray]:
