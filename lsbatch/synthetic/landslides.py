@@ -71,10 +71,7 @@ def make(
     smooth = ndimage.gaussian_filter(relief.elevation_m, 1.2)
     steep_deg = _source_slope_deg(relief, cover, drawn)
     chance = _susceptibility(relief, cover, steep_deg)
-    # flat land has no place for a landslide
-    count = min(20_000, np.count_nonzero(chance))
-    shares = (chance / max(chance.sum(), np.finfo(float).tiny)).ravel()
-    places = rng.choice(chance.size, size=count, replace=False, p=shares) if count else np.empty(0, np.int64)
+    places = _sources(chance, rng)
     labels, stage = np.zeros(shape, np.int32), np.full(shape, np.nan, np.float32)
     sizes = iter(areas_m2(len(places), rng, drawn))
     count = covered = 0
@@ -100,6 +97,16 @@ def make(
     shifts = np.where(rng.random(count) < 0.75, 0, rng.integers(-20, 21, count))
     days = tuple(storm + timedelta(days=int(d)) for d in shifts)
     return Landslides(labels, stage, days, *_traces(labels, count, cover, stage, rng, drawn))
+
+
+def _sources(chance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return flat indices of sources in random order; flat land has none."""
+    possible = int(np.count_nonzero(chance))
+    if not possible:
+        return np.empty(0, np.int64)
+    return rng.choice(  # type: ignore[call-overload,no-any-return]
+        chance.size, size=min(20_000, possible), replace=False, p=(chance / chance.sum()).ravel()
+    )
 
 
 def _source_slope_deg(relief: Relief, cover: np.ndarray, slides: SlideConditions) -> float:

@@ -29,6 +29,8 @@ def mapped(perfect: gpd.GeoDataFrame, scars: gpd.GeoDataFrame, ground: Ground) -
         The columns of `perfect`.
     """
     of, dice = ground.conditions.mapping, rng(ground.seed, 70)
+    if perfect.empty:
+        return perfect
     # small ones are missed more often
     small = np.clip(np.sqrt(np.median(perfect.area_m2) / perfect.area_m2.to_numpy()), 0.3, 2)
     found = perfect[dice.random(len(perfect)) >= of.missing_share * small]

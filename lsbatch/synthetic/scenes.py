@@ -72,12 +72,12 @@ def jobs(
         if history_years:
             out += _history(ground, folder, year, further)
         else:
-            days = _days(ground, year, of.optical.days, 0)
+            days = acquisition_days(ground, year, of.optical.days, 0)
             out += [_optical_job(ground, folder, day, i, further, level_1c=level_1c) for i, day in enumerate(days)]
         for orbit in (*orbits, radar.ONLY_AFTER) if year == YEAR else orbits:
             if radar_days and orbit is not radar.ONLY_AFTER:
                 continue
-            days = _days(ground, year, of.radar.passes, orbit.number)
+            days = acquisition_days(ground, year, of.radar.passes, orbit.number)
             out += [_radar_job(ground, folder, orbit, day) for day in days[: 1 if orbit is radar.ONLY_AFTER else None]]
     if radar_days:
         out += [
@@ -105,7 +105,8 @@ def _history(ground: Ground, folder: Path, year: int, further: tuple[str, ...]) 
     ]
 
 
-def _days(ground: Ground, year: int, count: int, salt: int) -> list[date]:
+def acquisition_days(ground: Ground, year: int, count: int, salt: int) -> list[date]:
+    """Return days that divide a season roughly evenly; `salt` is 0 for Sentinel-2, else the number of the orbit."""
     first, last = season(year)
     step = (last - first).days / count
     dice = rng(ground.seed, 30, year, salt)
@@ -125,22 +126,25 @@ def processing(day: date, number: int, fashion: str) -> Processing:
     return Processing("05.00", None, 1000)
 
 
+def cloudiness(ground: Ground, day: date, number: int) -> float:
+    """Return the share of cloud in the image of a day in a season."""
+    usual = (0.08, 0.35, 0.15, 0.55, 0.2, 0.3)[number % 6] * rng(ground.seed, 31, day.toordinal()).uniform(0.7, 1.3)
+    return min(0.9, usual * ground.conditions.optical.cloud_factor)
+
+
 def _optical_job(
     ground: Ground,
     folder: Path,
     day: date,
     number: int,
     further: tuple[str, ...],
-    cloudiness: float | None = None,
+    cloudy: float | None = None,
     level_1c: bool = False,
 ) -> Callable[[], Made]:
     """Write the granules of a day; in a history each granule has its own cloud cover."""
 
     def make() -> Made:
-        dice = rng(ground.seed, 31, day.toordinal())
-        usual = (0.08, 0.35, 0.15, 0.55, 0.2, 0.3)[number % 6] * dice.uniform(0.7, 1.3)
-        usual = min(0.9, usual * ground.conditions.optical.cloud_factor)
-        share, dated = (usual, False) if cloudiness is None else (cloudiness, True)
+        share, dated = (cloudiness(ground, day, number), False) if cloudy is None else (cloudy, True)
         seen = optical.look(ground, day, number, share, dated, further)
         items = []
         for crs, cols in ZONES.items():
