@@ -104,9 +104,7 @@ def _sources(chance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     possible = int(np.count_nonzero(chance))
     if not possible:
         return np.empty(0, np.int64)
-    return rng.choice(  # type: ignore[call-overload,no-any-return]
-        chance.size, size=min(20_000, possible), replace=False, p=(chance / chance.sum()).ravel()
-    )
+    return rng.choice(chance.size, size=min(20_000, possible), replace=False, p=(chance / chance.sum()).ravel())
 
 
 def _source_slope_deg(relief: Relief, cover: np.ndarray, slides: SlideConditions) -> float:
