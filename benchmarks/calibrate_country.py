@@ -3,7 +3,10 @@
 A plain CART, trained as the paper trained its own, must reach the
 paper's MCC within 0.15 on the band settings 1 to 4.
 
-    python benchmarks/calibrate_country.py [--seeds 11 12 13 14] [--size 1024] [--draws 5] [--folder DIR]
+    python benchmarks/calibrate_country.py [--seeds 11 12 13 14] [--size 1024] [--draws 5] [--folder DIR] [--varied]
+
+With --varied the countries have drawn conditions (`lsbatch simulate --varied`); then also run
+benchmarks/varied_countries.py, which asks how well what was learned in other countries is found.
 
 Each country is surveyed to its STACK by the pipeline itself. The tree learns from 18 landslide points and 112 points of
 seven other classes, is merged to landslide or not, and cleaned by a focal mode of 1.5 px; it is scored on every
@@ -30,18 +33,19 @@ from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.models import cart
 from lsbatch.storage import cube
 from lsbatch.synthetic import country, truth
+from lsbatch.synthetic.conditions import PLAIN, Conditions, drawn
 
 #: MCC of CART in the paper's Table 4, settings 1 to 4.
 PAPER = {"s1_s2_dem": 0.63, "s1vv_s2": 0.73, "s1vv": 0.20, "s2": 0.65}
 TOLERANCE = 0.15
 
 
-def stacked(folder: Path, seed: int, size: int) -> dict[str, np.ndarray]:
+def stacked(folder: Path, seed: int, size: int, conditions: Conditions = PLAIN) -> dict[str, np.ndarray]:
     """STACK of a country, national arrays cropped to the country, float32."""
     path = folder / f"seed-{seed}" / "config.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size)
+        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size, conditions=conditions)
     config = settings.load(path)
     if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit(f"seed {seed}: not every tile could be stacked")
@@ -78,13 +82,15 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13, 14])
     parser.add_argument("--size", type=int, default=1024, help="pixels on a side")
     parser.add_argument("--draws", type=int, default=5, help="of the training points, a country")
+    parser.add_argument("--varied", action="store_true", help="countries with drawn conditions")
     parser.add_argument("--folder", type=Path, help="keep the countries here; default: thrown away")
     arguments = parser.parse_args()
     found: dict[str, list[Confusion]] = {name: [] for name in PAPER}
     with tempfile.TemporaryDirectory() as temporary:
         for seed in arguments.seeds:
-            bands = stacked(arguments.folder or Path(temporary), seed, arguments.size)
-            made = country.make(seed, arguments.size, arguments.size)
+            conditions = drawn(seed) if arguments.varied else PLAIN
+            bands = stacked(arguments.folder or Path(temporary), seed, arguments.size, conditions)
+            made = country.make(seed, arguments.size, arguments.size, conditions)
             for name in PAPER:
                 found[name] += trials(bands, made, name, arguments.draws)
     return report(found)

@@ -56,11 +56,18 @@ def simulate(
     bands: Annotated[
         str, typer.Option(help="further Sentinel-2 bands, separated by commas: SWIR1, SWIR2, RE1, RE2, RE3, NIRn")
     ] = "",
+    varied: Annotated[
+        bool,
+        typer.Option(
+            "--varied", help="draw relief, cover, radar, weather and mapping errors anew, as they differ on the Earth"
+        ),
+    ] = False,
 ) -> None:
     """Make a synthetic country: a STAC catalogue of COGs, its known landslides, and settings (config.yaml)."""
     from lsbatch import synthetic
     from lsbatch.bands import FURTHER
     from lsbatch.storage.files import make_folder
+    from lsbatch.synthetic.conditions import PLAIN, drawn
 
     rows, cols = _size(size)
     further = tuple(bands.split(",")) if bands else ()
@@ -75,6 +82,7 @@ def simulate(
         level_1c=level_1c,
         radar_days=radar_days,
         further=further,
+        conditions=drawn(seed) if varied else PLAIN,
     )
     print(f"Wrote {folder}. Next: lsbatch run {config}")
 

@@ -1,10 +1,10 @@
 """Disturbance by Sentinel-1 alone, without training: how far the passes after lie from those before.
 
 The standardised change of VV and of VH (STACK bands zVV and zVH; for each relative orbit the change of mean dB less
-that of the surroundings, divided by its standard error) is averaged over 3 px or some 50 m, because one pixel of a pass has
-speckle of 2 dB. Both polarisations are added, because debris changes both in the same direction. The sum is divided by
-what the surroundings show of it (median of the absolute value over 0.6745, at least 1), so that rain, harvest and
-correlated pixels, which change a whole area, do not count.
+that of the surroundings, divided by its standard error) is averaged over some 50 m, at least 3 px, because one pixel of
+a pass has speckle of 2 dB. Both polarisations are added, because debris changes both in the same direction. The sum is
+divided by what the surroundings show of it (median of the absolute value over 0.6745, at least 1), so that rain,
+harvest and correlated pixels, which change a whole area, do not count.
 
 Without a change the result is nearly standard normal. The threshold follows from the false-alarm rate in the settings.
 DIST-S1 (Marshak et al.) and constant false alarm rate detectors follow the same idea; the rule itself is ours.

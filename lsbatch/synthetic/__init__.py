@@ -3,17 +3,21 @@
 All its images are computed, and every result on it is a result on synthetic data.
 """
 
+import dataclasses
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lsbatch.synthetic import country, scenes, truth, write
+from lsbatch.synthetic.conditions import PLAIN, Conditions
 
 #: CPU cores used. Threads help because numpy's random generators and GDAL's compression release the GIL.
 THREADS = 2
 
 _CONFIG = """\
-# A synthetic country (seed {seed}, {rows} x {cols} pixels of 10 m), made by lsbatch simulate. All data are computed.
-survey:
+# A synthetic country (seed {seed}, {rows} x {cols} pixels of {pixel_m:g} m), made by lsbatch simulate. \
+All data are computed.
+{conditions}survey:
   id: synthetic-{seed}
   kind: annual
   year: {year}
@@ -22,7 +26,7 @@ region:
   bounds: [{left}, {bottom}, {right}, {top}]
 grid:
   crs: {crs}
-  resolution_m: 10
+  resolution_m: {pixel_m:g}
   tile_px: {tile_px}
 archives:
   sentinel2: {{preset: local, url: catalog/catalog.json, collections: [sentinel-2-l2a, sentinel-2-l2a-pc]}}
@@ -57,6 +61,7 @@ def simulate(
     level_1c: bool = False,
     radar_days: int = 0,
     further: tuple[str, ...] = (),
+    conditions: Conditions = PLAIN,
 ) -> Path:
     """Write a country: a STAC catalogue of COGs, its known landslides, and settings for its survey.
 
@@ -67,7 +72,7 @@ def simulate(
     seed : int
         The same seed and size give the same bytes. Seeds 900-999 are reserved for final evaluation.
     rows, cols : int
-        Pixels of 10 m.
+        Pixels of 10 m, or of the size that the conditions say.
     history_years : int
         Years of dense Sentinel-2 images before the survey's first year, for models that follow each pixel. The survey's
         own years are then dense, too.
@@ -79,6 +84,8 @@ def simulate(
     further : tuple of str
         Further Sentinel-2 bands, of 20 m (see `lsbatch.bands.FURTHER`); the settings then ask for them. They leave all
         other pixels unchanged.
+    conditions : Conditions
+        What differs between countries; see `lsbatch.synthetic.conditions.drawn`.
 
     Returns
     -------
@@ -87,7 +94,7 @@ def simulate(
     """
     # links of the catalogue are made relative to its folder, which requires absolute paths
     folder = folder.resolve()
-    made = country.make(seed, rows, cols)
+    made = country.make(seed, rows, cols, conditions)
     archive = folder / "catalog"
     truth.save(made, folder)
     items = {"sentinel2": [], "sentinel1": [], "dem": [scenes.elevation(made, archive)]}
@@ -115,9 +122,24 @@ def simulate(
         _CONFIG.format(
             seed=seed, rows=rows, cols=cols, year=country.YEAR, first=first, last=last, crs=country.CRS,
             left=box.left, bottom=box.bottom, right=box.right, top=box.top, tile_px=512,
+            pixel_m=made.pixel_m, conditions=_comments(conditions),
         )
         + (_DATED if radar_days else "")
         + (_COMPOSED.format(bands=", ".join(further)) if further else ""),
         encoding="utf-8",
     )  # fmt: skip
     return path
+
+
+def _comments(conditions: Conditions) -> str:
+    """Return the conditions of a varied country as comments for its settings."""
+    if not conditions.varied:
+        return ""
+    lines = ["# A varied country; what was drawn is in conditions.json, and truth.gpkg is what a mapper delivers:"]
+    for topic in ("land", "slides", "radar", "optical", "mapping"):
+        lines.append(f"#   {topic}: {_short(dataclasses.asdict(getattr(conditions, topic)))}")
+    return "\n".join(textwrap.fill(line, 118, subsequent_indent="#     ") for line in lines) + "\n"
+
+
+def _short(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in values.items() if isinstance(value, (int, float)))

@@ -1,18 +1,22 @@
-"""Changes that look like landslides: clear-cuts, harvested fields, river floods, late snow."""
+"""Changes that look like landslides: clear-cuts, harvested fields, river floods, late snow, fires, damaged forest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 from scipy import ndimage
 
 from lsbatch.synthetic import cover as covers
+from lsbatch.synthetic import landslides
+from lsbatch.synthetic.conditions import PLAIN, Conditions
 from lsbatch.synthetic.landslides import Landslides
 from lsbatch.synthetic.relief import Relief, fractal
 
-CLEARCUT, HARVEST, FLOOD, LATE_SNOW = 1, 2, 3, 4
-NAMES = {CLEARCUT: "clear-cut", HARVEST: "harvest", FLOOD: "flood", LATE_SNOW: "late snow"}
-#: Area of each kind relative to the landslides' area; together at least twice.
-TIMES_LANDSLIDES = {CLEARCUT: 1.0, HARVEST: 0.9, FLOOD: 0.3, LATE_SNOW: 0.4}
+CLEARCUT, HARVEST, FLOOD, LATE_SNOW, FIRE, DAMAGE = range(1, 7)
+NAMES = {
+    CLEARCUT: "clear-cut", HARVEST: "harvest", FLOOD: "flood", LATE_SNOW: "late snow", FIRE: "fire",
+    DAMAGE: "damaged forest",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,26 +36,41 @@ class Confounders:
 
 
 def make(
-    relief: Relief, cover: np.ndarray, fields: np.ndarray, slides: Landslides, rng: np.random.Generator
-) -> Confounders:
+    relief: Relief, cover: np.ndarray, fields: np.ndarray, slides: Landslides, rng: np.random.Generator,
+    conditions: Conditions = PLAIN,
+) -> Confounders:  # fmt: skip
     """Draw each kind until it has its area; none lies on a landslide."""
     kind = np.zeros(cover.shape, np.uint8)
     strength = np.zeros(cover.shape, np.float32)
     free = slides.labels == 0
-    target = {k: times * np.count_nonzero(~free) for k, times in TIMES_LANDSLIDES.items()}
-    _clearcuts(kind, strength, relief, cover, free, target[CLEARCUT], rng)
+    target = {k: times * np.count_nonzero(~free) for k, times in _times(conditions).items()}
+    _clearcuts(kind, strength, relief, cover, free, target[CLEARCUT], rng,
+               conditions.slides.clearcut_slope_deg)  # fmt: skip
     _harvest(kind, strength, fields, free, target[HARVEST], rng)
     _flood(kind, strength, relief, cover, free, target[FLOOD], rng)
     _late_snow(kind, strength, relief, cover, free, target[LATE_SNOW], rng)
+    if target[FIRE]:
+        _fire(kind, strength, cover, free, target[FIRE], rng)
+    if target[DAMAGE]:
+        _damage(kind, strength, relief, cover, free, rng, conditions)
     return Confounders(kind, strength)
+
+
+def _times(conditions: Conditions) -> dict[int, float]:
+    """Return the area of each kind relative to the landslides' area; together at least twice in the plain country."""
+    of = conditions.slides
+    return {
+        CLEARCUT: of.clearcut, HARVEST: of.harvest, FLOOD: of.flood, LATE_SNOW: of.late_snow, FIRE: of.fire,
+        DAMAGE: of.damage,
+    }  # fmt: skip
 
 
 def _clearcuts(
     kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray, target: float,
-    rng: np.random.Generator,
+    rng: np.random.Generator, slope_deg: float,
 ) -> None:  # fmt: skip
     """Add clear-cuts: rotated blocks on forest slopes that machines can reach."""
-    good = (cover == covers.FOREST) & free & (relief.slope_deg < 27) & (kind == 0)
+    good = (cover == covers.FOREST) & free & (relief.slope_deg < slope_deg) & (kind == 0)
     places = np.argwhere(good)
     done = 0
     for row, col in places[rng.permutation(len(places))[:400]]:
@@ -130,3 +149,28 @@ def _late_snow(
     cost = -(relief.elevation_m + 150 * shade + 130 * fractal(cover.shape, rng, 2.6, 50))
     power = np.clip(0.6 + 0.25 * fractal(cover.shape, rng, 2.4, 20), 0.15, 1)
     _nearest_ground(kind, strength, good, cost, target, power, LATE_SNOW)
+
+
+def _fire(
+    kind: np.ndarray, strength: np.ndarray, cover: np.ndarray, free: np.ndarray, target: float,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Add fires: a few large patches of forest and scrub, unevenly burned."""
+    good = free & np.isin(cover, (covers.FOREST, covers.SCRUB))
+    cost = -fractal(cover.shape, rng, 3.4, 120)
+    power = np.clip(0.6 + 0.25 * fractal(cover.shape, rng, 2.4, 30), 0.1, 1)
+    _nearest_ground(kind, strength, good, cost, target, power, FIRE)
+
+
+def _damage(
+    kind: np.ndarray, strength: np.ndarray, relief: Relief, cover: np.ndarray, free: np.ndarray,
+    rng: np.random.Generator, conditions: Conditions,
+) -> None:  # fmt: skip
+    """Add damage by avalanches and wind: it has the place and shape of landslides, but the soil stays covered."""
+    share = conditions.slides.land_share * conditions.slides.damage
+    there = replace(conditions, slides=replace(conditions.slides, land_share=share))
+    paths = landslides.make(relief, cover, date.min.replace(year=2000), rng, there)
+    power = np.concatenate([[0], rng.uniform(0.3, 0.9, paths.count)]).astype(np.float32)[paths.labels]
+    hit = (power > 0) & free & (kind == 0) & np.isin(cover, (covers.FOREST, covers.SCRUB))
+    kind[hit] = DAMAGE
+    strength[hit] = power[hit]

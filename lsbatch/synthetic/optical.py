@@ -6,13 +6,11 @@ from datetime import date
 import numpy as np
 from scipy import ndimage
 
-from lsbatch.synthetic import confounders, cover, spectra
+from lsbatch.synthetic import confounders, cover, spectra, weather
 from lsbatch.synthetic.country import YEAR, Ground, rng
-from lsbatch.synthetic.relief import RESOLUTION_M, fractal
+from lsbatch.synthetic.relief import fractal
 
 _GREEN = np.array([False, True, True, False, True, False, False])
-#: Variation of vegetation from one year to the next, relative to its vigour.
-YEAR_TO_YEAR = 0.045
 CLOUD_BASE_M = 1500.0
 
 
@@ -49,17 +47,25 @@ def surface(ground: Ground, day: date, vigour: float, dated: bool = False, furth
 
     All changes are present in the images of the survey year. With `dated`, landslides appear on their own days.
     """
-    year = day.year
+    year, of = day.year, ground.conditions.optical
     dice = rng(ground.seed, 10, year)
     columns = spectra.columns(further)
     green = _GREEN[ground.cover]
-    out = np.moveaxis(spectra.COVER[:, columns][ground.cover], -1, 0).copy()
-    out *= 1 + 0.10 * ground.texture
-    brown = (1 - vigour) + YEAR_TO_YEAR * np.abs(fractal(ground.shape, dice, 2.4, 60))
+    out = np.moveaxis(spectra.covers(ground.conditions)[:, columns][ground.cover], -1, 0).copy()
+    out *= 1 + of.texture * ground.texture
+    brown = (1 - vigour) + of.year_to_year * np.abs(fractal(ground.shape, dice, 2.4, 60))
+    if ground.variety is not None:
+        brown = np.clip(brown + weather.browning(ground, day), -0.15, 1)
     for band, column in zip(out, columns, strict=True):
         band *= np.where(green, 1 + spectra.BROWNING[column] * brown, 1)
+    if ground.variety is not None:
+        out += ground.variety.scar_share * (spectra.debris(ground.conditions)[columns, None, None] - out)
     if year >= YEAR:
         _change(out, columns, ground, np.array([not dated or day >= slid for slid in (date.min, *ground.slides.day)]))
+    if ground.variety is not None:
+        white = 0.8 * weather.snow(ground, day)
+        out += white * (spectra.COVER[cover.SNOW, columns][:, None, None] - out)
+        out = ndimage.gaussian_filter(out, (0, of.blur_px, of.blur_px))
     return out
 
 
@@ -70,7 +76,8 @@ def _change(out: np.ndarray, columns: list[int], ground: Ground, happened: np.nd
         out += share * (spectrum[columns, None, None] * (1 + 0.12 * ground.texture) - out)
     share = ndimage.gaussian_filter(ground.slides.stripped * happened[ground.slides.labels], 0.45)
     rocky = ground.cover == cover.ROCK
-    fresh = spectra.DEBRIS[columns, None, None] * np.where(rocky, 1.1, 1) * (1 + 0.15 * ground.texture)
+    debris = spectra.debris(ground.conditions)[columns, None, None]
+    fresh = debris * np.where(rocky, 1.1, 1) * (1 + 0.15 * ground.texture)
     out += share * (fresh - out)
 
 
@@ -91,9 +98,12 @@ def look(
     shade = np.clip((0.38 - lit) / 0.38, 0, 1)
     for band, column in zip(values, columns, strict=True):
         band *= 1 + spectra.OVERCORRECTION[column] * shade
-    cloud, thin = _clouds(ground.shape, cloudiness, dice)
+    if ground.variety is not None:
+        gain, haze = weather.air(ground, day, len(columns))
+        values = values * gain + haze
+    cloud, thin = _clouds(ground.shape, cloudiness, dice, ground.conditions.optical.thin_share)
     white = np.where(cloud, 0.55 + 0.1 * dice.standard_normal(ground.shape), 0)
-    shadow = _shifted(cloud, azimuth, elevation) & ~cloud
+    shadow = _shifted(cloud, azimuth, elevation, ground.pixel_m) & ~cloud
     noise = 1 + 0.02 * _noise(ground, day, dice, len(further))
     for seen in (values, at_sensor):
         seen += white * (1 - seen)
@@ -121,15 +131,18 @@ def _lit(ground: Ground, azimuth_deg: float, elevation_deg: float) -> np.ndarray
     return np.sin(up) * np.cos(slope) + np.cos(up) * np.sin(slope) * np.cos(turn)
 
 
-def _clouds(shape: tuple[int, int], cover_share: float, dice: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _clouds(
+    shape: tuple[int, int], cover_share: float, dice: np.random.Generator, thin_share: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return dense cloud, and thin cloud that the classification partly misses."""
     field = fractal(shape, dice, 3.2, 250)
-    return field > np.quantile(field, 1 - cover_share), field > np.quantile(field, max(0, 1 - cover_share - 0.03))
+    thin = field > np.quantile(field, max(0, 1 - cover_share - thin_share))
+    return field > np.quantile(field, 1 - cover_share), thin
 
 
-def _shifted(cloud: np.ndarray, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
+def _shifted(cloud: np.ndarray, azimuth_deg: float, elevation_deg: float, pixel_m: float) -> np.ndarray:
     """Return the shadow of the clouds: shifted from the sun by base height / tan(elevation)."""
-    reach = CLOUD_BASE_M / np.tan(np.radians(elevation_deg)) / RESOLUTION_M
+    reach = CLOUD_BASE_M / np.tan(np.radians(elevation_deg)) / pixel_m
     away = np.radians(azimuth_deg + 180)
     rows, cols = round(-np.cos(away) * reach), round(np.sin(away) * reach)
     out = np.zeros_like(cloud)
@@ -156,6 +169,9 @@ def _classes(
     scl[ground.cover == cover.WATER] = 6
     scl[(shade > 0.8) & (ndvi < 0.5)] = 2
     scl[ground.cover == cover.SNOW] = 11
+    if ground.variety is not None:
+        # a part of new snow is missed
+        scl[weather.snow(ground, day) & (ground.texture > -1.2)] = 11
     late = (ground.confounders.kind == confounders.LATE_SNOW) & (ground.confounders.strength > 0.9)
     if day.year >= YEAR and day.month < 7:
         scl[late] = 11

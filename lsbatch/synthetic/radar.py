@@ -1,23 +1,23 @@
 """Synthetic Sentinel-1: terrain-corrected gamma0 of one pass, linear power with speckle."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 
-from lsbatch.synthetic import confounders, cover
+from lsbatch.synthetic import confounders, cover, weather
+from lsbatch.synthetic.conditions import PLAIN
 from lsbatch.synthetic.country import YEAR, Ground, rng
 from lsbatch.synthetic.relief import fractal
 
 #: Equivalent number of looks of an IW GRD product.
-LOOKS = 4.4
+LOOKS = PLAIN.radar.looks
 NODATA = -32768.0
 #: gamma0 VV in decibels, and the difference between VV and VH.
 _VV_DB = np.array([-19.0, -9.6, -11.0, -10.2, -11.2, -14.5, -4.5], np.float32)
 _VH_BELOW_DB = np.array([8.0, 5.8, 6.8, 8.0, 7.5, 7.0, 7.0], np.float32)
-#: Texture within a cover class, and the slope effect that remains after terrain correction.
+#: Texture within a cover class.
 TEXTURE_DB = 2.0
-LEFT_OVER_DB = 2.0
 #: VH by debris: the share of the change of VV, and the loss in dB where a forest is removed completely.
 VH_SHARE, VOLUME_VH_DB = 0.55, 1.8
 #: Change by a confounder at full strength: VV, VH.
@@ -26,6 +26,8 @@ _CHANGED_DB = {
     confounders.HARVEST: (-1.6, -1.8),
     confounders.FLOOD: (-3.5, -3.0),
     confounders.LATE_SNOW: (-2.6, -2.2),
+    confounders.FIRE: (0.6, -1.5),
+    confounders.DAMAGE: (-0.8, -1.6),
 }
 
 
@@ -65,6 +67,12 @@ ORBITS = (
 ONLY_AFTER = Orbit(117, "ascending", "sentinel-1a", 80.0, 31.0, (0.0, 1.0))
 
 
+def orbits(ground: Ground) -> tuple[Orbit, ...]:
+    """Return the orbits over a country."""
+    of = ground.conditions.radar
+    return tuple(replace(ORBITS[i], incidence_deg=ORBITS[i].incidence_deg + of.incidence_shift_deg) for i in of.orbits)
+
+
 def facing(ground: Ground, orbit: Orbit) -> tuple[np.ndarray, np.ndarray]:
     """Return the slope towards the sensor in degrees (positive faces it), and the cosine between slope and look."""
     towards = np.cos(np.radians(orbit.look_azimuth_deg + 180 - ground.relief.aspect_deg))
@@ -75,19 +83,26 @@ def gamma0(ground: Ground, orbit: Orbit, day: date) -> dict[str, np.ndarray]:
     """Return VV and VH of one pass, float32 linear power (rows, cols); layover, shadow and outside are nodata."""
     dice = rng(ground.seed, 20, orbit.number, day.toordinal())
     slope_r, towards = facing(ground, orbit)
-    base = _VV_DB[ground.cover] + TEXTURE_DB * ground.texture
-    base += LEFT_OVER_DB * np.clip(slope_r / 30, -1, 1)
+    of, plain = ground.conditions.radar, ground.variety is None
+    texture = (TEXTURE_DB * ground.texture,) * 2 if ground.variety is None else ground.variety.texture_db
+    base = (_VV_DB + np.array(of.cover_db, np.float32))[ground.cover] + texture[0]
+    base += of.left_over_db * np.clip(slope_r / 30, -1, 1)
     # soil moisture, the same during a day: patches of some hundred metres
     base += 0.35 * dice.standard_normal() + 0.3 * fractal(ground.shape, dice, 3, 60)
     bare = np.isin(ground.cover, (cover.FARMLAND, cover.SCRUB))
     base += np.where(bare, 0.5 * dice.standard_normal(), 0)
-    base += np.where(ground.cover == cover.WATER, 1.5 * dice.standard_normal(), 0)
+    base += np.where(ground.cover == cover.WATER, of.wind_db * dice.standard_normal(), 0)
     vh = base - _VH_BELOW_DB[ground.cover]
+    if not plain:
+        vh += (np.array(of.cover_vh_db, np.float32) - np.array(of.cover_db, np.float32))[ground.cover]
+        vh += texture[1] - texture[0]
+        of_vv, of_vh = weather.radar_db(ground, orbit.number, day)
+        base, vh = base + of_vv, vh + of_vh
     if day.year >= YEAR:
         more, less = _change(ground, towards, day)
         base, vh = base + more, vh + less
     hidden = (slope_r >= orbit.incidence_deg) | (slope_r <= orbit.incidence_deg - 90) | ~_swath(ground, orbit)
-    return {name: _speckled(db, hidden, dice) for name, db in (("VV", base), ("VH", vh))}
+    return {name: _speckled(db, hidden, dice, of.looks) for name, db in (("VV", base), ("VH", vh))}
 
 
 def _change(ground: Ground, towards: np.ndarray, day: date = date.max) -> tuple[np.ndarray, np.ndarray]:
@@ -96,6 +111,7 @@ def _change(ground: Ground, towards: np.ndarray, day: date = date.max) -> tuple[
     happened = np.array([day >= slid for slid in (date.min, *slides.day)])[slides.labels]
     rough = slides.roughness_db * look_factor(slides.roughness_db, towards) * happened
     volume = np.where(ground.cover == cover.FOREST, -1.0, 0) * slides.stripped * happened
+    volume = np.where(slides.quiet[slides.labels], 0, volume)
     vv, vh = rough + 0.6 * volume, VH_SHARE * rough + VOLUME_VH_DB * volume
     for kind, (of_vv, of_vh) in _CHANGED_DB.items():
         share = np.where(ground.confounders.kind == kind, ground.confounders.strength, 0)
@@ -131,8 +147,8 @@ def _swath(ground: Ground, orbit: Orbit) -> np.ndarray:
     return (position >= (low if low > 0 else -9)) & (position <= (high if high < 1 else 9))
 
 
-def _speckled(db: np.ndarray, hidden: np.ndarray, dice: np.random.Generator) -> np.ndarray:
+def _speckled(db: np.ndarray, hidden: np.ndarray, dice: np.random.Generator, looks: float) -> np.ndarray:
     power = 10 ** (db.astype(np.float32) / 10)
-    power *= dice.standard_gamma(LOOKS, db.shape, dtype=np.float32) / np.float32(LOOKS)
+    power *= dice.standard_gamma(looks, db.shape, dtype=np.float32) / np.float32(looks)
     power[hidden] = NODATA
     return power

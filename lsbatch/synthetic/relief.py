@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from scipy import ndimage
 
+from lsbatch.synthetic.conditions import PLAIN, LandConditions
+
 RESOLUTION_M = 10.0
 #: Square kilometres drained by a main valley.
 KM2_A_VALLEY = 70.0
@@ -42,24 +44,30 @@ def fractal(shape: tuple[int, int], rng: np.random.Generator, beta: float, large
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
-def make(shape: tuple[int, int], rng: np.random.Generator) -> Relief:
+def make(shape: tuple[int, int], rng: np.random.Generator, land: LandConditions = PLAIN.land) -> Relief:
     """Return the relief of a country of `shape` pixels."""
-    area_km2 = shape[0] * shape[1] * RESOLUTION_M**2 / 1e6
+    area_km2 = shape[0] * shape[1] * land.pixel_m**2 / 1e6
     plateau = 1050 + 190 * fractal(shape, rng, 5.0, 500)
     z, lake, river, nearest = plateau, np.zeros(shape, bool), np.zeros(shape, bool), np.full(shape, np.inf)
     for i in range(max(1, round(area_km2 / KM2_A_VALLEY)) * 2):
         main = i % 2 == 0
         path = _axis(shape, rng)
-        z, lake_here, river_here, distance = _carve(z, path, rng, main)
+        z, lake_here, river_here, distance = _carve(z, path, rng, main, land.pixel_m)
         lake = (lake & (distance > 60)) | lake_here
         river |= river_here
         nearest = np.minimum(nearest, distance)
     z = _cirques(z, rng, round(area_km2 / 15))
     rough = 1 - np.exp(-((nearest / 500) ** 2)) + 0.04
     z = z + rough * (10 * fractal(shape, rng, 4.2, 40))
+    z = land.relief_factor * z
+    if land.hills_m:
+        z = z + land.hills_m * fractal(shape, rng, 4.0, 100)
+    if land.sea_share:
+        z, sea = _sea(z, land.sea_share, rng)
+        lake |= sea
     # a lake is flat, at the level of its lowest shore
     z = _level(z, lake)
-    slope, aspect = _gradient(z)
+    slope, aspect = _gradient(z, land.pixel_m)
     return Relief(z.astype(np.float32), slope, aspect, lake, river & ~lake, nearest.astype(np.float32))
 
 
@@ -82,7 +90,7 @@ def _axis(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def _carve(
-    z: np.ndarray, path: np.ndarray, rng: np.random.Generator, main: bool
+    z: np.ndarray, path: np.ndarray, rng: np.random.Generator, main: bool, pixel_m: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Cut a U-shaped valley; return the ground, its lakes, its river and the distance to its axis in metres."""
     on_axis = np.ones(z.shape, bool)
@@ -90,10 +98,10 @@ def _carve(
     order = np.zeros(z.shape, np.int32)
     order[path[:, 0], path[:, 1]] = np.arange(len(path))
     distance, (r, c) = ndimage.distance_transform_edt(on_axis, return_indices=True)
-    distance *= RESOLUTION_M
+    distance *= pixel_m
     along = ndimage.gaussian_filter(order[r, c].astype(np.float32), 4)
     fall = rng.uniform(0.004, 0.012)
-    floor = (rng.uniform(180, 330) if main else rng.uniform(420, 620)) + fall * RESOLUTION_M * along
+    floor = (rng.uniform(180, 330) if main else rng.uniform(420, 620)) + fall * pixel_m * along
     half = rng.uniform(260, 420) if main else rng.uniform(60, 140)
     wall = rng.uniform(1300, 1900) if main else rng.uniform(900, 1300)
     t = np.clip((distance - half * (1 + 0.3 * np.sin(along / 45))) / wall, 0, 1)
@@ -118,6 +126,15 @@ def _cirques(z: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
     return z
 
 
+def _sea(z: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Flood one side; the land falls to sea level at a winding coast. Return the ground and the sea."""
+    rows, cols = np.indices(z.shape, sparse=True)  # type: ignore[misc]
+    turn = rng.uniform(0, 2 * np.pi)
+    inland = rows * np.cos(turn) + cols * np.sin(turn) + 0.05 * max(z.shape) * fractal(z.shape, rng, 3.0, 150)
+    inland -= np.quantile(inland, share)
+    return z * np.clip(inland / (0.25 * max(z.shape)), 0, 1), inland <= 0
+
+
 def _level(z: np.ndarray, lake: np.ndarray) -> np.ndarray:
     labels, count = ndimage.label(lake)
     z = z.copy()
@@ -127,9 +144,9 @@ def _level(z: np.ndarray, lake: np.ndarray) -> np.ndarray:
     return z
 
 
-def _gradient(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _gradient(z: np.ndarray, pixel_m: float) -> tuple[np.ndarray, np.ndarray]:
     """Return slope and downhill azimuth in degrees, by central differences."""
-    south, east = np.gradient(z, RESOLUTION_M)
+    south, east = np.gradient(z, pixel_m)
     slope = np.degrees(np.arctan(np.hypot(south, east)))
     aspect = np.degrees(np.arctan2(-east, south)) % 360
     return slope.astype(np.float32), aspect.astype(np.float32)

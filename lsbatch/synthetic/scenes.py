@@ -9,12 +9,9 @@ import numpy as np
 import pystac
 from odc.geo.geobox import GeoBox
 
-from lsbatch.synthetic import optical, radar, spectra, write
+from lsbatch.synthetic import optical, radar, spectra, weather, write
 from lsbatch.synthetic.country import SEASON, YEAR, Ground, rng
 
-#: Sentinel-2 days and Sentinel-1 passes per orbit in a season.
-DAYS_A_SEASON = 6
-PASSES_A_SEASON = 4
 #: Days between the images of a history from spring to autumn, as of two satellites on two overlapping orbits at 60
 #: degrees of latitude.
 HISTORY_SEASON, HISTORY_STEP_DAYS = ("05-01", "10-10"), 3
@@ -67,25 +64,24 @@ def jobs(
     in winter and during the storm. Sentinel-2 images also have the `further` bands.
     """
     out: list[Callable[[], Made]] = []
+    of = ground.conditions
+    orbits = radar.orbits(ground)
     for year in range(YEAR - 1 - history_years, YEAR - 1):
         out += _history(ground, folder, year, further)
     for year in (YEAR - 1, YEAR):
         if history_years:
             out += _history(ground, folder, year, further)
         else:
-            days = _days(ground, year, DAYS_A_SEASON, 0)
+            days = acquisition_days(ground, year, of.optical.days, 0)
             out += [_optical_job(ground, folder, day, i, further, level_1c=level_1c) for i, day in enumerate(days)]
-        orbits = (*radar.ORBITS, radar.ONLY_AFTER) if year == YEAR else radar.ORBITS
-        for orbit in orbits:
+        for orbit in (*orbits, radar.ONLY_AFTER) if year == YEAR else orbits:
             if radar_days and orbit is not radar.ONLY_AFTER:
                 continue
-            days = _days(ground, year, PASSES_A_SEASON, orbit.number)
+            days = acquisition_days(ground, year, of.radar.passes, orbit.number)
             out += [_radar_job(ground, folder, orbit, day) for day in days[: 1 if orbit is radar.ONLY_AFTER else None]]
     if radar_days:
         out += [
-            _radar_job(ground, folder, orbit, day)
-            for orbit in radar.ORBITS
-            for day in repeats(ground, orbit, radar_days)
+            _radar_job(ground, folder, orbit, day) for orbit in orbits for day in repeats(ground, orbit, radar_days)
         ]
     return out
 
@@ -109,7 +105,8 @@ def _history(ground: Ground, folder: Path, year: int, further: tuple[str, ...]) 
     ]
 
 
-def _days(ground: Ground, year: int, count: int, salt: int) -> list[date]:
+def acquisition_days(ground: Ground, year: int, count: int, salt: int) -> list[date]:
+    """Return days that divide a season roughly evenly; `salt` is 0 for Sentinel-2, else the number of the orbit."""
     first, last = season(year)
     step = (last - first).days / count
     dice = rng(ground.seed, 30, year, salt)
@@ -129,21 +126,25 @@ def processing(day: date, number: int, fashion: str) -> Processing:
     return Processing("05.00", None, 1000)
 
 
+def cloudiness(ground: Ground, day: date, number: int) -> float:
+    """Return the share of cloud in the image of a day in a season."""
+    usual = (0.08, 0.35, 0.15, 0.55, 0.2, 0.3)[number % 6] * rng(ground.seed, 31, day.toordinal()).uniform(0.7, 1.3)
+    return min(0.9, usual * ground.conditions.optical.cloud_factor)
+
+
 def _optical_job(
     ground: Ground,
     folder: Path,
     day: date,
     number: int,
     further: tuple[str, ...],
-    cloudiness: float | None = None,
+    cloudy: float | None = None,
     level_1c: bool = False,
 ) -> Callable[[], Made]:
     """Write the granules of a day; in a history each granule has its own cloud cover."""
 
     def make() -> Made:
-        dice = rng(ground.seed, 31, day.toordinal())
-        usual = (0.08, 0.35, 0.15, 0.55, 0.2, 0.3)[number % 6] * dice.uniform(0.7, 1.3)
-        share, dated = (usual, False) if cloudiness is None else (cloudiness, True)
+        share, dated = (cloudiness(ground, day, number), False) if cloudy is None else (cloudy, True)
         seen = optical.look(ground, day, number, share, dated, further)
         items = []
         for crs, cols in ZONES.items():
@@ -173,7 +174,8 @@ def _granule(
     item = write.item(
         name, datetime.combine(seen.day, time(10, 50, 31), UTC), box, _optical_properties(seen, made, letter, fashion)
     )
-    coarse = GeoBox.from_bbox(box.boundingbox, box.crs, resolution=20)
+    coarse = GeoBox.from_bbox(box.boundingbox, box.crs, resolution=max(20.0, ground.pixel_m))
+    shift = weather.shift_px(ground, 2, seen.day)
     # only for bands on another lattice than the item's
     lattice: dict[str, object] = {
         "proj:shape": list(coarse.shape),
@@ -182,7 +184,7 @@ def _granule(
     scaled: dict[str, object] = {"raster:bands": [_raster_band(made)]} if fashion == "earth-search" else {}
 
     def add(key: str, title: str, pixels: np.ndarray, file: Path, lies: GeoBox, extra: dict[str, object]) -> None:
-        values = write.warped(pixels, ground.geobox, lies, 0)
+        values = write.warped(pixels, ground.geobox, lies, 0, shift)
         values[_beyond_swath(lies, seen.day, number)] = 0
         write.cog(file, values, lies, 0)
         item.add_asset(key, write.asset(file, title, **extra))
@@ -253,7 +255,8 @@ def _radar_job(ground: Ground, folder: Path, orbit: radar.Orbit, day: date) -> C
         item = write.item(name, datetime.combine(day, clock, UTC), box, properties)
         for key, power in radar.gamma0(ground, orbit, day).items():
             path = folder / "sentinel-1-rtc" / name / f"{key.lower()}.tif"
-            write.cog(path, write.warped(power, ground.geobox, box, radar.NODATA), box, radar.NODATA)
+            shift = weather.shift_px(ground, orbit.number, day)
+            write.cog(path, write.warped(power, ground.geobox, box, radar.NODATA, shift), box, radar.NODATA)
             band = {"nodata": radar.NODATA, "data_type": "float32"}
             item.add_asset(key.lower(), write.asset(path, f"gamma0 {key}", **{"raster:bands": [band]}))
         return "sentinel1", [item]

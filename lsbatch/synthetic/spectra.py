@@ -3,7 +3,8 @@
 import numpy as np
 
 from lsbatch.bands import FURTHER
-from lsbatch.synthetic import confounders
+from lsbatch.synthetic import confounders, cover
+from lsbatch.synthetic.conditions import Conditions
 
 #: Bands of every scene. The columns of all tables are these, then `lsbatch.bands.FURTHER`.
 BANDS = ("R", "G", "B", "NIR")
@@ -31,6 +32,8 @@ CHANGED = {
         confounders.HARVEST: (0.105, 0.110, 0.070, 0.300, 0.230, 0.140, 0.130, 0.230, 0.265, 0.305),
         confounders.FLOOD: (0.110, 0.110, 0.090, 0.190, 0.080, 0.060, 0.120, 0.150, 0.170, 0.190),
         confounders.LATE_SNOW: (0.110, 0.110, 0.080, 0.230, 0.100, 0.080, 0.120, 0.170, 0.200, 0.230),
+        confounders.FIRE: (0.065, 0.060, 0.050, 0.120, 0.210, 0.200, 0.075, 0.090, 0.105, 0.125),
+        confounders.DAMAGE: (0.090, 0.085, 0.055, 0.215, 0.210, 0.140, 0.110, 0.165, 0.195, 0.220),
     }.items()
 }
 
@@ -46,3 +49,16 @@ HAZE = np.array([0.035, 0.055, 0.085, 0.015, 0.004, 0.002, 0.030, 0.024, 0.019, 
 def columns(further: tuple[str, ...]) -> list[int]:
     """Return the columns of `BANDS` and of further bands."""
     return [COLUMNS.index(name) for name in (*BANDS, *further)]
+
+
+def covers(conditions: Conditions) -> np.ndarray:
+    """Return the reflectance of the covers of a country, float32 (covers, columns of `COLUMNS`)."""
+    gain = np.array(conditions.optical.cover_gain, np.float32)[:, None]
+    return np.clip(COVER * gain, 0.005, 0.95).astype(np.float32)
+
+
+def debris(conditions: Conditions) -> np.ndarray:
+    """Return the reflectance of debris of a country, float32 (columns of `COLUMNS`,)."""
+    green = np.float32(conditions.optical.green_debris)
+    mixed = np.float32(conditions.optical.debris_gain) * DEBRIS * (1 - green) + green * COVER[cover.SCRUB]
+    return mixed.astype(np.float32)

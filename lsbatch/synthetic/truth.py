@@ -1,5 +1,7 @@
 """Truth of the synthetic country: landslides, confounders, land cover, training points."""
 
+import dataclasses
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +13,9 @@ import pyogrio
 import rasterio.features
 import shapely
 
-from lsbatch.synthetic import confounders, cover, write
+from lsbatch.synthetic import confounders, cover, mapping, write
 from lsbatch.synthetic.country import CRS, Ground, rng
+from lsbatch.synthetic.landslides import Landslides
 
 #: The paper's training points: landslides, and the sum of the seven other classes.
 LANDSLIDE_POINTS, OTHER_POINTS = 18, 112
@@ -20,9 +23,22 @@ CHANGED_SHARE = 0.25
 
 
 def save(ground: Ground, folder: Path) -> None:
-    """Write truth.gpkg, confounders.gpkg, points.gpkg, plots.gpkg and cover.tif."""
+    """Write truth.gpkg, confounders.gpkg, points.gpkg, plots.gpkg and cover.tif.
+
+    Of a varied country truth.gpkg is what a mapper delivers. outlines.gpkg has the exact outlines, scars.gpkg the old
+    scars, and conditions.json the conditions.
+    """
+    perfect = landslides(ground)
     with _fixed_date():
-        _write(landslides(ground), folder / "truth.gpkg", "landslides")
+        if ground.variety is None:
+            _write(perfect, folder / "truth.gpkg", "landslides")
+        else:
+            scars = outlines(ground.variety.scars, ground)
+            _write(mapping.mapped(perfect, scars, ground), folder / "truth.gpkg", "landslides")
+            _write(perfect, folder / "outlines.gpkg", "landslides")
+            _write(scars, folder / "scars.gpkg", "scars")
+            text = json.dumps(dataclasses.asdict(ground.conditions), indent=1)
+            (folder / "conditions.json").write_text(text + "\n", encoding="utf-8")
         _write(changes(ground), folder / "confounders.gpkg", "confounders")
         _write(points(ground, draw=0), folder / "points.gpkg", "points")
         _write(quarters(ground), folder / "plots.gpkg", "plots")
@@ -59,11 +75,16 @@ def _outlines(labels: np.ndarray, ground: Ground) -> tuple[list[int], list[shape
 
 def landslides(ground: Ground) -> gpd.GeoDataFrame:
     """Return the true landslides with their day."""
-    numbers, shapes = _outlines(ground.slides.labels, ground)
-    main = [cover.NAMES[np.bincount(ground.cover[ground.slides.labels == n]).argmax()] for n in numbers]
+    return outlines(ground.slides, ground)
+
+
+def outlines(slides: Landslides, ground: Ground) -> gpd.GeoDataFrame:
+    """Return landslides, or old scars, along pixel edges."""
+    numbers, shapes = _outlines(slides.labels, ground)
+    main = [cover.NAMES[np.bincount(ground.cover[slides.labels == n]).argmax()] for n in numbers]
     frame = {
         "landslide_id": [f"true-{n:04d}" for n in numbers],
-        "date": [ground.slides.day[n - 1].isoformat() for n in numbers],
+        "date": [slides.day[n - 1].isoformat() for n in numbers],
         "area_m2": [shape.area for shape in shapes],
         "cover": main,
     }

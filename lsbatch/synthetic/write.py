@@ -50,9 +50,15 @@ def _places(source: GeoBox, target: GeoBox) -> tuple[np.ndarray, np.ndarray]:
     return rows - 0.5, cols - 0.5
 
 
-def warped(values: np.ndarray, source: GeoBox, target: GeoBox, fill: float) -> np.ndarray:
-    """Resample national pixels to the grid of a granule, by nearest neighbour; `fill` outside the country."""
-    rows, cols = (np.floor(place + 0.5).astype(np.int64) for place in _places(source, target))
+def warped(
+    values: np.ndarray, source: GeoBox, target: GeoBox, fill: float, shift_px: tuple[float, float] = (0.0, 0.0)
+) -> np.ndarray:
+    """Resample national pixels to the grid of a granule, by nearest neighbour; `fill` outside the country.
+
+    `shift_px` is the geolocation error in rows and columns of the source.
+    """
+    places = zip(_places(source, target), shift_px, strict=True)
+    rows, cols = (np.floor(place + shift + 0.5).astype(np.int64) for place, shift in places)
     inside = (rows >= 0) & (rows < source.shape[0]) & (cols >= 0) & (cols < source.shape[1])
     out = np.full(target.shape, fill, values.dtype)
     out[inside] = values[rows[inside], cols[inside]]
@@ -64,16 +70,16 @@ def smoothed(values: np.ndarray, source: GeoBox, target: GeoBox) -> np.ndarray:
     return ndimage.map_coordinates(values, _places(source, target), order=1, mode="nearest").astype(np.float32)
 
 
-def granule(ground: Ground, crs: str, cols: tuple[float, float], resolution_m: float = 10.0) -> GeoBox:
-    """Return the grid of a granule in another CRS, on multiples of 20 m as in real granules."""
+def granule(ground: Ground, crs: str, cols: tuple[float, float]) -> GeoBox:
+    """Return the grid of a granule in another CRS, on multiples of 20 m as in real granules, or of a larger pixel."""
     box = ground.geobox
     n = box.shape[1]
     part = box[:, int(n * cols[0]) : int(n * cols[1])]
     b = part.extent.to_crs(crs).boundingbox
-    step = 20.0
+    step = max(20.0, ground.pixel_m)
     left, top = np.floor(b.left / step) * step, np.ceil(b.top / step) * step
     right, bottom = np.ceil(b.right / step) * step, np.floor(b.bottom / step) * step
-    return GeoBox.from_bbox((left, bottom, right, top), crs, resolution=resolution_m)
+    return GeoBox.from_bbox((left, bottom, right, top), crs, resolution=ground.pixel_m)
 
 
 def item(name: str, when: datetime, box: GeoBox, properties: Mapping[str, Any]) -> pystac.Item:

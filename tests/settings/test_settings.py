@@ -142,7 +142,7 @@ def test_example_is_sound_and_explains_every_field() -> None:
     [
         # unknown keys
         ("thresold", 0.5, ["thresold: is not a setting", "allowed: survey, region, grid"]),
-        ("clean.thresold", 0.5, ["clean.thresold: is not a setting", "allowed: threshold, mode_radius_px, min_slope_deg"]),
+        ("clean.thresold", 0.5, ["clean.thresold: is not a setting", "allowed: threshold, mode_radius_px, min_slope"]),
         ("archives.sentinel2.colection", "x", ["archives.sentinel2.colection", "allowed: preset, url, collections"]),
         # the lattice
         ("grid.crs", "EPSG:4326", ["grid.crs = 'EPSG:4326'", "WGS 84", "degree", "projected CRS in metres"]),
