@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from lsbatch.bands import FULL_STACK, changes
+from lsbatch.bands import FULL_STACK
 from lsbatch.errors import ModelError
 from lsbatch.kernels import dissimilarity as kernels
 from lsbatch.models import base, cards
 from lsbatch.models.cards import Applicability
+from lsbatch.models.model_card import changes
 from lsbatch.settings import Config
 
 
@@ -28,7 +29,7 @@ def described(config: Config) -> Applicability | None:
 
 
 def changed(bands: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Return each change that the bands show, after minus before (`lsbatch.bands.changes`)."""
+    """Return each change that the bands show, after minus before (`lsbatch.models.model_card.changes`)."""
     return {
         name: bands[terms[0]] if len(terms) == 1 else bands[terms[0]] - bands[terms[1]]
         for name, terms in changes(names).items()

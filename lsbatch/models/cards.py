@@ -16,9 +16,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from lsbatch.bands import changes
 from lsbatch.errors import ModelError, StaleStoreError
-from lsbatch.models.model_card import Applicability, Card
+from lsbatch.models.model_card import Applicability, Card, changes
 from lsbatch.storage.files import aside
 
 __all__ = ["Applicability", "Card", "arrays", "card", "checksum", "sample", "sample_checksum", "save"]
@@ -27,6 +26,8 @@ __all__ = ["Applicability", "Card", "arrays", "card", "checksum", "sample", "sam
 KEY = "lsbatch"
 #: Array with the sample of training cells. It affects no prediction and is not in the checksum of the weights.
 SAMPLE = "applicability.sample"
+#: Quantiles of each band in the description of the training.
+QUANTILES = 5
 #: Maximum bytes of a header. A header has a few thousand bytes; a longer one belongs to another kind of file.
 LONGEST_HEADER = 10_000_000
 #: Maximum channels of the innermost layer, which usually has 1024. The weights grow with the square.
@@ -117,7 +118,7 @@ def _is_complete(of: Applicability, bands: tuple[str, ...]) -> bool:
     return (
         set(of.quantiles) == set(bands)
         and set(of.changes) == set(changes(bands))
-        and all(map(len, of.quantiles.values()))
+        and all(len(ends) == QUANTILES for ends in of.quantiles.values())
     )
 
 

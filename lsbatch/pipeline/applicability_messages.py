@@ -43,10 +43,8 @@ def before_pixels(config: Config, scenes: Mapping[str, Mapping[str, Any]]) -> li
     if of is None:
         return []
     used = sensors(config.inputs)
-    found = [
-        _side(config.grid.resolution_m, of),
-        *(_count(key, scenes, of) for key, (s, _) in _KEYS.items() if s in used),
-    ]
+    counts = [_count(key, scenes, of) for key, (sensor, _) in _KEYS.items() if sensor in used]
+    found = [_side(config.grid.resolution_m, of), *counts]
     return [f"Unlike the training: {text}" for text in (*found, _season(config, of)) if text]
 
 
@@ -104,24 +102,28 @@ def of_pixels(config: Config, found: Summary, where: str) -> list[str]:
     of = described(config)
     if of is None or not found.known_px:
         return []
-    out = []
-    for name, value in found.medians["bands"].items():
-        least, *_, most = of.quantiles[name]
-        if not least <= value <= most:
-            out.append(
-                f"Unlike the training: {name} has a median of {_value(value, name)} over {where}; 98 % of the training "
-                f"lie from {_value(least, name)} to {_value(most, name)}"
-            )
-    for name, value in found.medians["changes"].items():
-        least, most = of.changes[name]
-        if not least <= value <= most:
-            out.append(
-                f"Unlike the training: {_subject(name)} changed by {_value(value, name, '+')} as a median over {where}; "
-                f"no training chip by less than {_value(least, name, '+')} or more than {_value(most, name, '+')}"
-            )
-    if found.share >= MANY:
-        out.append(share(config, found, where))
-    return out
+    out = [_level(name, value, of, where) for name, value in found.medians["bands"].items()]
+    out += [_change(name, value, of, where) for name, value in found.medians["changes"].items()]
+    warned = [f"Unlike the training: {text}" for text in out if text]
+    return [*warned, share(config, found, where)] if found.share >= MANY else warned
+
+
+def _level(name: str, value: float, of: Applicability, where: str) -> str:
+    least, *_, most = of.quantiles[name]
+    if least <= value <= most:
+        return ""
+    ends = f"{_value(least, name)} to {_value(most, name)}"
+    return f"{name} has a median of {_value(value, name)} over {where}; 98 % of the training lie within {ends}"
+
+
+def _change(name: str, value: float, of: Applicability, where: str) -> str:
+    least, most = of.changes[name]
+    if least <= value <= most:
+        return ""
+    ends = f"{_value(least, name, '+')} to {_value(most, name, '+')}"
+    subject = f"backscatter {name}" if name.startswith(("VV", "VH")) else name
+    size = f"{_value(value, name, '+')} as a median over {where}"
+    return f"{subject} changed by {size}; the training chips changed by {ends}"
 
 
 def share(config: Config, found: Summary, where: str = "the survey") -> str:
@@ -137,7 +139,3 @@ def _value(value: float, name: str, sign: str = "") -> str:
     if "VV" in name or "VH" in name:
         return f"{value:{sign}.1f} dB"
     return f"{value:{sign}.3g}"
-
-
-def _subject(name: str) -> str:
-    return f"backscatter {name}" if name.startswith(("VV", "VH")) else name

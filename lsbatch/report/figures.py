@@ -122,7 +122,7 @@ def headline(survey: Survey, config: Config, records: Records, found: gpd.GeoDat
 
 
 def unlike(survey: Survey, config: Config, records: Records) -> dict[str, Any] | None:
-    """Return where the weights may not be believed: share and sentences; None if they do not describe their training."""
+    """Return the share of the ground that is unlike the training, and sentences; None if the weights do not tell."""
     found = of_receipts(records.by_stage.get("applicability", {}), [tile_id(*p) for p in survey.positions])
     if not found.known_px:
         return None

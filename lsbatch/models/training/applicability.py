@@ -13,7 +13,7 @@ from lsbatch.models.training.chips import Chips
 from lsbatch.models.training.spatial_split import Source
 
 #: Cells of the sample, and the share of them that hold a landslide.
-CELLS, LANDSLIDE_SHARE = 2000, 0.1
+CELLS, LANDSLIDE_SHARE = 2500, 0.1
 #: Training chips that are looked at, drawn at random.
 MOST_CHIPS = 2000
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
