@@ -30,7 +30,7 @@ from lsbatch.commands import run
 from lsbatch.grid import tile_id
 from lsbatch.storage import cube, receipts, vectors
 
-COLUMNS = ("place", "weights", "unlike, %", "of which landslides, %", "stage, Mpx/s", "predict, Mpx/s")
+COLUMNS = ("place", "weights", "unlike, %", "of mapped landslides, %", "stage, Mpx per CPU s", "predict, Mpx per CPU s")
 
 
 class Screen(terminal.Screen):
@@ -109,9 +109,12 @@ def _share(outside: np.ndarray) -> float:
 
 
 def _speed(survey: Survey, stage: str) -> float:
-    """Return megapixels a second of the tile that took the median time; the first compiles or loads."""
+    """Return megapixels a CPU second, reading and writing included, of the tile that took the median.
+
+    CPU time, because others may use the machine; the median, because the first tile compiles and loads.
+    """
     done = receipts.read_stage(survey.workspace.receipts, stage)
-    seconds = np.median([done[tile_id(*position)].seconds for position in survey.positions])
+    seconds = np.median([done[tile_id(*position)].cpu_s for position in survey.positions])
     return survey.grid.tile_px**2 / 1e6 / float(seconds)
 
 

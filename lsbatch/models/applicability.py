@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from lsbatch.bands import FULL_STACK
 from lsbatch.errors import ModelError
-from lsbatch.kernels import dissimilarity as kernels
+from lsbatch.kernels.statistics import dissimilarity as kernels
 from lsbatch.models import base, cards
 from lsbatch.models.cards import Applicability
 from lsbatch.models.model_card import changes
@@ -70,7 +70,7 @@ def index(path: Path, bands: Mapping[str, np.ndarray], halo_px: int) -> np.ndarr
     bands : mapping of str to array (rows + 2 halo, cols + 2 halo) float32
         At least the model's bands, NaN as nodata. The core starts on the national lattice.
     halo_px : int
-        `lsbatch.kernels.dissimilarity.HALO_PX`.
+        `lsbatch.kernels.statistics.dissimilarity.HALO_PX`.
 
     Returns
     -------

@@ -20,7 +20,7 @@ class Applicability:
     Attributes
     ----------
     means, stds : tuple of float
-        Of each feature (`lsbatch.kernels.dissimilarity.features`) over the sample of training cells.
+        Of each feature (`lsbatch.kernels.statistics.dissimilarity.features`) over the sample of training cells.
     distance : float
         Mean distance of two cells of the sample, in standardised features.
     limit : float

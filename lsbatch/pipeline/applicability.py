@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lsbatch.bands import applicability
-from lsbatch.kernels import dissimilarity
+from lsbatch.kernels.statistics import dissimilarity
 from lsbatch.models import base
 from lsbatch.models.applicability import changed, described, index
 from lsbatch.pipeline.types import Block, Stage

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from lsbatch.kernels import dissimilarity as kernels
+from lsbatch.kernels.statistics import dissimilarity as kernels
 
 FLOORS = np.array([0.01, 0.1])
 

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from lsbatch.bands import FULL_STACK
 from lsbatch.errors import ModelError
 from lsbatch.grid import Grid
-from lsbatch.kernels import dissimilarity as kernels
+from lsbatch.kernels.statistics import dissimilarity as kernels
 from lsbatch.models import applicability, base, cards
 from lsbatch.models.model_card import changes
 from lsbatch.models.training import applicability as training

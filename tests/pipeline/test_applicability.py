@@ -116,8 +116,8 @@ def test_scene_wide_change_is_named_with_its_size(done_survey: Survey, tmp_path:
     medians = {"bands": {"preVV": -11.0}, "changes": {"VV": 3.9, "dNDVI": 0.0}}
     lines = applicability_messages.of_pixels(config, applicability.Summary(100, 0, medians), "the survey")
     assert lines == [
-        "Unlike the training: backscatter VV changed by +3.9 dB as a median over the survey; the training chips changed "
-        "by -0.1 dB to +0.1 dB"
+        "Unlike the training: backscatter VV changed by +3.9 dB as a median over the survey; the training chips "
+        "changed by -0.1 dB to +0.1 dB"
     ]
 
 

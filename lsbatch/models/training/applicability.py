@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lsbatch.kernels import dissimilarity as kernels
+from lsbatch.kernels.statistics import dissimilarity as kernels
 from lsbatch.models import cards
 from lsbatch.models.applicability import changed, features
 from lsbatch.models.cards import Applicability

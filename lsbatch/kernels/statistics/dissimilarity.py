@@ -90,7 +90,16 @@ def _around(cells: np.ndarray) -> np.ndarray:
 
 
 def mean_distance(points: np.ndarray) -> float:
-    """Return the mean Euclidean distance of all pairs of points (points, features)."""
+    """Return the mean Euclidean distance of all pairs of points.
+
+    Parameters
+    ----------
+    points : array (points, features) float64
+
+    Returns
+    -------
+    float
+    """
     return float(pdist(points).mean())
 
 
@@ -121,15 +130,27 @@ def outlier_limit(values: np.ndarray) -> float:
     ----------
     values : array (points,) float64
         Dissimilarity index of the training points under cross-validation.
+
+    Returns
+    -------
+    float
     """
     low, high = np.quantile(values, [0.25, 0.75])
     return float(min(high + 1.5 * (high - low), values.max()))
 
 
 def nearest(tree: cKDTree, points: np.ndarray) -> np.ndarray:
-    """Return the distance of each point (..., features) to its nearest neighbour in the tree.
+    """Return the distance of each point to its nearest neighbour in the tree.
 
-    NaN features give infinity.
+    Parameters
+    ----------
+    tree : cKDTree
+    points : array (..., features) float64
+
+    Returns
+    -------
+    array (...) float64
+        Infinity for a point with a NaN.
     """
     flat = points.reshape(-1, points.shape[-1])
     known = np.isfinite(flat).all(axis=1)
@@ -140,5 +161,14 @@ def nearest(tree: cKDTree, points: np.ndarray) -> np.ndarray:
 
 
 def spread(cells: np.ndarray) -> np.ndarray:
-    """Return the value of each pixel's cell, array (rows * CELL_PX, cols * CELL_PX)."""
+    """Return the value of each pixel's cell.
+
+    Parameters
+    ----------
+    cells : array (rows, cols)
+
+    Returns
+    -------
+    array (rows * CELL_PX, cols * CELL_PX)
+    """
     return np.repeat(np.repeat(cells, CELL_PX, axis=0), CELL_PX, axis=1)
