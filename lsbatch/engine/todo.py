@@ -69,6 +69,7 @@ def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
     """
     folder = survey.workspace.receipts
     mine = receipts.read_stage(folder, stage.name)
+    after = _after(stage, survey.config)
     upstream = {name: receipts.read_stage(folder, name) for name in _before(stage, survey.config)}
     base = _base_digest(survey, stage)
     halo = stage.halo_px(survey.config)
@@ -82,7 +83,7 @@ def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
     quarantined: list[Position] = []
     for position in survey.positions[index - 1 :: count]:
         near = _neighbours(survey, planned, position) if halo else ()
-        state = _upstream_state(_after(stage, survey.config), upstream, position, near)
+        state = _upstream_state(after, upstream, position, near)
         if state is None or isinstance(state, Receipt):
             (waiting if state is None else blocked).append(position)
             continue

@@ -72,7 +72,7 @@ def summary(tallies: Iterable[Mapping[str, Any]]) -> Summary:
     medians = {
         kind: {
             name: _weighted_median(np.array([tally["medians"][kind].get(name, np.nan) for tally in found]), weights)
-            for name in (found[0]["medians"][kind] if found else ())
+            for name in sorted({name for tally in found for name in tally["medians"][kind]})
         }
         for kind in ("bands", "changes")
     }
@@ -86,8 +86,10 @@ def of_receipts(done: Mapping[str, Receipt], tiles: Iterable[str]) -> Summary:
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     order = np.argsort(values, kind="stable")
+    # a tile may know a few pixels and none of those that were looked at
+    order = order[np.isfinite(values[order])]
     total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)]) if order.size else float("nan")
 
 
 def _settings(config: Config) -> dict[str, object]:

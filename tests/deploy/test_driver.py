@@ -222,7 +222,7 @@ def asked(driver: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
 
 def test_every_index_has_its_work(driver: ModuleType, tmp_path: Path, asked: list[tuple[str, ...]]) -> None:
     stages = driver.STAGES
-    assert stages == ("stack", "predict", "clean", "outline", "date", "score", "areas")
+    assert stages == ("stack", "applicability", "predict", "clean", "outline", "date", "score", "areas")
     path, parts, steps = Path("/config/config.yaml"), 3, []
     inventory = {"radar_dates": True, "areas": "counties.gpkg"}
     for index in range(len(stages) * parts + 1):
