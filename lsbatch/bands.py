@@ -297,3 +297,11 @@ def mask(model: str) -> Layer:
     """Return the layer of the cleaned mask: 1 landslide, 0 no landslide, 255 not observed."""
     band = Band("landslide", "1", f"landslide mask, {model}", "uint8", scale=None, fill=255)
     return Layer(f"mask/{model}", (band,))
+
+
+def applicability(model: str) -> Layer:
+    """Return the layer that tells where the weights of a model may be believed."""
+    index = Band("dissimilarity", "1", "dissimilarity index of the inputs (Meyer and Pebesma 2021)", "uint16", 0.001,
+                 fill=65535)  # fmt: skip
+    text = "1: inputs unlike those that the weights were trained on, 0: like them, 255: not observed"
+    return Layer(f"applicability/{model}", (index, Band("outside", "1", text, "uint8", scale=None, fill=255)))

@@ -29,17 +29,22 @@ def plan(config: ConfigPath) -> None:
     from lsbatch.catalog import plan as plan_file
     from lsbatch.catalog import planning
     from lsbatch.cli import terminal
+    from lsbatch.pipeline import applicability_messages
 
     made = planning.make(settings)
     plan_file.save(made, settings.output)
-    terminal.Screen().plan(made)
+    screen = terminal.Screen()
+    screen.plan(made)
+    for line in applicability_messages.before_pixels(settings, made.summary["scenes"]):
+        screen.text(line)
 
 
 @app.command()
 def run(
     config: ConfigPath,
     until: Annotated[
-        str | None, typer.Option(help="last stage to run: stack, predict, clean, outline, score, inventory, report")
+        str | None,
+        typer.Option(help="last stage to run: stack, applicability, predict, clean, outline, score, inventory, report"),
     ] = None,
     part: Annotated[
         str,

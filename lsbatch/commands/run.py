@@ -7,12 +7,14 @@ from typing import Any, Protocol
 
 from lsbatch.catalog import plan, planning, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
+from lsbatch.commands import applicability
 from lsbatch.engine import cluster, execution, metrics, todo, verification
 from lsbatch.engine.distribute import ClientFor
 from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base, families
+from lsbatch.pipeline import applicability_messages
 from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config, to_yaml
 from lsbatch.storage import files, lease, receipts, symlinks
@@ -65,15 +67,25 @@ def survey(
         if until not in ("stack",):
             # checked before hours of STACK: weights that are missing or were trained for other bands
             base.check(base.card(base.resolve(config)), config)
+            _warn(config, screen)
         ready = open_survey(config)
-        progress = execution.Progress(begins=screen.begins, done=_watching(hold, screen))
+        shown = execution.Progress(begins=screen.begins, done=_watching(hold, screen))
+        progress = applicability.Watch(ready, shown, screen.text).progress
         with (
             metrics.served(config.cluster.metrics, progress) as watched,
             nullcontext(client_for) if client_for else cluster.connect(config, driver, screen.text) as client_for,
         ):
             faults = execution.run(ready, client_for, until=until, part=part, progress=watched, lease=hold)
     screen.finished(ready, faults)
+    for line in applicability.final(ready) if until != "stack" else ():
+        screen.text(line)
     return faults
+
+
+def _warn(config: Config, screen: Screen) -> None:
+    """Show what is unlike the training of the weights, as far as the plan knows it."""
+    for line in applicability_messages.before_pixels(config, plan.load(config.output).summary["scenes"]):
+        screen.text(line)
 
 
 def _save_settings(config: Config) -> None:

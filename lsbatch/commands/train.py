@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
 from lsbatch.commands import run
 from lsbatch.commands.run import Screen
@@ -106,4 +107,6 @@ def source(config: Config) -> Source:
         tiles=tuple(ready.tile(p) for p in ready.positions),
         truth=lambda tile: vectors.truth_mask(truth, windows, tile.geobox),
         points=None if truth.points is None else lambda: vectors.read_points(truth, config.grid.crs),
+        scenes={key: (row["least"], row["most"]) for key, row in plan.load(config.output).summary["scenes"].items()},
+        windows=windows,
     )

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from lsbatch.bands import Layer, mask, probability, stack_layer
+from lsbatch.bands import Layer, applicability, mask, probability, stack_layer
 from lsbatch.inventory import areas, records, stac_export
+from lsbatch.pipeline import applicability as applicability_stage
 from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.report import page as report_page
@@ -11,6 +12,7 @@ from lsbatch.settings import Config
 
 PIPELINE: tuple[Stage | Reduction, ...] = (
     stack.STAGE,
+    applicability_stage.STAGE,
     predict.STAGE,
     clean.STAGE,
     outline.STAGE,
@@ -27,6 +29,7 @@ PIPELINE: tuple[Stage | Reduction, ...] = (
 #: Layers by the short name that `Stage.reads` uses.
 LAYERS: dict[str, Callable[[Config], Layer]] = {
     "stack": lambda config: stack_layer(config.composite.bands),
+    "applicability": lambda config: applicability(config.model.family),
     "probability": lambda config: probability(config.model.family),
     "mask": lambda config: mask(config.model.family),
 }

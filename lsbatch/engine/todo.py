@@ -69,7 +69,8 @@ def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
     """
     folder = survey.workspace.receipts
     mine = receipts.read_stage(folder, stage.name)
-    upstream = {name: receipts.read_stage(folder, name) for name in _before(stage)}
+    after = _after(stage, survey.config)
+    upstream = {name: receipts.read_stage(folder, name) for name in _before(stage, survey.config)}
     base = _base_digest(survey, stage)
     halo = stage.halo_px(survey.config)
     planned = frozenset(survey.positions)
@@ -82,7 +83,7 @@ def todo(survey: Survey, stage: Stage, part: tuple[int, int] = (1, 1)) -> Todo:
     quarantined: list[Position] = []
     for position in survey.positions[index - 1 :: count]:
         near = _neighbours(survey, planned, position) if halo else ()
-        state = _upstream_state(stage, upstream, position, near)
+        state = _upstream_state(after, upstream, position, near)
         if state is None or isinstance(state, Receipt):
             (waiting if state is None else blocked).append(position)
             continue
@@ -121,17 +122,22 @@ def _neighbours(survey: Survey, planned: frozenset[Position], position: Position
     return tuple(p for p in survey.grid.neighbours(*position) if p in planned)
 
 
-def _before(stage: Stage) -> set[str]:
+def _after(stage: Stage, config: Config) -> tuple[str, ...]:
+    """Return the stages whose receipts a stage depends on, without those that the settings do not enable."""
+    return tuple(name for name in stage.after if step_named(name).wanted(config))
+
+
+def _before(stage: Stage, config: Config) -> set[str]:
     """Return the names of all stages before a stage, direct and indirect."""
     found: set[str] = set()
-    for name in stage.after:
+    for name in _after(stage, config):
         earlier = step_named(name)
-        found |= {name} | (_before(earlier) if isinstance(earlier, Stage) else set())
+        found |= {name} | (_before(earlier, config) if isinstance(earlier, Stage) else set())
     return found
 
 
 def _upstream_state(
-    stage: Stage, upstream: Receipts, position: Position, near: tuple[Position, ...]
+    after: tuple[str, ...], upstream: Receipts, position: Position, near: tuple[Position, ...]
 ) -> list[str] | Receipt | None:
     """Return the digests of what a tile reads; the failed receipt of an earlier stage; or None if one is missing.
 
@@ -139,7 +145,7 @@ def _upstream_state(
     neighbour succeeds.
     """
     found = []
-    for name in stage.after:
+    for name in after:
         own = _state(name, upstream, tile_id(*position))
         if own is None or not own:
             return own

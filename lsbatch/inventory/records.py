@@ -212,7 +212,9 @@ def _observability(group: pd.DataFrame) -> dict[str, float]:
         "terrain_shade_share": "shaded_px",
     }
     return {name: _share(group, column) for name, column in shares.items()} | {
-        "unobserved_edge_px": int(group["unobserved_edge_px"].sum())
+        "unobserved_edge_px": int(group["unobserved_edge_px"].sum()),
+        # not in parts of weights that do not describe their training
+        "outside_share": _share(group, "outside_px") if "outside_px" in group else np.nan,
     }
 
 

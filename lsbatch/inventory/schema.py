@@ -134,6 +134,9 @@ FIELDS: tuple[Field, ...] = (
     _share("terrain_shade_share", "observability", "share that Sentinel-2 did not observe because of terrain shadow"),
     Field("unobserved_edge_px", "observability", "int64", "pixels next to an unobserved pixel: the outline there is "
                                                           "the edge of the observed area", "px", least=0),
+    _share("outside_share", "observability", "share whose inputs are unlike those that the weights were trained on: "
+                                             "[applicability](applicability.md); unknown if the weights do not "
+                                             "describe their training", empty=True),
     _text("review_state", "review", "`unreviewed`, `confirmed` or `rejected`: "
                                     "[review](linking.md#review)", values=REVIEW_STATES),
     _text("reviewer", "review", "name of the reviewer", empty=True),

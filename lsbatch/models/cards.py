@@ -17,13 +17,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from lsbatch.errors import ModelError, StaleStoreError
-from lsbatch.models.model_card import Card
+from lsbatch.models.model_card import Applicability, Card, changes
 from lsbatch.storage.files import aside
 
-__all__ = ["Card", "arrays", "card", "checksum", "save"]
+__all__ = ["Applicability", "Card", "arrays", "card", "checksum", "sample", "sample_checksum", "save"]
 
 #: Key of the card in the metadata of the header.
 KEY = "lsbatch"
+#: Array with the sample of training cells. It affects no prediction and is not in the checksum of the weights.
+SAMPLE = "applicability.sample"
+#: Quantiles of each band in the description of the training.
+QUANTILES = 5
 #: Maximum bytes of a header. A header has a few thousand bytes; a longer one belongs to another kind of file.
 LONGEST_HEADER = 10_000_000
 #: Maximum channels of the innermost layer, which usually has 1024. The weights grow with the square.
@@ -57,9 +61,11 @@ def _card(path: Path, _mtime_ns: int, size: int, _inode: int) -> Card:
         raise ModelError(f"{path}: is a safetensors file, but has no model of lsbatch; make one with 'lsbatch train'")
     try:
         raw = json.loads(text)
-        known = {f.name: raw[f.name] for f in fields(Card)}
+        known = {f.name: raw[f.name] for f in fields(Card) if f.name != "applicability"}
         lists = {name: tuple(known[name]) for name in ("bands", "means", "stds")}
-        found = Card(**{**known, **lists})
+        # older versions wrote none
+        described = raw.get("applicability")
+        found = Card(**{**known, **lists}, applicability=None if described is None else _applicability(described))
         _validate(found)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: its card was written by another version of lsbatch ({error!r})") from None
@@ -74,8 +80,46 @@ def _validate(found: Card) -> None:
     if not all(isinstance(number, int | float) for number in numbers):
         raise ValueError("means and deviations must be numbers")
     widest = found.network.get("width", 1) * 2 ** min(found.network.get("depth", 0), 64)
+    if found.applicability is not None and not _is_complete(found.applicability, found.bands):
+        raise ValueError("the description of the training has other bands than the card")
     if not (0 <= found.halo_px <= LARGEST_PX and 0 < found.lattice_px <= LARGEST_PX and widest <= WIDEST):
         raise ValueError(f"halo and lattice may have {LARGEST_PX} px, a network {WIDEST} channels")
+
+
+def _applicability(raw: dict[str, Any]) -> Applicability:
+    """Return a description from JSON, with its types checked."""
+    numbers = [raw[name] for name in ("distance", "limit")]
+    lists = {name: tuple(map(float, raw[name])) for name in ("means", "stds", "resolution_m")}
+    texts = {name: str(raw[name]) for name in ("folds", "checksum")}
+    seasons = tuple((str(first), str(last)) for first, last in raw["seasons"])
+    surveys = tuple(map(str, raw["surveys"]))
+    if not (all(number > 0 for number in numbers) and len(lists["means"]) == len(lists["stds"]) > 0):
+        raise ValueError("the description of the training is damaged")
+    if not all(text.isprintable() for text in (*texts.values(), *surveys, *(day for pair in seasons for day in pair))):
+        raise ValueError("the description of the training must be text")
+    distance, limit = map(float, numbers)
+    least, most = lists["resolution_m"]
+    return Applicability(
+        means=lists["means"],
+        stds=lists["stds"],
+        distance=distance,
+        limit=limit,
+        quantiles={str(name): tuple(map(float, values)) for name, values in raw["quantiles"].items()},
+        changes={str(name): (float(low), float(high)) for name, (low, high) in raw["changes"].items()},
+        resolution_m=(least, most),
+        scenes={str(name): (int(low), int(high)) for name, (low, high) in raw["scenes"].items()},
+        seasons=seasons,
+        surveys=surveys,
+        **texts,
+    )
+
+
+def _is_complete(of: Applicability, bands: tuple[str, ...]) -> bool:
+    return (
+        set(of.quantiles) == set(bands)
+        and set(of.changes) == set(changes(bands))
+        and all(len(ends) == QUANTILES for ends in of.quantiles.values())
+    )
 
 
 def _header(path: Path, size: int) -> dict[str, Any]:
@@ -101,7 +145,7 @@ def _header(path: Path, size: int) -> dict[str, Any]:
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of a file of weights.
+    """Read the arrays of a file of weights, without the sample of training cells.
 
     Raises
     ------
@@ -109,13 +153,44 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
         If their checksum differs from that in the card.
     """
     expected = card(path)
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: cannot be read: {error}") from None
+    found = {name: value for name, value in _arrays(path).items() if name != SAMPLE}
     if checksum(found, expected) != expected.checksum:
         raise ModelError(f"{path}: is damaged: its arrays do not have the checksum {expected.checksum} of its card")
     return found
+
+
+def sample(path: Path) -> np.ndarray:
+    """Read the sample of training cells, array (cells, features) float16, standardised.
+
+    Raises
+    ------
+    ModelError
+        If the card has no description of the training, or the checksum of the sample differs.
+    """
+    described = card(path).applicability
+    found = _arrays(path).get(SAMPLE)
+    if described is None or found is None:
+        raise ModelError(f"{path}: has no description of its training")
+    if (
+        found.ndim != 2
+        or found.shape[1] != len(described.means)
+        or sample_checksum(found, described) != (described.checksum)
+    ):
+        raise ModelError(f"{path}: is damaged: its sample does not have the checksum {described.checksum} of its card")
+    return found
+
+
+def sample_checksum(found: np.ndarray, of: Applicability) -> str:
+    """Return 16 hex digits of the sample and of the fields that affect the dissimilarity index."""
+    key = json.dumps([of.means, of.stds, of.distance, of.limit, str(found.dtype), found.shape])
+    return hashlib.blake2b(key.encode() + np.ascontiguousarray(found).tobytes(), digest_size=8).hexdigest()
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from None
 
 
 def checksum(found: Mapping[str, np.ndarray], of: Card) -> str:
@@ -128,8 +203,16 @@ def checksum(found: Mapping[str, np.ndarray], of: Card) -> str:
     return total.hexdigest()
 
 
-def save(path: Path, found: Mapping[str, np.ndarray], unsigned: Card) -> Card:
+def save(path: Path, found: Mapping[str, np.ndarray], unsigned: Card, cells: np.ndarray | None = None) -> Card:
     """Write weights aside and rename them; return the card with its checksum.
+
+    Parameters
+    ----------
+    path : Path
+    found : mapping of str to array
+    unsigned : Card
+    cells : array (cells, features) float16, optional
+        Sample of training cells, if the card describes the training.
 
     Raises
     ------
@@ -138,7 +221,8 @@ def save(path: Path, found: Mapping[str, np.ndarray], unsigned: Card) -> Card:
     """
     signed = replace(unsigned, checksum=checksum(found, unsigned))
     # safetensors writes memory in its present order: a view would be stored in a wrong order
-    contiguous = {name: np.ascontiguousarray(value) for name, value in found.items()}
+    every = {**found, **({} if cells is None else {SAMPLE: cells})}
+    contiguous = {name: np.ascontiguousarray(value) for name, value in every.items()}
     try:
         with aside(path) as temporary:
             save_file(contiguous, temporary, metadata={KEY: json.dumps(asdict(signed))})

@@ -15,6 +15,7 @@ from odc.geo.geobox import GeoBox
 from lsbatch.kernels import connected_regions, terrain
 from lsbatch.kernels.greenest_pixel import NO_DAY
 from lsbatch.models import families
+from lsbatch.models.applicability import described
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
 from lsbatch.pipeline.types import FOUND, Block, Stage
@@ -60,6 +61,7 @@ def apply(block: Block, config: Config) -> Block:
         **_sums(labels, count, core, aspect),
         **_dates(labels, count, core),
         **_layers(labels, count, block.tile.geobox, config),
+        **({"outside_px": _count(labels, count, core["outside"] == 1)} if "outside" in core else {}),
         **_profile(labels, count, core["elevation"], core["slope"]),
         unobserved_edge_px=_beside(labels, count, core["landslide"] == UNOBSERVED),
     )
@@ -228,7 +230,8 @@ STAGE = Stage(
         "mask": ("landslide",),
         "probability": ("probability", *(DAYS if families.of(config).dates_pixels else ())),
         "stack": _STACK,
+        **({} if described(config) is None else {"applicability": ("outside",)}),
     },
     halo_px=lambda _: 1,
-    after=("clean", "predict", "stack"),
+    after=("clean", "predict", "stack", "applicability"),
 )

@@ -15,14 +15,18 @@ from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.inventory import evaluation, identity
 from lsbatch.models import base
+from lsbatch.models.applicability import described
+from lsbatch.pipeline import applicability_messages
+from lsbatch.pipeline.applicability import of_receipts
 from lsbatch.settings import Config, to_yaml
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.addresses import without_secrets
 from lsbatch.storage.receipts import Receipt
 
-STAGES = ("stack", "predict", "clean", "outline", "score")
+STAGES = ("stack", "applicability", "predict", "clean", "outline", "score")
 MEANING = {
     "stack": "read scenes, make composites before and after",
+    "applicability": "compare the inputs with those of the training",
     "predict": "compute probabilities with the model",
     "clean": "apply the threshold, remove single pixels",
     "outline": "convert the mask to polygons",
@@ -75,7 +79,8 @@ class Records:
 def read(survey: Survey, config: Config) -> Records:
     """Read all receipts for the report."""
     folder = survey.workspace.receipts
-    stages = STAGES if config.truth is not None else STAGES[:-1]
+    absent = {"score": config.truth is None, "applicability": described(config) is None}
+    stages = tuple(stage for stage in STAGES if not absent.get(stage))
     planned = {tile_id(*position) for position in survey.positions}
     by_stage = {
         stage: {tile: found for tile, found in receipts.read_stage(folder, stage).items() if tile in planned}
@@ -116,6 +121,17 @@ def headline(survey: Survey, config: Config, records: Records, found: gpd.GeoDat
         "checksum": card.checksum,
         "synthetic": config.survey.id.startswith("synthetic"),
     }
+
+
+def unlike(survey: Survey, config: Config, records: Records) -> dict[str, Any] | None:
+    """Return the share of the ground that is unlike the training, and sentences; None if the weights do not tell."""
+    found = of_receipts(records.by_stage.get("applicability", {}), [tile_id(*p) for p in survey.positions])
+    if not found.known_px:
+        return None
+    scenes = plan.load(survey.config.output).summary["scenes"]
+    lines = applicability_messages.before_pixels(config, scenes)
+    lines += applicability_messages.of_pixels(config, found, "the survey")
+    return {"share": found.share, "lines": lines}
 
 
 def inputs(config: Config) -> str:

@@ -71,6 +71,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "version": lsbatch.__version__,
             "head": figures.headline(survey, config, records, found),
+            "unlike": figures.unlike(survey, config, records),
             "faults": figures.faults(survey, config, records, tiles),
             "scores": scores,
             "sample": accuracy_section.sample(survey),

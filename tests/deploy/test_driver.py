@@ -222,12 +222,16 @@ def asked(driver: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
 
 def test_every_index_has_its_work(driver: ModuleType, tmp_path: Path, asked: list[tuple[str, ...]]) -> None:
     stages = driver.STAGES
-    assert stages == ("stack", "predict", "clean", "outline", "date", "score", "areas")
+    assert stages == ("stack", "applicability", "predict", "clean", "outline", "date", "score", "areas")
     path, parts, steps = Path("/config/config.yaml"), 3, []
-    inventory = {"radar_dates": True, "areas": "counties.gpkg"}
+    more = {
+        "inventory": {"radar_dates": True, "areas": "counties.gpkg"},
+        # weights that describe their training
+        "model": {"weights": "package:unet-s1vv_s2"},
+    }
     for index in range(len(stages) * parts + 1):
         asked.clear()
-        assert driver.run_index(made(tmp_path, inventory=inventory), path, parts, index) == 0
+        assert driver.run_index(made(tmp_path, **more), path, parts, index) == 0
         steps.append(list(asked))
     for index, done in enumerate(steps[:-1]):
         name, part = stages[index // parts], index % parts + 1

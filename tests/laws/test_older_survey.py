@@ -5,13 +5,15 @@
 any more, so a run that wanted to search or to read scenes again would fail.
 
 STACK has changed since (version 3: scenes are resampled by our own kernel). So its STACK is outdated, and the other
-tests here take the version of STACK that made it.
+tests here take the version of STACK that made it. The packaged weights describe their training since; the tests take
+the weights as they were, and one test takes those of today.
 """
 
 import json
 import shutil
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -24,6 +26,7 @@ from lsbatch import settings
 from lsbatch.catalog.survey import open_survey
 from lsbatch.engine import execution, todo
 from lsbatch.errors import ConfigError
+from lsbatch.models import base, cards
 from lsbatch.pipeline import stack
 from lsbatch.pipeline.types import Stage
 from lsbatch.storage import receipts
@@ -43,8 +46,17 @@ def outdated(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def older(outdated: Path) -> Iterator[Path]:
-    """The same, with the version of STACK that made it."""
+def older(described: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with the packaged weights that made it: they had no description of their training."""
+    for path in base.PACKAGED.glob("*.safetensors"):
+        cards.save(tmp_path / "weights" / path.name, cards.arrays(path), replace(cards.card(path), applicability=None))
+    monkeypatch.setattr(base, "PACKAGED", tmp_path / "weights")
+    return described
+
+
+@pytest.fixture
+def described(outdated: Path) -> Iterator[Path]:
+    """The same, with the version of STACK that made it, and the packaged weights of today."""
     now = stack.STAGE.version
     # frozen, and held by the registry
     object.__setattr__(stack.STAGE, "version", STACK_VERSION)
@@ -108,6 +120,20 @@ def test_older_survey_is_continued(older: Path) -> None:
     assert second["landslide_id"].tolist() == first["landslide_id"].tolist()
     assert second.geometry.equals(first.geometry)
     assert second["area_m2"].tolist() == first["area_m2"].tolist()
+
+
+def test_description_of_the_training_adds_to_the_older_survey(described: Path) -> None:
+    """STACK, predictions and mask are fresh; the layer is new, and the records get their share of it."""
+    before = inventory(described)
+    assert "outside_share" not in before
+    done = run(described)
+    assert {(stage, tile) for stage, tile in done if tile != "all"} == {
+        (stage, tile) for stage in ("applicability", "outline") for tile in TILES
+    }
+    after = inventory(described)
+    assert after["outside_share"].notna().all()
+    assert after["landslide_id"].tolist() == before["landslide_id"].tolist()
+    assert after.geometry.equals(before.geometry)
 
 
 def test_a_changed_setting_is_seen_in_the_older_survey(older: Path) -> None:

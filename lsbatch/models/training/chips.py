@@ -32,12 +32,15 @@ class Chips:
         Place in SPLITS of each chip.
     sums : array (3, bands)
         Count, sum and sum of squares of each band over the pixels of the training blocks.
+    blocks : array (chips, 3) int
+        Source, and row and column of the block, of each chip.
     """
 
     values: np.ndarray
     truth: np.ndarray
     share: np.ndarray
     sums: np.ndarray
+    blocks: np.ndarray
 
     def of(self, split: str) -> np.ndarray:
         """Return the indices of the chips of a split."""
@@ -77,7 +80,7 @@ def collect(
         _collect(sources, names, settings, folder, key, halo_px)
     facts = json.loads(made.read_text(encoding="utf-8"))
     values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
-    return Chips(values, truth, np.array(facts["share"]), np.array(facts["sums"]))
+    return Chips(values, truth, *(np.array(facts[name]) for name in ("share", "sums", "blocks")))
 
 
 def statistics(chips: Chips) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +98,8 @@ def _key(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSetti
             [[s.name, s.store, s.grid, [tile.id for tile in s.tiles]] for s in sources],
             names,
             settings.model_dump(include=set(used)),
+            # chips of an older version have no blocks
+            "blocks",
         ]
     )
 
@@ -115,7 +120,8 @@ def _collect(
         _add_statistics(sums, split, sources[index], index, tile, bands)
     chosen = _choose(spots, settings)
     _write(sources, names, settings, folder, chosen)
-    facts = {"key": key, "share": [spot.share for spot in chosen], "sums": sums.tolist()}
+    blocks = [_block(sources[spot.source], spot, settings.block_px) for spot in chosen]
+    facts = {"key": key, "share": [spot.share for spot in chosen], "sums": sums.tolist(), "blocks": blocks}
     made = folder / "chips.json"
     # renamed last, so if the file exists, it and the arrays beside it are complete
     made.with_suffix(".part").write_text(json.dumps(facts), encoding="utf-8")
@@ -155,6 +161,12 @@ def _spots(
             piece = tuple(slice(p, p + side) for p in place)
             if seen[piece].any():
                 yield Spot(index, number, *place, share, bool(truth[piece].any()))
+
+
+def _block(source: Source, spot: Spot, block_px: int) -> tuple[int, int, int]:
+    """Return the source and the block in which a chip begins."""
+    rows, cols = source.tiles[spot.tile].region
+    return spot.source, (rows.start + spot.row) // block_px, (cols.start + spot.col) // block_px
 
 
 def _is_apart(split: Split, source: Source, spot: Spot, side_px: int, halo_px: int) -> bool:

@@ -4,8 +4,8 @@ Neighbouring chips share half their pixels. A split by chip would therefore trai
 are assigned instead.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import lsbatch
 from lsbatch.errors import NoDataError
 from lsbatch.grid import Grid, Tile
-from lsbatch.settings import TrainSettings
+from lsbatch.settings import TrainSettings, Windows
 
 TRAIN, VALIDATION, TEST = range(3)
 SPLITS = ("train", "validation", "test")
@@ -34,6 +34,10 @@ class Source:
     truth : callable Tile -> bool array of its geobox's shape
     points : callable () -> x, y, classes, optional
         Training points in the grid's coordinates, and the class name of each; None if the survey has none.
+    scenes : mapping of plan key to (least, most)
+        Scenes of a tile.
+    windows : Windows or None
+        Days of the images.
     """
 
     name: str
@@ -42,6 +46,8 @@ class Source:
     tiles: tuple[Tile, ...]
     truth: Callable[[Tile], np.ndarray]
     points: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
+    scenes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    windows: Windows | None = None
 
 
 @dataclass(frozen=True)

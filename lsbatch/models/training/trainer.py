@@ -5,6 +5,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +24,9 @@ from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.models import families, unet
 from lsbatch.models.cards import Card, save
 from lsbatch.models.family import BandStatistics, NetworkRecipe
-from lsbatch.models.training import calibration, chip_dataset, spatial_split
+from lsbatch.models.training import applicability, calibration, chip_dataset, spatial_split
 from lsbatch.models.training import chips as cutting
+from lsbatch.models.training.applicability import Described
 from lsbatch.models.training.epoch_log import EpochLog
 from lsbatch.models.training.learner import LateEarlyStopping, Learner
 from lsbatch.models.training.spatial_split import Source
@@ -96,7 +98,10 @@ def fit(
     )
     split = spatial_split.describe_split(sources, spatial_split.split_blocks(sources, settings))
     made_by = {"surveys": [source.name for source in sources], "split": split, **(known or {})}
-    return _finished(learner, trainer, folder, out, feeds, stats, recipe, config, counts, made_by)
+    described = applicability.describe(chips, sources, config.inputs, settings.seed)
+    if described is None:
+        progress("All training chips lie in one block, so the weights cannot tell where they may be believed")
+    return _finished(learner, trainer, folder, out, feeds, stats, recipe, config, counts, made_by, described)
 
 
 def _key(folder: Path) -> str | None:
@@ -157,6 +162,7 @@ def _quiet(work: Callable[[], Any]) -> Any:
 def _finished(
     learner: Learner, trainer: pl.Trainer, folder: Path, out: Path, feeds: dict[str, Any],
     stats: BandStatistics, recipe: NetworkRecipe, config: Config, counts: dict[str, int], made_by: Mapping[str, Any],
+    described: Described | None,
 ) -> Card:  # fmt: skip
     """Score the best weights on test blocks, and write them."""
     best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
@@ -173,7 +179,9 @@ def _finished(
         "temperature": temperature,
         "made_by": {"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, **made_by},
     }
-    card = save(out, unet.state(learner.net), recipe.card(config, stats, known))
+    card = recipe.card(config, stats, known)
+    of, cells = described or (None, None)
+    card = save(out, unet.state(learner.net), replace(card, applicability=of), cells)
     for name in ("values.npy", "truth.npy"):
         (folder / name).unlink()
     # the next training of this name starts from the beginning
