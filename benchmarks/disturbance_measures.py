@@ -42,22 +42,24 @@ def _called(distances: Distances) -> dict[str, Called]:
 def auc(of: Outcome) -> float:
     """Return the ROC AUC of pixels in planted landslides of the aim against all pixels of the scenes as they are."""
     inside = [
-        called[name].probability[_is_aim(planted, of.case.look_azimuth_deg)[planted.labels]]
+        called[name].probability[is_aim(planted, of.case.look_azimuth_deg)[planted.labels]]
         for landslides, called in of.planted for name, planted in landslides.items()
     ]  # fmt: skip
     outside = [called.probability.ravel() for called in of.quiet.values()]
     return separation(np.concatenate(inside), np.concatenate(outside))
 
 
-def _is_aim(planted: Planted, look_azimuth_deg: float | None) -> np.ndarray:
+def is_aim(planted: Planted, look_azimuth_deg: float | None) -> np.ndarray:
     """Return whether a number of `labels` is a landslide of the aim; the first is the ground outside."""
     strong = abs(planting.seen_db(planted, look_azimuth_deg)) >= AIM_DB
     return np.append(False, strong & (planted.areas_m2 / 1e4 >= AIM_HA))
 
 
 def separation(changed: np.ndarray, unchanged: np.ndarray) -> float:
-    """Return the ROC AUC of finite values; 1 if all changed values are greater."""
+    """Return the ROC AUC of finite values; 1 if all changed values are greater, NaN if a group is empty."""
     changed, unchanged = (values[np.isfinite(values)] for values in (changed, unchanged))
+    if not len(changed) or not len(unchanged):
+        return float("nan")
     truth = np.repeat([1, 0], [len(changed), len(unchanged)])
     return float(roc_auc_score(truth, np.concatenate([changed, unchanged])))
 
@@ -100,8 +102,9 @@ def large_false(of: Outcome, threshold: float) -> float:
 
 
 def recall(of: Outcome, threshold: float) -> float:
-    """Return the share of the planted landslides of the aim that are found."""
-    return float(measures.recalls(measures.planted_table(of, threshold))[measures.AIM]["recall"])
+    """Return the share of the planted landslides of the aim that are found; NaN if none was planted."""
+    found = measures.recalls(measures.planted_table(of, threshold))[measures.AIM]["recall"]
+    return float("nan") if found is None else float(found)
 
 
 def row(name: str, winters: list[Outcome]) -> Row:

@@ -267,12 +267,13 @@ def measured(options: argparse.Namespace, script: Path = SCRIPT) -> str:
     if script == SCRIPT:
         require_peer(options.peer_python)
     with tempfile.TemporaryDirectory() as work:
-        cases = scenes.cases(options.data, Path(work), ("california",), tuple(options.sea))
+        found = scenes.cases(options.data, Path(work), ("california",), tuple(options.sea))
+        cases = [case for case in found if case.survey.kind == "event"]
         of = prepared(cases, options.draws, options.seed)
         places = list(inputs.places(options.data / SERIES, scenes.WINDOW_DAYS))
         mine, theirs = ours(of, places), peers(options.peer_python, of, places, Path(work), script)
-    found = rows(of, places, mine) + rows(of, places, theirs)
-    return f"{table(found)}\n\n{notes(of, places, theirs.seconds)}"
+    figures = rows(of, places, mine) + rows(of, places, theirs)
+    return f"{table(figures)}\n\n{notes(of, places, theirs.seconds)}"
 
 
 def main(words: list[str] | None = None) -> int:

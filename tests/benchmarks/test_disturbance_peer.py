@@ -162,6 +162,7 @@ def test_separation_is_the_share_of_ordered_pairs() -> None:
     changed, unchanged = dice.normal(1, 1, 40), dice.normal(0, 1, 30)
     pairs = np.mean(changed[:, None] > unchanged)
     assert measures.separation(np.append(changed, np.nan), unchanged) == pytest.approx(pairs)
+    assert np.isnan(measures.separation(changed, np.array([np.nan])))
     low, high = measures.interval(changed, unchanged, 200)
     assert low < pairs < high
 
@@ -169,7 +170,8 @@ def test_separation_is_the_share_of_ordered_pairs() -> None:
 @pytest.fixture(scope="module")
 def outcome(case: scenes.Case) -> measures.Outcome:
     land = case.patches[0]
-    planted = scenes.plant(case, land, 0, 0)
+    drawn = (scenes.plant(case, land, draw, 0) for draw in range(20))
+    planted = next(one for one in drawn if measures.is_aim(one, case.look_azimuth_deg).any())
     distances = [{LAND: inputs.distance(inputs.scene(case, land, one), land)} for one in (None, planted)]
     return measures.outcome(case, "ours", distances[0], [({LAND: planted}, distances[1])])
 
