@@ -57,7 +57,7 @@ def _db(name: str, text: str) -> Band:
     return Band(name, "dB", text, scale=0.01)
 
 
-def _reflectance(name: str, text: str) -> Band:
+def _ratio(name: str, text: str) -> Band:
     return Band(name, "1", text, scale=0.0001)
 
 
@@ -73,6 +73,10 @@ _PERIODS = {"pre": "before", "post": "after"}
 _DIRECTIONS = {"asc": "ascending", "desc": "descending"}
 _COLOURS = {"R": "red (B04)", "G": "green (B03)", "B": "blue (B02)", "NIR": "near infrared (B08)"}
 
+#: What the local bands are (see docs/preprocessing.md).
+_LOCAL = "in each relative orbit less the median change of some 560 m around, averaged by inverse variance"
+_STANDARDISED = "divided by its standard error, from the variance of the passes pooled over some 240 m"
+
 STACK = Layer(
     "stack",
     (
@@ -82,40 +86,20 @@ STACK = Layer(
             for period, when in _PERIODS.items()
         ),
         *(_db(f"diff{pol}", f"change of gamma0 {pol}: after minus before, in dB") for pol in ("VV", "VH")),
-        *(
-            _db(
-                f"local{pol}",
-                f"change of the mean of gamma0 {pol} in dB within each relative orbit, less the median change of the "
-                "surroundings (some 560 m), averaged over relative orbits by inverse variance",
-            )
-            for pol in ("VV", "VH")
-        ),
-        *(
-            Band(
-                f"z{pol}",
-                "1",
-                f"local{pol} divided by its standard error, from the variance of the passes pooled over some 240 m",
-                scale=0.005,
-            )
-            for pol in ("VV", "VH")
-        ),
+        *(_db(f"local{pol}", f"change of mean gamma0 {pol} in dB {_LOCAL}") for pol in ("VV", "VH")),
+        *(Band(f"z{pol}", "1", f"local{pol} {_STANDARDISED}", scale=0.005) for pol in ("VV", "VH")),
         *(
             _db(f"{period}VV_{key}", f"gamma0 VV, median of {direction} passes {when}")
             for key, direction in _DIRECTIONS.items()
             for period, when in _PERIODS.items()
         ),
         *(
-            _reflectance(f"{period}{key}", f"surface reflectance, {colour}, greenest pixel {when}")
+            _ratio(f"{period}{key}", f"surface reflectance, {colour}, greenest pixel {when}")
             for period, when in _PERIODS.items()
             for key, colour in _COLOURS.items()
         ),
-        Band(
-            "dNDVI",
-            "1",
-            "NDVI of the composite after minus NDVI of the composite before; a landslide is negative",
-            scale=0.0001,
-        ),
-        Band("localNDVI", "1", "dNDVI less its median in the surroundings (some 560 m)", scale=0.0001),
+        _ratio("dNDVI", "NDVI of the composite after minus NDVI of the composite before; a landslide is negative"),
+        _ratio("localNDVI", "dNDVI less its median in the surroundings (some 560 m)"),
         # -1553 m to 11,553 m in steps of 0.2 m, a tenth of the error of GLO-30
         Band("elevation", "m", "elevation from the DEM, bilinear", scale=0.2, offset=5000.0),
         Band("slope", "degree", "slope of the DEM by Horn's method", scale=0.01),
@@ -188,7 +172,7 @@ def stack_layer(further: tuple[str, ...]) -> Layer:
         `STACK`; then each further band before and after; then the index differences whose bands are all there.
     """
     reflectances = (
-        _reflectance(f"{period}{name}", f"surface reflectance, {FURTHER[name]}, greenest pixel {when}")
+        _ratio(f"{period}{name}", f"surface reflectance, {FURTHER[name]}, greenest pixel {when}")
         for period, when in _PERIODS.items()
         for name in further
     )

@@ -43,5 +43,15 @@ def before(vh_db: np.ndarray, green: np.ndarray, nir: np.ndarray, slope_deg: np.
 
 
 def halo_px(side_m: float) -> int:
-    """Return the pixels on each side of a pixel over which VH is averaged, at least one."""
+    """Return the pixels on each side of a pixel over which VH is averaged, at least one.
+
+    Parameters
+    ----------
+    side_m : float
+        Side of a pixel in metres.
+
+    Returns
+    -------
+    int
+    """
     return max(1, round((MEAN_M / side_m - 1) / 2))

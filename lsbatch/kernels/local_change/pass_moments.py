@@ -46,6 +46,10 @@ def empty(shape: tuple[int, int], cell_px: int) -> Moments:
     shape : (int, int)
         Rows and columns, multiples of `cell_px`.
     cell_px : int
+
+    Returns
+    -------
+    Moments
     """
     cells = shape[0] // cell_px, shape[1] // cell_px
     return Moments(
@@ -94,7 +98,17 @@ def _add(count, total, squares, logarithm):  # type: ignore[no-untyped-def]
 
 
 def looks(before: Moments, after: Moments) -> np.ndarray:
-    """Return the passes before and after, (rows, cols) int; 0 where a window has none."""
+    """Return the passes before and after.
+
+    Parameters
+    ----------
+    before, after : Moments
+
+    Returns
+    -------
+    int array (rows, cols)
+        0 where a window has none.
+    """
     both = (before.count > 0) & (after.count > 0)
     return np.where(both, before.count.astype(np.int64) + after.count, 0)
 

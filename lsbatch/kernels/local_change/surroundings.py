@@ -35,7 +35,17 @@ def sizes(side_m: float) -> tuple[int, int]:
 
 
 def halo_px(side_m: float) -> int:
-    """Return the pixels around a tile on which its surroundings depend: whole cells, one more for `between`."""
+    """Return the pixels around a tile on which its surroundings depend: whole cells, one more for `between`.
+
+    Parameters
+    ----------
+    side_m : float
+        Side of a pixel in metres.
+
+    Returns
+    -------
+    int
+    """
     cell_px, reach = sizes(side_m)
     return (reach + 1) * cell_px
 
@@ -79,7 +89,14 @@ def sums(values: np.ndarray, cell_px: int) -> np.ndarray:
 def means(values: np.ndarray, cell_px: int) -> np.ndarray:
     """Return the mean of the finite values of each cell; NaN if fewer than half are finite.
 
-    Parameters and shapes as in `sums`.
+    Parameters
+    ----------
+    values, cell_px
+        As in `sums`.
+
+    Returns
+    -------
+    float32 array (rows / cell_px, cols / cell_px)
     """
     count = sums(np.isfinite(values), cell_px)
     with np.errstate(invalid="ignore", divide="ignore"):
