@@ -10,8 +10,8 @@ import pandas as pd
 from benchmarks import change_series
 from benchmarks import reality_scenes as scenes
 from benchmarks.reality_scenes import Case, Patch
-from lsbatch.kernels import pass_moments, surroundings
-from lsbatch.kernels.pass_moments import Moments
+from lsbatch.kernels.local_change import pass_moments, surroundings
+from lsbatch.kernels.local_change.pass_moments import Moments
 from lsbatch.models import disturbance
 from lsbatch.synthetic import planting
 from lsbatch.synthetic.planting import Planted
