@@ -3,7 +3,9 @@
     python benchmarks/packaged_weights.py [NAME ...] [--folder DIR] [--out DIR]
 
 Countries of seeds 1 to 8 are simulated and surveyed to their STACK, then `lsbatch train` learns from all of them; run
-it again to go on after an interruption. Two cores with AMX: 25 minutes for both. Seeds 900 to 999 are never touched.
+it again to go on after an interruption. Two cores with AMX: 25 minutes for both weights of plain countries. Seeds 900
+to 999 are never touched. Weights for the change against the surroundings are trained on varied countries; these are not
+packaged.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import yaml
 from lsbatch import settings, synthetic
 from lsbatch.cli import terminal
 from lsbatch.commands import train
+from lsbatch.synthetic import conditions
 
 SEEDS = range(1, 9)
 SIZE_PX = 1024
@@ -24,14 +27,21 @@ WEIGHTS = {
     # half the width: both together stay below 5 MB, and two bands of speckle do not need more
     "unet-s1vv": {"bands": "s1vv", "train": {"width": 8, **HELD_OUT}},
 }
+#: Trained on varied countries, which differ in what misleads a network: level, weather, cover, pixel size.
+VARIED_PX = 640
+VARIED = {
+    "unet-s1_change": {"bands": "s1_change", "train": {"width": 8, "depth": 3, **HELD_OUT}},
+    "unet-s1_change_s2": {"bands": "s1_change_s2", "train": {"width": 8, "depth": 3, **HELD_OUT}},
+}
 
 
-def surveyed(folder: Path, seed: int, changes: dict[str, object]) -> settings.Config:
+def surveyed(folder: Path, seed: int, changes: dict[str, object], varied: bool = False) -> settings.Config:
     """Settings of a country, made if it is not there."""
-    path = folder / f"seed-{seed}" / "config.yaml"
+    path = folder / f"{'varied' if varied else 'seed'}-{seed}" / "config.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        synthetic.simulate(path.parent, seed=seed, rows=SIZE_PX, cols=SIZE_PX)
+        side, drawn = (VARIED_PX, conditions.drawn(seed)) if varied else (SIZE_PX, conditions.PLAIN)
+        synthetic.simulate(path.parent, seed=seed, rows=side, cols=side, conditions=drawn)
     document = yaml.safe_load(path.read_text(encoding="utf-8")) | changes
     return settings.parse(document, path.parent)
 
@@ -39,12 +49,13 @@ def surveyed(folder: Path, seed: int, changes: dict[str, object]) -> settings.Co
 def main() -> None:
     """Train the weights that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=list(WEIGHTS), help=f"of {', '.join(WEIGHTS)}")
+    parser.add_argument("names", nargs="*", default=list(WEIGHTS), help=f"of {', '.join(WEIGHTS | VARIED)}")
     parser.add_argument("--folder", type=Path, default=Path("weights-work"), help="where countries and chips go")
     parser.add_argument("--out", type=Path, default=Path(settings.__file__).parents[1] / "models" / "weights")
     arguments = parser.parse_args()
     for name in arguments.names:
-        configs = [surveyed(arguments.folder, seed, WEIGHTS[name]) for seed in SEEDS]
+        varied = name in VARIED
+        configs = [surveyed(arguments.folder, seed, (WEIGHTS | VARIED)[name], varied) for seed in SEEDS]
         made = arguments.folder / f"{name}.safetensors"
         train.train(configs, terminal.Screen(), out=made, fresh=False)
         arguments.out.mkdir(parents=True, exist_ok=True)

@@ -141,8 +141,8 @@ def test_run_and_open_by_folder(
             client, "submit", lambda work, *rest, **more: submitted.append(work.__name__) or submit(work, *rest, **more)
         )
         assert lsbatch.run(file, client, until="clean") == 0
-    # predict and clean of each tile went to the client, not to the serial cluster of the settings
-    assert submitted == ["commit"] * 2 * len(survey.positions)
+    # applicability, predict and clean of each tile went to the client, not to the serial cluster of the settings
+    assert submitted == ["commit"] * 3 * len(survey.positions)
     assert "clean" in capsys.readouterr().out
     (tmp_path / "s").rename(tmp_path / "moved")
     opened = lsbatch.open_survey(tmp_path / "moved")

@@ -19,13 +19,14 @@ from lsbatch.settings import Config
 def described(config: Config) -> Applicability | None:
     """Return what the weights of a survey learned from.
 
-    None if the weights have no description, or cannot be read yet: `lsbatch plan` and `lsbatch train` need no weights,
-    and a run refuses wrong ones with the reason.
+    None if the weights have no description, are of other bands, or cannot be read yet: `lsbatch plan` and `lsbatch
+    train` need no weights, and a run refuses wrong ones with the reason.
     """
     try:
-        return cards.card(base.resolve(config)).applicability
+        card = cards.card(base.resolve(config))
     except ModelError:
         return None
+    return card.applicability if (card.family, card.bands) == (config.model.family, config.inputs) else None
 
 
 def changed(bands: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:

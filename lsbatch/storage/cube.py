@@ -34,30 +34,28 @@ Result = TypeVar("Result")
 
 
 def create(store: Path, grid: Grid, layer: Layer) -> None:
-    """Write the metadata of a layer before any tile. An existing layer that fits is unchanged.
+    """Write the metadata of a layer before any tile. Bands that an existing layer lacks are added, without pixels.
 
     Raises
     ------
     StaleStoreError
-        If the store was made for another grid or schema, or cannot be written.
+        If the store was made for another grid, or cannot be written.
     """
     target = store / layer.name
     try:
-        new = not files.exists(target / "zarr.json")
-        if new:
+        if not files.exists(target / "zarr.json") or _lacks_bands(target, grid, layer):
             _create(target, grid, layer)
-        if new or not _is_listed(store, layer):
+        if not _is_listed(store, layer):
             # always, because of a kill between the two writes, a concurrent job with an older listing, and a layer that
             # is shared by a link
             _make_groups(store, target)
             objects.calling(store, lambda: _consolidate(store))
     except OSError as error:
         raise StaleStoreError(f"{store}: cannot be written: {error.strerror or error}") from None
-    _check(objects.calling(target, lambda: _open(target)), grid, layer, store)
 
 
 def _create(target: Path, grid: Grid, layer: Layer) -> None:
-    """Make the layer in memory, then write its documents. The group's document is last and marks the layer as complete.
+    """Make the layer in memory, then write its documents that are not there. The group's document is the last.
 
     Jobs that share a survey may do this at the same time: they write the same bytes.
     """
@@ -67,9 +65,9 @@ def _create(target: Path, grid: Grid, layer: Layer) -> None:
     for band in layer.bands:
         _array(group, grid, band)
     last = documents.pop("zarr.json")
-    for name, data in documents.items():
-        files.write_bytes(target / name, data.to_bytes())
-    files.write_bytes(target / "zarr.json", last.to_bytes())
+    for name, data in (documents | {"zarr.json": last}).items():
+        if not files.exists(target / name):
+            files.write_bytes(target / name, data.to_bytes())
 
 
 def _make_groups(store: Path, target: Path) -> None:
@@ -213,28 +211,26 @@ def _grid_key(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _check(group: Any, grid: Grid, layer: Layer, store: Path) -> None:
+def _lacks_bands(target: Path, grid: Grid, layer: Layer) -> bool:
+    """Return whether a layer, made by another version or for other `composite.bands`, lacks a band."""
+    group = objects.calling(target, lambda: _open(target))
     found = dict(group.attrs.get("lsbatch_grid", {}))
     if found != _grid_key(grid):
         raise StaleStoreError(
-            f"{store}/{layer.name}: was made for the grid {found}, but the settings give {_grid_key(grid)}; "
+            f"{target}: was made for the grid {found}, but the settings give {_grid_key(grid)}; "
             "choose another output folder, or delete this one"
         )
-    missing = [band.name for band in layer.bands if band.name not in group]
-    if missing:
-        raise StaleStoreError(
-            f"{store}/{layer.name}: lacks {', '.join(missing)}: made by another version or for other composite.bands; "
-            "choose another output folder, or delete this one"
-        )
+    return not all(band.name in group for band in layer.bands)
 
 
 def _is_listed(store: Path, layer: Layer) -> bool:
-    """Return whether the consolidated metadata lists this layer."""
+    """Return whether the consolidated metadata lists this layer and its bands."""
     try:
         root = json.loads(files.read_text(store / "zarr.json"))
     except FileNotFoundError:
         return False
-    return layer.name in (root.get("consolidated_metadata") or {}).get("metadata", {})
+    listed = (root.get("consolidated_metadata") or {}).get("metadata", {})
+    return {layer.name, *(f"{layer.name}/{name}" for name in layer.names)} <= set(listed)
 
 
 def _consolidate(store: Path) -> None:

@@ -183,12 +183,15 @@ def test_the_whole_path_on_made_up_scenes(data: Path, tmp_path: Path, capsys: py
     words = ["--data", str(data), "--out", str(tmp_path), "--only", "california", "--sea", SEA, "--draws", "1"]
     assert reality.main(words) == 0
     assert capsys.readouterr().out.startswith("| scene | setting |")
-    (row,) = json.loads((tmp_path / "reality.json").read_text())
-    assert row["land_km2"] == pytest.approx(SIDE_PX**2 * SIDE_M**2 / 1e6)
-    middle = next(p for p in row["curve"] if p["threshold"] == 0.5)
-    assert middle["large_records_per_100_km2"] == pytest.approx(row["large_records_per_100_km2"])
-    assert middle["recall"] == row["recalls"][reality_measures.AIM]["recall"]
-    assert {file.name for file in tmp_path.iterdir()} == {"reality.json", "curve.png", "california-2021-s1vv.png"}
+    rows = json.loads((tmp_path / "reality.json").read_text())
+    assert [row["setting"] for row in rows] == ["disturbance", "unet s1vv"]
+    for row in rows:
+        assert row["land_km2"] == pytest.approx(SIDE_PX**2 * SIDE_M**2 / 1e6)
+        middle = next(p for p in row["curve"] if p["threshold"] == 0.5)
+        assert middle["large_records_per_100_km2"] == pytest.approx(row["large_records_per_100_km2"])
+        assert middle["recall"] == row["recalls"][reality_measures.AIM]["recall"]
+    pictures = {"california-2021-disturbance.png", "california-2021-unet-s1vv.png"}
+    assert {file.name for file in tmp_path.iterdir()} == {"reality.json", "curve.png", *pictures}
 
 
 def test_settings_name_only_the_archives_of_the_case(case: reality_scenes.Case) -> None:

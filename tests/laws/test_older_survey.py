@@ -4,9 +4,10 @@
 256, seven landslides) that commit df90880 made, the last one before the modules were moved. Its archive does not exist
 any more, so a run that wanted to search or to read scenes again would fail.
 
-STACK has changed since (version 3: scenes are resampled by our own kernel). So its STACK is outdated, and the other
-tests here take the version of STACK that made it. The packaged weights describe their training since; the tests take
-the weights as they were, and one test takes those of today.
+STACK has changed since (version 3: scenes are resampled by our own kernel; version 4: change against the surroundings)
+and so have predictions (version 2: water). So both are outdated, and the other tests here take the versions that made
+it. The cube gets the arrays of the new bands; no other file changes. The packaged weights describe their training
+since; the tests take the weights as they were, and one test takes those of today.
 """
 
 import json
@@ -27,14 +28,14 @@ from lsbatch.catalog.survey import open_survey
 from lsbatch.engine import execution, todo
 from lsbatch.errors import ConfigError
 from lsbatch.models import base, cards
-from lsbatch.pipeline import stack
+from lsbatch.pipeline import predict, stack
 from lsbatch.pipeline.types import Stage
 from lsbatch.storage import receipts
 from tests import surveys
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "survey-made-by-df90880.tar.xz"
 TILES = ("r000c000", "r000c001")
-STACK_VERSION = 2
+STACK_VERSION, PREDICT_VERSION = 2, 1
 
 
 @pytest.fixture
@@ -56,12 +57,14 @@ def older(described: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 @pytest.fixture
 def described(outdated: Path) -> Iterator[Path]:
-    """The same, with the version of STACK that made it, and the packaged weights of today."""
-    now = stack.STAGE.version
+    """The same, with the versions of the stages that made it, and the packaged weights of today."""
+    now = stack.STAGE.version, predict.STAGE.version
     # frozen, and held by the registry
     object.__setattr__(stack.STAGE, "version", STACK_VERSION)
+    object.__setattr__(predict.STAGE, "version", PREDICT_VERSION)
     yield outdated
-    object.__setattr__(stack.STAGE, "version", now)
+    object.__setattr__(stack.STAGE, "version", now[0])
+    object.__setattr__(predict.STAGE, "version", now[1])
 
 
 def test_a_changed_stage_makes_the_older_survey_outdated(outdated: Path) -> None:
@@ -90,7 +93,8 @@ def test_older_survey_is_fresh(older: Path) -> None:
     assert lsbatch.run(older) == 0
     after = {path: path.stat().st_mtime_ns for path in before if path.exists()}
     changed = {str(path.relative_to(older.parent / "survey")) for path in before if after.get(path) != before[path]}
-    assert changed == set()
+    # the list of all arrays
+    assert changed == {"cube.zarr/zarr.json"}
     assert run(older) == set()
 
 

@@ -191,3 +191,12 @@ def test_tile_weighs_as_many_pixels_as_are_known() -> None:
     assert found.medians["bands"] == {"preVV": 2.0}
     assert (found.known_px, found.outside_px, found.share) == (140, 70, 0.5)
     assert applicability.summary([]).share == 0.0
+
+
+def test_weights_for_other_bands_claim_nothing_before_they_are_refused(stacked_survey: Survey) -> None:
+    """STACK may be done, and training may begin, while the settings name weights of other bands."""
+    assert described(stacked_survey.config) is not None
+    for changes in ({"bands": "s2"}, {"model": stacked_survey.config.model.model_copy(update={"family": "cart"})}):
+        other = stacked_survey.config.model_copy(update=changes)
+        assert described(other) is None
+        assert not applicability.STAGE.wanted(other)

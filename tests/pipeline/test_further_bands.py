@@ -15,7 +15,7 @@ from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.catalog.survey import Survey
 from lsbatch.commands import train
 from lsbatch.engine import execution
-from lsbatch.errors import NoDataError, StaleStoreError
+from lsbatch.errors import NoDataError
 from lsbatch.models import base
 from lsbatch.pipeline import optical, stack
 from lsbatch.storage import cube, files, receipts
@@ -161,9 +161,15 @@ def test_a_survey_that_does_not_ask_has_the_plan_and_the_stack_of_before(
     assert stored == {*STACK.names, "x", "y", "spatial_ref"}
 
 
-def test_asking_later_needs_another_folder(stacked_survey: Survey) -> None:
-    with pytest.raises(StaleStoreError, match=r"lacks preRE1, postRE1.*composite\.bands; choose another output folder"):
-        cube.create(stacked_survey.workspace.store, stacked_survey.grid, stack_layer(("RE1",)))
+def test_asking_later_adds_the_bands_and_composes_again(stacked_survey: Survey, tmp_path: Path) -> None:
+    survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
+    cube.create(survey.workspace.store, survey.grid, stack_layer(("RE1",)))
+    tile = survey.tile(survey.positions[0])
+    found = cube.read(survey.workspace.store, survey.grid, stack_layer(("RE1",)), tile, 0, ("preRE1", "preR"))
+    assert np.isnan(found["preRE1"]).all()
+    assert np.isfinite(found["preR"]).any()
+    asked = survey.config.composite.model_copy(update={"bands": ("RE1",)})
+    assert stack.STAGE.settings(survey.config.model_copy(update={"composite": asked}))["bands"] == ("RE1",)
 
 
 def test_an_item_without_the_band_is_rejected_by_the_plan(wide_country: Path, tmp_path: Path) -> None:

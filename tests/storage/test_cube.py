@@ -151,8 +151,17 @@ def test_a_cube_of_another_grid_is_not_touched(store: Path) -> None:
     assert (store / "stack" / "zarr.json").read_bytes() == before
 
 
-def test_a_cube_of_another_version_is_named(store: Path) -> None:
-
+def test_bands_that_a_cube_of_another_version_lacks_are_added(store: Path) -> None:
+    pixels = _noise(2)
+    cube.write(store, STACK, GRID.tile(0, 0), pixels)
+    before = {path: path.read_bytes() for path in (store / "stack" / "preVV").rglob("*") if path.is_file()}
     shutil.rmtree(store / "stack" / "dNDVI")
-    with pytest.raises(StaleStoreError, match="lacks dNDVI"):
-        cube.create(store, GRID, STACK)
+    cube.create(store, GRID, STACK)
+    assert before == {path: path.read_bytes() for path in before}
+    found = cube.read(store, GRID, STACK, GRID.tile(0, 0), 0, ("dNDVI", "preVV"))
+    assert np.isnan(found["dNDVI"]).all()
+    assert np.isfinite(found["preVV"]).any()
+    assert set(STACK.names) <= set(cube.open_layer(store, "stack").data_vars)
+    listed = (store / "zarr.json").read_bytes()
+    cube.create(store, GRID, STACK)
+    assert (store / "zarr.json").read_bytes() == listed

@@ -55,8 +55,8 @@ volumes:
 {{- define "lsbatch.driverJob" -}}
 {{- with .Values.driver.parts }}
 completionMode: Indexed
-# seven stages of every part, and the end (files/driver.py)
-completions: {{ add (mul 7 .) 1 }}
+# eight stages of every part, and the end (files/driver.py)
+completions: {{ add (mul 8 .) 1 }}
 parallelism: {{ . }}
 {{- end }}
 backoffLimit: {{ .Values.driver.backoffLimit }}
