@@ -43,9 +43,10 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
     """
     target = store / layer.name
     try:
-        if not files.exists(target / "zarr.json") or _lacks_bands(target, grid, layer):
+        new = not files.exists(target / "zarr.json") or _lacks_bands(target, grid, layer)
+        if new:
             _create(target, grid, layer)
-        if not _is_listed(store, layer):
+        if new or not _is_listed(store, layer):
             # always, because of a kill between the two writes, a concurrent job with an older listing, and a layer that
             # is shared by a link
             _make_groups(store, target)
