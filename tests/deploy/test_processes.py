@@ -249,12 +249,12 @@ def test_survey_in_parts(done_survey: Any, tmp_path: Path) -> None:
         assert code == 0, log
         done = state(release.config)
         assert len(done["stack"]) == 2
-        assert not done["predict"]
+        assert not done[STAGES[1]]
         wait_for(lambda: "waiting for all parts to do stack" in early.said(), early)
         code, log = release.run("driver", JOB_COMPLETION_INDEX="1")
         assert code == 0, log
         assert early.wait(timeout=600) == 0, early.said()
-        assert len(state(release.config)["predict"]) == 2
+        assert len(state(release.config)[STAGES[1]]) == 2
     for index in range(3, 2 * len(STAGES) + 1):
         assert not (Workspace(release.config.output).report / "report.html").exists()
         code, log = release.run("driver", JOB_COMPLETION_INDEX=str(index))
