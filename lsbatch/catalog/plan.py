@@ -33,15 +33,16 @@ FURTHER_BYTES_PER_PX = 0.5
 #: shadow; pixels for filters, the border of a GRD and grown clouds (see pipeline/optical.py, radar.py, terrain.py).
 HALO_M = {"sentinel2": 1200.0, "sentinel1": 0.0, "dem": 3000.0}
 HALO_PX = 96
-#: The pixels that STACK composes around a tile, in metres (see kernels/local_change/surroundings.py).
-SURROUNDINGS_M = 350.0
+#: The pixels that STACK composes around a tile: metres, or pixels where these are coarse
+#: (see kernels/local_change/surroundings.py).
+SURROUNDINGS_M, SURROUNDINGS_PX = 350.0, 2
 #: Rejected items that are printed; the others are counted.
 SHOWN_LEFT_OUT = 5
 
 
 def margin_m(sensor: str, side_m: float) -> float:
     """Return how far around a tile scenes are searched: the margin of a sensor around the tile's surroundings."""
-    return max(HALO_M[sensor], HALO_PX * side_m) + SURROUNDINGS_M
+    return max(HALO_M[sensor], HALO_PX * side_m) + max(SURROUNDINGS_M, SURROUNDINGS_PX * side_m)
 
 
 @dataclass(frozen=True)

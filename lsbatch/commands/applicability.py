@@ -34,8 +34,7 @@ class Watch:
     def _begins(self, name: str, todo: Todo | None) -> None:
         self._progress.begins(name, todo)
         if name == "predict":
-            found = done(self._survey)
-            self._tell(applicability_messages.of_pixels(self._survey.config, found, where(self._survey)))
+            self._tell(applicability_messages.of_pixels(self._survey.config, *done(self._survey)))
 
     def _done(self, receipt: Receipt) -> None:
         self._progress.done(receipt)
@@ -64,24 +63,18 @@ def first_look(survey: Survey, positions: Iterable[Position]) -> list[str]:
     return applicability_messages.of_pixels(survey.config, found, f"the first {len(tallies)} tiles")
 
 
-def done(survey: Survey) -> applicability.Summary:
-    """Return the summary of the tiles that are done."""
-    return applicability.of_receipts(
-        receipts.read_stage(survey.workspace.receipts, applicability.STAGE.name),
-        [tile_id(*position) for position in survey.positions],
-    )
-
-
-def where(survey: Survey) -> str:
-    """Return in words which tiles are done."""
+def done(survey: Survey) -> tuple[applicability.Summary, str]:
+    """Return the summary of the tiles that are done, and in words which they are; receipts are read once."""
     found = receipts.read_stage(survey.workspace.receipts, applicability.STAGE.name)
-    count = sum(bool(found.get(tile_id(*position))) for position in survey.positions)
-    return "the survey" if count == len(survey.positions) else f"{count} of {len(survey.positions)} tiles"
+    tiles = [tile_id(*position) for position in survey.positions]
+    count = sum(bool(found.get(tile)) for tile in tiles)
+    where = "the survey" if count == len(tiles) else f"{count} of {len(tiles)} tiles"
+    return applicability.of_receipts(found, tiles), where
 
 
 def final(survey: Survey) -> list[str]:
     """Return the sentence at the end of a run; none if the weights do not describe their training."""
     if described(survey.config) is None:
         return []
-    found = done(survey)
-    return [applicability_messages.share(survey.config, found, where(survey))] if found.known_px else []
+    found, where = done(survey)
+    return [applicability_messages.share(survey.config, found, where)] if found.known_px else []

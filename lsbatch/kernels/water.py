@@ -3,6 +3,7 @@
 import numpy as np
 
 from lsbatch.kernels import sar, speckle
+from lsbatch.kernels.local_change.surroundings import half_width
 
 #: VH of open water, as a mean over `MEAN_M` of the median of the passes. The sea off California has -25 dB and less in
 #: 99 % of its pixels, and 1 % of the land -25 dB (../shared/data/s1_opera_california, three winters).
@@ -54,4 +55,4 @@ def halo_px(side_m: float) -> int:
     -------
     int
     """
-    return max(1, round((MEAN_M / side_m - 1) / 2))
+    return half_width(MEAN_M, side_m)

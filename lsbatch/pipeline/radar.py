@@ -241,6 +241,7 @@ def _filtered(power: np.ndarray, polarisation: str, settings: CompositeSettings)
 
 def _across_dates_into(strip: np.ndarray, passes: list[list[Scene]], size: int) -> None:
     """Apply Quegan and Yu's filter to one relative orbit at a time, because orbits have different backscatter."""
+    orbits = _by_orbit(passes)
     for polarisation in strip:
-        for dates in _by_orbit(passes).values():
+        for dates in orbits.values():
             polarisation[dates] = speckle.multitemporal(polarisation[dates], size)

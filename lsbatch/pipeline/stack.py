@@ -65,7 +65,9 @@ def apply(block: Block, config: Config) -> Block:
         )
     bands["observed"] = _observed(bands, here.side_m)
     inner = slice(halo, -halo)
-    bands = {name: values[inner, inner].copy() for name, values in bands.items()}
+    for name in bands:
+        # one by one, because a copy of all bands at once would hold them twice
+        bands[name] = bands[name][inner, inner].copy()
     inside = rasterize(plan.load(config.output).region, tile.geobox)
     for name, values in bands.items():
         fill_value = layer[name].fill if layer[name].scale is None else np.nan

@@ -19,7 +19,7 @@ _VH_BELOW_DB = np.array([8.0, 5.8, 6.8, 8.0, 7.5, 7.0, 7.0], np.float32)
 #: Texture within a cover class.
 TEXTURE_DB = 2.0
 #: VH by debris: the share of the change of VV, and the loss in dB where a forest is removed completely.
-VH_SHARE, VOLUME_VH_DB = 0.55, 1.8
+VH_SHARE, VOLUME_VH_DB = weather.ROUGH_VH_SHARE, 1.8
 #: Change by a confounder at full strength: VV, VH.
 _CHANGED_DB = {
     confounders.CLEARCUT: (-1.4, -2.4),

@@ -11,8 +11,8 @@ from lsbatch.synthetic.relief import fractal
 #: Share of moisture, and of frost, by which the backscatter of each cover changes: forest hides the ground.
 _MOIST = np.array([0.0, 0.6, 1.1, 0.6, 1.2, 0.3, 0.3], np.float32)
 _FROST = np.array([0.0, 1.0, 0.7, 0.3, 1.0, 0.0, 0.1], np.float32)
-#: Share of these in VH.
-VH_SHARE = 0.8
+#: Share in VH of the change of VV by moisture, and by the roughness of debris.
+MOIST_VH_SHARE, ROUGH_VH_SHARE = 0.8, 0.55
 #: Browning of each cover in a dry season.
 _DRY = np.array([0.0, 0.3, 1.0, 0.0, 0.5, 0.0, 0.0], np.float32)
 #: Largest geolocation error in pixels.
@@ -34,9 +34,9 @@ def radar_db(ground: Ground, orbit: int, day: date) -> tuple[np.ndarray, np.ndar
     if dice.random() < of.frozen_share:
         other = other + of.frozen_db * _FROST[ground.cover]
     vv = _MOIST[ground.cover] * moisture + other
-    vh = VH_SHARE * _MOIST[ground.cover] * moisture + other
+    vh = MOIST_VH_SHARE * _MOIST[ground.cover] * moisture + other
     scars = varied.scar_db * (varied.scars.labels > 0)
-    return (vv + scars).astype(np.float32), (vh + 0.55 * scars).astype(np.float32)
+    return (vv + scars).astype(np.float32), (vh + ROUGH_VH_SHARE * scars).astype(np.float32)
 
 
 def browning(ground: Ground, day: date) -> np.ndarray:

@@ -252,7 +252,7 @@ def test_a_tile_file_says_why(archive: Path, tmp_path: Path) -> None:
     assert all(scene["offset_reason"] for scene in told["scenes"]["post_s2"])
 
 
-@pytest.mark.parametrize("side_m", [5, 10, 15, 20, 25, 30, 60, 100])
+@pytest.mark.parametrize("side_m", [5, 10, 15, 20, 25, 30, 60, 100, 200, 1000])
 def test_scenes_are_planned_as_far_as_any_halo_reads(side_m: float) -> None:
     widest = radar.halo_px(CompositeSettings(speckle="boxcar", speckle_size_px=31), True, side_m)
     around = surroundings.halo_px(side_m) * side_m

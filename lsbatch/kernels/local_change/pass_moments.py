@@ -106,11 +106,11 @@ def looks(before: Moments, after: Moments) -> np.ndarray:
 
     Returns
     -------
-    int array (rows, cols)
+    uint16 array (rows, cols)
         0 where a window has none.
     """
     both = (before.count > 0) & (after.count > 0)
-    return np.where(both, before.count.astype(np.int64) + after.count, 0)
+    return np.where(both, before.count.astype(np.uint16) + after.count, np.uint16(0))
 
 
 def change(before: Moments, after: Moments, side_m: float) -> tuple[np.ndarray, np.ndarray]:

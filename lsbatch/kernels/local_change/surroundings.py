@@ -31,7 +31,22 @@ def sizes(side_m: float) -> tuple[int, int]:
     cell_px = 1
     while cell_px < LARGEST_CELL_PX and 2 * cell_px * side_m <= CELL_M:
         cell_px *= 2
-    return cell_px, max(1, round((AROUND_M / (cell_px * side_m) - 1) / 2))
+    return cell_px, half_width(AROUND_M, cell_px * side_m)
+
+
+def half_width(width_m: float, side_m: float) -> int:
+    """Return the cells or pixels on each side of the middle one that make up a width, at least one.
+
+    Parameters
+    ----------
+    width_m, side_m : float
+        Of the whole window, and of a cell or pixel, in metres.
+
+    Returns
+    -------
+    int
+    """
+    return max(1, round((width_m / side_m - 1) / 2))
 
 
 def halo_px(side_m: float) -> int:
@@ -98,7 +113,8 @@ def means(values: np.ndarray, cell_px: int) -> np.ndarray:
     -------
     float32 array (rows / cell_px, cols / cell_px)
     """
-    count = sums(np.isfinite(values), cell_px)
+    # float32 as the values: one compilation of the sums serves both
+    count = sums(np.isfinite(values).astype(np.float32), cell_px)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(count >= cell_px**2 / 2, sums(values, cell_px) / count, np.float32(np.nan))
 
