@@ -136,6 +136,7 @@ def share(config: Config, found: Summary, where: str = "the survey") -> str:
 
 
 def _value(value: float, name: str, sign: str = "") -> str:
-    if "VV" in name or "VH" in name:
+    # changes are named without the word that tells before and after; standardised bands have no unit
+    if ("VV" in name or "VH" in name) and not name.startswith("z"):
         return f"{value:{sign}.1f} dB"
     return f"{value:{sign}.3g}"

@@ -63,7 +63,8 @@ def test_outside_is_an_index_above_the_limit(done_survey: Survey) -> None:
 
 
 def test_country_of_the_training_kind_is_inside(done_survey: Survey) -> None:
-    found = watching.done(done_survey)
+    found, where = watching.done(done_survey)
+    assert where == "the survey"
     print(f"unlike the training: {found.share:.1%}")
     assert found.share <= 0.1
 
@@ -200,3 +201,10 @@ def test_weights_for_other_bands_claim_nothing_before_they_are_refused(stacked_s
         other = stacked_survey.config.model_copy(update=changes)
         assert described(other) is None
         assert not applicability.STAGE.wanted(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("preVV", "2.0 dB"), ("localVH", "2.0 dB"), ("VV", "2.0 dB"), ("zVV", "2"), ("dNDVI", "2")]
+)
+def test_only_decibels_are_called_so(name: str, shown: str) -> None:
+    assert applicability_messages._value(2.0, name) == shown
