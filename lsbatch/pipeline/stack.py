@@ -1,11 +1,11 @@
 """Stage archive to STACK: composites before and after, terrain and observation counts of one tile."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from lsbatch.bands import INDEX_TERMS, Layer, stack_layer
+from lsbatch.bands import INDEX_TERMS, Band, stack_layer
 from lsbatch.catalog import plan
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import SceneError
@@ -47,7 +47,7 @@ def apply(block: Block, config: Config) -> Block:
     wide = replace(tile, geobox=tile.padded(halo))
     scenes = plan.tile_scenes(config.output, tile.id)
     layer = stack_layer(config.composite.bands)
-    bands = _blank(wide, layer)
+    bands: dict[str, np.ndarray] = {}
     # terrain first: terrain shadow and slope correction need it
     here = terrain.read(wide, scenes["dem"], config)
     used: list[str] = []
@@ -63,6 +63,7 @@ def apply(block: Block, config: Config) -> Block:
         raise SceneError(
             f"no scene of tile {tile.id} could be read: {named}{more}", may_pass=any(d.may_pass for d in dropped)
         )
+    bands |= _blank(wide, [band for band in layer.bands if band.name not in bands])
     bands["observed"] = _observed(bands, here.side_m)
     inner = slice(halo, -halo)
     for name in bands:
@@ -81,11 +82,12 @@ def apply(block: Block, config: Config) -> Block:
     return Block(tile, 0, bands, tally, scenes=tuple(used), dropped=tuple(dropped))
 
 
-def _blank(tile: Tile, layer: Layer) -> dict[str, np.ndarray]:
+def _blank(tile: Tile, bands: Iterable[Band]) -> dict[str, np.ndarray]:
+    """Return the arrays of bands without a source. Made last: for all bands they would be 600 MB of a tile's peak."""
     shape = tile.geobox.shape
     return {
         b.name: np.full(shape, np.nan, np.float32) if b.scale is not None else np.full(shape, b.fill, b.dtype)
-        for b in layer.bands
+        for b in bands
     }
 
 
@@ -147,7 +149,8 @@ def _local_change(before: radar.Orbits, after: radar.Orbits, side_m: float) -> d
     if not both:
         return bands
     for pol in radar.POLARISATIONS:
-        changes = [pass_moments.change(before[orbit][pol], after[orbit][pol], side_m) for orbit in both]
+        # one at a time: those of four orbits are 150 MB of a tile of 2048 px
+        changes = (pass_moments.change(before[orbit][pol], after[orbit][pol], side_m) for orbit in both)
         bands[f"local{pol}"], bands[f"z{pol}"] = pass_moments.combined(changes)
     looks = [pass_moments.looks(before[orbit]["VV"], after[orbit]["VV"]) for orbit in both]
     bands["change_looks"] = np.minimum(np.sum(looks, axis=0), 255).astype(np.uint8)

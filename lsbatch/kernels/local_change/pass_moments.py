@@ -1,6 +1,6 @@
 """Mean backscatter of the passes of one relative orbit in dB, and how much it varies from pass to pass."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,14 +151,14 @@ def _pooled(cells: np.ndarray) -> np.ndarray:
     return np.asarray(sum(windows[1:], start=windows[0]), np.float32)
 
 
-def combined(changes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def combined(changes: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Return the change of all relative orbits together, and the same divided by its standard error.
 
     Orbits are weighted by the inverse of their variances; the standard error is that of the weighted mean.
 
     Parameters
     ----------
-    changes : list of (change_db, variance_db2)
+    changes : iterable of (change_db, variance_db2)
         From `change`, at least one.
 
     Returns
@@ -166,8 +166,11 @@ def combined(changes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
     change_db, standardised : float32 arrays (rows, cols)
         NaN where no orbit has a value.
     """
-    total, weight = (np.zeros(changes[0][0].shape, np.float32) for _ in range(2))
+    total: np.ndarray = np.zeros(0, np.float32)
+    weight = total
     for difference, variance in changes:
+        if not total.size:
+            total, weight = (np.zeros(difference.shape, np.float32) for _ in range(2))
         _weigh(total.ravel(), weight.ravel(), difference.ravel(), variance.ravel())
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / weight, np.where(weight > 0, total / np.sqrt(weight), np.float32(np.nan))
