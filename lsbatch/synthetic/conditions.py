@@ -209,30 +209,30 @@ def _land(dice: np.random.Generator) -> LandConditions:
 
 
 def _slides(dice: np.random.Generator, pixel_m: float) -> SlideConditions:
-    # a landslide of fewer than eight pixels cannot be mapped
-    smallest = max(1000.0, 8 * pixel_m**2)
-    loss, certain = dice.uniform(0.65, 0.9), dice.uniform(4, 8)
+    # a landslide of fewer than twelve pixels is hardly mapped
+    smallest = max(1000.0, 12 * pixel_m**2)
+    loss, certain = dice.uniform(0.7, 0.92), dice.uniform(4, 8)
     return SlideConditions(
         land_share=_spread(dice, 0.012, 0.5, 0.004, 0.035),
-        rho=float(dice.uniform(1.1, 1.8)),
+        rho=float(dice.uniform(1.0, 1.6)),
         smallest_m2=smallest,
-        largest_m2=smallest * _spread(dice, 80, 0.6, 25, 250),
+        largest_m2=smallest * _spread(dice, 120, 0.6, 40, 300),
         source_quantile=float(dice.uniform(0.85, 0.97)),
         loss_a=float(loss * certain),
         loss_b=float((1 - loss) * certain),
-        regrown_share=_sometimes(dice, 0.4, 0.1, 0.5),
+        regrown_share=_sometimes(dice, 0.3, 0.1, 0.35),
         brighter_share=float(dice.uniform(0.3, 0.8)),
         brighter_db=(float(dice.uniform(2, 5)), float(dice.uniform(0.5, 1.5))),
         darker_db=(float(-dice.uniform(2, 5)), float(dice.uniform(0.5, 1.5))),
-        quiet_share=float(dice.uniform(0.05, 0.3)),
-        scar_times=_spread(dice, 0.4, 0.7, 0.1, 2),
-        clearcut=_spread(dice, 0.7, 0.7, 0.1, 4),
+        quiet_share=float(dice.uniform(0.05, 0.2)),
+        scar_times=_spread(dice, 0.3, 0.7, 0.1, 2),
+        clearcut=_spread(dice, 0.3, 0.7, 0.05, 2),
         clearcut_slope_deg=float(dice.uniform(27, 45)),
-        harvest=_spread(dice, 0.7, 0.7, 0.1, 4),
+        harvest=_spread(dice, 0.5, 0.7, 0.1, 3),
         flood=_spread(dice, 0.3, 0.7, 0.0, 2),
-        late_snow=_spread(dice, 0.4, 0.7, 0.0, 2),
-        fire=_sometimes(dice, 0.3, 1, 5),
-        damage=_sometimes(dice, 0.5, 0.1, 0.8),
+        late_snow=_spread(dice, 0.3, 0.7, 0.0, 2),
+        fire=_sometimes(dice, 0.2, 0.5, 3),
+        damage=_sometimes(dice, 0.4, 0.1, 0.5),
     )
 
 
@@ -256,7 +256,7 @@ def _radar(dice: np.random.Generator) -> RadarConditions:
         between_passes_db=float(dice.uniform(0.2, 1.2)),
         moist_db=float(dice.uniform(0.2, 1.0)),
         moist_m=float(np.exp(dice.uniform(np.log(1000), np.log(10_000)))),
-        crop_db=float(dice.uniform(1, 3.5)),
+        crop_db=float(dice.uniform(0.5, 2.5)),
         wet_snow_share=_sometimes(dice, 0.4, 0.1, 0.5),
         wet_snow_db=float(-dice.uniform(3, 6)),
         frozen_share=_sometimes(dice, 0.3, 0.1, 0.4),
@@ -271,14 +271,14 @@ def _optical(dice: np.random.Generator) -> OpticalConditions:
         thin_share=float(dice.uniform(0.01, 0.06)),
         cover_gain=tuple(dice.lognormal(0, 0.15, COVERS).tolist()),
         debris_gain=_spread(dice, 1.0, 0.2, 0.6, 1.6),
-        green_debris=float(dice.uniform(0, 0.2)),
+        green_debris=float(dice.uniform(0, 0.1)),
         texture=float(dice.uniform(0.06, 0.18)),
-        year_to_year=float(dice.uniform(0.02, 0.08)),
+        year_to_year=float(dice.uniform(0.015, 0.04)),
         dry=_sometimes(dice, 0.35, 0.2, 0.7),
-        between_years=float(dice.normal(0, 0.07)),
-        patchy=float(dice.uniform(0, 0.2)),
-        crop=float(dice.uniform(0.05, 0.4)),
-        gain=float(dice.uniform(0, 0.03)),
+        between_years=float(dice.normal(0, 0.05)),
+        patchy=float(dice.uniform(0, 0.1)),
+        crop=float(dice.uniform(0.05, 0.2)),
+        gain=float(dice.uniform(0, 0.02)),
         haze=float(dice.uniform(0, 0.006)),
         snow_share=_sometimes(dice, 0.3, 0.1, 0.4),
         blur_px=float(dice.uniform(0.35, 0.7)),
