@@ -1,11 +1,11 @@
 """Training of the packaged weights on synthetic countries only.
 
-    python benchmarks/packaged_weights.py [NAME ...] [--folder DIR] [--out DIR]
+    python -m benchmarks.packaged_weights [NAME ...] [--folder DIR] [--out DIR] [--data ../shared/data]
 
 Countries of seeds 1 to 8 are simulated and surveyed to their STACK, then `lsbatch train` learns from all of them; run
 it again to go on after an interruption. Two cores with AMX: 25 minutes for both weights of plain countries. Seeds 900
-to 999 are never touched. Weights for the change against the surroundings are trained on varied countries; these are not
-packaged.
+to 999 are never touched. Weights for the change against the surroundings are trained on varied countries, and
+unet-s1_change also on landslides planted into real scenes (`benchmarks/planted_surveys.py`).
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks import planted_surveys
 from lsbatch import settings, synthetic
 from lsbatch.cli import terminal
 from lsbatch.commands import train
@@ -29,10 +30,14 @@ WEIGHTS = {
 }
 #: Trained on varied countries, which differ in what misleads a network: level, weather, cover, pixel size.
 VARIED_PX = 640
+VARIED_TRAIN = {"width": 8, "depth": 3, "block_px": 320, "epochs": 20, **HELD_OUT}
 VARIED = {
-    "unet-s1_change": {"bands": "s1_change", "train": {"width": 8, "depth": 3, **HELD_OUT}},
-    "unet-s1_change_s2": {"bands": "s1_change_s2", "train": {"width": 8, "depth": 3, **HELD_OUT}},
+    "unet-s1_change": {"bands": "s1_change", "train": VARIED_TRAIN},
+    "unet-s1_change_s2": {"bands": "s1_change_s2", "train": VARIED_TRAIN},
 }
+#: Those that also learn from landslides planted into real radar scenes. No real scenes with Sentinel-2 are to be had
+#: that are not needed for tests.
+PLANTED = ("unet-s1_change",)
 
 
 def surveyed(folder: Path, seed: int, changes: dict[str, object], varied: bool = False) -> settings.Config:
@@ -52,10 +57,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(WEIGHTS), help=f"of {', '.join(WEIGHTS | VARIED)}")
     parser.add_argument("--folder", type=Path, default=Path("weights-work"), help="where countries and chips go")
     parser.add_argument("--out", type=Path, default=Path(settings.__file__).parents[1] / "models" / "weights")
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data", help="real scenes")
     arguments = parser.parse_args()
     for name in arguments.names:
         varied = name in VARIED
         configs = [surveyed(arguments.folder, seed, (WEIGHTS | VARIED)[name], varied) for seed in SEEDS]
+        if name in PLANTED:
+            configs += planted_surveys.surveyed(arguments.data, arguments.folder, VARIED[name])
         made = arguments.folder / f"{name}.safetensors"
         train.train(configs, terminal.Screen(), out=made, fresh=False)
         arguments.out.mkdir(parents=True, exist_ok=True)

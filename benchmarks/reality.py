@@ -70,8 +70,7 @@ def _surveyed(
     """Return the answers of each method; scenes, catalogue and STACK are made once."""
     scenes.copy(case, folder / "scenes", planted)
     make_catalog(folder / "scenes")
-    frame = gpd.GeoDataFrame(geometry=[patch.geobox.boundingbox.polygon.geom for patch in case.patches])
-    frame.set_crs(case.patches[0].geobox.crs.to_wkt()).to_file(folder / "region.gpkg")
+    write_region(case, folder / "region.gpkg")
     answers = []
     for method in methods:
         config = settings.parse(raw_settings(case, method), folder)
@@ -80,6 +79,12 @@ def _surveyed(
         survey = open_survey(config)
         answers.append({patch.name: _called(survey, patch) for patch in case.patches})
     return answers
+
+
+def write_region(case: Case, path: Path) -> None:
+    """Write the outlines of a case's patches."""
+    frame = gpd.GeoDataFrame(geometry=[patch.geobox.boundingbox.polygon.geom for patch in case.patches])
+    frame.set_crs(case.patches[0].geobox.crs.to_wkt()).to_file(path)
 
 
 def raw_settings(case: Case, method: Method) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Method:
     family : str
     sensors : tuple of str
         Archives that it needs.
+    learned : tuple of str
+        Patches with planted landslides on which the weights were trained; they are left out of its figures.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Method:
     weights: str | None
     family: str = "unet"
     sensors: tuple[str, ...] = ("sentinel1",)
+    learned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,8 @@ class Outcome:
     planted: tuple[tuple[Mapping[str, Planted], Mapping[str, Called]], ...]
 
     def patches(self, sea: bool) -> list[Patch]:
-        """Return the patches of land or of sea."""
-        return [patch for patch in self.case.patches if patch.sea == sea]
+        """Return the patches of land or of sea that the method did not learn from."""
+        return [patch for patch in self.case.patches if patch.sea == sea and patch.name not in self.method.learned]
 
 
 def landslide_at(chance: np.ndarray, threshold: float) -> np.ndarray:
@@ -145,6 +148,8 @@ def planted_table(outcome: Outcome, threshold: float | None = None) -> np.ndarra
     rows = []
     for drawn, answers in outcome.planted:
         for name, planted in drawn.items():
+            if name in outcome.method.learned:
+                continue
             found = [
                 found_of(one.landslide if threshold is None else landslide_at(one.probability, threshold), planted)
                 for one in (answers[name], outcome.quiet[name])

@@ -105,11 +105,16 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
+def bands_of(text: str) -> str | list[str]:
+    """Return the setting `bands` of an entry of `Contest.bands`."""
+    return text if text in BAND_SETTINGS else text.split("+")
+
+
 def _variant(config: Config, family: str, bands: str, home: Path, weights: Path | None) -> Config:
     """Return the same survey with another model and its own folder."""
     raw = config.model_dump(mode="json")
     if not OWN_BANDS.get(family):
-        raw["bands"] = bands if bands in BAND_SETTINGS else bands.split("+")
+        raw["bands"] = bands_of(bands)
     # an unknown family has no weights yet; `settings.parse` refuses it
     is_trained = weights is not None and FAMILIES[family].training is not None
     raw["model"] |= {"family": family, "weights": str(weights) if is_trained else None}

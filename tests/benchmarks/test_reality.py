@@ -11,8 +11,9 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from benchmarks import reality, reality_measures, reality_pictures, reality_scenes
+from benchmarks import planted_surveys, reality, reality_measures, reality_pictures, reality_scenes
 from benchmarks.reality_measures import Called, Outcome
+from lsbatch.storage import vectors
 from lsbatch.synthetic import planting
 from lsbatch.synthetic.planting import Planted
 
@@ -199,6 +200,24 @@ def test_settings_name_only_the_archives_of_the_case(case: reality_scenes.Case) 
     assert list(raw["archives"]) == ["sentinel1"]
     assert raw["grid"]["crs"] == "EPSG:32611"
     assert isinstance(reality.arguments_of([]), argparse.Namespace)
+
+
+def test_planted_landslides_are_the_truth_of_their_survey(
+    data: Path, case: reality_scenes.Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planted_surveys, "BURSTS", (LAND,))
+    folder = tmp_path / "planted-california-2021-1"
+    (folder / "scenes").mkdir(parents=True)  # of an interrupted call
+    configs = planted_surveys.surveyed(data, tmp_path, {"bands": "s1_change", "train": {"width": 4}})
+    assert [config.survey.id for config in configs] == [f"california-2021-planted-{draw}" for draw in range(3)]
+    config, planted = configs[1], reality_scenes.plant(case, case.patches[0], 1, planted_surveys.SEED)
+    assert config.train.width == 4
+    found = vectors.truth_mask(config.truth, config.survey.windows, case.patches[0].geobox)
+    np.testing.assert_array_equal(found, planted.labels > 0)
+    assert {file.name for file in (folder / "scenes").glob("*.tif")} == {file.name for file in case.patches[0].files}
+    made = (folder / "truth.gpkg").stat().st_mtime_ns
+    planted_surveys.surveyed(data, tmp_path, {"bands": "s1_change"})
+    assert (folder / "truth.gpkg").stat().st_mtime_ns == made
 
 
 def test_planted_strengths_are_those_of_the_look(case: reality_scenes.Case) -> None:
