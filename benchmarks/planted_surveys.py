@@ -18,8 +18,6 @@ from lsbatch import settings
 from lsbatch.catalog.folder_catalog import make_catalog
 from lsbatch.synthetic.planting import Planted
 
-#: Bursts of land to learn from; the benchmark of reality scores networks on the others.
-BURSTS = ("T137-292319-IW2", "T137-292321-IW2", "T137-292325-IW1")
 #: Copies of each comparison, with other landslides in each.
 DRAWS = 3
 #: Another seed than that of the planted landslides that are scored.
@@ -40,7 +38,7 @@ def surveyed(data: Path, folder: Path, changes: dict[str, Any]) -> list[settings
     """
     configs = []
     for case in scenes.cases(data, folder, ("california",)):
-        some = replace(case, patches=tuple(patch for patch in case.patches if patch.name in BURSTS))
+        some = replace(case, patches=tuple(patch for patch in case.patches if patch.name in scenes.LEARNED))
         configs += [_survey(some, draw, folder / f"planted-{case.survey.id}-{draw}", changes) for draw in range(DRAWS)]
     return configs
 

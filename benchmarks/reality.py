@@ -44,6 +44,8 @@ PLACES = ("california", "belgium", "hokkaido", "synthetic")
 COLLECTIONS = {"sentinel1": "sentinel-1-rtc", "sentinel2": "sentinel-2-l2a", "dem": "dem"}
 METHODS = (
     Method("disturbance", "s1vv", None, "disturbance"),
+    Method("unet s1_change", "s1_change", "package:unet-s1_change", learned=scenes.LEARNED),
+    Method("unet s1_change_s2", "s1_change_s2", "package:unet-s1_change_s2", sensors=("sentinel1", "sentinel2")),
     Method("unet s1vv", "s1vv", "package:unet-s1vv"),
     Method("unet s1vv_s2", "s1vv_s2", "package:unet-s1vv_s2", sensors=("sentinel1", "sentinel2")),
 )

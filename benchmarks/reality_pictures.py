@@ -23,6 +23,7 @@ def outcome(path: Path, of: Outcome) -> None:
     planted, answers = of.planted[0]
     names = [patch.name for patch in of.case.patches]
     kinds = {patch.name: "sea" if patch.sea else "land" for patch in of.case.patches}
+    kinds |= dict.fromkeys(of.method.learned, "land, trained on")
     panels: list[Panel] = [(f"{name} ({kinds[name]}): VV, dB", of.quiet[name].change_db, CHANGE) for name in names]
     panels += [(f"called: {_share(of.quiet[name]):.1%}", called(of.quiet[name]), {}) for name in names]
     panels += [

@@ -20,6 +20,8 @@ from tests.real.convert import convert_belgium
 CALIFORNIA, BELGIUM = "s1_opera_california", "s1_s2_dem_belgium/worldcereal_preprocessed_inputs.nc"
 #: Bursts of open sea.
 SEA = ("T137-292318-IW1",)
+#: Bursts of land on which packaged weights were trained, with planted landslides (`benchmarks/planted_surveys.py`).
+LEARNED = ("T137-292319-IW2", "T137-292321-IW2", "T137-292325-IW1")
 #: Days in the middle of a winter's passes; no storm or earthquake is known on them.
 WINTERS = tuple(date(year, 12, 10) for year in (2021, 2022, 2023))
 #: Four passes before and two after in each of the winters.

@@ -205,7 +205,7 @@ def test_settings_name_only_the_archives_of_the_case(case: reality_scenes.Case) 
 def test_planted_landslides_are_the_truth_of_their_survey(
     data: Path, case: reality_scenes.Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planted_surveys, "BURSTS", (LAND,))
+    monkeypatch.setattr(reality_scenes, "LEARNED", (LAND,))
     folder = tmp_path / "planted-california-2021-1"
     (folder / "scenes").mkdir(parents=True)  # of an interrupted call
     configs = planted_surveys.surveyed(data, tmp_path, {"bands": "s1_change", "train": {"width": 4}})
