@@ -29,7 +29,7 @@ WEIGHTS = {
     "unet-s1vv": {"bands": "s1vv", "train": {"width": 8, **HELD_OUT}},
 }
 #: Trained on varied countries, which differ in what misleads a network: level, weather, cover, pixel size.
-VARIED_PX = 640
+VARIED_PX, VARIED_SEEDS = 640, range(1, 17)
 VARIED_TRAIN = {"width": 8, "depth": 3, "block_px": 320, "epochs": 20, **HELD_OUT}
 VARIED = {
     "unet-s1_change": {"bands": "s1_change", "train": VARIED_TRAIN},
@@ -61,7 +61,10 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.names:
         varied = name in VARIED
-        configs = [surveyed(arguments.folder, seed, (WEIGHTS | VARIED)[name], varied) for seed in SEEDS]
+        configs = [
+            surveyed(arguments.folder, seed, (WEIGHTS | VARIED)[name], varied)
+            for seed in (VARIED_SEEDS if varied else SEEDS)
+        ]
         if name in PLANTED:
             configs += planted_surveys.surveyed(arguments.data, arguments.folder, VARIED[name])
         made = arguments.folder / f"{name}.safetensors"

@@ -22,6 +22,8 @@ from lsbatch.synthetic.planting import Planted
 DRAWS = 3
 #: Another seed than that of the planted landslides that are scored.
 SEED = 1
+#: Share of the land on which landslides are planted: less than where they are scored, for more ground without any.
+SHARE = 0.02
 
 
 def surveyed(data: Path, folder: Path, changes: dict[str, Any]) -> list[settings.Config]:
@@ -48,7 +50,7 @@ def _survey(case: Case, draw: int, folder: Path, changes: dict[str, Any]) -> set
     if not truth.exists():
         # of an interrupted call
         shutil.rmtree(folder, ignore_errors=True)
-        drawn = {patch.name: scenes.plant(case, patch, draw, SEED) for patch in case.patches}
+        drawn = {patch.name: scenes.plant(case, patch, draw, SEED, SHARE) for patch in case.patches}
         scenes.copy(case, folder / "scenes", drawn)
         make_catalog(folder / "scenes")
         reality.write_region(case, folder / "region.gpkg")

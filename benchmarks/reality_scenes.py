@@ -170,25 +170,25 @@ def dense(case: Case, patch: Patch) -> np.ndarray:
     return sar.to_db(np.median(np.where(power > 0, power, 0), axis=0)) > DENSE_VH_DB
 
 
-def plant(case: Case, patch: Patch, draw: int, seed: int) -> planting.Planted:
-    """Draw the landslides of a patch; each draw has others."""
+def plant(case: Case, patch: Patch, draw: int, seed: int, share: float = PLANTED_SHARE) -> planting.Planted:
+    """Draw the landslides of a patch, on a share of its land; each draw has others."""
     side_m = abs(patch.geobox.resolution.x)
     rng = np.random.default_rng([seed, draw, *patch.name.encode()])
     free = np.all([(stacked(case, patch, "VV", period) > 0).any(axis=0) for period in ("pre", "post")], axis=0)
     # the filter that cleans a mask needs neighbours
     free[:2] = free[-2:] = free[:, :2] = free[:, -2:] = False
-    wanted = areas_m2(free.sum() * side_m**2, rng)
+    wanted = areas_m2(free.sum() * side_m**2, rng, share)
     relief = planting.hillside(patch.geobox.shape, side_m, rng)
     return planting.draw(relief, free, wanted, rng, side_m, dense(case, patch))
 
 
-def areas_m2(land_m2: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the areas of landslides for a piece of land, the largest first.
+def areas_m2(land_m2: float, rng: np.random.Generator, share: float) -> np.ndarray:
+    """Return the areas of landslides that cover a share of a piece of land, the largest first.
 
     Magnitudes are evenly spread inside each class, on a logarithmic scale.
     """
     middle_ha = sum(np.sqrt(low * high) for low, high in SIZES_HA)
-    count = max(1, round(PLANTED_SHARE * land_m2 / 1e4 / middle_ha))
+    count = max(1, round(share * land_m2 / 1e4 / middle_ha))
     drawn = [np.exp(rng.uniform(np.log(low), np.log(high), count)) for low, high in SIZES_HA]
     return np.sort(np.concatenate(drawn))[::-1] * 1e4
 

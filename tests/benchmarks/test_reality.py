@@ -210,7 +210,10 @@ def test_planted_landslides_are_the_truth_of_their_survey(
     (folder / "scenes").mkdir(parents=True)  # of an interrupted call
     configs = planted_surveys.surveyed(data, tmp_path, {"bands": "s1_change", "train": {"width": 4}})
     assert [config.survey.id for config in configs] == [f"california-2021-planted-{draw}" for draw in range(3)]
-    config, planted = configs[1], reality_scenes.plant(case, case.patches[0], 1, planted_surveys.SEED)
+    config, planted = (
+        configs[1],
+        reality_scenes.plant(case, case.patches[0], 1, planted_surveys.SEED, planted_surveys.SHARE),
+    )
     assert config.train.width == 4
     found = vectors.truth_mask(config.truth, config.survey.windows, case.patches[0].geobox)
     np.testing.assert_array_equal(found, planted.labels > 0)
