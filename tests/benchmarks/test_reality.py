@@ -133,6 +133,20 @@ def test_false_alarms_are_those_of_the_scenes_without_planting(outcome: Outcome)
     assert reality_measures.false_alarms(land)["sea_called"] is None
 
 
+def test_patches_that_weights_were_trained_on_do_not_count(outcome: Outcome) -> None:
+    elsewhere = replace(outcome.case.patches[0], name="T137-000003-IW1")
+    case = replace(outcome.case, patches=(*outcome.case.patches, elsewhere))
+    method = replace(outcome.method, learned=(LAND,))
+    (planted, after), quiet = outcome.planted[0], _answer(np.zeros((SIDE_PX, SIDE_PX), bool))
+    both = Outcome(
+        case, method, {**outcome.quiet, elsewhere.name: quiet},
+        (({**planted, elsewhere.name: planted[LAND]}, {**after, elsewhere.name: after[LAND]}),),
+    )  # fmt: skip
+    assert reality_measures.false_alarms(both)["land_called"] == 0
+    table = reality_measures.planted_table(both)
+    np.testing.assert_array_equal(table[:, 2:], [[1, 0], [1, 0], [0, 0], [0, 0]])
+
+
 def test_recall_by_class_beside_that_of_chance(outcome: Outcome) -> None:
     table = reality_measures.planted_table(outcome)
     np.testing.assert_allclose(table[:, 0], 2.25)
@@ -185,13 +199,13 @@ def test_the_whole_path_on_made_up_scenes(data: Path, tmp_path: Path, capsys: py
     assert reality.main(words) == 0
     assert capsys.readouterr().out.startswith("| scene | setting |")
     rows = json.loads((tmp_path / "reality.json").read_text())
-    assert [row["setting"] for row in rows] == ["disturbance", "unet s1vv"]
+    assert [row["setting"] for row in rows] == ["disturbance", "unet s1_change", "unet s1vv"]
     for row in rows:
         assert row["land_km2"] == pytest.approx(SIDE_PX**2 * SIDE_M**2 / 1e6)
         middle = next(p for p in row["curve"] if p["threshold"] == 0.5)
         assert middle["large_records_per_100_km2"] == pytest.approx(row["large_records_per_100_km2"])
         assert middle["recall"] == row["recalls"][reality_measures.AIM]["recall"]
-    pictures = {"california-2021-disturbance.png", "california-2021-unet-s1vv.png"}
+    pictures = {f"california-2021-{name}.png" for name in ("disturbance", "unet-s1_change", "unet-s1vv")}
     assert {file.name for file in tmp_path.iterdir()} == {"reality.json", "curve.png", *pictures}
 
 

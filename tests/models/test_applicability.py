@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lsbatch.bands import FULL_STACK
+from lsbatch.bands import BAND_SETTINGS, FULL_STACK
 from lsbatch.errors import ModelError
 from lsbatch.grid import Grid
 from lsbatch.kernels.statistics import dissimilarity as kernels
@@ -95,6 +95,14 @@ def test_packaged_weights_have_a_description_and_their_old_checksum(name: str) -
     assert of.applicability is not None
     assert of.applicability.folds == "8 surveys"
     assert cards.sample(path).shape == (training.CELLS, len(of.applicability.means))
+
+
+@pytest.mark.parametrize(("name", "folds"), [("unet-s1_change", "31 surveys"), ("unet-s1_change_s2", "16 surveys")])
+def test_packaged_weights_for_the_change_against_the_surroundings_are_described(name: str, folds: str) -> None:
+    of = cards.card(base.named(f"package:{name}"))
+    assert of.bands == BAND_SETTINGS[name.removeprefix("unet-")]
+    assert of.applicability is not None
+    assert of.applicability.folds == folds
 
 
 @pytest.mark.parametrize(
