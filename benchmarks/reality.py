@@ -137,6 +137,15 @@ def row(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def elsewhere(outcome: Outcome) -> list[Outcome]:
+    """Return the outcome of a method without training in the patches that no network learned from, to compare with."""
+    learned = {patch.name for patch in outcome.case.patches} & set(scenes.LEARNED)
+    if outcome.method.weights or not learned:
+        return []
+    name = f"{outcome.method.name}, unseen places"
+    return [replace(outcome, method=replace(outcome.method, name=name, learned=scenes.LEARNED))]
+
+
 def hokkaido_row(weights: Path, folder: Path) -> dict[str, Any]:
     """Return the share that a model for true colours calls on the scene of Hokkaido; it has no labels."""
     chance = hokkaido.answered(weights, hokkaido.bands(folder))
@@ -209,7 +218,7 @@ def measured(options: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     for case in scenes.cases(options.data, work, options.only, tuple(options.sea)):
         drawn = replace(case, draws=options.draws or case.draws)
         for outcome in measure(drawn, METHODS, work / case.survey.id, options.seed):
-            rows.append(row(outcome))
+            rows += [row(one) for one in (outcome, *elsewhere(outcome))]
             name = f"{case.survey.id}-{outcome.method.name.replace(' ', '-')}.png"
             reality_pictures.outcome(options.out / name, outcome)
     if "hokkaido" in options.only:

@@ -133,7 +133,7 @@ def test_false_alarms_are_those_of_the_scenes_without_planting(outcome: Outcome)
     assert reality_measures.false_alarms(land)["sea_called"] is None
 
 
-def test_patches_that_weights_were_trained_on_do_not_count(outcome: Outcome) -> None:
+def test_patches_that_weights_were_trained_on_do_not_count(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = replace(outcome.case.patches[0], name="T137-000003-IW1")
     case = replace(outcome.case, patches=(*outcome.case.patches, elsewhere))
     method = replace(outcome.method, learned=(LAND,))
@@ -143,6 +143,11 @@ def test_patches_that_weights_were_trained_on_do_not_count(outcome: Outcome) -> 
         (({**planted, elsewhere.name: planted[LAND]}, {**after, elsewhere.name: after[LAND]}),),
     )  # fmt: skip
     assert reality_measures.false_alarms(both)["land_called"] == 0
+    # a method without training is also shown for the places that no network learned from
+    monkeypatch.setattr(reality_scenes, "LEARNED", (LAND,))
+    (shown,) = reality.elsewhere(replace(both, method=outcome.method))
+    assert reality.row(shown)["land_called"] == 0
+    assert reality.elsewhere(replace(both, method=replace(method, weights="package:x"))) == []
     table = reality_measures.planted_table(both)
     np.testing.assert_array_equal(table[:, 2:], [[1, 0], [1, 0], [0, 0], [0, 0]])
 
