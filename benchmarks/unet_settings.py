@@ -63,7 +63,8 @@ class Alarms:
 def surveyed(folder: Path, number: int, size: int, varied: bool) -> Config:
     """Settings of a country, made and stacked if it is not there."""
     if varied:
-        config = packaged_weights.surveyed(folder, number, {}, varied)
+        # one process: a cluster for each of the many small surveys takes longer to start than they take
+        config = packaged_weights.surveyed(folder, number, {"cluster": {"kind": "serial"}}, varied)
     else:
         path = folder / f"country-{number}" / "config.yaml"
         if not path.exists():
