@@ -55,15 +55,20 @@ def called(answer: Called, planted: Planted | None = None) -> np.ndarray:
 
 
 def curve(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Draw recall of planted landslides against false records, a line for each scene and setting."""
+    """Draw recall of planted landslides against false records, a line for each scene; a colour for each setting."""
     plt.switch_backend("agg")
     figure, axes = plt.subplots(figsize=(7, 5), layout="constrained")
+    colours: dict[str, str] = {}
     for one in rows:
         points = [
             (p["large_records_per_100_km2"], p["recall"]) for p in one.get("curve", ()) if p["recall"] is not None
         ]
         if points:
-            axes.plot(*zip(*points, strict=True), "o-", markersize=3, label=f"{one['scene']}, {one['setting']}")
+            # named once; places are told apart by the dash alone, because a name for each line would hide them
+            name = None if one["setting"] in colours else one["setting"]
+            colour = colours.setdefault(one["setting"], f"C{len(colours)}")
+            style = "o-" if one["scene"].startswith("California") else "s--"
+            axes.plot(*zip(*points, strict=True), style, color=colour, markersize=3, linewidth=1, label=name)
     # the aims of the project
     axes.axvline(10, color="grey", linewidth=0.8, linestyle=":")
     axes.axhline(0.6, color="grey", linewidth=0.8, linestyle=":")
@@ -74,6 +79,6 @@ def curve(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     axes.set_xlabel("false records of 1 ha and more per 100 km2 of land, on the real scenes without planting")
     axes.set_ylabel(f"recall of planted landslides of {AIM}")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, title="full: California, dashed: elsewhere", title_fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
