@@ -5,8 +5,8 @@
 The real scenes are those of California of `benchmarks.reality`, without the burst of open sea and those that weights
 were trained on, and the place in Belgium; the aim is at least 90 % of the winters of California with weights that saw
 nothing like it. The synthetic countries are of the kind of the training, with seeds that it did not use; the aim is at
-most 10 %. It also prints what share of the mapped landslides of each
-synthetic country is called unlike, the speed of the stage and that of predictions, and the sentences of the run.
+most 10 %. It also prints what share of the mapped landslides of each synthetic country is called unlike, the speed of
+the stage and that of predictions, and the sentences of the run.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=here.parent / "shared" / "data")
     parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22])
-    parser.add_argument("--size", type=int, default=1024, help="side of a synthetic country in pixels")
+    parser.add_argument("--size", type=int, default=1024, help="side in pixels of a country that is not varied")
     parser.add_argument("--folder", type=Path, help="keep the synthetic countries here; default: thrown away")
     options = parser.parse_args(words)
     rows, told = [], {}

@@ -1,11 +1,12 @@
-"""Training of the packaged weights on synthetic countries only.
+"""Training of the packaged weights: on synthetic countries, and on landslides planted into real scenes.
 
     python -m benchmarks.packaged_weights [NAME ...] [--folder DIR] [--out DIR] [--data ../shared/data]
 
-Countries of seeds 1 to 8 are simulated and surveyed to their STACK, then `lsbatch train` learns from all of them; run
-it again to go on after an interruption. Two cores with AMX: 25 minutes for both weights of plain countries. Seeds 900
-to 999 are never touched. Weights for the change against the surroundings are trained on varied countries, and
-unet-s1_change also on landslides planted into real scenes (`benchmarks/planted_surveys.py`).
+Countries are simulated and surveyed to their STACK, then `lsbatch train` learns from all of them; run it again to go on
+after an interruption. Without names it makes the weights of plain countries (seeds 1 to 8; 25 minutes on two cores with
+AMX). Weights for the change against the surroundings are trained on varied countries (seeds 1 to 16), and
+unet-s1_change also on landslides planted into real scenes (`benchmarks/planted_surveys.py`). Seeds 900 to 999 are never
+touched.
 """
 
 import argparse
@@ -35,8 +36,8 @@ VARIED = {
     "unet-s1_change": {"bands": "s1_change", "train": VARIED_TRAIN},
     "unet-s1_change_s2": {"bands": "s1_change_s2", "train": VARIED_TRAIN},
 }
-#: Those that also learn from landslides planted into real radar scenes. No real scenes with Sentinel-2 are to be had
-#: that are not needed for tests.
+#: Those that also learn from landslides planted into real radar scenes. The few real scenes with Sentinel-2 are all
+#: kept for tests.
 PLANTED = ("unet-s1_change",)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 import rasterio.features
 import shapely
 
@@ -37,7 +36,14 @@ def surveyed(data: Path, folder: Path, changes: dict[str, Any]) -> list[settings
         Where the surveys go.
     changes : dict
         Settings that replace those of `reality.raw_settings`: bands and training.
+
+    Raises
+    ------
+    SystemExit
+        If the real scenes are not there. Weights without them would carry the same name.
     """
+    if absent := reality.missing(data, ("california",)):
+        raise SystemExit(f"real scenes are not at {absent[0]}; give their folder with --data")
     configs = []
     for case in scenes.cases(data, folder, ("california",)):
         some = replace(case, patches=tuple(patch for patch in case.patches if patch.name in scenes.LEARNED))
@@ -68,7 +74,7 @@ def outlines(case: Case, drawn: dict[str, Planted]) -> gpd.GeoDataFrame:
         shapely.geometry.shape(outline)
         for patch in case.patches
         for outline, _ in rasterio.features.shapes(
-            drawn[patch.name].labels.astype(np.int32), drawn[patch.name].labels > 0, transform=patch.geobox.transform
+            drawn[patch.name].labels, drawn[patch.name].labels > 0, transform=patch.geobox.transform
         )
     ]
     return gpd.GeoDataFrame(geometry=found, crs=case.patches[0].geobox.crs.to_wkt())

@@ -40,7 +40,7 @@ class Method:
     sensors : tuple of str
         Archives that it needs.
     learned : tuple of str
-        Patches with planted landslides on which the weights were trained; they are left out of its figures.
+        Patches that are left out of its figures, because weights were trained on them with planted landslides.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Outcome:
     planted: tuple[tuple[Mapping[str, Planted], Mapping[str, Called]], ...]
 
     def patches(self, sea: bool) -> list[Patch]:
-        """Return the patches of land or of sea that the method did not learn from."""
+        """Return the patches of land or of sea that count."""
         return [patch for patch in self.case.patches if patch.sea == sea and patch.name not in self.method.learned]
 
 

@@ -5,9 +5,9 @@
 Learned on countries 311, 313, 314 and 315, scored on 312 and 316; 1024 x 1024 pixels of 10 m each. With --varied:
 learned on varied countries 1 to 8, scored on 301 to 304; 640 x 640 pixels of 10 to 30 m. CART learns from the points of
 all the same countries. Prints, for each band setting, the MCC of CART, of the U-Net (mean and spread over the seeds of
-its training), its F1, and false alarms on slopes that face north and south. MCC is by the exact outlines; F1 is by the
-mapper's, which are the exact ones in countries that are not varied. Run again after an interruption, it goes on: what
-is trained is not trained again.
+its training), its F1, and false alarms on slopes that face north and south. MCC is by the exact outlines; F1 and false
+alarms are by the mapper's, which are the exact ones in countries that are not varied. Run again after an interruption,
+it goes on: what is trained is not trained again.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from benchmarks import packaged_weights
 from lsbatch import settings, synthetic
 from lsbatch.bands import STACK
 from lsbatch.catalog import survey_variants
-from lsbatch.catalog.survey import open_survey
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cli import terminal
 from lsbatch.commands import compare, run
 from lsbatch.kernels import terrain
@@ -85,36 +85,28 @@ def seeded(config: Config, folder: Path, seed: int, varied: bool) -> Config:
     return out
 
 
-def by_exact_outlines(config: Config) -> Confusion:
+def by_exact_outlines(survey: Survey, classes: np.ndarray) -> Confusion:
     """Pixels right and wrong by the exact outlines, which a varied country has beside the mapper's."""
-    survey, total = open_survey(config), Confusion()
-    truth = config.truth
+    truth, total = survey.config.truth, Confusion()
     assert truth is not None
     exact = truth.file.with_name("outlines.gpkg")
     truth = truth.model_copy(update={"file": exact if exact.exists() else truth.file})
-    classes = classes_of(config)
     for position in survey.positions:
         tile = survey.tile(position)
         found = classes[tile.region]
-        real = vectors.truth_mask(truth, config.survey.windows, tile.geobox)[: found.shape[0], : found.shape[1]]
+        real = vectors.truth_mask(truth, survey.config.survey.windows, tile.geobox)[: found.shape[0], : found.shape[1]]
         called, observed = np.isin(found, (compare.TP, compare.FP)), found != UNOBSERVED
         total += Confusion(*score_intervals.confusion(called, real, observed))
     return total
 
 
-def classes_of(config: Config) -> np.ndarray:
-    """The map of right and wrong."""
-    with rasterio.open(open_survey(config).workspace.root / "confusion.tif") as source:
-        return source.read(1)  # type: ignore[no-any-return]
-
-
-def alarms(config: Config) -> Alarms:
+def alarms(survey: Survey, classes: np.ndarray) -> Alarms:
     """False positives by where a slope faces, from the map of right and wrong and the DEM."""
-    survey, total, classes = open_survey(config), Alarms(), classes_of(config)
+    total, side_m = Alarms(), survey.config.grid.resolution_m
     for position in survey.positions:
         tile = survey.tile(position)
         block = cube.read(survey.workspace.store, survey.grid, STACK, tile, 0, ("elevation", "slope"))
-        faces = terrain.aspect(block["elevation"], config.grid.resolution_m, config.grid.resolution_m)
+        faces = terrain.aspect(block["elevation"], side_m, side_m)
         found = classes[tile.region]
         found = np.pad(found, [(0, n - m) for n, m in zip(faces.shape, found.shape, strict=True)], constant_values=255)
         barren = np.isin(found, (compare.TN, compare.FP)) & (block["slope"] > STEEP_DEG)
@@ -188,9 +180,11 @@ def one(contest: compare.Contest, screen: terminal.Screen) -> dict[str, float]:
             "output": str(home / name / config.survey.id),
             "bands": compare.bands_of(contest.bands[0]),
         }
-        variant = settings.parse(raw, home)
-        total += alarms(variant)
-        counts += by_exact_outlines(variant)
+        survey = open_survey(settings.parse(raw, home))
+        with rasterio.open(survey.workspace.root / "confusion.tif") as source:
+            classes = source.read(1)
+        total += alarms(survey, classes)
+        counts += by_exact_outlines(survey, classes)
     return {
         "mcc": counts.mcc, "f1": rows[-1]["f1"],
         "minutes": minutes(home / name / "model" / f"{name}-training" / "log.csv"),

@@ -83,7 +83,7 @@ def apply(block: Block, config: Config) -> Block:
 
 
 def _blank(tile: Tile, bands: Iterable[Band]) -> dict[str, np.ndarray]:
-    """Return the arrays of bands without a source. Made last: for all bands they would be 600 MB of a tile's peak."""
+    """Return the arrays of bands without a source; made last, because they would be held while scenes are read."""
     shape = tile.geobox.shape
     return {
         b.name: np.full(shape, np.nan, np.float32) if b.scale is not None else np.full(shape, b.fill, b.dtype)

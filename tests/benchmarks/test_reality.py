@@ -11,8 +11,9 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from benchmarks import planted_surveys, reality, reality_measures, reality_pictures, reality_scenes
+from benchmarks import applicability, planted_surveys, reality, reality_measures, reality_pictures, reality_scenes
 from benchmarks.reality_measures import Called, Outcome
+from lsbatch.models import base, cards
 from lsbatch.storage import vectors
 from lsbatch.synthetic import planting
 from lsbatch.synthetic.planting import Planted
@@ -240,6 +241,18 @@ def test_planted_landslides_are_the_truth_of_their_survey(
     made = (folder / "truth.gpkg").stat().st_mtime_ns
     planted_surveys.surveyed(data, tmp_path, {"bands": "s1_change"})
     assert (folder / "truth.gpkg").stat().st_mtime_ns == made
+
+
+def test_weights_are_not_trained_without_the_real_scenes_of_their_name(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="real scenes are not at"):
+        planted_surveys.surveyed(tmp_path, tmp_path, {"bands": "s1_change"})
+
+
+def test_every_network_of_the_benchmarks_describes_its_training() -> None:
+    """The benchmark of applicability asks each for its layer."""
+    assert [method.family for method in applicability.NETWORKS] == ["unet"] * 4
+    for method in applicability.NETWORKS:
+        assert cards.card(base.named(method.weights)).applicability is not None
 
 
 def test_planted_strengths_are_those_of_the_look(case: reality_scenes.Case) -> None:
