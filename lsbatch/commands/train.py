@@ -64,12 +64,11 @@ def _fit(
     hold_out: bool,
 ) -> Card:
     """Train with the network trainer, or as the family itself does it."""
-    first, digest_of_inputs = configs[0], learned(configs, hold_out)
-    sources = [source(config) for config in configs]
+    sources = tuple(source(config) for config in configs)
+    job = TrainingJob(sources, configs[0], target, learned(configs, hold_out), hold_out)
     if isinstance(training, NetworkRecipe):
-        known = {"learned": digest_of_inputs}
-        return trainer.fit(sources, first, target, resume=not fresh, progress=screen.text, known=known)
-    return training(TrainingJob(tuple(sources), first, target, digest_of_inputs, hold_out))
+        return trainer.fit(job, resume=not fresh, progress=screen.text)
+    return training(job)
 
 
 def _check(config: Config, first: Config) -> None:

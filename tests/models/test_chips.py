@@ -217,3 +217,34 @@ def test_a_turned_chip_is_one_of_its_turns(cut: chips.Chips) -> None:
         np.testing.assert_array_equal(truth, cut.truth[k][:, ::-1] if turned else cut.truth[k])
         found.add(turned)
     assert found == {False, True}
+
+
+def test_ground_of_unknown_truth_is_left_out(source: spatial_split.Source, tmp_path: Path) -> None:
+    """The west of the country is unknown: no chip lies wholly in it, and in the others it has no weight in the loss."""
+    west = 140
+
+    def doubtful(tile: Tile) -> np.ndarray:
+        truth = source.truth(tile).astype(np.uint8)
+        left = round((tile.geobox.boundingbox.left - source.grid.geobox.boundingbox.left) / 10)
+        truth[:, : max(0, west - left)] = spatial_split.UNKNOWN
+        return truth
+
+    doubted = chips.collect([replace(source, truth=doubtful)], NAMES, SETTINGS, tmp_path)
+    seen, slid = [], []
+    for split in spatial_split.SPLITS:
+        feed = chip_dataset.ChipSet(doubted, split, (np.zeros(3), np.ones(3)), (), 0, lambda raw: raw)
+        for k, (row, col) in enumerate(_places(doubted, split)):
+            _, truth, weight = (a.numpy() for a in feed[k])
+            known = np.arange(col, col + 64) >= west
+            assert known.any()
+            assert not weight[:, ~known].any()
+            assert not truth[:, ~known].any()
+            np.testing.assert_array_equal(
+                truth[:, known] > 0,
+                TRUTH[row : row + 64, col : col + 64][:, known]
+                & (np.isfinite(doubted.values[doubted.of(split)[k]]).all(axis=0)[:, known]),
+            )
+            if split == "train":
+                seen.append(known.sum() * 64)
+                slid.append((doubted.truth[doubted.of(split)[k]] == 1).sum())
+    assert chips.landslide_share(doubted, "train") == pytest.approx(sum(slid) / sum(seen))

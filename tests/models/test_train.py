@@ -1,6 +1,7 @@
 """Training, on a country of discs in noise that is learned in seconds."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
 from lsbatch.grid import Grid, Tile
 from lsbatch.models import base, cards
+from lsbatch.models.cards import Card
+from lsbatch.models.family import TrainingJob
 from lsbatch.models.training import trainer
 from lsbatch.models.training.spatial_split import Source
 from lsbatch.storage import cube
@@ -52,6 +55,10 @@ def _config(**changes: object) -> settings.Config:
     return settings.example().model_copy(update={"train": TRAIN.model_copy(update=changes)})
 
 
+def _fit(source: Source, config: settings.Config, out: Path, progress: Callable[[str], None] = lambda _: None) -> Card:
+    return trainer.fit(TrainingJob((source,), config, out, "digest", True), progress=progress)
+
+
 def _log(out: Path) -> list[dict[str, str]]:
     with (out.with_name(f"{out.stem}-training") / "log.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -61,7 +68,7 @@ def _log(out: Path) -> list[dict[str, str]]:
 def trained(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of one training."""
     out = tmp_path_factory.mktemp("trained") / "unet-s1vv_s2.safetensors"
-    trainer.fit([source], _config(), out)
+    _fit(source, _config(), out)
     return out
 
 
@@ -120,10 +127,10 @@ def test_a_training_that_was_killed_goes_on(source: Source, tmp_path: Path) -> N
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        trainer.fit([source], _config(), out, progress=kill)
+        _fit(source, _config(), out, progress=kill)
     assert not out.exists()
     lines: list[str] = []
-    trainer.fit([source], _config(), out, progress=lines.append)
+    _fit(source, _config(), out, progress=lines.append)
     epochs = [line.split()[1] for line in lines if line.startswith("epoch")]
     assert epochs == ["2", "3"]
     assert base.card(out).scores["test"]["mcc"] > 0.5
@@ -135,7 +142,7 @@ def test_the_same_seed_gives_the_same_weights(source: Source, tmp_path: Path) ->
     On one kind of machine, bit for bit.
     """
     sums = [
-        trainer.fit([source], _config(epochs=2, seed=seed), tmp_path / f"{k}.safetensors").checksum
+        _fit(source, _config(epochs=2, seed=seed), tmp_path / f"{k}.safetensors").checksum
         for k, seed in enumerate((3, 3, 4))
     ]
     assert sums[0] == sums[1] != sums[2]
@@ -149,15 +156,15 @@ def test_another_setting_starts_anew(source: Source, tmp_path: Path) -> None:
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        trainer.fit([source], _config(epochs=2), out, progress=kill)
+        _fit(source, _config(epochs=2), out, progress=kill)
     lines: list[str] = []
-    trainer.fit([source], _config(epochs=1), out, progress=lines.append)
+    _fit(source, _config(epochs=1), out, progress=lines.append)
     assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["0"]
 
 
 def test_what_train_says_is_its_own(source: Source, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No advert, no hint on loader workers, no line about GPUs that are not there."""
-    trainer.fit([source], _config(epochs=1), tmp_path / "unet.safetensors")
+    _fit(source, _config(epochs=1), tmp_path / "unet.safetensors")
     assert capfd.readouterr() == ("", "")
 
 

@@ -71,7 +71,7 @@ def _cells(chips: Chips, looked_at: np.ndarray, names: tuple[str, ...]) -> tuple
         values = features(dict(zip(names, chips.values[i], strict=True)), names)[1:-1, 1:-1]
         side = kernels.CELL_PX
         rows, cols = (size // side for size in chips.truth[i].shape)
-        slid = chips.truth[i].reshape(rows, side, cols, side).any(axis=(1, 3))[1:-1, 1:-1]
+        slid = (chips.truth[i] == 1).reshape(rows, side, cols, side).any(axis=(1, 3))[1:-1, 1:-1]
         known = np.isfinite(values).all(axis=-1)
         found.append(values[known])
         slides.append(slid[known])

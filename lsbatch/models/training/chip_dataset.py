@@ -29,7 +29,7 @@ def turns(names: tuple[str, ...]) -> list[Turn]:
 
 
 class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Chips of a split as a torch dataset: normalised bands, truth, and where pixels were observed."""
+    """Chips of a split: normalised bands, truth, and where pixels were observed and their truth is known."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         )
         # after turning: a hillshade is always lit from the north-west
         values = (self.prepare(raw) - self.mean) / self.std
-        seen = np.isfinite(values).all(axis=0)
-        out = (np.nan_to_num(values, nan=0.0), truth.astype(np.float32), seen.astype(np.float32))
+        seen = np.isfinite(values).all(axis=0) & (truth != spatial_split.UNKNOWN)
+        out = (np.nan_to_num(values, nan=0.0), (truth == 1).astype(np.float32), seen.astype(np.float32))
         return tuple(torch.from_numpy(a) for a in out)  # type: ignore[return-value]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from lsbatch.bands import FULL_STACK
 from lsbatch.errors import NoDataError
-from lsbatch.models.training.spatial_split import SPLITS, TEST, TRAIN, VALIDATION, Source, Split, split_blocks
+from lsbatch.models.training.spatial_split import SPLITS, TEST, TRAIN, UNKNOWN, VALIDATION, Source, Split, split_blocks
 from lsbatch.settings import TrainSettings, digest
 from lsbatch.storage import cube
 
@@ -27,7 +27,7 @@ class Chips:
     values : array (chips, bands, side, side) float32, memory-mapped
         Physical values, NaN as nodata.
     truth : array (chips, side, side) uint8, memory-mapped
-        1 landslide, 0 none.
+        1 landslide, 0 none, 255 (`spatial_split.UNKNOWN`) not known.
     share : array (chips,)
         Place in SPLITS of each chip.
     sums : array (3, bands)
@@ -81,6 +81,12 @@ def collect(
     facts = json.loads(made.read_text(encoding="utf-8"))
     values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
     return Chips(values, truth, *(np.array(facts[name]) for name in ("share", "sums", "blocks")))
+
+
+def landslide_share(chips: Chips, split: str) -> float:
+    """Return the share of landslides among the pixels of a split whose truth is known."""
+    counts = np.sum([np.bincount(chips.truth[i].ravel(), minlength=UNKNOWN + 1)[:2] for i in chips.of(split)], axis=0)
+    return float(counts[1] / max(1, counts.sum()))
 
 
 def statistics(chips: Chips) -> tuple[np.ndarray, np.ndarray]:
@@ -146,8 +152,8 @@ def _tiles(
 def _spots(
     split: Split, source: Source, index: int, number: int, bands: np.ndarray, truth: np.ndarray, settings: TrainSettings
 ) -> Iterator[Spot]:
-    """Return the chips that begin in a tile, lie in one split and have observed pixels."""
-    seen = np.isfinite(bands).all(axis=0)
+    """Return the chips that begin in a tile, lie in one split and have observed pixels whose truth is known."""
+    seen = np.isfinite(bands).all(axis=0) & (truth != UNKNOWN)
     rows, cols = source.tiles[number].region
     side, step = settings.chip_px, settings.stride_px
     for row in range(rows.start, rows.stop, step):
@@ -160,7 +166,7 @@ def _spots(
             place = row - rows.start, col - cols.start
             piece = tuple(slice(p, p + side) for p in place)
             if seen[piece].any():
-                yield Spot(index, number, *place, share, bool(truth[piece].any()))
+                yield Spot(index, number, *place, share, bool((truth[piece] == 1).any()))
 
 
 def _block(source: Source, spot: Spot, block_px: int) -> tuple[int, int, int]:

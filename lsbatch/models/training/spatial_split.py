@@ -17,6 +17,8 @@ from lsbatch.grid import Grid, Tile
 from lsbatch.settings import TrainSettings, Windows
 
 TRAIN, VALIDATION, TEST = range(3)
+#: Truth of a pixel of which nothing is known. It is left out of loss and scores.
+UNKNOWN = 255
 SPLITS = ("train", "validation", "test")
 
 
@@ -31,7 +33,8 @@ class Source:
         The cube.
     grid : Grid
     tiles : tuple of Tile
-    truth : callable Tile -> bool array of its geobox's shape
+    truth : callable Tile -> bool or uint8 array of its geobox's shape
+        1 landslide, 0 none; a uint8 array may have UNKNOWN.
     points : callable () -> x, y, classes, optional
         Training points in the grid's coordinates, and the class name of each; None if the survey has none.
     scenes : mapping of plan key to (least, most)

@@ -23,50 +23,36 @@ from lsbatch.kernels.statistics import score_intervals
 from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.models import families, unet
 from lsbatch.models.cards import Card, save
-from lsbatch.models.family import BandStatistics, NetworkRecipe
+from lsbatch.models.family import BandStatistics, NetworkRecipe, TrainingJob
 from lsbatch.models.training import applicability, calibration, chip_dataset, spatial_split
 from lsbatch.models.training import chips as cutting
 from lsbatch.models.training.applicability import Described
 from lsbatch.models.training.epoch_log import EpochLog
 from lsbatch.models.training.learner import LateEarlyStopping, Learner
-from lsbatch.models.training.spatial_split import Source
 from lsbatch.settings import Config, TrainSettings, digest
 from lsbatch.storage.files import write_json
-
-__all__ = ["Source", "fit"]
 
 #: Maximum weight of landslide pixels in the loss; a larger weight makes outlines too wide.
 LARGEST_WEIGHT = 10.0
 
 
-def fit(
-    sources: list[Source],
-    config: Config,
-    out: Path,
-    resume: bool = True,
-    progress: Callable[[str], None] = lambda line: None,
-    known: Mapping[str, Any] | None = None,
-) -> Card:
-    """Train on surveys and write weights.
+def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None] = lambda line: None) -> Card:
+    """Train a network and write its weights.
 
     Parameters
     ----------
-    sources : list of Source
-    config : Config
-        Its `train` section and its bands are used.
-    out : Path
-        File of weights; the folder ``<name>-training`` next to it has chips, checkpoint, log and curve.
+    job : TrainingJob
+        The folder ``<name>-training`` next to its file of weights has chips, checkpoint, log and curve.
     resume : bool
         Continue an interrupted training of the same settings and surveys.
     progress : callable str -> None
-    known : mapping, optional
-        Added to the card's `made_by`.
 
     Returns
     -------
     Card
         With the scores on the validation and test blocks, which were not used for training.
     """
+    sources, config, out = job.sources, job.config, job.out
     settings, folder = config.train, out.with_name(f"{out.stem}-training")
     key = digest([settings, config.model.family, config.inputs, [source.name for source in sources]])
     if not (resume and _key(folder) == key):
@@ -81,7 +67,7 @@ def fit(
     side_m = config.grid.resolution_m
     feeds = chip_dataset.loaders(chips, stats, turns, settings, lambda raw: recipe.prepare(raw, side_m))
     net = recipe.build(len(config.inputs), settings)
-    share = float(np.mean([chips.truth[i].mean() for i in chips.of("train")]))
+    share = cutting.landslide_share(chips, "train")
     weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))
     timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
     learner = Learner(net, settings, weight, max(1, len(feeds["train"])) * settings.epochs + 1, timer)
@@ -97,7 +83,7 @@ def fit(
         )
     )
     split = spatial_split.describe_split(sources, spatial_split.split_blocks(sources, settings))
-    made_by = {"surveys": [source.name for source in sources], "split": split, **(known or {})}
+    made_by = {"surveys": [source.name for source in sources], "split": split, "learned": job.learned}
     described = applicability.describe(chips, sources, config.inputs, settings.seed)
     if described is None:
         progress("All training chips lie in one block, so the weights cannot tell where they may be believed")
