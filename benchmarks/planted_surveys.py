@@ -47,11 +47,12 @@ def surveyed(data: Path, folder: Path, changes: dict[str, Any]) -> list[settings
     configs = []
     for case in scenes.cases(data, folder, ("california",)):
         some = replace(case, patches=tuple(patch for patch in case.patches if patch.name in scenes.LEARNED))
-        configs += [_survey(some, draw, folder / f"planted-{case.survey.id}-{draw}", changes) for draw in range(DRAWS)]
+        configs += [survey(some, draw, folder / f"planted-{case.survey.id}-{draw}", changes) for draw in range(DRAWS)]
     return configs
 
 
-def _survey(case: Case, draw: int, folder: Path, changes: dict[str, Any]) -> settings.Config:
+def survey(case: Case, draw: int, folder: Path, changes: dict[str, Any]) -> settings.Config:
+    """Return the settings of a survey of a case with a draw of planted landslides; it is made if it is not there."""
     truth = folder / "truth.gpkg"
     if not truth.exists():
         # of an interrupted call

@@ -211,7 +211,8 @@ def _map(survey: Survey) -> None:
     def read(tile: Tile) -> np.ndarray:
         found = cube.read(survey.workspace.store, survey.grid, layer, tile, 0, layer.names)["landslide"]
         real = vectors.truth_mask(truth, config.survey.windows, tile.geobox)
-        classes = np.select([found == UNOBSERVED, (found == 1) & real, found == 1, real], [UNOBSERVED, TP, FP, FN], TN)
+        seen = (found != UNOBSERVED) & vectors.mapped_mask(truth, tile.geobox)
+        classes = np.select([~seen, (found == 1) & real, found == 1, real], [UNOBSERVED, TP, FP, FN], TN)
         return classes.astype(np.uint8)
 
     tiles = [survey.tile(position) for position in survey.positions]

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import open_survey
 from lsbatch.commands import run
 from lsbatch.commands.run import Screen
 from lsbatch.errors import ConfigError, NoDataError
+from lsbatch.grid import Tile
 from lsbatch.models import base, families
 from lsbatch.models.cards import Card
 from lsbatch.models.family import NetworkRecipe, Training, TrainingJob
 from lsbatch.models.training import trainer
-from lsbatch.models.training.spatial_split import Source
-from lsbatch.settings import Config, TruthSettings, digest
+from lsbatch.models.training.spatial_split import UNKNOWN, Source
+from lsbatch.settings import Config, TruthSettings, Windows, digest
 from lsbatch.storage import objects, receipts, vectors
 
 
@@ -90,7 +93,7 @@ def learned(configs: Sequence[Config], hold_out: bool) -> str:
     for config in configs:
         truth, ready = cast(TruthSettings, config.truth), open_survey(config)
         stacked = receipts.read_stage(ready.workspace.receipts, "stack")
-        files = [receipts.checksum(file) for file in (truth.file, truth.points) if file is not None]
+        files = [receipts.checksum(f) for f in (truth.file, truth.points, truth.mapped_area) if f is not None]
         regions.append([config.survey.id, files, truth.date_field, sorted((t, r.digest) for t, r in stacked.items())])
     return digest([first.model.family, first.inputs, first.train, hold_out, regions])
 
@@ -104,8 +107,14 @@ def source(config: Config) -> Source:
         store=ready.workspace.store,
         grid=ready.grid,
         tiles=tuple(ready.tile(p) for p in ready.positions),
-        truth=lambda tile: vectors.truth_mask(truth, windows, tile.geobox),
+        truth=lambda tile: _labels(truth, windows, tile),
         points=None if truth.points is None else lambda: vectors.read_points(truth, config.grid.crs),
         scenes={key: (row["least"], row["most"]) for key, row in plan.load(config.output).summary["scenes"].items()},
         windows=windows,
     )
+
+
+def _labels(truth: TruthSettings, windows: Windows, tile: Tile) -> np.ndarray:
+    """Return 1 in mapped landslides, 0 in the rest of the mapped area, UNKNOWN elsewhere."""
+    slid = vectors.truth_mask(truth, windows, tile.geobox)
+    return np.where(vectors.mapped_mask(truth, tile.geobox), slid, UNKNOWN).astype(np.uint8)

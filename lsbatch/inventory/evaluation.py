@@ -14,7 +14,9 @@ from lsbatch.inventory import identity
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.pipeline.score import CELL_PX
+from lsbatch.settings import TruthSettings
 from lsbatch.storage import files, receipts, vectors
+from lsbatch.storage.geometries import read_vector
 from lsbatch.storage.receipts import Receipt
 
 #: Upper bounds of the size classes of mapped landslides, m2.
@@ -130,7 +132,7 @@ def objects(survey: Survey) -> Mapping[str, Any]:
     file = survey.workspace.inventory / "landslides.parquet"
     if not files.exists(file):
         return {}
-    found = identity.found(vectors.read_part(file))
+    found = _mapped(identity.found(vectors.read_part(file)), config.truth)
     truth = vectors.read_truth(config.truth, config.survey.windows, config.grid.crs, survey.grid.bounds)
     # touching more than an edge: a shared border is not a detection
     large = truth[truth.area >= config.inventory.min_area_m2]
@@ -142,6 +144,14 @@ def objects(survey: Survey) -> Mapping[str, Any]:
         "landslides_found": len(hits),
         **_by_size(large, hits),
     }
+
+
+def _mapped(found: gpd.GeoDataFrame, truth: TruthSettings) -> gpd.GeoDataFrame:
+    """Return the records of which at least half lies in the mapped area."""
+    if truth.mapped_area is None:
+        return found
+    area = shapely.union_all(shapely.make_valid(read_vector(truth.mapped_area, found.crs.to_wkt()).geometry.values))
+    return found[shapely.area(shapely.intersection(found.geometry.values, area)) >= found.area / 2]
 
 
 def _by_size(mapped: gpd.GeoDataFrame, hits: set[int]) -> dict[str, int]:

@@ -178,10 +178,10 @@ def _within(plane: np.ndarray, chosen: np.ndarray) -> float:
     return float(values.mean()) if values.size else 0.0
 
 
-def shares(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the share of each segment 1..n that lies in a mapped landslide."""
+def shares(labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the share of each segment 1..n that is chosen, by a bool array (rows, cols)."""
     count = int(labels.max(initial=0))
-    hits = np.bincount(labels[truth], minlength=count + 1)[1:]
+    hits = np.bincount(labels[chosen], minlength=count + 1)[1:]
     return hits / np.maximum(np.bincount(labels.ravel(), minlength=count + 1)[1:], 1)
 
 

@@ -17,14 +17,16 @@ CELL_PX = 128
 
 
 def apply(block: Block, config: Config) -> Block:
-    """Return the confusion counts of a tile; unobserved pixels are not counted."""
+    """Return the confusion counts of a tile; pixels that are unobserved or not mapped are not counted."""
     assert config.truth is not None
     found = block.bands["landslide"]
     truth = vectors.truth_mask(config.truth, config.survey.windows, block.tile.geobox)
-    seen = found != UNOBSERVED
+    mapped = vectors.mapped_mask(config.truth, block.tile.geobox)
+    seen = (found != UNOBSERVED) & mapped
     cells = score_intervals.by_cell(found == 1, truth, seen, CELL_PX)
     total = dict(zip(("tp", "fp", "fn", "tn"), cells.sum(axis=(0, 1)).tolist(), strict=True))
-    reliability = score_intervals.reliability(block.bands["probability"], truth)
+    probability = np.where(mapped, block.bands["probability"], np.nan)
+    reliability = score_intervals.reliability(probability, truth)
     plots = {}
     for name, shape in vectors.read_plots(config.truth, config.grid.crs).items():
         if (inside := rasterize(shape, block.tile.geobox)).any():
@@ -50,6 +52,8 @@ def _settings(config: Config) -> dict[str, object]:
     windows = config.survey.windows
     return {
         "truth": checksum(config.truth.file),
+        # absent without the setting: digests of older surveys stay what they were
+        **({} if config.truth.mapped_area is None else {"mapped_area": checksum(config.truth.mapped_area)}),
         "date_field": config.truth.date_field,
         "windows": windows.model_dump(mode="json"),
         # read once before the tiles, so that a wrong file gives one error and not one for each tile

@@ -179,7 +179,8 @@ def _overlap(where: Frame, position: Position) -> tuple[tuple[slice, slice], tup
 def _hits(found: np.ndarray, surveyed: np.ndarray, geobox: GeoBox, config: Config) -> tuple[np.ndarray, ...]:
     assert config.truth is not None
     truth = vectors.truth_mask(config.truth, config.survey.windows, geobox)
-    return found & truth, found & ~truth & surveyed, ~found & truth & surveyed
+    known = surveyed & vectors.mapped_mask(config.truth, geobox)
+    return found & truth & known, found & ~truth & known, ~found & truth & known
 
 
 def bases(seen: Overview, where: Frame) -> list[dict[str, str]]:

@@ -219,6 +219,13 @@ class TruthSettings(Section):
         description="column with the date of the landslide; only landslides between the windows count; empty: "
         "all count",
     )
+    # not dumped if empty: digests of older surveys stay what they were
+    mapped_area: Place | None = Field(
+        None,
+        exclude_if=lambda area: area is None,
+        description="vector file of polygons within which all landslides are mapped; ground outside is neither learned "
+        "from nor scored; empty: the whole region is mapped",
+    )
     points: Place | None = Field(None, description="vector file of training points for cart")
     class_field: str = Field("class", description="column of the points' class: 'landslide' or any other")
     plots: Place | None = Field(

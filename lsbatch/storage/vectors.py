@@ -58,6 +58,16 @@ def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.
     return rasterize(shapely.union_all(shapely.make_valid(truth.geometry.values)), geobox)
 
 
+def mapped_mask(settings: TruthSettings, geobox: GeoBox) -> np.ndarray:
+    """Return the pixels whose centre lies in the mapped area, bool (rows, cols); all without `truth.mapped_area`."""
+    if settings.mapped_area is None:
+        return np.ones(geobox.shape, bool)
+    area = read_vector(settings.mapped_area, str(geobox.crs), tuple(geobox.boundingbox.bbox))
+    if area.empty:
+        return np.zeros(geobox.shape, bool)
+    return rasterize(shapely.union_all(shapely.make_valid(area.geometry.values)), geobox)
+
+
 def read_plots(settings: TruthSettings, crs: str) -> dict[str, shapely.Geometry]:
     """Return the polygons that are scored separately, in `crs`, by name; none without `truth.plots`.
 

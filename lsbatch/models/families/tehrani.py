@@ -29,8 +29,10 @@ def train(job: TrainingJob) -> Card:
     for index, tile, block, truth in _blocks(job.sources, tehrani.HALO_PX):
         segments = tehrani.cut(block, middle, side_m)
         own = _own(segments.first - tehrani.HALO_PX, tile, None if split is None else (split, index))
+        # the truth of most of a segment must be known
+        own &= tehrani.shares(segments.labels, truth == spatial_split.UNKNOWN) < 0.5
         features.append(segments.features[own])
-        slides.append(tehrani.shares(segments.labels, truth)[own] >= 0.5)
+        slides.append(tehrani.shares(segments.labels, truth == 1)[own] >= 0.5)
     samples, landslide = np.concatenate(features), np.concatenate(slides)
     card = tehrani.card(
         side_m,
