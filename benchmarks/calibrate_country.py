@@ -3,7 +3,7 @@
 A plain CART, trained as the paper trained its own, must reach the
 paper's MCC within 0.15 on the band settings 1 to 4.
 
-    python benchmarks/calibrate_country.py [--seeds 11 12 13 14] [--size 1024] [--draws 5] [--folder DIR] [--varied]
+    python -m benchmarks.calibrate_country [--seeds 11 12 13 14] [--size 1024] [--draws 5] [--folder DIR] [--varied]
 
 With --varied the countries have drawn conditions (`lsbatch simulate --varied`); then also run
 benchmarks/varied_countries.py, which asks how well what was learned in other countries is found.
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbatch import settings, synthetic
+from benchmarks.synthetic_countries import settings_file
+from lsbatch import settings
 from lsbatch.bands import BAND_SETTINGS, STACK
 from lsbatch.catalog.survey import open_survey
 from lsbatch.cli import terminal
@@ -42,11 +43,7 @@ TOLERANCE = 0.15
 
 def stacked(folder: Path, seed: int, size: int, conditions: Conditions = PLAIN) -> dict[str, np.ndarray]:
     """STACK of a country, national arrays cropped to the country, float32."""
-    path = folder / f"seed-{seed}" / "config.yaml"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size, conditions=conditions)
-    config = settings.load(path)
+    config = settings.load(settings_file(folder / f"seed-{seed}", seed, size, conditions=conditions))
     if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit(f"seed {seed}: not every tile could be stacked")
     survey = open_survey(config)

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lsbatch import settings, synthetic
+from benchmarks.synthetic_countries import settings_file
+from lsbatch import settings
 from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cli import terminal
@@ -33,10 +34,7 @@ TIMED_PX = 5000
 
 def surveyed(folder: Path, seed: int, size: int) -> Config:
     """The country, made and surveyed with ccdc if it was not."""
-    path = folder / f"country-{seed}" / "config.yaml"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size, history_years=HISTORY_YEARS)
+    path = settings_file(folder / f"country-{seed}", seed, size, history_years=HISTORY_YEARS)
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     raw |= {"model": {"family": "ccdc", "history_years": HISTORY_YEARS}, "output": "survey-ccdc"}
     config = settings.parse(raw, path.parent)

@@ -15,7 +15,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks import planted_surveys
-from lsbatch import settings, synthetic
+from benchmarks.synthetic_countries import settings_file
+from lsbatch import settings
 from lsbatch.cli import terminal
 from lsbatch.commands import train
 from lsbatch.synthetic import conditions
@@ -43,11 +44,8 @@ PLANTED = ("unet-s1_change",)
 
 def surveyed(folder: Path, seed: int, changes: dict[str, object], varied: bool = False) -> settings.Config:
     """Settings of a country, made if it is not there."""
-    path = folder / f"{'varied' if varied else 'seed'}-{seed}" / "config.yaml"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        side, drawn = (VARIED_PX, conditions.drawn(seed)) if varied else (SIZE_PX, conditions.PLAIN)
-        synthetic.simulate(path.parent, seed=seed, rows=side, cols=side, conditions=drawn)
+    side, drawn = (VARIED_PX, conditions.drawn(seed)) if varied else (SIZE_PX, conditions.PLAIN)
+    path = settings_file(folder / f"{'varied' if varied else 'seed'}-{seed}", seed, side, conditions=drawn)
     document = yaml.safe_load(path.read_text(encoding="utf-8")) | changes
     return settings.parse(document, path.parent)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.synthetic_countries import settings_file
 from benchmarks.unet_settings import alarms
-from lsbatch import settings, synthetic
+from lsbatch import settings
 from lsbatch.cli import terminal
 from lsbatch.commands import compare, run
 from lsbatch.models import base
@@ -32,10 +33,7 @@ TRAIN = {"batch": 16, "learning_rate": 2e-3, "validation_share": 0.15, "test_sha
 
 def surveyed(folder: Path, seed: int, name: str, size: int, minutes: float) -> Config:
     """Settings of a country with one of the inputs; the country is made once."""
-    path = folder / f"country-{seed}" / "config.yaml"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size, level_1c=True)
+    path = settings_file(folder / f"country-{seed}", seed, size, level_1c=True)
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     collections, season = INPUTS[name]
     raw["survey"]["season"] = season

@@ -1,6 +1,6 @@
 """Scores of the packaged weights on synthetic countries not used for training, through the whole pipeline.
 
-    python benchmarks/score_weights.py [--seeds 900 901 902 903] [--size 1024] [--folder DIR]
+    python -m benchmarks.score_weights [--seeds 900 901 902 903] [--size 1024] [--folder DIR]
 
 Counts are of pixels that were surveyed, after the focal mode, at the default threshold.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from lsbatch import settings, synthetic
+from benchmarks.synthetic_countries import settings_file
+from lsbatch import settings
 from lsbatch.catalog.survey import open_survey
 from lsbatch.cli import terminal
 from lsbatch.commands import run
@@ -24,10 +25,7 @@ HEAD = ("weights", "seed", "TP", "FP", "FN", "TN", "prevalence", "precision", "r
 
 def scored(folder: Path, seed: int, size: int, bands: str) -> dict[str, float]:
     """Counts of a country with one band setting; the country and its STACK are made once."""
-    path = folder / f"seed-{seed}" / "config.yaml"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        synthetic.simulate(path.parent, seed=seed, rows=size, cols=size)
+    path = settings_file(folder / f"seed-{seed}", seed, size)
     raw = yaml.safe_load(path.read_text(encoding="utf-8")) | {
         "bands": bands,
         "model": {"weights": f"package:unet-{bands}"},

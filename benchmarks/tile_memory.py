@@ -1,6 +1,6 @@
 """Peak memory of one worker on a 2048 px tile, with 10 + 10 and with 40 + 40 scenes, from STACK to report.
 
-    python benchmarks/tile_memory.py [--tile 2048] [--scenes 10 40] [--geometry nation|same]
+    python -m benchmarks.tile_memory [--tile 2048] [--scenes 10 40] [--geometry nation|same]
 
 Each case runs in a process of its own, so that the peak is its own. The pixels are noise in real formats (COG, STAC);
 a few files stand for many dates, because the number of looks is what is measured, not what they show.

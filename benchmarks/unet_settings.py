@@ -18,7 +18,8 @@ import numpy as np
 import rasterio
 
 from benchmarks import packaged_weights
-from lsbatch import settings, synthetic
+from benchmarks.synthetic_countries import settings_file
+from lsbatch import settings
 from lsbatch.bands import STACK
 from lsbatch.catalog import survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
@@ -66,11 +67,7 @@ def surveyed(folder: Path, number: int, size: int, varied: bool) -> Config:
         # one process: a cluster for each of the many small surveys takes longer to start than they take
         config = packaged_weights.surveyed(folder, number, {"cluster": {"kind": "serial"}}, varied)
     else:
-        path = folder / f"country-{number}" / "config.yaml"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            synthetic.simulate(path.parent, seed=number, rows=size, cols=size)
-        config = settings.load(path)
+        config = settings.load(settings_file(folder / f"country-{number}", number, size))
     if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit(f"country {number}: not every tile could be stacked")
     return config

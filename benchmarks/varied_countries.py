@@ -1,6 +1,6 @@
 """How hard the varied synthetic countries are, within minutes: CART inside each, gradient boosting across them.
 
-    python benchmarks/varied_countries.py [--seeds 201 ... 208] [--size 400] [--draws 4] [--plain]
+    python -m benchmarks.varied_countries [--seeds 201 ... 208] [--size 400] [--draws 4] [--plain]
 
 STACK is approximated in memory, without writing scenes: medians of at most three passes per orbit, the greenest clear
 pixel, terrain of the exact relief. `calibrate_country.py --varied` measures CART through the real pipeline, which takes
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import rasterio.features
-from calibrate_country import PAPER, trials
 from scipy import ndimage
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from benchmarks.calibrate_country import PAPER, trials
 from lsbatch.bands import BAND_SETTINGS
 from lsbatch.synthetic import country, mapping, optical, radar, scenes, truth, weather
 from lsbatch.synthetic.conditions import PLAIN, drawn
