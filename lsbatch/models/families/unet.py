@@ -51,6 +51,8 @@ class UNetFamily(FamilyBase):
         statistics=chips.statistics,
         prepare=lambda bands, side_m: bands,
         card=_card,
+        structure=("depth", "width"),
+        levels=lambda network: tuple(network.down),
     )
 
     def check(self, card: Card, predict: PredictSettings) -> None:
