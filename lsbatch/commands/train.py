@@ -67,7 +67,9 @@ def find_rate(configs: Sequence[Config], screen: Screen, *, out: Path | None, st
         raise ConfigError(f"model.family = {family!r}: has no learning rate; --find-rate is for networks")
     _, job = _job(configs, screen, out, False, start)
     rate = rate_finder.find_rate(job, screen.text)
-    screen.text(f"Suggested learning rate: set train.learning_rate to {rate:.1e} (now {job.config.train.learning_rate})")
+    screen.text(
+        f"Suggested learning rate: set train.learning_rate to {rate:.1e} (now {job.config.train.learning_rate})"
+    )
 
 
 def _job(

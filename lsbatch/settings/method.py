@@ -122,7 +122,7 @@ class TrainSettings(Section):
         description="weight of a landslide pixel in the cross-entropy and the focal loss; empty: measured from the "
         "training chips, 1 to 10",
     )
-    batch: int = Field(32, ge=1, le=1024, description="chips a batch")
+    batch: int = Field(32, ge=1, le=1024, description="chips a batch, on each device")
     accumulate: int = Field(
         1,
         ge=1,
@@ -145,6 +145,13 @@ class TrainSettings(Section):
         ge=0,
         exclude_if=lambda levels: levels == 0,
         description="levels of the encoder, from the first, that keep the weights of lsbatch train --from",
+    )
+    devices: int = Field(
+        1,
+        ge=0,
+        le=64,
+        exclude_if=lambda devices: devices == 1,
+        description="GPUs of the training, each with its own batches; 0: all; without a GPU: processes on the CPU",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lsbatch.bands import knows_look_direction, mirrored
@@ -31,7 +32,8 @@ def turns(names: tuple[str, ...]) -> list[Turn]:
 class EpochOrder(Sampler[int]):
     """Numbers for `ChipSet` in the order of an epoch: a function of seed and epoch, so that a training can resume.
 
-    Lightning calls `set_epoch` before each epoch.
+    Lightning calls `set_epoch` before each epoch. If a training has several processes, each gets its part of the order,
+    all of the same length: some chips are then used twice.
     """
 
     def __init__(self, chips: int, seed: int) -> None:
@@ -42,11 +44,20 @@ class EpochOrder(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.chips
+        return -(-self.chips // _processes()[1])
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng([self.seed, 3, self.epoch]).permutation(self.chips)
-        yield from (self.epoch * self.chips + order).tolist()
+        rank, processes = _processes()
+        part = np.resize(order, len(self) * processes)[rank::processes]
+        yield from (self.epoch * self.chips + part).tolist()
+
+
+def _processes() -> tuple[int, int]:
+    """Return the number of this process of a training, and how many there are."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return 0, 1
+    return dist.get_rank(), dist.get_world_size()
 
 
 class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):

@@ -52,6 +52,9 @@ class EpochLog(Callback):
             "validation_mcc": _rounded(learner.counts.mcc),
             "validation_f1": _rounded(learner.counts.f1),
         }
+        # after the means over all devices
+        if not trainer.is_global_zero:
+            return
         # rows of this epoch and later ones are of a run that was stopped before its checkpoint
         write(self.path, [*(each for each in read(self.path) if int(each["epoch"]) < row["epoch"]), row])
         if trainer.logger is not None:

@@ -127,5 +127,3 @@ def made_by(start: Path | None, config: Config) -> dict[str, Any]:
         "started_from": {"file": start.name, "checksum": cards.card(start).checksum},
         "frozen_levels": config.train.freeze_levels,
     }
-
-

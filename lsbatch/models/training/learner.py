@@ -81,17 +81,18 @@ class Learner(pl.LightningModule):
         del found
 
     def mean_loss(self, name: str) -> float | None:
-        """Return the mean loss of the batches of this epoch, None if there were none."""
+        """Return the mean loss of the batches of this epoch on all devices, None if there were none."""
         found = self.losses[name]
-        return float(torch.stack(found).double().mean()) if found else None
+        return float(self.trainer.strategy.reduce(torch.stack(found).mean(), reduce_op="mean")) if found else None
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Begin an epoch with its first batch; a resumed training skips the hook of the epoch."""
         if batch_idx:
             return
         self.losses["train"] = []
-        # dropout depends on seed and epoch only, so that a resumed training gives the same weights
-        torch.manual_seed(int(np.random.default_rng([self.settings.seed, 4, self.current_epoch]).integers(2**63)))
+        # dropout depends on seed, epoch and device only, so that a resumed training gives the same weights
+        key = [self.settings.seed, 4, self.current_epoch, self.global_rank]
+        torch.manual_seed(int(np.random.default_rng(key).integers(2**63)))
         # Lightning sets all modules to training
         for part in self.frozen:
             part.eval()
@@ -102,7 +103,8 @@ class Learner(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the values for early stopping and checkpoints; undefined MCC counts as -1."""
-        self.log("validation_mcc", -1.0 if self.counts.mcc is None else self.counts.mcc)
+        # the mean over the devices: they must agree on when to stop
+        self.log("validation_mcc", -1.0 if self.counts.mcc is None else self.counts.mcc, sync_dist=True)
 
     test_step = validation_step
 
@@ -116,8 +118,11 @@ class Learner(pl.LightningModule):
     def progress(self, step: int) -> float:
         """Return the finished share of the training, by steps or by time, so that the rate falls before time is up."""
         minutes = self.settings.max_minutes
-        clock = 0.0 if self.timer is None or minutes is None else self.timer.time_elapsed() / (60 * minutes)
-        return min(1.0, max(step / self.steps, clock))
+        if self.timer is None or minutes is None:
+            return min(1.0, step / self.steps)
+        # one clock for all devices, or their weights would drift apart
+        elapsed = self.trainer.strategy.broadcast(self.timer.time_elapsed())
+        return min(1.0, max(step / self.steps, elapsed / (60 * minutes)))
 
 
 def one_cycle(progress: float) -> float:

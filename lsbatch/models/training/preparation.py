@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pytorch_lightning.callbacks import Timer
 
 from lsbatch.models import families
 from lsbatch.models.family import BandStatistics, NetworkRecipe, TrainingJob
-from lsbatch.models.training import chip_dataset, fine_tuning, spatial_split
+from lsbatch.models.training import chip_dataset, fine_tuning, processes, spatial_split
 from lsbatch.models.training import chips as cutting
 from lsbatch.models.training.chips import Chips
 from lsbatch.models.training.learner import Learner
@@ -62,7 +63,7 @@ def prepare(job: TrainingJob, folder: Path, timer: Timer | None, progress: Calla
     fine_tuning.restore(network, job.start)
     share = cutting.landslide_share(chips, "train")
     weight = positive_weight(settings, share)
-    steps = optimiser_steps(len(loaders["train"]), settings)
+    steps = optimiser_steps(len(chips.of("train")), settings)
     frozen = fine_tuning.frozen_levels(recipe, network, config)
     learner = Learner(network, settings, weight, steps, timer, frozen)
     progress(_line(chips, share, weight))
@@ -72,7 +73,12 @@ def prepare(job: TrainingJob, folder: Path, timer: Timer | None, progress: Calla
 def _loaders(config: Config, recipe: NetworkRecipe, chips: Chips, statistics: BandStatistics) -> dict[str, Any]:
     turns = chip_dataset.turns(config.inputs) if config.train.symmetries else []
     side_m = config.grid.resolution_m
-    return chip_dataset.loaders(chips, statistics, turns, config.train, lambda raw: recipe.prepare(raw, side_m))
+    return chip_dataset.loaders(chips, statistics, turns, config.train, partial(_prepared, recipe.prepare, side_m))
+
+
+def _prepared(function: Callable[[np.ndarray, float], np.ndarray], side_m: float, raw: np.ndarray) -> np.ndarray:
+    """Call a function with its arguments in another order; `partial` of this can be sent to another process."""
+    return function(raw, side_m)
 
 
 def positive_weight(settings: TrainSettings, landslide_share: float) -> float:
@@ -83,12 +89,14 @@ def positive_weight(settings: TrainSettings, landslide_share: float) -> float:
     return float(np.clip(np.sqrt(ratio), 1, LARGEST_WEIGHT))
 
 
-def optimiser_steps(batches: int, settings: TrainSettings) -> int:
+def optimiser_steps(chips: int, settings: TrainSettings) -> int:
     """Return the steps of the longest training, and one more, so that the learning rate of the last one is not 0.
 
-    An epoch ends with a step, also if fewer batches than `accumulate` are left.
+    Each device gets its part of the chips. An epoch ends with a step, also if fewer batches than `accumulate` are left.
     """
-    return max(1, -(-batches // settings.accumulate)) * settings.epochs + 1
+    for share in (processes.count(settings), settings.batch, settings.accumulate):
+        chips = -(-chips // share)
+    return max(1, chips) * settings.epochs + 1
 
 
 def counts(chips: Chips) -> dict[str, int]:

@@ -48,7 +48,7 @@ def _existing(folder: Path) -> Path:
 
 def _trainer(folder: Path, job: TrainingJob) -> pl.Trainer:
     # an epoch has at least one step
-    settings = job.config.train.model_copy(update={"epochs": STEPS, "log": "csv"})
+    settings = job.config.train.model_copy(update={"epochs": STEPS, "log": "csv", "devices": 1})
     return trainer.plain_trainer(folder, settings, [])
 
 

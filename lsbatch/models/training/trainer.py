@@ -26,7 +26,7 @@ from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.models import cards, unet
 from lsbatch.models.cards import Card
 from lsbatch.models.family import TrainingJob
-from lsbatch.models.training import applicability, calibration, fine_tuning, preparation, spatial_split
+from lsbatch.models.training import applicability, calibration, fine_tuning, preparation, processes, spatial_split
 from lsbatch.models.training.applicability import Described
 from lsbatch.models.training.epoch_log import EpochLog
 from lsbatch.models.training.learner import LateEarlyStopping, Learner
@@ -60,21 +60,26 @@ def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None
     timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
     prepared = preparation.prepare(job, folder, timer, progress)
     write_json(folder / "training.json", {"key": key})
-    trainer = quiet(lambda: _trainer(folder, settings, timer, progress))
-    last = folder / "last.ckpt"
-    quiet(
-        lambda: trainer.fit(
-            prepared.learner,
-            prepared.loaders["train"],
-            prepared.loaders["validation"],
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
-    )
+    with processes.relayed(progress, processes.count(settings)) as report:
+        quiet(lambda: _run(folder, prepared, timer, settings, report))
     described = applicability.describe(prepared.chips, job.sources, config.inputs, settings.seed)
     if described is None:
         progress("All training chips lie in one block, so the weights cannot tell where they may be believed")
     return _finished(job, folder, prepared, described)
+
+
+def _run(
+    folder: Path, prepared: Prepared, timer: Timer | None, settings: TrainSettings, report: Callable[[str], None]
+) -> None:
+    """Train until the last epoch or an early stop; the best weights are in ``best.ckpt``."""
+    last = folder / "last.ckpt"
+    _trainer(folder, settings, timer, report).fit(
+        prepared.learner,
+        prepared.loaders["train"],
+        prepared.loaders["validation"],
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
 
 
 def _key(job: TrainingJob) -> str:
@@ -104,10 +109,15 @@ def _trainer(folder: Path, settings: TrainSettings, timer: Timer | None, progres
 
 def plain_trainer(folder: Path, settings: TrainSettings, callbacks: list[Callback]) -> pl.Trainer:
     """Return Lightning's trainer for these settings, with no other callbacks than these."""
+    devices = processes.count(settings)
     return pl.Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",
-        devices=1,
+        devices=devices,
+        # spawn: the usual way starts the command again, with its update of STACK
+        strategy="auto" if devices == 1 else "ddp_spawn",
+        # the order of chips knows the devices, and each device validates on all chips
+        use_distributed_sampler=False,
         precision=precision(settings),
         accumulate_grad_batches=settings.accumulate,
         callbacks=callbacks,
