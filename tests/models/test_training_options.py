@@ -17,9 +17,7 @@ from tests.models import discs
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_the_schedule_has_as_many_steps_as_the_training(
-    disc_source: Source, tmp_path: Path, accumulate: int
-) -> None:
+def test_the_schedule_has_as_many_steps_as_the_training(disc_source: Source, tmp_path: Path, accumulate: int) -> None:
     """40 chips are 10 batches of 4: 10 or 4 steps an epoch."""
     out = tmp_path / "unet.safetensors"
     config = discs.config(accumulate=accumulate, epochs=2)
@@ -34,9 +32,7 @@ def test_the_schedule_has_as_many_steps_as_the_training(
 
 @given(st.integers(1, 200), st.integers(1, 16), st.integers(1, 9), st.integers(1, 4))
 def test_steps_of_an_epoch_are_counted(many: int, batch: int, accumulate: int, devices: int) -> None:
-    of = discs.TRAIN.model_copy(
-        update={"batch": batch, "accumulate": accumulate, "devices": devices, "epochs": 1}
-    )
+    of = discs.TRAIN.model_copy(update={"batch": batch, "accumulate": accumulate, "devices": devices, "epochs": 1})
     # the first device has the most chips
     own = list(range(many))[::devices]
     batches = [own[at : at + batch] for at in range(0, len(own), batch)]
