@@ -15,7 +15,7 @@ from lsbatch.models import base
 from tests import surveys
 from tests.commands.test_train import Lines
 
-TRAIN: dict[str, Any] = {"width": 4, "depth": 2, "epochs": 1, "block_px": 128, "chip_px": 64}
+TRAIN: dict[str, Any] = {"width": 4, "depth": 2, "epochs": 1, "block_px": 128, "chip_px": 64, "batch": 4}
 
 
 def _config(survey: Survey, **changes: Any) -> settings.Config:

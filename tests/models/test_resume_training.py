@@ -32,9 +32,9 @@ def _epochs(out: Path) -> list[int]:
     return [int(row["epoch"]) for row in discs.log(out)]
 
 
-@pytest.mark.parametrize("changes", [{}, {"accumulate": 3}, {"precision": "bfloat16"}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"accumulate": 3}], ids=str)
 def test_killed_in_each_epoch(disc_source: Source, tmp_path: Path, changes: dict[str, object]) -> None:
-    config = discs.config(**changes)
+    config = discs.config(epochs=3, **changes)
     whole = discs.fit(disc_source, config, tmp_path / "whole.safetensors")
     out = tmp_path / "parts.safetensors"
     for epoch in range(config.train.epochs):
@@ -43,8 +43,8 @@ def test_killed_in_each_epoch(disc_source: Source, tmp_path: Path, changes: dict
     lines: list[str] = []
     assert discs.fit(disc_source, config, out, lines.append).checksum == whole.checksum
     # only the last epoch was repeated, and the log has each of them once
-    assert [line[:9] for line in lines if line.startswith("epoch")] == ["epoch   3"]
-    assert _epochs(out) == _epochs(tmp_path / "whole.safetensors") == [0, 1, 2, 3]
+    assert [line[:9] for line in lines if line.startswith("epoch")] == ["epoch   2"]
+    assert _epochs(out) == _epochs(tmp_path / "whole.safetensors") == [0, 1, 2]
     for ours, theirs in zip(discs.log(out), discs.log(tmp_path / "whole.safetensors"), strict=True):
         assert {**ours, "seconds": ""} == {**theirs, "seconds": ""}
 

@@ -62,8 +62,6 @@ def steepest(rates: np.ndarray, losses: np.ndarray) -> float:
     """
     finite = np.isfinite(losses)
     rates, losses = rates[finite], losses[finite]
-    # a gradient needs two values
-    slopes = np.gradient(losses, np.log(rates)) if len(rates) > 1 else np.zeros(1)
-    if slopes.min() >= 0:
+    if not (np.diff(losses) < 0).any():
         raise NoDataError("the loss falls at no learning rate: none can be suggested; train on more surveys")
-    return float(rates[np.argmin(slopes)])
+    return float(rates[np.argmin(np.gradient(losses, np.log(rates)))])
