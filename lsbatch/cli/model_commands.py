@@ -23,13 +23,25 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="start again instead of resuming an interrupted training")
     ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="weights to start from (fine-tuning): a file, or package:NAME"),
+    ] = None,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="print a learning rate for train.learning_rate instead of training")
+    ] = False,
 ) -> None:
     """Train the model of the settings on one or more surveys. Resumes after an interruption."""
     settings = [load(path) for path in configs]
     from lsbatch.cli import terminal
     from lsbatch.commands import train
+    from lsbatch.models import base
 
-    train.train(settings, terminal.Screen(), out=out, fresh=fresh)
+    weights, screen = None if start is None else base.named(start, "--from"), terminal.Screen()
+    if find_rate:
+        train.find_rate(settings, screen, out=out, start=weights)
+    else:
+        train.train(settings, screen, out=out, fresh=fresh, start=weights)
 
 
 @app.command()

@@ -13,65 +13,93 @@ from lsbatch.commands.run import Screen
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.models import base, families
-from lsbatch.models.cards import Card
 from lsbatch.models.family import NetworkRecipe, Training, TrainingJob
-from lsbatch.models.training import trainer
+from lsbatch.models.training import fine_tuning, rate_finder, trainer
 from lsbatch.models.training.spatial_split import UNKNOWN, Source
 from lsbatch.settings import Config, TruthSettings, Windows, digest
 from lsbatch.storage import objects, receipts, vectors
 
 
-def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh: bool, hold_out: bool = False) -> None:
+def train(
+    configs: Sequence[Config],
+    screen: Screen,
+    *,
+    out: Path | None,
+    fresh: bool,
+    hold_out: bool = False,
+    start: Path | None = None,
+) -> None:
     """Update the STACK of every survey, then train the model of the first survey on all of them.
 
     Parameters
     ----------
     hold_out : bool
         Leave out the samples in test blocks. A network always does.
+    start : Path or None
+        Weights from which a network starts (fine-tuning); None: random weights.
 
     Raises
     ------
     ConfigError
         If a survey has no mapped landslides, or its bands differ from those of the first survey.
+    ModelError
+        If the weights in `start` do not fit.
     NoDataError
         If STACK of a tile failed, or there is no training data.
     """
-    first = configs[0]
-    training = families.of(first).training
+    training, job = _job(configs, screen, out, hold_out, start)
+    if isinstance(training, NetworkRecipe):
+        card = trainer.fit(job, resume=not fresh, progress=screen.text)
+    else:
+        card = training(job)
+    screen.text(f"Weights: {job.out} ({card.checksum})")
+
+
+def find_rate(configs: Sequence[Config], screen: Screen, *, out: Path | None, start: Path | None = None) -> None:
+    """Update the STACK of every survey, then print a learning rate for the model of the first survey.
+
+    No weights are written, and an interrupted training stays as it is.
+
+    Raises
+    ------
+    ConfigError
+        If the model is no network; otherwise as `train`.
+    """
+    family = configs[0].model.family
+    if not isinstance(families.of(configs[0]).training, NetworkRecipe):
+        raise ConfigError(f"model.family = {family!r}: has no learning rate; --find-rate is for networks")
+    _, job = _job(configs, screen, out, False, start)
+    rate = rate_finder.find_rate(job, screen.text)
+    screen.text(
+        f"Suggested learning rate: set train.learning_rate to {rate:.1e} (now {job.config.train.learning_rate})"
+    )
+
+
+def _job(
+    configs: Sequence[Config], screen: Screen, out: Path | None, hold_out: bool, start: Path | None
+) -> tuple[NetworkRecipe | Training, TrainingJob]:
+    """Check the surveys, update their STACK and return what is to be trained."""
+    training = families.of(configs[0]).training
     if training is None:
         raise ConfigError(
-            f"model.family = {first.model.family!r}: there is nothing to train, its parameters come with lsbatch; "
+            f"model.family = {configs[0].model.family!r}: there is nothing to train, its parameters come with lsbatch; "
             "run 'lsbatch run'"
         )
     for config in configs:
-        _check(config, first)
-    for config in configs:
-        if run.survey(config, screen, until="stack"):
-            raise NoDataError(f"{config.survey.id}: STACK of some tiles failed; see 'lsbatch status', then train again")
+        _check(config, configs[0])
+    first = fine_tuning.adopted(configs[0], start, screen.text)
     target = out or base.default_path(first)
     if objects.is_remote(target):
         raise ConfigError(
             f"{target}: chips and checkpoints need a disk; train with --out FILE, then set model.weights to that file "
             "or copy it there"
         )
-    card = _fit(training, configs, target, screen, fresh, hold_out)
-    screen.text(f"Weights: {target} ({card.checksum})")
-
-
-def _fit(
-    training: NetworkRecipe | Training,
-    configs: Sequence[Config],
-    target: Path,
-    screen: Screen,
-    fresh: bool,
-    hold_out: bool,
-) -> Card:
-    """Train with the network trainer, or as the family itself does it."""
+    for config in configs:
+        if run.survey(config, screen, until="stack"):
+            raise NoDataError(f"{config.survey.id}: STACK of some tiles failed; see 'lsbatch status', then train again")
     sources = tuple(source(config) for config in configs)
-    job = TrainingJob(sources, configs[0], target, learned(configs, hold_out), hold_out)
-    if isinstance(training, NetworkRecipe):
-        return trainer.fit(job, resume=not fresh, progress=screen.text)
-    return training(job)
+    known = learned([first, *configs[1:]], hold_out, start)
+    return training, TrainingJob(sources, first, target, known, hold_out, start)
 
 
 def _check(config: Config, first: Config) -> None:
@@ -86,8 +114,8 @@ def _check(config: Config, first: Config) -> None:
         )
 
 
-def learned(configs: Sequence[Config], hold_out: bool) -> str:
-    """Return the digest of everything that a training depends on: settings, truth and STACK."""
+def learned(configs: Sequence[Config], hold_out: bool, start: Path | None = None) -> str:
+    """Return the digest of everything that a training depends on: settings, truth, STACK and the first weights."""
     first = configs[0]
     regions = []
     for config in configs:
@@ -95,7 +123,8 @@ def learned(configs: Sequence[Config], hold_out: bool) -> str:
         stacked = receipts.read_stage(ready.workspace.receipts, "stack")
         files = [receipts.checksum(f) for f in (truth.file, truth.points, truth.mapped_area) if f is not None]
         regions.append([config.survey.id, files, truth.date_field, sorted((t, r.digest) for t, r in stacked.items())])
-    return digest([first.model.family, first.inputs, first.train, hold_out, regions])
+    begun = [] if start is None else [base.card(start).checksum]
+    return digest([first.model.family, first.inputs, first.train, hold_out, regions, *begun])
 
 
 def source(config: Config) -> Source:

@@ -55,8 +55,8 @@ def resolve(config: Config) -> Path:
     return on_disk(path)
 
 
-def named(name: str) -> Path:
-    """Return a file of weights by its path or as ``package:NAME``.
+def named(name: str, asked: str = "model.weights") -> Path:
+    """Return a file of weights by its path or as ``package:NAME``; `asked` is the setting or option, for a message.
 
     Raises
     ------
@@ -67,11 +67,11 @@ def named(name: str) -> Path:
         # not with_suffix, which would replace the part of a name after a dot
         path = PACKAGED / f"{Path(name.removeprefix(PREFIX)).name}.safetensors"
         if not path.is_file():
-            raise ModelError(f"model.weights = {name!r}: the packaged weights are {_packaged()}")
+            raise ModelError(f"{asked} = {name!r}: the packaged weights are {_packaged()}")
     else:
         path = objects.path_of(name)
         if not exists(path):
-            raise ModelError(f"model.weights = {name!r}: this file does not exist; run 'lsbatch train' to make weights")
+            raise ModelError(f"{asked} = {name!r}: this file does not exist; run 'lsbatch train' to make weights")
     return on_disk(path)
 
 

@@ -4,7 +4,7 @@ A new family is one file in `lsbatch.models.families`, one entry in its registry
 `tests/laws/test_families.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +37,9 @@ class TrainingJob:
         Digest of everything that the training depends on; goes into the card.
     hold_out : bool
         Keep the samples of the test blocks out of the training. A network always does.
+    start : Path or None
+        Weights from which a network starts; its structure is then in `config` (`fine_tuning.adopted`). None: random
+        weights.
     """
 
     sources: tuple[Source, ...]
@@ -44,6 +47,7 @@ class TrainingJob:
     out: Path
     learned: str
     hold_out: bool
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,10 @@ class NetworkRecipe:
         Transformation of raw bands (bands, rows, cols) before the normalisation.
     card : callable (Config, BandStatistics, fields) -> Card
         The card of a trained network; `fields` are settings, scores, temperature and made_by.
+    structure : tuple of str
+        Names of the settings of the training that are also in `Card.network` and give the shapes of the weights.
+    levels : callable nn.Module -> sequence of nn.Module
+        Levels of the encoder, the first level first, which a fine-tuning may freeze.
     """
 
     halo_px: Callable[[TrainSettings], int]
@@ -69,6 +77,8 @@ class NetworkRecipe:
     statistics: Callable[[Chips], BandStatistics]
     prepare: Callable[[np.ndarray, float], np.ndarray]
     card: Callable[[Config, BandStatistics, Mapping[str, Any]], Card]
+    structure: tuple[str, ...] = ()
+    levels: Callable[[Any], Sequence[nn.Module]] = lambda network: ()
 
 
 #: How a family without a network is trained: writes the weights and returns their card.

@@ -1,6 +1,7 @@
 """Settings of the method: composites, model, training, inference, cleaning, inventory, truth."""
 
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator
 
@@ -107,10 +108,28 @@ class TrainSettings(Section):
     depth: int = Field(4, ge=1, le=6, description="pooling steps of the U-Net")
     width: int = Field(16, ge=4, le=128, description="channels of its first level")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout at the deepest level")
-    loss: Literal["dice_bce", "focal"] = Field(
-        "dice_bce", description="dice_bce: Dice plus weighted cross-entropy; focal: focal loss"
+    loss: Literal["dice_bce", "focal", "dice", "bce"] = Field(
+        "dice_bce",
+        description="dice_bce: Dice plus weighted cross-entropy; focal: weighted focal loss; dice: Dice; bce: weighted "
+        "cross-entropy",
     )
-    batch: int = Field(32, ge=1, le=1024, description="chips a step")
+    # from here on, settings marked so are not dumped at their defaults: digests of older trainings stay what they were
+    positive_weight: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        exclude_if=lambda weight: weight is None,
+        description="weight of a landslide pixel in the cross-entropy and the focal loss; empty: measured from the "
+        "training chips, 1 to 10",
+    )
+    batch: int = Field(32, ge=1, le=1024, description="chips a batch, on each device")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        exclude_if=lambda batches: batches == 1,
+        description="batches a step: their gradients are averaged, as one larger batch for which there is no memory",
+    )
     epochs: int = Field(30, ge=1, le=1000, description="maximum number of passes over the chips")
     patience: int = Field(8, ge=1, le=100, description="epochs without a better validation score before training stops")
     learning_rate: float = Field(4e-3, gt=0, le=1, description="peak of the one-cycle schedule")
@@ -121,7 +140,35 @@ class TrainSettings(Section):
         "with the east-west mirror image and ascending and descending passes exchanged",
     )
     max_minutes: float | None = Field(None, gt=0, description="stop after this time; empty: no limit")
+    freeze_levels: int = Field(
+        0,
+        ge=0,
+        exclude_if=lambda levels: levels == 0,
+        description="levels of the encoder, from the first, that keep the weights of lsbatch train --from",
+    )
+    devices: int = Field(
+        1,
+        ge=0,
+        le=64,
+        exclude_if=lambda devices: devices == 1,
+        description="GPUs of the training, each with its own batches; 0: all; without a GPU: processes on the CPU",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        exclude_if=lambda precision: precision == "auto",
+        description="number format of the training; auto: bfloat16 on a GPU and on a CPU with amx, else float32",
+    )
+    log: Literal["csv", "tensorboard"] = Field(
+        "csv",
+        exclude_if=lambda log: log == "csv",
+        description="csv: log.csv and log.png in the folder of the training; tensorboard: also a log for TensorBoard",
+    )
     seed: int = Field(0, ge=0, description="random seed of the split, the initial weights and the order of chips")
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Return the fields of the text form, which is part of digests: those that are dumped."""
+        dumped = self.model_dump()
+        return [(name, value) for name, value in super().__repr_args__() if name in dumped]
 
 
 class PredictSettings(Section):

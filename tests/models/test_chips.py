@@ -210,8 +210,8 @@ def test_a_turned_chip_is_one_of_its_turns(cut: chips.Chips) -> None:
     k = fed.index[0]
     plain, mirror = cut.values[k], cut.values[k][list(order), :, ::-1]
     found = set()
-    for _ in range(20):
-        values, truth, _ = (part.numpy() for part in fed[0])
+    for epoch in range(20):
+        values, truth, _ = (part.numpy() for part in fed[epoch * len(fed)])
         turned = np.array_equal(values, np.nan_to_num(mirror))
         assert turned or np.array_equal(values, np.nan_to_num(plain))
         np.testing.assert_array_equal(truth, cut.truth[k][:, ::-1] if turned else cut.truth[k])

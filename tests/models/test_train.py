@@ -1,67 +1,25 @@
 """Training, on a country of discs in noise that is learned in seconds."""
 
-import csv
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lsbatch import settings
 from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
-from lsbatch.grid import Grid, Tile
 from lsbatch.models import base, cards
-from lsbatch.models.cards import Card
-from lsbatch.models.family import TrainingJob
-from lsbatch.models.training import trainer
 from lsbatch.models.training.spatial_split import Source
 from lsbatch.storage import cube
+from tests.models import discs
 
-SIDE, TILE = 512, 256
-TRAIN = settings.TrainSettings(
-    chip_px=64, stride_px=64, block_px=128, depth=2, width=8, batch=4, epochs=4, empty_share=0.3, learning_rate=0.01
-)
+TRAIN, _config, _fit, _log = discs.TRAIN, discs.config, discs.fit, discs.log
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """Discs that are 1.5 times the noise darker in dNDVI; a threshold on one pixel finds few of them."""
-    dice, (rows, cols) = np.random.default_rng(1), np.mgrid[:SIDE, :SIDE]
-    truth = np.zeros((SIDE, SIDE), bool)
-    for row, col in dice.integers(0, SIDE, (60, 2)):
-        truth |= (rows - row) ** 2 + (cols - col) ** 2 < 49
-    bands = {name: dice.normal(0, 1, truth.shape) for name in ("preVV", "postVV", "dNDVI")}
-    bands["dNDVI"] = 0.1 * (bands["dNDVI"] - 1.5 * truth)
-    bands["preVV"][200:216] = np.nan
-    grid = Grid.snapped("EPSG:25833", 10, TILE, (0, 0, SIDE * 10, SIDE * 10))
-    store = tmp_path_factory.mktemp("cube") / "cube.zarr"
-    store.mkdir()
-    cube.create(store, grid, STACK)
-    for tile in grid.tiles():
-        empty = {band.name: np.full((TILE, TILE), np.nan if band.scale else 0) for band in STACK.bands}
-        cube.write(store, STACK, tile, empty | {name: band[tile.region] for name, band in bands.items()})
-
-    def truth_of(tile: Tile) -> np.ndarray:
-        box, whole = tile.geobox.boundingbox, grid.geobox.boundingbox
-        row, col = (round(d / 10) + SIDE for d in (whole.top - box.top, box.left - whole.left))
-        return np.pad(truth, SIDE)[row : row + tile.geobox.shape[0], col : col + tile.geobox.shape[1]]
-
-    return Source("discs", store, grid, grid.tiles(), truth_of)
-
-
-def _config(**changes: object) -> settings.Config:
-    return settings.example().model_copy(update={"train": TRAIN.model_copy(update=changes)})
-
-
-def _fit(source: Source, config: settings.Config, out: Path, progress: Callable[[str], None] = lambda _: None) -> Card:
-    return trainer.fit(TrainingJob((source,), config, out, "digest", True), progress=progress)
-
-
-def _log(out: Path) -> list[dict[str, str]]:
-    with (out.with_name(f"{out.stem}-training") / "log.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def source(disc_source: Source) -> Source:
+    """The country of discs."""
+    return disc_source
 
 
 @pytest.fixture(scope="module")
@@ -166,23 +124,6 @@ def test_what_train_says_is_its_own(source: Source, tmp_path: Path, capfd: pytes
     """No advert, no hint on loader workers, no line about GPUs that are not there."""
     _fit(source, _config(epochs=1), tmp_path / "unet.safetensors")
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("kind", ["dice_bce", "focal"])
-def test_losses_fall_with_a_better_answer(kind: str) -> None:
-    import torch
-
-    from lsbatch.models.training.losses import loss
-
-    truth = torch.zeros(2, 8, 8)
-    truth[:, :2] = 1
-    seen = torch.ones_like(truth)
-    good, none, bad = (loss(logits, truth, seen, 3.0, kind) for logits in (8 * truth - 4, 0 * truth, 4 - 8 * truth))
-    assert 0 <= good < none < bad
-    # what was not observed is not asked
-    seen[:, 2:] = 0
-    wrong = torch.where(seen > 0, 8 * truth - 4, 50.0)
-    assert torch.allclose(loss(wrong, truth, seen, 3.0, kind), loss(8 * truth - 4, truth, seen, 3.0, kind))
 
 
 def test_trained_weights_for_other_bands_are_refused(trained: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from lsbatch.models import prakash
 from lsbatch.models.cards import Card
@@ -29,6 +30,9 @@ class PrakashFamily(FamilyBase):
         statistics=lambda _: (np.array(prakash.MEANS), np.array(prakash.STDS)),
         prepare=prakash.prepared,
         card=_card,
+        structure=("width",),
+        # the first level: convolutions of each stream at full and at half resolution
+        levels=lambda network: (nn.ModuleList([network.fine, network.stems]), *network.stages),
     )
 
     def predict(

@@ -21,6 +21,11 @@ def _build(bands: int, settings: TrainSettings) -> nn.Module:
     return unet.UNet(bands, settings.depth, settings.width, settings.dropout)
 
 
+def _unprepared(bands: np.ndarray, side_m: float) -> np.ndarray:
+    """Return the bands as they are. A function with a name, because processes of a training exchange it."""
+    return bands
+
+
 def _card(config: Config, statistics: BandStatistics, known: Mapping[str, Any]) -> Card:
     means, stds = (tuple(values.tolist()) for values in statistics)
     settings = config.train
@@ -49,8 +54,10 @@ class UNetFamily(FamilyBase):
         halo_px=lambda settings: unet.halo_px(settings.depth),
         build=_build,
         statistics=chips.statistics,
-        prepare=lambda bands, side_m: bands,
+        prepare=_unprepared,
         card=_card,
+        structure=("depth", "width"),
+        levels=lambda network: tuple(network.down),
     )
 
     def check(self, card: Card, predict: PredictSettings) -> None:

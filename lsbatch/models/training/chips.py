@@ -46,6 +46,10 @@ class Chips:
         """Return the indices of the chips of a split."""
         return np.flatnonzero(self.share == SPLITS.index(split))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Give another process the folder: numpy would copy the pixels of a memory map."""
+        return opened, (Path(self.values.filename).parent,)  # type: ignore[attr-defined]
+
 
 @dataclass(frozen=True)
 class Spot:
@@ -78,7 +82,12 @@ def collect(
     if not made.exists() or json.loads(made.read_text(encoding="utf-8"))["key"] != key:
         made.unlink(missing_ok=True)
         _collect(sources, names, settings, folder, key, halo_px)
-    facts = json.loads(made.read_text(encoding="utf-8"))
+    return opened(folder)
+
+
+def opened(folder: Path) -> Chips:
+    """Open the chips that `collect` wrote into a folder."""
+    facts = json.loads((folder / "chips.json").read_text(encoding="utf-8"))
     values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
     return Chips(values, truth, *(np.array(facts[name]) for name in ("share", "sums", "blocks")))
 

@@ -4,8 +4,10 @@ Needs torch, numpy and lightning only. `benchmarks/gpu.py` runs it on machines t
 """
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, Timer
@@ -24,7 +26,17 @@ SETTLED = 0.5
 
 
 class Learner(pl.LightningModule):
-    """A network with its loss, learning rate schedule and confusion counts."""
+    """A network with its loss, learning rate schedule and confusion counts.
+
+    Attributes
+    ----------
+    steps : int
+        Optimiser steps of the longest possible training.
+    frozen : tuple of nn.Module
+        Parts of the network whose weights and batch statistics do not change.
+    losses : dict of split to list of Tensor
+        Of each batch of the epoch. They stay on the device, because reading one waits for the GPU.
+    """
 
     def __init__(
         self,
@@ -33,13 +45,18 @@ class Learner(pl.LightningModule):
         positive_weight: float,
         steps: int,
         timer: Timer | None = None,
+        frozen: Sequence[torch.nn.Module] = (),
     ) -> None:
         super().__init__()
         # memory_format is documented, but the type stubs of torch lack it
         self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings, self.positive_weight, self.steps, self.timer = settings, positive_weight, steps, timer
+        # a tuple: torch would register modules in a ModuleList a second time
+        self.frozen = tuple(frozen)
+        for part in self.frozen:
+            part.requires_grad_(False)
         self.counts = Confusion()
-        self.losses: dict[str, list[float]] = {"train": [], "validation": []}
+        self.losses: dict[str, list[torch.Tensor]] = {"train": [], "validation": []}
 
     def _loss(self, batch: Any, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         values, truth, seen = batch
@@ -47,7 +64,7 @@ class Learner(pl.LightningModule):
         # a network with deep supervision returns the logits of each level, the finest first
         levels = [a.float() for a in (outputs if isinstance(outputs, list) else [outputs])]
         found = torch.stack([loss(a, truth, seen, self.positive_weight, self.settings.loss) for a in levels]).mean()
-        self.losses[name].append(float(found.detach()))
+        self.losses[name].append(found.detach())
         return found, levels[0]
 
     def training_step(self, batch: Any, _: int) -> torch.Tensor:
@@ -63,9 +80,22 @@ class Learner(pl.LightningModule):
         self.counts += Confusion(*counts)
         del found
 
-    def on_train_epoch_start(self) -> None:
-        """Reset the mean loss."""
+    def mean_loss(self, name: str) -> float | None:
+        """Return the mean loss of the batches of this epoch on all devices, None if there were none."""
+        found = self.losses[name]
+        return float(self.trainer.strategy.reduce(torch.stack(found).mean(), reduce_op="mean")) if found else None
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Begin an epoch with its first batch; a resumed training skips the hook of the epoch."""
+        if batch_idx:
+            return
         self.losses["train"] = []
+        # dropout depends on seed, epoch and device only, so that a resumed training gives the same weights
+        key = [self.settings.seed, 4, self.current_epoch, self.global_rank]
+        torch.manual_seed(int(np.random.default_rng(key).integers(2**63)))
+        # Lightning sets all modules to training
+        for part in self.frozen:
+            part.eval()
 
     def on_validation_epoch_start(self) -> None:
         """Reset the counts; not in `epoch_log.EpochLog`, whose hook runs before this one."""
@@ -73,7 +103,8 @@ class Learner(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the values for early stopping and checkpoints; undefined MCC counts as -1."""
-        self.log("validation_mcc", -1.0 if self.counts.mcc is None else self.counts.mcc)
+        # the mean over the devices: they must agree on when to stop
+        self.log("validation_mcc", -1.0 if self.counts.mcc is None else self.counts.mcc, sync_dist=True)
 
     test_step = validation_step
 
@@ -87,8 +118,11 @@ class Learner(pl.LightningModule):
     def progress(self, step: int) -> float:
         """Return the finished share of the training, by steps or by time, so that the rate falls before time is up."""
         minutes = self.settings.max_minutes
-        clock = 0.0 if self.timer is None or minutes is None else self.timer.time_elapsed() / (60 * minutes)
-        return min(1.0, max(step / self.steps, clock))
+        if self.timer is None or minutes is None:
+            return min(1.0, step / self.steps)
+        # one clock for all devices, or their weights would drift apart
+        elapsed = self.trainer.strategy.broadcast(self.timer.time_elapsed())
+        return min(1.0, max(step / self.steps, elapsed / (60 * minutes)))
 
 
 def one_cycle(progress: float) -> float:
@@ -104,6 +138,11 @@ class LateEarlyStopping(EarlyStopping):
     While the learning rate is high the validation score fluctuates: with a patience of 8 epochs from the start, two of
     five trainings of 30 epochs stopped after 9 and 11 epochs, before they had learned anything.
     """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End a training that was interrupted after it had stopped early."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count an epoch after half of the schedule."""

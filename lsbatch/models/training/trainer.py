@@ -1,10 +1,11 @@
 """Train a network: from chips to weights, with checkpoints, early stop, resume and a log."""
 
+import importlib.util
 import json
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,26 +15,24 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, Timer
+from pytorch_lightning.loggers import TensorBoardLogger
 
 # Lightning documents this name here, but does not list it in `__all__`
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
-import lsbatch
+from lsbatch.errors import ConfigError
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.kernels.statistics.confusion import Confusion
-from lsbatch.models import families, unet
-from lsbatch.models.cards import Card, save
-from lsbatch.models.family import BandStatistics, NetworkRecipe, TrainingJob
-from lsbatch.models.training import applicability, calibration, chip_dataset, spatial_split
-from lsbatch.models.training import chips as cutting
+from lsbatch.models import cards, unet
+from lsbatch.models.cards import Card
+from lsbatch.models.family import TrainingJob
+from lsbatch.models.training import applicability, calibration, fine_tuning, preparation, processes, spatial_split
 from lsbatch.models.training.applicability import Described
 from lsbatch.models.training.epoch_log import EpochLog
 from lsbatch.models.training.learner import LateEarlyStopping, Learner
-from lsbatch.settings import Config, TrainSettings, digest
+from lsbatch.models.training.preparation import Prepared
+from lsbatch.settings import TrainSettings, digest
 from lsbatch.storage.files import write_json
-
-#: Maximum weight of landslide pixels in the loss; a larger weight makes outlines too wide.
-LARGEST_WEIGHT = 10.0
 
 
 def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None] = lambda line: None) -> Card:
@@ -52,45 +51,46 @@ def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None
     Card
         With the scores on the validation and test blocks, which were not used for training.
     """
-    sources, config, out = job.sources, job.config, job.out
+    config, out = job.config, job.out
     settings, folder = config.train, out.with_name(f"{out.stem}-training")
-    key = digest([settings, config.model.family, config.inputs, [source.name for source in sources]])
-    if not (resume and _key(folder) == key):
+    _check_log(settings)
+    key = _key(job)
+    if not (resume and _written_key(folder) == key):
         shutil.rmtree(folder, ignore_errors=True)
-    pl.seed_everything(settings.seed, verbose=False)
-    recipe = families.of(config).training
-    assert isinstance(recipe, NetworkRecipe)
-    chips = cutting.collect(sources, config.inputs, settings, folder, recipe.halo_px(settings))
-    write_json(folder / "training.json", {"key": key})
-    stats = recipe.statistics(chips)
-    turns = chip_dataset.turns(config.inputs) if settings.symmetries else []
-    side_m = config.grid.resolution_m
-    feeds = chip_dataset.loaders(chips, stats, turns, settings, lambda raw: recipe.prepare(raw, side_m))
-    net = recipe.build(len(config.inputs), settings)
-    share = cutting.landslide_share(chips, "train")
-    weight = float(np.clip(np.sqrt((1 - share) / max(share, 1e-9)), 1, LARGEST_WEIGHT))
     timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
-    learner = Learner(net, settings, weight, max(1, len(feeds["train"])) * settings.epochs + 1, timer)
-    counts = {name: len(chips.of(name)) for name in spatial_split.SPLITS}
-    progress(
-        f"Chips: {', '.join(f'{n} {name}' for name, n in counts.items())}; landslide {share:.2%} of the training pixels"
-    )
-    trainer = _quiet(lambda: _trainer(folder, settings, timer, progress))
-    last = folder / "last.ckpt"
-    _quiet(
-        lambda: trainer.fit(
-            learner, feeds["train"], feeds["validation"], ckpt_path=last if last.exists() else None, weights_only=True
-        )
-    )
-    split = spatial_split.describe_split(sources, spatial_split.split_blocks(sources, settings))
-    made_by = {"surveys": [source.name for source in sources], "split": split, "learned": job.learned}
-    described = applicability.describe(chips, sources, config.inputs, settings.seed)
+    prepared = preparation.prepare(job, folder, timer, progress)
+    write_json(folder / "training.json", {"key": key})
+    with processes.relayed(progress, processes.count(settings)) as report:
+        quiet(lambda: _run(folder, prepared, timer, settings, report))
+    described = applicability.describe(prepared.chips, job.sources, config.inputs, settings.seed)
     if described is None:
         progress("All training chips lie in one block, so the weights cannot tell where they may be believed")
-    return _finished(learner, trainer, folder, out, feeds, stats, recipe, config, counts, made_by, described)
+    return _finished(job, folder, prepared, described)
 
 
-def _key(folder: Path) -> str | None:
+def _run(
+    folder: Path, prepared: Prepared, timer: Timer | None, settings: TrainSettings, report: Callable[[str], None]
+) -> None:
+    """Train until the last epoch or an early stop; the best weights are in ``best.ckpt``."""
+    last = folder / "last.ckpt"
+    _trainer(folder, settings, timer, report).fit(
+        prepared.learner,
+        prepared.loaders["train"],
+        prepared.loaders["validation"],
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
+
+
+def _key(job: TrainingJob) -> str:
+    """Return the digest of what an interrupted training must share with this one to be continued."""
+    config = job.config
+    start = [] if job.start is None else [cards.card(job.start).checksum]
+    names = [source.name for source in job.sources]
+    return digest([config.train, config.model.family, config.inputs, names, *start])
+
+
+def _written_key(folder: Path) -> str | None:
     path = folder / "training.json"
     return json.loads(path.read_text(encoding="utf-8"))["key"] if path.exists() else None
 
@@ -104,32 +104,60 @@ def _trainer(folder: Path, settings: TrainSettings, timer: Timer | None, progres
         # repeat the epochs after the best
         ModelCheckpoint(folder, "last", enable_version_counter=False),
     ]
-    if timer is not None:
-        callbacks.append(timer)
+    return plain_trainer(folder, settings, [*callbacks, *([] if timer is None else [timer])])
+
+
+def plain_trainer(folder: Path, settings: TrainSettings, callbacks: list[Callback]) -> pl.Trainer:
+    """Return Lightning's trainer for these settings, with no other callbacks than these."""
+    devices = processes.count(settings)
     return pl.Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",
-        devices=1,
-        precision=_precision(),
+        devices=devices,
+        # spawn: the usual way starts the command again, with its update of STACK
+        strategy="auto" if devices == 1 else "ddp_spawn",
+        # the order of chips knows the devices, and each device validates on all chips
+        use_distributed_sampler=False,
+        precision=precision(settings),
+        accumulate_grad_batches=settings.accumulate,
         callbacks=callbacks,
         # one process, also in a SLURM job; otherwise Lightning would use the tasks and signals of the job
         plugins=[LightningEnvironment()],
-        logger=False,
+        logger=_logger(folder, settings),
         enable_progress_bar=False,
         enable_model_summary=False,
+        # the callbacks write them
+        enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks),
         num_sanity_val_steps=0,
         default_root_dir=folder,
     )
 
 
-def _precision() -> Literal["bf16-mixed", "32-true"]:
-    """Return bfloat16 if the hardware multiplies it (GPU, or CPU with AMX: 2.4 times the chips a second of float32)."""
+def _check_log(settings: TrainSettings) -> None:
+    if settings.log == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError("train.log = tensorboard: needs the package tensorboard; pip install 'lsbatch[tensorboard]'")
+
+
+def _logger(folder: Path, settings: TrainSettings) -> TensorBoardLogger | Literal[False]:
+    if settings.log == "csv":
+        # written by `EpochLog` in any case
+        return False
+    return TensorBoardLogger(folder, name="tensorboard", version="")
+
+
+def precision(settings: TrainSettings) -> Literal["bf16-mixed", "32-true"]:
+    """Return the number format as Lightning names it.
+
+    By default bfloat16 if the hardware multiplies it (GPU, or CPU with AMX: 2.4 times the chips a second of float32).
+    """
+    if settings.precision != "auto":
+        return "bf16-mixed" if settings.precision == "bfloat16" else "32-true"
     if torch.cuda.is_available() or torch.cpu._is_amx_tile_supported():
         return "bf16-mixed"
     return "32-true"
 
 
-def _quiet(work: Callable[[], Any]) -> Any:
+def quiet(work: Callable[[], Any]) -> Any:
     """Silence the notices that Lightning prints on every run."""
     logger = logging.getLogger("pytorch_lightning")
     before = logger.level
@@ -145,35 +173,41 @@ def _quiet(work: Callable[[], Any]) -> Any:
         logger.setLevel(before)
 
 
-def _finished(
-    learner: Learner, trainer: pl.Trainer, folder: Path, out: Path, feeds: dict[str, Any],
-    stats: BandStatistics, recipe: NetworkRecipe, config: Config, counts: dict[str, int], made_by: Mapping[str, Any],
-    described: Described | None,
-) -> Card:  # fmt: skip
+def _finished(job: TrainingJob, folder: Path, prepared: Prepared, described: Described | None) -> Card:
     """Score the best weights on test blocks, and write them."""
+    learner, loaders, config = prepared.learner, prepared.loaders, job.config
     best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     # half precision halves the file and changes no probability by more than a thousandth (tests/models)
     half = {k: v.half().float() if v.is_floating_point() else v for k, v in best.items()}
     learner.load_state_dict(half)
-    found = {name: _counted(learner, feeds[name]) for name in ("validation", "test")}
-    temperature = calibration.temperature(*_answers(learner, feeds["validation"]))
+    found = {name: _counted(learner, loaders[name]) for name in ("validation", "test")}
+    temperature = calibration.temperature(*_answers(learner, loaders["validation"]))
     learner.load_state_dict(best)
-    settings = config.train
+    chips = preparation.counts(prepared.chips)
     known = {
-        "settings": settings.model_dump(),
-        "scores": {"chips": counts, **{name: c.scores() for name, c in found.items()}},
+        "settings": config.train.model_dump(),
+        "scores": {"chips": chips, **{name: c.scores() for name, c in found.items()}},
         "temperature": temperature,
-        "made_by": {"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, **made_by},
+        "made_by": _made_by(job, learner),
     }
-    card = recipe.card(config, stats, known)
+    card = prepared.recipe.card(config, prepared.statistics, known)
     of, cells = described or (None, None)
-    card = save(out, unet.state(learner.net), replace(card, applicability=of), cells)
+    card = cards.save(job.out, unet.state(learner.net), replace(card, applicability=of), cells)
     for name in ("values.npy", "truth.npy"):
         (folder / name).unlink()
     # the next training of this name starts from the beginning
     (folder / "training.json").unlink()
-    del trainer
     return card
+
+
+def _made_by(job: TrainingJob, learner: Learner) -> dict[str, Any]:
+    split = spatial_split.split_blocks(job.sources, job.config.train)
+    return {
+        **spatial_split.made_by(job.sources, job.learned, split),
+        "torch": torch.__version__,
+        "positive_weight": learner.positive_weight,
+        **fine_tuning.made_by(job.start, job.config),
+    }
 
 
 def _counted(learner: Learner, loader: Any) -> Confusion:
