@@ -42,6 +42,8 @@ def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh:
         )
     for config in configs:
         _check(config, first)
+    if isinstance(training, NetworkRecipe):
+        training.check(first)
     for config in configs:
         if run.survey(config, screen, until="stack"):
             raise NoDataError(f"{config.survey.id}: STACK of some tiles failed; see 'lsbatch status', then train again")
@@ -92,7 +94,9 @@ def learned(configs: Sequence[Config], hold_out: bool) -> str:
         stacked = receipts.read_stage(ready.workspace.receipts, "stack")
         files = [receipts.checksum(file) for file in (truth.file, truth.points) if file is not None]
         regions.append([config.survey.id, files, truth.date_field, sorted((t, r.digest) for t, r in stacked.items())])
-    return digest([first.model.family, first.inputs, first.train, hold_out, regions])
+    encoder = first.train.encoder_weights
+    pretrained = [] if encoder is None else [receipts.checksum(encoder)]
+    return digest([first.model.family, first.inputs, first.train, hold_out, regions, *pretrained])
 
 
 def source(config: Config) -> Source:

@@ -62,6 +62,10 @@ class NetworkRecipe:
         Transformation of raw bands (bands, rows, cols) before the normalisation.
     card : callable (Config, BandStatistics, fields) -> Card
         The card of a trained network; `fields` are settings, scores, temperature and made_by.
+    check : callable Config -> None
+        Raises an error if a training with these settings is impossible. It is called before STACK is made.
+    pretrain : callable (nn.Module, TrainSettings) -> None
+        Replaces random weights of a new network by those of a file in the settings, if there is one.
     """
 
     halo_px: Callable[[TrainSettings], int]
@@ -69,6 +73,8 @@ class NetworkRecipe:
     statistics: Callable[[Chips], BandStatistics]
     prepare: Callable[[np.ndarray, float], np.ndarray]
     card: Callable[[Config, BandStatistics, Mapping[str, Any]], Card]
+    check: Callable[[Config], None] = lambda config: None
+    pretrain: Callable[[nn.Module, TrainSettings], None] = lambda network, settings: None
 
 
 #: How a family without a network is trained: writes the weights and returns their card.
@@ -142,7 +148,7 @@ class Family(Protocol):
     def predict(
         self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the probability in the core of a block and its spread over mirror images.
+        """Return the probability in the core of a block and its spread over mirror images and members.
 
         Parameters
         ----------
@@ -162,7 +168,7 @@ class Family(Protocol):
         -------
         probability : array (rows, cols) float32
         spread : array (rows, cols) float32, or None
-            None without ``predict.flips``.
+            None without ``predict.flips`` and with one network.
         """
 
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from lsbatch.models import cards, unet
+from lsbatch.models.training.spatial_split import Source
+from tests.models import discs
 
 BANDS = ("preVV", "postVV", "dNDVI")
 
@@ -46,3 +48,9 @@ def country() -> dict[str, np.ndarray]:
     found["preVV"][100:180, 200:300] = np.nan
     found["dNDVI"][:, 250:258] = np.nan
     return found
+
+
+@pytest.fixture(scope="session")
+def disc_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Discs that are 1.5 times the noise darker in dNDVI; a threshold on one pixel finds few of them."""
+    return discs.source(tmp_path_factory.mktemp("discs"))

@@ -6,10 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from lsbatch.errors import ConfigError
 from lsbatch.models import prakash
 from lsbatch.models.cards import Card
 from lsbatch.models.family import BandStatistics, FamilyBase, NetworkRecipe
 from lsbatch.settings import Config, PredictSettings
+
+
+def _check(config: Config) -> None:
+    if config.train.members > 1:
+        raise ConfigError(f"train.members = {config.train.members}: model.family prakash is trained as one network")
 
 
 def _card(config: Config, _: BandStatistics, known: Mapping[str, Any]) -> Card:
@@ -29,6 +35,7 @@ class PrakashFamily(FamilyBase):
         statistics=lambda _: (np.array(prakash.MEANS), np.array(prakash.STDS)),
         prepare=prakash.prepared,
         card=_card,
+        check=_check,
     )
 
     def predict(

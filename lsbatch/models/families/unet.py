@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lsbatch.kernels import inference_windows
-from lsbatch.models import cards, devices, tiled_inference, unet
+from lsbatch.models import cards, devices, ensembles, tiled_inference, unet
 from lsbatch.models.cards import Card
 from lsbatch.models.family import BandStatistics, FamilyBase, NetworkRecipe
 from lsbatch.models.training import chips
@@ -28,14 +28,19 @@ def _card(config: Config, statistics: BandStatistics, known: Mapping[str, Any]) 
 
 
 @lru_cache(maxsize=2)
-def loaded(path: Path, _checksum: str, name: str) -> tuple[unet.UNet, torch.device]:
-    """Return the network of a file; it is kept for the next tile of this process."""
+def loaded(path: Path, _checksum: str, name: str) -> tuple[tuple[unet.UNet, ...], torch.device]:
+    """Return the networks of a file, one for each member; they are kept for the next tile of this process."""
     where = devices.device(name)
     of = cards.card(path)
-    network = unet.fused(unet.restore(unet.structure(of), cards.arrays(path)))
+    members = ensembles.separated(cards.arrays(path), of)
+    return tuple(_ready(found, of, where) for found in members), where
+
+
+def _ready(found: Mapping[str, np.ndarray], of: Card, where: torch.device) -> unet.UNet:
+    network = unet.fused(unet.restore(unet.structure(of), found))
     unet.cooled(network.last, of)
     # memory_format is documented, but the type stubs of torch lack it
-    return network.to(where, memory_format=torch.channels_last), where  # type: ignore[call-overload]
+    return network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 class UNetFamily(FamilyBase):
@@ -65,9 +70,7 @@ class UNetFamily(FamilyBase):
     def predict(
         self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Predict window by window; with ``predict.flips`` also on mirror images."""
+        """Predict window by window with each member; with ``predict.flips`` also on mirror images."""
         of = cards.card(path)
-        network, _ = loaded(path, of.checksum, predict.device)
-        if predict.flips:
-            return tiled_inference.flipped(network, of, block, halo_px, predict, seen)
-        return tiled_inference.answer(network, of, block, halo_px, predict, seen), None
+        networks, _ = loaded(path, of.checksum, predict.device)
+        return tiled_inference.answers(networks, of, block, halo_px, predict, seen)
