@@ -16,7 +16,7 @@ from lsbatch.models.export import onnx
 from lsbatch.models.families import FAMILIES
 from lsbatch.models.training import calibration, trainer
 from lsbatch.models.training.spatial_split import Source
-from lsbatch.settings import PredictSettings
+from lsbatch.settings import PredictSettings, TrainSettings
 from tests.models import discs
 from tests.models.conftest import make_card, make_network
 
@@ -260,6 +260,14 @@ def test_killed_training_goes_on_at_its_member(trained: Path, disc_source: Sourc
     folder = out.with_name("unet-training")
     assert all((folder / f"member-{number}" / "log.csv").exists() for number in (1, 2))
     assert not list(folder.glob("*.npy"))
+
+
+def test_settings_of_older_trainings_keep_their_digest() -> None:
+    """What is new is not dumped at its default."""
+    new = {"members", "architecture", "encoder", "encoder_weights"}
+    assert not new & set(TrainSettings().model_dump())
+    changed = TrainSettings(members=2, architecture="FPN", encoder="resnet34", encoder_weights=Path("w.pth"))
+    assert new < set(changed.model_dump())
 
 
 def test_time_is_shared_by_the_members() -> None:

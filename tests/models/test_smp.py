@@ -28,7 +28,7 @@ def test_cases_in_a_process_with_the_library() -> None:
         [sys.executable, "-m", "pytest", "-q", "-p", "tests.models.torchvision_operators", "-p", "no:cacheprovider",
          "tests/models/smp_cases.py", "--durations", "5"],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(LIBRARY), str(ROOT)))},
+        env={"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join((str(LIBRARY), str(ROOT)))},
         capture_output=True,
         text=True,
         check=False,
