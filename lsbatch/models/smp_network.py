@@ -10,7 +10,7 @@ weights of band k modulo 3, times 3 by the number of bands; a single band takes 
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ class Segmenter(nn.Module):
         """Apply the network."""
         if self.training and len(x) == 1:
             # batch norm behind a global mean needs two images
-            return self.network(torch.cat([x, x]))[:1, 0]  # type: ignore[no-any-return]
-        return self.network(x)[:, 0] / self.temperature  # type: ignore[no-any-return]
+            return self.network(torch.cat([x, x]))[:1, 0]
+        return self.network(x)[:, 0] / self.temperature
 
 
 def library() -> Any:
@@ -167,7 +167,7 @@ def load_encoder(network: Segmenter, path: Path) -> None:
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     """Read a file of tensors by name. Torch reads .pth and .pt without running code (``weights_only``)."""
-    readers = {".safetensors": load_file, ".pth": _torch_file, ".pt": _torch_file}
+    readers: dict[str, Callable[[Path], Any]] = {".safetensors": load_file, ".pth": _torch_file, ".pt": _torch_file}
     if path.suffix not in readers:
         raise ModelError(f"{path}: pretrained weights must be a file {', '.join(readers)}")
     if not files.exists(path):

@@ -129,7 +129,7 @@ def state(network: nn.Module, dtype: type = np.float16) -> dict[str, np.ndarray]
 
 def _narrowed(values: np.ndarray, dtype: type) -> np.ndarray:
     with np.errstate(over="ignore"):
-        narrow = values.astype(dtype)
+        narrow: np.ndarray = values.astype(dtype)
     return narrow if np.isfinite(narrow).all() else values
 
 

@@ -67,6 +67,16 @@ def trained(disc_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return out
 
 
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with random weights, whose probabilities differ from pixel to pixel."""
+    path, bands = tmp_path_factory.mktemp("random") / "smp.safetensors", _config().inputs
+    torch.manual_seed(0)
+    card = smp_network.card(bands, "Unet", "resnet18", 0.1, means=(0.0, 0.0, 0.0), stds=(1.0, 1.0, 0.1))
+    cards.save(path, unet.state(smp_network.build(len(bands), "Unet", "resnet18")), card)
+    return path
+
+
 def _block(source: Source, row: int, col: int, side: int, halo: int) -> dict[str, np.ndarray]:
     """Bands of the country of discs around a place, NaN beyond its border."""
     found: dict[str, np.ndarray] = {}
@@ -82,6 +92,7 @@ def _block(source: Source, row: int, col: int, side: int, halo: int) -> dict[str
     return found
 
 
+@pytest.mark.slow
 def test_it_learns_and_predicts(trained: Path, disc_source: Source) -> None:
     """On validation blocks: a threshold on dNDVI alone reaches an MCC of 0.3."""
     card = base.card(trained)
@@ -94,35 +105,35 @@ def test_it_learns_and_predicts(trained: Path, disc_source: Source) -> None:
     assert np.nanmean(found[truth]) > np.nanmean(found[~truth]) + 0.3
 
 
-def test_spread_is_that_of_the_members(trained: Path, disc_source: Source, tmp_path: Path) -> None:
+def test_spread_is_that_of_the_members(weights: Path, disc_source: Source, tmp_path: Path) -> None:
     """The second member is the first with other numbers in its last layer."""
-    of, first = cards.card(trained), cards.arrays(trained)
+    of, first = cards.card(weights), cards.arrays(weights)
     second = first | {"network.segmentation_head.0.bias": first["network.segmentation_head.0.bias"] + np.float16(1)}
     other, both = tmp_path / "other.safetensors", tmp_path / "both.safetensors"
-    plain = replace(of, applicability=None)
-    cards.save(other, second, plain)
-    cards.save(both, ensembles.joined([first, second]), ensembles.described(plain, 2))
+    cards.save(other, second, of)
+    cards.save(both, ensembles.joined([first, second]), ensembles.described(of, 2))
     block = _block(disc_source, 128, 128, 64, 64)
-    alone = [base.answer(path, block, 64, PLAIN) for path in (trained, other)]
+    alone = [base.answer(path, block, 64, PLAIN) for path in (weights, other)]
     mean, spread = base.answers(both, block, 64, PLAIN)
     np.testing.assert_allclose(mean, np.mean(alone, axis=0), atol=2e-6)
     np.testing.assert_allclose(spread, np.std(alone, axis=0), atol=2e-6)
     assert np.nanmax(spread) > 0.01
 
 
-def test_tiles_equal_the_whole(trained: Path, disc_source: Source) -> None:
+def test_tiles_equal_the_whole(weights: Path, disc_source: Source) -> None:
     """Bit for bit, with holes and the border of the country."""
-    whole = base.answer(trained, _block(disc_source, 0, 0, 256, 64), 64, PLAIN)
+    whole = base.answer(weights, _block(disc_source, 0, 0, 256, 64), 64, PLAIN)
     assert np.isnan(whole).any()
+    assert np.nanstd(whole) > 0.01
     for row, col in ((0, 0), (128, 64)):
-        part = base.answer(trained, _block(disc_source, row, col, 128, 64), 64, PLAIN)
+        part = base.answer(weights, _block(disc_source, row, col, 128, 64), 64, PLAIN)
         np.testing.assert_array_equal(part, whole[row : row + 128, col : col + 128])
 
 
-def test_prediction_is_that_of_blended_windows(trained: Path, disc_source: Source) -> None:
+def test_prediction_is_that_of_blended_windows(weights: Path, disc_source: Source) -> None:
     """Slow and obvious: the library's own network on each window, weighted by a Hann window."""
-    of = cards.card(trained)
-    network = smp_network.restored(of, cards.arrays(trained)).network
+    of = cards.card(weights)
+    network = smp_network.restored(of, cards.arrays(weights)).network
     block = _block(disc_source, 128, 256, 128, 64)
     raw = np.stack([block[name] for name in of.bands])
     scaled = np.nan_to_num((raw - np.reshape(of.means, (-1, 1, 1))) / np.reshape(of.stds, (-1, 1, 1)))
@@ -136,19 +147,19 @@ def test_prediction_is_that_of_blended_windows(trained: Path, disc_source: Sourc
             total[row : row + 128, col : col + 128] += np.outer(side, side) / (1 + np.exp(-logits))
             weights[row : row + 128, col : col + 128] += np.outer(side, side)
     expected = (total / weights)[64:-64, 64:-64]
-    found = base.answer(trained, block, 64, PLAIN)
+    found = base.answer(weights, block, 64, PLAIN)
     seen = np.isfinite(found)
     np.testing.assert_allclose(found[seen], expected[seen], atol=1e-5)
 
 
-def test_card_names_the_network(trained: Path) -> None:
-    card = base.card(trained)
+def test_card_names_the_network_and_weights_are_half_precision(weights: Path) -> None:
+    card = base.card(weights)
     assert {name: card.network[name] for name in ("architecture", "encoder")} == {
         "architecture": "Unet",
         "encoder": "resnet18",
     }
     assert card.network["smp"] == smp_network.library().__version__
-    assert all(value.dtype == np.float16 for value in cards.arrays(trained).values())
+    assert all(value.dtype == np.float16 for value in cards.arrays(weights).values())
 
 
 @pytest.mark.parametrize(
@@ -169,9 +180,9 @@ def test_card_names_the_network(trained: Path) -> None:
         {"temperature": "1"},
     ],
 )
-def test_hostile_cards_are_refused(trained: Path, tmp_path: Path, changes: dict[str, object]) -> None:
-    of, path = cards.card(trained), tmp_path / "hostile.safetensors"
-    cards.save(path, cards.arrays(trained), replace(of, network={**of.network, **changes}))
+def test_hostile_cards_are_refused(weights: Path, tmp_path: Path, changes: dict[str, object]) -> None:
+    of, path = cards.card(weights), tmp_path / "hostile.safetensors"
+    cards.save(path, cards.arrays(weights), replace(of, network={**of.network, **changes}))
     block = {name: np.zeros((256, 256), np.float32) for name in of.bands}
     with pytest.raises(ModelError):
         base.answer(path, block, 64, PLAIN)
@@ -290,6 +301,7 @@ def test_what_cannot_be_trained(changes: dict[str, Any], sentence: str) -> None:
         _recipe().check(_config(**changes))
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_file(disc_source: Source, tmp_path: Path) -> None:
     """With a rate of almost nothing, the encoder stays what the file has; the card does not tell the folder."""
     donor = _encoder()
@@ -301,22 +313,23 @@ def test_training_starts_from_the_file(disc_source: Source, tmp_path: Path) -> N
     np.testing.assert_allclose(found, donor.layer1[0].conv1.weight.detach().numpy(), atol=1e-3)
 
 
-def test_networks_as_others_export_them(trained: Path, disc_source: Source, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_networks_as_others_export_them(weights: Path, disc_source: Source, tmp_path: Path) -> None:
     """The graph in ONNX Runtime against the network; and through the family onnx, where this version has it."""
     import onnxruntime
 
-    item = smp_networks.export(trained, tmp_path / "network.onnx")
-    of = cards.card(trained)
+    item = smp_networks.export(weights, tmp_path / "network.onnx")
+    of = cards.card(weights)
     windows = np.random.default_rng(0).normal(size=(3, len(of.bands), 128, 128)).astype(np.float32)
     session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"image": windows})
     with torch.inference_mode():
-        expected = smp_network.restored(of, cards.arrays(trained)).network(torch.from_numpy(windows)).numpy()
+        expected = smp_network.restored(of, cards.arrays(weights)).network(torch.from_numpy(windows)).numpy()
     np.testing.assert_allclose(logits, expected, atol=1e-3)
     if "onnx" in FAMILIES:
         # an item has no temperature
         plain = tmp_path / "plain.safetensors"
-        cards.save(plain, cards.arrays(trained), replace(of, network={**of.network, "temperature": 1.0}))
+        cards.save(plain, cards.arrays(weights), replace(of, network={**of.network, "temperature": 1.0}))
         block = _block(disc_source, 128, 256, 128, 64)
         ours, theirs = (base.answer(path, block, 64, PLAIN) for path in (plain, item))
         np.testing.assert_allclose(theirs, ours, atol=1e-4)

@@ -23,10 +23,11 @@ LIBRARY = Path(os.environ.get("LSBATCH_SMP", ROOT / ".venv" / "smp"))
 
 
 @pytest.mark.skipif(not LIBRARY.is_dir(), reason=f"{LIBRARY} is not there; make .venv/smp.stamp installs it")
-def test_cases_in_a_process_with_the_library() -> None:
+@pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_cases_in_a_process_with_the_library(marked: str) -> None:
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "tests.models.torchvision_operators", "-p", "no:cacheprovider",
-         "tests/models/smp_cases.py", "--durations", "5"],
+         "tests/models/smp_cases.py", "-m", marked, "--durations", "5"],
         cwd=ROOT,
         env={"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join((str(LIBRARY), str(ROOT)))},
         capture_output=True,

@@ -40,7 +40,7 @@ def _ready(found: Mapping[str, np.ndarray], of: Card, where: torch.device) -> un
     network = unet.fused(unet.restore(unet.structure(of), found))
     unet.cooled(network.last, of)
     # memory_format is documented, but the type stubs of torch lack it
-    return network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class UNetFamily(FamilyBase):

@@ -135,7 +135,7 @@ def _fit_member(
     net.load_state_dict({name.removeprefix("net."): value for name, value in best.items()})
     # half precision halves the file and changes no probability by more than a thousandth (tests/models)
     # memory_format is documented, but the type stubs of torch lack it
-    return unet.restore(net, unet.state(net)).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return unet.restore(net, unet.state(net)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _key(folder: Path) -> str | None:
