@@ -34,10 +34,10 @@ help:
 demo: .venv/lsbatch.stamp
 	$(BIN)/lsbatch demo demo --seed $(SEED) --size $(SIZE)
 
-test: system-packages .venv/test.stamp
+test: system-packages .venv/test.stamp .venv/smp.stamp
 	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile --durations 10 $(ARGS)
 
-test-slow: system-packages .venv/test.stamp
+test-slow: system-packages .venv/test.stamp .venv/smp.stamp
 	$(BIN)/python -m pytest -m slow --durations 10 $(ARGS)
 
 check: .venv/test.stamp
@@ -57,6 +57,16 @@ format: .venv/test.stamp
 .venv/test.stamp: pyproject.toml constraints.txt
 	$(call install,'.[test]')
 	@touch .venv/lsbatch.stamp
+
+# A folder of its own for the tests of model.family smp, which run in a process of their own: pytorch-lightning imports
+# torchvision wherever it is installed, and the one of the index, for CUDA, does not load beside torch for CPUs.
+# huggingface_hub below 1 needs nothing else that .venv lacks.
+SMP := segmentation-models-pytorch==0.6.0 timm==1.0.31 torchvision==0.28.0 huggingface_hub==0.36.2
+
+.venv/smp.stamp: .venv/test.stamp
+	rm -rf .venv/smp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/smp $(SMP)
+	@touch $@
 
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \

@@ -45,7 +45,7 @@ def programs(side: int, name: str, weights: Path = WEIGHTS) -> Answers:
     """What is timed, by name; each gives the tile's probability, (rows, cols)."""
     of = cards.card(weights)
     block, halo = throughput.noise(of, side), of.halo_px
-    fused, where = loaded(weights, of.checksum, name)
+    (fused,), where = loaded(weights, of.checksum, name)
     trained = unet.restore(unet.structure(of), cards.arrays(weights)).eval()
     unet.cooled(trained.last, of)
     trained = trained.to(where)

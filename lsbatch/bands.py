@@ -226,7 +226,7 @@ OWN_BANDS: dict[str, tuple[str, ...]] = {
 DATING = ("ccdc",)
 
 #: Models that can average over mirror images (`predict.flips`).
-MIRRORING = ("unet",)
+MIRRORING = ("unet", "smp")
 
 _RADAR = re.compile(r"(pre|post|diff|local|z)V[VH]")
 _TERRAIN = ("elevation", "slope")
@@ -271,8 +271,9 @@ def can_mirror(model: str) -> bool:
 def probability(model: str) -> Layer:
     """Return the layer of a model's probability; one uint16 step is 1.5e-5."""
     band = Band("probability", "1", f"probability of a landslide, {model}", "uint16", 1 / 65534, fill=65535)
-    # nodata, and so no bytes, unless predict.flips asks for it
-    spread = Band("spread", "1", "standard deviation of the probability over mirror images", "uint8", 1 / 254, fill=255)
+    # nodata, and so no bytes, unless predict.flips asks for it or the weights are an ensemble
+    text = "standard deviation of the probability over mirror images and members of an ensemble"
+    spread = Band("spread", "1", text, "uint8", 1 / 254, fill=255)
     days = (_days("before", "last clear look before the break"), _days("after", "first look after the break"))
     return Layer(f"probability/{model}", (band, spread, *(days if model in DATING else ())))
 

@@ -88,6 +88,8 @@ def _job(
     for config in configs:
         _check(config, configs[0])
     first = fine_tuning.adopted(configs[0], start, screen.text)
+    if isinstance(training, NetworkRecipe):
+        training.check(first)
     target = out or base.default_path(first)
     if objects.is_remote(target):
         raise ConfigError(
@@ -123,8 +125,10 @@ def learned(configs: Sequence[Config], hold_out: bool, start: Path | None = None
         stacked = receipts.read_stage(ready.workspace.receipts, "stack")
         files = [receipts.checksum(f) for f in (truth.file, truth.points, truth.mapped_area) if f is not None]
         regions.append([config.survey.id, files, truth.date_field, sorted((t, r.digest) for t, r in stacked.items())])
-    begun = [] if start is None else [base.card(start).checksum]
-    return digest([first.model.family, first.inputs, first.train, hold_out, regions, *begun])
+    further = [] if start is None else [base.card(start).checksum]
+    if first.train.encoder_weights is not None:
+        further.append(receipts.checksum(first.train.encoder_weights))
+    return digest([first.model.family, first.inputs, first.train, hold_out, regions, *further])
 
 
 def source(config: Config) -> Source:

@@ -149,7 +149,7 @@ def answer(
 def answers(
     path: Path, bands: Mapping[str, np.ndarray], halo_px: int, predict: PredictSettings, side_m: float = SIDE_M
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the landslide probability in the core of a block, and its spread over mirror images.
+    """Return the landslide probability in the core of a block, and its spread over mirror images and members.
 
     Parameters
     ----------
@@ -167,7 +167,8 @@ def answers(
     Returns
     -------
     probability, spread : arrays (rows, cols) float32
-        NaN where any of the model's bands is NaN. The spread is NaN everywhere unless `predict.flips` is set.
+        NaN where any of the model's bands is NaN. The spread is NaN everywhere unless `predict.flips` is
+        set or the weights are an ensemble.
 
     Notes
     -----

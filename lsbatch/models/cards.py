@@ -34,6 +34,8 @@ LONGEST_HEADER = 10_000_000
 WIDEST = 4096
 #: Maximum halo and lattice; a tile has up to 8192 px.
 LARGEST_PX = 8192
+#: Maximum members of an ensemble: that of `train.members`.
+MOST_MEMBERS = 10
 
 
 def card(path: Path) -> Card:
@@ -80,6 +82,12 @@ def _validate(found: Card) -> None:
     if not all(isinstance(number, int | float) for number in numbers):
         raise ValueError("means and deviations must be numbers")
     widest = found.network.get("width", 1) * 2 ** min(found.network.get("depth", 0), 64)
+    members = found.network.get("members", 1)
+    if not (isinstance(members, int) and 1 <= members <= MOST_MEMBERS):
+        raise ValueError(f"an ensemble may have {MOST_MEMBERS} members")
+    heat = found.network.get("temperature", 1.0)
+    if not (isinstance(heat, int | float) and heat > 0):
+        raise ValueError("the temperature must be a number above 0")
     if found.applicability is not None and not _is_complete(found.applicability, found.bands):
         raise ValueError("the description of the training has other bands than the card")
     if not (0 <= found.halo_px <= LARGEST_PX and 0 < found.lattice_px <= LARGEST_PX and widest <= WIDEST):

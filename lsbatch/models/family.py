@@ -70,6 +70,10 @@ class NetworkRecipe:
         Names of the settings of the training that are also in `Card.network` and give the shapes of the weights.
     levels : callable nn.Module -> sequence of nn.Module
         Levels of the encoder, the first level first, which a fine-tuning may freeze.
+    check : callable Config -> None
+        Raises an error if a training with these settings is impossible. It is called before STACK is made.
+    pretrain : callable (nn.Module, TrainSettings) -> None
+        Replaces random weights of a new network by those of a file in the settings, if there is one.
     """
 
     halo_px: Callable[[TrainSettings], int]
@@ -79,6 +83,13 @@ class NetworkRecipe:
     card: Callable[[Config, BandStatistics, Mapping[str, Any]], Card]
     structure: tuple[str, ...] = ()
     levels: Callable[[Any], Sequence[nn.Module]] = lambda network: ()
+    check: Callable[[Config], None] = lambda config: None
+    pretrain: Callable[[nn.Module, TrainSettings], None] = lambda network, settings: None
+
+
+def unprepared(bands: np.ndarray, side_m: float) -> np.ndarray:
+    """Return the bands as they are. A function with a name, because processes of a training exchange it."""
+    return bands
 
 
 #: How a family without a network is trained: writes the weights and returns their card.
@@ -152,7 +163,7 @@ class Family(Protocol):
     def predict(
         self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the probability in the core of a block and its spread over mirror images.
+        """Return the probability in the core of a block and its spread over mirror images and members.
 
         Parameters
         ----------
@@ -172,7 +183,7 @@ class Family(Protocol):
         -------
         probability : array (rows, cols) float32
         spread : array (rows, cols) float32, or None
-            None without ``predict.flips``.
+            None without ``predict.flips`` and with one network.
         """
 
 

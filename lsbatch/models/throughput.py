@@ -20,7 +20,15 @@ ROUNDS = 3
 
 
 def of(path: Path, predict: PredictSettings, threads: int) -> dict[str, Any]:
-    """Return the throughput of a network in both precisions with this many threads.
+    """Return the throughput of a network, or of all members of an ensemble, in both precisions.
+
+    Parameters
+    ----------
+    path : Path
+        Weights.
+    predict : PredictSettings
+    threads : int
+        Threads of torch.
 
     Returns
     -------
@@ -39,15 +47,15 @@ def of(path: Path, predict: PredictSettings, threads: int) -> dict[str, Any]:
 
 def _both(path: Path, predict: PredictSettings) -> dict[str, Any]:
     of_card = cards.card(path)
-    network, where = loaded(path, of_card.checksum, predict.device)
-    side, flops = SIDE_PX[where.type], flops_px(of_card)
+    networks, where = loaded(path, of_card.checksum, predict.device)
+    side, flops = SIDE_PX[where.type], len(networks) * flops_px(of_card)
     block, seen = noise(of_card, side), np.ones((side, side), bool)
     found, answers = {}, {}
     for precision in ("float32", "bfloat16"):
-        settings = predict.model_copy(update={"precision": precision, "tiling": "exact"})
+        settings = predict.model_copy(update={"precision": precision, "tiling": "exact", "flips": False})
 
         def answer(settings: PredictSettings = settings) -> np.ndarray:
-            return tiled_inference.answer(network, of_card, block, of_card.halo_px, settings, seen)
+            return tiled_inference.answers(networks, of_card, block, of_card.halo_px, settings, seen)[0]
 
         answers[precision], seconds = _best(answer)
         rate, limit = side**2 * flops / seconds, product_flops(where, precision)
@@ -63,7 +71,7 @@ def _both(path: Path, predict: PredictSettings) -> dict[str, Any]:
 
 
 def flops_px(of: cards.Card) -> float:
-    """Return the floating-point operations of the network per pixel, without halo. Multiply and add count as two."""
+    """Return the floating-point operations of one network per pixel, without halo. Multiply and add count as two."""
     side = 4 * of.lattice_px
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.inference_mode():
         unet.structure(of).eval()(torch.empty(1, len(of.bands), side, side))

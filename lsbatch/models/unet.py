@@ -119,12 +119,18 @@ def structure(of: Card) -> UNet:
 
 
 def state(network: nn.Module, dtype: type = np.float16) -> dict[str, np.ndarray]:
-    """Return the weights as arrays; floats as `dtype`, without counters."""
-    return {
-        name: value.detach().cpu().numpy().astype(dtype)
-        for name, value in network.state_dict().items()
-        if value.is_floating_point()
-    }
+    """Return the weights as arrays; floats as `dtype`, without counters.
+
+    An array with a number too large for `dtype`, for example a variance above 65504, stays float32.
+    """
+    floats = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+    return {name: _narrowed(value.detach().cpu().numpy(), dtype) for name, value in floats.items()}
+
+
+def _narrowed(values: np.ndarray, dtype: type) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        narrow: np.ndarray = values.astype(dtype)
+    return narrow if np.isfinite(narrow).all() else values
 
 
 def restore(network: Network, found: Mapping[str, np.ndarray]) -> Network:

@@ -10,6 +10,9 @@ from lsbatch.settings.survey import Place, Section
 #: A word that can be part of a column's name.
 LayerName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 
+#: A name in segmentation-models-pytorch.
+SmpName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+
 Name = TypeVar("Name", bound=str)
 
 #: Names in `lsbatch.bands.FURTHER`.
@@ -73,13 +76,14 @@ class CompositeSettings(Section):
 class ModelSettings(Section):
     """Model family and weights."""
 
-    family: Literal["unet", "cart", "tehrani", "prakash", "ccdc", "disturbance"] = Field(
+    family: Literal["unet", "cart", "tehrani", "prakash", "ccdc", "disturbance", "smp"] = Field(
         "unet",
         description="unet: trained on polygons; cart: decision tree on points of eight classes; tehrani: random "
         "forest on segments of the red-green change; prakash: three-stream network of images before and "
         "after and of the terrain; ccdc: breaks in the Sentinel-2 history of each pixel, needs no training; "
-        "disturbance: distance of the Sentinel-1 passes after from those before, needs no training. "
-        "The last four have their own bands and ignore the setting bands",
+        "disturbance: distance of the Sentinel-1 passes after from those before, needs no training; "
+        "smp: a network of segmentation-models-pytorch (train.architecture, train.encoder). "
+        "tehrani, prakash, ccdc and disturbance have their own bands and ignore the setting bands",
     )
     weights: str | None = Field(
         None,
@@ -164,6 +168,32 @@ class TrainSettings(Section):
         description="csv: log.csv and log.png in the folder of the training; tensorboard: also a log for TensorBoard",
     )
     seed: int = Field(0, ge=0, description="random seed of the split, the initial weights and the order of chips")
+    # the settings below are not dumped at their defaults: digests of older trainings stay what they were
+    members: int = Field(
+        1,
+        ge=1,
+        le=10,
+        exclude_if=lambda members: members == 1,
+        description="unet, smp: networks of an ensemble, which are trained one after another with the seeds seed, "
+        "seed + 1, ... on the same chips and share max_minutes; the result is their mean probability, and their "
+        "spread is a measure of uncertainty; takes that many times as long, also for predictions",
+    )
+    architecture: SmpName = Field(
+        "Unet",
+        exclude_if=lambda name: name == "Unet",
+        description="smp: class of segmentation-models-pytorch, e.g. Unet, UnetPlusPlus, FPN, DeepLabV3Plus",
+    )
+    encoder: SmpName = Field(
+        "resnet18",
+        exclude_if=lambda name: name == "resnet18",
+        description="smp: name of its encoder, e.g. resnet18, efficientnet-b0, tu-convnext_tiny",
+    )
+    encoder_weights: Place | None = Field(
+        None,
+        exclude_if=lambda path: path is None,
+        description="smp: file of pretrained weights of the encoder (.safetensors, .pth or .pt), for three bands or "
+        "for the bands of the survey; empty: random weights; nothing is downloaded",
+    )
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Return the fields of the text form, which is part of digests: those that are dumped."""
@@ -177,7 +207,7 @@ class PredictSettings(Section):
     tiling: Literal["exact", "blend"] = Field(
         "exact",
         description="exact: windows with a halo of the receptive field, equal to the whole image; blend: the paper's "
-        "128/64 sliding window",
+        "128/64 sliding window, which smp always uses",
     )
     memory_gb: float = Field(
         1.0,
@@ -188,13 +218,13 @@ class PredictSettings(Section):
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="unet, prakash: number format of the network; bfloat16 is faster on GPUs and on CPUs that "
+        description="unet, prakash, smp: number format of the network; bfloat16 is faster on GPUs and on CPUs that "
         "support it (avx512_bf16, amx) and changes probabilities by up to about 0.01; lsbatch bench measures both",
     )
     flips: bool = Field(
         False,
-        description="unet: mean prediction of the image and its three mirror images, and their spread as a measure of "
-        "uncertainty; takes four times as long; not for bands that depend on the look direction",
+        description="unet, smp: mean prediction of the image and its three mirror images, and their spread as a "
+        "measure of uncertainty; takes four times as long; not for bands that depend on the look direction",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
     # not dumped at its default: digests of older surveys stay what they were

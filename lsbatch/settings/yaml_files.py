@@ -162,6 +162,7 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
     weights = config.model.weights
     if weights and not weights.startswith(("package:", OBJECTS)):
         weights = str(absolute(Path(weights)))
+    train = config.train.model_copy(update={"encoder_weights": absolute(config.train.encoder_weights)})
     truth = config.truth and config.truth.model_copy(
         update={name: absolute(getattr(config.truth, name)) for name in ("file", "points", "plots")}
     )
@@ -182,6 +183,7 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
             "archives": archives,
             "region": config.region.model_copy(update={"file": absolute(config.region.file)}),
             "model": config.model.model_copy(update={"weights": weights}),
+            "train": train,
             "truth": truth,
             "inventory": inventory,
             "cluster": config.cluster.model_copy(update={"tls": tls}),

@@ -1,5 +1,6 @@
 """From surveys to weights: CART through the whole pipeline, and what cannot be learned from is refused in words."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from lsbatch.bands import OWN_BANDS, probability
 from lsbatch.catalog.survey import Survey
 from lsbatch.commands import train
 from lsbatch.engine import execution
-from lsbatch.errors import ConfigError, NoDataError
+from lsbatch.errors import ConfigError, ModelError, NoDataError
 from lsbatch.inventory.evaluation import summary
 from lsbatch.models import base
 from lsbatch.models.families import cart
+from lsbatch.settings import ModelSettings
 from tests import surveys
 
 
@@ -85,6 +87,20 @@ def test_models_with_bands_of_their_own_are_trained_and_survey(country: Path, tm
     assert 0.5 < (stored != probability(family)["probability"].fill).mean() < 1
     if family == "tehrani":
         assert summary(ready)["mcc"] > 0.3
+
+
+def test_impossible_training_is_told_before_stack(planned_survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that is missing, and an ensemble of a family that makes none."""
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
+    monkeypatch.setattr(train.run, "survey", lambda *_, **__: pytest.fail("STACK was made"))
+    config = planned_survey.config
+    smp = config.model_copy(update={"model": ModelSettings(family="smp")})
+    with pytest.raises(ModelError, match=r"pip install 'lsbatch\[smp\]'"):
+        train.train([smp], Lines(), out=None, fresh=False)
+    ensemble = config.train.model_copy(update={"members": 2})
+    prakash = config.model_copy(update={"model": ModelSettings(family="prakash"), "train": ensemble})
+    with pytest.raises(ConfigError, match=r"train\.members = 2: model\.family prakash"):
+        train.train([prakash], Lines(), out=None, fresh=False)
 
 
 def test_samples_are_the_pixels_under_the_points(stacked_survey: Survey) -> None:

@@ -62,6 +62,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "rioxarray": ("storage", "notebook"),
     "numba": ("kernels", "synthetic"),
     **dict.fromkeys(("typer", "rich"), ("cli",)),
+    **dict.fromkeys(("segmentation_models_pytorch", "timm", "torchvision"), ("models",)),
     "matplotlib": ("models", "commands"),
     "jinja2": ("accuracy", "report"),
     "PIL": ("report",),

@@ -57,7 +57,7 @@ def test_no_spread_unless_asked_for() -> None:
     ("changes", "sentence"),
     [
         ({"bands": "s1vv_apart"}, "depend on the look direction"),
-        ({"model": {"family": "cart"}}, r"predict\.flips is for model\.family unet, not cart"),
+        ({"model": {"family": "cart"}}, r"predict\.flips is for model\.family unet, smp, not cart"),
     ],
 )
 def test_where_flips_make_no_sense(changes: dict[str, object], sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,25 +27,30 @@ CHECKED = ((1, 64, 64), (2, 128, 192))
 
 
 class Whole(nn.Module):
-    """Probability from physical bands, NaN as nodata: normalisation, network and sigmoid in one module."""
+    """Probability from physical bands, NaN as nodata: normalisation, network and sigmoid in one module.
+
+    Of an ensemble it is the mean probability of the members.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: unet.UNet, of: cards.Card) -> None:
+    def __init__(self, networks: Sequence[unet.UNet], of: cards.Card) -> None:
         super().__init__()
-        self.network = network
+        self.networks = nn.ModuleList(networks)
         for name, values in (("mean", of.means), ("std", of.stds)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
 
     def forward(self, bands: Tensor) -> Tensor:
         """Map (n, bands, rows, cols) to (n, rows, cols)."""
         scaled = (bands - self.mean) / self.std
-        return torch.sigmoid(self.network(torch.where(torch.isfinite(scaled), scaled, torch.zeros_like(scaled))))
+        filled = torch.where(torch.isfinite(scaled), scaled, torch.zeros_like(scaled))
+        found = [torch.sigmoid(network(filled)) for network in self.networks]
+        return found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)
 
 
 def to_onnx(weights: Path, out: Path) -> float:
-    """Write a U-Net as ONNX, and its STAC item (``.json``) next to it.
+    """Write a U-Net, or an ensemble of them, as ONNX, and its STAC item (``.json``) next to it.
 
     The graph takes bands in physical units, NaN as nodata, in windows whose sides are a multiple of the network's
     lattice. Results nearer to the border of a window than the card's halo differ from those of the whole image.
@@ -69,8 +75,8 @@ def to_onnx(weights: Path, out: Path) -> float:
         import onnxscript  # noqa: F401  torch imports it late, with a longer message
     except ImportError:
         raise ModelError("export needs ONNX, which is not installed: pip install 'lsbatch[export]'") from None
-    network, _ = loaded(weights, of.checksum, "cpu")
-    whole = Whole(network, of).eval()
+    networks, _ = loaded(weights, of.checksum, "cpu")
+    whole = Whole(networks, of).eval()
     with aside(out) as temporary:
         _write(whole, len(of.bands), temporary)
         onnx.save(_untraced(onnx.load(temporary)), temporary)

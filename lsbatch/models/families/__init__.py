@@ -8,6 +8,7 @@ from lsbatch.models.families.cart import CartFamily
 from lsbatch.models.families.ccdc import CcdcFamily
 from lsbatch.models.families.disturbance import DisturbanceFamily
 from lsbatch.models.families.prakash import PrakashFamily
+from lsbatch.models.families.smp import SmpFamily
 from lsbatch.models.families.tehrani import TehraniFamily
 from lsbatch.models.families.unet import UNetFamily
 from lsbatch.models.family import Family
@@ -20,6 +21,7 @@ _ALL: tuple[Family, ...] = (
     PrakashFamily(),
     CcdcFamily(),
     DisturbanceFamily(),
+    SmpFamily(),
 )
 
 #: Families by the value of ``model.family``.

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from lsbatch.errors import ConfigError
 from lsbatch.models import prakash
 from lsbatch.models.cards import Card
 from lsbatch.models.family import BandStatistics, FamilyBase, NetworkRecipe
 from lsbatch.settings import Config, PredictSettings
+
+
+def _check(config: Config) -> None:
+    if config.train.members > 1:
+        raise ConfigError(f"train.members = {config.train.members}: model.family prakash is trained as one network")
 
 
 def _card(config: Config, _: BandStatistics, known: Mapping[str, Any]) -> Card:
@@ -33,6 +39,7 @@ class PrakashFamily(FamilyBase):
         structure=("width",),
         # the first level: convolutions of each stream at full and at half resolution
         levels=lambda network: (nn.ModuleList([network.fine, network.stems]), *network.stages),
+        check=_check,
     )
 
     def predict(

@@ -10,20 +10,15 @@ import torch
 from torch import nn
 
 from lsbatch.kernels import inference_windows
-from lsbatch.models import cards, devices, tiled_inference, unet
+from lsbatch.models import cards, devices, ensembles, tiled_inference, unet
 from lsbatch.models.cards import Card
-from lsbatch.models.family import BandStatistics, FamilyBase, NetworkRecipe
+from lsbatch.models.family import BandStatistics, FamilyBase, NetworkRecipe, unprepared
 from lsbatch.models.training import chips
 from lsbatch.settings import Config, PredictSettings, TrainSettings
 
 
 def _build(bands: int, settings: TrainSettings) -> nn.Module:
     return unet.UNet(bands, settings.depth, settings.width, settings.dropout)
-
-
-def _unprepared(bands: np.ndarray, side_m: float) -> np.ndarray:
-    """Return the bands as they are. A function with a name, because processes of a training exchange it."""
-    return bands
 
 
 def _card(config: Config, statistics: BandStatistics, known: Mapping[str, Any]) -> Card:
@@ -33,14 +28,19 @@ def _card(config: Config, statistics: BandStatistics, known: Mapping[str, Any]) 
 
 
 @lru_cache(maxsize=2)
-def loaded(path: Path, _checksum: str, name: str) -> tuple[unet.UNet, torch.device]:
-    """Return the network of a file; it is kept for the next tile of this process."""
+def loaded(path: Path, _checksum: str, name: str) -> tuple[tuple[unet.UNet, ...], torch.device]:
+    """Return the networks of a file, one for each member; they are kept for the next tile of this process."""
     where = devices.device(name)
     of = cards.card(path)
-    network = unet.fused(unet.restore(unet.structure(of), cards.arrays(path)))
+    members = ensembles.separated(cards.arrays(path), of)
+    return tuple(_ready(found, of, where) for found in members), where
+
+
+def _ready(found: Mapping[str, np.ndarray], of: Card, where: torch.device) -> unet.UNet:
+    network = unet.fused(unet.restore(unet.structure(of), found))
     unet.cooled(network.last, of)
     # memory_format is documented, but the type stubs of torch lack it
-    return network.to(where, memory_format=torch.channels_last), where  # type: ignore[call-overload]
+    return network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class UNetFamily(FamilyBase):
@@ -54,7 +54,7 @@ class UNetFamily(FamilyBase):
         halo_px=lambda settings: unet.halo_px(settings.depth),
         build=_build,
         statistics=chips.statistics,
-        prepare=_unprepared,
+        prepare=unprepared,
         card=_card,
         structure=("depth", "width"),
         levels=lambda network: tuple(network.down),
@@ -72,9 +72,7 @@ class UNetFamily(FamilyBase):
     def predict(
         self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Predict window by window; with ``predict.flips`` also on mirror images."""
+        """Predict window by window with each member; with ``predict.flips`` also on mirror images."""
         of = cards.card(path)
-        network, _ = loaded(path, of.checksum, predict.device)
-        if predict.flips:
-            return tiled_inference.flipped(network, of, block, halo_px, predict, seen)
-        return tiled_inference.answer(network, of, block, halo_px, predict, seen), None
+        networks, _ = loaded(path, of.checksum, predict.device)
+        return tiled_inference.answers(networks, of, block, halo_px, predict, seen)

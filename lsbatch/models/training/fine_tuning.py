@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from lsbatch.errors import ConfigError, ModelError
-from lsbatch.models import cards, families, unet
+from lsbatch.models import cards, ensembles, families, unet
 from lsbatch.models.cards import Card
 from lsbatch.models.family import BandStatistics, NetworkRecipe
 from lsbatch.models.training.chips import Chips
@@ -96,8 +96,10 @@ def frozen_levels(recipe: NetworkRecipe, network: nn.Module, config: Config) -> 
     return levels[:count]
 
 
-def restore(network: nn.Module, start: Path | None) -> None:
+def restore(network: nn.Module, start: Path | None, number: int = 0) -> None:
     """Load the weights from which a training starts, if any.
+
+    Member `number` of an ensemble starts from the member of the same number; if there are fewer, from the first again.
 
     Raises
     ------
@@ -105,7 +107,8 @@ def restore(network: nn.Module, start: Path | None) -> None:
         If they are of another structure.
     """
     if start is not None:
-        unet.restore(network, cards.arrays(start))
+        members = ensembles.separated(cards.arrays(start), cards.card(start))
+        unet.restore(network, members[number % len(members)])
 
 
 def statistics(start: Path | None, recipe: NetworkRecipe, chips: Chips) -> BandStatistics:

@@ -1,6 +1,6 @@
 """What a training of a network needs before its first step: chips, normalisation, loaders and the network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,56 +24,75 @@ LARGEST_WEIGHT = 10.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """A training before its first step.
+    """A training before its first step, which the members of an ensemble share.
 
     Attributes
     ----------
     recipe : NetworkRecipe
     chips : Chips
     statistics : BandStatistics
-    loaders : mapping of split to DataLoader
-    learner : Learner
+    positive_weight : float
+        Weight of a landslide pixel in the loss.
     """
 
     recipe: NetworkRecipe
     chips: Chips
     statistics: BandStatistics
-    loaders: Mapping[str, Any]
-    learner: Learner
+    positive_weight: float
 
 
-def prepare(job: TrainingJob, folder: Path, timer: Timer | None, progress: Callable[[str], None]) -> Prepared:
-    """Cut the chips into a folder, or find them there, and build the network.
+def prepare(job: TrainingJob, folder: Path, progress: Callable[[str], None]) -> Prepared:
+    """Cut the chips into a folder, or find them there, and measure their statistics.
 
     Raises
     ------
     NoDataError
         If no training or no validation chip has a landslide.
-    ModelError
-        If the weights to start from do not fit.
     """
     config, settings = job.config, job.config.train
-    pl.seed_everything(settings.seed, verbose=False)
     recipe = families.of(config).training
     assert isinstance(recipe, NetworkRecipe)
     chips = cutting.collect(job.sources, config.inputs, settings, folder, recipe.halo_px(settings))
-    statistics = fine_tuning.statistics(job.start, recipe, chips)
-    loaders = _loaders(config, recipe, chips, statistics)
-    network = recipe.build(len(config.inputs), settings)
-    fine_tuning.restore(network, job.start)
     share = cutting.landslide_share(chips, "train")
     weight = positive_weight(settings, share)
-    steps = optimiser_steps(len(chips.of("train")), settings)
-    frozen = fine_tuning.frozen_levels(recipe, network, config)
-    learner = Learner(network, settings, weight, steps, timer, frozen)
     progress(_line(chips, share, weight))
-    return Prepared(recipe, chips, statistics, loaders, learner)
+    return Prepared(recipe, chips, fine_tuning.statistics(job.start, recipe, chips), weight)
 
 
-def _loaders(config: Config, recipe: NetworkRecipe, chips: Chips, statistics: BandStatistics) -> dict[str, Any]:
-    turns = chip_dataset.turns(config.inputs) if config.train.symmetries else []
-    side_m = config.grid.resolution_m
-    return chip_dataset.loaders(chips, statistics, turns, config.train, partial(_prepared, recipe.prepare, side_m))
+def learner(
+    prepared: Prepared, job: TrainingJob, settings: TrainSettings, number: int = 0, timer: Timer | None = None
+) -> Learner:
+    """Build a network with its first weights, and its loss.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    job : TrainingJob
+    settings : TrainSettings
+        Those of the member of an ensemble.
+    number : int
+        Of the member.
+    timer : Timer, optional
+
+    Raises
+    ------
+    ModelError
+        If the weights to start from do not fit.
+    """
+    pl.seed_everything(settings.seed, verbose=False)
+    network = prepared.recipe.build(len(job.config.inputs), settings)
+    prepared.recipe.pretrain(network, settings)
+    fine_tuning.restore(network, job.start, number)
+    frozen = fine_tuning.frozen_levels(prepared.recipe, network, job.config)
+    steps = optimiser_steps(len(prepared.chips.of("train")), settings)
+    return Learner(network, settings, prepared.positive_weight, steps, timer, frozen)
+
+
+def loaders(prepared: Prepared, config: Config, settings: TrainSettings) -> dict[str, Any]:
+    """Return a loader for each split; `settings` are those of the member of an ensemble."""
+    turns = chip_dataset.turns(config.inputs) if settings.symmetries else []
+    prepare_bands = partial(_prepared, prepared.recipe.prepare, config.grid.resolution_m)
+    return chip_dataset.loaders(prepared.chips, prepared.statistics, turns, settings, prepare_bands)
 
 
 def _prepared(function: Callable[[np.ndarray, float], np.ndarray], side_m: float, raw: np.ndarray) -> np.ndarray:

@@ -29,14 +29,15 @@ def find_rate(job: TrainingJob, progress: Callable[[str], None] = lambda line: N
         If the loss never falls.
     """
     with tempfile.TemporaryDirectory(prefix="lsbatch-rate-", dir=_existing(job.out.parent)) as folder:
-        prepared = preparation.prepare(job, Path(folder), None, progress)
+        prepared = preparation.prepare(job, Path(folder), progress)
+        loader = preparation.loaders(prepared, job.config, job.config.train)["train"]
+        learner = preparation.learner(prepared, job, job.config.train)
         test = trainer.quiet(lambda: _trainer(Path(folder), job))
         found = trainer.quiet(
             lambda: Tuner(test).lr_find(
-                prepared.learner, prepared.loaders["train"], min_lr=LOWEST, max_lr=HIGHEST, num_training=STEPS,
-                update_attr=False,
+                learner, loader, min_lr=LOWEST, max_lr=HIGHEST, num_training=STEPS, update_attr=False
             )
-        )  # fmt: skip
+        )
     rates, losses = (np.array(found.results[name][SKIPPED:-1], float) for name in ("lr", "loss"))
     return steepest(rates, losses)
 

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,29 +19,34 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 # Lightning documents this name here, but does not list it in `__all__`
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
+from torch import nn
 
 from lsbatch.errors import ConfigError
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.kernels.statistics.confusion import Confusion
-from lsbatch.models import cards, unet
+from lsbatch.models import cards, ensembles, unet
 from lsbatch.models.cards import Card
 from lsbatch.models.family import TrainingJob
 from lsbatch.models.training import applicability, calibration, fine_tuning, preparation, processes, spatial_split
 from lsbatch.models.training.applicability import Described
 from lsbatch.models.training.epoch_log import EpochLog
-from lsbatch.models.training.learner import LateEarlyStopping, Learner
+from lsbatch.models.training.learner import LateEarlyStopping
 from lsbatch.models.training.preparation import Prepared
 from lsbatch.settings import TrainSettings, digest
 from lsbatch.storage.files import write_json
 
+#: Empty file in the folder of a network whose training has ended.
+FINISHED = "finished"
+
 
 def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None] = lambda line: None) -> Card:
-    """Train a network and write its weights.
+    """Train a network, or the members of an ensemble one after another, and write the weights.
 
     Parameters
     ----------
     job : TrainingJob
-        The folder ``<name>-training`` next to its file of weights has chips, checkpoint, log and curve.
+        The folder ``<name>-training`` next to its file of weights has chips, checkpoint, log and curve. The members of
+        an ensemble have folders of their own in it.
     resume : bool
         Continue an interrupted training of the same settings and surveys.
     progress : callable str -> None
@@ -57,26 +62,63 @@ def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None
     key = _key(job)
     if not (resume and _written_key(folder) == key):
         shutil.rmtree(folder, ignore_errors=True)
-    timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
-    prepared = preparation.prepare(job, folder, timer, progress)
+    prepared = preparation.prepare(job, folder, progress)
     write_json(folder / "training.json", {"key": key})
-    with processes.relayed(progress, processes.count(settings)) as report:
-        quiet(lambda: _run(folder, prepared, timer, settings, report))
+    networks = [
+        _fit_member(job, prepared, own, number, *_place(folder, number, settings.members, progress))
+        for number, own in enumerate(_members(settings))
+    ]
     described = applicability.describe(prepared.chips, job.sources, config.inputs, settings.seed)
     if described is None:
         progress("All training chips lie in one block, so the weights cannot tell where they may be believed")
-    return _finished(job, folder, prepared, described)
+    return _finished(job, folder, prepared, networks, described)
+
+
+def _members(settings: TrainSettings) -> Iterator[TrainSettings]:
+    """Yield the settings of each member of the ensemble: own seeds, and an equal share of the time."""
+    minutes = None if settings.max_minutes is None else settings.max_minutes / settings.members
+    for number in range(settings.members):
+        yield settings.model_copy(update={"seed": settings.seed + number, "max_minutes": minutes})
+
+
+def _place(
+    folder: Path, number: int, count: int, progress: Callable[[str], None]
+) -> tuple[Path, Callable[[str], None]]:
+    """Return the folder of a member and the callback of its progress; of a single network those of the training."""
+    if count == 1:
+        return folder, progress
+    return folder / f"member-{number + 1}", lambda line: progress(f"member {number + 1} of {count}: {line}")
+
+
+def _fit_member(
+    job: TrainingJob, prepared: Prepared, settings: TrainSettings, number: int, folder: Path,
+    progress: Callable[[str], None],
+) -> nn.Module:  # fmt: skip
+    """Train one network, unless that has ended, and return it with its best weights in the precision of the file."""
+    if not (folder / FINISHED).exists():
+        folder.mkdir(exist_ok=True)
+        with processes.relayed(progress, processes.count(settings)) as report:
+            quiet(lambda: _run(job, prepared, settings, number, folder, report))
+        (folder / FINISHED).touch()
+    network = prepared.recipe.build(len(job.config.inputs), settings)
+    best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    network.load_state_dict({name.removeprefix("net."): value for name, value in best.items()})
+    # half precision halves the file and changes no probability by more than a thousandth (tests/models)
+    # memory_format is documented, but the type stubs of torch lack it
+    return unet.restore(network, unet.state(network)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _run(
-    folder: Path, prepared: Prepared, timer: Timer | None, settings: TrainSettings, report: Callable[[str], None]
-) -> None:
+    job: TrainingJob, prepared: Prepared, settings: TrainSettings, number: int, folder: Path,
+    report: Callable[[str], None],
+) -> None:  # fmt: skip
     """Train until the last epoch or an early stop; the best weights are in ``best.ckpt``."""
-    last = folder / "last.ckpt"
+    timer = None if settings.max_minutes is None else Timer(timedelta(minutes=settings.max_minutes), verbose=False)
+    loaders, last = preparation.loaders(prepared, job.config, settings), folder / "last.ckpt"
     _trainer(folder, settings, timer, report).fit(
-        prepared.learner,
-        prepared.loaders["train"],
-        prepared.loaders["validation"],
+        preparation.learner(prepared, job, settings, number, timer),
+        loaders["train"],
+        loaders["validation"],
         ckpt_path=last if last.exists() else None,
         weights_only=True,
     )
@@ -173,26 +215,25 @@ def quiet(work: Callable[[], Any]) -> Any:
         logger.setLevel(before)
 
 
-def _finished(job: TrainingJob, folder: Path, prepared: Prepared, described: Described | None) -> Card:
-    """Score the best weights on test blocks, and write them."""
-    learner, loaders, config = prepared.learner, prepared.loaders, job.config
-    best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
-    # half precision halves the file and changes no probability by more than a thousandth (tests/models)
-    half = {k: v.half().float() if v.is_floating_point() else v for k, v in best.items()}
-    learner.load_state_dict(half)
-    found = {name: _counted(learner, loaders[name]) for name in ("validation", "test")}
-    temperature = calibration.temperature(*_answers(learner, loaders["validation"]))
-    learner.load_state_dict(best)
+def _finished(
+    job: TrainingJob, folder: Path, prepared: Prepared, networks: Sequence[nn.Module], described: Described | None
+) -> Card:
+    """Score the networks on test blocks, and write them."""
+    config = job.config
+    loaders = preparation.loaders(prepared, config, config.train)
+    temperature = calibration.temperature(*_answers(networks, loaders["validation"]))
+    found = {name: _counted(networks, temperature, loaders[name]) for name in ("validation", "test")}
     chips = preparation.counts(prepared.chips)
     known = {
-        "settings": config.train.model_dump(),
+        "settings": config.train.model_dump(mode="json"),
         "scores": {"chips": chips, **{name: c.scores() for name, c in found.items()}},
         "temperature": temperature,
-        "made_by": _made_by(job, learner),
+        "made_by": _made_by(job, prepared),
     }
-    card = prepared.recipe.card(config, prepared.statistics, known)
+    card = ensembles.described(prepared.recipe.card(config, prepared.statistics, known), len(networks))
     of, cells = described or (None, None)
-    card = cards.save(job.out, unet.state(learner.net), replace(card, applicability=of), cells)
+    arrays = ensembles.joined([unet.state(network) for network in networks])
+    card = cards.save(job.out, arrays, replace(card, applicability=of), cells)
     for name in ("values.npy", "truth.npy"):
         (folder / name).unlink()
     # the next training of this name starts from the beginning
@@ -200,33 +241,36 @@ def _finished(job: TrainingJob, folder: Path, prepared: Prepared, described: Des
     return card
 
 
-def _made_by(job: TrainingJob, learner: Learner) -> dict[str, Any]:
+def _made_by(job: TrainingJob, prepared: Prepared) -> dict[str, Any]:
     split = spatial_split.split_blocks(job.sources, job.config.train)
     return {
         **spatial_split.made_by(job.sources, job.learned, split),
         "torch": torch.__version__,
-        "positive_weight": learner.positive_weight,
+        "positive_weight": prepared.positive_weight,
         **fine_tuning.made_by(job.start, job.config),
     }
 
 
-def _counted(learner: Learner, loader: Any) -> Confusion:
+def _counted(nets: Sequence[nn.Module], temperature: float, loader: Any) -> Confusion:
+    """Count hits and misses of the mean probability at 0.5."""
     total = Confusion()
-    for logits, truth, seen in _batches(learner, loader):
-        total += Confusion(*score_intervals.confusion(logits >= 0, truth, seen))
+    for logits, truth, seen in _batches(nets, loader):
+        # sigmoid(x) is 0.5 + tanh(x / 2) / 2
+        called = np.tanh(logits / (2 * temperature)).mean(axis=0) >= 0
+        total += Confusion(*score_intervals.confusion(called, truth, seen))
     return total
 
 
-def _answers(learner: Learner, loader: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits and truth of all observed pixels."""
-    found = [(logits[seen], truth[seen]) for logits, truth, seen in _batches(learner, loader)]
-    logits, truth = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return logits, truth
+def _answers(nets: Sequence[nn.Module], loader: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits (members, pixels) and truth (pixels,) of all observed pixels."""
+    found = [(logits[:, seen], truth[seen]) for logits, truth, seen in _batches(nets, loader)]
+    return tuple(np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))  # type: ignore[return-value]
 
 
-def _batches(learner: Learner, loader: Any) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield logits, truth and observed mask, batch by batch."""
-    learner.eval()
+def _batches(nets: Sequence[nn.Module], loader: Any) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield logits (members, chips, rows, cols), truth and observed mask (chips, rows, cols), batch by batch."""
+    for net in nets:
+        net.eval()
     with torch.inference_mode():
         for values, truth, seen in loader:
-            yield learner.net(values).numpy(), truth.numpy() > 0, seen.numpy() > 0
+            yield np.stack([net(values).numpy() for net in nets]), truth.numpy() > 0, seen.numpy() > 0
