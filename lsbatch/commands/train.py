@@ -36,10 +36,7 @@ def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh:
     first = configs[0]
     training = families.of(first).training
     if training is None:
-        raise ConfigError(
-            f"model.family = {first.model.family!r}: there is nothing to train, its parameters come with lsbatch; "
-            "run 'lsbatch run'"
-        )
+        raise ConfigError(f"model.family = {first.model.family!r}: there is nothing to train; run 'lsbatch run'")
     for config in configs:
         _check(config, first)
     for config in configs:

@@ -7,6 +7,7 @@ from lsbatch.models.cards import Card
 from lsbatch.models.families.cart import CartFamily
 from lsbatch.models.families.ccdc import CcdcFamily
 from lsbatch.models.families.disturbance import DisturbanceFamily
+from lsbatch.models.families.onnx import OnnxFamily
 from lsbatch.models.families.prakash import PrakashFamily
 from lsbatch.models.families.tehrani import TehraniFamily
 from lsbatch.models.families.unet import UNetFamily
@@ -20,6 +21,7 @@ _ALL: tuple[Family, ...] = (
     PrakashFamily(),
     CcdcFamily(),
     DisturbanceFamily(),
+    OnnxFamily(),
 )
 
 #: Families by the value of ``model.family``.

@@ -161,7 +161,7 @@ def _finished(
     settings = config.train
     known = {
         "settings": settings.model_dump(),
-        "scores": {"chips": counts, **{name: c.scores() for name, c in found.items()}},
+        "scores": {"chips": counts, **found},
         "temperature": temperature,
         "made_by": {"software": f"lsbatch {lsbatch.__version__}", "torch": torch.__version__, **made_by},
     }
@@ -176,11 +176,17 @@ def _finished(
     return card
 
 
-def _counted(learner: Learner, loader: Any) -> Confusion:
-    total = Confusion()
-    for logits, truth, seen in _batches(learner, loader):
-        total += Confusion(*score_intervals.confusion(logits >= 0, truth, seen))
-    return total
+def _counted(learner: Learner, loader: Any) -> dict[str, Any]:
+    """Return counts and scores of all chips, and the counts of each block, from which intervals follow."""
+    blocks: dict[tuple[int, ...], Confusion] = {}
+    places = iter(loader.dataset.chips.blocks[loader.dataset.index])
+    for batch in _batches(learner, loader):
+        for logits, truth, seen in zip(*batch, strict=True):
+            place = tuple(map(int, next(places)))
+            counts = Confusion(*score_intervals.confusion(logits >= 0, truth, seen))
+            blocks[place] = blocks.get(place, Confusion()) + counts
+    total = sum(blocks.values(), Confusion())
+    return {**total.scores(), "blocks": [[each.tp, each.fp, each.fn, each.tn] for each in blocks.values()]}
 
 
 def _answers(learner: Learner, loader: Any) -> tuple[np.ndarray, np.ndarray]:
