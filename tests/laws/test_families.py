@@ -23,6 +23,7 @@ TABLE: dict[str, tuple[str, frozenset[str]]] = {
     "prakash": ("network", frozenset()),
     "ccdc": ("none", frozenset({"reads_archive", "dates_pixels"})),
     "disturbance": ("none", frozenset({"has_false_alarm_rate"})),
+    "onnx": ("none", frozenset()),
 }
 ABILITIES = (
     "needs_points",
