@@ -72,12 +72,16 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _items(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
 def _mappings(value: Any) -> list[dict[str, Any]]:
-    return [dict(each) for each in value if isinstance(each, Mapping)] if isinstance(value, list | tuple) else []
+    return [dict(each) for each in _items(value) if isinstance(each, Mapping)]
 
 
 def _names(value: Any) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list | tuple) else []
+    return [str(each) for each in _items(value)]
 
 
 def _split(split: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,10 +111,8 @@ def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _block_counts(value: Any) -> np.ndarray:
-    rows = value if isinstance(value, list | tuple) else ()
-    are_counts = all(
-        isinstance(row, list | tuple) and len(row) == 4 and all(isinstance(count, int) for count in row) for row in rows
-    )
+    rows = _items(value)
+    are_counts = all(len(_items(row)) == 4 and all(isinstance(count, int) for count in row) for row in rows)
     return np.array(rows if are_counts else (), np.int64).reshape(-1, 4)
 
 
@@ -133,7 +135,7 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
     origin = {
         "surveys": _listed(learned["surveys"]),
         **{f"set {each.get('name', '')}": _flat(each, but=("name",)) for each in learned["chip_sets"]},
-        "seasons": _listed(" to ".join(_names(pair)) for pair in known.get("seasons", ())),
+        "seasons": _listed(" to ".join(_names(pair)) for pair in _items(known.get("seasons"))),
         "scenes of a tile": _listed(f"{key} {_range(ends)}" for key, ends in _mapping(known.get("scenes")).items()),
         "side of a pixel, m": _range(known.get("resolution_m", ())),
         "chips": _flat(found["chips"]),
@@ -221,7 +223,7 @@ def _text(value: Any) -> str:
 
 
 def _range(ends: Any) -> str:
-    return " to ".join(dict.fromkeys(_text(end) for end in ends)) if isinstance(ends, list | tuple) else ""
+    return " to ".join(dict.fromkeys(_text(end) for end in _items(ends)))
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -12,6 +12,8 @@ from lsbatch.errors import ModelError
 
 #: Maximum bytes of an item; an item has some thousand bytes.
 LARGEST_BYTES = 10_000_000
+#: Characters of the place of a fault in a message.
+LONGEST_PLACE = 200
 #: Number formats of the arrays that a network reads and writes.
 NumberFormat = Literal["float32", "float16"]
 
@@ -91,7 +93,7 @@ class Properties(_Object):
     nodata: Annotated[Literal["nan"] | float | None, Field(alias="lsbatch:nodata")] = None
     halo_px: Annotated[int | None, Field(alias="lsbatch:halo_px", ge=1, le=4096)] = None
     lattice_px: Annotated[int | None, Field(alias="lsbatch:lattice_px", ge=1, le=4096)] = None
-    scores: Annotated[dict[str, dict[str, Any]], Field(alias="lsbatch:scores")] = {}
+    scores: Annotated[dict[str, dict[str, int | float | list[list[int]] | None]], Field(alias="lsbatch:scores")] = {}
     learned_from: Annotated[dict[str, Any], Field(alias="lsbatch:learned_from")] = {}
     applicability: Annotated[dict[str, Any], Field(alias="lsbatch:applicability")] = {}
 
@@ -125,4 +127,4 @@ def parse(content: bytes, path: Path) -> Item:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "item"
-        raise ModelError(f"{path}: {place}: {first['msg']}") from None
+        raise ModelError(f"{path}: {place[:LONGEST_PLACE]}: {first['msg']}") from None

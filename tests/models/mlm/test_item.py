@@ -1,11 +1,14 @@
 """What an item says of its network, and what is refused."""
 
 import copy
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from stac_model.schema import MLModelProperties
 
 from lsbatch.errors import ModelError
 from lsbatch.models import cards
@@ -111,6 +114,20 @@ def test_a_network_that_is_replaced_is_read_again(tmp_path: Path) -> None:
         model.with_model(path, before.checksum)
 
 
+def test_the_item_of_the_docs_is_read(tmp_path: Path) -> None:
+    """By stac-model too."""
+    text = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    path = networks.write(tmp_path, said=said.replace("unet.onnx", "blur.onnx"))
+    of = model.read(path).description
+    assert (of.kind, of.window_px, of.bands) == ("logit", 128, networks.BANDS)
+    properties = json.loads(said)["properties"]
+    told = MLModelProperties.model_validate(
+        {key.removeprefix("mlm:"): value for key, value in properties.items() if key.startswith("mlm:")}
+    )
+    assert [each.type for each in told.input[0].value_scaling or ()] == ["z-score", "z-score", "scale"]
+
+
 def put(value: Any, *place: Any) -> dict[str, Any]:
     """The item of `blur` with another value in a place."""
     said = copy.deepcopy(networks.item())
@@ -204,6 +221,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         networks.item(**{"lsbatch:output": "odds"}),
         "lsbatch:output: Input should be 'probability' or 'logit'",
     ),
+    "scores that are text": (networks.item(**{"lsbatch:scores": {"test": {"mcc": "x"}}}), r"lsbatch:scores\.test\.mcc"),
     "a halo alone": (networks.item(**{"lsbatch:halo_px": 16}), "must be stated together"),
     "a halo off the lattice": (
         networks.item(**{"lsbatch:halo_px": 20, "lsbatch:lattice_px": 16}),
