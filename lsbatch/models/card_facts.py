@@ -17,6 +17,8 @@ from lsbatch.models.training.spatial_split import LETTERS, TEST, TRAIN, VALIDATI
 #: Characters of a value in a table; with its key a line has fewer than 80.
 VALUE_WIDTH = 58
 LINE_WIDTH = 78
+#: Largest count that float64 holds exactly.
+MOST_PX = 2**53
 COUNTS = ("tp", "fp", "fn", "tn")
 #: Entries of `made_by` that have rows of their own, or that only the program reads.
 _SHOWN = ("surveys", "chip_sets", "split", "software", "torch", "learned", "license", "energy_kwh", "applicability")
@@ -87,18 +89,16 @@ def _names(value: Any) -> list[str]:
 def _split(split: Mapping[str, Any]) -> dict[str, Any]:
     """Return the side of a block and the number of blocks of each share; empty if the card has no split."""
     rows = [row for survey in _mapping(split.get("surveys")).values() for row in _names(_mapping(survey).get("rows"))]
+    if not rows:
+        return {}
     counts = Counter(letter for row in rows for letter in row)
-    return (
-        {"block_px": split.get("block_px"), "blocks": {name: counts[letter] for letter, name in _BLOCKS.items()}}
-        if rows
-        else {}
-    )
+    return {"block_px": split.get("block_px"), "blocks": {name: counts[letter] for letter, name in _BLOCKS.items()}}
 
 
 def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return counts, and each score with its interval; empty if the card has no counts."""
-    counts = [found.get(name) for name in COUNTS]
-    if not all(isinstance(count, int) and count >= 0 for count in counts):
+    counts: list[Any] = [found.get(name) for name in COUNTS]
+    if not all(map(_is_count, counts)):
         return {}
     blocks = _block_counts(found.get("blocks"))
     bounds = score_intervals.intervals(blocks) if len(blocks) > 1 else _of_pixels(*counts)
@@ -110,9 +110,13 @@ def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**dict(zip(COUNTS, counts, strict=True)), "blocks": len(blocks), **measured}
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value <= MOST_PX
+
+
 def _block_counts(value: Any) -> np.ndarray:
     rows = _items(value)
-    are_counts = all(len(_items(row)) == 4 and all(isinstance(count, int) for count in row) for row in rows)
+    are_counts = all(len(_items(row)) == 4 and all(map(_is_count, row)) for row in rows)
     return np.array(rows if are_counts else (), np.int64).reshape(-1, 4)
 
 
@@ -131,8 +135,34 @@ def _plain(value: float) -> float | None:
 
 def tables(found: Mapping[str, Any]) -> list[Table]:
     """Return the facts of a card as tables that fit 80 columns."""
+    sections = {
+        "model": _model(found),
+        "learned from": _origin(found),
+        "applicability": _limits(found["applicability"]),
+    }
+    made: list[Table] = [((title, ""), _rows(entries)) for title, entries in sections.items()]
+    for name, scores in found["scores"].items():
+        made.append(((f"{name} blocks", "value", "95 % from", "to"), _score_rows(scores) if scores else []))
+    settings = textwrap.wrap(_flat(found["settings"]), LINE_WIDTH)
+    made.append((("settings of the training",), [(line,) for line in settings]))
+    return [(heads, rows) for heads, rows in made if rows]
+
+
+def _model(found: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "family": found["family"],
+        "checksum": found["checksum"],
+        "license": _text(found["license"]),
+        "bands": _listed(found["bands"]),
+        "network": _flat(found["network"]),
+        "temperature": _text(found["temperature"]),
+        "halo, lattice, px": f"{found['halo_px']}, {found['lattice_px']}",
+    }
+
+
+def _origin(found: Mapping[str, Any]) -> dict[str, str]:
     learned, known, split = found["learned_from"], found["applicability"], found["split"]
-    origin = {
+    return {
         "surveys": _listed(learned["surveys"]),
         **{f"set {each.get('name', '')}": _flat(each, but=("name",)) for each in learned["chip_sets"]},
         "seasons": _listed(" to ".join(_names(pair)) for pair in _items(known.get("seasons"))),
@@ -142,32 +172,16 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
         "blocks": f"{_flat(split['blocks'])}; {split['block_px']} px a side" if split else "",
         **{key: _text(value) for key, value in found["made_by"].items()},
         "energy, kWh": _text(found["energy_kwh"]),
-        "software": _listed([found["software"], *([f"torch {found['torch']}"] if found["torch"] else [])]),
+        "software": _listed([found["software"], f"torch {found['torch']}" if found["torch"] else ""]),
     }
-    model = {
-        "family": found["family"],
-        "checksum": found["checksum"],
-        "license": _text(found["license"]),
-        "bands": _listed(found["bands"]),
-        "network": _flat(found["network"]),
-        "temperature": _text(found["temperature"]),
-        "halo, lattice, px": f"{found['halo_px']}, {found['lattice_px']}",
-    }
-    limits = {
+
+
+def _limits(known: Mapping[str, Any]) -> dict[str, str]:
+    return {
         "limit": _text(known.get("limit")),
         "mean distance": _text(known.get("distance")),
         "cross-validation": _text(known.get("folds")),
     }
-    sections = [("model", model), ("learned from", origin), ("applicability", limits)]
-    made = [((title, ""), _rows(entries)) for title, entries in sections]
-    made += [
-        ((f"{name} blocks", "value", "95 % from", "to"), _score_rows(scores))
-        for name, scores in found["scores"].items()
-        if scores
-    ]
-    settings = textwrap.wrap(_flat(found["settings"]), LINE_WIDTH)
-    made.append((("settings of the training",), [(line,) for line in settings]))
-    return [(heads, rows) for heads, rows in made if rows]
 
 
 def notes(found: Mapping[str, Any]) -> list[str]:

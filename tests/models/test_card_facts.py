@@ -100,6 +100,8 @@ def test_odd_cards_are_shown(odd: Any) -> None:
     assert texts(card_facts.facts(of))
     scores = {"test": odd, "validation": {"tp": -1, "fp": "x", "fn": 0, "tn": 0}}
     assert texts(card_facts.facts(replace(of, scores=scores)))
+    scores = {"test": {"tp": 10**40, "fp": 1, "fn": 1, "tn": 1}}
+    assert card_facts.facts(replace(of, scores=scores))["scores"]["test"] == {}
     blocks = {"tp": 1, "fp": 1, "fn": 1, "tn": 1, "blocks": odd}
     assert card_facts.facts(replace(of, scores={"test": blocks}))["scores"]["test"]["blocks"] == 0
 
