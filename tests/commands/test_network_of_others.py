@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lsbatch import settings
 from lsbatch.bands import mask, probability
@@ -16,6 +17,7 @@ from lsbatch.settings import to_yaml
 from tests import surveys
 
 
+@pytest.mark.slow
 def test_an_exported_network_gives_the_same_map(stacked_survey: Survey, done_survey: Survey, tmp_path: Path) -> None:
     """On several tiles, with the command line."""
     onnx.to_onnx(base.resolve(done_survey.config), tmp_path / "unet.onnx")
