@@ -74,9 +74,15 @@ def compare(
     )
 
 
-@app.command()
-def models() -> None:
-    """List model families, band settings and packaged weights."""
+models_app = typer.Typer(invoke_without_command=True)
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback()
+def models(context: typer.Context) -> None:
+    """List model families, band settings and packaged weights; or show a model card."""
+    if context.invoked_subcommand is not None:
+        return
     from lsbatch.cli import terminal
     from lsbatch.models import base
 
@@ -84,6 +90,31 @@ def models() -> None:
     for head, rows in base.overview():
         screen.table(head, rows)
         screen.text("")
+
+
+@models_app.command()
+def show(
+    weights: Annotated[
+        str, typer.Argument(help="a file of weights, package:NAME, or the STAC item (.json) of a network of others")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
+) -> None:
+    """Show a model card: what the weights learned from, scores with intervals, where they may be believed."""
+    import json
+
+    from lsbatch.cli import terminal
+    from lsbatch.models import base, card_facts
+
+    found = card_facts.facts(base.card(base.named(weights)))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    screen = terminal.Screen()
+    for head, rows in card_facts.tables(found):
+        screen.table(head, rows)
+        screen.text("")
+    for line in card_facts.notes(found):
+        screen.text(line)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.grid import Tile
 from lsbatch.inventory import evaluation
 from lsbatch.kernels.statistics import score_intervals
-from lsbatch.models import base
+from lsbatch.models import base, families
 from lsbatch.models.families import FAMILIES
 from lsbatch.models.training import spatial_split
 from lsbatch.pipeline.clean import UNOBSERVED
@@ -117,7 +117,9 @@ def _variant(config: Config, family: str, bands: str, home: Path, weights: Path 
         raw["bands"] = bands_of(bands)
     # an unknown family has no weights yet; `settings.parse` refuses it
     is_trained = weights is not None and FAMILIES[family].training is not None
-    raw["model"] |= {"family": family, "weights": str(weights) if is_trained else None}
+    # a family that is not trained reads the weights that the survey names for it
+    own = config.model.weights if FAMILIES.get(family) is families.of(config) and not is_trained else None
+    raw["model"] |= {"family": family, "weights": str(weights) if is_trained else own}
     raw["output"] = str(home / f"{family}-{bands}" / config.survey.id)
     return settings.parse(raw, home)
 

@@ -81,10 +81,8 @@ def _job(
     """Check the surveys, update their STACK and return what is to be trained."""
     training = families.of(configs[0]).training
     if training is None:
-        raise ConfigError(
-            f"model.family = {configs[0].model.family!r}: there is nothing to train, its parameters come with lsbatch; "
-            "run 'lsbatch run'"
-        )
+        family = configs[0].model.family
+        raise ConfigError(f"model.family = {family!r}: there is nothing to train; run 'lsbatch run'")
     for config in configs:
         _check(config, configs[0])
     first = fine_tuning.adopted(configs[0], start, screen.text)

@@ -10,6 +10,7 @@ from lsbatch.errors import ModelError
 from lsbatch.models import families
 from lsbatch.models.cards import Card, card
 from lsbatch.models.families import FAMILIES
+from lsbatch.models.mlm import model as mlm
 from lsbatch.settings import Config, GridSettings, PredictSettings, digest
 from lsbatch.storage import objects
 from lsbatch.storage.files import exists, on_disk
@@ -47,6 +48,11 @@ def resolve(config: Config) -> Path:
     if config.model.weights is not None:
         return named(config.model.weights)
     path = default_path(config)
+    if not exists(path) and families.of(config).training is None:
+        raise ModelError(
+            f"model.family = {config.model.family!r}: has no weights of its own; set model.weights to the STAC item "
+            "(.json) of a network"
+        )
     if not exists(path):
         raise ModelError(
             f"{path}: no weights yet; run 'lsbatch train' first, or set model.weights to a file or to 'package:NAME' "
@@ -70,6 +76,8 @@ def named(name: str, asked: str = "model.weights") -> Path:
             raise ModelError(f"{asked} = {name!r}: the packaged weights are {_packaged()}")
     else:
         path = objects.path_of(name)
+        if objects.is_remote(path) and path.suffix == mlm.SUFFIX:
+            raise ModelError(f"model.weights = {name!r}: an item and its ONNX file must be in one folder on disk")
         if not exists(path):
             raise ModelError(f"{asked} = {name!r}: this file does not exist; run 'lsbatch train' to make weights")
     return on_disk(path)
@@ -129,6 +137,11 @@ def check(of: Card, config: Config) -> None:
             f"{', '.join(of.bands)}; set bands or model.weights, or run 'lsbatch train'"
         )
     families.of(config).check(of, config.predict)
+    if config.grid.tile_px % of.lattice_px:
+        raise ModelError(
+            f"grid.tile_px = {config.grid.tile_px}: must be a multiple of {of.lattice_px}, the lattice of the windows "
+            f"of {of.family}"
+        )
     halo = halo_px(of, config.predict, config.grid.resolution_m)
     if halo > config.grid.tile_px:
         raise ModelError(f"grid.tile_px = {config.grid.tile_px}: must be at least {halo}, the halo of {of.family}")

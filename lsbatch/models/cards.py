@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from lsbatch.errors import ModelError, StaleStoreError
+from lsbatch.models.mlm import model as mlm
 from lsbatch.models.model_card import Applicability, Card, changes
 from lsbatch.storage.files import aside
 
@@ -39,14 +40,17 @@ MOST_MEMBERS = 10
 
 
 def card(path: Path) -> Card:
-    """Read the model card of a file of weights.
+    """Read the model card of a file of weights, or make that of a network of others from its STAC item (``.json``).
 
     Raises
     ------
     ModelError
-        If the file is missing, is not a safetensors file (a pickle, for example), is truncated, or has no card.
+        If the file is missing, is not a safetensors file (a pickle, for example), is truncated, or has no card; and as
+        `lsbatch.models.mlm.model.read`.
     """
     path = Path(path)
+    if path.suffix == mlm.SUFFIX:
+        return mlm.card(path)
     try:
         state = path.stat()
     except OSError as error:

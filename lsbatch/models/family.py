@@ -108,7 +108,7 @@ class Family(Protocol):
     own_bands : tuple of str or None
         Bands that belong to the method; None: those of the band setting.
     training : NetworkRecipe, callable or None
-        How weights are trained; None: the parameters come with lsbatch.
+        How weights are trained; None: its parameters come with lsbatch, or from others.
     needs_points : bool
         Training needs ``truth.points``.
     reads_archive : bool

@@ -76,19 +76,20 @@ class CompositeSettings(Section):
 class ModelSettings(Section):
     """Model family and weights."""
 
-    family: Literal["unet", "cart", "tehrani", "prakash", "ccdc", "disturbance", "smp"] = Field(
+    family: Literal["unet", "cart", "tehrani", "prakash", "ccdc", "disturbance", "smp", "onnx"] = Field(
         "unet",
         description="unet: trained on polygons; cart: decision tree on points of eight classes; tehrani: random "
         "forest on segments of the red-green change; prakash: three-stream network of images before and "
         "after and of the terrain; ccdc: breaks in the Sentinel-2 history of each pixel, needs no training; "
         "disturbance: distance of the Sentinel-1 passes after from those before, needs no training; "
         "smp: a network of segmentation-models-pytorch (train.architecture, train.encoder). "
+        "onnx: a network of others, whose STAC item is model.weights. "
         "tehrani, prakash, ccdc and disturbance have their own bands and ignore the setting bands",
     )
     weights: str | None = Field(
         None,
-        description="file of weights (.safetensors) or 'package:NAME' for packaged weights; empty: "
-        "survey/model, made by lsbatch train",
+        description="file of weights (.safetensors) or 'package:NAME' for packaged weights; for model.family onnx a "
+        "STAC item (.json) in the folder of its ONNX file; empty: survey/model, made by lsbatch train",
     )
     history_years: int = Field(
         3,

@@ -24,6 +24,7 @@ TABLE: dict[str, tuple[str, frozenset[str]]] = {
     "ccdc": ("none", frozenset({"reads_archive", "dates_pixels"})),
     "disturbance": ("none", frozenset({"has_false_alarm_rate"})),
     "smp": ("network", frozenset({"mirrors"})),
+    "onnx": ("none", frozenset()),
 }
 ABILITIES = (
     "needs_points",

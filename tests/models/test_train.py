@@ -35,6 +35,7 @@ def test_it_learns(trained: Path, source: Source) -> None:
     card = base.card(trained)
     assert card.scores["test"]["mcc"] > 0.5
     counts = [card.scores["test"][name] for name in ("tp", "fp", "fn", "tn")]
+    assert np.sum(card.scores["test"]["blocks"], axis=0).tolist() == counts
     assert 0 < sum(counts) <= 3 * 128 * 128
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import lsbatch
 from lsbatch.bands import FULL_STACK
 from lsbatch.errors import ModelError
-from lsbatch.models import cards, unet
+from lsbatch.models import card_facts, cards, unet
 from lsbatch.models.families import FAMILIES
 from lsbatch.models.families.unet import loaded
 from lsbatch.storage.files import aside, write_json
@@ -175,8 +175,13 @@ def item(of: cards.Card, model: Path, made: datetime) -> dict[str, Any]:
         ],
         "lsbatch:halo_px": of.halo_px,
         "lsbatch:lattice_px": lattice,
+        "lsbatch:output": "probability",
+        "lsbatch:nodata": "nan",
         "lsbatch:units": {name: FULL_STACK[name].units for name in bands},
         "lsbatch:scores": dict(of.scores),
+        "lsbatch:learned_from": dict(of.made_by),
+        "lsbatch:applicability": card_facts.applicability(of),
+        **({"license": of.made_by["license"]} if "license" in of.made_by else {}),
         "processing:software": {"lsbatch": lsbatch.__version__},
     }
     return {

@@ -7,6 +7,7 @@ from lsbatch.models.cards import Card
 from lsbatch.models.families.cart import CartFamily
 from lsbatch.models.families.ccdc import CcdcFamily
 from lsbatch.models.families.disturbance import DisturbanceFamily
+from lsbatch.models.families.onnx import OnnxFamily
 from lsbatch.models.families.prakash import PrakashFamily
 from lsbatch.models.families.smp import SmpFamily
 from lsbatch.models.families.tehrani import TehraniFamily
@@ -22,6 +23,7 @@ _ALL: tuple[Family, ...] = (
     CcdcFamily(),
     DisturbanceFamily(),
     SmpFamily(),
+    OnnxFamily(),
 )
 
 #: Families by the value of ``model.family``.

@@ -226,7 +226,7 @@ def _finished(
     chips = preparation.counts(prepared.chips)
     known = {
         "settings": config.train.model_dump(mode="json"),
-        "scores": {"chips": chips, **{name: c.scores() for name, c in found.items()}},
+        "scores": {"chips": chips, **found},
         "temperature": temperature,
         "made_by": _made_by(job, prepared),
     }
@@ -251,14 +251,18 @@ def _made_by(job: TrainingJob, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _counted(nets: Sequence[nn.Module], temperature: float, loader: Any) -> Confusion:
-    """Count hits and misses of the mean probability at 0.5."""
-    total = Confusion()
+def _counted(nets: Sequence[nn.Module], temperature: float, loader: Any) -> dict[str, Any]:
+    """Return counts and scores at a mean probability of 0.5, and the counts of each block, for intervals."""
+    blocks: dict[tuple[int, ...], Confusion] = {}
+    places = iter(loader.dataset.chips.blocks[loader.dataset.index])
     for logits, truth, seen in _batches(nets, loader):
         # sigmoid(x) is 0.5 + tanh(x / 2) / 2
         called = np.tanh(logits / (2 * temperature)).mean(axis=0) >= 0
-        total += Confusion(*score_intervals.confusion(called, truth, seen))
-    return total
+        for chip in zip(called, truth, seen, strict=True):
+            place = tuple(map(int, next(places)))
+            blocks[place] = blocks.get(place, Confusion()) + Confusion(*score_intervals.confusion(*chip))
+    total = sum(blocks.values(), Confusion())
+    return {**total.scores(), "blocks": [[each.tp, each.fp, each.fn, each.tn] for each in blocks.values()]}
 
 
 def _answers(nets: Sequence[nn.Module], loader: Any) -> tuple[np.ndarray, np.ndarray]:
