@@ -28,6 +28,15 @@ def _killer(epoch: int) -> Callable[[str], None]:
     return kill
 
 
+def _has_same_end(out: Path, other: Path) -> bool:
+    """Whether two trainings have the same network after their last epoch. The weights are those of the best epoch."""
+    ours, theirs = (
+        torch.load(each.with_name(f"{each.stem}-training") / "last.ckpt", weights_only=True)["state_dict"]
+        for each in (out, other)
+    )
+    return set(ours) == set(theirs) and all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
 def _epochs(out: Path) -> list[int]:
     return [int(row["epoch"]) for row in discs.log(out)]
 
@@ -42,6 +51,7 @@ def test_killed_in_each_epoch(disc_source: Source, tmp_path: Path, changes: dict
             discs.fit(disc_source, config, out, _killer(epoch))
     lines: list[str] = []
     assert discs.fit(disc_source, config, out, lines.append).checksum == whole.checksum
+    assert _has_same_end(out, tmp_path / "whole.safetensors")
     # only the last epoch was repeated, and the log has each of them once
     assert [line[:9] for line in lines if line.startswith("epoch")] == ["epoch   2"]
     assert _epochs(out) == _epochs(tmp_path / "whole.safetensors") == [0, 1, 2]
@@ -55,8 +65,8 @@ def test_killed_in_the_middle_of_epochs(disc_source: Source, tmp_path: Path, mon
     step, calls = Learner.training_step, iter(range(1000))
 
     def failing(self: Learner, batch: object, index: int) -> torch.Tensor:
-        # in the first, the second and the third epoch, of six batches or more
-        if next(calls) in (3, 11, 20):
+        # in the first, the second and the third epoch, of ten batches each; a resumed run repeats the epoch
+        if next(calls) in (3, 17, 33):
             raise _KilledError
         return step(self, batch, index)
 
@@ -69,6 +79,7 @@ def test_killed_in_the_middle_of_epochs(disc_source: Source, tmp_path: Path, mon
             killed += 1
     assert killed == 3
     assert found.checksum == whole.checksum
+    assert _has_same_end(out, tmp_path / "whole.safetensors")
 
 
 def test_killed_after_it_stopped_early(disc_source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from tests.models import discs
 
 @pytest.mark.slow
 def test_two_processes_learn_together(disc_source: Source, tmp_path: Path) -> None:
-    """Twice to the same bits, once of them interrupted; and it learns."""
+    """It learns, and twice gives the same bits."""
     config = discs.config(devices=2, batch=2, epochs=4)
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     lines: list[str] = []
@@ -31,7 +31,6 @@ def test_two_processes_learn_together(disc_source: Source, tmp_path: Path) -> No
     state = torch.load(tmp_path / "first-training" / "last.ckpt", weights_only=True)
     # 40 chips, 20 a process, 2 a batch
     assert state["global_step"] == 4 * 10
-    # as if the first training had been stopped after its last checkpoint
     again = discs.fit(disc_source, config, second)
     assert again.checksum == card.checksum
     assert base.card(first).settings["devices"] == 2
