@@ -16,6 +16,7 @@ from lsbatch.models.training import trainer
 from lsbatch.models.training.spatial_split import Source
 from lsbatch.settings import Config, TruthSettings, digest
 from lsbatch.storage import objects, receipts, vectors
+from lsbatch.storage.files import exists
 
 
 def train(configs: Sequence[Config], screen: Screen, *, out: Path | None, fresh: bool, hold_out: bool = False) -> None:
@@ -94,9 +95,17 @@ def learned(configs: Sequence[Config], hold_out: bool) -> str:
         stacked = receipts.read_stage(ready.workspace.receipts, "stack")
         files = [receipts.checksum(file) for file in (truth.file, truth.points) if file is not None]
         regions.append([config.survey.id, files, truth.date_field, sorted((t, r.digest) for t, r in stacked.items())])
-    encoder = first.train.encoder_weights
-    pretrained = [] if encoder is None else [receipts.checksum(encoder)]
-    return digest([first.model.family, first.inputs, first.train, hold_out, regions, *pretrained])
+    return digest([first.model.family, first.inputs, first.train, hold_out, regions, *_pretrained(first)])
+
+
+def _pretrained(config: Config) -> list[str]:
+    """Return the checksum of the pretrained encoder, if there is one."""
+    path = config.train.encoder_weights
+    if path is None:
+        return []
+    if not exists(path):
+        raise ConfigError(f"train.encoder_weights = {str(path)!r}: this file does not exist")
+    return [receipts.checksum(path)]
 
 
 def source(config: Config) -> Source:
