@@ -138,15 +138,15 @@ def test_prediction_is_that_of_blended_windows(weights: Path, disc_source: Sourc
     raw = np.stack([block[name] for name in of.bands])
     scaled = np.nan_to_num((raw - np.reshape(of.means, (-1, 1, 1))) / np.reshape(of.stds, (-1, 1, 1)))
     side = np.sin(np.pi * (np.arange(128) + 0.5) / 128) ** 2
-    total, weights = np.zeros((256, 256)), np.zeros((256, 256))
+    total, shares = np.zeros((256, 256)), np.zeros((256, 256))
     for row in (0, 64, 128):
         for col in (0, 64, 128):
             window = torch.from_numpy(scaled[None, :, row : row + 128, col : col + 128].astype(np.float32))
             with torch.inference_mode():
                 logits = network(window)[0, 0].numpy() / of.network["temperature"]
             total[row : row + 128, col : col + 128] += np.outer(side, side) / (1 + np.exp(-logits))
-            weights[row : row + 128, col : col + 128] += np.outer(side, side)
-    expected = (total / weights)[64:-64, 64:-64]
+            shares[row : row + 128, col : col + 128] += np.outer(side, side)
+    expected = (total / shares)[64:-64, 64:-64]
     found = base.answer(weights, block, 64, PLAIN)
     seen = np.isfinite(found)
     np.testing.assert_allclose(found[seen], expected[seen], atol=1e-5)
