@@ -18,6 +18,7 @@ from lsbatch.models.training import fine_tuning, rate_finder, trainer
 from lsbatch.models.training.spatial_split import UNKNOWN, Source
 from lsbatch.settings import Config, TruthSettings, Windows, digest
 from lsbatch.storage import objects, receipts, vectors
+from lsbatch.storage.files import exists
 
 
 def train(
@@ -123,10 +124,18 @@ def learned(configs: Sequence[Config], hold_out: bool, start: Path | None = None
         stacked = receipts.read_stage(ready.workspace.receipts, "stack")
         files = [receipts.checksum(f) for f in (truth.file, truth.points, truth.mapped_area) if f is not None]
         regions.append([config.survey.id, files, truth.date_field, sorted((t, r.digest) for t, r in stacked.items())])
-    further = [] if start is None else [base.card(start).checksum]
-    if first.train.encoder_weights is not None:
-        further.append(receipts.checksum(first.train.encoder_weights))
-    return digest([first.model.family, first.inputs, first.train, hold_out, regions, *further])
+    begun = [] if start is None else [base.card(start).checksum]
+    return digest([first.model.family, first.inputs, first.train, hold_out, regions, *begun, *_pretrained(first)])
+
+
+def _pretrained(config: Config) -> list[str]:
+    """Return the checksum of the pretrained encoder, if there is one."""
+    path = config.train.encoder_weights
+    if path is None:
+        return []
+    if not exists(path):
+        raise ConfigError(f"train.encoder_weights = {str(path)!r}: this file does not exist")
+    return [receipts.checksum(path)]
 
 
 def source(config: Config) -> Source:

@@ -103,6 +103,18 @@ def test_impossible_training_is_told_before_stack(planned_survey: Survey, monkey
         train.train([prakash], Lines(), out=None, fresh=False)
 
 
+def test_pretrained_encoder_is_part_of_what_was_learned_from(stacked_survey: Survey, tmp_path: Path) -> None:
+    config, path = stacked_survey.config, tmp_path / "encoder.pth"
+    with_encoder = config.model_copy(update={"train": config.train.model_copy(update={"encoder_weights": path})})
+    with pytest.raises(ConfigError, match=r"encoder\.pth': this file does not exist"):
+        train.learned([with_encoder], False)
+    digests = [train.learned([config], False)]
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        digests.append(train.learned([with_encoder], False))
+    assert len(set(digests)) == 3
+
+
 def test_samples_are_the_pixels_under_the_points(stacked_survey: Survey) -> None:
     """Each point's bands, looked up by xarray's nearest pixel."""
     samples, classes = cart.samples(train.source(stacked_survey.config), stacked_survey.config.inputs, None, 0)

@@ -138,15 +138,15 @@ def test_prediction_is_that_of_blended_windows(weights: Path, disc_source: Sourc
     raw = np.stack([block[name] for name in of.bands])
     scaled = np.nan_to_num((raw - np.reshape(of.means, (-1, 1, 1))) / np.reshape(of.stds, (-1, 1, 1)))
     side = np.sin(np.pi * (np.arange(128) + 0.5) / 128) ** 2
-    total, weights = np.zeros((256, 256)), np.zeros((256, 256))
+    total, shares = np.zeros((256, 256)), np.zeros((256, 256))
     for row in (0, 64, 128):
         for col in (0, 64, 128):
             window = torch.from_numpy(scaled[None, :, row : row + 128, col : col + 128].astype(np.float32))
             with torch.inference_mode():
                 logits = network(window)[0, 0].numpy() / of.network["temperature"]
             total[row : row + 128, col : col + 128] += np.outer(side, side) / (1 + np.exp(-logits))
-            weights[row : row + 128, col : col + 128] += np.outer(side, side)
-    expected = (total / weights)[64:-64, 64:-64]
+            shares[row : row + 128, col : col + 128] += np.outer(side, side)
+    expected = (total / shares)[64:-64, 64:-64]
     found = base.answer(weights, block, 64, PLAIN)
     seen = np.isfinite(found)
     np.testing.assert_allclose(found[seen], expected[seen], atol=1e-5)
@@ -188,6 +188,7 @@ def test_hostile_cards_are_refused(weights: Path, tmp_path: Path, changes: dict[
         base.answer(path, block, 64, PLAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_architectures(architecture: str, tmp_path: Path) -> None:
     """Each is made, applied, stored and read; and learns from a batch of one chip."""
@@ -208,6 +209,7 @@ def test_architectures(architecture: str, tmp_path: Path) -> None:
     logits.sum().backward()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["efficientnet-b0", "mobilenet_v2", "mit_b0", "tu-resnet18", "tu-convnext_atto"])
 def test_encoders(encoder: str) -> None:
     network = smp_network.build(4, "Unet", encoder)
@@ -222,8 +224,7 @@ def _encoder(bands: int = 3, name: str = "resnet18") -> Any:
     return smp_network.library().encoders.get_encoder(name, in_channels=bands, weights=None)
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("bands", [1, 2, 3, 5])
+@pytest.mark.parametrize(("suffix", "bands"), [(".safetensors", 1), (".pth", 2), (".safetensors", 3), (".pth", 5)])
 def test_encoder_weights_by_path(tmp_path: Path, suffix: str, bands: int) -> None:
     """The oracle is the library's own way to other numbers of bands."""
     donor, path = _encoder(), tmp_path / f"encoder{suffix}"
