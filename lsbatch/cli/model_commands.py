@@ -23,13 +23,25 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="start again instead of resuming an interrupted training")
     ] = False,
+    chips: Annotated[
+        list[Path] | None,
+        typer.Option(help="folder of a public training set; may be repeated; surveys without truth then give settings"),
+    ] = None,
+    chip_formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="format of each folder of --chips: sen12landslides, sen12landslides-harmonized, sen12landslides-raw, "
+            "landslide4sense",
+        ),
+    ] = None,
 ) -> None:
     """Train the model of the settings on one or more surveys. Resumes after an interruption."""
     settings = [load(path) for path in configs]
     from lsbatch.cli import terminal
     from lsbatch.commands import train
 
-    train.train(settings, terminal.Screen(), out=out, fresh=fresh)
+    train.train(settings, terminal.Screen(), out=out, fresh=fresh, chips=chips or (), chip_formats=chip_formats or ())
 
 
 @app.command()

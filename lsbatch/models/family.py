@@ -14,6 +14,7 @@ from torch import nn
 
 from lsbatch.models.cards import Card
 from lsbatch.models.training.chips import Chips
+from lsbatch.models.training.public_sets.chip_folder import ChipFolder
 from lsbatch.models.training.spatial_split import Source
 from lsbatch.settings import Config, PredictSettings, TrainSettings
 
@@ -37,6 +38,8 @@ class TrainingJob:
         Digest of everything that the training depends on; goes into the card.
     hold_out : bool
         Keep the samples of the test blocks out of the training. A network always does.
+    chip_sets : tuple of ChipFolder
+        Public training sets, for a network.
     """
 
     sources: tuple[Source, ...]
@@ -44,6 +47,7 @@ class TrainingJob:
     out: Path
     learned: str
     hold_out: bool
+    chip_sets: tuple[ChipFolder, ...] = ()
 
 
 @dataclass(frozen=True)

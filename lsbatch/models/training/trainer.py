@@ -29,6 +29,7 @@ from lsbatch.models.training import chips as cutting
 from lsbatch.models.training.applicability import Described
 from lsbatch.models.training.epoch_log import EpochLog
 from lsbatch.models.training.learner import LateEarlyStopping, Learner
+from lsbatch.models.training.public_sets import set_chips
 from lsbatch.settings import Config, TrainSettings, digest
 from lsbatch.storage.files import write_json
 
@@ -54,13 +55,23 @@ def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None
     """
     sources, config, out = job.sources, job.config, job.out
     settings, folder = config.train, out.with_name(f"{out.stem}-training")
-    key = digest([settings, config.model.family, config.inputs, [source.name for source in sources]])
+    key = digest(
+        [
+            settings,
+            config.model.family,
+            config.inputs,
+            [source.name for source in sources],
+            *(one.digest for one in job.chip_sets),
+        ]
+    )
     if not (resume and _key(folder) == key):
         shutil.rmtree(folder, ignore_errors=True)
     pl.seed_everything(settings.seed, verbose=False)
     recipe = families.of(config).training
     assert isinstance(recipe, NetworkRecipe)
-    chips = cutting.collect(sources, config.inputs, settings, folder, recipe.halo_px(settings))
+    chips = cutting.collect(sources, config.inputs, settings, folder, recipe.halo_px(settings), job.chip_sets)
+    for line in (*(note for one in job.chip_sets for note in one.notes), *map(set_chips.sentence, chips.sets)):
+        progress(line)
     write_json(folder / "training.json", {"key": key})
     stats = recipe.statistics(chips)
     turns = chip_dataset.turns(config.inputs) if settings.symmetries else []
@@ -82,9 +93,12 @@ def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None
             learner, feeds["train"], feeds["validation"], ckpt_path=last if last.exists() else None, weights_only=True
         )
     )
-    split = spatial_split.describe_split(sources, spatial_split.split_blocks(sources, settings))
-    made_by = {"surveys": [source.name for source in sources], "split": split, "learned": job.learned}
-    described = applicability.describe(chips, sources, config.inputs, settings.seed)
+    made_by = {"surveys": [source.name for source in sources], "learned": job.learned}
+    if sources:
+        made_by["split"] = spatial_split.describe_split(sources, spatial_split.split_blocks(sources, settings))
+    if chips.sets:
+        made_by |= {"chip_sets": list(chips.sets), "units": chips.units}
+    described = applicability.describe(chips, sources, config.inputs, settings.seed, job.chip_sets)
     if described is None:
         progress("All training chips lie in one block, so the weights cannot tell where they may be believed")
     return _finished(learner, trainer, folder, out, feeds, stats, recipe, config, counts, made_by, described)
