@@ -96,9 +96,11 @@ def collect(
         _collect(sources, names, settings, folder, key, halo_px, chip_sets)
     facts = json.loads(made.read_text(encoding="utf-8"))
     values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
-    arrays = (np.array(facts[name]) for name in ("share", "sums", "blocks"))
     # chips of an older version have no sets
-    return Chips(values, truth, *arrays, tuple(facts.get("sets", ())), facts.get("units", PHYSICAL))
+    sets, units = tuple(facts.get("sets", ())), facts.get("units", PHYSICAL)
+    return Chips(
+        values, truth, *(np.array(facts[name]) for name in ("share", "sums", "blocks")), sets=sets, units=units
+    )
 
 
 def landslide_share(chips: Chips, split: str) -> float:
@@ -151,7 +153,7 @@ def _collect(
     scales, sums, units = set_chips.onto_common_units(sums, chip_sets, found_sets)
     chosen = _choose(spots, settings)
     _write(sources, names, settings, folder, chosen, chip_sets, scales)
-    owners = (*sources, *chip_sets)
+    owners: tuple[Source | ChipFolder, ...] = (*sources, *chip_sets)
     blocks = [_block(owners[spot.source], spot, settings.block_px) for spot in chosen]
     facts = {
         "key": key, "share": [spot.share for spot in chosen], "sums": sums.tolist(), "blocks": blocks,

@@ -93,7 +93,7 @@ def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None
             learner, feeds["train"], feeds["validation"], ckpt_path=last if last.exists() else None, weights_only=True
         )
     )
-    made_by = {"surveys": [source.name for source in sources], "learned": job.learned}
+    made_by: dict[str, Any] = {"surveys": [source.name for source in sources], "learned": job.learned}
     if sources:
         made_by["split"] = spatial_split.describe_split(sources, spatial_split.split_blocks(sources, settings))
     if chips.sets:

@@ -161,6 +161,6 @@ def _local_change(passes: Sequence[Pass]) -> dict[str, np.ndarray]:
 def _moments(passes: Sequence[Pass], pol: str, is_after: bool) -> pass_moments.Moments:
     powers = [one.power[pol] for one in passes if one.is_after == is_after]
     cell_px, _ = surroundings.sizes(SIDE_M)
-    moments = pass_moments.empty(powers[0].shape, cell_px)  # type: ignore[arg-type]
+    moments = pass_moments.empty(powers[0].shape, cell_px)
     pass_moments.fill(moments, slice(0, len(powers[0])), powers, cell_px)
     return moments

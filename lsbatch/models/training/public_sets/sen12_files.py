@@ -79,23 +79,27 @@ def read(path: Path, variables: tuple[str, ...]) -> Looks:
     with hdf5_files.opened(path) as file:
         for name in (*wanted, "x", "y", "time"):
             hdf5_files.dataset(file, name, path)
-    with hdf5_files.reading(path), xr.open_dataset(path, engine="h5netcdf") as data:
+        # not opened: each variable takes some milliseconds
+        others = set(file) - {*wanted, "x", "y", "time"}
+    with hdf5_files.reading(path), xr.open_dataset(path, engine="h5netcdf", drop_variables=others) as data:
         _check_shape(data, wanted, path)
         before, after = _around_event(data.attrs, data.sizes["time"])
-        north_up = data.transpose("time", "y", "x", ...).sortby("y", ascending=False).sortby("x")
-        corner = _corner(north_up, path)
         days = data["time"].to_numpy().astype("datetime64[D]").astype(np.int64)
-        mask = _layer(north_up["MASK"])
-        elevation = _layer(north_up["DEM"]).astype(np.float32)
-        outside = np.r_[0 : before + 1, after : len(days)]
-        values = {name: north_up[name].to_numpy()[outside] for name in variables}
+        x, y = (data[name].to_numpy().astype(np.float64) for name in ("x", "y"))
+        # first row in the north, first column in the west
+        north_up = np.ix_(np.argsort(-y), np.argsort(x))
+        stored = {name: data[name].transpose(..., "y", "x").to_numpy()[..., *north_up] for name in wanted}
+    if not (_are_steps(np.sort(x)) and _are_steps(np.sort(y))):
+        raise NoDataError(f"{path}: its pixels are not squares of {SIDE_M:g} m")
     if (np.diff(days) < 0).any():
         raise NoDataError(f"{path}: its looks are not in order of time")
+    mask, elevation = (_layer(stored[name]) for name in ("MASK", "DEM"))
+    elevation = elevation.astype(np.float32)
+    outside = np.r_[0 : before + 1, after : len(days)]
+    values = {name: stored[name][outside] for name in variables}
     truth = np.where(mask == 1, np.uint8(1), np.where(mask == 0, np.uint8(0), np.uint8(UNKNOWN)))
-    if not (truth == 1).any():
-        raise UnusablePatchError("annotated, but without a landslide pixel")
     elevation[elevation < FILL_BELOW] = np.nan
-    return Looks(values, days[outside], outside >= after, truth, elevation, corner)
+    return Looks(values, days[outside], outside >= after, truth, elevation, (float(x.min()), float(y.max())))
 
 
 def images(looks: Looks, colours: tuple[str, ...], product: str, path: Path) -> Images:
@@ -110,7 +114,7 @@ def images(looks: Looks, colours: tuple[str, ...], product: str, path: Path) -> 
     reflectance = {}
     for colour in colours:
         dn = looks.values[VARIABLES[colour]]
-        if product == HARMONISED and np.nanmax(dn) > LARGEST_DN:
+        if product == HARMONISED and (dn > LARGEST_DN).any():
             raise NoDataError(
                 f"{path}: {VARIABLES[colour]} has digital numbers above {LARGEST_DN}, so it is not harmonised; "
                 "use --format sen12landslides-raw"
@@ -189,13 +193,10 @@ def _around_event(attributes: Mapping[str, Any], looks: int) -> tuple[int, int]:
     return first, last
 
 
-def _corner(data: Any, path: Path) -> tuple[float, float]:
-    x, y = (data[name].to_numpy().astype(np.float64) for name in ("x", "y"))
-    if not (np.allclose(np.diff(x), SIDE_M, atol=0.1) and np.allclose(np.diff(y), -SIDE_M, atol=0.1)):
-        raise NoDataError(f"{path}: its pixels are not squares of {SIDE_M:g} m")
-    return float(x[0]), float(y[0])
+def _are_steps(middles: np.ndarray) -> bool:
+    return bool(np.allclose(np.diff(middles), SIDE_M, atol=0.1))
 
 
-def _layer(values: Any) -> np.ndarray:
+def _layer(values: np.ndarray) -> np.ndarray:
     """Return a layer that is the same at all times."""
-    return np.asarray((values.max("time") if "time" in values.dims else values).to_numpy())
+    return values.max(axis=0) if values.ndim > 2 else values

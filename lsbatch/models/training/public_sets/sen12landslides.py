@@ -136,15 +136,18 @@ def _patches(document: Path, data: Path, wanted: tuple[str, ...]) -> list[Patch]
 def _patch(entry: Any, share: int, document: Path, data: Path, wanted: tuple[str, ...]) -> Patch:
     """Return a patch from its entry: an object with the file of each sensor, or the file of one sensor."""
     texts = {sensor: entry.get(sensor) if isinstance(entry, dict) else entry for sensor in wanted}
-    files = {}
+    files, places = {}, set()
     for sensor, text in texts.items():
         path = inside(data, text, document)
         parts = _NAME.fullmatch(path.name)
         if parts is None or parts["sensor"] != sensor:
             raise ConfigError(f"{document}: names the file {str(text)[:80]!r}; expected is REGION_{sensor}_ID.nc")
-        place = f"{parts['region']}_{parts['id']}"
         files[sensor] = data / sensor / path.name
-    return Patch(place, parts["region"], share, files)
+        places.add((parts["region"], parts["id"]))
+    if len(places) != 1:
+        raise ConfigError(f"{document}: joins files of different patches: {', '.join(map(str, texts.values()))[:200]}")
+    region, number = places.pop()
+    return Patch(f"{region}_{number}", region, share, files)
 
 
 def _json(document: Path) -> Any:
