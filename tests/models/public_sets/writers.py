@@ -115,23 +115,27 @@ def random_sen12(folder: Path, count: int = 10, product: str = "harmonized", reg
     return folder
 
 
+def survey_splits(survey: Survey, folder: Path, seed: int) -> np.ndarray:
+    """Write the splits of the patches of `survey_sen12`, those of its blocks; return them, array (rows, cols)."""
+    settings = survey.config.train.model_copy(update={"block_px": PX, "seed": seed})
+    shares = spatial_split.split_blocks([train.source(survey.config)], settings).shares[0]
+    places = {f"country_{n}": ("country", int(share)) for n, share in enumerate(shares[shares >= 0])}
+    write_splits(folder, "harmonized", places, ("s1asc", "s1dsc", "s2"))
+    return shares
+
+
 def survey_sen12(survey: Survey, folder: Path) -> Path:
     """Every block of 128 px of a survey as a patch: its planned scenes, its truth, and the split of its block."""
-    config = survey.config.model_copy(update={"train": survey.config.train.model_copy(update={"block_px": PX})})
-    source = train.source(config)
-    shares = spatial_split.split_blocks([source], config.train).shares[0]
-    places = {}
-    for number, (row, col) in enumerate(np.argwhere(shares >= 0)):
+    source = train.source(survey.config)
+    for number, (row, col) in enumerate(np.argwhere(survey_splits(survey, folder, survey.config.train.seed) >= 0)):
         rows, cols = slice(row * PX, (row + 1) * PX), slice(col * PX, (col + 1) * PX)
         tile = next(t for t in source.tiles if t.region[0].start <= rows.start < t.region[0].stop
                     and t.region[1].start <= cols.start < t.region[1].stop)  # fmt: skip
         here = replace(tile, geobox=survey.grid.geobox[rows, cols])
         scenes = plan.tile_scenes(survey.config.output, tile.id)
-        places[f"country_{number}"] = ("country", int(shares[row, col]))
         for sensor in ("s1asc", "s1dsc", "s2"):
             made = _of_scenes(scenes, sensor, here, source.truth(here))
             write_patch(folder / "data_harmonized" / sensor / f"country_{sensor}_{number}.nc", made)
-    write_splits(folder, "harmonized", places, ("s1asc", "s1dsc", "s2"))
     return folder
 
 
