@@ -96,11 +96,9 @@ def collect(
         _collect(sources, names, settings, folder, key, halo_px, chip_sets)
     facts = json.loads(made.read_text(encoding="utf-8"))
     values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
+    share, sums, blocks = (np.array(facts[name]) for name in ("share", "sums", "blocks"))
     # chips of an older version have no sets
-    sets, units = tuple(facts.get("sets", ())), facts.get("units", PHYSICAL)
-    return Chips(
-        values, truth, *(np.array(facts[name]) for name in ("share", "sums", "blocks")), sets=sets, units=units
-    )
+    return Chips(values, truth, share, sums, blocks, tuple(facts.get("sets", ())), facts.get("units", PHYSICAL))
 
 
 def landslide_share(chips: Chips, split: str) -> float:

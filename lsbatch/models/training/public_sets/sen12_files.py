@@ -87,8 +87,8 @@ def read(path: Path, variables: tuple[str, ...]) -> Looks:
         days = data["time"].to_numpy().astype("datetime64[D]").astype(np.int64)
         x, y = (data[name].to_numpy().astype(np.float64) for name in ("x", "y"))
         # first row in the north, first column in the west
-        north_up = np.ix_(np.argsort(-y), np.argsort(x))
-        stored = {name: data[name].transpose(..., "y", "x").to_numpy()[..., *north_up] for name in wanted}
+        rows, cols = np.argsort(-y), np.argsort(x)
+        stored = {name: data[name].transpose(..., "y", "x").to_numpy()[..., rows, :][..., cols] for name in wanted}
     if not (_are_steps(np.sort(x)) and _are_steps(np.sort(y))):
         raise NoDataError(f"{path}: its pixels are not squares of {SIDE_M:g} m")
     if (np.diff(days) < 0).any():
