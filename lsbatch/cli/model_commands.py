@@ -27,21 +27,41 @@ def train(
         str | None,
         typer.Option("--from", help="weights to start from (fine-tuning): a file, or package:NAME"),
     ] = None,
+    chips: Annotated[
+        list[Path] | None,
+        typer.Option(help="folder of a public training set; may be repeated; surveys without truth then give settings"),
+    ] = None,
+    chip_formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="format of each folder of --chips: sen12landslides, sen12landslides-harmonized, sen12landslides-raw, "
+            "landslide4sense",
+        ),
+    ] = None,
+    reviewed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="CONFIG",
+            help="survey whose reviews to train on instead of mapped landslides; may be given several times",
+        ),
+    ] = None,
     find_rate: Annotated[
         bool, typer.Option("--find-rate", help="print a learning rate for train.learning_rate instead of training")
     ] = False,
 ) -> None:
     """Train the model of the settings on one or more surveys. Resumes after an interruption."""
-    settings = [load(path) for path in configs]
+    settings, answered = (tuple(load(path) for path in paths) for paths in (configs, reviewed or []))
     from lsbatch.cli import terminal
     from lsbatch.commands import train
     from lsbatch.models import base
 
     weights, screen = None if start is None else base.named(start, "--from"), terminal.Screen()
+    extras = train.Extras(weights, tuple(chips or ()), tuple(chip_formats or ()), answered)
     if find_rate:
-        train.find_rate(settings, screen, out=out, start=weights)
+        train.find_rate(settings, screen, out=out, extras=extras)
     else:
-        train.train(settings, screen, out=out, fresh=fresh, start=weights)
+        train.train(settings, screen, out=out, fresh=fresh, extras=extras)
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """Sentinel-2: reflectance from digital numbers, cloud and shadow masks, spectral indices."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from numba import njit
 
@@ -204,6 +206,10 @@ def bsi(swir1: np.ndarray, red: np.ndarray, nir: np.ndarray, blue: np.ndarray) -
     """
     measured = np.logical_and.reduce([band > 0 for band in (swir1, red, nir, blue)])
     return np.where(measured, ndvi(swir1 + red, nir + blue), np.float32(np.nan))
+
+
+#: The index of each change in `lsbatch.bands.INDEX_TERMS`, a function of its terms in their order.
+INDICES: Mapping[str, Callable[..., np.ndarray]] = {"dNBR": nbr, "dNDMI": ndmi, "dBSI": bsi}
 
 
 def dndvi(pre: np.ndarray, post: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from lsbatch.models import families
 from lsbatch.models.cards import Card, card
 from lsbatch.models.families import FAMILIES
 from lsbatch.models.mlm import model as mlm
+from lsbatch.models.training.public_sets.chip_folder import STANDARDISED
 from lsbatch.settings import Config, GridSettings, PredictSettings, digest
 from lsbatch.storage import objects
 from lsbatch.storage.files import exists, on_disk
@@ -135,6 +136,11 @@ def check(of: Card, config: Config) -> None:
         raise ModelError(
             f"bands = {given}: the weights were trained for "
             f"{', '.join(of.bands)}; set bands or model.weights, or run 'lsbatch train'"
+        )
+    if of.made_by.get("units") == STANDARDISED:
+        raise ModelError(
+            "model.weights: were trained on standardised values of a public set alone, which a survey does not have; "
+            "train them further on a survey, or train with a survey and the set together"
         )
     families.of(config).check(of, config.predict)
     if config.grid.tile_px % of.lattice_px:

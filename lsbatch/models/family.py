@@ -14,6 +14,7 @@ from torch import nn
 
 from lsbatch.models.cards import Card
 from lsbatch.models.training.chips import Chips
+from lsbatch.models.training.public_sets.chip_folder import ChipFolder
 from lsbatch.models.training.spatial_split import Source
 from lsbatch.settings import Config, PredictSettings, TrainSettings
 
@@ -40,6 +41,8 @@ class TrainingJob:
     start : Path or None
         Weights from which a network starts; its structure is then in `config` (`fine_tuning.adopted`). None: random
         weights.
+    chip_sets : tuple of ChipFolder
+        Public training sets, for a network.
     """
 
     sources: tuple[Source, ...]
@@ -48,6 +51,7 @@ class TrainingJob:
     learned: str
     hold_out: bool
     start: Path | None = None
+    chip_sets: tuple[ChipFolder, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Stage archive to STACK: composites before and after, terrain and observation counts of one tile."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,11 +31,6 @@ BITS = {
     "water": WATER,
 }
 SHORT = {"ascending": "asc", "descending": "desc"}
-INDICES: dict[str, Callable[..., np.ndarray]] = {
-    "dNBR": optical_kernels.nbr,
-    "dNDMI": optical_kernels.ndmi,
-    "dBSI": optical_kernels.bsi,
-}
 #: Scenes named in the error of a tile none of whose scenes could be read.
 NAMED_SCENES = 3
 
@@ -116,7 +111,7 @@ def _index_differences(bands: Mapping[str, np.ndarray], config: Config) -> dict[
     """Return after minus before of each index of the layer, from the composites."""
 
     def index(name: str, period: str) -> np.ndarray:
-        return INDICES[name](*(bands[f"{period}{term}"] for term in INDEX_TERMS[name]))
+        return optical_kernels.INDICES[name](*(bands[f"{period}{term}"] for term in INDEX_TERMS[name]))
 
     names = [name for name in stack_layer(config.composite.bands).names if name in INDEX_TERMS]
     return {name: index(name, "post") - index(name, "pre") for name in names}

@@ -10,6 +10,7 @@ from lsbatch.models import cards
 from lsbatch.models.applicability import changed, features
 from lsbatch.models.cards import Applicability
 from lsbatch.models.training.chips import Chips
+from lsbatch.models.training.public_sets.chip_folder import SIDE_M, ChipFolder
 from lsbatch.models.training.spatial_split import Source
 
 #: Cells of the sample, and the share of them that hold a landslide.
@@ -23,7 +24,9 @@ STEP_PX = 4
 Described = tuple[Applicability, np.ndarray]
 
 
-def describe(chips: Chips, sources: Sequence[Source], names: tuple[str, ...], seed: int) -> Described | None:
+def describe(
+    chips: Chips, sources: Sequence[Source], names: tuple[str, ...], seed: int, chip_sets: Sequence[ChipFolder] = ()
+) -> Described | None:
     """Return the description of a training and its sample of cells, array (cells, features) float16, standardised.
 
     Parameters
@@ -34,6 +37,8 @@ def describe(chips: Chips, sources: Sequence[Source], names: tuple[str, ...], se
         Bands of the chips.
     seed : int
         Of the random draw.
+    chip_sets : sequence of ChipFolder
+        Public sets of the chips, after the surveys. Their scenes and seasons are not described.
 
     Returns
     -------
@@ -56,10 +61,11 @@ def describe(chips: Chips, sources: Sequence[Source], names: tuple[str, ...], se
     distance = kernels.mean_distance(points)
     limit = kernels.outlier_limit(kernels.held_out_distances(points, folds) / distance)
     quantiles, changes = _pixels(chips, looked_at, names)
-    sides = [source.grid.resolution_m for source in sources]
+    sides = [source.grid.resolution_m for source in sources] + [SIDE_M] * len(chip_sets)
+    trained_on = (*(source.name for source in sources), *(one.name for one in chip_sets))
     described = Applicability(
         tuple(means.tolist()), tuple(stds.tolist()), distance, limit, quantiles, changes, (min(sides), max(sides)),
-        _scenes(sources), _seasons(sources), words, tuple(source.name for source in sources), "",
+        _scenes(sources), _seasons(sources), words, trained_on, "",
     )  # fmt: skip
     return replace(described, checksum=cards.sample_checksum(sample, described)), sample
 
@@ -90,7 +96,7 @@ def _chosen(landslide: np.ndarray, dice: np.random.Generator) -> np.ndarray:
 
 
 def _folds(blocks: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return the fold of each cell: its survey; or its block, if there is one survey."""
+    """Return the fold of each cell: its survey or public set; or its block, if there is one of these."""
     surveys = np.unique(blocks[:, 0])
     if len(surveys) > 1:
         return blocks[:, 0], f"{len(surveys)} surveys"

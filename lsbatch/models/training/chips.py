@@ -4,8 +4,9 @@ A chip that touches blocks of two shares is dropped (see `spatial_split`).
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import numpy as np
 
 from lsbatch.bands import FULL_STACK
 from lsbatch.errors import NoDataError
+from lsbatch.models.training.public_sets import set_chips
+from lsbatch.models.training.public_sets.chip_folder import PHYSICAL, ChipFolder
+from lsbatch.models.training.public_sets.set_chips import Scale
 from lsbatch.models.training.spatial_split import SPLITS, TEST, TRAIN, UNKNOWN, VALIDATION, Source, Split, split_blocks
 from lsbatch.settings import TrainSettings, digest
 from lsbatch.storage import cube
@@ -25,7 +29,7 @@ class Chips:
     Attributes
     ----------
     values : array (chips, bands, side, side) float32, memory-mapped
-        Physical values, NaN as nodata.
+        Values in `units`, NaN as nodata.
     truth : array (chips, side, side) uint8, memory-mapped
         1 landslide, 0 none, 255 (`spatial_split.UNKNOWN`) not known.
     share : array (chips,)
@@ -33,7 +37,11 @@ class Chips:
     sums : array (3, bands)
         Count, sum and sum of squares of each band over the pixels of the training blocks.
     blocks : array (chips, 3) int
-        Source, and row and column of the block, of each chip.
+        Source, and row and column of the block, of each chip. Public sets follow the surveys; their blocks are regions.
+    sets : tuple of mapping
+        What was read of each public set (`set_chips.Contents.facts`).
+    units : str
+        Units of the values and of `sums`; STANDARDISED if only standardised sets were read.
     """
 
     values: np.ndarray
@@ -41,6 +49,8 @@ class Chips:
     share: np.ndarray
     sums: np.ndarray
     blocks: np.ndarray
+    sets: tuple[Mapping[str, Any], ...] = ()
+    units: str = PHYSICAL
 
     def of(self, split: str) -> np.ndarray:
         """Return the indices of the chips of a split."""
@@ -53,7 +63,7 @@ class Chips:
 
 @dataclass(frozen=True)
 class Spot:
-    """The place of a chip: source, tile, first row and column in the tile, split, and whether it holds a landslide."""
+    """The place of a chip: source, tile or patch, first row and column, split, and whether it holds a landslide."""
 
     source: int
     tile: int
@@ -64,24 +74,30 @@ class Spot:
 
 
 def collect(
-    sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, halo_px: int = 0
+    sources: Sequence[Source],
+    names: tuple[str, ...],
+    settings: TrainSettings,
+    folder: Path,
+    halo_px: int = 0,
+    chip_sets: Sequence[ChipFolder] = (),
 ) -> Chips:
-    """Select chips and write them to one array on disk, tile by tile.
+    """Select chips and write them to one array on disk, tile by tile and patch by patch.
 
-    Two passes over the tiles: the first counts landslides and sums the training blocks, the second writes the selected
-    chips. Memory holds one tile. Chips of an earlier call with the same sources and settings are reused. Test chips
-    keep a distance of `halo_px`, the halo of the network, from blocks of other splits.
+    Two passes over the tiles and patches: the first counts landslides and sums the training blocks, the second writes
+    the selected chips. Memory holds one tile. Chips of an earlier call with the same sources, sets and settings are
+    reused. Test chips of surveys keep a distance of `halo_px`, the halo of the network, from blocks of other splits.
+    Public sets keep their own splits.
 
     Raises
     ------
     NoDataError
         If no training or no validation chip has a landslide.
     """
-    key = digest([_key(sources, names, settings), halo_px])
+    key = digest([_key(sources, names, settings), halo_px, *(one.digest for one in chip_sets)])
     made = folder / "chips.json"
     if not made.exists() or json.loads(made.read_text(encoding="utf-8"))["key"] != key:
         made.unlink(missing_ok=True)
-        _collect(sources, names, settings, folder, key, halo_px)
+        _collect(sources, names, settings, folder, key, halo_px, chip_sets)
     return opened(folder)
 
 
@@ -89,7 +105,9 @@ def opened(folder: Path) -> Chips:
     """Open the chips that `collect` wrote into a folder."""
     facts = json.loads((folder / "chips.json").read_text(encoding="utf-8"))
     values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
-    return Chips(values, truth, *(np.array(facts[name]) for name in ("share", "sums", "blocks")))
+    share, sums, blocks = (np.array(facts[name]) for name in ("share", "sums", "blocks"))
+    # chips of an older version have no sets
+    return Chips(values, truth, share, sums, blocks, tuple(facts.get("sets", ())), facts.get("units", PHYSICAL))
 
 
 def landslide_share(chips: Chips, split: str) -> float:
@@ -100,10 +118,7 @@ def landslide_share(chips: Chips, split: str) -> float:
 
 def statistics(chips: Chips) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and spread of each band over the training blocks; the spread of a constant band is 1."""
-    count, total, squares = chips.sums
-    means = total / count
-    stds = np.sqrt(np.maximum(squares / count - means**2, 0))
-    return means, np.where(stds > 0, stds, 1.0)
+    return set_chips.moments(chips.sums)
 
 
 def _key(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings) -> str:
@@ -120,9 +135,15 @@ def _key(sources: Sequence[Source], names: tuple[str, ...], settings: TrainSetti
 
 
 def _collect(
-    sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, key: str, halo_px: int
+    sources: Sequence[Source],
+    names: tuple[str, ...],
+    settings: TrainSettings,
+    folder: Path,
+    key: str,
+    halo_px: int,
+    chip_sets: Sequence[ChipFolder],
 ) -> None:
-    split = split_blocks(sources, settings)
+    split = split_blocks(sources, settings) if sources else Split(settings.block_px, ())
     sums = np.zeros((3, len(names)))
     spots: list[Spot] = []
     for index, tile, bands, truth in _tiles(sources, names, settings):
@@ -133,10 +154,18 @@ def _collect(
             if spot.share != TEST or _is_apart(split, sources[index], spot, settings.chip_px, halo_px)
         )
         _add_statistics(sums, split, sources[index], index, tile, bands)
+    found_sets = [set_chips.contents(one, len(names), settings.chip_px) for one in chip_sets]
+    for index, one in enumerate(found_sets, len(sources)):
+        spots += (Spot(index, *astuple(square)) for square in one.squares)
+    scales, sums, units = set_chips.onto_common_units(sums, chip_sets, found_sets)
     chosen = _choose(spots, settings)
-    _write(sources, names, settings, folder, chosen)
-    blocks = [_block(sources[spot.source], spot, settings.block_px) for spot in chosen]
-    facts = {"key": key, "share": [spot.share for spot in chosen], "sums": sums.tolist(), "blocks": blocks}
+    _write(sources, names, settings, folder, chosen, chip_sets, scales)
+    owners: tuple[Source | ChipFolder, ...] = (*sources, *chip_sets)
+    blocks = [_block(owners[spot.source], spot, settings.block_px) for spot in chosen]
+    facts = {
+        "key": key, "share": [spot.share for spot in chosen], "sums": sums.tolist(), "blocks": blocks,
+        "sets": [one.facts for one in found_sets], "units": units,
+    }  # fmt: skip
     made = folder / "chips.json"
     # renamed last, so if the file exists, it and the arrays beside it are complete
     made.with_suffix(".part").write_text(json.dumps(facts), encoding="utf-8")
@@ -178,8 +207,10 @@ def _spots(
                 yield Spot(index, number, *place, share, bool((truth[piece] == 1).any()))
 
 
-def _block(source: Source, spot: Spot, block_px: int) -> tuple[int, int, int]:
-    """Return the source and the block in which a chip begins."""
+def _block(source: Source | ChipFolder, spot: Spot, block_px: int) -> tuple[int, int, int]:
+    """Return the source and the block in which a chip begins; the blocks of a public set are its regions."""
+    if isinstance(source, ChipFolder):
+        return spot.source, source.region_of(spot.tile), 0
     rows, cols = source.tiles[spot.tile].region
     return spot.source, (rows.start + spot.row) // block_px, (cols.start + spot.col) // block_px
 
@@ -209,7 +240,7 @@ def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
         if not any(spot.landslide for spot in spots if spot.share == share):
             raise NoDataError(
                 f"no {SPLITS[share]} chip of {settings.chip_px} px contains an observed landslide; train on more "
-                "surveys, or set another train.seed or a smaller train.block_px"
+                "surveys or sets, or set another train.seed or a smaller train.block_px"
             )
     count = min(len(empty), round(settings.empty_share * len(full)))
     dice = np.random.default_rng([settings.seed, 1])
@@ -218,7 +249,13 @@ def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
 
 
 def _write(
-    sources: Sequence[Source], names: tuple[str, ...], settings: TrainSettings, folder: Path, chosen: Sequence[Spot]
+    sources: Sequence[Source],
+    names: tuple[str, ...],
+    settings: TrainSettings,
+    folder: Path,
+    chosen: Sequence[Spot],
+    chip_sets: Sequence[ChipFolder],
+    scales: Sequence[Scale],
 ) -> None:
     side, count = settings.chip_px, len(chosen)
     folder.mkdir(parents=True, exist_ok=True)
@@ -228,7 +265,8 @@ def _write(
     places: dict[tuple[int, int], list[tuple[int, Spot]]] = {}
     for number, spot in enumerate(chosen):
         places.setdefault((spot.source, spot.tile), []).append((number, spot))
-    for index, tile, bands, truth in _tiles(sources, names, settings):
+    of_sets = set_chips.patches(chip_sets, scales, len(sources), places.keys())
+    for index, tile, bands, truth in chain(_tiles(sources, names, settings), of_sets):
         for number, spot in places.get((index, tile), ()):
             rows, cols = slice(spot.row, spot.row + side), slice(spot.col, spot.col + side)
             values_out[number], truth_out[number] = bands[:, rows, cols], truth[rows, cols]

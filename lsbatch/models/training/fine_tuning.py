@@ -12,12 +12,8 @@ from lsbatch.models import cards, ensembles, families, unet
 from lsbatch.models.cards import Card
 from lsbatch.models.family import BandStatistics, NetworkRecipe
 from lsbatch.models.training.chips import Chips
+from lsbatch.models.training.public_sets.chip_folder import STANDARDISED
 from lsbatch.settings import Config, parse
-
-#: `Card.made_by` of weights whose inputs were standardised scene by scene has these units. Their statistics are no
-#: physical values.
-STANDARDISED = "standardised"
-
 
 def adopted(config: Config, start: Path | None, progress: Callable[[str], None] = lambda line: None) -> Config:
     """Return the settings of a training with the structure of the weights from which it starts.

@@ -16,6 +16,7 @@ from lsbatch.models.training import chip_dataset, fine_tuning, processes, spatia
 from lsbatch.models.training import chips as cutting
 from lsbatch.models.training.chips import Chips
 from lsbatch.models.training.learner import Learner
+from lsbatch.models.training.public_sets import set_chips
 from lsbatch.settings import Config, TrainSettings
 
 #: Maximum weight of landslide pixels in the loss; a larger weight makes outlines too wide.
@@ -52,7 +53,9 @@ def prepare(job: TrainingJob, folder: Path, progress: Callable[[str], None]) -> 
     config, settings = job.config, job.config.train
     recipe = families.of(config).training
     assert isinstance(recipe, NetworkRecipe)
-    chips = cutting.collect(job.sources, config.inputs, settings, folder, recipe.halo_px(settings))
+    chips = cutting.collect(job.sources, config.inputs, settings, folder, recipe.halo_px(settings), job.chip_sets)
+    for line in (*(note for one in job.chip_sets for note in one.notes), *map(set_chips.sentence, chips.sets)):
+        progress(line)
     share = cutting.landslide_share(chips, "train")
     weight = positive_weight(settings, share)
     progress(_line(chips, share, weight))

@@ -68,7 +68,7 @@ def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None
         _fit_member(job, prepared, own, number, *_place(folder, number, settings.members, progress))
         for number, own in enumerate(_members(settings))
     ]
-    described = applicability.describe(prepared.chips, job.sources, config.inputs, settings.seed)
+    described = applicability.describe(prepared.chips, job.sources, config.inputs, settings.seed, job.chip_sets)
     if described is None:
         progress("All training chips lie in one block, so the weights cannot tell where they may be believed")
     return _finished(job, folder, prepared, networks, described)
@@ -129,7 +129,8 @@ def _key(job: TrainingJob) -> str:
     config = job.config
     start = [] if job.start is None else [cards.card(job.start).checksum]
     names = [source.name for source in job.sources]
-    return digest([config.train, config.model.family, config.inputs, names, *start])
+    sets = [one.digest for one in job.chip_sets]
+    return digest([config.train, config.model.family, config.inputs, names, *start, *sets])
 
 
 def _written_key(folder: Path) -> str | None:
@@ -242,11 +243,13 @@ def _finished(
 
 
 def _made_by(job: TrainingJob, prepared: Prepared) -> dict[str, Any]:
-    split = spatial_split.split_blocks(job.sources, job.config.train)
+    chips = prepared.chips
+    split = spatial_split.split_blocks(job.sources, job.config.train) if job.sources else None
     return {
         **spatial_split.made_by(job.sources, job.learned, split),
         "torch": torch.__version__,
         "positive_weight": prepared.positive_weight,
+        **({"chip_sets": list(chips.sets), "units": chips.units} if chips.sets else {}),
         **fine_tuning.made_by(job.start, job.config),
     }
 
