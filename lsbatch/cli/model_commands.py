@@ -23,13 +23,20 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="start again instead of resuming an interrupted training")
     ] = False,
+    reviewed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="CONFIG",
+            help="survey whose reviews to train on instead of mapped landslides; may be given several times",
+        ),
+    ] = None,
 ) -> None:
     """Train the model of the settings on one or more surveys. Resumes after an interruption."""
-    settings = [load(path) for path in configs]
+    settings, answered = ([load(path) for path in paths] for paths in (configs, reviewed or []))
     from lsbatch.cli import terminal
     from lsbatch.commands import train
 
-    train.train(settings, terminal.Screen(), out=out, fresh=fresh)
+    train.train(settings, terminal.Screen(), out=out, fresh=fresh, reviewed=answered)
 
 
 @app.command()

@@ -5,7 +5,7 @@ A new family is one file in `lsbatch.models.families`, one entry in its registry
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +37,8 @@ class TrainingJob:
         Digest of everything that the training depends on; goes into the card.
     hold_out : bool
         Keep the samples of the test blocks out of the training. A network always does.
+    made_by : mapping
+        Further fields of `made_by` of the card.
     """
 
     sources: tuple[Source, ...]
@@ -44,6 +46,7 @@ class TrainingJob:
     out: Path
     learned: str
     hold_out: bool
+    made_by: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ def test_two_reviewers_at_once(server: Server) -> None:
     kept = journal.read(server.case.survey.workspace.answers)
     assert [(one["reviewer"], one["state"]) for one in kept] == [("Kari", "confirmed"), ("Ola", "rejected")]
     # and the inventory has the last answer
-    found = identity._answered(server.case.frame, kept, {})
+    found = identity.answered(server.case.frame, kept, {})
     row = found.iloc[0]
     assert row[list(year_matching.REVIEW)].tolist() == ["rejected", "Ola", "", 1]
     assert (found["review_state"].iloc[1:] == server.case.frame["review_state"].iloc[1:]).all()
@@ -248,9 +248,9 @@ def test_an_answer_follows_a_new_name(server: Server) -> None:
     before = frame[ID].iat[0]
     frame.loc[0, ID] = "norway-2019-7"
     said = [{ID: before, "state": "confirmed", "reviewer": "Kari", "comment": "c", "version": 1}]
-    assert identity._answered(frame, said, {"norway-2019-7": [before]})["review_state"].iat[0] == "confirmed"
+    assert identity.answered(frame, said, {"norway-2019-7": [before]})["review_state"].iat[0] == "confirmed"
     said.append({ID: "norway-2019-7", "state": "rejected", "reviewer": "Kari", "comment": "c", "version": 1})
-    assert identity._answered(frame, said, {"norway-2019-7": [before]})["review_state"].iat[0] == "rejected"
+    assert identity.answered(frame, said, {"norway-2019-7": [before]})["review_state"].iat[0] == "rejected"
 
 
 def test_without_an_inventory_there_is_nothing_to_review(tmp_path: Path) -> None:

@@ -29,7 +29,11 @@ def turns(names: tuple[str, ...]) -> list[Turn]:
 
 
 class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Chips of a split: normalised bands, truth, and where pixels were observed and their truth is known."""
+    """Chips of a split: normalised bands, truth, and the weight of each pixel in the loss.
+
+    The weight is 0 where a band was not observed or the truth is not known, and 1 elsewhere unless the chips have
+    weights.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,10 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         # after turning: a hillshade is always lit from the north-west
         values = (self.prepare(raw) - self.mean) / self.std
         seen = np.isfinite(values).all(axis=0) & (truth != spatial_split.UNKNOWN)
-        out = (np.nan_to_num(values, nan=0.0), (truth == 1).astype(np.float32), seen.astype(np.float32))
+        weight = seen.astype(np.float32)
+        if self.chips.weight is not None:
+            weight *= cutting.turned(self.chips.weight[k], symmetry)
+        out = (np.nan_to_num(values, nan=0.0), (truth == 1).astype(np.float32), weight)
         return tuple(torch.from_numpy(a) for a in out)  # type: ignore[return-value]
 
 

@@ -13,9 +13,22 @@ import numpy as np
 
 from lsbatch.bands import FULL_STACK
 from lsbatch.errors import NoDataError
-from lsbatch.models.training.spatial_split import SPLITS, TEST, TRAIN, UNKNOWN, VALIDATION, Source, Split, split_blocks
+from lsbatch.models.training.spatial_split import (
+    HARD,
+    SPLITS,
+    TEST,
+    TRAIN,
+    UNKNOWN,
+    VALIDATION,
+    Source,
+    Split,
+    split_blocks,
+)
 from lsbatch.settings import TrainSettings, digest
 from lsbatch.storage import cube
+
+#: Files of the arrays in the folder of a training; the last one only if a survey has weights.
+ARRAYS = ("values.npy", "truth.npy", "weight.npy")
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,8 @@ class Chips:
         Count, sum and sum of squares of each band over the pixels of the training blocks.
     blocks : array (chips, 3) int
         Source, and row and column of the block, of each chip.
+    weight : array (chips, side, side) float32, memory-mapped, or None
+        Weight of each pixel in the loss; None: 1 for all.
     """
 
     values: np.ndarray
@@ -41,6 +56,7 @@ class Chips:
     share: np.ndarray
     sums: np.ndarray
     blocks: np.ndarray
+    weight: np.ndarray | None = None
 
     def of(self, split: str) -> np.ndarray:
         """Return the indices of the chips of a split."""
@@ -49,7 +65,15 @@ class Chips:
 
 @dataclass(frozen=True)
 class Spot:
-    """The place of a chip: source, tile, first row and column in the tile, split, and whether it holds a landslide."""
+    """The place of a chip: source, tile, first row and column in the tile, split, and what it holds.
+
+    Attributes
+    ----------
+    landslide : bool
+        Holds a landslide.
+    hard : bool
+        Holds a pixel whose truth is HARD.
+    """
 
     source: int
     tile: int
@@ -57,6 +81,7 @@ class Spot:
     col: int
     share: int
     landslide: bool
+    hard: bool
 
 
 def collect(
@@ -79,8 +104,13 @@ def collect(
         made.unlink(missing_ok=True)
         _collect(sources, names, settings, folder, key, halo_px)
     facts = json.loads(made.read_text(encoding="utf-8"))
-    values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
-    return Chips(values, truth, *(np.array(facts[name]) for name in ("share", "sums", "blocks")))
+    values, truth, weight = (
+        np.load(folder / name, mmap_mode="r", allow_pickle=False) if (folder / name).exists() else None
+        for name in ARRAYS
+    )
+    assert values is not None
+    assert truth is not None
+    return Chips(values, truth, *(np.array(facts[name]) for name in ("share", "sums", "blocks")), weight=weight)
 
 
 def landslide_share(chips: Chips, split: str) -> float:
@@ -166,7 +196,8 @@ def _spots(
             place = row - rows.start, col - cols.start
             piece = tuple(slice(p, p + side) for p in place)
             if seen[piece].any():
-                yield Spot(index, number, *place, share, bool((truth[piece] == 1).any()))
+                landslide, hard = (bool((truth[piece] == value).any()) for value in (1, HARD))
+                yield Spot(index, number, *place, share, landslide, hard)
 
 
 def _block(source: Source, spot: Spot, block_px: int) -> tuple[int, int, int]:
@@ -191,10 +222,14 @@ def _add_statistics(sums: np.ndarray, split: Split, source: Source, index: int, 
 
 
 def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
-    """Select all validation and test chips, training chips with landslides, and `empty_share` times as many without."""
+    """Select all validation and test chips, training chips with landslides, and `empty_share` times as many without.
+
+    Training chips without a landslide that are hard are selected too, and do not count in `empty_share`.
+    """
     train = [spot for spot in spots if spot.share == TRAIN]
     full = [spot for spot in train if spot.landslide]
-    empty = [spot for spot in train if not spot.landslide]
+    hard = [spot for spot in train if spot.hard and not spot.landslide]
+    empty = [spot for spot in train if not (spot.landslide or spot.hard)]
     held_out = [spot for spot in spots if spot.share != TRAIN]
     for share in (TRAIN, VALIDATION):
         if not any(spot.landslide for spot in spots if spot.share == share):
@@ -205,7 +240,7 @@ def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
     count = min(len(empty), round(settings.empty_share * len(full)))
     dice = np.random.default_rng([settings.seed, 1])
     kept = [empty[i] for i in sorted(dice.choice(len(empty), count, replace=False))]
-    return [*full, *kept, *held_out]
+    return [*full, *hard, *kept, *held_out]
 
 
 def _write(
@@ -220,11 +255,30 @@ def _write(
     for number, spot in enumerate(chosen):
         places.setdefault((spot.source, spot.tile), []).append((number, spot))
     for index, tile, bands, truth in _tiles(sources, names, settings):
+        truth[truth == HARD] = 0
         for number, spot in places.get((index, tile), ()):
             rows, cols = slice(spot.row, spot.row + side), slice(spot.col, spot.col + side)
             values_out[number], truth_out[number] = bands[:, rows, cols], truth[rows, cols]
     values_out.flush()
     truth_out.flush()
+    _write_weights(sources, settings, folder, chosen)
+
+
+def _write_weights(sources: Sequence[Source], settings: TrainSettings, folder: Path, chosen: Sequence[Spot]) -> None:
+    """Write the weight of each pixel of the chips, if a source has weights."""
+    file = folder / ARRAYS[2]
+    file.unlink(missing_ok=True)
+    if all(source.weight is None for source in sources):
+        return
+    side = settings.chip_px
+    out = np.lib.format.open_memmap(file, "w+", np.float32, (len(chosen), side, side))
+    for number, spot in enumerate(chosen):
+        source = sources[spot.source]
+        tile = source.tiles[spot.tile]
+        box = tile.padded(side)
+        here = slice(side + spot.row, 2 * side + spot.row), slice(side + spot.col, 2 * side + spot.col)
+        out[number] = 1 if source.weight is None else source.weight(replace(tile, geobox=box[here]))
+    out.flush()
 
 
 def turned(values: Any, symmetry: int) -> Any:

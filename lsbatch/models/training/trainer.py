@@ -54,7 +54,7 @@ def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None
     """
     sources, config, out = job.sources, job.config, job.out
     settings, folder = config.train, out.with_name(f"{out.stem}-training")
-    key = digest([settings, config.model.family, config.inputs, [source.name for source in sources]])
+    key = digest([settings, config.model.family, config.inputs, [source.name for source in sources], job.learned])
     if not (resume and _key(folder) == key):
         shutil.rmtree(folder, ignore_errors=True)
     pl.seed_everything(settings.seed, verbose=False)
@@ -83,7 +83,7 @@ def fit(job: TrainingJob, *, resume: bool = True, progress: Callable[[str], None
         )
     )
     split = spatial_split.describe_split(sources, spatial_split.split_blocks(sources, settings))
-    made_by = {"surveys": [source.name for source in sources], "split": split, "learned": job.learned}
+    made_by = {"surveys": [source.name for source in sources], "split": split, "learned": job.learned, **job.made_by}
     described = applicability.describe(chips, sources, config.inputs, settings.seed)
     if described is None:
         progress("All training chips lie in one block, so the weights cannot tell where they may be believed")
@@ -168,8 +168,8 @@ def _finished(
     card = recipe.card(config, stats, known)
     of, cells = described or (None, None)
     card = save(out, unet.state(learner.net), replace(card, applicability=of), cells)
-    for name in ("values.npy", "truth.npy"):
-        (folder / name).unlink()
+    for name in cutting.ARRAYS:
+        (folder / name).unlink(missing_ok=True)
     # the next training of this name starts from the beginning
     (folder / "training.json").unlink()
     del trainer
