@@ -7,10 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,8 @@ from lsbatch.settings import to_yaml
 from lsbatch.storage import journal, vectors
 from tests import browser, fake_survey
 from tests.fake_survey import Fake
+from tests.review.page_server import ID, serving, until
 
-ID = "landslide_id"
 HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=alert(1)>'
 
 
@@ -97,18 +95,6 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     frame.loc[1, ["status", "parent_ids", "comment"]] = HOSTILE
     vectors.write_parquet(file, frame)
     return made
-
-
-@contextmanager
-def serving(survey: Survey) -> Iterator[Server]:
-    with Server(Case(survey)) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield running
-        finally:
-            running.shutdown()
-            thread.join()
 
 
 @pytest.fixture
@@ -312,13 +298,6 @@ def page(server: Server, tmp_path: Path) -> Iterator[browser.Page]:
         opened.open(server.address)
         until(opened, "document.querySelectorAll('#pictures img').length > 0")
         yield opened
-
-
-def until(page: browser.Page, script: str) -> None:
-    end = time.monotonic() + 30
-    while not page.value(script):
-        assert time.monotonic() < end, script
-        time.sleep(0.03)
 
 
 def test_a_person_can_review(server: Server, page: browser.Page) -> None:
