@@ -71,9 +71,10 @@ def lessons(confirmed: list[Any], rejected: list[Any], points: Labels) -> Lesson
     return Lessons(settings.example(), np.array(confirmed, object), np.array(rejected, object), 0, points)
 
 
+#: No edge goes through the centre of a pixel.
 SHAPES = st.lists(
     st.tuples(*[st.integers(-20, 180)] * 2, *[st.integers(5, 60)] * 2).map(
-        lambda box: shapely.box(box[0], box[1], box[0] + box[2], box[1] + box[3])
+        lambda box: shapely.box(box[0] + 0.5, box[1] + 0.5, box[0] + box[2] + 0.5, box[1] + box[3] + 0.5)
     ),
     max_size=3,
 )
@@ -92,7 +93,7 @@ def test_truth_and_weight_are_those_of_every_pixel(
     truth, weight = reviewed.truth(of, box), reviewed.weight(of, box)
     for row in range(12):
         for col in range(16):
-            centre = shapely.Point(10 * col + 5.1, 120 - 10 * row - 5.1)
+            centre = shapely.Point(10 * col + 5, 120 - 10 * row - 5)
             inside = [any(shape.contains(centre) for shape in shapes) for shapes in (confirmed, rejected)]
             expected, heavy = 1 if inside[0] else HARD if inside[1] else UNKNOWN, 1.0
             if (row, col) in pixels:

@@ -26,7 +26,7 @@ def _bits(p: float, threshold: float) -> float:
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     """Landslides, some across tiles, on random probabilities; without a value in some places."""
-    made = fake_survey.make(tmp_path_factory.mktemp("uncertain"), Fake(landslides=12, truth=False))
+    made = fake_survey.make(tmp_path_factory.mktemp("uncertain"), Fake(landslides=24, truth=False))
     dice, layer = np.random.default_rng(3), probability("unet")
     for position in made.positions:
         tile = made.tile(position)
