@@ -110,7 +110,8 @@ def collect(
     )
     assert values is not None
     assert truth is not None
-    return Chips(values, truth, *(np.array(facts[name]) for name in ("share", "sums", "blocks")), weight=weight)
+    share, sums, blocks = (np.array(facts[name]) for name in ("share", "sums", "blocks"))
+    return Chips(values, truth, share, sums, blocks, weight)
 
 
 def landslide_share(chips: Chips, split: str) -> float:
