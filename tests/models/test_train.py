@@ -162,6 +162,24 @@ def test_another_setting_starts_anew(source: Source, tmp_path: Path) -> None:
     assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["0"]
 
 
+def test_other_truth_starts_anew(source: Source, tmp_path: Path) -> None:
+    """Answers of reviewers may come in between; the chips that were cut before do not have them."""
+    out, config = tmp_path / "unet.safetensors", _config(epochs=2)
+
+    def kill(line: str) -> None:
+        if line.startswith("epoch   1"):
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        trainer.fit(TrainingJob((source,), config, out, "before", True), progress=kill)
+    lines: list[str] = []
+    job = TrainingJob((source,), config, out, "after", True, {"reviewed": [{"survey": "a", "confirmed": 2}]})
+    card = trainer.fit(job, progress=lines.append)
+    assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["0", "1"]
+    assert card.made_by["learned"] == "after"
+    assert card.made_by["reviewed"] == [{"survey": "a", "confirmed": 2}]
+
+
 def test_what_train_says_is_its_own(source: Source, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No advert, no hint on loader workers, no line about GPUs that are not there."""
     _fit(source, _config(epochs=1), tmp_path / "unet.safetensors")
@@ -183,6 +201,21 @@ def test_losses_fall_with_a_better_answer(kind: str) -> None:
     seen[:, 2:] = 0
     wrong = torch.where(seen > 0, 8 * truth - 4, 50.0)
     assert torch.allclose(loss(wrong, truth, seen, 3.0, kind), loss(8 * truth - 4, truth, seen, 3.0, kind))
+
+
+@pytest.mark.parametrize("kind", ["dice_bce", "focal"])
+def test_a_pixel_of_weight_three_counts_like_three_pixels(kind: str) -> None:
+    import torch
+
+    from lsbatch.models.training.losses import loss
+
+    dice = torch.Generator().manual_seed(2)
+    logits, truth = torch.randn(1, 1, 6, generator=dice), torch.tensor([[[1.0, 0, 1, 0, 0, 1]]])
+    weight = torch.tensor([[[1.0, 3, 0, 1, 1, 2]]])
+    often = weight.int().flatten().tolist()
+    apart = [torch.repeat_interleave(values, torch.tensor(often), dim=2) for values in (logits, truth)]
+    expected = loss(*apart, torch.ones_like(apart[0]), 3.0, kind)
+    assert float(loss(logits, truth, weight, 3.0, kind)) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_trained_weights_for_other_bands_are_refused(trained: Path) -> None:
