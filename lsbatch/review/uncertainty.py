@@ -10,6 +10,7 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.grid import Tile
 from lsbatch.kernels import focal
 from lsbatch.kernels.statistics import uncertainty
+from lsbatch.pipeline.types import FOUND
 from lsbatch.storage import cube, geometries
 
 #: Distance from an outline up to which pixels are its rim: the eight neighbours of a pixel.
@@ -29,11 +30,13 @@ def of_records(survey: Survey, frame: gpd.GeoDataFrame) -> np.ndarray:
       survey has `predict.flips`);
     - the share of the record whose inputs are unlike the training of the weights (`outside_share`).
 
-    It is NaN if nothing is known. Memory holds one tile.
+    It is NaN if nothing is known, and for landslides that were kept from an earlier year: an answer to them is not
+    trained on. Memory holds one tile.
     """
     found, spread = _means(survey, frame.geometry.values)
     outside = frame["outside_share"].to_numpy(float) if "outside_share" in frame else np.full(len(frame), np.nan)
-    return uncertainty.combined(found, spread / LARGEST_SPREAD, outside)
+    total = uncertainty.combined(found, spread / LARGEST_SPREAD, outside)
+    return np.where(frame["observation"] == FOUND, total, np.nan) if "observation" in frame else total
 
 
 def _means(survey: Survey, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -251,9 +251,9 @@ def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
     survey.workspace.answers.unlink(missing_ok=True)
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(survey.config), encoding="utf-8")
-    for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 0)):
+    for number, code, more in ((signal.SIGKILL, -9, ()), (signal.SIGINT, 0, ("--next", "uncertain"))):
         process = subprocess.Popen(
-            [sys.executable, "-m", "lsbatch.cli", "review", str(path)],
+            [sys.executable, "-m", "lsbatch.cli", "review", str(path), *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -262,7 +262,9 @@ def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
         assert process.stdout is not None
         host, port, token = re.search(r"http://([\d.]+):(\d+)/(\S+)/", process.stdout.readline()).groups()  # type: ignore[union-attr]
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
-        rows = _json(connection, "GET", f"/{token}/landslides")["landslides"]
+        found = _json(connection, "GET", f"/{token}/landslides")
+        rows = found["landslides"]
+        assert found["uncertain_first"] == ("uncertainty" in rows[0]) == bool(more)
         body = {
             ID: rows[0][ID],
             "state": "rejected",

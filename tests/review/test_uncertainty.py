@@ -75,6 +75,12 @@ def test_without_a_probability_nothing_is_known(survey: Survey) -> None:
     assert np.isnan(uncertainty.of_records(survey, frame)).all()
 
 
+def test_landslides_of_earlier_years_are_not_offered_first(survey: Survey) -> None:
+    frame = Case(survey).frame
+    kept = frame.assign(observation=["nothing found", *frame["observation"][1:]])
+    assert np.isnan(uncertainty.of_records(survey, kept)).tolist() == [True] + [False] * (len(frame) - 1)
+
+
 def test_open_and_uncertain_landslides_are_first(survey: Survey) -> None:
     survey.workspace.answers.unlink(missing_ok=True)
     plain = Case(survey)
