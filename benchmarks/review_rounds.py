@@ -197,6 +197,10 @@ def verdict(measure: int, results: dict[str, Any]) -> str:
     """A sentence on the aim for one measure."""
     counts, rows = results["random"]
     target, budget = rows[-1][measure], counts[-1, 0]
+    if not target > results["random"][1][0][measure]:
+        return (
+            f"{MEASURES[measure]}: {budget:.0f} answers in random order did not raise it, so the aim cannot be judged"
+        )
     needed = answers_for(target, results["uncertain"][0], [row[measure] for row in results["uncertain"][1]])
     met = needed is not None and needed <= budget / 2
     reached = "never" if needed is None else f"after {needed:.0f}"

@@ -51,6 +51,13 @@ def test_the_aim_is_met_with_half_of_the_answers(first: tuple[float, ...], words
     assert review_rounds.verdict(0, results).endswith(words)
 
 
+def test_without_progress_there_is_no_verdict() -> None:
+    counts = np.array([[0, 0, 0], [10, 5, 5]])
+    rows = [(0.5, 0.5, 0.5, 0.5), (0.4, 0.5, 0.4, 0.5)]
+    results = {order: (counts, rows) for order in review_rounds.ORDERS}
+    assert review_rounds.verdict(0, results).endswith("the aim cannot be judged")
+
+
 def test_scores_add_up_over_seeds() -> None:
     one = review_rounds.Score(Confusion(3, 1, 2, 10), 4, 3, 5, 2)
     counts, rows = review_rounds.added(lambda seed: ([(seed, 0, 0)], [one]), (2, 4))
