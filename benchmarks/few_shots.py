@@ -215,7 +215,7 @@ def trained(place: Place, way: Way, count: int, home: Path) -> tuple[Path, int]:
     for seed in range(MOST_SEEDS):
         first = settings.parse(configs[0].model_dump(mode="json") | {"train": how | {"seed": seed}}, home)
         try:
-            train.train([first, *configs[1:]], terminal.Screen(), out=out, fresh=False, start=start)
+            train.train([first, *configs[1:]], terminal.Screen(), out=out, fresh=False, extras=train.Extras(start))
         except NoDataError as error:
             terminal.Screen().text(f"seed {seed}: {error}")
         else:

@@ -42,9 +42,11 @@ VARIED = {
 PLANTED = ("unet-s1_change",)
 
 
-def surveyed(folder: Path, seed: int, changes: dict[str, object], varied: bool = False) -> settings.Config:
-    """Settings of a country, made if it is not there."""
-    side, drawn = (VARIED_PX, conditions.drawn(seed)) if varied else (SIZE_PX, conditions.PLAIN)
+def surveyed(
+    folder: Path, seed: int, changes: dict[str, object], varied: bool = False, side_px: int = VARIED_PX
+) -> settings.Config:
+    """Settings of a country, made if it is not there; `side_px` is the side of a varied one."""
+    side, drawn = (side_px, conditions.drawn(seed)) if varied else (SIZE_PX, conditions.PLAIN)
     path = settings_file(folder / f"{'varied' if varied else 'seed'}-{seed}", seed, side, conditions=drawn)
     document = yaml.safe_load(path.read_text(encoding="utf-8")) | changes
     return settings.parse(document, path.parent)

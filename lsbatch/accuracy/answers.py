@@ -40,6 +40,50 @@ class Answers:
     design: dict[str, object]
 
 
+@dataclass(frozen=True)
+class Labels:
+    """The answered points of a sample as training data, without those answered 'unsure'.
+
+    Attributes
+    ----------
+    x, y : float array (n,)
+        In the grid's CRS.
+    landslide : bool array (n,)
+    weight : float array (n,)
+        Inverse inclusion probability, divided by its mean over these points.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    landslide: np.ndarray
+    weight: np.ndarray
+
+
+def labels(survey: Survey, path: Path) -> Labels:
+    """Return the points of a sample that have an answer, as training data.
+
+    Other than for an assessment, the sample may be of an earlier map of the survey, because an answer is about the
+    ground, and points may still be without an answer.
+
+    Raises
+    ------
+    ConfigError
+        If the file is not a probability sample of this survey, or if an answer is not allowed.
+    """
+    points, design = sample_points.read(path, survey.config.grid.crs)
+    _check_design(survey, path, design)
+    _check_points(survey, path, points, design)
+    reference = _reference(path, points)
+    known = reference.isin((LANDSLIDE, NONE)).to_numpy()
+    chosen, weight = points[known], 1 / points["inclusion"][known].to_numpy(float)
+    return Labels(
+        chosen["x"].to_numpy(float),
+        chosen["y"].to_numpy(float),
+        (reference[known] == LANDSLIDE).to_numpy(bool),
+        weight / weight.mean() if len(weight) else weight,
+    )
+
+
 def read(survey: Survey, path: Path) -> Answers:
     """Read an answered sample; refuse a file that is not one.
 
@@ -52,6 +96,7 @@ def read(survey: Survey, path: Path) -> Answers:
         raise ConfigError(f"{path}: file not found; draw a sample with lsbatch sample first")
     points, design = sample_points.read(path, survey.config.grid.crs)
     _check_design(survey, path, design)
+    _check_map(survey, path, design)
     _check_points(survey, path, points, design)
     answer = _answers(path, points)
     order = {name: k for k, name in enumerate(STRATA)}
@@ -78,6 +123,8 @@ def read(survey: Survey, path: Path) -> Answers:
     )
 
 
+#: Codes of the allowed answers.
+_CODES = {LANDSLIDE: 1, NONE: 0, UNSURE: -1}
 #: Columns of the design that are read.
 _WHOLE = ("pixels", "points", "size", "seed", "tiles", "tiles_missing", "inclusion_exact")
 _TEXT = ("stratum", "allocation", "survey_id", "map_digest", "checksum", "drawn")
@@ -108,6 +155,9 @@ def _check_design(survey: Survey, path: Path, design: pd.DataFrame) -> None:
         raise ConfigError(
             f"{path}: drawn from the survey {name!r}, but the settings are for the survey {survey.config.survey.id!r}"
         )
+
+
+def _check_map(survey: Survey, path: Path, design: pd.DataFrame) -> None:
     if str(design["map_digest"].iloc[0]) != map_checksum.digest(survey):
         raise ConfigError(
             f"{path}: drawn from another map than the present map of the survey; draw a new sample, or assess with the "
@@ -168,19 +218,24 @@ def _check_places(survey: Survey, path: Path, points: gpd.GeoDataFrame, map_dige
         )
 
 
-def _answers(path: Path, points: gpd.GeoDataFrame) -> np.ndarray:
+def _reference(path: Path, points: gpd.GeoDataFrame) -> pd.Series:
+    """Return the answer of each point, checked; empty if it has none."""
     reference = points["reference"].fillna("").astype(str).str.strip().str.lower()
-    allowed = {LANDSLIDE: 1, NONE: 0, UNSURE: -1}
-    unknown = points[~reference.isin(["", *allowed])]
+    unknown = points[~reference.isin(["", *_CODES])]
     if len(unknown):
         raise ConfigError(
             f"{path}: point {unknown['id'].iloc[0]} has the answer {str(unknown['reference'].iloc[0])[:80]!r}; "
-            f"allowed answers are {', '.join(map(repr, allowed))}"
+            f"allowed answers are {', '.join(map(repr, _CODES))}"
         )
+    return reference
+
+
+def _answers(path: Path, points: gpd.GeoDataFrame) -> np.ndarray:
+    reference = _reference(path, points)
     if (open_ := int((reference == "").sum())) > 0:
         first = ", ".join(str(point_id) for point_id in points["id"][reference == ""].head(3))
         raise ConfigError(
             f"{path}: {open_} of {len(points)} points are not answered yet (the first: {first}); answer all points, "
             "with 'unsure' if necessary"
         )
-    return reference.map(allowed).to_numpy(np.int64)
+    return reference.map(_CODES).to_numpy(np.int64)

@@ -1,5 +1,6 @@
 """Commands for inventories of several years: link identities, review landslides."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,13 @@ from lsbatch.cli.program import ConfigPath, Stopped, app, load
 
 #: Suffixes of settings files; any other file is an inventory.
 _SETTINGS = (".yaml", ".yml")
+
+
+class Next(StrEnum):
+    """The order in which the review page offers landslides."""
+
+    LARGEST = "largest"
+    UNCERTAIN = "uncertain"
 
 
 @app.command()
@@ -52,6 +60,14 @@ def _given(text: str) -> Any:
 def review(
     config: ConfigPath,
     port: Annotated[int, typer.Option(min=0, max=65535, help="port on this machine; 0: any free port")] = 0,
+    first: Annotated[
+        Next,
+        typer.Option(
+            "--next",
+            help="largest: order of the inventory; uncertain: open landslides first, from which a training on reviews "
+            "learns most at the top",
+        ),
+    ] = Next.LARGEST,
 ) -> None:
     """Confirm, reject and comment landslides on a web page on this machine."""
     settings = load(config)
@@ -61,6 +77,7 @@ def review(
 
     screen = terminal.Screen()
     try:
-        review.serve(review.Case(open_survey(settings)), port, screen.text)
+        case = review.Case(open_survey(settings), uncertain_first=first is Next.UNCERTAIN)
+        review.serve(case, port, screen.text)
     except Stopped:
         screen.text("Review ended. Add the answers to the inventory with: lsbatch run")

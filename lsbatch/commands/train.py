@@ -158,9 +158,7 @@ def _chip_sets(training: NetworkRecipe | Training, extras: Extras, first: Config
     """Open the public sets; refuse them for a model that is no network."""
     if extras.chips and not isinstance(training, NetworkRecipe):
         raise ConfigError(f"--chips: model.family = {first.model.family!r} is no network; use unet, prakash or smp")
-    return (
-        formats.open_folders(extras.chips, extras.chip_formats, first) if extras.chips or extras.chip_formats else ()
-    )
+    return formats.open_folders(extras.chips, extras.chip_formats, first) if extras.chips or extras.chip_formats else ()
 
 
 def _check_truth(config: Config, first: Config) -> None:

@@ -51,9 +51,19 @@ def settle(survey: Survey, frame: gpd.GeoDataFrame) -> Linked:
     )
     known = _kept(places.identities)
     named, former = _as_before(linked.frame, known, () if last is None else last[ID])
-    answered = _answered(named, journal.read(places.answers), former)
-    _remember(survey, answered, former, known)
-    return Linked(year_matching.ordered(answered), linked.last, linked.this)
+    reviewed = answered(named, journal.read(places.answers), former)
+    _remember(survey, reviewed, former, known)
+    return Linked(year_matching.ordered(reviewed), linked.last, linked.this)
+
+
+def former_ids(places: Workspace) -> dict[str, list[str]]:
+    """Return the earlier identifiers of each landslide of the last run."""
+    known = _kept(places.identities)
+    return (
+        {}
+        if known is None
+        else {row[ID]: year_matching.split(row["former_ids"]) for row in year_matching.rows_of(known)}
+    )
 
 
 def state(places: Workspace) -> list[str]:
@@ -124,7 +134,7 @@ def _named(
     return row | {ID: name, "version": version, "parent_ids": year_matching.joined(parents)}
 
 
-def _answered(
+def answered(
     frame: gpd.GeoDataFrame, answers: Sequence[Mapping[str, Any]], former: Mapping[str, list[str]]
 ) -> gpd.GeoDataFrame:
     """Add the last answer to each landslide, also if it had another identifier at that time."""

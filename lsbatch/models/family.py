@@ -5,7 +5,7 @@ A new family is one file in `lsbatch.models.families`, one entry in its registry
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,6 +43,8 @@ class TrainingJob:
         weights.
     chip_sets : tuple of ChipFolder
         Public training sets, for a network.
+    made_by : mapping
+        Further fields of `made_by` of the card.
     """
 
     sources: tuple[Source, ...]
@@ -52,6 +54,7 @@ class TrainingJob:
     hold_out: bool
     start: Path | None = None
     chip_sets: tuple[ChipFolder, ...] = ()
+    made_by: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

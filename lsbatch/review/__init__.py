@@ -5,6 +5,7 @@ the same browser can neither read nor write. Answers are appended to a journal; 
 inventory`, copies them into the inventory.
 
 - ``answers``: the landslides, their images and the journal of answers.
+- ``uncertainty``: the order that offers the most uncertain landslides first.
 - ``server``: the HTTP server.
 """
 

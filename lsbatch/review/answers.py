@@ -11,17 +11,21 @@ import numpy as np
 import pandas as pd
 
 from lsbatch.catalog.survey import Survey
-from lsbatch.errors import LsbatchError, NoDataError, printable
+from lsbatch.errors import LsbatchError, printable
+from lsbatch.inventory import reviews
 from lsbatch.inventory.previous_inventory import ID
 from lsbatch.inventory.year_matching import STATES
+from lsbatch.kernels.statistics import uncertainty as kernel
 from lsbatch.report.quicklooks import quicklook
-from lsbatch.storage import files, journal, vectors
+from lsbatch.review import uncertainty
+from lsbatch.storage import journal
 
 LONGEST_NAME, LONGEST_COMMENT = 80, 2000
 #: Number of landslides with images in memory.
 KEPT_PICTURES = 32
 #: Attributes on the page, in order.
 SHOWN = (
+    "uncertainty",
     "status",
     "observation",
     "version",
@@ -52,6 +56,9 @@ class Case:
     Parameters
     ----------
     survey : Survey
+    uncertain_first : bool
+        Sort the landslides: those without an answer first, the most uncertain of them at the top (see
+        `lsbatch.review.uncertainty`). Otherwise they have the order of the inventory.
 
     Raises
     ------
@@ -59,16 +66,22 @@ class Case:
         If the survey has no inventory yet.
     """
 
-    def __init__(self, survey: Survey) -> None:
-        file = survey.workspace.inventory / "landslides.parquet"
-        if not files.exists(file):
-            raise NoDataError(f"{survey.config.output}: the survey has no inventory yet; run lsbatch run first")
-        self.survey = survey
-        self.frame: gpd.GeoDataFrame = vectors.read_part(file)
+    def __init__(self, survey: Survey, *, uncertain_first: bool = False) -> None:
+        self.survey, self.uncertain_first = survey, uncertain_first
+        self.frame: gpd.GeoDataFrame = reviews.records(survey)
+        self._rows = {name: i for i, name in enumerate(self.frame[ID])}
+        if uncertain_first:
+            self.frame = self._sorted()
         self._rows = {name: i for i, name in enumerate(self.frame[ID])}
         self._pictures: OrderedDict[int, dict[str, Any]] = OrderedDict()
         # numba and zarr run in one thread at a time
         self._lock = threading.Lock()
+
+    def _sorted(self) -> gpd.GeoDataFrame:
+        answers = self._answers_by_id()
+        done = np.array([self._answer(name, answers)["state"] != STATES[0] for name in self.frame[ID]], bool)
+        found = uncertainty.of_records(self.survey, self.frame)
+        return self.frame.assign(uncertainty=found).iloc[kernel.ranking(found, done)].reset_index(drop=True)
 
     def landslides(self) -> list[dict[str, Any]]:
         """Return all landslides with their latest answers; plain values, None if unknown."""

@@ -4,7 +4,7 @@ const $ = id => document.getElementById(id);
 const make = (tag, text) => { const e = document.createElement(tag); if (text !== undefined) e.textContent = text; return e; };
 const SVG = "http://www.w3.org/2000/svg";
 const SIGN = {unreviewed: "○ open", confirmed: "✓ confirmed", rejected: "✗ rejected"};
-let all = [], shown = [], at = -1, busy = false;
+let all = [], shown = [], at = -1, busy = false, uncertainFirst = false;
 
 async function request(path, options) {
   const answer = await fetch(path, options);
@@ -16,6 +16,9 @@ function say(text, bad = false) {
   $("message").classList.toggle("bad", bad);
 }
 
+// Why a landslide is offered here: only with the order by uncertainty.
+const why = one => uncertainFirst ? `, uncertain: ${one.uncertainty == null ? "unknown" : one.uncertainty.toFixed(2)}` : "";
+
 function list() {
   const wanted = $("filter").value;
   shown = all.map((one, i) => i).filter(i => !wanted || all[i].answer.state === wanted || i === at);
@@ -23,14 +26,14 @@ function list() {
     const row = make("li"), button = make("button", undefined);
     button.type = "button";
     button.dataset.row = i;
-    button.append(make("span", all[i].landslide_id), make("span", SIGN[all[i].answer.state]));
+    button.append(make("span", all[i].landslide_id), make("span", SIGN[all[i].answer.state] + why(all[i])));
     button.addEventListener("click", () => pick(i));
     row.append(button);
     return row;
   }));
   mark();
   const done = all.filter(one => one.answer.state !== "unreviewed").length;
-  $("count").textContent = `${all.length} landslides, ${done} reviewed, ${all.length - done} open`;
+  $("count").textContent = `${all.length} landslides, ${done} reviewed, ${all.length - done} open` + (uncertainFirst ? "; the most uncertain open ones are first" : "");
 }
 
 function mark() {
@@ -43,7 +46,7 @@ function mark() {
 
 function verdict() {
   const {state, reviewer, comment, at: when} = all[at].answer;
-  $("verdict").textContent = SIGN[state] + (reviewer ? ` by ${reviewer}` : "") + (when ? `, ${when}` : "") + (comment ? `: ${comment}` : "");
+  $("verdict").textContent = SIGN[state] + why(all[at]) + (reviewer ? ` by ${reviewer}` : "") + (when ? `, ${when}` : "") + (comment ? `: ${comment}` : "");
   for (const button of document.querySelectorAll("[data-state]")) button.setAttribute("aria-pressed", button.dataset.state === state);
 }
 
@@ -90,6 +93,13 @@ function step(by) {
   else say(by > 0 ? "This is the last landslide of the list." : "This is the first landslide of the list.");
 }
 
+// Go to the next landslide without an answer: after this one, then from the top of the list.
+function nextOpen(saved) {
+  const place = shown.indexOf(at), next = [...shown.slice(place + 1), ...shown.slice(0, place)].find(i => all[i].answer.state === "unreviewed");
+  if (next !== undefined) pick(next);
+  say(saved + (next === undefined ? " No landslide of the list is open." : ""));
+}
+
 async function answer(state) {
   if (at < 0 || busy) return;
   const reviewer = $("reviewer").value.trim(), i = at;
@@ -104,7 +114,13 @@ async function answer(state) {
   } catch { /* reported below: the answer was not saved */ }
   busy = false;
   if (got.answer) all[i].answer = got.answer;
-  if (status === 200) { list(); verdict(); say(`Saved: ${all[i].landslide_id} ${state}.`); }
+  if (status === 200) {
+    list();
+    verdict();
+    const saved = `Saved: ${all[i].landslide_id} ${state}.`;
+    if (uncertainFirst && state !== "unreviewed" && at === i) nextOpen(saved);
+    else say(saved);
+  }
   else if (status === 409) { list(); verdict(); say(`Not saved: ${got.answer.reviewer} answered in the meantime: ${got.answer.state}. Answer again to replace that answer.`, true); }
   else say(`Not saved: ${got.error || "the server does not answer"}`, true);
 }
@@ -123,6 +139,7 @@ $("answer").addEventListener("submit", event => event.preventDefault());
 
 request("landslides").then(([, found]) => {
   all = found.landslides;
+  uncertainFirst = found.uncertain_first;
   $("survey").textContent = found.survey;
   document.title = `Review of ${found.survey}`;
   list();

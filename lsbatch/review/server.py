@@ -84,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
             file, kind = _PAGE[name]
             self._send(HTTPStatus.OK, (_HERE / file).read_bytes(), kind)
         elif name == "landslides":
-            self._json(HTTPStatus.OK, {"survey": case.survey.config.survey.id, "landslides": case.landslides()})
+            found = {"survey": case.survey.config.survey.id, "uncertain_first": case.uncertain_first}
+            self._json(HTTPStatus.OK, {**found, "landslides": case.landslides()})
         elif (
             name.startswith("pictures/")
             and (number := name.removeprefix("pictures/")).isdecimal()

@@ -30,16 +30,16 @@ def test_a_survey_improves_weights(stacked_survey: Survey, tmp_path: Path) -> No
     first, second, screen = tmp_path / "first.safetensors", tmp_path / "second.safetensors", Lines()
     train.train([_config(survey)], screen, out=first, fresh=False)
     config = _config(survey, width=8, freeze_levels=1)
-    train.train([config], screen, out=second, fresh=False, start=first)
+    train.train([config], screen, out=second, fresh=False, extras=train.Extras(first))
     assert "first.safetensors has width 4; the settings have width 8, not used" in screen.said
     before, after = base.card(first), base.card(second)
     assert after.network["width"] == after.settings["width"] == 4
     assert after.made_by["started_from"] == {"file": first.name, "checksum": before.checksum}
     # the digest of the training knows its start
-    assert after.made_by["learned"] == train.learned([_config(survey, freeze_levels=1)], False, first)
+    assert after.made_by["learned"] == train.learned([_config(survey, freeze_levels=1)], False, start=first)
     assert after.made_by["learned"] != train.learned([_config(survey, freeze_levels=1)], False)
     base.check(after, config)
-    train.find_rate([config], screen, out=tmp_path / "third.safetensors", start=first)
+    train.find_rate([config], screen, out=tmp_path / "third.safetensors", extras=train.Extras(first))
     assert screen.said[-1].startswith("Suggested learning rate: set train.learning_rate to ")
     assert not list(tmp_path.glob("third*"))
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_improved(stacked_survey: Survey, monkeypatch: pytest.Mon
         (_config(stacked_survey, freeze_levels=1), None, ConfigError, "name the weights with --from"),
     ):
         with pytest.raises(error, match=says):
-            train.train([config], Lines(), out=None, fresh=False, start=start)
+            train.train([config], Lines(), out=None, fresh=False, extras=train.Extras(start))
     with pytest.raises(ConfigError, match="--find-rate is for networks"):
         train.find_rate([_other_family(stacked_survey, "cart")], Lines(), out=None)
 

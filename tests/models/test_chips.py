@@ -219,6 +219,61 @@ def test_a_turned_chip_is_one_of_its_turns(cut: chips.Chips) -> None:
     assert found == {False, True}
 
 
+def test_hard_negatives_are_all_kept(source: spatial_split.Source, tmp_path: Path) -> None:
+    """Also if no other chip without a landslide is; on disk they are ordinary ground without a landslide."""
+    hard = {(40, 440), (300, 90), (460, 300), (200, 200)}
+
+    def doubtful(tile: Tile) -> np.ndarray:
+        truth = source.truth(tile).astype(np.uint8)
+        box, whole = tile.geobox.boundingbox, source.grid.geobox.boundingbox
+        for row, col in hard:
+            at = row - round((whole.top - box.top) / 10), col - round((box.left - whole.left) / 10)
+            if all(0 <= place < size for place, size in zip(at, truth.shape, strict=True)) and not truth[at]:
+                truth[at] = spatial_split.HARD
+        return truth
+
+    strict = SETTINGS.model_copy(update={"empty_share": 0.0})
+    plain = chips.collect([source], NAMES, strict, tmp_path / "plain")
+    found = chips.collect([replace(source, truth=doubtful)], NAMES, strict, tmp_path / "hard")
+    assert set(np.unique(found.truth)) == {0, 1}
+    before, after = (_places(one, "train") for one in (plain, found))
+    assert set(before) < set(after)
+    for row, col in set(after) - set(before):
+        assert any(row <= r < row + 64 and col <= c < col + 64 for r, c in hard)
+    split = spatial_split.split_blocks([source], strict)
+    for r, c in hard:
+        around = [(row, col) for row in range(0, 449, 32) for col in range(0, 449, 32)]
+        for row, col in around:
+            if row <= r < row + 64 and col <= c < col + 64:
+                share = split.of(0, slice(row, row + 64), slice(col, col + 64))
+                assert ((row, col) in after) == (share == spatial_split.TRAIN) or TRUTH[r, c]
+
+
+def test_weights_follow_their_pixels(source: spatial_split.Source, tmp_path: Path) -> None:
+    """In each chip, and turned with it; a source without weights beside it has 1."""
+
+    def weight(tile: Tile) -> np.ndarray:
+        box, whole = tile.geobox.boundingbox, source.grid.geobox.boundingbox
+        row, col = round((whole.top - box.top) / 10), round((box.left - whole.left) / 10)
+        rows, cols = np.mgrid[row : row + tile.geobox.shape[0], col : col + tile.geobox.shape[1]]
+        return (1 + rows + 1000 * cols).astype(np.float32)
+
+    pair = [replace(source, weight=weight), replace(source, name="plain")]
+    found = chips.collect(pair, NAMES, SETTINGS, tmp_path)
+    assert found.weight is not None
+    for split in spatial_split.SPLITS:
+        for k, (row, col) in zip(found.of(split), _places(found, split), strict=True):
+            rows, cols = np.mgrid[row : row + 64, col : col + 64]
+            np.testing.assert_array_equal(found.weight[k], 1 + rows + 1000 * cols if found.blocks[k, 0] == 0 else 1)
+    mirror = [(4, tuple(range(len(NAMES))))]
+    fed = chip_dataset.ChipSet(found, "train", (np.zeros(3), np.ones(3)), mirror, 0, lambda raw: raw)
+    for i, k in enumerate(fed.index[:20]):
+        seen = np.isfinite(found.values[k]).all(axis=0)
+        np.testing.assert_array_equal(fed[i][2].numpy(), (found.weight[k] * seen)[:, ::-1])
+    # the chips of a later training without weights have none
+    assert chips.collect([source], NAMES, SETTINGS, tmp_path).weight is None
+
+
 def test_ground_of_unknown_truth_is_left_out(source: spatial_split.Source, tmp_path: Path) -> None:
     """The west of the country is unknown: no chip lies wholly in it, and in the others it has no weight in the loss."""
     west = 140

@@ -96,3 +96,14 @@ def test_a_batch_without_an_observed_pixel_gives_no_gradient(kind: str) -> None:
     assert float(found.detach()) == 0
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_pixel_of_weight_three_counts_like_three_pixels(kind: str) -> None:
+    dice = torch.Generator().manual_seed(2)
+    logits, truth = torch.randn(1, 1, 6, generator=dice), torch.tensor([[[1.0, 0, 1, 0, 0, 1]]])
+    weight = torch.tensor([[[1.0, 3, 0, 1, 1, 2]]])
+    often = weight.int().flatten().tolist()
+    apart = [torch.repeat_interleave(values, torch.tensor(often), dim=2) for values in (logits, truth)]
+    expected = loss(*apart, torch.ones_like(apart[0]), 3.0, kind)
+    assert float(loss(logits, truth, weight, 3.0, kind)) == pytest.approx(float(expected), rel=1e-6)

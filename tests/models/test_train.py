@@ -9,6 +9,8 @@ import pytest
 from lsbatch.bands import STACK
 from lsbatch.errors import ModelError
 from lsbatch.models import base, cards
+from lsbatch.models.family import TrainingJob
+from lsbatch.models.training import trainer
 from lsbatch.models.training.spatial_split import Source
 from lsbatch.storage import cube
 from tests.models import discs
@@ -119,6 +121,24 @@ def test_another_setting_starts_anew(source: Source, tmp_path: Path) -> None:
     lines: list[str] = []
     _fit(source, _config(epochs=1), out, progress=lines.append)
     assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["0"]
+
+
+def test_other_truth_starts_anew(source: Source, tmp_path: Path) -> None:
+    """Answers of reviewers may come in between; the chips that were cut before do not have them."""
+    out, config = tmp_path / "unet.safetensors", _config(epochs=2)
+
+    def kill(line: str) -> None:
+        if line.startswith("epoch   1"):
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        trainer.fit(TrainingJob((source,), config, out, "before", True), progress=kill)
+    lines: list[str] = []
+    job = TrainingJob((source,), config, out, "after", True, made_by={"reviewed": [{"survey": "a", "confirmed": 2}]})
+    card = trainer.fit(job, progress=lines.append)
+    assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["0", "1"]
+    assert card.made_by["learned"] == "after"
+    assert card.made_by["reviewed"] == [{"survey": "a", "confirmed": 2}]
 
 
 def test_what_train_says_is_its_own(source: Source, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,8 @@ from lsbatch.settings import to_yaml
 from lsbatch.storage import journal, vectors
 from tests import browser, fake_survey
 from tests.fake_survey import Fake
+from tests.review.page_server import ID, serving, until
 
-ID = "landslide_id"
 HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=alert(1)>'
 
 
@@ -97,18 +95,6 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     frame.loc[1, ["status", "parent_ids", "comment"]] = HOSTILE
     vectors.write_parquet(file, frame)
     return made
-
-
-@contextmanager
-def serving(survey: Survey) -> Iterator[Server]:
-    with Server(Case(survey)) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield running
-        finally:
-            running.shutdown()
-            thread.join()
 
 
 @pytest.fixture
@@ -237,7 +223,7 @@ def test_two_reviewers_at_once(server: Server) -> None:
     kept = journal.read(server.case.survey.workspace.answers)
     assert [(one["reviewer"], one["state"]) for one in kept] == [("Kari", "confirmed"), ("Ola", "rejected")]
     # and the inventory has the last answer
-    found = identity._answered(server.case.frame, kept, {})
+    found = identity.answered(server.case.frame, kept, {})
     row = found.iloc[0]
     assert row[list(year_matching.REVIEW)].tolist() == ["rejected", "Ola", "", 1]
     assert (found["review_state"].iloc[1:] == server.case.frame["review_state"].iloc[1:]).all()
@@ -248,9 +234,9 @@ def test_an_answer_follows_a_new_name(server: Server) -> None:
     before = frame[ID].iat[0]
     frame.loc[0, ID] = "norway-2019-7"
     said = [{ID: before, "state": "confirmed", "reviewer": "Kari", "comment": "c", "version": 1}]
-    assert identity._answered(frame, said, {"norway-2019-7": [before]})["review_state"].iat[0] == "confirmed"
+    assert identity.answered(frame, said, {"norway-2019-7": [before]})["review_state"].iat[0] == "confirmed"
     said.append({ID: "norway-2019-7", "state": "rejected", "reviewer": "Kari", "comment": "c", "version": 1})
-    assert identity._answered(frame, said, {"norway-2019-7": [before]})["review_state"].iat[0] == "rejected"
+    assert identity.answered(frame, said, {"norway-2019-7": [before]})["review_state"].iat[0] == "rejected"
 
 
 def test_without_an_inventory_there_is_nothing_to_review(tmp_path: Path) -> None:
@@ -265,9 +251,9 @@ def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
     survey.workspace.answers.unlink(missing_ok=True)
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(survey.config), encoding="utf-8")
-    for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 0)):
+    for number, code, more in ((signal.SIGKILL, -9, ()), (signal.SIGINT, 0, ("--next", "uncertain"))):
         process = subprocess.Popen(
-            [sys.executable, "-m", "lsbatch.cli", "review", str(path)],
+            [sys.executable, "-m", "lsbatch.cli", "review", str(path), *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -276,7 +262,9 @@ def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
         assert process.stdout is not None
         host, port, token = re.search(r"http://([\d.]+):(\d+)/(\S+)/", process.stdout.readline()).groups()  # type: ignore[union-attr]
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
-        rows = _json(connection, "GET", f"/{token}/landslides")["landslides"]
+        found = _json(connection, "GET", f"/{token}/landslides")
+        rows = found["landslides"]
+        assert found["uncertain_first"] == ("uncertainty" in rows[0]) == bool(more)
         body = {
             ID: rows[0][ID],
             "state": "rejected",
@@ -312,13 +300,6 @@ def page(server: Server, tmp_path: Path) -> Iterator[browser.Page]:
         opened.open(server.address)
         until(opened, "document.querySelectorAll('#pictures img').length > 0")
         yield opened
-
-
-def until(page: browser.Page, script: str) -> None:
-    end = time.monotonic() + 30
-    while not page.value(script):
-        assert time.monotonic() < end, script
-        time.sleep(0.03)
 
 
 def test_a_person_can_review(server: Server, page: browser.Page) -> None:

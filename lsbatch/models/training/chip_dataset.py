@@ -61,9 +61,10 @@ def _processes() -> tuple[int, int]:
 
 
 class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Chips of a split: normalised bands, truth, and where pixels were observed and their truth is known.
+    """Chips of a split: normalised bands, truth, and the weight of each pixel in the loss.
 
-    Number `epoch * chips + place` is a chip as it is turned in that epoch.
+    Number `epoch * chips + place` is a chip as it is turned in that epoch. The weight is 0 where a band was not
+    observed or the truth is not known, and 1 elsewhere unless the chips have weights.
     """
 
     def __init__(
@@ -91,7 +92,10 @@ class ChipSet(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         # after turning: a hillshade is always lit from the north-west
         values = (self.prepare(raw) - self.mean) / self.std
         seen = np.isfinite(values).all(axis=0) & (truth != spatial_split.UNKNOWN)
-        out = (np.nan_to_num(values, nan=0.0), (truth == 1).astype(np.float32), seen.astype(np.float32))
+        weight = seen.astype(np.float32)
+        if self.chips.weight is not None:
+            weight *= cutting.turned(self.chips.weight[k], symmetry)
+        out = (np.nan_to_num(values, nan=0.0), (truth == 1).astype(np.float32), weight)
         return tuple(torch.from_numpy(a) for a in out)  # type: ignore[return-value]
 
     def _turn(self, number: int) -> tuple[int, tuple[int, ...] | slice]:

@@ -13,13 +13,26 @@ from typing import Any
 import numpy as np
 
 from lsbatch.bands import FULL_STACK
-from lsbatch.errors import NoDataError
+from lsbatch.models.training import chip_places
+from lsbatch.models.training.chip_places import Spot
 from lsbatch.models.training.public_sets import set_chips
 from lsbatch.models.training.public_sets.chip_folder import PHYSICAL, ChipFolder
 from lsbatch.models.training.public_sets.set_chips import Scale
-from lsbatch.models.training.spatial_split import SPLITS, TEST, TRAIN, UNKNOWN, VALIDATION, Source, Split, split_blocks
+from lsbatch.models.training.spatial_split import (
+    HARD,
+    SPLITS,
+    TEST,
+    TRAIN,
+    UNKNOWN,
+    Source,
+    Split,
+    split_blocks,
+)
 from lsbatch.settings import TrainSettings, digest
 from lsbatch.storage import cube
+
+#: Files of the arrays in the folder of a training; the last one only if a survey has weights.
+ARRAYS = ("values.npy", "truth.npy", "weight.npy")
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,8 @@ class Chips:
         What was read of each public set (`set_chips.Contents.facts`).
     units : str
         Units of the values and of `sums`; STANDARDISED if only standardised sets were read.
+    weight : array (chips, side, side) float32, memory-mapped, or None
+        Weight of each pixel in the loss; None: 1 for all.
     """
 
     values: np.ndarray
@@ -51,6 +66,7 @@ class Chips:
     blocks: np.ndarray
     sets: tuple[Mapping[str, Any], ...] = ()
     units: str = PHYSICAL
+    weight: np.ndarray | None = None
 
     def of(self, split: str) -> np.ndarray:
         """Return the indices of the chips of a split."""
@@ -59,18 +75,6 @@ class Chips:
     def __reduce__(self) -> tuple[Any, ...]:
         """Give another process the folder: numpy would copy the pixels of a memory map."""
         return opened, (Path(self.values.filename).parent,)  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True)
-class Spot:
-    """The place of a chip: source, tile or patch, first row and column, split, and whether it holds a landslide."""
-
-    source: int
-    tile: int
-    row: int
-    col: int
-    share: int
-    landslide: bool
 
 
 def collect(
@@ -104,10 +108,12 @@ def collect(
 def opened(folder: Path) -> Chips:
     """Open the chips that `collect` wrote into a folder."""
     facts = json.loads((folder / "chips.json").read_text(encoding="utf-8"))
-    values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("values.npy", "truth.npy"))
+    values, truth = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS[:2])
+    file = folder / ARRAYS[2]
+    weight = np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
     share, sums, blocks = (np.array(facts[name]) for name in ("share", "sums", "blocks"))
     # chips of an older version have no sets
-    return Chips(values, truth, share, sums, blocks, tuple(facts.get("sets", ())), facts.get("units", PHYSICAL))
+    return Chips(values, truth, share, sums, blocks, tuple(facts.get("sets", ())), facts.get("units", PHYSICAL), weight)
 
 
 def landslide_share(chips: Chips, split: str) -> float:
@@ -147,21 +153,21 @@ def _collect(
     sums = np.zeros((3, len(names)))
     spots: list[Spot] = []
     for index, tile, bands, truth in _tiles(sources, names, settings):
-        found = _spots(split, sources[index], index, tile, bands, truth, settings)
+        found = chip_places.spots(split, sources[index], index, tile, bands, truth, settings)
         spots += (
             spot
             for spot in found
-            if spot.share != TEST or _is_apart(split, sources[index], spot, settings.chip_px, halo_px)
+            if spot.share != TEST or chip_places.is_apart(split, sources[index], spot, settings.chip_px, halo_px)
         )
         _add_statistics(sums, split, sources[index], index, tile, bands)
     found_sets = [set_chips.contents(one, len(names), settings.chip_px) for one in chip_sets]
     for index, one in enumerate(found_sets, len(sources)):
         spots += (Spot(index, *astuple(square)) for square in one.squares)
     scales, sums, units = set_chips.onto_common_units(sums, chip_sets, found_sets)
-    chosen = _choose(spots, settings)
+    chosen = chip_places.choose(spots, settings)
     _write(sources, names, settings, folder, chosen, chip_sets, scales)
     owners: tuple[Source | ChipFolder, ...] = (*sources, *chip_sets)
-    blocks = [_block(owners[spot.source], spot, settings.block_px) for spot in chosen]
+    blocks = [chip_places.block(owners[spot.source], spot, settings.block_px) for spot in chosen]
     facts = {
         "key": key, "share": [spot.share for spot in chosen], "sums": sums.tolist(), "blocks": blocks,
         "sets": [one.facts for one in found_sets], "units": units,
@@ -187,40 +193,6 @@ def _tiles(
             yield index, number, bands, truth
 
 
-def _spots(
-    split: Split, source: Source, index: int, number: int, bands: np.ndarray, truth: np.ndarray, settings: TrainSettings
-) -> Iterator[Spot]:
-    """Return the chips that begin in a tile, lie in one split and have observed pixels whose truth is known."""
-    seen = np.isfinite(bands).all(axis=0) & (truth != UNKNOWN)
-    rows, cols = source.tiles[number].region
-    side, step = settings.chip_px, settings.stride_px
-    for row in range(rows.start, rows.stop, step):
-        for col in range(cols.start, cols.stop, step):
-            if row + side > source.grid.shape[0] or col + side > source.grid.shape[1]:
-                continue
-            share = split.of(index, slice(row, row + side), slice(col, col + side))
-            if share is None or share < 0 or (share != TRAIN and (row % side or col % side)):
-                continue
-            place = row - rows.start, col - cols.start
-            piece = tuple(slice(p, p + side) for p in place)
-            if seen[piece].any():
-                yield Spot(index, number, *place, share, bool((truth[piece] == 1).any()))
-
-
-def _block(source: Source | ChipFolder, spot: Spot, block_px: int) -> tuple[int, int, int]:
-    """Return the source and the block in which a chip begins; the blocks of a public set are its regions."""
-    if isinstance(source, ChipFolder):
-        return spot.source, source.region_of(spot.tile), 0
-    rows, cols = source.tiles[spot.tile].region
-    return spot.source, (rows.start + spot.row) // block_px, (cols.start + spot.col) // block_px
-
-
-def _is_apart(split: Split, source: Source, spot: Spot, side_px: int, halo_px: int) -> bool:
-    """Return whether all pixels within the halo of a chip lie in its own split."""
-    starts = (span.start + at for span, at in zip(source.tiles[spot.tile].region, (spot.row, spot.col), strict=True))
-    return split.of(spot.source, *(slice(start - halo_px, start + side_px + halo_px) for start in starts)) == spot.share
-
-
 def _add_statistics(sums: np.ndarray, split: Split, source: Source, index: int, number: int, bands: np.ndarray) -> None:
     """Add count, sum and sum of squares of each band over the pixels of training blocks."""
     side = source.grid.tile_px
@@ -228,24 +200,6 @@ def _add_statistics(sums: np.ndarray, split: Split, source: Source, index: int, 
     for k, band in enumerate(bands[:, :side, :side]):
         values = band[train & np.isfinite(band)].astype(np.float64)
         sums[:, k] += values.size, values.sum(), np.square(values).sum()
-
-
-def _choose(spots: Sequence[Spot], settings: TrainSettings) -> list[Spot]:
-    """Select all validation and test chips, training chips with landslides, and `empty_share` times as many without."""
-    train = [spot for spot in spots if spot.share == TRAIN]
-    full = [spot for spot in train if spot.landslide]
-    empty = [spot for spot in train if not spot.landslide]
-    held_out = [spot for spot in spots if spot.share != TRAIN]
-    for share in (TRAIN, VALIDATION):
-        if not any(spot.landslide for spot in spots if spot.share == share):
-            raise NoDataError(
-                f"no {SPLITS[share]} chip of {settings.chip_px} px contains an observed landslide; train on more "
-                "surveys or sets, or set another train.seed or a smaller train.block_px"
-            )
-    count = min(len(empty), round(settings.empty_share * len(full)))
-    dice = np.random.default_rng([settings.seed, 1])
-    kept = [empty[i] for i in sorted(dice.choice(len(empty), count, replace=False))]
-    return [*full, *kept, *held_out]
 
 
 def _write(
@@ -267,11 +221,34 @@ def _write(
         places.setdefault((spot.source, spot.tile), []).append((number, spot))
     of_sets = set_chips.patches(chip_sets, scales, len(sources), places.keys())
     for index, tile, bands, truth in chain(_tiles(sources, names, settings), of_sets):
+        truth[truth == HARD] = 0
         for number, spot in places.get((index, tile), ()):
             rows, cols = slice(spot.row, spot.row + side), slice(spot.col, spot.col + side)
             values_out[number], truth_out[number] = bands[:, rows, cols], truth[rows, cols]
     values_out.flush()
     truth_out.flush()
+    _write_weights(sources, settings, folder, chosen)
+
+
+def _write_weights(sources: Sequence[Source], settings: TrainSettings, folder: Path, chosen: Sequence[Spot]) -> None:
+    """Write the weight of each pixel of the chips, if a source has weights."""
+    file = folder / ARRAYS[2]
+    file.unlink(missing_ok=True)
+    if all(source.weight is None for source in sources):
+        return
+    side = settings.chip_px
+    out = np.lib.format.open_memmap(file, "w+", np.float32, (len(chosen), side, side))
+    out[:] = 1
+    for number, spot in enumerate(chosen):
+        source = sources[spot.source] if spot.source < len(sources) else None
+        # a public set has no weights
+        if source is None or source.weight is None:
+            continue
+        tile = source.tiles[spot.tile]
+        box = tile.padded(side)
+        here = slice(side + spot.row, 2 * side + spot.row), slice(side + spot.col, 2 * side + spot.col)
+        out[number] = source.weight(replace(tile, geobox=box[here]))
+    out.flush()
 
 
 def turned(values: Any, symmetry: int) -> Any:

@@ -15,6 +15,7 @@ from lsbatch.models.training.chips import Chips
 from lsbatch.models.training.public_sets.chip_folder import STANDARDISED
 from lsbatch.settings import Config, parse
 
+
 def adopted(config: Config, start: Path | None, progress: Callable[[str], None] = lambda line: None) -> Config:
     """Return the settings of a training with the structure of the weights from which it starts.
 
@@ -111,10 +112,20 @@ def statistics(start: Path | None, recipe: NetworkRecipe, chips: Chips) -> BandS
     """Return the normalisation: that of the weights, because another one would shift all inputs of the network.
 
     Weights that learned from standardised values get the statistics of the chips.
+
+    Raises
+    ------
+    ConfigError
+        If the weights learned from physical values, and the chips have none.
     """
     of = None if start is None else cards.card(start)
     if of is None or of.made_by.get("units") == STANDARDISED:
         return recipe.statistics(chips)
+    if chips.units == STANDARDISED:
+        raise ConfigError(
+            f"{start}: learned from values in physical units, which the set {chips.sets[0]['name']} does not have; "
+            "train with a survey as well, or start from weights of such a set"
+        )
     return np.array(of.means), np.array(of.stds)
 
 

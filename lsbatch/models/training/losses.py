@@ -16,7 +16,7 @@ def loss(logits: Tensor, truth: Tensor, weight: Tensor, positive_weight: float, 
     Parameters
     ----------
     logits, truth, weight : tensors (n, rows, cols)
-        `truth` is 0 or 1; `weight` is 0 where nothing was observed.
+        `truth` is 0 or 1; `weight` is 0 where nothing was observed or the truth is not known.
     positive_weight : float
         Weight of a landslide pixel in the cross-entropy and the focal loss.
     kind : str

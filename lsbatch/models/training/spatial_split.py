@@ -19,6 +19,8 @@ from lsbatch.settings import TrainSettings, Windows
 TRAIN, VALIDATION, TEST = range(3)
 #: Truth of a pixel of which nothing is known. It is left out of loss and scores.
 UNKNOWN = 255
+#: Truth of a pixel without landslide whose chips are all kept. Other chips without a landslide are drawn at random.
+HARD = 2
 SPLITS = ("train", "validation", "test")
 
 
@@ -34,13 +36,15 @@ class Source:
     grid : Grid
     tiles : tuple of Tile
     truth : callable Tile -> bool or uint8 array of its geobox's shape
-        1 landslide, 0 none; a uint8 array may have UNKNOWN.
+        1 landslide, 0 none; a uint8 array may have UNKNOWN and HARD.
     points : callable () -> x, y, classes, optional
         Training points in the grid's coordinates, and the class name of each; None if the survey has none.
     scenes : mapping of plan key to (least, most)
         Scenes of a tile.
     windows : Windows or None
         Days of the images.
+    weight : callable Tile -> float32 array of its geobox's shape, optional
+        Weight of each pixel in the loss; None: every pixel has the weight 1.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Source:
     points: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
     scenes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     windows: Windows | None = None
+    weight: Callable[[Tile], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

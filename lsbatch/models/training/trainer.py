@@ -28,6 +28,7 @@ from lsbatch.models import cards, ensembles, unet
 from lsbatch.models.cards import Card
 from lsbatch.models.family import TrainingJob
 from lsbatch.models.training import applicability, calibration, fine_tuning, preparation, processes, spatial_split
+from lsbatch.models.training import chips as cutting
 from lsbatch.models.training.applicability import Described
 from lsbatch.models.training.epoch_log import EpochLog
 from lsbatch.models.training.learner import LateEarlyStopping
@@ -127,10 +128,8 @@ def _run(
 def _key(job: TrainingJob) -> str:
     """Return the digest of what an interrupted training must share with this one to be continued."""
     config = job.config
-    start = [] if job.start is None else [cards.card(job.start).checksum]
     names = [source.name for source in job.sources]
-    sets = [one.digest for one in job.chip_sets]
-    return digest([config.train, config.model.family, config.inputs, names, *start, *sets])
+    return digest([config.train, config.model.family, config.inputs, names, job.learned])
 
 
 def _written_key(folder: Path) -> str | None:
@@ -235,8 +234,8 @@ def _finished(
     of, cells = described or (None, None)
     arrays = ensembles.joined([unet.state(network) for network in networks])
     card = cards.save(job.out, arrays, replace(card, applicability=of), cells)
-    for name in ("values.npy", "truth.npy"):
-        (folder / name).unlink()
+    for name in cutting.ARRAYS:
+        (folder / name).unlink(missing_ok=True)
     # the next training of this name starts from the beginning
     (folder / "training.json").unlink()
     return card
@@ -251,6 +250,7 @@ def _made_by(job: TrainingJob, prepared: Prepared) -> dict[str, Any]:
         "positive_weight": prepared.positive_weight,
         **({"chip_sets": list(chips.sets), "units": chips.units} if chips.sets else {}),
         **fine_tuning.made_by(job.start, job.config),
+        **job.made_by,
     }
 
 

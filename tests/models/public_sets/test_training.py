@@ -37,10 +37,8 @@ def configured(base_config: Config, output: Path, bands: Any = "s1vv_s2", **trai
 
 def trained(config: Config, *sets: tuple[Path, str], mixed: tuple[Config, ...] = ()) -> tuple[Card, Screen]:
     screen = Screen()
-    train.train(
-        [config, *mixed], screen, out=None, fresh=True,
-        chips=[folder for folder, _ in sets], chip_formats=[form for _, form in sets],
-    )  # fmt: skip
+    extras = train.Extras(None, tuple(folder for folder, _ in sets), tuple(form for _, form in sets))
+    train.train([config, *mixed], screen, out=None, fresh=True, extras=extras)
     return base.card(base.default_path(config)), screen
 
 
@@ -119,7 +117,13 @@ def test_an_interrupted_training_goes_on_only_with_the_same_files(noise: Path, t
 
     def lines(screen: Screen) -> list[str]:
         with contextlib.suppress(RuntimeError):
-            train.train([config], screen, out=None, fresh=False, chips=[noise], chip_formats=["sen12landslides"])
+            train.train(
+                [config],
+                screen,
+                out=None,
+                fresh=False,
+                extras=train.Extras(chips=(noise,), chip_formats=("sen12landslides",)),
+            )
         return [line.split()[1] for line in screen.lines if line.startswith("epoch")]
 
     assert lines(Interrupted()) == ["0", "1"]
