@@ -54,7 +54,7 @@ def test_the_aim_is_met_with_half_of_the_answers(first: tuple[float, ...], words
 def test_without_progress_there_is_no_verdict() -> None:
     counts = np.array([[0, 0, 0], [10, 5, 5]])
     rows = [(0.5, 0.5, 0.5, 0.5), (0.4, 0.5, 0.4, 0.5)]
-    results = {order: (counts, rows) for order in review_rounds.ORDERS}
+    results = dict.fromkeys(review_rounds.ORDERS, (counts, rows))
     assert review_rounds.verdict(0, results).endswith("the aim cannot be judged")
 
 
