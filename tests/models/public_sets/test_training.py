@@ -67,7 +67,7 @@ def test_a_set_is_as_good_as_the_same_data_through_a_survey(stacked_survey: Surv
     folder = writers.survey_sen12(stacked_survey, tmp_path / "Sen12Landslides")
     scores: dict[str, list[float]] = {"survey": [], "set": []}
     pixels = {}
-    # the validation blocks of seed 1 hold hardly a landslide: both networks call nothing there
+    # with seed 1 both networks call nothing in the validation blocks, so that their MCC is undefined
     for seed in (0, 2):
         survey = surveys.copy_survey(stacked_survey, tmp_path / f"survey-{seed}")
         config = configured(survey.config, survey.config.output, epochs=12, seed=seed)
