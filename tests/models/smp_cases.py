@@ -149,7 +149,8 @@ def test_prediction_is_that_of_blended_windows(weights: Path, disc_source: Sourc
     expected = (total / shares)[64:-64, 64:-64]
     found = base.answer(weights, block, 64, PLAIN)
     seen = np.isfinite(found)
-    np.testing.assert_allclose(found[seen], expected[seen], atol=1e-5)
+    # the temperature of 0.1 makes rounding in the logits ten times as large; 3.6e-5 was measured
+    np.testing.assert_allclose(found[seen], expected[seen], atol=1e-4)
 
 
 def test_card_names_the_network_and_weights_are_half_precision(weights: Path) -> None:
