@@ -23,7 +23,7 @@ HOLDS = {
     "synthetic": "synthetic country",
     "storage": "files, cube, receipts",
     "catalog": "STAC search, plan",
-    "models": "five model families",
+    "models": "model families, training",
     "imagery": "scenes to pixels",
     "pipeline": "stages of a tile",
     "inventory": "landslide records",
