@@ -1,6 +1,9 @@
 """Networks of segmentation-models-pytorch. `test_smp.py` runs these tests in a process that has the library."""
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +14,18 @@ import pytest
 import safetensors.torch
 import torch
 
-from lsbatch.bands import STACK
+from lsbatch.bands import STACK, probability
+from lsbatch.catalog.survey import open_survey
 from lsbatch.errors import ConfigError, ModelError
 from lsbatch.models import base, cards, ensembles, smp_network, unet
 from lsbatch.models.families import FAMILIES
 from lsbatch.models.training.spatial_split import Source
-from lsbatch.settings import Config, ModelSettings, PredictSettings
+from lsbatch.settings import Config, ModelSettings, PredictSettings, to_yaml
 from lsbatch.storage import cube
+from tests import surveys
 from tests.models import discs, smp_networks
 
+ROOT = Path(__file__).parents[2]
 PLAIN = PredictSettings(device="cpu")
 #: Decoders that the library can put on a residual network.
 ARCHITECTURES = (
@@ -328,10 +334,31 @@ def test_networks_as_others_export_them(weights: Path, disc_source: Source, tmp_
     with torch.inference_mode():
         expected = smp_network.restored(of, cards.arrays(weights)).network(torch.from_numpy(windows)).numpy()
     np.testing.assert_allclose(logits, expected, atol=1e-3)
-    if "onnx" in FAMILIES:
-        # an item has no temperature
-        plain = tmp_path / "plain.safetensors"
-        cards.save(plain, cards.arrays(weights), replace(of, network={**of.network, "temperature": 1.0}))
-        block = _block(disc_source, 128, 256, 128, 64)
-        ours, theirs = (base.answer(path, block, 64, PLAIN) for path in (plain, item))
-        np.testing.assert_allclose(theirs, ours, atol=1e-4)
+    # an item has no temperature
+    plain = tmp_path / "plain.safetensors"
+    cards.save(plain, cards.arrays(weights), replace(of, network={**of.network, "temperature": 1.0}))
+    block = _block(disc_source, 128, 256, 128, 64)
+    ours, theirs = (base.answer(path, block, 64, PLAIN) for path in (plain, item))
+    np.testing.assert_allclose(theirs, ours, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_an_exported_network_surveys_a_country(weights: Path, tmp_path: Path) -> None:
+    """Through the command, from the archive to the report, in a process without the library."""
+    item = smp_networks.export(weights, tmp_path / "network.onnx")
+    country = surveys.make_country(tmp_path / "country")
+    config = surveys.configured(country, tmp_path / "s", model={"family": "onnx", "weights": str(item)})
+    file = tmp_path / "survey.yaml"
+    file.write_text(to_yaml(config), encoding="utf-8")
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "lsbatch.cli", "run", str(file)], env=plain, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    survey = open_survey(config)
+    stored = surveys.whole(survey, probability("onnx"))["probability"]
+    seen = stored != probability("onnx")["probability"].fill
+    assert seen.mean() > 0.5
+    assert len(np.unique(stored[seen])) > 1000
+    assert (survey.workspace.inventory / "landslides.parquet").exists()
+    assert (survey.workspace.report / "report.html").exists()
