@@ -11,7 +11,6 @@ from lsbatch.settings.method import (
     InventorySettings,
     ModelSettings,
     PredictSettings,
-    TrainSettings,
     TruthSettings,
 )
 from lsbatch.settings.survey import (
@@ -23,6 +22,7 @@ from lsbatch.settings.survey import (
     SurveySettings,
     Windows,
 )
+from lsbatch.settings.training import TrainSettings
 from lsbatch.settings.yaml_files import digest, example, load, load_text, parse, to_yaml, with_device, with_model
 
 __all__ = [

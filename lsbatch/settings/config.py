@@ -23,11 +23,11 @@ from lsbatch.settings.method import (
     InventorySettings,
     ModelSettings,
     PredictSettings,
-    TrainSettings,
     TruthSettings,
     without_duplicates,
 )
 from lsbatch.settings.survey import ArchiveSettings, GridSettings, Place, RegionSettings, Section, SurveySettings
+from lsbatch.settings.training import TrainSettings
 
 
 class Config(Section):

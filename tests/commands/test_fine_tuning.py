@@ -77,9 +77,9 @@ def test_the_command_passes_its_options(
     for options in ([], ["--from", "package:unet-s1vv_s2"], ["--from", str(start), "--find-rate"]):
         assert CliRunner().invoke(program.app, ["train", str(path), *options]).exit_code == 0
     assert found == [
-        ("train", {"out": None, "fresh": False, "start": None}),
-        ("train", {"out": None, "fresh": False, "start": start}),
-        ("find_rate", {"out": None, "start": start}),
+        ("train", {"out": None, "fresh": False, "extras": train.Extras()}),
+        ("train", {"out": None, "fresh": False, "extras": train.Extras(start)}),
+        ("find_rate", {"out": None, "extras": train.Extras(start)}),
     ]
     done = CliRunner().invoke(program.app, ["train", str(path), "--from", "absent.safetensors"])
     assert isinstance(done.exception, ModelError)

@@ -1,7 +1,10 @@
 """Ensembles: their mean and spread, one file, and a training that goes on at the member that was interrupted."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,6 +197,17 @@ def test_temperature_of_the_mean_is_the_best_of_a_grid() -> None:
     assert calibration.temperature(logits[:1], truth) == calibration.temperature(logits[0], truth)
 
 
+@dataclass(frozen=True)
+class Batches:
+    """A loader: batches, and the data set from which they come."""
+
+    batches: list[Any]
+    dataset: Any
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
+
+
 def test_scores_are_those_of_the_mean_probability() -> None:
     dice = np.random.default_rng(3)
     nets = [make_network(1, 4, seed).train() for seed in SEEDS]
@@ -203,7 +217,10 @@ def test_scores_are_those_of_the_mean_probability() -> None:
         ))
         for _ in range(3)
     ]  # fmt: skip
-    found = trainer._counted(nets, 0.3, batches)
+    # three chips lie in one block and three in another
+    chips = SimpleNamespace(blocks=np.array([[0, 0, k % 2] for k in range(9)]))
+    places = SimpleNamespace(chips=chips, index=np.arange(2, 8))
+    found = trainer._counted(nets, 0.3, Batches(batches, places))
     hits = np.zeros(4, int)
     for values, truth, seen in batches:
         with torch.inference_mode():
@@ -211,7 +228,9 @@ def test_scores_are_those_of_the_mean_probability() -> None:
         for called, real, known in zip(mean.flatten() >= 0.5, truth.flatten() > 0, seen.flatten() > 0, strict=True):
             if known:
                 hits[2 * int(called) + int(real)] += 1
-    assert (found.tn, found.fn, found.fp, found.tp) == tuple(hits)
+    assert tuple(found[name] for name in ("tn", "fn", "fp", "tp")) == tuple(hits)
+    assert len(found["blocks"]) == 2
+    assert np.sum(found["blocks"], axis=0).tolist() == [found[name] for name in ("tp", "fp", "fn", "tn")]
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +291,7 @@ def test_settings_of_older_trainings_keep_their_digest() -> None:
 
 def test_time_is_shared_by_the_members() -> None:
     config = discs.config(members=3, max_minutes=6.0, seed=5)
-    assert [(own.train.seed, own.train.max_minutes) for own in trainer._members(config)] == [(5, 2), (6, 2), (7, 2)]
+    assert [(own.seed, own.max_minutes) for own in trainer._members(config.train)] == [(5, 2), (6, 2), (7, 2)]
 
 
 def test_family_without_members_refuses_them() -> None:

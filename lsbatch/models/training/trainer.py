@@ -129,7 +129,8 @@ def _key(job: TrainingJob) -> str:
     """Return the digest of what an interrupted training must share with this one to be continued."""
     config = job.config
     names = [source.name for source in job.sources]
-    return digest([config.train, config.model.family, config.inputs, names, job.learned])
+    start = [] if job.start is None else [cards.card(job.start).checksum]
+    return digest([config.train, config.model.family, config.inputs, names, job.learned, *start])
 
 
 def _written_key(folder: Path) -> str | None:
