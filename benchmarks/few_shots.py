@@ -53,6 +53,10 @@ TRAIN = {
 MOST_SEEDS = 50
 
 
+#: Number of polygons and MCC; None where the MCC is undefined.
+Result = tuple[int, float | None]
+
+
 @dataclass(frozen=True)
 class Way:
     """How a network learns: whether it starts from the packaged weights, frozen levels, peak of the learning rate."""
@@ -123,7 +127,9 @@ def country(number: int, folder: Path) -> Place:
     config = packaged_weights.surveyed(folder, number, changes, varied=True)
     if run.survey(config, terminal.Screen(), until="stack"):
         raise SystemExit(f"country {number}: not every tile could be stacked")
-    left, bottom, right, top = open_survey(config).grid.bounds
+    # the grid is padded to whole tiles, the region is not
+    assert config.region.bounds is not None
+    left, bottom, right, top = config.region.bounds
     west = shapely.box(left, bottom, (left + right) / 2, top)
     truth = config.truth
     assert truth is not None
@@ -140,7 +146,9 @@ def country(number: int, folder: Path) -> Place:
     def score(weights: str, home: Path) -> Confusion:
         survey = predicted(variant(config, home / config.survey.id, {"model": {"family": "unet", "weights": weights}}))
         exact = truth.model_copy(update={"file": truth.file.with_name("outlines.gpkg")})
-        return counted(survey, exact, slice(survey.grid.shape[1] // 2, None))
+        side_m = survey.grid.resolution_m
+        first = round(((left + right) / 2 - survey.grid.bounds[0]) / side_m)
+        return counted(survey, exact, slice(first, None))
 
     return Place("countries", "package:unet-s1_change_s2", learn, score)
 
@@ -238,15 +246,15 @@ def main() -> None:
         print(table(name, results, options.polygons), flush=True)
 
 
-def measured(name: str, repeat: int, options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+def measured(name: str, repeat: int, options: argparse.Namespace, folder: Path) -> dict[str, Result]:
     """Return polygons and MCC of each way; what an earlier call measured is read."""
     home = folder / f"{name}-{repeat}"
     file = home / "results.json"
-    found: dict[str, list[float]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    found: dict[str, Result] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     number = FIRST_COUNTRY + repeat
     place = country(number, folder) if name == "countries" else california(repeat, options.data, folder)
     if "as it is" not in found:
-        found["as it is"] = [0, mcc(place.score(place.weights, home / "as-it-is"))]
+        found["as it is"] = (0, place.score(place.weights, home / "as-it-is").mcc)
         write_json(file, found)
     for count in options.polygons:
         for way, how in WAYS.items():
@@ -254,23 +262,19 @@ def measured(name: str, repeat: int, options: argparse.Namespace, folder: Path) 
             if key not in found:
                 work = home / key.replace(", ", "-").replace(" ", "-")
                 weights, polygons = trained(place, how, count, work)
-                found[key] = [polygons, mcc(place.score(str(weights), work / "scored"))]
+                found[key] = (polygons, place.score(str(weights), work / "scored").mcc)
                 write_json(file, found)
     return found
 
 
-def mcc(counts: Confusion) -> float:
-    """Return the MCC, 0 where it is undefined because nothing was called."""
-    return 0.0 if counts.mcc is None else counts.mcc
-
-
-def table(name: str, results: Sequence[dict[str, list[float]]], polygons: Sequence[int]) -> str:
-    """Return a Markdown table: a row for each way and number of polygons."""
+def table(name: str, results: Sequence[dict[str, Result]], polygons: Sequence[int]) -> str:
+    """Return a Markdown table: a row for each way and number of polygons; undefined where nothing was called."""
     lines = [f"{name} | polygons | MCC, mean of {len(results)} | each", "---|---|---|---"]
     for key in ("as it is", *(f"{way}, {count}" for count in polygons for way in WAYS)):
-        drawn, scores = (np.array(column) for column in zip(*(found[key] for found in results), strict=True))
-        each = " ".join(f"{score:.3f}" for score in scores)
-        lines.append(f"{key.split(', ')[0]} | {np.mean(drawn):.0f} | {np.mean(scores):.3f} | {each}")
+        drawn, scores = zip(*(found[key] for found in results), strict=True)
+        each = " ".join("undefined" if score is None else f"{score:.3f}" for score in scores)
+        mean = "undefined" if None in scores else f"{np.mean(scores):.3f}"
+        lines.append(f"{key.split(', ')[0]} | {np.mean(drawn):.0f} | {mean} | {each}")
     return "\n".join(lines)
 
 
