@@ -343,9 +343,11 @@ def test_networks_as_others_export_them(weights: Path, disc_source: Source, tmp_
 
 
 @pytest.mark.slow
-def test_an_exported_network_surveys_a_country(weights: Path, country: Path, tmp_path: Path) -> None:
+def test_an_exported_network_surveys_a_country(weights: Path, tmp_path: Path) -> None:
     """Through the command, from the archive to the report, in a process without the library."""
     item = smp_networks.export(weights, tmp_path / "network.onnx")
+    (tmp_path / "country").mkdir()
+    country = surveys.make_country(tmp_path / "country")
     config = surveys.configured(country, tmp_path / "s", model={"family": "onnx", "weights": str(item)})
     file = tmp_path / "survey.yaml"
     file.write_text(to_yaml(config), encoding="utf-8")
