@@ -9,12 +9,15 @@ import torch
 
 from lsbatch import settings
 from lsbatch.errors import ConfigError, LsbatchError, ModelError
-from lsbatch.models import cards, families, prakash
+from lsbatch.models import cards, ensembles, families, prakash, unet
 from lsbatch.models.family import NetworkRecipe
 from lsbatch.models.training import fine_tuning
+from lsbatch.models.training.chips import Chips
 from lsbatch.models.training.learner import Learner
+from lsbatch.models.training.public_sets.chip_folder import PHYSICAL, STANDARDISED
 from lsbatch.models.training.spatial_split import Source
 from tests.models import discs
+from tests.models.conftest import make_card, make_network
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +172,40 @@ def test_a_frozen_level_is_left_alone_by_a_step() -> None:
     after = network.state_dict()
     same = {name for name, value in before.items() if torch.equal(value, after[name])}
     assert same == {name for name in before if name.startswith(("stems.", "fine."))}
+
+
+def test_members_start_from_the_members_of_an_ensemble(tmp_path: Path) -> None:
+    """Of the same number; where there are fewer, from the first again."""
+    networks = [make_network(2, 4, seed) for seed in (1, 2)]
+    path = tmp_path / "ensemble.safetensors"
+    arrays = ensembles.joined([unet.state(network, np.float32) for network in networks])
+    cards.save(path, arrays, ensembles.described(make_card(2, 4), 2))
+    for number in range(3):
+        begun = make_network(2, 4, seed=9)
+        fine_tuning.restore(begun, path, number)
+        expected = networks[number % 2].state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in begun.state_dict().items())
+
+
+def test_values_of_other_units_need_their_own_statistics(tmp_path: Path) -> None:
+    """A set without physical units teaches weights of such sets only, with the statistics of its chips."""
+    recipe = families.FAMILIES["unet"].training
+    assert isinstance(recipe, NetworkRecipe)
+    empty = np.empty(0)
+    sums = np.array([[10.0] * 3, [20.0] * 3, [130.0] * 3])
+    paths = {}
+    for units in (PHYSICAL, STANDARDISED):
+        paths[units] = tmp_path / f"{units}.safetensors"
+        card = replace(make_card(2, 4), made_by={"units": units})
+        cards.save(paths[units], unet.state(make_network(2, 4)), card)
+    of_surveys, of_a_set = (
+        Chips(empty, empty, empty, sums, empty, ({"name": "Landslide4Sense"},), units)
+        for units in (PHYSICAL, STANDARDISED)
+    )
+    means, stds = fine_tuning.statistics(paths[PHYSICAL], recipe, of_surveys)
+    assert (tuple(means), tuple(stds)) == (make_card(2, 4).means, make_card(2, 4).stds)
+    for chips in (of_surveys, of_a_set):
+        means, stds = fine_tuning.statistics(paths[STANDARDISED], recipe, chips)
+        np.testing.assert_allclose((means, stds), ([2.0] * 3, [3.0] * 3))
+    with pytest.raises(ConfigError, match="values in physical units, which the set Landslide4Sense does not have"):
+        fine_tuning.statistics(paths[PHYSICAL], recipe, of_a_set)
