@@ -26,9 +26,9 @@ import shapely
 
 from benchmarks import packaged_weights, planted_surveys
 from benchmarks import reality_scenes as scenes
+from benchmarks.variants import variant
 from lsbatch import settings
 from lsbatch.bands import mask
-from lsbatch.catalog import survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cli import terminal
 from lsbatch.commands import run, train
@@ -111,14 +111,6 @@ def chosen(slides: gpd.GeoDataFrame, count: int, seed: int, seen_m: float = SEEN
         if len(rows) >= count:
             break
     return rows, area
-
-
-def variant(config: Config, output: Path, changes: dict[str, Any]) -> Config:
-    """Return the same survey with other settings, in a folder of its own that shares STACK."""
-    raw = config.model_dump(mode="json") | changes | {"output": str(output)}
-    out = settings.parse(raw, output)
-    survey_variants.share(config.output, out.output)
-    return out
 
 
 def country(number: int, folder: Path) -> Place:

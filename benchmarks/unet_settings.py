@@ -19,9 +19,9 @@ import rasterio
 
 from benchmarks import packaged_weights
 from benchmarks.synthetic_countries import settings_file
+from benchmarks.variants import variant
 from lsbatch import settings
 from lsbatch.bands import STACK
-from lsbatch.catalog import survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cli import terminal
 from lsbatch.commands import compare, run
@@ -76,10 +76,7 @@ def surveyed(folder: Path, number: int, size: int, varied: bool) -> Config:
 def seeded(config: Config, folder: Path, seed: int, varied: bool) -> Config:
     """The same survey with another seed of the training, in a folder of its own that shares STACK."""
     how = {**(TRAIN_VARIED if varied else TRAIN), "seed": seed}
-    raw = config.model_dump(mode="json") | {"output": str(folder / config.survey.id), "train": how}
-    out = settings.parse(raw, folder)
-    survey_variants.share(config.output, out.output)
-    return out
+    return variant(config, folder / config.survey.id, {"train": how})
 
 
 def by_exact_outlines(survey: Survey, classes: np.ndarray) -> Confusion:

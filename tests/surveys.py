@@ -77,6 +77,9 @@ class BenchScreen(Heard):
     def done(self, receipt: object) -> None:
         self.lines.append(str(receipt))
 
+    def finished(self, survey: object, faults: int) -> None:
+        pass
+
 
 class Count:
     """Hears what a run does."""

@@ -26,8 +26,8 @@ def of_records(survey: Survey, frame: gpd.GeoDataFrame) -> np.ndarray:
 
     - the mean entropy of the probability over the pixels of the record and of its rim (see
       `lsbatch.kernels.statistics.uncertainty.entropy`; the threshold is that of the mask);
-    - the mean spread of the probability over mirror images there, divided by the largest possible spread (only if the
-      survey has `predict.flips`);
+    - the mean spread of the probability there, over mirror images and members of an ensemble, divided by the largest
+      possible spread (only with `predict.flips` or an ensemble);
     - the share of the record whose inputs are unlike the training of the weights (`outside_share`).
 
     It is NaN if nothing is known, and for landslides that were kept from an earlier year: an answer to them is not

@@ -52,20 +52,21 @@ def read_truth(
 
 def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.ndarray:
     """Return the pixels whose centre lies in a mapped landslide, bool (rows, cols)."""
-    truth = read_truth(settings, windows, str(geobox.crs), tuple(geobox.boundingbox.bbox))
-    if truth.empty:
-        return np.zeros(geobox.shape, bool)
-    return rasterize(shapely.union_all(shapely.make_valid(truth.geometry.values)), geobox)
+    return _inside(read_truth(settings, windows, str(geobox.crs), tuple(geobox.boundingbox.bbox)), geobox)
 
 
 def mapped_mask(settings: TruthSettings, geobox: GeoBox) -> np.ndarray:
     """Return the pixels whose centre lies in the mapped area, bool (rows, cols); all without `truth.mapped_area`."""
     if settings.mapped_area is None:
         return np.ones(geobox.shape, bool)
-    area = read_vector(settings.mapped_area, str(geobox.crs), tuple(geobox.boundingbox.bbox))
-    if area.empty:
+    return _inside(read_vector(settings.mapped_area, str(geobox.crs), tuple(geobox.boundingbox.bbox)), geobox)
+
+
+def _inside(frame: gpd.GeoDataFrame, geobox: GeoBox) -> np.ndarray:
+    """Return the pixels whose centre lies in a polygon, bool (rows, cols)."""
+    if frame.empty:
         return np.zeros(geobox.shape, bool)
-    return rasterize(shapely.union_all(shapely.make_valid(area.geometry.values)), geobox)
+    return rasterize(shapely.union_all(shapely.make_valid(frame.geometry.values)), geobox)
 
 
 def read_plots(settings: TruthSettings, crs: str) -> dict[str, shapely.Geometry]:

@@ -27,25 +27,9 @@ from lsbatch.models import base
 from lsbatch.models.training.spatial_split import HARD, UNKNOWN
 from lsbatch.storage import cube, journal, sample_points, vectors
 from tests import surveys
-from tests.surveys import Heard
+from tests.surveys import BenchScreen
 
 SMALL = {"width": 4, "depth": 2, "epochs": 1, "block_px": 128, "chip_px": 64}
-
-
-class Lines(Heard):
-    """A screen that also hears a run."""
-
-    def plan(self, made: Any) -> None:
-        pass
-
-    def begins(self, name: str, todo: Any) -> None:
-        pass
-
-    def done(self, receipt: Any) -> None:
-        pass
-
-    def finished(self, survey: Survey, faults: int) -> None:
-        pass
 
 
 def say(survey: Survey, name: str, state: str, version: int = 1) -> None:
@@ -223,13 +207,15 @@ def test_only_networks_are_trained_on_reviews(survey: Survey, stacked_survey: Su
     config = stacked_survey.config
     config = config.model_copy(update={"model": config.model.model_copy(update={"family": family, "weights": None})})
     with pytest.raises(ConfigError, match=rf"{family}.*cannot be trained on reviews"):
-        train.train([config], Lines(), out=None, fresh=False, extras=train.Extras(reviewed=(survey.config,)))
+        train.train([config], BenchScreen(), out=None, fresh=False, extras=train.Extras(reviewed=(survey.config,)))
 
 
 def test_reviews_of_other_bands_are_refused(survey: Survey, stacked_survey: Survey) -> None:
     other = survey.config.model_copy(update={"bands": "s2"})
     with pytest.raises(ConfigError, match="train on the same bands"):
-        train.train([stacked_survey.config], Lines(), out=None, fresh=False, extras=train.Extras(reviewed=(other,)))
+        train.train(
+            [stacked_survey.config], BenchScreen(), out=None, fresh=False, extras=train.Extras(reviewed=(other,))
+        )
 
 
 def test_the_command_trains_on_mapped_and_on_reviewed_landslides(
@@ -263,7 +249,8 @@ def test_a_survey_that_is_mapped_and_reviewed_is_trained_on_its_reviews(done_sur
     config = survey.config.model_copy(update={"train": survey.config.train.model_copy(update=SMALL)})
     for name in names(survey):
         say(survey, name, "confirmed")
-    train.train([config], Lines(), out=tmp_path / "w.safetensors", fresh=False, extras=train.Extras(reviewed=(config,)))
+    extras = train.Extras(reviewed=(config,))
+    train.train([config], BenchScreen(), out=tmp_path / "w.safetensors", fresh=False, extras=extras)
     card = base.card(tmp_path / "w.safetensors")
     assert card.made_by["surveys"] == [config.survey.id]
     # nothing else is known, so nothing else is scored

@@ -18,15 +18,9 @@ from lsbatch.models.cards import Card
 from lsbatch.settings import Config
 from tests import surveys
 from tests.models.public_sets import writers
+from tests.surveys import BenchScreen
 
 QUICK = {"chip_px": 64, "stride_px": 64, "block_px": 128, "depth": 2, "width": 8, "batch": 8, "learning_rate": 0.01}
-
-
-class Screen(surveys.BenchScreen):
-    """A screen for a run."""
-
-    def finished(self, survey: Survey, faults: int) -> None:
-        pass
 
 
 def configured(base_config: Config, output: Path, bands: Any = "s1vv_s2", **train_settings: Any) -> Config:
@@ -35,8 +29,8 @@ def configured(base_config: Config, output: Path, bands: Any = "s1vv_s2", **trai
     return base_config.model_copy(update={"output": output, "train": changed, "model": model, "bands": bands})
 
 
-def trained(config: Config, *sets: tuple[Path, str], mixed: tuple[Config, ...] = ()) -> tuple[Card, Screen]:
-    screen = Screen()
+def trained(config: Config, *sets: tuple[Path, str], mixed: tuple[Config, ...] = ()) -> tuple[Card, BenchScreen]:
+    screen = BenchScreen()
     extras = train.Extras(None, tuple(folder for folder, _ in sets), tuple(form for _, form in sets))
     train.train([config, *mixed], screen, out=None, fresh=True, extras=extras)
     return base.card(base.default_path(config)), screen
@@ -109,13 +103,13 @@ def test_a_set_alone_gives_weights_with_its_origin(noise: Path, tmp_path: Path) 
 def test_an_interrupted_training_goes_on_only_with_the_same_files(noise: Path, tmp_path: Path) -> None:
     config = configured(without_truth(settings.example()), tmp_path / "s", epochs=2)
 
-    class Interrupted(Screen):
+    class Interrupted(BenchScreen):
         def text(self, line: str) -> None:
             super().text(line)
             if line.startswith("epoch   1"):
                 raise RuntimeError("killed")
 
-    def lines(screen: Screen) -> list[str]:
+    def lines(screen: BenchScreen) -> list[str]:
         with contextlib.suppress(RuntimeError):
             train.train(
                 [config],
@@ -129,7 +123,7 @@ def test_an_interrupted_training_goes_on_only_with_the_same_files(noise: Path, t
     assert lines(Interrupted()) == ["0", "1"]
     assert lines(Interrupted()) == ["1"]
     (noise / "data/s2/land_0_s2_0.nc").touch()
-    assert lines(Screen()) == ["0", "1"]
+    assert lines(BenchScreen()) == ["0", "1"]
 
 
 def test_standardised_weights_are_no_weights_of_a_survey(scaled: Path, tmp_path: Path) -> None:
