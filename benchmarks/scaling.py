@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,10 +29,10 @@ from lsbatch import settings, synthetic
 from lsbatch.catalog import plan, planning, survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands.bench import measurement
-from lsbatch.engine import distribute, execution, todo
+from lsbatch.engine import distribute, execution, schedule, todo
 from lsbatch.engine.cluster import network
+from lsbatch.engine.schedule import Schedule
 from lsbatch.engine.tile_task import Task, make_receipt
-from lsbatch.engine.todo import Todo
 from lsbatch.grid import Grid, tile_id
 from lsbatch.pipeline.types import Stage
 from lsbatch.storage import receipts
@@ -109,12 +109,12 @@ def overhead(client: Client, tiles: int, folder: Path) -> dict[str, float]:
     survey = blank(-(-tiles // 100), 100, folder)
     stage = todo.step_named("stack")
     assert isinstance(stage, Stage)
-    work = Todo(dict.fromkeys(survey.positions[:tiles], "0" * 16))
+    survey = Survey(survey.config, survey.grid, survey.positions[:tiles])
     real, distribute.commit = distribute.commit, nothing  # type: ignore[assignment]
     memory, began = Memory(), time.perf_counter()
     try:
         with memory.watched():
-            done = sum(bool(one) for one in distribute.run_tiles(survey, stage, work, lambda resources: client))
+            done = sum(bool(one) for one in distribute.run_tiles(survey, _alone(survey, stage), lambda _: client))
     finally:
         distribute.commit = real
     seconds = time.perf_counter() - began
@@ -126,6 +126,11 @@ def overhead(client: Client, tiles: int, folder: Path) -> dict[str, float]:
     }
 
 
+def _alone(survey: Survey, stage: Stage) -> Schedule:
+    """Return the tasks of a stage as if it read nothing."""
+    return Schedule(survey, (replace(stage, after=(), scenes=lambda config, tile: None),))
+
+
 def placement(client: Client, tiles: int, folder: Path) -> tuple[int, int]:
     """How many of so many predictions, by the path that real ones take, were done by workers with a GPU; and all."""
     survey = blank(1, tiles, folder)
@@ -135,9 +140,8 @@ def placement(client: Client, tiles: int, folder: Path) -> tuple[int, int]:
     assert isinstance(stage, Stage)
     real, distribute.commit = distribute.commit, nothing  # type: ignore[assignment]
     try:
-        work = Todo(dict.fromkeys(survey.positions, "0" * 16))
         where = Counter(
-            one.tally["worker"] for one in distribute.run_tiles(survey, stage, work, lambda resources: client)
+            one.tally["worker"] for one in distribute.run_tiles(survey, _alone(survey, stage), lambda resources: client)
         )
     finally:
         distribute.commit = real
@@ -154,8 +158,6 @@ def placement(client: Client, tiles: int, folder: Path) -> tuple[int, int]:
 def listing(count: int, folder: Path) -> dict[str, float]:
     """Seconds to find out what is pending, with so many receipts of one stage on disk."""
     survey = blank(-(-count // 100), 100, folder)
-    stage = todo.step_named("clean")
-    assert isinstance(stage, Stage)
     for name in ("predict", "clean"):
         for row, col in survey.positions[:count]:
             receipt = make_receipt(Task(name, (row, col), "0" * 16), time.perf_counter(), pixels=survey.grid.tile_px**2)
@@ -165,7 +167,7 @@ def listing(count: int, folder: Path) -> dict[str, float]:
     began = time.perf_counter()
     read = len(receipts.read_stage(survey.workspace.receipts, "predict"))
     middle = time.perf_counter()
-    todo.todo(survey, stage)
+    schedule.pending_work(survey, until="clean")
     return {"receipts": read, "read_s": middle - began, "pending_s": time.perf_counter() - middle}
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.catalog.survey import open_survey as open_planned
-from lsbatch.engine import todo
+from lsbatch.engine import schedule, todo
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
 from lsbatch.grid import tile_id
 from lsbatch.kernels.statistics.confusion import Confusion
@@ -118,7 +118,7 @@ class OpenSurvey:
         survey = open_planned(self.config)
         stages = [step for step in todo.steps(self.config) if isinstance(step, Stage)]
         found = {stage.name: receipts.read_stage(survey.workspace.receipts, stage.name) for stage in stages}
-        state = _states(survey, stages)
+        state = _states(survey)
         rows = [_tile_row(survey, position, state.get(position), found) for position in survey.positions]
         return gpd.GeoDataFrame(rows, geometry="geometry", crs=self.config.grid.crs).set_index("tile")
 
@@ -237,18 +237,17 @@ def run(
     return run_command.survey(opened.config, Screen(), until=until, client_for=client_for)
 
 
-def _states(survey: Survey, stages: list[Stage]) -> dict[Position, tuple[str, str]]:
+def _states(survey: Survey) -> dict[Position, tuple[str, str]]:
     """Return (stage, status) of each tile that is not done, of the first stage that is not done for it."""
     state: dict[Position, tuple[str, str]] = {}
-    for stage in stages:
-        pending = todo.todo(survey, stage)
+    for stage, pending in schedule.pending_work(survey).items():
         for status, positions in (
             ("failed", (*pending.quarantined, *pending.tries)),
             ("blocked", pending.blocked),
             ("pending", (*pending.digests, *pending.waiting)),
         ):
             for position in positions:
-                state.setdefault(position, (stage.name, status))
+                state.setdefault(position, (stage, status))
     return state
 
 

@@ -77,6 +77,9 @@ class BenchScreen(Heard):
     def done(self, receipt: object) -> None:
         self.lines.append(str(receipt))
 
+    def ends(self, name: str, todo: object) -> None:
+        pass
+
     def finished(self, survey: object, faults: int) -> None:
         pass
 

@@ -1,8 +1,8 @@
 """Progress bars on a terminal, plain lines in a log."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
 )
 from rich.table import Table
 
@@ -46,17 +45,32 @@ PLOT_COLUMNS = (
 )
 
 
+@dataclass
+class _Step:
+    """Counts of a step, and its bar on a terminal."""
+
+    total: int
+    bar: TaskID | None = None
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ended(self) -> int:
+        """Return the number of tiles that are done or failed."""
+        return self.done + self.failed
+
+
 class Screen:
     """Show a run: one progress bar a stage on a terminal, one line a minute in a log."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
         self._bars: Progress | None = None
-        self._task: TaskID | None = None
-        self._stage = ""
+        self._steps: dict[str, _Step] = {}
         self._began = self._printed = 0.0
-        self._total = 0
-        self._counts: Counter[str] = Counter()
+        #: tiles of all steps since the first began: each step waits for others, so only their sum has a pace
+        self._ended = self._total = 0
 
     def text(self, line: str) -> None:
         """Print a line."""
@@ -68,57 +82,76 @@ class Screen:
             self.text(line)
 
     def begins(self, name: str, todo: Todo | None) -> None:
-        """Start showing a step; end the previous one."""
-        self._end()
-        self._stage, self._counts = name, Counter()
-        self._began = self._printed = time.monotonic()
-        self._total = total = 1 if todo is None else len(todo.digests)
-        if todo is not None:
-            self._counts.update(
-                fresh=todo.done, blocked=len(todo.blocked), waiting=len(todo.waiting), quarantined=len(todo.quarantined)
-            )
+        """Start showing a step."""
+        if not self._steps:
+            self._began = self._printed = time.monotonic()
+            self._ended = self._total = 0
+        total = 1 if todo is None else len(todo.digests) + len(todo.waiting)
+        step = self._steps[name] = _Step(total)
+        self._total += total
         if self.console.is_terminal and total:
-            self._bars = Progress(
-                TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TextColumn("{task.fields[pace]}"), console=self.console, transient=True,
-            )  # fmt: skip
-            self._bars.start()
-            self._task = self._bars.add_task(name, total=total, pace="")
+            if self._bars is None:
+                self._bars = Progress(
+                    TextColumn("{task.description:<13}"), BarColumn(), MofNCompleteColumn(),
+                    TextColumn("{task.fields[pace]}"), console=self.console, transient=True,
+                )  # fmt: skip
+                self._bars.start()
+            step.bar = self._bars.add_task(name, total=total, pace="")
 
     def done(self, receipt: Receipt) -> None:
         """Count a finished or failed tile or reduction."""
-        self._counts["done" if receipt else "failed"] += 1
-        if not receipt:
+        step = self._steps[receipt.stage]
+        step.seconds += receipt.seconds
+        self._ended += 1
+        if receipt:
+            step.done += 1
+        else:
+            step.failed += 1
             self.console.print(
                 f"[red]failed[/red] {escape(printable(f'{receipt.stage} {receipt.tile}: {receipt.error}'))}"
             )
         for reason in receipt.dropped:
             self.console.print(f"[yellow]left out[/yellow] {escape(printable(f'{receipt.tile}: {reason}'))}")
-        now, ended = time.monotonic(), self._counts["done"] + self._counts["failed"]
-        if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, advance=1, pace=pace(ended, self._total, now - self._began))
-        elif now - self._printed >= LOG_SECONDS and ended < self._total:
+        now = time.monotonic()
+        if self._bars is not None and step.bar is not None:
+            self._bars.update(step.bar, advance=1, pace=pace(step.ended, step.total, now - self._began))
+        elif now - self._printed >= LOG_SECONDS:
             self._printed = now
-            self.text(
-                f"{self._stage:<10} {ended} of {self._total} tiles, {pace(ended, self._total, now - self._began)}"
-            )
+            self._log(now)
 
-    def _end(self) -> None:
+    def _log(self, now: float) -> None:
+        """Print one line about all steps that are not complete."""
+        steps = [(name, step) for name, step in self._steps.items() if step.ended < step.total]
+        if steps:
+            counts = ", ".join(f"{name} {step.ended} of {step.total}" for name, step in steps)
+            self.text(f"{counts} tiles; {pace(self._ended, self._total, now - self._began)}")
+
+    def ends(self, name: str, todo: Todo | None) -> None:
+        """Print the result of a step and stop showing it."""
+        step = self._steps.pop(name)
+        # tiles that were waiting and turned out to be up to date
+        self._total -= step.total - step.ended
+        if self._bars is not None and step.bar is not None:
+            self._bars.remove_task(step.bar)
+        counts = {"done": step.done, "failed": step.failed}
+        if todo is not None:
+            others = {key: len(getattr(todo, key)) for key in ("blocked", "waiting", "quarantined")}
+            # `done` of the pending work counts the tiles that were up to date
+            counts |= others | {"already done": todo.done}
+        words = ", ".join(f"{number} {word}" for word, number in counts.items() if number) or "already done"
+        computed = f" [dim]({step.seconds:.1f} s of computing)[/dim]" if step.ended else ""
+        self.console.print(f"{name:<13} {words}{computed}")
+        if not self._steps:
+            self._stop_bars()
+
+    def _stop_bars(self) -> None:
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
-        if not self._stage:
-            return
-        seconds = time.monotonic() - self._began
-        words = [f"{n} {what}" for what, n in self._counts.items() if n and what != "fresh"]
-        fresh = f"{self._counts['fresh']} already done" if self._counts["fresh"] else ""
-        note = ", ".join(filter(None, [*words, fresh])) or "already done"
-        self.console.print(f"{self._stage:<10} {note} [dim]({seconds:.1f} s)[/dim]")
-        self._stage = ""
 
     def finished(self, survey: Survey, faults: int) -> None:
         """Print where the results are, or what to do about failures."""
-        self._end()
+        self._stop_bars()
         if faults:
             what = "1 tile or step" if faults == 1 else f"{faults} tiles or steps"
             self.text(

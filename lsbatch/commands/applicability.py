@@ -18,7 +18,7 @@ FIRST_TILES = 3
 
 
 class Watch:
-    """Progress of a run that also tells what is unlike the training: after the first tiles, and before predictions."""
+    """Progress of a run that also tells what is unlike the training: after the first tiles, and after all."""
 
     def __init__(self, survey: Survey, progress: Progress, text: Callable[[str], None]) -> None:
         self._survey, self._progress, self._text = survey, progress, text
@@ -29,16 +29,18 @@ class Watch:
     @property
     def progress(self) -> Progress:
         """Return the callbacks for `lsbatch.engine.execution.run`."""
-        return Progress(begins=self._begins, done=self._done) if self._has_description else self._progress
+        if not self._has_description:
+            return self._progress
+        return Progress(begins=self._progress.begins, done=self._done, ends=self._ends)
 
-    def _begins(self, name: str, todo: Todo | None) -> None:
-        self._progress.begins(name, todo)
-        if name == "predict":
+    def _ends(self, name: str, todo: Todo | None) -> None:
+        self._progress.ends(name, todo)
+        if name == applicability.STAGE.name:
             self._tell(applicability_messages.of_pixels(self._survey.config, *done(self._survey)))
 
     def _done(self, receipt: Receipt) -> None:
         self._progress.done(receipt)
-        # a survey of a few tiles is told at once, before predictions
+        # a survey of a few tiles is told when all are compared
         if receipt.stage != "stack" or not receipt or len(self._positions) <= FIRST_TILES:
             return
         self._first.append(self._positions[receipt.tile])

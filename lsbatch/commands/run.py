@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from lsbatch.catalog import plan, planning, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands import applicability
-from lsbatch.engine import cluster, execution, metrics, todo, verification
+from lsbatch.engine import cluster, execution, metrics, schedule, todo, verification
 from lsbatch.engine.distribute import ClientFor
 from lsbatch.engine.todo import Todo
 from lsbatch.errors import LsbatchError
@@ -35,6 +35,9 @@ class Screen(Protocol):
 
     def done(self, receipt: Receipt) -> None:
         """Show that a tile or a reduction has ended."""
+
+    def ends(self, name: str, todo: Todo | None) -> None:
+        """Show the result of a step."""
 
     def finished(self, survey: Survey, faults: int) -> None:
         """Show that a run has ended."""
@@ -69,7 +72,7 @@ def survey(
             base.check(base.card(base.resolve(config)), config)
             _warn(config, screen)
         ready = open_survey(config)
-        shown = execution.Progress(begins=screen.begins, done=_watching(hold, screen))
+        shown = execution.Progress(screen.begins, _watching(hold, screen), screen.ends)
         progress = applicability.Watch(ready, shown, screen.text).progress
         with (
             metrics.served(config.cluster.metrics, progress) as watched,
@@ -130,10 +133,11 @@ def status(config: Config, screen: Screen, *, every_failure: bool = False) -> in
     ready = open_survey(config)
     rows: list[dict[str, Any]] = []
     failed: list[Receipt] = []
+    pending_work = schedule.pending_work(ready)
     for step in todo.steps(config):
         found = receipts.read_stage(ready.workspace.receipts, step.name)
         if isinstance(step, Stage):
-            pending = todo.todo(ready, step)
+            pending = pending_work[step.name]
             failures = [found[tile_id(*position)] for position in (*pending.quarantined, *pending.tries)]
             row = {
                 "done": pending.done,

@@ -8,26 +8,25 @@ permanent failure, or with too many failures, keeps its receipt with the reason 
 import heapq
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import Any
+from queue import Empty, SimpleQueue
 
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Client, Future, KilledWorker
 
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine.schedule import Resources, Schedule
 from lsbatch.engine.tile_task import Fault, Task, commit, fault_of, make_receipt
-from lsbatch.engine.todo import Todo, is_quarantined
+from lsbatch.engine.todo import is_quarantined
 from lsbatch.errors import LsbatchError
-from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
-from lsbatch.storage.lease import Lease
 from lsbatch.storage.receipts import Receipt
 
-#: Function that returns the Dask client for a stage with these resources; None means this process.
+#: Function that returns the Dask client for tasks with these resources; None means this process.
 ClientFor = Callable[[Mapping[str, float]], Client | None]
 
 
@@ -53,15 +52,13 @@ class _RetryQueue:
         while self.heap and self.heap[0][0] <= time.monotonic():
             yield heapq.heappop(self.heap)[2]
 
-    def sleep(self) -> None:
-        """Sleep until the first task is due."""
-        time.sleep(max(0.0, self.heap[0][0] - time.monotonic()))
+    def wait_s(self) -> float | None:
+        """Return the seconds until the first task is due; None without tasks."""
+        return max(0.0, self.heap[0][0] - time.monotonic()) if self.heap else None
 
 
-def run_tiles(
-    survey: Survey, stage: Stage, todo: Todo, client_for: ClientFor = no_client, lease: Lease | None = None
-) -> Iterator[Receipt]:
-    """Run every tile of `todo`; yield the last receipt of each tile, also of failed ones.
+def run_tiles(survey: Survey, schedule: Schedule, client_for: ClientFor = no_client) -> Iterator[Receipt]:
+    """Run the tasks of a schedule; yield the last receipt of each task, also of failed ones.
 
     Raises
     ------
@@ -69,102 +66,137 @@ def run_tiles(
         If the scheduler ended, or workers died while they were started. Finished tiles are kept, and the next run
         continues.
     """
-    work = [
-        Task(stage.name, position, key, todo.tries.get(position, 0) + 1, lease)
-        for position, key in todo.digests.items()
-    ]
-    if not work:
+    resources = next(schedule.resources(), None)
+    if resources is None and not schedule.refresh():
         return
+    first = _client(client_for, resources or next(schedule.resources()))
+    yield from _run_in_process(survey, schedule) if first is None else _Workers(survey, schedule, client_for).run()
+
+
+def _client(client_for: ClientFor, resources: Resources) -> Client | None:
     try:
-        client = client_for(stage.resources(survey.config))
+        return client_for(dict(resources))
     except (RuntimeError, OSError) as error:
         # Dask raises this for a worker that was killed before it had started
         raise LsbatchError(
-            f"no workers could be started for {stage.name} ({error}); finished tiles are kept: run the same command "
-            "again to continue"
+            f"no workers could be started ({error}); finished tiles are kept: run the same command again to continue"
         ) from None
-    yield from _run_in_process(survey, work) if client is None else _Workers(survey, stage, client).run(work)
 
 
-def _run_in_process(survey: Survey, work: list[Task]) -> Iterator[Receipt]:
+def _run_in_process(survey: Survey, schedule: Schedule) -> Iterator[Receipt]:
     later = _RetryQueue()
-    while work:
-        for task in work:
+    while True:
+        task = next(later.due(), None) or schedule.next()
+        if task is not None:
             receipt = commit(survey.config, survey.grid, task)
-            if _worth_another_try(receipt, survey.config):
-                later.put(task, survey.config)
-            else:
-                yield receipt
-        if later.heap:
-            later.sleep()
-        work = list(later.due())
+            yield from _settle(task, receipt, survey.config, schedule, later)
+        elif (wait_s := later.wait_s()) is not None:
+            time.sleep(wait_s)
+        elif not schedule.refresh():
+            return
 
 
-def _worth_another_try(receipt: Receipt, config: Config) -> bool:
-    return not receipt and not is_quarantined(receipt, config)
+def _settle(task: Task, receipt: Receipt, config: Config, schedule: Schedule, later: _RetryQueue) -> Iterator[Receipt]:
+    """Put a task with a transient failure back; yield the receipt of any other task, which is final."""
+    if not receipt and not is_quarantined(receipt, config):
+        later.put(task, config)
+        return
+    assert task.position is not None
+    schedule.finish(receipt, task.position)
+    yield receipt
 
 
 @dataclass
 class _Workers:
-    """Tasks on Dask workers: one a tile, a limited number in flight, each future released with its receipt.
+    """Tasks on Dask workers: a limited number in flight for each kind of worker, each future released with its receipt.
 
     512 futures in flight add 16 MB to the driver, 100,000 add 670 MB. Resources are given to `submit`, because graph
-    optimisation loses `dask.annotate` around `map_blocks` (38 % of the blocks reached the GPU worker).
+    optimisation loses `dask.annotate` around `map_blocks` (38 % of the blocks reached the GPU worker). Dask starts
+    tasks of later stages first, by their priority.
     """
 
     survey: Survey
-    stage: Stage
-    client: Client
+    schedule: Schedule
+    client_for: ClientFor
     flying: dict["Future[Receipt]", Task] = field(default_factory=dict)
-    pool: Any = field(default_factory=as_completed)
+    count: Counter[Resources] = field(default_factory=Counter)
+    clients: dict[Resources, Client] = field(default_factory=dict)
+    later: _RetryQueue = field(default_factory=_RetryQueue)
+    #: futures that have ended; callbacks of clients with different event loops put them here
+    ended: "SimpleQueue[Future[Receipt]]" = field(default_factory=SimpleQueue)
 
-    def run(self, work: list[Task]) -> Iterator[Receipt]:
+    def run(self) -> Iterator[Receipt]:
         """Yield receipts as they arrive."""
-        config, later, waiting = self.survey.config, _RetryQueue(), iter(work)
         for name in ("batched", "client"):
             # Dask logs tracebacks when a scheduler dies; here it becomes one sentence
             logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
         try:
-            self._submit(islice(waiting, config.cluster.in_flight))
-            while self.flying or later.heap:
-                if not self.flying:
-                    later.sleep()
-                    self._submit(later.due())
-                for future in self.pool:
-                    task = self.flying.pop(future)
-                    receipt = self._receipt(future, task)
-                    future.release()
-                    if _worth_another_try(receipt, config):
-                        later.put(task, config)
-                    else:
-                        yield receipt
-                    self._submit(later.due())
-                    self._submit(islice(waiting, max(0, config.cluster.in_flight - len(self.flying))))
+            while True:
+                self._submit_ready()
+                if self.flying or self.later.heap:
+                    with suppress(Empty):
+                        yield from self._receive(self.ended.get(timeout=self.later.wait_s()))
+                elif not self.schedule.refresh():
+                    return
         finally:
-            if self.flying and self.client.status == "running":
-                # interrupted: tasks that have not started are cancelled, which has no effect if the scheduler is gone
+            self._cancel()
+
+    def _cancel(self) -> None:
+        """Cancel the tasks that have not started, after an interruption; no effect if the scheduler is gone."""
+        for resources, client in self.clients.items():
+            mine = [future for future, task in self.flying.items() if self._resources(task) == resources]
+            if mine and client.status == "running":
                 with suppress(OSError, CancelledError):
-                    self.client.cancel(list(self.flying))
+                    client.cancel(mine)
+
+    def _resources(self, task: Task) -> Resources:
+        return self.schedule.resources_of(task.stage)
+
+    def _submit_ready(self) -> None:
+        """Send the tasks that are due or ready, up to the limit for each kind of worker."""
+        self._submit(self.later.due())
+        for resources in tuple(self.schedule.resources()):
+            free = self.survey.config.cluster.in_flight - self.count[resources]
+            tasks = (self.schedule.next(resources) for _ in range(free))
+            self._submit(task for task in tasks if task is not None)
+
+    def _submit(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            resources = self._resources(task)
+            if resources not in self.clients:
+                client = _client(self.client_for, resources)
+                assert client is not None
+                self.clients[resources] = client
+            if self.clients[resources].status == "closed":
+                raise self._gone(task)
+            # pure=False: a second attempt must run, not return the first result
+            future = self.clients[resources].submit(
+                commit, self.survey.config, self.survey.grid, task, resources=dict(resources) or None, pure=False,
+                priority=self.schedule.priority(task.stage),
+            )  # fmt: skip
+            self.flying[future] = task
+            self.count[resources] += 1
+            future.add_done_callback(self.ended.put)
+
+    def _receive(self, future: "Future[Receipt]") -> Iterator[Receipt]:
+        task = self.flying.pop(future)
+        self.count[self._resources(task)] -= 1
+        if future.status == "lost":
+            # its worker died before the driver had the receipt; to commit a tile again does no harm
+            self._submit([task])
+            return
+        receipt = self._receipt(future, task)
+        future.release()
+        yield from _settle(task, receipt, self.survey.config, self.schedule, self.later)
 
     def _gone(self, task: Task) -> LsbatchError:
         """Return the error for a scheduler that ended."""
+        client = self.clients[self._resources(task)]
         return LsbatchError(
             "the Dask scheduler at "
-            f"{self.survey.config.cluster.address or self.client.scheduler_info().get('address', 'unknown')} stopped "
+            f"{self.survey.config.cluster.address or client.scheduler_info().get('address', 'unknown')} stopped "
             f"during {task.stage}; finished tiles are kept: run the same command again to continue"
         )
-
-    def _submit(self, tasks: Iterable[Task]) -> None:
-        resources = dict(self.stage.resources(self.survey.config)) or None
-        for task in tasks:
-            if self.client.status == "closed":
-                raise self._gone(task)
-            # pure=False: a second attempt must run, not return the first result
-            future = self.client.submit(
-                commit, self.survey.config, self.survey.grid, task, resources=resources, pure=False
-            )
-            self.flying[future] = task
-            self.pool.add(future)
 
     def _receipt(self, future: "Future[Receipt]", task: Task) -> Receipt:
         """Return the receipt of a task; make one for a task whose workers died."""

@@ -1,12 +1,13 @@
 """Run stages over tiles and reductions over their results; show a stage as a lazy array.
 
-A stage is mapped over the table of tiles, one task a tile. Each tile reads its own halo from the cube, so workers never
-exchange pixels.
+A stage is mapped over the table of tiles, one task a tile. A task starts when its own inputs are there. Each tile reads
+its own halo from the cube, so workers never exchange pixels.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -15,10 +16,11 @@ import xarray as xr
 
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.engine.distribute import ClientFor, no_client, run_tiles
+from lsbatch.engine.schedule import Schedule, stages_until
 from lsbatch.engine.tile_task import Task, compute, fault_of, make_receipt
-from lsbatch.engine.todo import Todo, reduction_digest, step_named, steps, todo
+from lsbatch.engine.todo import Todo, reduction_digest, step_named, steps
 from lsbatch.errors import LsbatchError
-from lsbatch.grid import Grid, tile_id
+from lsbatch.grid import Grid
 from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import cube, receipts
@@ -34,13 +36,17 @@ class Progress:
     Attributes
     ----------
     begins : callable (step name, Todo or None)
-        Called when a step begins; None for a reduction.
+        Called for all stages, in order, before the first tile, with the work that is known then: tiles that wait for
+        earlier stages may turn out to be up to date. Called for each reduction when it begins, with None.
     done : callable (Receipt)
-        Called when a tile or a reduction is done or failed.
+        Called when a tile or a reduction is done or failed. Tiles of different stages come in any order.
+    ends : callable (step name, Todo or None)
+        Called when the last tile of a stage has ended, with the final state of the stage, or after a reduction.
     """
 
     begins: Callable[[str, Todo | None], None] = lambda name, todo: None
     done: Callable[[Receipt], None] = lambda receipt: None
+    ends: Callable[[str, Todo | None], None] = lambda name, todo: None
 
 
 def run(
@@ -58,11 +64,50 @@ def run(
     every n-th tile is computed. Reductions then wait for a run without `part`, because they read all tiles. With
     `lease`, tiles that are computed after the lease was lost are not written.
     """
+    faults = _run_stages(survey, stages_until(survey.config, until), client_for, part, progress, lease)
+    if part == (1, 1):
+        faults += _run_reductions(survey, until, progress, lease)
+    return faults
+
+
+def _run_stages(
+    survey: Survey,
+    stages: Sequence[Stage],
+    client_for: ClientFor,
+    part: tuple[int, int],
+    progress: Progress,
+    lease: Lease | None,
+) -> int:
+    schedule = Schedule(survey, stages, part, lease, partial(receipts.remove, survey.workspace.receipts))
+    for name, work in schedule.todo().items():
+        progress.begins(name, work)
+    for layer in filter(None, (stage.writes(survey.config) for stage in stages)):
+        cube.create(survey.workspace.store, survey.grid, layer)
+    ended, failed = _tell_ends(schedule, set(), progress), 0
+    for receipt in run_tiles(survey, schedule, client_for):
+        progress.done(receipt)
+        failed += not receipt
+        ended = _tell_ends(schedule, ended, progress)
+    schedule.forget_waiting()
+    final = schedule.todo()
+    for name in final.keys() - ended:
+        progress.ends(name, final[name])
+    return failed + sum(len(work.quarantined) for work in final.values())
+
+
+def _tell_ends(schedule: Schedule, ended: set[str], progress: Progress) -> set[str]:
+    """Tell the stages that have ended since; return all that have."""
+    now = schedule.ended()
+    for name in now:
+        if name not in ended:
+            progress.ends(name, schedule.todo()[name])
+    return set(now)
+
+
+def _run_reductions(survey: Survey, until: str | None, progress: Progress, lease: Lease | None) -> int:
     faults = 0
     for step in steps(survey.config):
-        if isinstance(step, Stage):
-            faults += _run_stage(survey, step, (client_for, lease), part, progress)
-        elif part == (1, 1):
+        if isinstance(step, Reduction):
             progress.begins(step.name, None)
             if lease is not None:
                 lease.check()
@@ -70,30 +115,9 @@ def run(
             if receipt is not None:
                 progress.done(receipt)
                 faults += not receipt
+            progress.ends(step.name, None)
         if step.name == until:
             break
-    return faults
-
-
-def _run_stage(
-    survey: Survey,
-    stage: Stage,
-    client_and_lease: tuple[ClientFor, Lease | None],
-    part: tuple[int, int],
-    progress: Progress,
-) -> int:
-    work = todo(survey, stage, part)
-    progress.begins(stage.name, work)
-    for position in (*work.blocked, *work.waiting):
-        # the result of an earlier run for this tile is outdated, because its input has changed
-        receipts.remove(survey.workspace.receipts, stage.name, tile_id(*position))
-    layer = stage.writes(survey.config)
-    if layer is not None:
-        cube.create(survey.workspace.store, survey.grid, layer)
-    faults = len(work.quarantined)
-    for receipt in run_tiles(survey, stage, work, *client_and_lease):
-        progress.done(receipt)
-        faults += not receipt
     return faults
 
 

@@ -65,7 +65,7 @@ def _counting(registry: CollectorRegistry, progress: Progress) -> Progress:
     )
 
     def begins(name: str, todo: Todo | None) -> None:
-        left.labels(name).set(1 if todo is None else len(todo.digests))
+        left.labels(name).set(1 if todo is None else len(todo.digests) + len(todo.waiting))
         alone.labels(name).set(0 if todo is None else len(todo.quarantined))
         progress.begins(name, todo)
 
@@ -77,4 +77,9 @@ def _counting(registry: CollectorRegistry, progress: Progress) -> Progress:
             pixels.labels(receipt.stage).inc(receipt.pixels)
         progress.done(receipt)
 
-    return Progress(begins=begins, done=done)
+    def ends(name: str, todo: Todo | None) -> None:
+        left.labels(name).set(0 if todo is None else len(todo.digests) + len(todo.waiting))
+        alone.labels(name).set(0 if todo is None else len(todo.quarantined))
+        progress.ends(name, todo)
+
+    return Progress(begins=begins, done=done, ends=ends)

@@ -4,6 +4,7 @@ A scheduler's, with which everything that it knew is gone, and workers' that one
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from distributed.comm import CommClosedError
 
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.engine import distribute
+from lsbatch.engine.schedule import Schedule
 from lsbatch.engine.tile_task import Task
-from lsbatch.engine.todo import Todo, step_named
+from lsbatch.engine.todo import step_named
 from lsbatch.errors import LsbatchError
 from lsbatch.settings import ClusterSettings
 from lsbatch.storage import lease
@@ -73,10 +75,10 @@ def test_workers_that_die_as_they_are_started(home: arena.Nursery) -> None:
     def crew(resources: object) -> None:
         raise RuntimeError("Nanny failed to start.")
 
-    stage = step_named("stack")
-    tiles = distribute.run_tiles(survey, stage, Todo({(0, 0): "digest"}), crew)  # type: ignore[arg-type]
+    stage = replace(step_named("stack"), version=-1)
+    tiles = distribute.run_tiles(survey, Schedule(survey, (stage,)), crew)  # type: ignore[arg-type]
     with pytest.raises(
-        LsbatchError, match=r"no workers could be started for stack .Nanny failed to start.*run the same command again"
+        LsbatchError, match=r"no workers could be started .Nanny failed to start.*run the same command again"
     ):
         next(tiles)
 
@@ -94,7 +96,8 @@ def test_it_dies_between_the_news_and_the_answer(home: arena.Nursery) -> None:
         update={"cluster": ClusterSettings(kind="address", address="tcp://127.0.0.1:8786")}
     )
     survey = Survey(config, open_survey(home.undisturbed).grid, ())
-    workers = distribute._Workers(survey, step_named("stack"), None, pool=None)  # type: ignore[arg-type]
+    schedule = Schedule(survey, (step_named("stack"),))  # type: ignore[arg-type]
+    workers = distribute._Workers(survey, schedule, lambda resources: None, clients={(): None})  # type: ignore[dict-item]
     with pytest.raises(
         LsbatchError, match=r"scheduler at tcp://127.0.0.1:8786 stopped during stack; finished tiles are kept"
     ):

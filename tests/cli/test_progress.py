@@ -34,18 +34,41 @@ def test_pace(done: int, total: int, seconds: float, text: str) -> None:
     assert terminal.pace(done, total, seconds) == text
 
 
-def test_a_log_gets_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([100.0, 110.0, 161.0, 162.0, 170.0, 170.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+def _screen() -> tuple[terminal.Screen, io.StringIO]:
     out = io.StringIO()
-    screen = terminal.Screen(Console(file=out, soft_wrap=True, highlight=False))
-    screen.begins("stack", Todo({(0, col): "d" for col in range(4)}))
-    for _ in range(4):
-        screen.done(RECEIPT)
-    screen._end()
+    return terminal.Screen(Console(file=out, soft_wrap=True, highlight=False)), out
+
+
+def test_a_log_gets_a_line_a_minute_about_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 110.0, 161.0, 162.0, 170.0, 222.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    screen, out = _screen()
+    four = tuple((0, col) for col in range(4))
+    screen.begins("stack", Todo(dict.fromkeys(four, "d")))
+    screen.begins("predict", Todo(waiting=four))
+    for stage in ("stack", "stack", "predict", "stack", "stack"):
+        screen.done(replace(RECEIPT, stage=stage))
+    screen.ends("stack", Todo())
+    screen.ends("predict", Todo(waiting=four[1:]))
     assert out.getvalue().splitlines() == [
-        "stack      2 of 4 tiles, 2.0 tiles/min, 1 min 1 s left",
-        "stack      4 done (70.0 s)",
+        "stack 2 of 4, predict 0 of 4 tiles; 2.0 tiles/min, 3 min 3 s left",
+        "predict 1 of 4 tiles; 2.5 tiles/min, 1 min 13 s left",
+        "stack         4 done (8.0 s of computing)",
+        "predict       1 done, 3 waiting (2.0 s of computing)",
+    ]
+
+
+def test_a_step_that_has_ended_is_told_with_its_failures() -> None:
+    screen, out = _screen()
+    screen.begins("stack", Todo({(0, 0): "d"}, done=5))
+    screen.done(replace(RECEIPT, error="no [network]"))
+    screen.ends("stack", Todo(done=5, blocked=((0, 1),), quarantined=((0, 2),)))
+    screen.begins("report", None)
+    screen.ends("report", None)
+    assert out.getvalue().splitlines() == [
+        "failed stack r000c000: no [network]",
+        "stack         1 failed, 1 blocked, 1 quarantined, 5 already done (2.0 s of computing)",
+        "report        already done",
     ]
 
 
@@ -64,6 +87,8 @@ def test_prometheus_is_told_what_the_screen_is_told() -> None:
         progress.done(RECEIPT)
         progress.done(replace(RECEIPT, error="why"))
         found = _metrics(port)
+        progress.ends("stack", Todo(waiting=((0, 4), (0, 5)), quarantined=((0, 3),)))
+        assert _metrics(port)['lsbatch_tiles_pending{stage="stack"}'] == 2
     assert found['lsbatch_tiles_total{result="done",stage="stack"}'] == 1
     assert found['lsbatch_tiles_total{result="failed",stage="stack"}'] == 1
     assert found['lsbatch_tiles_pending{stage="stack"}'] == 1

@@ -11,7 +11,7 @@ from scipy import ndimage
 from lsbatch import synthetic
 from lsbatch.catalog import dating_passes, plan, planning
 from lsbatch.catalog.survey import Survey
-from lsbatch.engine import todo
+from lsbatch.engine import schedule, todo
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.imagery import scene_reading
@@ -92,8 +92,7 @@ def test_the_plan_holds_every_pass_and_stack_does_not_depend_on_them(
     without = surveys.ready(surveys.configured(path, tmp_path / "s", inventory={"radar_dates": False}))
     assert not dating_passes.file(without.config.output, tile).exists()
     assert "date" not in {step.name for step in todo.steps(without.config)}
-    stack = todo.step_named("stack")
-    assert todo.todo(without, stack).digests == todo.todo(survey, stack).digests
+    assert schedule.pending_work(without)["stack"].digests == schedule.pending_work(survey)["stack"].digests
     assert not plan.fits(survey.config.model_copy(update={"inventory": without.config.inventory}))
 
 

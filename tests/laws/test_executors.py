@@ -9,7 +9,7 @@ from distributed import Client, LocalCluster
 
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.survey import Survey
-from lsbatch.engine import execution, tile_task, todo
+from lsbatch.engine import execution, schedule, tile_task
 from lsbatch.storage import receipts
 from tests import surveys
 
@@ -62,7 +62,7 @@ def test_union_of_parts_equals_serial(planned_survey: Survey, done_survey: Surve
 def test_part_waits_for_neighbours(planned_survey: Survey, tmp_path: Path) -> None:
     survey = surveys.copy_survey(planned_survey, tmp_path / "s")
     assert execution.run(survey, until="predict", part=(1, 2)) == 0
-    pending = todo.todo(survey, todo.step_named("predict"), (1, 2))
+    pending = schedule.pending_work(survey, (1, 2))["predict"]
     assert pending.waiting
     assert not pending.digests
     assert receipts.read_stage(survey.workspace.receipts, "predict") == {}

@@ -22,7 +22,7 @@ from lsbatch.bands import STACK
 from lsbatch.catalog.survey import Survey
 from lsbatch.cli import terminal
 from lsbatch.commands import run
-from lsbatch.engine import execution, tile_task, todo, verification
+from lsbatch.engine import execution, schedule, tile_task, verification
 from lsbatch.errors import AbandonedError, LeaseError, LsbatchError, SceneError
 from lsbatch.imagery import scene_reading
 from lsbatch.settings import to_yaml
@@ -124,13 +124,13 @@ def test_quarantine_after_three_and_retry(one_undone: tuple[Survey, str], monkey
     assert list(count.failed) == [("stack", tile)]
     assert "503" in count.failed["stack", tile]
     assert receipts.read_stage(survey.workspace.receipts, "stack")[tile].attempts == 3
-    assert todo.todo(survey, todo.step_named("stack")).quarantined == (survey.positions[1],)  # type: ignore[arg-type]
+    assert schedule.pending_work(survey)["stack"].quarantined == (survey.positions[1],)  # type: ignore[arg-type]
 
     screen = Screen()
     assert run.status(survey.config, screen, every_failure=True) == 1
     assert any(tile in line and "after 3 tries" in line for line in screen.lines)
     # more tries allowed: it is no longer in quarantine, and goes on counting
-    assert todo.todo(_patient(survey, 5), todo.step_named("stack")).tries == {survey.positions[1]: 3}  # type: ignore[arg-type]
+    assert schedule.pending_work(_patient(survey, 5))["stack"].tries == {survey.positions[1]: 3}  # type: ignore[arg-type]
 
     monkeypatch.undo()
     run.retry(survey.config, screen, None)

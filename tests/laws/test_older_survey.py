@@ -25,7 +25,7 @@ import zarr
 import lsbatch
 from lsbatch import settings
 from lsbatch.catalog.survey import open_survey
-from lsbatch.engine import execution, todo
+from lsbatch.engine import execution, schedule, todo
 from lsbatch.errors import ConfigError
 from lsbatch.models import base, cards
 from lsbatch.pipeline import predict, stack
@@ -70,7 +70,7 @@ def described(outdated: Path) -> Iterator[Path]:
 def test_a_changed_stage_makes_the_older_survey_outdated(outdated: Path) -> None:
     survey = open_survey(settings.load(outdated))
     assert stack.STAGE.version > STACK_VERSION
-    assert len(todo.todo(survey, stack.STAGE).digests) == len(TILES)
+    assert len(schedule.pending_work(survey)["stack"].digests) == len(TILES)
     assert lsbatch.open_survey(outdated).tiles["status"].tolist() == ["pending", "pending"]
     assert len(lsbatch.open_survey(outdated).landslides) == 7
 
@@ -145,8 +145,8 @@ def test_a_changed_setting_is_seen_in_the_older_survey(older: Path) -> None:
     raw = json.loads(json.dumps(settings.load(older).model_dump(mode="json")))
     raw["clean"]["threshold"] = 0.6
     survey = open_survey(settings.parse(raw, older.parent))
-    assert len(todo.todo(survey, todo.step_named("clean")).digests) == len(TILES)
-    assert len(todo.todo(survey, todo.step_named("predict")).digests) == 0
+    assert len(schedule.pending_work(survey)["clean"].digests) == len(TILES)
+    assert len(schedule.pending_work(survey)["predict"].digests) == 0
 
 
 def test_older_survey_opens_in_a_notebook(older: Path) -> None:

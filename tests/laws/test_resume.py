@@ -11,7 +11,7 @@ from lsbatch.bands import STACK, mask
 from lsbatch.catalog.survey import Survey
 from lsbatch.cli import terminal
 from lsbatch.commands import run
-from lsbatch.engine import execution, tile_task, todo
+from lsbatch.engine import execution, schedule, tile_task
 from lsbatch.errors import SceneError
 from lsbatch.imagery import scene_reading
 from lsbatch.storage import cube, receipts
@@ -40,7 +40,7 @@ def test_changed_composite_computes_everything(done_survey: Survey, tmp_path: Pa
     survey = surveys.copy_survey(done_survey, tmp_path / "s")
     composite = survey.config.composite.model_copy(update={"cloud_dilate_px": 5})
     survey = Survey(survey.config.model_copy(update={"composite": composite}), survey.grid, survey.positions)
-    pending = todo.todo(survey, todo.step_named("stack"))
+    pending = schedule.pending_work(survey)["stack"]
     assert len(pending.digests) == len(survey.positions)
 
 
@@ -106,7 +106,7 @@ def test_kill_between_data_and_receipt_leaves_the_tile_undone(
     with pytest.raises(Killed):
         tile_task.commit(survey.config, survey.grid, tile_task.Task("stack", position, "other digest"))
     monkeypatch.undo()
-    assert list(todo.todo(survey, todo.step_named("stack")).digests) == [position]
+    assert list(schedule.pending_work(survey)["stack"].digests) == [position]
     assert execution.run(survey, until="stack") == 0
     after = surveys.whole(survey, STACK)
     for name in STACK.names:
@@ -117,4 +117,4 @@ def test_damaged_receipt_counts_as_absent(stacked_survey: Survey, tmp_path: Path
     survey = surveys.copy_survey(stacked_survey, tmp_path / "s")
     tile = survey.tile(survey.positions[2])
     receipts.path(survey.workspace.receipts, "stack", tile.id).write_text('{"stage": "sta', encoding="utf-8")
-    assert list(todo.todo(survey, todo.step_named("stack")).digests) == [survey.positions[2]]
+    assert list(schedule.pending_work(survey)["stack"].digests) == [survey.positions[2]]

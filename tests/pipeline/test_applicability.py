@@ -16,7 +16,7 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.cli.program import app
 from lsbatch.commands import applicability as watching
 from lsbatch.commands import run
-from lsbatch.engine import execution, todo
+from lsbatch.engine import execution, schedule, todo
 from lsbatch.engine.execution import Progress
 from lsbatch.models import base, cards
 from lsbatch.models.applicability import described
@@ -100,8 +100,8 @@ def test_weights_without_description_have_no_stage_and_no_claim(stacked_survey: 
 
 def test_digest_of_predictions_does_not_follow_the_description(done_survey: Survey, tmp_path: Path) -> None:
     with_other = with_weights(done_survey, tmp_path, limit=1.0)
-    assert len(todo.todo(with_other, todo.step_named("predict")).digests) == 0
-    assert len(todo.todo(with_other, todo.step_named("applicability")).digests) == len(done_survey.positions)
+    assert len(schedule.pending_work(with_other)["predict"].digests) == 0
+    assert len(schedule.pending_work(with_other)["applicability"].digests) == len(done_survey.positions)
 
 
 def test_run_ends_with_the_share(done_survey: Survey) -> None:

@@ -13,7 +13,7 @@ from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cli import terminal
 from lsbatch.commands import compare, run
-from lsbatch.engine import tile_task, todo
+from lsbatch.engine import schedule, tile_task, todo
 from lsbatch.models import ccdc
 from lsbatch.pipeline import pixel_history
 from lsbatch.pipeline.types import Stage
@@ -88,7 +88,7 @@ def test_another_history_is_another_answer_but_not_another_stack(survey: Survey,
     tile = survey.tile(survey.positions[0]).id
     scenes = scene_history.tile_scenes(copy.config.output, tile)
     scene_history.save({tile: scenes[:-1]}, copy.config)
-    state = {step.name: todo.todo(copy, step) for step in todo.steps(copy.config) if step.name in ("stack", "predict")}
+    state = schedule.pending_work(copy, until="predict")
     assert state["stack"].done == 1
     assert len(state["predict"].digests) == 1
 

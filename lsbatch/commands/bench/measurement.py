@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from lsbatch.catalog.survey import Position, Survey, open_survey
 from lsbatch.commands import run
 from lsbatch.commands.bench import machine, machine_monitor, memory_limits
 from lsbatch.commands.run import Screen
-from lsbatch.engine import cluster, execution
+from lsbatch.engine import cluster, execution, schedule
 from lsbatch.engine.distribute import ClientFor
 from lsbatch.engine.tile_task import peak_mb
 from lsbatch.engine.todo import Todo, step_named, steps
@@ -38,28 +38,39 @@ TILES_A_WORKER = 3
 
 @dataclass
 class _Clock:
-    """Callbacks that record the start of each step and every receipt in order of arrival."""
+    """Seconds of each stage, measured alone, and its receipts in order of arrival."""
 
-    begun: list[tuple[str, float]] = field(default_factory=list)
+    walls: dict[str, float] = field(default_factory=dict)
     receipts: dict[str, list[Receipt]] = field(default_factory=lambda: defaultdict(list))
 
-    def progress(self, screen: Screen) -> execution.Progress:
-        """Callbacks for `execution.run`, which are also passed to the screen."""
+    def run(self, survey: Survey, client_for: ClientFor, screen: Screen) -> int:
+        """Run the stages one after another, then the reductions; return the number of failures."""
+        faults = 0
+        for stage in schedule.stages_until(survey.config, None):
+            began = time.perf_counter()
+            faults += execution.run(survey, client_for, until=stage.name, progress=self._progress(screen, stage.name))
+            self.walls[stage.name] = time.perf_counter() - began
+        return faults + execution.run(survey, client_for, progress=self._progress(screen))
+
+    def _progress(self, screen: Screen, only: str | None = None) -> execution.Progress:
+        """Return callbacks that keep the receipts, and show one stage, or the reductions, on the screen."""
+
+        def is_shown(name: str) -> bool:
+            return name == only if only else isinstance(step_named(name), Reduction)
 
         def begins(name: str, todo: Todo | None) -> None:
-            self.begun.append((name, time.perf_counter()))
-            screen.begins(name, todo)
+            if is_shown(name):
+                screen.begins(name, todo)
 
         def done(receipt: Receipt) -> None:
             self.receipts[receipt.stage].append(receipt)
             screen.done(receipt)
 
-        return execution.Progress(begins, done)
+        def ends(name: str, todo: Todo | None) -> None:
+            if is_shown(name):
+                screen.ends(name, todo)
 
-    def walls(self, end: float) -> dict[str, float]:
-        """Return the seconds from the start of each step to that of the next."""
-        times = [when for _, when in self.begun] + [end]
-        return {name: times[i + 1] - times[i] for i, (name, _) in enumerate(self.begun)}
+        return execution.Progress(begins, done, ends)
 
 
 def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]:
@@ -80,13 +91,12 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
                 positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(client_for))
                 survey_variants.sample(config.output, inner.output, positions)
                 part, clock = Survey(inner, survey.grid, positions), _Clock()
-                faults = execution.run(part, client_for, progress=clock.progress(screen))
-                walls = clock.walls(time.perf_counter())
+                faults = clock.run(part, client_for, screen)
             folds = [] if faults else _folds(part)
         if faults:
             bad = next(one for group in clock.receipts.values() for one in group if not one)
             raise LsbatchError(f"bench: {bad.stage} {bad.tile} failed, so there is no result: {bad.error}")
-    return _result(config, survey, positions, clock, walls) | {"folds": folds, "watched": watched.as_dict()}
+    return _result(config, survey, positions, clock) | {"folds": folds, "watched": watched.as_dict()}
 
 
 def spread(positions: Sequence[Position], count: int) -> tuple[Position, ...]:
@@ -144,16 +154,14 @@ def _started(client_for: ClientFor) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def _result(
-    config: Config, survey: Survey, positions: Sequence[Position], clock: _Clock, walls: Mapping[str, float]
-) -> dict[str, Any]:
+def _result(config: Config, survey: Survey, positions: Sequence[Position], clock: _Clock) -> dict[str, Any]:
     copy = memory_limits.copy_bytes_s()
     stages = []
     for name, receipts in clock.receipts.items():
         step = step_named(name)
         if isinstance(step, Stage):
             moved = memory_limits.moved_bytes(config, step, _scenes_mb(config, positions))
-            stages.append(summary(name, receipts, walls[name], config.cluster.threads, moved / copy))
+            stages.append(summary(name, receipts, clock.walls[name], config.cluster.threads, moved / copy))
     weights = base.resolve(config)
     return {
         "format": FORMAT,

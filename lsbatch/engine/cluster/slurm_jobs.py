@@ -1,7 +1,6 @@
 """Workers in SLURM jobs, which are submitted, replaced if lost, and cancelled at the end.
 
-CPU jobs and GPU jobs are not held at the same time: stages run one after another, and only the jobs that the present
-stage needs exist.
+GPU jobs are submitted when the first prediction is ready. From then on CPU jobs and GPU jobs work at the same time.
 """
 
 import os
@@ -26,7 +25,7 @@ LOOK_S = 15.0
 
 @contextmanager
 def client_for(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor]:
-    """Yield a function that starts the jobs of a group when a stage needs it, and ends those of the other group.
+    """Yield a function that starts the jobs of a group when a task first needs it.
 
     Raises
     ------
@@ -43,8 +42,6 @@ def client_for(config: Config, say: Callable[[str], None]) -> Iterator[ClientFor
         def ask(resources: Mapping[str, float]) -> Client:
             name = "gpu" if resources.get("GPU") else "cpu"
             if name not in clients:
-                clients.clear()
-                held.close()
                 clients[name] = held.enter_context(_group(config, interface, name, groups[name]))
                 say(network.dashboard(clients[name]))
             return clients[name]
