@@ -71,8 +71,10 @@ def nothing(config: settings.Config, grid: Grid, task: Task) -> Receipt:
 
 
 def blank(rows: int, cols: int, folder: Path) -> Survey:
-    """A survey of so many tiles, of which nothing exists."""
-    config = settings.example().model_copy(update={"output": folder})
+    """A survey of so many tiles, of which nothing exists but the packaged weights."""
+    example = settings.example()
+    model = example.model.model_copy(update={"weights": "package:unet-s1vv_s2"})
+    config = example.model_copy(update={"output": folder, "model": model})
     side = config.grid.tile_px
     grid = Grid("EPSG:25833", 10.0, side, (0.0, 0.0, cols * side * 10.0, rows * side * 10.0))
     return Survey(config, grid, tuple((row, col) for row in range(rows) for col in range(cols)))
