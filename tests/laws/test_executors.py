@@ -38,7 +38,7 @@ def test_dask_equals_serial(planned_survey: Survey, done_survey: Survey, tmp_pat
             n_workers=2 if processes else 1,
             threads_per_worker=1 if processes else 2,
             processes=processes,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             host="127.0.0.1" if processes else None,
         ) as cluster,
         Client(cluster) as client,
