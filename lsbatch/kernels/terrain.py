@@ -5,9 +5,9 @@ Horn (1981), Hill shading and the reflectance map, Proceedings of the IEEE 69. T
 """
 
 import numpy as np
-from numba import njit
 
 from lsbatch.kernels.cast_shadow import shadow
+from lsbatch.kernels.compilation import kernel
 
 __all__ = ["aspect", "hillshade", "shadow", "slope", "slope_aspect_hillshade"]
 
@@ -125,7 +125,7 @@ def _framed(rows: int, cols: int) -> np.ndarray:
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _terrain_into(
     slopes: np.ndarray,
     aspects: np.ndarray,
@@ -149,7 +149,7 @@ def _terrain_into(
             _hillshade_into(shades[row][1 : 1 + inner], east, south, sun)
 
 
-@njit(nogil=True)
+@kernel
 def _gradient_into(
     east: np.ndarray,
     south: np.ndarray,
@@ -171,13 +171,13 @@ def _gradient_into(
         south[col] = np.float32(rise_south + hole) * scale[1]
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _slope_into(out: np.ndarray, east: np.ndarray, south: np.ndarray) -> None:
     for col in range(out.size):
         out[col] = _angle_deg(np.sqrt(east[col] * east[col] + south[col] * south[col]), ONE)
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _aspect_into(out: np.ndarray, east: np.ndarray, south: np.ndarray) -> None:
     for col in range(out.size):
         # downhill is against the gradient: (-east, south) in the directions east and north
@@ -189,7 +189,7 @@ def _aspect_into(out: np.ndarray, east: np.ndarray, south: np.ndarray) -> None:
         out[col] = angle if x + y > ZERO else NAN
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _hillshade_into(out: np.ndarray, east: np.ndarray, south: np.ndarray, sun: tuple[float, float, float]) -> None:
     for col in range(out.size):
         light = sun[2] - sun[0] * east[col] + sun[1] * south[col]
@@ -197,7 +197,7 @@ def _hillshade_into(out: np.ndarray, east: np.ndarray, south: np.ndarray, sun: t
         out[col] = ONE + GREYS * (light if not light < ZERO else ZERO)
 
 
-@njit(nogil=True, error_model="numpy", inline="always")
+@kernel(error_model="numpy", inline="always")
 def _angle_deg(y, x):  # type: ignore[no-untyped-def]
     """Return the angle of (x, y), both not negative, in degrees; 0 for (0, 0).
 
