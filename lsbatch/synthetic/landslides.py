@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 from scipy import ndimage, stats
 
-from lsbatch.kernels.steepest_descent import descend
+from lsbatch.kernels.terrain import descend
 from lsbatch.synthetic import cover as covers
 from lsbatch.synthetic.conditions import PLAIN, Conditions, SlideConditions
 from lsbatch.synthetic.relief import Relief

@@ -75,8 +75,9 @@ def path() -> str | None:
 def key() -> str:
     """Return a digest of all that the machine code depends on: sources, versions, processor and options of numba."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(f"{source.relative_to(Path(__file__).parent)}:".encode() + source.read_bytes())
+    room = Path(__file__).parents[1]
+    for source in sorted(room.rglob("*.py")):
+        digest.update(f"{source.relative_to(room)}:".encode() + source.read_bytes())
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
     processor = (binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
     digest.update(repr((versions, processor, _options())).encode())

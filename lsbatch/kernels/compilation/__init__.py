@@ -14,8 +14,8 @@ import itertools
 import os
 import pickle
 import secrets
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 from numba import njit
@@ -26,7 +26,18 @@ from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
 
-from lsbatch.kernels import compiled_files
+from lsbatch.kernels.compilation import files
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+@overload
+def kernel(function: Callable[Parameters, Result], /) -> "Dispatcher[Callable[Parameters, Result]]": ...
+
+
+@overload
+def kernel(**options: Any) -> "Callable[[Callable[Parameters, Result]], Dispatcher[Callable[Parameters, Result]]]": ...
 
 
 def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -49,11 +60,11 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         return lambda later: kernel(later, **options)
     compiled = njit(nogil=True, **options)(function)
     if isinstance(compiled, Dispatcher):  # a plain function under NUMBA_DISABLE_JIT
-        compiled._cache = CompiledKernels(function)
+        compiled._cache = CompiledKernels(function)  # type: ignore[attr-defined]
     return compiled
 
 
-class CompiledKernels(_Cache):  # type: ignore[misc]
+class CompiledKernels(_Cache):
     """The machine code of one kernel: a file for each combination of types and of values from enclosing functions."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -62,12 +73,12 @@ class CompiledKernels(_Cache):  # type: ignore[misc]
     @property
     def cache_path(self) -> str | None:
         """Folder of the files; None if there is none."""
-        return compiled_files.path()
+        return files.path()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load the machine code for a signature, or return None."""
         key = self._key(sig)
-        content = None if key is None else compiled_files.read(_file_name(key))
+        content = None if key is None else files.read(_file_name(key))
         if content is None:
             return None
         target_context.refresh()
@@ -80,7 +91,7 @@ class CompiledKernels(_Cache):  # type: ignore[misc]
         key = self._key(sig)
         # code with addresses of this process is of no use to another
         if key is not None and not data.library.has_dynamic_globals:
-            compiled_files.write(_file_name(key), dumps((key, data._reduce())))
+            files.write(_file_name(key), dumps((key, data._reduce())))
 
     def enable(self) -> None:
         """Do nothing; part of numba's interface."""
@@ -101,7 +112,8 @@ class CompiledKernels(_Cache):  # type: ignore[misc]
 
 def _file_name(key: tuple[str, Any]) -> str:
     module, name, _ = key[0].split(":", 2)
-    return f"{module.removeprefix('lsbatch.kernels.')}.{name.split('.')[-1]}-{hashlib.sha256(str(key).encode()).hexdigest()[:32]}"
+    digest = hashlib.sha256(str(key).encode()).hexdigest()[:32]
+    return f"{module.removeprefix('lsbatch.kernels.')}.{name.split('.')[-1]}-{digest}"
 
 
 def _identity(function: Callable[..., Any]) -> str:
@@ -126,8 +138,7 @@ def make_symbols_unique() -> None:
     numba numbers them from 1 in every process. Loaded from two processes, different functions of one name and type then
     have one symbol, and a kernel that calls the second runs the first (measured with numba 0.68).
     """
-    numbers: Iterator[int] = itertools.count(secrets.randbits(60))
-    FunctionIdentity._unique_ids = numbers
+    FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
 
 
 make_symbols_unique()
