@@ -33,33 +33,25 @@ from tests import servers, small_archive, surveys
 @pytest.fixture(scope="session")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings file of a synthetic country of 512 x 512 pixels."""
-    return surveys.make_country(tmp_path_factory.mktemp("country"))
+    return surveys.shared_country(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def planned_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """A survey of four tiles whose scenes are planned; copy it before changing it."""
-    return surveys.ready(surveys.configured(country, tmp_path_factory.mktemp("planned") / "s"))
+    return surveys.shared_survey(country, tmp_path_factory, "planned")
 
 
 @pytest.fixture(scope="session")
-def stacked_survey(planned_survey, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def stacked_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """The same with its STACK."""
-    from lsbatch.engine import execution
-
-    survey = surveys.copy_survey(planned_survey, tmp_path_factory.mktemp("stacked") / "s")
-    assert execution.run(survey, until="stack") == 0
-    return survey
+    return surveys.shared_survey(country, tmp_path_factory, "stacked")
 
 
 @pytest.fixture(scope="session")
-def done_survey(stacked_survey, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def done_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """The same, run to its report."""
-    from lsbatch.engine import execution
-
-    survey = surveys.copy_survey(stacked_survey, tmp_path_factory.mktemp("done") / "s")
-    assert execution.run(survey) == 0
-    return survey
+    return surveys.shared_survey(country, tmp_path_factory, "done")
 
 
 @pytest.fixture

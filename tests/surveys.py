@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 
 from lsbatch import settings, synthetic
@@ -13,6 +14,7 @@ from lsbatch.bands import STACK
 from lsbatch.catalog import plan, planning
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.engine import execution
+from tests import shared_folders
 
 __all__ = ["STACK"]
 
@@ -23,6 +25,35 @@ SIDE_PX = 512
 def make_country(folder: Path) -> Path:
     """A country of 512 x 512 pixels; returns its settings file."""
     return synthetic.simulate(folder, seed=SEED, rows=SIDE_PX, cols=SIDE_PX)
+
+
+def shared_country(factory: pytest.TempPathFactory) -> Path:
+    """The country, made once for all test processes; returns its settings file."""
+    return shared_folders.made_once(factory, "country", make_country) / "config.yaml"
+
+
+def shared_survey(country: Path, factory: pytest.TempPathFactory, state: str) -> Survey:
+    """The survey of the country, planned, stacked or done: made once for all test processes, and copied for this one."""
+    makers = {"planned": (None, ready), "stacked": ("planned", stacked), "done": ("stacked", done)}
+    before, make = makers[state]
+
+    def fill(folder: Path) -> None:
+        if before is not None:
+            copy_survey(shared_survey(country, factory, before), folder)
+        make(configured(country, folder))
+
+    folder = shared_folders.made_once(factory, state, fill)
+    return copy_survey(open_survey(configured(country, folder)), factory.mktemp(state) / "s")
+
+
+def stacked(config: settings.Config) -> None:
+    """Run to the STACK."""
+    assert execution.run(open_survey(config), until="stack") == 0
+
+
+def done(config: settings.Config) -> None:
+    """Run to the report."""
+    assert execution.run(open_survey(config)) == 0
 
 
 def configured(path: Path, output: Path, **changes: Any) -> settings.Config:

@@ -15,8 +15,8 @@ The result equals that of following every ray, bit for bit (`tests/kernels/test_
 """
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.sun_rays import towards
 
 #: Steps that are followed for every pixel. Where a slope faces away from the sun, the bounds alone decide little.
@@ -66,7 +66,7 @@ def shadow(
     return _shadow(np.ascontiguousarray(dem.T), int(right), down, rise_m, steps).T.copy()
 
 
-@njit(nogil=True)
+@kernel
 def _shadow(dem: np.ndarray, down: int, right: float, rise_m: float, steps: int) -> np.ndarray:
     """Return the shadow for steps of `down` (1 or -1) rows and `right` (-1 to 1) columns.
 
@@ -115,7 +115,7 @@ def _shadow(dem: np.ndarray, down: int, right: float, rise_m: float, steps: int)
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _widest(rows: int, right: float) -> float:
     """Return the largest fraction of a column by which any row is shifted; 0 for rays along the columns."""
     widest = 0.0
@@ -124,7 +124,7 @@ def _widest(rows: int, right: float) -> float:
     return widest
 
 
-@njit(nogil=True)
+@kernel
 def _margin(dem: np.ndarray, rise_m: float) -> float:
     """Return more than the rounding of tilted elevations in single precision, in metres."""
     most = np.float32(0)
@@ -136,20 +136,20 @@ def _margin(dem: np.ndarray, rise_m: float) -> float:
     return np.float32((most + dem.shape[0] * rise_m) * 5e-7 + 1e-4)  # type: ignore[return-value]
 
 
-@njit(nogil=True)
+@kernel
 def _frame_into(padded: np.ndarray, line: np.ndarray) -> None:
     # a loop: an assignment of slices compiles for seconds
     for col in range(line.size):
         padded[col + 1] = line[col]
 
 
-@njit(nogil=True)
+@kernel
 def _higher_into(out: np.ndarray, one: np.ndarray, other: np.ndarray) -> None:
     for chain in range(out.size):
         out[chain] = max(one[chain], other[chain])
 
 
-@njit(nogil=True)
+@kernel
 def _highest_into(out: np.ndarray, groups: np.ndarray, first: int) -> None:
     """Write the highest bound of the groups from `first` on for each chain; called again for each new group."""
     # as long as no group is out of reach, only the new one is added
@@ -162,7 +162,7 @@ def _highest_into(out: np.ndarray, groups: np.ndarray, first: int) -> None:
             out[chain] = max(out[chain], one[chain])
 
 
-@njit(nogil=True)
+@kernel
 def _follow_into(out: np.ndarray, ground: np.ndarray, there: np.ndarray, shift: float, rise_m: float) -> None:
     """Shade pixels of `ground` that lie `rise_m` below `there`, which is `shift` columns to the right."""
     start, share, rise = int(np.floor(shift)), np.float32(shift - np.floor(shift)), np.float32(rise_m)
@@ -177,7 +177,7 @@ def _follow_into(out: np.ndarray, ground: np.ndarray, there: np.ndarray, shift: 
         target[col] |= near[col] + (far[col] - near[col]) * share > own[col] + rise
 
 
-@njit(nogil=True)
+@kernel
 def _bound_into(
     upper: np.ndarray, lower: np.ndarray, padded: np.ndarray, fraction: float, widest: float, tilt_m: float
 ) -> None:
@@ -205,7 +205,7 @@ def _bound_into(
         lower[col] = low if is_known & (low > lower[col]) else lower[col]
 
 
-@njit(nogil=True)
+@kernel
 def _decide_into(
     out: np.ndarray,
     undecided: np.ndarray,
@@ -226,7 +226,7 @@ def _decide_into(
     return bool(count)
 
 
-@njit(nogil=True)
+@kernel
 def _meets(
     dem: np.ndarray,
     upper: np.ndarray,

@@ -1,13 +1,14 @@
 """Evaluate a decision tree on pixels."""
 
 import numpy as np
-from numba import njit
+
+from lsbatch.kernels.compilation import kernel
 
 #: Child of a leaf, as scikit-learn numbers it.
 LEAF = -1
 
 
-@njit(nogil=True)
+@kernel
 def walk(
     values: np.ndarray,
     feature: np.ndarray,

@@ -5,8 +5,8 @@ tiles need a halo of `floor(radius_px)`.
 """
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.median_networks import median_into, middle
 
 NODATA = 255
@@ -53,7 +53,7 @@ def mode(labels: np.ndarray, radius_px: float = 1.5) -> np.ndarray:
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _mode_into(out: np.ndarray, labels: np.ndarray, offsets: np.ndarray) -> None:
     rows, cols = labels.shape
     reach = offsets[:, 0].max()
@@ -73,7 +73,7 @@ def _mode_into(out: np.ndarray, labels: np.ndarray, offsets: np.ndarray) -> None
                 _win_into(out[row], most, votes, labels[row], np.uint8(label))  # type: ignore[arg-type]
 
 
-@njit(nogil=True)
+@kernel
 def _count_into(votes: np.ndarray, labels: np.ndarray, row: int, label: int, offsets: np.ndarray) -> None:
     rows, cols = labels.shape
     votes[:] = 0
@@ -87,7 +87,7 @@ def _count_into(votes: np.ndarray, labels: np.ndarray, row: int, label: int, off
                 target[col] += np.uint16(source[col] == label)
 
 
-@njit(nogil=True)
+@kernel
 def _win_into(out: np.ndarray, most: np.ndarray, votes: np.ndarray, own: np.ndarray, label: int) -> None:
     for col in range(out.size):
         wins = (votes[col] > most[col]) & (own[col] != NODATA)
@@ -114,7 +114,7 @@ def median(values: np.ndarray, radius_px: float = 1.5) -> np.ndarray:
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _median_into(out: np.ndarray, values: np.ndarray, offsets: np.ndarray, exchanges: np.ndarray) -> None:
     rows, cols = values.shape
     width = min(cols, STRIP_COLS)
@@ -131,7 +131,7 @@ def _median_into(out: np.ndarray, values: np.ndarray, offsets: np.ndarray, excha
                 target[col] = target[col] if own[col] == own[col] else np.float32(np.nan)
 
 
-@njit(nogil=True)
+@kernel
 def _shift_into(target: np.ndarray, values: np.ndarray, row: int, left: int) -> None:
     """Copy values[row, left:left + target.size]; NaN outside the array."""
     rows, cols = values.shape
@@ -181,7 +181,7 @@ def erode(mask: np.ndarray, radius_px: float) -> np.ndarray:
     return ~dilate(~np.asarray(mask, np.bool_), radius_px)
 
 
-@njit(nogil=True)
+@kernel
 def _dilate_into(out: np.ndarray, mask: np.ndarray, reach: np.ndarray) -> None:
     """Dilate a row. `reach[d]` is the reach along the row of a pixel that is d rows away."""
     rows, cols = mask.shape
@@ -195,13 +195,13 @@ def _dilate_into(out: np.ndarray, mask: np.ndarray, reach: np.ndarray) -> None:
                     _near_into(out[r], away, reach[d])
 
 
-@njit(nogil=True)
+@kernel
 def _near_into(target: np.ndarray, away: np.ndarray, reach: int) -> None:
     for col in range(target.size):
         target[col] |= away[col] <= reach
 
 
-@njit(nogil=True)
+@kernel
 def _distance_into(away: np.ndarray, mask: np.ndarray) -> bool:
     """Write the distance in columns to the nearest True of the row; False if there is none."""
     last, found = FAR, False

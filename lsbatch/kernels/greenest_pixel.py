@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.optical import _ndvi_into
 
 NO_DAY = -32768
@@ -43,7 +43,7 @@ def greenest(bands: np.ndarray, clear: np.ndarray, days: np.ndarray, nir: int, r
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _greenest_into(
     best: np.ndarray,
     best_ndvi: np.ndarray,
@@ -104,7 +104,7 @@ def greener_into(
             _take_into(target, np.ascontiguousarray(source, np.float32), wins)
 
 
-@njit(nogil=True)
+@kernel
 def _wins_into(
     wins: np.ndarray,
     best_ndvi: np.ndarray,
@@ -122,7 +122,7 @@ def _wins_into(
     return found
 
 
-@njit(nogil=True)
+@kernel
 def _wins_row_into(
     wins: np.ndarray,
     best_ndvi: np.ndarray,
@@ -147,13 +147,13 @@ def _wins_row_into(
     return found  # type: ignore[return-value]
 
 
-@njit(nogil=True)
+@kernel
 def _take_into(target: np.ndarray, source: np.ndarray, wins: np.ndarray) -> None:
     for row in range(wins.shape[0]):
         _take_row_into(target[row], source[row], wins[row])
 
 
-@njit(nogil=True)
+@kernel
 def _take_row_into(target: np.ndarray, source: np.ndarray, wins: np.ndarray) -> None:
     for col in range(wins.size):
         new, old = source[col], target[col]

@@ -1,7 +1,8 @@
 """Fill hairline voids of an elevation model, as between the tiles of an archive."""
 
 import numpy as np
-from numba import njit
+
+from lsbatch.kernels.compilation import kernel
 
 
 def fill(elevation: np.ndarray, widest_px: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,7 +26,7 @@ def fill(elevation: np.ndarray, widest_px: int) -> tuple[np.ndarray, np.ndarray]
     return filled, _fill_into(filled, np.ascontiguousarray(elevation), widest_px)
 
 
-@njit(nogil=True)
+@kernel
 def _gap(line, at, widest):  # type: ignore[no-untyped-def]
     """Return the known pixels on both sides of an unknown one; -1, -1 if they are too far apart or missing."""
     first, last = at - 1, at + 1
@@ -42,7 +43,7 @@ def _gap(line, at, widest):  # type: ignore[no-untyped-def]
     return first, last
 
 
-@njit(nogil=True)
+@kernel
 def _fill_into(filled, elevation, widest):  # type: ignore[no-untyped-def]
     is_filled = np.zeros(elevation.shape, np.bool_)
     for row in range(elevation.shape[0]):

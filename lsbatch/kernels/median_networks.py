@@ -7,7 +7,8 @@ A network has no branches, so the inner loop is two vector instructions for eigh
 from functools import cache
 
 import numpy as np
-from numba import njit
+
+from lsbatch.kernels.compilation import kernel
 
 
 @cache
@@ -49,7 +50,7 @@ def _merge_exchange(count: int) -> list[tuple[int, int]]:
     return pairs
 
 
-@njit(nogil=True)
+@kernel
 def median_into(out: np.ndarray, values: np.ndarray, exchanges: np.ndarray, missing: np.ndarray) -> None:
     """Write the median of each column of the values that are not NaN; NaN if there are none.
 
@@ -85,7 +86,7 @@ def median_into(out: np.ndarray, values: np.ndarray, exchanges: np.ndarray, miss
         out[col] = np.float32(np.nan) if missing[col] == count else median
 
 
-@njit(nogil=True)
+@kernel
 def _fill_into(values: np.ndarray, missing: np.ndarray) -> None:
     for col in range(values.size):
         hole = values[col] != values[col]

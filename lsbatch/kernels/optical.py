@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numba import njit
 
 from lsbatch.kernels import focal
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.sun_rays import cast
 
 #: Scene classification classes that are never used: nodata, saturated, shadow, cloud medium, cloud high, cirrus, snow.
@@ -41,7 +41,7 @@ def reflectance(dn: np.ndarray, offset: float, scale: float) -> np.ndarray:
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _reflectance_into(out: np.ndarray, dn: np.ndarray, offset: float, scale: float) -> None:
     for i in range(dn.size):
         out[i] = np.float32(np.nan) if dn[i] == 0 else np.float32((dn[i] + offset) * scale)
@@ -141,7 +141,7 @@ def ndvi(nir: np.ndarray, red: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _ndvi_into(out: np.ndarray, nir: np.ndarray, red: np.ndarray) -> None:
     for i in range(nir.size):
         ratio = (nir[i] - red[i]) / (nir[i] + red[i])

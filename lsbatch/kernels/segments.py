@@ -4,9 +4,10 @@ A segment depends only on its own area and `reach_px` around it, so tiles with a
 """
 
 import numpy as np
-from numba import njit
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from lsbatch.kernels.compilation import kernel
 
 NONE = 0
 #: Number of merging rounds. On a synthetic country 87, 30, 5 and 4 % of the pixels are still in small regions after 1,
@@ -51,7 +52,7 @@ def regions(classes: np.ndarray) -> tuple[np.ndarray, int]:
     return labels, int(_regions_into(labels, classes))
 
 
-@njit(nogil=True)
+@kernel
 def _root(parent: np.ndarray, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -59,7 +60,7 @@ def _root(parent: np.ndarray, i: int) -> int:
     return i
 
 
-@njit(nogil=True)
+@kernel
 def _regions_into(labels: np.ndarray, classes: np.ndarray) -> int:
     rows, cols = classes.shape
     parent = np.empty(rows * cols + 1, np.int32)

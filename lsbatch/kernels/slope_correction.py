@@ -4,9 +4,9 @@ import math
 from typing import Literal
 
 import numpy as np
-from numba import njit
 
 from lsbatch.kernels import focal
+from lsbatch.kernels.compilation import kernel
 
 MODELS = ("volume", "surface")
 #: Inverse factorials: coefficients of the power series of sine and cosine. Multiplied, because a division takes longer.
@@ -92,7 +92,7 @@ def slope_factor(
     return factor, valid
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _slope_factor(
     incidence_deg: np.ndarray,
     look_azimuth_deg: np.ndarray,
@@ -118,7 +118,7 @@ def _slope_factor(
     return factor, valid
 
 
-@njit(nogil=True, inline="always")
+@kernel(inline="always")
 def _series(x: float) -> tuple[float, float]:
     """Return sine and cosine of at most 45 degrees, in radians, by their power series; error below 2e-10.
 
@@ -129,7 +129,7 @@ def _series(x: float) -> tuple[float, float]:
     return sine, 1 + y * (C2 + y * (C4 + y * (C6 + y * (C8 + y * C10))))
 
 
-@njit(nogil=True, inline="always")
+@kernel(inline="always")
 def _of_quarters(degrees: float) -> tuple[float, float]:
     """Return sine and cosine of any angle, from the nearest multiple of 90 degrees."""
     quarters = np.floor(degrees * (1 / 90) + 0.5)
@@ -140,14 +140,14 @@ def _of_quarters(degrees: float) -> tuple[float, float]:
     return sign * (cosine if is_odd else sine), sign * (-sine if is_odd else cosine)
 
 
-@njit(nogil=True, inline="always")
+@kernel(inline="always")
 def _of_half(degrees: float) -> tuple[float, float]:
     """Return sine and cosine of 0 to 90 degrees, from half the angle."""
     sine, cosine = _series(degrees * (np.pi / 360))
     return 2 * sine * cosine, cosine * cosine - sine * sine
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _incidence_into(tangent: np.ndarray, cotangent: np.ndarray, secant: np.ndarray) -> None:
     """Replace the incidence angles in `tangent` by their tangents, and write cotangents and 1 / cosine."""
     for col in range(tangent.size):
@@ -155,7 +155,7 @@ def _incidence_into(tangent: np.ndarray, cotangent: np.ndarray, secant: np.ndarr
         tangent[col], cotangent[col], secant[col] = sine / cosine, cosine / sine, 1 / cosine
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _inclinations_into(
     along: np.ndarray, across: np.ndarray, slope_deg: np.ndarray, aspect_deg: np.ndarray, towards_deg: np.ndarray
 ) -> None:
@@ -170,7 +170,7 @@ def _inclinations_into(
         across[col] = 0.0 if slope == 0 else steep * sine
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _factors_into(
     factor: np.ndarray, valid: np.ndarray, theta: np.ndarray, along: np.ndarray, across: np.ndarray, is_surface: bool
 ) -> None:

@@ -1,7 +1,8 @@
 """Rays to the sun: their steps over a grid, and the shadow of clouds."""
 
 import numpy as np
-from numba import njit
+
+from lsbatch.kernels.compilation import kernel
 
 
 def towards(sun_azimuth_deg: float, dx_m: float, dy_m: float) -> tuple[float, float, float]:
@@ -53,7 +54,7 @@ def cast(mask: np.ndarray, sun_azimuth_deg: float, distance_m: float, dx_m: floa
     return _cast(np.ascontiguousarray(mask, np.bool_), offsets)
 
 
-@njit(nogil=True)
+@kernel
 def _cast(mask: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     rows, cols = mask.shape
     out = np.zeros((rows, cols), np.bool_)

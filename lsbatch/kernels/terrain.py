@@ -5,9 +5,9 @@ Horn (1981), Hill shading and the reflectance map, Proceedings of the IEEE 69. T
 """
 
 import numpy as np
-from numba import njit
 
 from lsbatch.kernels.cast_shadow import shadow
+from lsbatch.kernels.compilation import kernel
 
 __all__ = ["aspect", "hillshade", "shadow", "slope", "slope_aspect_hillshade"]
 
@@ -125,7 +125,7 @@ def _framed(rows: int, cols: int) -> np.ndarray:
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _terrain_into(
     slopes: np.ndarray,
     aspects: np.ndarray,
@@ -149,7 +149,7 @@ def _terrain_into(
             _hillshade_into(shades[row][1 : 1 + inner], east, south, sun)
 
 
-@njit(nogil=True)
+@kernel
 def _gradient_into(
     east: np.ndarray,
     south: np.ndarray,
@@ -171,13 +171,13 @@ def _gradient_into(
         south[col] = np.float32(rise_south + hole) * scale[1]
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _slope_into(out: np.ndarray, east: np.ndarray, south: np.ndarray) -> None:
     for col in range(out.size):
         out[col] = _angle_deg(np.sqrt(east[col] * east[col] + south[col] * south[col]), ONE)
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _aspect_into(out: np.ndarray, east: np.ndarray, south: np.ndarray) -> None:
     for col in range(out.size):
         # downhill is against the gradient: (-east, south) in the directions east and north
@@ -189,7 +189,7 @@ def _aspect_into(out: np.ndarray, east: np.ndarray, south: np.ndarray) -> None:
         out[col] = angle if x + y > ZERO else NAN
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _hillshade_into(out: np.ndarray, east: np.ndarray, south: np.ndarray, sun: tuple[float, float, float]) -> None:
     for col in range(out.size):
         light = sun[2] - sun[0] * east[col] + sun[1] * south[col]
@@ -197,7 +197,7 @@ def _hillshade_into(out: np.ndarray, east: np.ndarray, south: np.ndarray, sun: t
         out[col] = ONE + GREYS * (light if not light < ZERO else ZERO)
 
 
-@njit(nogil=True, error_model="numpy", inline="always")
+@kernel(error_model="numpy", inline="always")
 def _angle_deg(y, x):  # type: ignore[no-untyped-def]
     """Return the angle of (x, y), both not negative, in degrees; 0 for (0, 0).
 
@@ -219,3 +219,33 @@ def _angle_deg(y, x):  # type: ignore[no-untyped-def]
     angle = p * q
     angle = QUARTER_TURN - angle if y > x else angle
     return angle + (x - x) + (y - y)
+
+
+@kernel
+def descend(z: np.ndarray, row: int, col: int, steps: int, stop_deg: float, resolution_m: float) -> np.ndarray:
+    """Return the steepest descent from a pixel: (n, 2) rows and columns.
+
+    Ends after `steps`, at a pit, at the edge, or where the descent over the last eight steps is below `stop_deg`.
+    """
+    out = np.empty((steps + 1, 2), np.int64)
+    out[0, 0], out[0, 1] = row, col
+    n = 1
+    while n <= steps:
+        best, best_fall = -1, 0.0
+        for k in range(9):
+            dr, dc = k // 3 - 1, k % 3 - 1
+            r, c = row + dr, col + dc
+            if (dr != 0 or dc != 0) and 0 <= r < z.shape[0] and 0 <= c < z.shape[1]:
+                fall = (z[row, col] - z[r, c]) / np.sqrt(dr * dr + dc * dc)
+                if fall > best_fall:
+                    best, best_fall = k, fall
+        if best < 0:
+            break
+        row, col = row + best // 3 - 1, col + best % 3 - 1
+        out[n, 0], out[n, 1] = row, col
+        n += 1
+        if n > 8:
+            drop = z[out[n - 9, 0], out[n - 9, 1]] - z[row, col]
+            if drop < 8 * resolution_m * np.tan(np.radians(stop_deg)):
+                break
+    return out[:n]

@@ -1,8 +1,8 @@
 """Median over time."""
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.median_networks import median_into, middle
 
 #: Columns sorted together: with 24 dates 24 KiB, which fits in the first cache.
@@ -31,7 +31,7 @@ def masked_median(stack: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _masked_median_into(out: np.ndarray, stack: np.ndarray, exchanges: np.ndarray) -> None:
     times, rows, cols = stack.shape
     values = np.empty((times, STRIP_COLS), np.float32)

@@ -6,9 +6,10 @@ from datetime import date, timedelta
 import numpy as np
 from scipy import ndimage, stats
 
+from lsbatch.kernels.terrain import descend
 from lsbatch.synthetic import cover as covers
 from lsbatch.synthetic.conditions import PLAIN, Conditions, SlideConditions
-from lsbatch.synthetic.relief import Relief, descend
+from lsbatch.synthetic.relief import Relief
 
 #: Three-parameter inverse gamma of landslide areas (Malamud et al. 2004): exponent, scale and shift in km2.
 RHO, SCALE_KM2, SHIFT_KM2 = PLAIN.slides.rho, 1.28e-3, -1.32e-4

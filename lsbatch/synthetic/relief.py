@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy import ndimage
 
 from lsbatch.synthetic.conditions import PLAIN, LandConditions
@@ -150,33 +149,3 @@ def _gradient(z: np.ndarray, pixel_m: float) -> tuple[np.ndarray, np.ndarray]:
     slope = np.degrees(np.arctan(np.hypot(south, east)))
     aspect = np.degrees(np.arctan2(-east, south)) % 360
     return slope.astype(np.float32), aspect.astype(np.float32)
-
-
-@njit(nogil=True)
-def descend(z: np.ndarray, row: int, col: int, steps: int, stop_deg: float, resolution_m: float) -> np.ndarray:
-    """Return the steepest descent from a pixel: (n, 2) rows and columns.
-
-    Ends after `steps`, at a pit, at the edge, or where the descent over the last eight steps is below `stop_deg`.
-    """
-    out = np.empty((steps + 1, 2), np.int64)
-    out[0, 0], out[0, 1] = row, col
-    n = 1
-    while n <= steps:
-        best, best_fall = -1, 0.0
-        for k in range(9):
-            dr, dc = k // 3 - 1, k % 3 - 1
-            r, c = row + dr, col + dc
-            if (dr != 0 or dc != 0) and 0 <= r < z.shape[0] and 0 <= c < z.shape[1]:
-                fall = (z[row, col] - z[r, c]) / np.sqrt(dr * dr + dc * dc)
-                if fall > best_fall:
-                    best, best_fall = k, fall
-        if best < 0:
-            break
-        row, col = row + best // 3 - 1, col + best % 3 - 1
-        out[n, 0], out[n, 1] = row, col
-        n += 1
-        if n > 8:
-            drop = z[out[n - 9, 0], out[n - 9, 1]] - z[row, col]
-            if drop < 8 * resolution_m * np.tan(np.radians(stop_deg)):
-                break
-    return out[:n]

@@ -20,7 +20,6 @@ from lsbatch.storage.geometries import geodesic
 
 CRS = "EPSG:25833"
 TO_LONLAT = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
-FIELDS = 500
 
 
 def _tiles(field: np.ndarray, side: int) -> dict[int, list[shapely.Geometry]]:
@@ -40,10 +39,11 @@ def _tiles(field: np.ndarray, side: int) -> dict[int, list[shapely.Geometry]]:
     return found
 
 
-def test_the_same_polygons_as_of_the_whole_raster() -> None:
+@pytest.mark.parametrize("fields", [80, pytest.param(500, marks=pytest.mark.slow)])
+def test_the_same_polygons_as_of_the_whole_raster(fields: int) -> None:
     rng = np.random.default_rng(6)
     landslides = 0
-    for _ in range(FIELDS):
+    for _ in range(fields):
         side = int(rng.choice([4, 6, 8, 12]))
         smooth = scipy.ndimage.gaussian_filter(rng.standard_normal((24, 48)), rng.uniform(0, 2))
         field = smooth > np.quantile(smooth, rng.uniform(0.3, 0.95))
@@ -58,7 +58,7 @@ def test_the_same_polygons_as_of_the_whole_raster() -> None:
         )
         assert sum(one.area for one, _ in tiled) == 100.0 * np.count_nonzero(field)
         landslides += count
-    assert landslides > 10 * FIELDS
+    assert landslides > 10 * fields
 
 
 @given(seed=st.integers(0, 2**32 - 1), most_m=st.sampled_from([5.0, 10.0, 20.0, 60.0]))

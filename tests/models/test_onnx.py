@@ -10,8 +10,10 @@ import numpy as np
 import pystac
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from lsbatch.errors import ModelError
+from lsbatch.cli.program import app
+from lsbatch.errors import LsbatchError, ModelError
 from lsbatch.models import base, cards, cart
 from lsbatch.models.export import onnx
 from lsbatch.settings import PredictSettings
@@ -86,23 +88,24 @@ def test_commands(tmp_path: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-m", "lsbatch.cli", *words], capture_output=True, text=True)
 
-    listed = run("models")
-    assert listed.returncode == 0
+    listed = CliRunner().invoke(app, ["models"])
+    assert listed.exit_code == 0, listed.output
     for name in ("unet", "cart", "tehrani", "prakash", "s1vv_apart_s2", "package:unet-s1vv_s2"):
         assert name in listed.stdout
     done = run("export", "package:unet-s1vv", str(tmp_path / "u.onnx"))
     assert done.returncode == 0, done.stderr
     assert "differ by" in done.stdout
-    package = run("export", "package:unet-s1vv", str(tmp_path / "u.dlpk"))
-    assert package.returncode == 0, package.stderr
+    # in this process: each start of another takes six seconds
+    package = CliRunner().invoke(app, ["export", "package:unet-s1vv", str(tmp_path / "u.dlpk")])
+    assert package.exit_code == 0, package.output
     assert (tmp_path / "u.dlpk").is_file()
-    other = run("export", "package:unet-s1vv", str(tmp_path / "u.tif"))
-    assert other.returncode == 2
-    assert other.stderr == f"lsbatch: {tmp_path / 'u.tif'}: the name of the output must end in .onnx or .dlpk\n"
-    wrong = run("export", "package:none", str(tmp_path / "v.onnx"))
-    assert wrong.returncode == 2
-    assert "the packaged weights are package:" in wrong.stderr
-    assert "package:unet-s1vv_s2" in wrong.stderr
+    other = CliRunner().invoke(app, ["export", "package:unet-s1vv", str(tmp_path / "u.tif")])
+    assert isinstance(other.exception, LsbatchError)
+    assert str(other.exception) == f"{tmp_path / 'u.tif'}: the name of the output must end in .onnx or .dlpk"
+    wrong = CliRunner().invoke(app, ["export", "package:none", str(tmp_path / "v.onnx")])
+    assert isinstance(wrong.exception, LsbatchError)
+    assert "the packaged weights are package:" in str(wrong.exception)
+    assert "package:unet-s1vv_s2" in str(wrong.exception)
 
 
 def test_temperature_moves_probabilities_and_no_decision(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.local_change import surroundings
 
 #: Decibels in a natural logarithm of power.
@@ -86,7 +86,7 @@ def fill(into: Moments, rows: slice, passes: Sequence[np.ndarray], cell_px: int)
     into.spare[cells] = surroundings.sums(np.maximum(count - 1, 0), cell_px)
 
 
-@njit(nogil=True)
+@kernel
 def _add(count, total, squares, logarithm):  # type: ignore[no-untyped-def]
     for i in range(logarithm.size):
         value = logarithm[i] * DB - ORIGIN_DB
@@ -176,7 +176,7 @@ def combined(changes: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarr
         return total / weight, np.where(weight > 0, total / np.sqrt(weight), np.float32(np.nan))
 
 
-@njit(nogil=True)
+@kernel
 def _weigh(total, weight, difference, variance):  # type: ignore[no-untyped-def]
     for i in range(total.size):
         if difference[i] == difference[i]:

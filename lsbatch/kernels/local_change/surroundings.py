@@ -5,7 +5,8 @@ half of this area, and not by speckle.
 """
 
 import numpy as np
-from numba import njit
+
+from lsbatch.kernels.compilation import kernel
 
 #: Largest side of a cell, and the side of the square of cells that count as surroundings, in metres.
 CELL_M, AROUND_M = 80.0, 560.0
@@ -157,7 +158,7 @@ def between(cells: np.ndarray, cell_px: int) -> np.ndarray:
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _sums_into(out, values, cell_px):  # type: ignore[no-untyped-def]
     for row in range(values.shape[0]):
         for col in range(values.shape[1]):
@@ -166,7 +167,7 @@ def _sums_into(out, values, cell_px):  # type: ignore[no-untyped-def]
                 out[row // cell_px, col // cell_px] += value
 
 
-@njit(nogil=True)
+@kernel
 def _median_into(out, cells, reach, least):  # type: ignore[no-untyped-def]
     rows, cols = cells.shape
     found = np.empty((2 * reach + 1) ** 2, np.float32)
@@ -188,7 +189,7 @@ def _median_into(out, cells, reach, least):  # type: ignore[no-untyped-def]
                 out[row, col] = (found[(count - 1) // 2] + found[count // 2]) / np.float32(2)
 
 
-@njit(nogil=True)
+@kernel
 def _between_into(out, cells, cell_px):  # type: ignore[no-untyped-def]
     rows, cols = cells.shape
     for row in range(out.shape[0]):

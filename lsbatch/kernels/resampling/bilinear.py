@@ -1,19 +1,19 @@
 """The loops of bilinear interpolation."""
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.resampling.coordinates import BITS, FRACTION, ONE, SCALE, SHIFT, fixed, row_ends
 
 
-@njit(nogil=True, inline="always")
+@kernel(inline="always")
 def _blend(a, b, c, d, down, right):  # type: ignore[no-untyped-def]
     """Return the bilinear interpolation of four valid neighbours: upper left, upper right, lower left, lower right."""
     upper, lower = a + (b - a) * right, c + (d - c) * right
     return upper + (lower - upper) * down
 
 
-@njit(nogil=True, inline="always", error_model="numpy")
+@kernel(inline="always", error_model="numpy")
 def _blend_valid(a, b, c, d, ok_a, ok_b, ok_c, ok_d, down, right):  # type: ignore[no-untyped-def]
     """Return the same of the valid neighbours, with their weights rescaled."""
     zero, up, west = np.float32(0), np.float32(1) - down, np.float32(1) - right
@@ -28,7 +28,7 @@ def _blend_valid(a, b, c, d, ok_a, ok_b, ok_c, ok_d, down, right):  # type: igno
 def _bilinear_kernel(rounds: bool):  # type: ignore[no-untyped-def]
     """Return the kernel for integers, whose results are rounded, or for floating-point numbers."""
 
-    @njit(nogil=True, inline="always")
+    @kernel(inline="always")
     def stored(value):  # type: ignore[no-untyped-def]
         if not rounds:
             return value
@@ -36,20 +36,20 @@ def _bilinear_kernel(rounds: bool):  # type: ignore[no-untyped-def]
         whole = np.int32(value + np.float32(0.5))
         return whole - np.int32(whole > value + np.float32(0.5))
 
-    @njit(nogil=True)
+    @kernel
     def places_into(places, down, right, rest_r, step_r, rest_c, step_c, first, width):  # type: ignore[no-untyped-def]
         for i in range(places.size):
             r, c = rest_r + np.int32(i) * step_r, rest_c + np.int32(i) * step_c
             down[i], right[i] = np.float32(r & FRACTION) * SCALE, np.float32(c & FRACTION) * SCALE
             places[i] = first + (r >> SHIFT) * width + (c >> SHIFT)
 
-    @njit(nogil=True)
+    @kernel
     def neighbours_into(a, b, c, d, flat, places, width):  # type: ignore[no-untyped-def]
         for i in range(places.size):
             k = places[i]
             a[i], b[i], c[i], d[i] = flat[k], flat[k + 1], flat[k + width], flat[k + width + 1]
 
-    @njit(nogil=True)
+    @kernel
     def all_valid(values, least, most):  # type: ignore[no-untyped-def]
         bad = np.uint8(0)
         for i in range(values.size):
@@ -57,14 +57,14 @@ def _bilinear_kernel(rounds: bool):  # type: ignore[no-untyped-def]
             bad |= np.uint8(not (values[i] >= least)) | np.uint8(not (values[i] <= most))
         return bad == 0
 
-    @njit(nogil=True)
+    @kernel
     def valid_into(line, a, b, c, d, down, right):  # type: ignore[no-untyped-def]
         for i in range(line.size):
             upper_left, upper_right = np.float32(a[i]), np.float32(b[i])
             lower_left, lower_right = np.float32(c[i]), np.float32(d[i])
             line[i] = stored(_blend(upper_left, upper_right, lower_left, lower_right, down[i], right[i]))
 
-    @njit(nogil=True, inline="always", error_model="numpy")
+    @kernel(inline="always", error_model="numpy")
     def chosen(a, b, c, d, ok_a, ok_b, ok_c, ok_d, down, right, before):  # type: ignore[no-untyped-def]
         # the result of one pixel, which stays as it was `before` if its nearest neighbour is invalid
         a, b, c, d = np.float32(a), np.float32(b), np.float32(c), np.float32(d)
@@ -73,7 +73,7 @@ def _bilinear_kernel(rounds: bool):  # type: ignore[no-untyped-def]
         above, below = ok_b if right >= np.float32(0.5) else ok_a, ok_d if right >= np.float32(0.5) else ok_c
         return value if (below if down >= np.float32(0.5) else above) else before
 
-    @njit(nogil=True, error_model="numpy")
+    @kernel(error_model="numpy")
     def partly_valid_into(line, a, b, c, d, down, right, least, most):  # type: ignore[no-untyped-def]
         for i in range(line.size):
             line[i] = chosen(
@@ -82,7 +82,7 @@ def _bilinear_kernel(rounds: bool):  # type: ignore[no-untyped-def]
                 down[i], right[i], line[i],
             )  # fmt: skip
 
-    @njit(nogil=True, error_model="numpy")
+    @kernel(error_model="numpy")
     def border_into(line, source, first, fixed_r, fixed_c, top, left, least, most):  # type: ignore[no-untyped-def]
         height, width = source.shape
         for i in range(line.size):
@@ -101,7 +101,7 @@ def _bilinear_kernel(rounds: bool):  # type: ignore[no-untyped-def]
                 down, right, line[i],
             )  # fmt: skip
 
-    @njit(nogil=True, error_model="numpy")
+    @kernel(error_model="numpy")
     def into(out, source, rows, cols, step, first_row, first_col, top, left, least, most):  # type: ignore[no-untyped-def]
         height, width = source.shape
         n_cols, flat = out.shape[1], source.ravel()

@@ -1,7 +1,8 @@
 """Source coordinates of target pixels, interpolated between nodes of the target lattice."""
 
 import numpy as np
-from numba import njit
+
+from lsbatch.kernels.compilation import kernel
 
 #: Coordinates inside a cell of nodes are fixed-point numbers with this many bits after the point: they are added and
 #: cut by 32-bit vector instructions, twice as fast as double precision. Rounding moves a pixel by 2e-6 px at most.
@@ -11,7 +12,7 @@ UNIT, HALF = np.float64(2.0**BITS), np.int64(2 ** (BITS - 1))
 SCALE, FRACTION, SHIFT = np.float32(2.0**-BITS), np.int32(2**BITS - 1), np.int32(BITS)
 
 
-@njit(nogil=True, inline="always")
+@kernel(inline="always")
 def row_ends(rows, cols, step, i, cell):  # type: ignore[no-untyped-def]
     """Return the coordinates on target row `i` at both ends of a cell of nodes: rows, then columns."""
     above, part = i // step, (i % step) / step
@@ -25,7 +26,7 @@ def row_ends(rows, cols, step, i, cell):  # type: ignore[no-untyped-def]
     return row_0, row_1, col_0, col_1
 
 
-@njit(nogil=True, inline="always")
+@kernel(inline="always")
 def fixed(first, last, step):  # type: ignore[no-untyped-def]
     """Return whole pixel, fixed-point rest and fixed-point step of coordinates from the centre of the first pixel."""
     whole = np.floor(first - 0.5)
@@ -36,7 +37,7 @@ def fixed(first, last, step):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(nogil=True)
+@kernel
 def bounds_of(rows, cols, step, first_row, first_col, n_rows, n_cols):  # type: ignore[no-untyped-def]
     least_r = least_c = np.inf
     most_r = most_c = -np.inf

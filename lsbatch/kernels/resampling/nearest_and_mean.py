@@ -1,12 +1,12 @@
 """The loops of nearest neighbour and of the mean of the covered pixels."""
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.resampling.coordinates import BITS, HALF, fixed, row_ends
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def nearest_into(out, source, rows, cols, step, first_row, first_col, top, left, least, most):  # type: ignore[no-untyped-def]
     height, width = source.shape
     for row in range(out.shape[0]):
@@ -27,7 +27,7 @@ def nearest_into(out, source, rows, cols, step, first_row, first_col, top, left,
                         out[row, col] = value
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def mean_into(out, source, rows, cols, step, first_row, first_col, top, left, least, most, rounds):  # type: ignore[no-untyped-def]
     height, width = source.shape
     for row in range(out.shape[0]):
@@ -63,7 +63,7 @@ def mean_into(out, source, rows, cols, step, first_row, first_col, top, left, le
                 out[row, col] = np.floor(value + 0.5) if rounds else value
 
 
-@njit(nogil=True)
+@kernel
 def keep_valid_into(values, least, most, fill):  # type: ignore[no-untyped-def]
     for row in range(values.shape[0]):
         for col in range(values.shape[1]):

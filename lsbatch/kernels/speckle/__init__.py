@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.speckle.frost_filter import frost
 from lsbatch.kernels.speckle.improved_lee_sigma import lee_sigma
 from lsbatch.kernels.speckle.moments import GAMMA, SHRINK, window_rule
@@ -125,7 +125,7 @@ def multitemporal(stack: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _add_ratio_into(total: np.ndarray, count: np.ndarray, power: np.ndarray, mean: np.ndarray) -> None:
     rows, cols = power.shape
     for row in range(rows):

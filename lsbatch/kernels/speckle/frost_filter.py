@@ -3,8 +3,8 @@
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.speckle.moments import ONE, ZERO, moments, padded
 
 STRIP_COLS = 512
@@ -67,7 +67,7 @@ def _split(square: int) -> tuple[int, int]:
     return square // multiple**2, multiple
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _frost(
     power: np.ndarray,
     mean: np.ndarray,
@@ -112,14 +112,14 @@ def _frost(
     return out
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _decay_into(decay: np.ndarray, mean: np.ndarray, variance: np.ndarray, damping: float) -> None:
     for col in range(mean.size):
         rate = damping * variance[col] / (mean[col] * mean[col])
         decay[col] = rate if rate >= ZERO else ZERO
 
 
-@njit(nogil=True)
+@kernel
 def _start_into(total: np.ndarray, weight: np.ndarray, own: np.ndarray) -> None:
     """Begin with the pixel itself, of weight 1."""
     for col in range(own.size):
@@ -128,7 +128,7 @@ def _start_into(total: np.ndarray, weight: np.ndarray, own: np.ndarray) -> None:
         weight[col] = ONE if is_known else ZERO
 
 
-@njit(nogil=True)
+@kernel
 def _exponential_into(out: np.ndarray, powers: np.ndarray, decay: np.ndarray, distance: float) -> None:
     """Write exp(-decay distance): 2 to a fraction by its power series, and 2 to a whole number by the exponent's bits.
 
@@ -148,7 +148,7 @@ def _exponential_into(out: np.ndarray, powers: np.ndarray, decay: np.ndarray, di
         out[col] *= powers[col]
 
 
-@njit(nogil=True)
+@kernel
 def _raise_into(level: np.ndarray, base: np.ndarray, multiple: int) -> None:
     """Write the base to the power of its multiple, from the power before."""
     for col in range(level.size):
@@ -156,7 +156,7 @@ def _raise_into(level: np.ndarray, base: np.ndarray, multiple: int) -> None:
         level[col] = value if multiple == 1 else before * value
 
 
-@njit(nogil=True)
+@kernel
 def _gather_into(
     values: np.ndarray, count: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray
 ) -> None:
@@ -173,7 +173,7 @@ def _gather_into(
         )
 
 
-@njit(nogil=True)
+@kernel
 def _weigh_into(
     total: np.ndarray, weight: np.ndarray, values: np.ndarray, count: np.ndarray, level: np.ndarray
 ) -> None:

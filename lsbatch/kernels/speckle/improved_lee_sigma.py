@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import njit
 from scipy import optimize, special
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.speckle.moments import ZERO, moments, padded
 
 STRIP_COLS = 512
@@ -82,7 +82,7 @@ def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
     return float(low), high, float(np.sqrt(eta2))
 
 
-@njit(nogil=True)
+@kernel
 def _targets(power: np.ndarray, bright: float) -> np.ndarray:
     """Return the bright pixels of every 3 x 3 window that has enough of them. Infinite power is nodata."""
     rows, cols = power.shape
@@ -101,7 +101,7 @@ def _targets(power: np.ndarray, bright: float) -> np.ndarray:
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _bright_count(is_bright: np.ndarray, row: int, col: int) -> int:
     """Return the bright pixels of the 3 x 3 window whose corner is (row, col)."""
     count = 0
@@ -115,7 +115,7 @@ def _bright_count(is_bright: np.ndarray, row: int, col: int) -> int:
 def _lee_sigma(size: int) -> Callable[..., np.ndarray]:
     """Compile the filter for one size: with a constant size the compiler unrolls a row of the window."""
 
-    @njit(nogil=True, error_model="numpy")
+    @kernel(error_model="numpy")
     def run(
         power: np.ndarray, mean: np.ndarray, variance: np.ndarray, speckle: float, limits: tuple[float, float, float]
     ) -> np.ndarray:
@@ -139,7 +139,7 @@ def _lee_sigma(size: int) -> Callable[..., np.ndarray]:
                 _answer_into(out[row][left : left + width], own, total, square, count, local[0], limits[2] ** 2)
         return out
 
-    @njit(nogil=True)
+    @kernel
     def choose_into(
         total: np.ndarray, square: np.ndarray, count: np.ndarray, source: np.ndarray, low: np.ndarray, high: np.ndarray
     ) -> None:
@@ -161,7 +161,7 @@ def _lee_sigma(size: int) -> Callable[..., np.ndarray]:
     return run
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _range_into(
     low: np.ndarray,
     high: np.ndarray,
@@ -177,14 +177,14 @@ def _range_into(
         high[col] = limits[1] * x
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _shrunk(z: float, mean: float, variance: float, speckle: float) -> float:
     """Return Lee's filter with the variance of the signal below the speckle."""
     b = (variance - mean * mean * speckle) / (1 + speckle) / variance
     return mean + b * (z - mean) if b > 0 else mean
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _answer_into(
     out: np.ndarray,
     power: np.ndarray,

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import njit
+
+from lsbatch.kernels.compilation import kernel
 
 #: Columns and rows processed together: the sums along the row of a block then stay in the cache.
 BLOCK_COLS, BLOCK_ROWS = 256, 32
@@ -102,7 +103,7 @@ def _window_rule(size: int) -> Callable[..., None]:
     """Compile the windows of one size: with a constant size the compiler unrolls the sums and makes vectors of them."""
     half = size // 2
 
-    @njit(nogil=True)
+    @kernel
     def run(
         out: np.ndarray,
         power: np.ndarray,
@@ -141,7 +142,7 @@ def _window_rule(size: int) -> Callable[..., None]:
                     _describe_into(local, is_full, size, width)
                     _answer_into(out, power[top + i], local, top + i, left, width, rule, looks, shrink)
 
-    @njit(nogil=True)
+    @kernel
     def add_cols_into(value: np.ndarray, square: np.ndarray, line: np.ndarray) -> None:
         for col in range(value.size):
             v = line[col]
@@ -152,7 +153,7 @@ def _window_rule(size: int) -> Callable[..., None]:
                 squares += v * v
             value[col], square[col] = total, squares
 
-    @njit(nogil=True)
+    @kernel
     def add_ones_into(count: np.ndarray, ones: np.ndarray, is_full: bool) -> None:
         if is_full:
             for col in range(count.size):
@@ -164,7 +165,7 @@ def _window_rule(size: int) -> Callable[..., None]:
                 total += ones[col + k]
             count[col] = total
 
-    @njit(nogil=True)
+    @kernel
     def add_rows_into(value: np.ndarray, square: np.ndarray, values: np.ndarray, squares: np.ndarray) -> None:
         # one flat array with a constant step: of separate rows the compiler makes no vectors, because they may overlap
         for col in range(value.size):
@@ -174,7 +175,7 @@ def _window_rule(size: int) -> Callable[..., None]:
                 other += squares[k * BLOCK_COLS + col]
             value[col], square[col] = total, other
 
-    @njit(nogil=True)
+    @kernel
     def add_counts_into(count: np.ndarray, counts: np.ndarray) -> None:
         for col in range(count.size):
             total = counts[col]
@@ -185,7 +186,7 @@ def _window_rule(size: int) -> Callable[..., None]:
     return run
 
 
-@njit(nogil=True)
+@kernel
 def _keep_last_into(sums: np.ndarray, full: np.ndarray, known: int) -> None:
     """Move the last rows of a block to its beginning. By loops: an assignment of slices compiles for seconds."""
     for quantity in range(3):
@@ -195,7 +196,7 @@ def _keep_last_into(sums: np.ndarray, full: np.ndarray, known: int) -> None:
         full[i] = full[BLOCK_ROWS + i]
 
 
-@njit(nogil=True)
+@kernel
 def _answer_into(
     out: np.ndarray,
     power: np.ndarray,
@@ -217,14 +218,14 @@ def _answer_into(
         _copy_into(out[1, row][left : left + width], own, local[1])
 
 
-@njit(nogil=True)
+@kernel
 def _copy_into(out: np.ndarray, power: np.ndarray, values: np.ndarray) -> None:
     for col in range(out.size):
         z = power[col]
         out[col] = values[col] if z - z == 0 else np.nan
 
 
-@njit(nogil=True)
+@kernel
 def _load_into(line: np.ndarray, power: np.ndarray, row: int, left: int, width: int) -> bool:
     """Load values and ones of the pixels of a row, 0 for NaN and outside; return True if all pixels are valid."""
     rows, cols = power.shape
@@ -248,7 +249,7 @@ def _load_into(line: np.ndarray, power: np.ndarray, row: int, left: int, width: 
     return count == width
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _describe_into(local: np.ndarray, is_full: bool, size: int, width: int) -> None:
     """Replace sum, sum of squares and count by mean, sample variance (0 for a single value) and inverse counts."""
     mean, variance, inverse, sample = local[0][:width], local[1][:width], local[2][:width], local[3][:width]
@@ -268,7 +269,7 @@ def _describe_into(local: np.ndarray, is_full: bool, size: int, width: int) -> N
         variance[col] = max((variance[col] - total * mean[col]) * sample[col], ZERO)
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _shrink_into(
     out: np.ndarray, power: np.ndarray, mean: np.ndarray, variance: np.ndarray, looks: float, shrink: float
 ) -> None:
@@ -281,7 +282,7 @@ def _shrink_into(
         out[col] = value if z - z == 0 else np.float32(np.nan)
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _gamma_into(out: np.ndarray, power: np.ndarray, mean: np.ndarray, variance: np.ndarray, looks: float) -> None:
     # after the variance, single precision is enough: the rest are ratios to the mean
     four, half, most = np.float32(4 * looks), np.float32(0.5), np.float32(2 / looks)

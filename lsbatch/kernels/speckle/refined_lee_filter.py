@@ -5,8 +5,8 @@ computed once for each row. A half window is then a sum of 4 or 7 runs, and ever
 """
 
 import numpy as np
-from numba import njit
 
+from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.speckle.moments import ONE, ZERO, moments, padded
 
 #: Columns processed together: the runs of the seven rows of a window then stay in the cache.
@@ -57,7 +57,7 @@ def _half_windows() -> np.ndarray:
     return out
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _refined_lee(
     power: np.ndarray, mean: np.ndarray, variance: np.ndarray, halves: np.ndarray, speckle: float
 ) -> np.ndarray:
@@ -97,7 +97,7 @@ def _refined_lee(
     return out
 
 
-@njit(nogil=True)
+@kernel
 def _runs_into(runs: np.ndarray, slot: int, source: np.ndarray) -> bool:
     """Write the runs of a row, of every length and from every pixel on; return whether no pixel is NaN."""
     size = source.size
@@ -120,7 +120,7 @@ def _runs_into(runs: np.ndarray, slot: int, source: np.ndarray) -> bool:
     return known == size
 
 
-@njit(nogil=True)
+@kernel
 def _sides_into(side: np.ndarray, best: np.ndarray, mean: np.ndarray, top: int, left: int) -> None:
     """Write the number of the half window beside the strongest edge; ties go to the first."""
     side[:] = 0
@@ -133,7 +133,7 @@ def _sides_into(side: np.ndarray, best: np.ndarray, mean: np.ndarray, top: int, 
         _stronger_into(side, best, one, other, middle, np.float32(2 * k))  # type: ignore[arg-type]
 
 
-@njit(nogil=True)
+@kernel
 def _stronger_into(
     side: np.ndarray, best: np.ndarray, one: np.ndarray, other: np.ndarray, middle: np.ndarray, number: float
 ) -> None:
@@ -147,7 +147,7 @@ def _stronger_into(
         best[col] = gradient if is_better else old_best
 
 
-@njit(nogil=True)
+@kernel
 def _starts_into(starts: np.ndarray, halves: np.ndarray, first: int, width: int) -> None:
     """Write the places of runs in the flat array of all runs; `first` is the slot of the first row of the window."""
     for k in range(starts.shape[0]):
@@ -156,7 +156,7 @@ def _starts_into(starts: np.ndarray, halves: np.ndarray, first: int, width: int)
             starts[k, j] = ((first + row) % SIDE * (SIDE + 1) + length) * width + col
 
 
-@njit(nogil=True)
+@kernel
 def _chosen_into(chosen: np.ndarray, half: np.ndarray, side: np.ndarray, runs: np.ndarray, starts: np.ndarray) -> None:
     """Write the sum over the half window of each pixel, from the places of its runs in the flat array of all runs."""
     chosen[:] = 0
@@ -172,7 +172,7 @@ def _chosen_into(chosen: np.ndarray, half: np.ndarray, side: np.ndarray, runs: n
         _keep_into(chosen, half, side, np.float32(k))  # type: ignore[arg-type]
 
 
-@njit(nogil=True)
+@kernel
 def _keep_into(chosen: np.ndarray, half: np.ndarray, side: np.ndarray, number: float) -> None:
     for col in range(chosen.size):
         # a sum with 0, because of a choice between two values the compiler makes a branch
@@ -180,13 +180,13 @@ def _keep_into(chosen: np.ndarray, half: np.ndarray, side: np.ndarray, number: f
         chosen[col] += new if side[col] == number else ZERO
 
 
-@njit(nogil=True)
+@kernel
 def _add_four_into(out: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> None:
     for col in range(out.size):
         out[col] = (a[col] + b[col]) + (c[col] + d[col])
 
 
-@njit(nogil=True)
+@kernel
 def _add_seven_into(
     out: np.ndarray,
     a: np.ndarray,
@@ -201,7 +201,7 @@ def _add_seven_into(
         out[col] = ((a[col] + b[col]) + (c[col] + d[col])) + ((e[col] + f[col]) + g[col])
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _shrink_into(
     out: np.ndarray, power: np.ndarray, total: np.ndarray, square: np.ndarray, count: np.ndarray, level: np.ndarray
 ) -> None:
@@ -217,7 +217,7 @@ def _shrink_into(
         out[col] = value if z == z else np.float32(np.nan)
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _level(nine: np.ndarray, mean: np.ndarray, variance: np.ndarray, row: int, col: int) -> float:
     """Return the mean of the five smallest variance / mean^2 of the nine windows."""
     for k in range(9):

@@ -6,9 +6,10 @@ count for all its pixels, which makes the search of the nearest neighbour 64 tim
 """
 
 import numpy as np
-from numba import njit
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
+
+from lsbatch.kernels.compilation import kernel
 
 #: Side of a cell in pixels. The side of every tile is a multiple of it.
 CELL_PX = 8
@@ -51,7 +52,7 @@ def features(channels: np.ndarray, floors: np.ndarray) -> np.ndarray:
     return out.reshape(*sums.shape[:2], -1)
 
 
-@njit(nogil=True)
+@kernel
 def _cell_sums_into(out: np.ndarray, channels: np.ndarray) -> None:
     """Add up each cell: known pixels, pairs of neighbours; then sum, squares and squared steps of each channel."""
     count, rows, cols = channels.shape
@@ -74,7 +75,7 @@ def _cell_sums_into(out: np.ndarray, channels: np.ndarray) -> None:
                     cell[4 + FEATURES * k] += (channels[k, row + 1, col] - value) ** 2
 
 
-@njit(nogil=True)
+@kernel
 def _known(channels: np.ndarray, row: int, col: int) -> bool:
     for k in range(channels.shape[0]):  # noqa: SIM110
         if not np.isfinite(channels[k, row, col]):

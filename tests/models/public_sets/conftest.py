@@ -10,4 +10,4 @@ from tests import surveys
 @pytest.fixture(scope="session")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings file of a synthetic country of 512 x 512 pixels."""
-    return surveys.make_country(tmp_path_factory.mktemp("country"))
+    return surveys.shared_country(tmp_path_factory)
