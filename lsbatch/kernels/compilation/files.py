@@ -18,13 +18,13 @@ import time
 import warnings
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
-import llvmlite
 import numba
 import numpy as np
-from llvmlite import binding
 from numba.core import config
+from numba.core.registry import cpu_target
 
 #: Folders that are kept besides the newest, and for how long after their last use.
 KEPT_FOLDERS, KEPT_S = 16, 60 * 86400
@@ -78,10 +78,14 @@ def key() -> str:
     room = Path(__file__).parents[1]
     for source in sorted(room.rglob("*.py")):
         digest.update(f"{source.relative_to(room)}:".encode() + source.read_bytes())
-    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
-    processor = (binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
-    digest.update(repr((versions, processor, _options())).encode())
+    versions = (sys.version, numba.__version__, version("llvmlite"), np.__version__)
+    digest.update(repr((versions, _processor(), _options())).encode())
     return digest.hexdigest()[:32]
+
+
+def _processor() -> object:
+    """Return platform, name and features of the processor for which numba compiles."""
+    return cpu_target.target_context.codegen().magic_tuple()
 
 
 def _options() -> list[tuple[str, object]]:
