@@ -35,7 +35,18 @@ _DIGEST_BYTES = 32
 
 
 def read(name: str) -> bytes | None:
-    """Return the content of a file; None if there is none, or if it is damaged or of another user."""
+    """Read a file of machine code.
+
+    Parameters
+    ----------
+    name : str
+        Name within the folder of this process's machine code.
+
+    Returns
+    -------
+    bytes or None
+        None if there is no such file, or if it is damaged, a link, or of another user.
+    """
     folder = _folder()
     if folder is None:
         return None
@@ -51,7 +62,14 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, data: bytes) -> None:
-    """Write a file aside and rename it. On a full disk nothing is written, and the next process compiles again."""
+    """Write a file aside and rename it. On a full disk nothing is written, and the next process compiles again.
+
+    Parameters
+    ----------
+    name : str
+        Name within the folder of this process's machine code.
+    data : bytes
+    """
     folder = _folder()
     if folder is None:
         return
@@ -67,13 +85,25 @@ def write(name: str, data: bytes) -> None:
 
 
 def path() -> str | None:
-    """Return the folder of this process's machine code; None if machine code is not kept."""
+    """Return the folder of this process's machine code.
+
+    Returns
+    -------
+    str or None
+        None if machine code is not kept.
+    """
     return None if _folder() is None else str(_base() / key())
 
 
 @cache
 def key() -> str:
-    """Return a digest of all that the machine code depends on: sources, versions, processor and options of numba."""
+    """Compute a digest of all that the machine code depends on: sources, versions, processor and options of numba.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     room = Path(__file__).parents[1]
     for source in sorted(room.rglob("*.py")):
