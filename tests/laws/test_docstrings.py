@@ -13,7 +13,7 @@ def public_functions():
     """Yield (name, node) of the functions that users call directly; properties describe their value."""
     for path in MODULES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            # compiled loops have no types; the typed functions that call them are public; an overload describes only types
+            # compiled loops have no types; the typed functions that call them are public. An overload has only types
             if (
                 isinstance(node, ast.FunctionDef)
                 and not node.name.startswith("_")
