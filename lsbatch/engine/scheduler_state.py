@@ -50,21 +50,21 @@ class WorkerState:
     assigned: tuple[str, ...]
 
 
-def workers(client: Client, answer_s: float = ANSWER_S) -> list[WorkerState]:
+def workers(client: Client) -> list[WorkerState]:
     """Ask the scheduler for the state of its workers.
 
     Raises
     ------
     TimeoutError
-        If it does not answer within `answer_s`.
+        If it does not answer within `ANSWER_S`.
     OSError
         If it cannot be reached.
     """
-    rows = client.sync(client._run_on_scheduler, _rows, callback_timeout=answer_s)
+    rows = client.sync(client._run_on_scheduler, _rows, callback_timeout=ANSWER_S)
     return [WorkerState(**row) for row in rows]
 
 
-def restart(client: Client, addresses: Sequence[str], answer_s: float = ANSWER_S) -> None:
+def restart(client: Client, addresses: Sequence[str]) -> None:
     """Have workers killed and started again by their nannies; do not wait for it.
 
     A worker that has no nanny, or whose nanny does not answer, is removed. In each case Dask gives the tasks of the
@@ -73,11 +73,11 @@ def restart(client: Client, addresses: Sequence[str], answer_s: float = ANSWER_S
     Raises
     ------
     TimeoutError
-        If the scheduler does not answer within `answer_s`.
+        If the scheduler does not answer within `ANSWER_S`.
     OSError
         If it cannot be reached.
     """
-    client.sync(client._run_on_scheduler, _restart, list(addresses), wait=False, callback_timeout=answer_s)
+    client.sync(client._run_on_scheduler, _restart, list(addresses), wait=False, callback_timeout=ANSWER_S)
 
 
 def _rows(dask_scheduler: Scheduler) -> list[dict[str, Any]]:

@@ -110,6 +110,9 @@ def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     began, before = time.perf_counter(), used()
     block, fault, sums = None, None, {}
     try:
+        if task.lease is not None:
+            # also at the beginning: tasks of a run that lost it may still be with the scheduler
+            task.lease.check()
         if finished := _finished_elsewhere(workspace, task):
             return finished
         # removed first, so that a kill before the new receipt leaves the tile pending
