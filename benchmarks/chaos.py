@@ -2,9 +2,9 @@
 
     python -m benchmarks.chaos [--kills 200] [--stops 0] [--minutes 12] [--seed 20200630]
 
-A stop is SIGSTOP, half of them for ever. The same as the slow test in tests/chaos; ends with an error if a single pixel,
-polygon or count differs, if a survey is not done within five minutes, or if the time was over before there were so many
-kills and stops.
+A stop is SIGSTOP, half of them for ever. The same as the slow tests in tests/chaos; ends with an error if a single
+pixel, polygon or count differs, if a survey is not done within ten minutes, or if the time was over before there were
+so many kills and stops.
 """
 
 import argparse

@@ -76,8 +76,8 @@ def run_tiles(
     Raises
     ------
     LsbatchError
-        If the scheduler ended or does not answer, or workers died while they were started. Finished tiles are kept, and the next run
-        continues.
+        If the scheduler ended or does not answer, or workers died while they were started. Finished tiles are kept, and
+        the next run continues.
     """
     resources = next(schedule.resources(), None)
     if resources is None and not schedule.refresh():

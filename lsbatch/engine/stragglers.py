@@ -1,7 +1,7 @@
 """Find workers that are silent and tiles that take far longer than others of their stage.
 
-All times are measured by the driver, from one look at the scheduler to the next. A driver or a scheduler that stood still
-for a while, like a suspended laptop, therefore takes nobody else for silent.
+The driver measures all times, from one look at the scheduler to the next. If the driver or the scheduler itself stood
+still, as on a suspended laptop, nobody else is therefore taken for silent.
 """
 
 import statistics

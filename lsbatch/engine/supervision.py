@@ -134,7 +134,8 @@ class Supervisor:
         message += stragglers.clock(seconds)
         if seconds >= stragglers.LOST_S:
             raise LsbatchError(
-                f"{message}; finished tiles are kept: end it, start it again, then run the same command again to continue"
+                f"{message}; finished tiles are kept: end it, start it again, then run the same command again to "
+                "continue"
             )
         if seconds >= stragglers.SILENT_S:
             self._report(("scheduler", self._unanswered_since), f"{message[0].upper()}{message[1:]}")

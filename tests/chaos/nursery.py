@@ -32,7 +32,7 @@ from distributed.process import AsyncProcess
 from lsbatch import cli, settings
 from lsbatch.cli.terminal import Screen
 from lsbatch.commands import run
-from lsbatch.engine import scheduler_state, stragglers, supervision, tile_task
+from lsbatch.engine import distribute, scheduler_state, stragglers, supervision, tile_task
 from lsbatch.engine.cluster import worker_safety
 from lsbatch.storage import lease
 
@@ -65,6 +65,7 @@ def _hurry() -> None:
     stragglers.LOOK_S, stragglers.SILENT_S, stragglers.LOST_S = 1.0, 4.0, 8.0
     scheduler_state.KILL_S, scheduler_state.ANSWER_S = 5.0, 3.0
     worker_safety.ANSWER_S = 5.0
+    distribute.RESULT_S = 2.0
     supervision.QUIET_S = 5.0
     lease.SECONDS = 20.0
 

@@ -90,8 +90,9 @@ def test_a_scheduler_that_is_stopped_ends_the_driver_with_a_sentence(cast: arena
     )
     assert lease.holders(cast.config.output) == []
     arena.end(scheduler)
-    cast.replaced += [cast.driver, scheduler]
-    cast.driver = 0
+    # the workers leave, because their scheduler is gone
+    cast.replaced += [cast.driver, scheduler, *cast.nannies]
+    cast.driver, cast.scheduler, cast.nannies = 0, None, []
     cast.muster()
     assert cast.home.wait(cast.driver, 2 * SOON_S) == 0, cast.log()
     assert differences(cast.config.output, cast.home.undisturbed.output) == []
