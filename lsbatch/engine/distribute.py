@@ -164,10 +164,7 @@ class _Workers:
             self._cancel()
 
     def _cancel(self) -> None:
-        """Cancel the tasks that have not started, after an interruption; no effect if the scheduler is gone.
-
-        A scheduler that does not answer is not asked, because it would be waited for.
-        """
+        """Cancel the tasks that have not started, after an interruption; not if the scheduler is gone or silent."""
         for resources, client in self.clients.items():
             mine = [future for future, task in self.flying.items() if self._resources(task) == resources]
             if mine and client.status == "running" and self.supervisors[client.id].answers:
@@ -184,11 +181,8 @@ class _Workers:
         for supervisor in self.supervisors.values():
             if not supervisor.is_due:
                 continue
-            futures = {
-                future.key: future
-                for future, task in self.flying.items()
-                if self.clients[self._resources(task)] is supervisor.client
-            }
+            mine = {kind for kind, client in self.clients.items() if client is supervisor.client}
+            futures = {future.key: future for future, task in self.flying.items() if self._resources(task) in mine}
             tasks = {key: self.flying[future] for key, future in futures.items()}
             needs = {task.stage: dict(self._resources(task)) for task in tasks.values()}
             for key, workers in supervisor.look(tasks, needs).items():
