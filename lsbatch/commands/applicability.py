@@ -1,6 +1,7 @@
 """What `lsbatch run` tells about the place where the weights may be believed, before hours are spent and at the end."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.engine import tile_task
@@ -31,7 +32,7 @@ class Watch:
         """Return the callbacks for `lsbatch.engine.execution.run`."""
         if not self._has_description:
             return self._progress
-        return Progress(begins=self._progress.begins, done=self._done, ends=self._ends)
+        return replace(self._progress, done=self._done, ends=self._ends)
 
     def _ends(self, name: str, todo: Todo | None) -> None:
         self._progress.ends(name, todo)

@@ -72,7 +72,7 @@ def survey(
             base.check(base.card(base.resolve(config)), config)
             _warn(config, screen)
         ready = open_survey(config)
-        shown = execution.Progress(screen.begins, _watching(hold, screen), screen.ends)
+        shown = execution.Progress(screen.begins, _watching(hold, screen), screen.ends, screen.text)
         progress = applicability.Watch(ready, shown, screen.text).progress
         with (
             metrics.served(config.cluster.metrics, progress) as watched,

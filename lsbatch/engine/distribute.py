@@ -14,17 +14,23 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from distributed import Client, Future, KilledWorker
 
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import stragglers
 from lsbatch.engine.schedule import Resources, Schedule
+from lsbatch.engine.supervision import Supervisor
 from lsbatch.engine.tile_task import Fault, Task, commit, fault_of, make_receipt
 from lsbatch.engine.todo import is_quarantined
 from lsbatch.errors import LsbatchError
 from lsbatch.settings import Config
 from lsbatch.storage import receipts
 from lsbatch.storage.receipts import Receipt
+
+#: Seconds for a receipt to come from the worker that holds it.
+RESULT_S = 10.0
 
 #: Function that returns the Dask client for tasks with these resources; None means this process.
 ClientFor = Callable[[Mapping[str, float]], Client | None]
@@ -57,20 +63,30 @@ class _RetryQueue:
         return max(0.0, self.heap[0][0] - time.monotonic()) if self.heap else None
 
 
-def run_tiles(survey: Survey, schedule: Schedule, client_for: ClientFor = no_client) -> Iterator[Receipt]:
+def run_tiles(
+    survey: Survey,
+    schedule: Schedule,
+    client_for: ClientFor = no_client,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Receipt]:
     """Run the tasks of a schedule; yield the last receipt of each task, also of failed ones.
+
+    `say` is called with a sentence about workers and tiles that make the run wait.
 
     Raises
     ------
     LsbatchError
-        If the scheduler ended, or workers died while they were started. Finished tiles are kept, and the next run
-        continues.
+        If the scheduler ended or does not answer, or workers died while they were started. Finished tiles are kept, and
+        the next run continues.
     """
     resources = next(schedule.resources(), None)
     if resources is None and not schedule.refresh():
         return
     first = _client(client_for, resources or next(schedule.resources()))
-    yield from _run_in_process(survey, schedule) if first is None else _Workers(survey, schedule, client_for).run()
+    if first is None:
+        yield from _run_in_process(survey, schedule)
+    else:
+        yield from _Workers(survey, schedule, client_for, say).run()
 
 
 def _client(client_for: ClientFor, resources: Resources) -> Client | None:
@@ -118,9 +134,14 @@ class _Workers:
     survey: Survey
     schedule: Schedule
     client_for: ClientFor
+    say: Callable[[str], None]
     flying: dict["Future[Receipt]", Task] = field(default_factory=dict)
     count: Counter[Resources] = field(default_factory=Counter)
     clients: dict[Resources, Client] = field(default_factory=dict)
+    #: one for each client, by its id
+    supervisors: dict[str, Supervisor] = field(default_factory=dict)
+    #: both attempts at a slow task that was given to another worker, each with the other; the first success counts
+    twins: dict["Future[Receipt]", "Future[Receipt]"] = field(default_factory=dict)
     later: _RetryQueue = field(default_factory=_RetryQueue)
     #: futures that have ended; callbacks of clients with different event loops put them here
     ended: "SimpleQueue[Future[Receipt]]" = field(default_factory=SimpleQueue)
@@ -135,19 +156,39 @@ class _Workers:
                 self._submit_ready()
                 if self.flying or self.later.heap:
                     with suppress(Empty):
-                        yield from self._receive(self.ended.get(timeout=self.later.wait_s()))
+                        yield from self._receive(self.ended.get(timeout=self._wait_s()))
+                    self._look()
                 elif not self.schedule.refresh():
                     return
         finally:
             self._cancel()
 
     def _cancel(self) -> None:
-        """Cancel the tasks that have not started, after an interruption; no effect if the scheduler is gone."""
+        """Cancel the tasks that have not started, after an interruption; not if the scheduler is gone or silent."""
         for resources, client in self.clients.items():
             mine = [future for future, task in self.flying.items() if self._resources(task) == resources]
-            if mine and client.status == "running":
+            if mine and client.status == "running" and self.supervisors[client.id].answers:
                 with suppress(OSError, CancelledError):
                     client.cancel(mine)
+
+    def _wait_s(self) -> float:
+        """Return the seconds until something is to be done if no task ends before."""
+        wait_s = self.later.wait_s()
+        return stragglers.LOOK_S if wait_s is None else min(wait_s, stragglers.LOOK_S)
+
+    def _look(self) -> None:
+        """Report workers and tasks that stand still; give tasks that take far too long to other workers."""
+        for supervisor in self.supervisors.values():
+            if not supervisor.is_due:
+                continue
+            mine = {kind for kind, client in self.clients.items() if client is supervisor.client}
+            futures = {future.key: future for future, task in self.flying.items() if self._resources(task) in mine}
+            tasks = {key: self.flying[future] for key, future in futures.items()}
+            needs = {task.stage: dict(self._resources(task)) for task in tasks.values()}
+            for key, workers in supervisor.look(tasks, needs).items():
+                task = replace(tasks[key], attempt=tasks[key].attempt + 1)
+                copy = self._send(task, workers=workers, allow_other_workers=True)
+                self.twins |= {copy: futures[key], futures[key]: copy}
 
     def _resources(self, task: Task) -> Resources:
         return self.schedule.resources_of(task.stage)
@@ -167,26 +208,50 @@ class _Workers:
                 client = _client(self.client_for, resources)
                 assert client is not None
                 self.clients[resources] = client
+                self.supervisors.setdefault(client.id, Supervisor(client, self.say))
             if self.clients[resources].status == "closed":
                 raise self._gone(task)
-            # pure=False: a second attempt must run, not return the first result
-            future = self.clients[resources].submit(
-                commit, self.survey.config, self.survey.grid, task, resources=dict(resources) or None, pure=False,
-                priority=self.schedule.priority(task.stage),
-            )  # fmt: skip
-            self.flying[future] = task
-            self.count[resources] += 1
-            future.add_done_callback(self.ended.put)
+            self._send(task)
 
-    def _receive(self, future: "Future[Receipt]") -> Iterator[Receipt]:
+    def _send(self, task: Task, **placement: Any) -> "Future[Receipt]":
+        resources = self._resources(task)
+        # pure=False: a second attempt must run, not return the first result
+        future = self.clients[resources].submit(
+            commit, self.survey.config, self.survey.grid, task, resources=dict(resources) or None, pure=False,
+            priority=self.schedule.priority(task.stage), **placement,
+        )  # fmt: skip
+        self.flying[future] = task
+        self.count[resources] += 1
+        future.add_done_callback(self.ended.put)
+        return future
+
+    def _forget(self, future: "Future[Receipt]") -> Task:
         task = self.flying.pop(future)
         self.count[self._resources(task)] -= 1
-        if future.status == "lost":
-            # its worker died before the driver had the receipt; to commit a tile again does no harm
-            self._submit([task])
+        return task
+
+    def _receive(self, future: "Future[Receipt]") -> Iterator[Receipt]:
+        if future not in self.flying:
+            # the other attempt at its task has succeeded, and this one was cancelled
+            return
+        task, twin = self._forget(future), self.twins.pop(future, None)
+        has_twin = twin in self.flying
+        if has_twin and future.status != "finished":
             return
         receipt = self._receipt(future, task)
+        if has_twin and not receipt:
+            # the other attempt decides
+            return
+        if receipt is None:
+            self._submit([task])
+            return
         future.release()
+        supervisor = self.supervisors[self.clients[self._resources(task)].id]
+        supervisor.done(receipt)
+        if twin is not None and has_twin:
+            if self._forget(twin).attempt < task.attempt:
+                supervisor.free(twin.key)
+            twin.cancel()
         yield from _settle(task, receipt, self.survey.config, self.schedule, self.later)
 
     def _gone(self, task: Task) -> LsbatchError:
@@ -198,11 +263,18 @@ class _Workers:
             f"during {task.stage}; finished tiles are kept: run the same command again to continue"
         )
 
-    def _receipt(self, future: "Future[Receipt]", task: Task) -> Receipt:
-        """Return the receipt of a task; make one for a task whose workers died."""
+    def _receipt(self, future: "Future[Receipt]", task: Task) -> Receipt | None:
+        """Return the receipt of a task; make one for a task whose workers died.
+
+        None if its worker died or was stopped before the driver had the receipt. To commit a tile again does no harm.
+        """
+        if future.status == "lost":
+            return None
         if future.status == "finished":
             try:
-                return future.result()
+                return future.result(timeout=RESULT_S)
+            except TimeoutError:
+                return None
             except (OSError, CancelledError):
                 # the worker died after it had reported the result and before it sent it
                 raise self._gone(task) from None

@@ -42,11 +42,14 @@ class Progress:
         Called when a tile or a reduction is done or failed. Tiles of different stages come in any order.
     ends : callable (step name, Todo or None)
         Called when the last tile of a stage has ended, with the final state of the stage, or after a reduction.
+    says : callable (str)
+        Called with a sentence about workers and tiles that make the run wait.
     """
 
     begins: Callable[[str, Todo | None], None] = lambda name, todo: None
     done: Callable[[Receipt], None] = lambda receipt: None
     ends: Callable[[str, Todo | None], None] = lambda name, todo: None
+    says: Callable[[str], None] = lambda line: None
 
 
 def run(
@@ -84,7 +87,7 @@ def _run_stages(
     for layer in filter(None, (stage.writes(survey.config) for stage in stages)):
         cube.create(survey.workspace.store, survey.grid, layer)
     ended, failed = _tell_ends(schedule, set(), progress), 0
-    for receipt in run_tiles(survey, schedule, client_for):
+    for receipt in run_tiles(survey, schedule, client_for, progress.says):
         progress.done(receipt)
         failed += not receipt
         ended = _tell_ends(schedule, ended, progress)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
@@ -82,4 +83,4 @@ def _counting(registry: CollectorRegistry, progress: Progress) -> Progress:
         alone.labels(name).set(0 if todo is None else len(todo.quarantined))
         progress.ends(name, todo)
 
-    return Progress(begins=begins, done=done, ends=ends)
+    return replace(progress, begins=begins, done=done, ends=ends)

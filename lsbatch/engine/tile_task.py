@@ -101,7 +101,8 @@ def compute(config: Config, grid: Grid, stage: Stage, position: Position) -> Blo
 def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     """Compute a tile, write it, and write the receipt last.
 
-    Any failure is recorded in the receipt: one tile never stops the others.
+    Any failure is recorded in the receipt: one tile never stops the others. If another attempt has finished the same
+    task in the meantime, on another worker, its receipt is returned and nothing is written.
     """
     stage, workspace = step_named(task.stage), Workspace(config.output)
     assert isinstance(stage, Stage)
@@ -109,12 +110,19 @@ def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     began, before = time.perf_counter(), used()
     block, fault, sums = None, None, {}
     try:
+        if task.lease is not None:
+            # also at the beginning: tasks of a run that lost it may still be with the scheduler
+            task.lease.check()
+        if finished := _finished_elsewhere(workspace, task):
+            return finished
         # removed first, so that a kill before the new receipt leaves the tile pending
         receipts.remove(workspace.receipts, task.stage, tile_id(*task.position))
         block = compute(config, grid, stage, task.position)
         _insist(block, task, config)
         if task.lease is not None:
             task.lease.check()
+        if finished := _finished_elsewhere(workspace, task):
+            return finished
         sums = _write(workspace, stage.writes(config), task.stage, block)
     except AbandonedError as error:
         return make_receipt(task, began, fault=fault_of(error))
@@ -123,12 +131,25 @@ def commit(config: Config, grid: Grid, task: Task) -> Receipt:
     since = {name: round(value - before[name], 4) for name, value in used().items()}
     receipt = replace(make_receipt(task, began, pixels=grid.tile_px**2, block=block, fault=fault, sums=sums), **since)
     try:
+        if fault and (finished := _finished_elsewhere(workspace, task)):
+            return finished
         receipts.write(workspace.receipts, receipt)
     except OSError as error:
         # a full disk cannot store the receipt either; the driver still receives it
         fault = fault or Fault(f"the receipt cannot be written: {error.strerror or error}", may_pass=True)
         receipt = make_receipt(task, began, fault=fault)
     return receipt
+
+
+def _finished_elsewhere(workspace: Workspace, task: Task) -> Receipt | None:
+    """Return the receipt of another attempt at the same task that has succeeded; None if there is none.
+
+    A worker that stood still may go on after its tile was given to another. It must then neither remove nor replace the
+    receipt of the other, above all not by that of a failure.
+    """
+    assert task.position is not None
+    found = receipts.read(workspace.receipts, task.stage, tile_id(*task.position))
+    return found if found and found.digest == task.key else None
 
 
 def _insist(block: Block, task: Task, config: Config) -> None:

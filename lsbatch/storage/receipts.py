@@ -81,15 +81,24 @@ def remove(folder: Path, stage: str, tile: str) -> None:
 
 def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:
     """Read all receipts of a stage by tile. A damaged receipt counts as absent."""
-    found = {}
-    for text in files.read_folder(folder / stage, ".json").values():
-        try:
-            receipt = Receipt.from_dict(json.loads(text))
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            # a damaged receipt is ignored, so the tile is done again
-            continue
-        found[receipt.tile] = receipt
-    return found
+    found = map(_parse, files.read_folder(folder / stage, ".json").values())
+    return {receipt.tile: receipt for receipt in found if receipt is not None}
+
+
+def read(folder: Path, stage: str, tile: str) -> Receipt | None:
+    """Read the receipt of a tile; None if it is missing or damaged."""
+    try:
+        return _parse(files.read_bytes(path(folder, stage, tile)))
+    except FileNotFoundError:
+        return None
+
+
+def _parse(text: bytes) -> Receipt | None:
+    """Parse a receipt; None if it is damaged, so that the tile is done again."""
+    try:
+        return Receipt.from_dict(json.loads(text))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def checksum(file: Path) -> str:

@@ -4,6 +4,7 @@ Processes on this machine, a dice that is loaded by a seed, and what is counted.
 """
 
 import json
+import math
 import os
 import random
 import select
@@ -34,9 +35,13 @@ ROOT = Path(__file__).parents[2]
 SEASON = ("06-24", "07-07")
 WORKERS = 2
 #: A survey that is not done after so long hangs.
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 #: Seconds of processor that pass before a kill that is due, on the average; a survey in peace takes about six.
 EFFORT_S = 0.3
+#: The longest stop of a process that goes on.
+PAUSE_S = 15.0
+#: What drivers say when they mend something.
+MENDED = ("is given up and restarted", "is given to another worker", "has not answered since", "another run")
 #: Receipts of a survey of four tiles: five stages and three folds.
 RECEIPTS = 23
 
@@ -114,7 +119,7 @@ def nursery(folder: Path) -> Iterator[Nursery]:
         )  # fmt: skip
         found = Nursery(process, settings.load(config), config)
         try:
-            assert found.answer(300) == {"faults": 0}
+            assert found.answer(900) == {"faults": 0}
             yield found
         finally:
             for pid in found.pids:
@@ -170,6 +175,8 @@ class Toll:
     """What was killed, and when."""
 
     kills: Counter[str] = field(default_factory=Counter)
+    stops: Counter[str] = field(default_factory=Counter)
+    mended: Counter[str] = field(default_factory=Counter)
     moments: Counter[str] = field(default_factory=Counter)
     surveys: int = 0
     drivers: Counter[int] = field(default_factory=Counter)
@@ -187,6 +194,8 @@ class Toll:
 
         return (
             f"{self.total} kills in {self.surveys} surveys: {told(self.kills)}\n"
+            f"{self.stops.total()} stops: {told(self.stops) or 'none'}\n"
+            f"  what drivers did about them: {told(self.mended) or 'nothing'}\n"
             f"  while the last receipt was of: {told(self.moments)}\n"
             "  drivers that ended by themselves, by exit code: "
             f"{told(Counter({f'x code {k}': v for k, v in self.drivers.items()}))}; "
@@ -214,6 +223,10 @@ class Cast:
     driver: int = 0
     scheduler: int | None = None
     nannies: list[int] = field(default_factory=list)
+    #: Processes that were stopped, and when they go on (monotonic seconds, or never).
+    stopped: dict[int, float] = field(default_factory=dict)
+    #: Drivers, schedulers and nannies that never go on, and that a person has replaced.
+    replaced: list[int] = field(default_factory=list)
     #: Programs that were killed: whatever descends from them must go by itself.
     killed: list[int] = field(default_factory=list)
     #: Seconds of processor that each had when last looked at, and of all together.
@@ -235,14 +248,18 @@ class Cast:
         return cls(home, kind, config, path, port)
 
     def muster(self) -> None:
-        """Start whoever is not there."""
+        """Start whoever is not there, or will never go on. A worker that is stopped is left to the driver."""
+        if self._is_lost(self.driver):
+            self.replaced.append(self.driver)
+            self.driver = 0
         if not self.driver:
             self.driver = self._start("lsbatch", "run", str(self.path))
         if self.kind == "local":
             return
         if not alive(self.scheduler):
             self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard")
-        self.nannies = [pid for pid in self.nannies if alive(pid)]
+        self.replaced += [pid for pid in self.nannies if self._is_lost(pid)]
+        self.nannies = [pid for pid in self.nannies if alive(pid) and pid not in self.replaced]
         while len(self.nannies) < WORKERS:
             words = ["--nthreads", "1", "--memory-limit", "2GB", "--no-dashboard", "--host", "127.0.0.1"]
             words += ["--local-directory", str(self.path.parent / "dask")]
@@ -261,8 +278,40 @@ class Cast:
                     self.cpu_s[pid] = used
         return self.effort_s
 
+    def _is_lost(self, pid: int | None) -> bool:
+        """Whether a process was stopped for ever."""
+        return self.stopped.get(pid or 0) == math.inf
+
     def kill(self, role: str, dice: random.Random) -> bool:
         """``kill -9`` of one of a role; whether there was one."""
+        pid = self._choose(role, dice)
+        if not pid or not end(pid):
+            return False
+        if role != "worker":
+            self.killed.append(pid)
+        return True
+
+    def stop(self, role: str, dice: random.Random) -> str | None:
+        """SIGSTOP of one of a role, half of them for ever; what was done, None if there was no such process."""
+        seconds = dice.uniform(0.5, PAUSE_S) if dice.random() < 0.5 else math.inf
+        pid = self._choose(role, dice)
+        if not pid or pid in self.stopped:
+            return None
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            self.stopped[pid] = time.monotonic() + seconds
+            return f"{role} {'for ever' if seconds == math.inf else 'for a while'}"
+        return None
+
+    def go_on(self) -> None:
+        """SIGCONT of those whose time has come."""
+        for pid in [pid for pid, until in self.stopped.items() if until <= time.monotonic()]:
+            del self.stopped[pid]
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def _choose(self, role: str, dice: random.Random) -> int:
+        """One process of a role; 0 if there is none."""
         parents = [self.driver] if self.kind == "local" else self.nannies
         there = {
             "driver": [self.driver],
@@ -272,15 +321,13 @@ class Cast:
         }[role]
         pids = [pid for pid in there if alive(pid)]
         chosen = dice.random()
-        if not pids or not end(pids[int(chosen * len(pids))]):
-            return False
-        if role != "worker":
-            self.killed.append(pids[int(chosen * len(pids))])
-        return True
+        return pids[int(chosen * len(pids))] if pids else 0
 
     def dismiss(self) -> None:
         """End whoever is left, and see that nobody outlives those who were killed."""
-        for pid in (self.driver, self.scheduler, *self.nannies):
+        for pid in self.stopped:
+            end(pid)
+        for pid in (self.driver, self.scheduler, *self.nannies, *self.replaced):
             if pid:
                 for member in of_session(pid):
                     end(member)
@@ -351,9 +398,10 @@ def siege(
     kills: int,
     minutes: float,
     each: int = 10,
+    stops: int = 0,
     heard: Callable[[Toll], None] = lambda toll: None,
 ) -> Toll:
-    """Run surveys with `each` kills on average, until enough processes were killed or the time is over.
+    """Run surveys with `each` kills on average, until enough processes were killed and stopped or the time is over.
 
     The seed decides whose turn it is, and when; what a moment finds depends on the machine.
 
@@ -363,10 +411,17 @@ def siege(
         If anything in a survey that came to its end is not as in the undisturbed one.
     """
     toll, dice, began = Toll(), random.Random(seed), time.monotonic()
-    while toll.total < kills and time.monotonic() - began < 60 * minutes:
+    pauses = round(2 * each * stops / max(kills, 1)) if kills else each
+    while (toll.total < kills or toll.stops.total() < stops) and time.monotonic() - began < 60 * minutes:
         kind = ("address", "local")[toll.surveys % 2]
         cast = Cast.of(home, kind, folder / f"{toll.surveys:03d}")
-        endure(cast, dice, dice.randint(each // 2, each + each // 2 + 1), toll)
+        endure(
+            cast,
+            dice,
+            dice.randint(each // 2, each + each // 2 + 1) if toll.total < kills else 0,
+            toll,
+            stops=dice.randint(0, pauses) if toll.stops.total() < stops else 0,
+        )
         _judge(home, cast, toll)
         heard(toll)
         shutil.rmtree(cast.path.parent)
@@ -383,14 +438,16 @@ def _judge(home: Nursery, cast: Cast, toll: Toll) -> None:
     assert said == "24 of 24 match their checksums\n", said
 
 
-def endure(cast: Cast, dice: random.Random, kills: int, toll: Toll) -> None:
-    """Run a survey, kill random processes `kills` times, restart the missing ones, until the driver has finished.
+def endure(cast: Cast, dice: random.Random, kills: int, toll: Toll, stops: int = 0) -> None:
+    """Run a survey, kill and stop random processes, restart the missing ones, until the driver has finished.
 
-    The kills are spread over the survey by its receipts, not by the clock: the last stages take a tenth of the first
-    one's time.
+    The kills and stops are spread over the survey by its receipts, not by the clock: the last stages take a tenth of
+    the first one's time.
     """
     began, weights = time.monotonic(), WEIGHTS[cast.kind]
-    waiting = sorted((dice.randrange(RECEIPTS) for _ in range(kills)), reverse=True)
+    waiting = sorted(
+        ((dice.randrange(RECEIPTS), does_kill) for does_kill in [True] * kills + [False] * stops), reverse=True
+    )
     due: Callable[[], bool] | None = None
     role = "driver"
     cast.muster()
@@ -398,26 +455,46 @@ def endure(cast: Cast, dice: random.Random, kills: int, toll: Toll) -> None:
         assert time.monotonic() - began < PATIENCE_S, f"not done after {PATIENCE_S} s\n{cast.log()}"
         if code is not None:
             _look_into(cast, code, toll)
+        cast.go_on()
         cast.muster()
-        if due is None and waiting and cast.receipts() >= waiting[-1]:
+        if due is None and waiting and cast.receipts() >= waiting[-1][0]:
             due = moment(cast, dice)
             role = dice.choices(list(weights), list(weights.values()))[0]
         if due is not None and due():
-            stage = cast.stage()
-            if cast.kill(role, dice):
+            if _strike(cast, role, dice, toll, does_kill=waiting[-1][1]):
                 waiting.pop()
-                toll.kills[role] += 1
-                toll.moments[stage] += 1
             due = None
         time.sleep(0.01)
     cast.dismiss()
+    said = (cast.path.parent / "lsbatch.log").read_text(errors="replace")
+    toll.mended.update({words: said.count(words) for words in MENDED if words in said})
     toll.drivers[0] += 1
     toll.surveys += 1
+
+
+def _strike(cast: Cast, role: str, dice: random.Random, toll: Toll, *, does_kill: bool) -> bool:
+    """Kill or stop one of a role; whether there was one."""
+    stage = cast.stage()
+    if does_kill:
+        if not cast.kill(role, dice):
+            return False
+        toll.kills[role] += 1
+    else:
+        what = cast.stop(role, dice)
+        if what is None:
+            return False
+        toll.stops[what] += 1
+    toll.moments[stage] += 1
+    return True
 
 
 def _look_into(cast: Cast, code: int, toll: Toll) -> None:
     """What a person does whose driver ended before all was done."""
     cast.driver = 0
+    if cast.scheduler and cast.stopped.get(cast.scheduler) == math.inf:
+        # the driver has said that it does not answer
+        cast.replaced.append(cast.scheduler)
+        end(cast.scheduler)
     assert code in (1, 2, -signal.SIGKILL), f"exit code {code}\n{cast.log()}"
     if code > 0:
         toll.drivers[code] += 1

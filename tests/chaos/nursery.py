@@ -32,7 +32,8 @@ from distributed.process import AsyncProcess
 from lsbatch import cli, settings
 from lsbatch.cli.terminal import Screen
 from lsbatch.commands import run
-from lsbatch.engine import tile_task
+from lsbatch.engine import distribute, scheduler_state, stragglers, supervision, tile_task
+from lsbatch.engine.cluster import worker_safety
 from lsbatch.storage import lease
 
 Program = Callable[[], Any]
@@ -49,6 +50,7 @@ def main() -> None:
     os.register_at_fork(after_in_child=_let_go)
     # a program that hangs can be asked where it stands
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    _hurry()
     faults = run.survey(settings.load(Path(sys.argv[1])), Screen())
     # what is here now stays: the garbage collector would write to every page of it, and so copy it, in every child
     gc.freeze()
@@ -56,6 +58,16 @@ def main() -> None:
     program = _serve(answers, {"faults": faults})
     if program is not None:
         _do(program)
+
+
+def _hurry() -> None:
+    """Give up sooner than a real run, whose tiles take minutes: a stop for ever then costs seconds."""
+    stragglers.LOOK_S, stragglers.SILENT_S, stragglers.LOST_S = 1.0, 4.0, 8.0
+    scheduler_state.KILL_S, scheduler_state.ANSWER_S = 5.0, 3.0
+    worker_safety.ANSWER_S = 5.0
+    distribute.RESULT_S = 2.0
+    supervision.QUIET_S = 5.0
+    lease.SECONDS = 20.0
 
 
 def _slowly(replace: Callable[[Path, Any], Path]) -> Callable[[Path, Any], Path]:

@@ -89,7 +89,7 @@ def test_it_dies_between_the_news_and_the_answer(home: arena.Nursery) -> None:
     class Told:
         status = "finished"
 
-        def result(self) -> None:
+        def result(self, timeout: float) -> None:
             raise CommClosedError("in <TCP (closed) ConnectionPool.gather>: Stream is closed")
 
     config = home.undisturbed.model_copy(
@@ -97,7 +97,7 @@ def test_it_dies_between_the_news_and_the_answer(home: arena.Nursery) -> None:
     )
     survey = Survey(config, open_survey(home.undisturbed).grid, ())
     schedule = Schedule(survey, (step_named("stack"),))  # type: ignore[arg-type]
-    workers = distribute._Workers(survey, schedule, lambda resources: None, clients={(): None})  # type: ignore[dict-item]
+    workers = distribute._Workers(survey, schedule, lambda resources: None, print, clients={(): None})  # type: ignore[dict-item]
     with pytest.raises(
         LsbatchError, match=r"scheduler at tcp://127.0.0.1:8786 stopped during stack; finished tiles are kept"
     ):

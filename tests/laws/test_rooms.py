@@ -68,13 +68,15 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "jinja2": ("accuracy", "report"),
     "PIL": ("report",),
     "folium": ("notebook",),
+    # only to send classes and functions to Dask by value; nothing is loaded
+    "cloudpickle": ("engine",),
 }
 
 #: Rooms that import inside functions, so that `lsbatch --help` and `import lsbatch` stay quick.
 LAZY = ("cli", "__init__", "notebook")
 
 #: Libraries that load pickles, and the one module that may: it keeps machine code where only its user can write.
-FORBIDDEN = ("pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve")
+FORBIDDEN = ("pickle", "joblib", "dill", "marshal", "shelve")
 PICKLES = ("kernels.compilation",)
 
 #: Limits of size: lines of a module; lines of the median function and of nine in ten; modules in a folder; rooms in a

@@ -70,7 +70,7 @@ class _Clock:
             if is_shown(name):
                 screen.ends(name, todo)
 
-        return execution.Progress(begins, done, ends)
+        return execution.Progress(begins, done, ends, screen.text)
 
 
 def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from distributed import Client
 
-from lsbatch.engine.cluster import local, network, slurm_allocation, slurm_jobs
+from lsbatch.engine.cluster import local, network, slurm_allocation, slurm_jobs, worker_safety
 from lsbatch.engine.distribute import ClientFor, no_client
 from lsbatch.errors import LsbatchError
 from lsbatch.settings import Config
@@ -45,7 +45,7 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
     driver : Client or None
         From `joined`.
     say : callable
-        Called with the address of Dask's dashboard.
+        Called with the address of Dask's dashboard, and with what is wrong with a worker.
 
     Raises
     ------
@@ -53,7 +53,21 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
         If the scheduler, SLURM or the network interface is missing, or there is no GPU although the settings need one.
     """
     with KINDS[config.cluster.kind](config, driver, say) as client_for:
-        yield client_for
+        yield _with_safe_workers(client_for, config, say)
+
+
+def _with_safe_workers(client_for: ClientFor, config: Config, say: Callable[[str], None]) -> ClientFor:
+    """Put the safe settings onto the workers of each client when it is first used."""
+    met: set[str] = set()
+
+    def ask(resources: Mapping[str, float]) -> Client | None:
+        client = client_for(resources)
+        if client is not None and client.id not in met:
+            met.add(client.id)
+            worker_safety.make_safe(client, network.threads(config.cluster), say)
+        return client
+
+    return ask
 
 
 @contextmanager
