@@ -135,10 +135,9 @@ def _insist(table: pd.DataFrame, grid: Grid, position: Position, where: Path) ->
     levels = cog.tile_levels(grid.tile_px)
     is_share = (table["size"] == 0).to_numpy()
     level = table["level"].to_numpy()
-    if not table["map"].isin(MAPS).all() or not np.array_equal(level == levels, is_share):
-        raise _damaged(where, "it has an unknown map or level")
-    if (level < 0).any() or (level > levels).any() or (table["size"] < 0).any():
-        raise _damaged(where, "it has an unknown level or size")
+    level_fits = (level >= 0) & np.where(is_share, level == levels, level < levels)
+    if not (level_fits & table["map"].isin(MAPS) & (table["size"] >= 0)).all():
+        raise _damaged(where, "it has an unknown map, level or size")
     # blocks of a tile along a side, by level; a share stands for the whole tile
     count = np.where(is_share, 1, (grid.tile_px // cog.block_px(grid.tile_px)) >> level)
     if any((table[axis] // count != place).any() for axis, place in zip(("row", "col"), position, strict=True)):
