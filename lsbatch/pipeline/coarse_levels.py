@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lsbatch.kernels.overviews import METHODS
+from lsbatch.kernels.resampling.overviews import METHODS
 from lsbatch.storage import cog
 from lsbatch.storage.cog import Content
 

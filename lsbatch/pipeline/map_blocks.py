@@ -12,7 +12,7 @@ import pandas as pd
 
 from lsbatch.bands import STACK
 from lsbatch.grid import Tile
-from lsbatch.kernels.overviews import METHODS
+from lsbatch.kernels.resampling.overviews import METHODS
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config

@@ -50,7 +50,7 @@ class Content:
     dtype : type of numpy integer
     nodata : int or None
     overviews : str
-        Method of the overviews, see `lsbatch.kernels.overviews`.
+        Method of the overviews, see `lsbatch.kernels.resampling.overviews`.
     legend : Legend
     """
 

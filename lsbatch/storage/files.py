@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final
 
 from lsbatch.errors import StaleStoreError
 from lsbatch.storage import objects
+from lsbatch.storage.object_ranges import ObjectRanges
 
 
 def _umask() -> int:
@@ -133,7 +134,7 @@ def opened(path: Path) -> BinaryIO:
     FileNotFoundError
     OSError
     """
-    return objects.opened(path) if objects.is_remote(path) else path.open("rb")
+    return ObjectRanges(path) if objects.is_remote(path) else path.open("rb")  # type: ignore[return-value]
 
 
 def read_text(path: Path) -> str:

@@ -7,7 +7,6 @@ be stored in pickled stores. obstore retries for up to a minute after 429, 5xx a
 import atexit
 import errno
 import hashlib
-import io
 import os
 import shutil
 import tempfile
@@ -17,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import Any
 
 import obstore
 from obstore import exceptions
@@ -127,42 +126,10 @@ def get(path: Path) -> bytes:
     return calling(path, lambda: bytes(obstore.get(store, key).bytes()))
 
 
-class _Ranges(io.RawIOBase):
-    """An object as a file; each read is a request for a range of bytes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._size, self._at = path, int(head(path)["size"]), 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        store, key = _at(self._path)
-        start, end = self._at, min(self._size, self._at + len(buffer))
-        if start >= end:
-            return 0
-        data = calling(self._path, lambda: bytes(obstore.get_range(store, key, start=start, end=end)))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-def opened(path: Path) -> BinaryIO:
-    """Open an object for reading in ranges.
-
-    Raises
-    ------
-    FileNotFoundError
-    OSError
-    """
-    return _Ranges(path)  # type: ignore[return-value]
+def get_range(path: Path, start: int, end: int) -> bytes:
+    """Return the bytes of an object from `start` to before `end`; otherwise as `get`."""
+    store, key = _at(path)
+    return calling(path, lambda: bytes(obstore.get_range(store, key, start=start, end=end)))
 
 
 def head(path: Path) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lsbatch.kernels import overviews
+from lsbatch.kernels.resampling import overviews
 
 
 def slow(values: np.ndarray, method: str, nodata: int | None) -> np.ndarray:

@@ -21,7 +21,7 @@ from lsbatch.engine import tile_task
 from lsbatch.engine.tile_task import Task
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import tile_id
-from lsbatch.kernels.overviews import METHODS
+from lsbatch.kernels.resampling.overviews import METHODS
 from lsbatch.pipeline import map_blocks, national_maps
 from lsbatch.pipeline.map_blocks import MAPS
 from lsbatch.storage import cog, files, objects, receipts, vectors

@@ -12,25 +12,56 @@ Halve = Callable[[np.ndarray, int | None], np.ndarray]
 
 
 def average(values: np.ndarray, nodata: int | None) -> np.ndarray:
-    """Return the mean of valid pixels, halves rounded up; nodata where none is valid. Values are not negative."""
+    """Return the mean of valid pixels, halves rounded up; nodata where none is valid. Values are not negative.
+
+    Parameters
+    ----------
+    values : array (rows, cols), integers
+    nodata : int or None
+
+    Returns
+    -------
+    array (half the rows, half the cols), rounded up, of the same type
+    """
     quads = _quads(values)
     # the sum of four pixels; 16 bits take half the time of 32
     wide = np.uint16 if values.dtype == np.uint8 else np.int64
     valid = [np.ones(quad.shape, bool) if nodata is None else quad != nodata for quad in quads]
     count = np.sum(valid, axis=0, dtype=wide)
-    total = sum(np.where(good, quad, 0).astype(wide) for quad, good in zip(quads, valid, strict=True))
+    known = [np.where(good, quad, 0) for quad, good in zip(quads, valid, strict=True)]
+    total = np.sum(known, axis=0, dtype=wide)
     mean = (total + count // 2) // np.maximum(count, 1)
     return (mean if nodata is None else np.where(count == 0, nodata, mean)).astype(values.dtype)
 
 
 def nearest(values: np.ndarray, nodata: int | None) -> np.ndarray:
-    """Return the top left pixel of each 2 x 2, valid or not."""
+    """Return the top left pixel of each 2 x 2, valid or not.
+
+    Parameters
+    ----------
+    values : array (rows, cols), integers
+    nodata : int or None
+
+    Returns
+    -------
+    array (half the rows, half the cols), rounded up, of the same type
+    """
     del nodata
     return np.ascontiguousarray(values[::2, ::2])
 
 
 def mode(values: np.ndarray, nodata: int | None) -> np.ndarray:
-    """Return the most frequent value; the smallest of several. Nodata counts as a value."""
+    """Return the most frequent value; the smallest of several. Nodata counts as a value.
+
+    Parameters
+    ----------
+    values : array (rows, cols), integers
+    nodata : int or None
+
+    Returns
+    -------
+    array (half the rows, half the cols), rounded up, of the same type
+    """
     del nodata
     a, b, c, d = _quads(values)
     # a sorting network: equal values then lie side by side
