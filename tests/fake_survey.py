@@ -13,6 +13,8 @@ from lsbatch import settings
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import tile_task
+from lsbatch.engine.tile_task import Task
 from lsbatch.grid import Grid, tile_id
 from lsbatch.inventory import schema
 from lsbatch.kernels import connected_regions
@@ -75,6 +77,10 @@ def make(folder: Path, fake: Fake = Fake()) -> Survey:
     _inventory(survey, labels, whole)
     if fake.truth:
         _truth(config, grid, labels)
+    for position in positions:
+        if not (fake.failed and position == (0, 1)):
+            for stage in ("map_blocks", "thumbnails"):
+                assert tile_task.commit(config, grid, Task(stage, position, "d"))
     return survey
 
 

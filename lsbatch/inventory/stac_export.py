@@ -7,7 +7,7 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
 from lsbatch.inventory import stac_items
 from lsbatch.models import base
-from lsbatch.pipeline import national_maps
+from lsbatch.pipeline.map_blocks import MAPS
 from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts
@@ -57,7 +57,7 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     done = {name: receipts.read_stage(survey.workspace.receipts, name).get("all") for name in ("inventory", "rasters")}
     places = survey.workspace
     paths = [places.inventory / name for name in INVENTORY] if done["inventory"] else []
-    paths += [places.maps / f"{name}.tif" for name in national_maps.LEGENDS] if done["rasters"] else []
+    paths += [places.maps / f"{name}.tif" for name in MAPS] if done["rasters"] else []
     if not paths:
         return []
     card = base.card(base.resolve(config))
@@ -70,11 +70,11 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     bands = {
         f"{name}.tif": {
             "name": name,
-            "description": legend.description,
-            "unit": legend.units,
-            "raster:scale": legend.scale,
+            "description": content.legend.description,
+            "unit": content.legend.units,
+            "raster:scale": content.legend.scale,
         }
-        for name, legend in national_maps.LEGENDS.items()
+        for name, content in MAPS.items()
     }
     windows = config.survey.windows
     # catalogue, item's folder, item

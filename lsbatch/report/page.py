@@ -109,7 +109,7 @@ def _map(
 ) -> dict[str, Any]:
     region = plan.load(survey.config.output).region
     frame = maps.frame(survey.grid, region)
-    masked = figures.worked(survey, records, "stack", "clean")
+    masked = figures.worked(survey, records, "stack", "clean", "thumbnails")
     scored = masked & figures.worked(survey, records, "score")
     seen = maps.overview(survey, frame, region, masked, scored)
     unobserved, inside = np.count_nonzero(seen.unobserved), np.count_nonzero(seen.inside)
@@ -216,5 +216,5 @@ REDUCTION = Reduction(
     version=2,
     apply=apply,
     settings=_settings,
-    after=("stack", "predict", "clean", "outline", "score", "inventory", "figures"),
+    after=("stack", "predict", "clean", "outline", "score", "map_blocks", "thumbnails", "inventory", "figures"),
 )

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from lsbatch.errors import ConfigError, StaleStoreError
 from lsbatch.settings import TruthSettings, Windows
-from lsbatch.storage.files import aside, read_bytes
+from lsbatch.storage.files import aside, opened, read_bytes
 from lsbatch.storage.geometries import rasterize, read_vector
 
 #: Characters of the name of a plot, which is used in receipts, tables and reports.
@@ -199,9 +199,7 @@ def read_edges(path: Path) -> np.ndarray:
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, MemoryError) as error:
-        raise StaleStoreError(
-            f"{path}: is damaged, or was not made by lsbatch: {error}; compute its tile again with lsbatch retry"
-        ) from None
+        raise _damaged(path, error) from None
 
 
 def read_part(path: Path) -> gpd.GeoDataFrame:
@@ -226,14 +224,37 @@ def read_table(path: Path) -> pd.DataFrame:
     return _read(path, pd.read_parquet)
 
 
+def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read some columns of the table of a tile. The bytes of the other columns are not read, also in object storage.
+
+    Raises
+    ------
+    StaleStoreError
+        If the file is damaged or was not made by lsbatch.
+    OSError
+    """
+    with opened(path) as file:
+        try:
+            return pd.read_parquet(file, columns=columns)
+        except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
+            if isinstance(error, OSError) and error.errno:
+                # of the disk or of object storage; those of the decoder have no number
+                raise
+            raise _damaged(path, error) from None
+
+
 def _read(path: Path, reader: Callable[[io.BytesIO], pd.DataFrame]) -> pd.DataFrame:
     data = read_bytes(path)
     try:
         return reader(io.BytesIO(data))
     except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
-        raise StaleStoreError(
-            f"{path}: is damaged, or was not made by lsbatch: {error}; compute its tile again with lsbatch retry"
-        ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> StaleStoreError:
+    return StaleStoreError(
+        f"{path}: is damaged, or was not made by lsbatch: {error}; compute its tile again with lsbatch retry"
+    )
 
 
 def polygonize(labels: np.ndarray, count: int, geobox: GeoBox) -> np.ndarray:

@@ -222,7 +222,9 @@ def asked(driver: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
 
 def test_every_index_has_its_work(driver: ModuleType, tmp_path: Path, asked: list[tuple[str, ...]]) -> None:
     stages = driver.STAGES
-    assert stages == ("stack", "applicability", "predict", "clean", "outline", "date", "score", "areas")
+    assert stages == (
+        "stack", "applicability", "predict", "clean", "outline", "date", "score", "areas", "map_blocks", "thumbnails",
+    )  # fmt: skip
     path, parts, steps = Path("/config/config.yaml"), 3, []
     more = {
         "inventory": {"radar_dates": True, "areas": "counties.gpkg"},
@@ -242,7 +244,7 @@ def test_every_index_has_its_work(driver: ModuleType, tmp_path: Path, asked: lis
         assert done[:-2] == waits
     assert steps[-1] == [
         ("wait", "the archives to be "
-                 "searched"), ("wait", "all parts to do areas"), ("lease", "all"), ("run", str(path)),
+                 "searched"), ("wait", "all parts to do thumbnails"), ("lease", "all"), ("run", str(path)),
     ]  # fmt: skip
 
 
