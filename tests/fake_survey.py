@@ -216,12 +216,12 @@ def multiply(survey: Survey, count: int) -> None:
     """Replace the inventory by `count` small landslides at random places, with different values in every field."""
     rng = np.random.default_rng(6)
     first = vectors.read_part(survey.workspace.inventory / "landslides.parquet").iloc[:0]
-    (left, bottom), (right, top) = np.reshape(survey.config.region.bounds, (2, 2)) + [[100, 100], [-100, -100]]
-    x, y = rng.uniform(left, right, count), rng.uniform(bottom, top, count)
+    left, bottom, right, top = survey.config.region.bounds
+    x, y = rng.uniform(left + 100, right - 100, count), rng.uniform(bottom + 100, top - 100, count)
     # one of ten is drawn with its outline, the others as dots
     size = np.where(rng.random(count) < 0.1, 12, 4) * rng.lognormal(0, 0.3, count)
     corners = np.stack([x, y], axis=1)[:, None] + size[:, None, None] * (
-        [[-1, -1], [1, -1], [1, 1], [-1, 1]] + rng.uniform(-0.3, 0.3, (count, 4, 2))
+        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.uniform(-0.3, 0.3, (count, 4, 2))
     )
     frame = gpd.GeoDataFrame(
         {name: _column(name, kind, count) for name, kind in schema.dtypes().items()},

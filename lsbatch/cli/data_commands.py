@@ -66,7 +66,7 @@ def simulate(
         str,
         typer.Option(
             metavar="ROWSxCOLS",
-            help="rows and columns of places that all show this country and share its files, to rehearse a large survey",
+            help="rows and columns of places that all show this country and share its files, for a rehearsal",
         ),
     ] = "",
 ) -> None:

@@ -86,9 +86,7 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "origin": figures.provenance(config, records),
             "curve": _curve(config),
             "map": _map(survey, records, frame, tiles),
-            "split": training_blocks.facts(
-                base.card(base.resolve(config)), survey, frame
-            ),
+            "split": training_blocks.facts(base.card(base.resolve(config)), survey, frame),
             **listed,
             "looks": looks,
             "titles": quicklooks.TITLES,
@@ -115,9 +113,7 @@ def _listed(config: Config, found: gpd.GeoDataFrame | None, frame: maps.Frame) -
     }
 
 
-def _map(
-    survey: Survey, records: figures.Records, frame: maps.Frame, tiles: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _map(survey: Survey, records: figures.Records, frame: maps.Frame, tiles: list[dict[str, Any]]) -> dict[str, Any]:
     region = plan.load(survey.config.output).region
     masked = figures.worked(survey, records, "stack", "clean")
     scored = masked & figures.worked(survey, records, "score")

@@ -120,7 +120,7 @@ def simulate(
         "sentinel-2-l2a-pc": ("Sentinel-2 L2A as in Planetary Computer (synthetic)", planetary),
         "sentinel-2-l1c": ("Sentinel-2 Level 1C (synthetic)", at_sensor),
         "sentinel-1-rtc": ("Sentinel-1 gamma0, terrain corrected (synthetic)", items["sentinel1"]),
-        "cop-dem-glo-30": ("Elevation (synthetic)" if repeat else "Elevation at one arc second (synthetic)", items["dem"]),
+        "cop-dem-glo-30": (f"Elevation{'' if repeat else ' at one arc second'} (synthetic)", items["dem"]),
     }
     write.catalogue(archive, {name: one for name, one in collections.items() if one[1]})
     path = folder / "config.yaml"
@@ -128,8 +128,8 @@ def simulate(
     first, last = country.SEASON
     path.write_text(
         _CONFIG.format(
-            seed=seed, rows=whole.shape[0], cols=whole.shape[1], year=country.YEAR, first=first, last=last, crs=country.CRS,
-            left=box.left, bottom=box.bottom, right=box.right, top=box.top, tile_px=512,
+            seed=seed, rows=whole.shape[0], cols=whole.shape[1], year=country.YEAR, first=first, last=last,
+            crs=country.CRS, left=box.left, bottom=box.bottom, right=box.right, top=box.top, tile_px=512,
             optical="sentinel-2-l2a" if repeat else "sentinel-2-l2a, sentinel-2-l2a-pc", pixel_m=made.pixel_m,
             conditions=_comments(conditions),
         )

@@ -85,7 +85,7 @@ def _repeat_index(path: Path, blocks: tuple[int, int], times: Times) -> None:
     path.write_bytes(content)
 
 
-def _entry(content: bytes, tag: int) -> tuple[int, str, int]:
+def _entry(content: bytearray, tag: int) -> tuple[int, str, int]:
     """Return position, type and count of the numbers of a tag in the first directory of a little-endian TIFF."""
     (directory,) = struct.unpack_from("<I", content, 4)
     (entries,) = struct.unpack_from("<H", content, directory)

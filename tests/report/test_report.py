@@ -153,8 +153,10 @@ def test_texts_from_outside_are_escaped(tmp_path: Path) -> None:
     html = _page(survey)
     assert HOSTILE not in html
     # the page's own, which alone may run, and data
-    assert html.count("<script") == html.count("</script>") == 1 + len(
-        re.findall(r'<script type="(?:application/json|text/plain)" id="', html)
+    assert (
+        html.count("<script")
+        == html.count("</script>")
+        == 1 + len(re.findall(r'<script type="(?:application/json|text/plain)" id="', html))
     )
     assert "<img src=x" not in html
     assert html.count("&lt;script&gt;") >= 3

@@ -77,7 +77,9 @@ def test_granules_cover_all_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert len(optical) == 4 * len(days)
     for day in days:
         union = shapely.union_all([shapely.geometry.shape(i.geometry) for i in optical if i.datetime == day])
-        (dem,) = [shapely.geometry.shape(i.geometry) for i in _items(path.parent) if i.collection_id == "cop-dem-glo-30"]
+        (dem,) = [
+            shapely.geometry.shape(i.geometry) for i in _items(path.parent) if i.collection_id == "cop-dem-glo-30"
+        ]
         assert union.symmetric_difference(dem).area < 1e-3 * dem.area
 
 
