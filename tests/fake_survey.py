@@ -218,6 +218,31 @@ def _inventory(survey: Survey, labels: np.ndarray, whole: dict[str, np.ndarray])
     )
 
 
+def multiply(survey: Survey, count: int) -> None:
+    """Replace the inventory by `count` small landslides at random places, with different values in every field."""
+    rng = np.random.default_rng(6)
+    first = vectors.read_part(survey.workspace.inventory / "landslides.parquet").iloc[:0]
+    left, bottom, right, top = survey.config.region.bounds
+    x, y = rng.uniform(left + 100, right - 100, count), rng.uniform(bottom + 100, top - 100, count)
+    # one of ten is drawn with its outline, the others as dots
+    size = np.where(rng.random(count) < 0.1, 12, 4) * rng.lognormal(0, 0.3, count)
+    corners = np.stack([x, y], axis=1)[:, None] + size[:, None, None] * (
+        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.uniform(-0.3, 0.3, (count, 4, 2))
+    )
+    frame = gpd.GeoDataFrame(
+        {name: _column(name, kind, count) for name, kind in schema.dtypes().items()},
+        geometry=shapely.polygons(corners),
+        crs=first.crs,
+    )
+    frame["landslide_id"] = [f"synthetic-fake-{i:010x}" for i in range(1, count + 1)]
+    for name, kind in schema.dtypes().items():
+        if kind == "float64":
+            frame[name] = rng.random(count) * 100
+    frame["area_m2"] = frame.area
+    frame = frame.astype(schema.dtypes()).sort_values("area_m2", ascending=False)
+    vectors.write_parquet(survey.workspace.inventory / "landslides.parquet", frame)
+
+
 def _column(name: str, kind: str, count: int) -> Any:
     values = next(field.values for field in schema.FIELDS if field.name == name)
     if name == "observation":
