@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lsbatch.bands import Layer, applicability, mask, probability, stack_layer
-from lsbatch.inventory import areas, records, stac_export
+from lsbatch.inventory import areas, records, stac_export, tile_records
 from lsbatch.pipeline import applicability as applicability_stage
 from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Reduction, Stage
@@ -17,6 +17,7 @@ PIPELINE: tuple[Stage | Reduction, ...] = (
     clean.STAGE,
     outline.STAGE,
     radar_series.STAGE,
+    tile_records.STAGE,
     score.STAGE,
     areas.STAGE,
     records.REDUCTION,
