@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lsbatch.bands import Layer, applicability, mask, probability, stack_layer
-from lsbatch.inventory import areas, records, stac_export, tile_records
+from lsbatch.inventory import areas, provenance, records, stac_export, tile_records
 from lsbatch.pipeline import applicability as applicability_stage
 from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Reduction, Stage
@@ -12,6 +12,7 @@ from lsbatch.settings import Config
 
 PIPELINE: tuple[Stage | Reduction, ...] = (
     stack.STAGE,
+    provenance.STAGE,
     applicability_stage.STAGE,
     predict.STAGE,
     clean.STAGE,

@@ -15,8 +15,7 @@ import pyarrow as pa
 import lsbatch
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.grid import tile_id
-from lsbatch.inventory import dating, exports, identity, qgis_style, record_fields, schema, tile_records
-from lsbatch.inventory import provenance as sources
+from lsbatch.inventory import dating, exports, identity, provenance, qgis_style, record_fields, schema, tile_records
 from lsbatch.inventory.parts import Parts
 from lsbatch.kernels import connected_regions
 from lsbatch.models import base
@@ -35,13 +34,14 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     linked = identity.settle(survey, landslides(survey, config))
     found = identity.found(linked.frame)
     # records kept from earlier years may come from another program
-    schema.check(found.drop(columns="geometry").to_dict("list"), config.inventory.confounders)
+    attributes = found.drop(columns="geometry")
+    schema.check({name: values.tolist() for name, values in attributes.items()}, config.inventory.confounders)
     folder = survey.workspace.inventory
     write(folder, linked.frame)
     write_text(folder / "landslides.qml", qgis_style.qml())
     exports.write_all(folder, found)
     tiles = {tile for text in found["tiles"] for tile in text.split(";")}
-    vectors.write_csv(folder / "scenes.csv", sources.scenes(survey, tiles))
+    write_text(folder / "scenes.csv", provenance.scenes(survey, tiles))
     return {
         "landslides": len(found),
         "area_m2": float(found["area_m2"].sum()),
@@ -189,5 +189,9 @@ def _settings(config: Config) -> Mapping[str, Any]:
 
 
 REDUCTION = Reduction(
-    name="inventory", version=4, apply=apply, settings=_settings, after=(*tile_records.SOURCES, tile_records.STAGE.name)
+    name="inventory",
+    version=4,
+    apply=apply,
+    settings=_settings,
+    after=(*tile_records.SOURCES, tile_records.STAGE.name, provenance.STAGE.name),
 )
