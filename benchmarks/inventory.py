@@ -12,9 +12,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +22,6 @@ import shapely
 
 from benchmarks.scaling import workers
 from lsbatch import settings
-from lsbatch.bands import mask
 from lsbatch.catalog import plan
 from lsbatch.catalog.date_windows import KEYS
 from lsbatch.catalog.items.scenes import Scene
@@ -32,11 +29,10 @@ from lsbatch.catalog.survey import Position, Survey, open_survey
 from lsbatch.engine import distribute, execution, tile_task, todo
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import Grid, Tile
-from lsbatch.kernels import connected_regions
 from lsbatch.models import cards
 from lsbatch.pipeline import outline
 from lsbatch.pipeline.types import Block, Reduction, Stage
-from lsbatch.storage import receipts, vectors
+from lsbatch.storage import receipts
 from lsbatch.storage.receipts import Receipt
 
 #: Side in pixels of the cells with at most one landslide each, and the share of cells with one.

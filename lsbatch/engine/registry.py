@@ -12,15 +12,15 @@ from lsbatch.settings import Config
 
 PIPELINE: tuple[Stage | Reduction, ...] = (
     stack.STAGE,
-    provenance.STAGE,
     applicability_stage.STAGE,
     predict.STAGE,
     clean.STAGE,
     outline.STAGE,
     radar_series.STAGE,
-    tile_records.STAGE,
     score.STAGE,
     areas.STAGE,
+    tile_records.STAGE,
+    provenance.STAGE,
     records.REDUCTION,
     areas.REDUCTION,
     national_maps.REDUCTION,

@@ -62,9 +62,7 @@ def former_ids(places: Workspace) -> dict[str, list[str]]:
     return (
         {}
         if known is None
-        else {
-            name: year_matching.split(former) for name, former in zip(known[ID], known["former_ids"], strict=True)
-        }
+        else {name: year_matching.split(former) for name, former in zip(known[ID], known["former_ids"], strict=True)}
     )
 
 

@@ -43,6 +43,8 @@ _OF_SCENE = (
 COLUMNS = ("tile", "scene", "looks", "used", "reason", *_OF_SCENE)
 #: Columns of the part of a tile: lines of CSV without the header, and the JSON of a STAC item.
 SCENES, ITEM = "scenes", "item"
+#: Time in the items of the parts: the time of a STACK is entered last, so that two runs give the same parts.
+UNDATED = "0001-01-01T00:00:00+00:00"
 #: Tiles that are read at once, because reading waits for object storage.
 READERS = 16
 
@@ -69,7 +71,11 @@ def scenes(survey: Survey, tiles: Iterable[str]) -> str:
 def items(survey: Survey) -> dict[str, str]:
     """Return the STAC items, as JSON by id, of all tiles that have a STACK."""
     found = _of_tiles(survey, ITEM)
-    return {_item_id(survey.config, tile): text for tile, text in found.items()}
+    stacked = receipts.read_stage(survey.workspace.receipts, "stack")
+    # once: names of scenes come later in the text
+    return {
+        _item_id(survey.config, tile): text.replace(UNDATED, stacked[tile].finished, 1) for tile, text in found.items()
+    }
 
 
 def _of_tiles(survey: Survey, column: str, tiles: set[str] | None = None) -> dict[str, str]:
@@ -118,7 +124,7 @@ def _item(config: Config, tile: Tile, receipt: Receipt) -> pystac.Item:
         _item_id(config, tile.id),
         tile.geobox,
         (windows.pre[0], windows.post[1]),
-        receipt.finished,
+        UNDATED,
         _properties(receipt, config),
         # catalogue, item's folder, item
         f"../../{Workspace(config.output).store.name}/{STACK.name}",

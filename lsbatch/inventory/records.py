@@ -115,9 +115,7 @@ def _read_tiles(survey: Survey, config: Config) -> list[_Tile]:
         tile = tile_id(*position)
         outlined, receipt = earlier["outline"].get(tile), made.get(tile)
         if outlined and outlined.tally["parts"]:
-            current = tile_records.is_current(
-                receipt, config, {name: done.get(tile) for name, done in earlier.items()}
-            )
+            current = tile_records.is_current(receipt, config, {name: done.get(tile) for name, done in earlier.items()})
             records = int(receipt.tally["records"]) if current and receipt else None
             calls.append(partial(_read_tile, survey.workspace, position, outlined.tally["parts"], records))
     with ThreadPoolExecutor(READERS) as pool:

@@ -219,7 +219,9 @@ def _suspicious(field: Field, values: list[object]) -> Iterable[object]:
     """Return the distinct values of a column that may be wrong; none of numbers within the bounds of their field."""
     if values and field.dtype != "str" and set(map(type, values)) <= {int, float}:
         numbers = np.array(values, np.float64)
-        low, high = (limit if limit is not None else sign * np.inf for limit, sign in ((field.least, -1), (field.most, 1)))
+        low, high = (
+            limit if limit is not None else sign * np.inf for limit, sign in ((field.least, -1), (field.most, 1))
+        )
         good = (low <= numbers) & (numbers <= high) | (np.isnan(numbers) & field.empty)
         values = [values[row] for row in np.flatnonzero(~good)]
     return dict.fromkeys(values)

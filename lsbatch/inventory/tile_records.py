@@ -14,7 +14,6 @@ import shapely
 
 from lsbatch.catalog import dating_passes
 from lsbatch.catalog.survey import open_survey
-from lsbatch.grid import tile_id
 from lsbatch.inventory import dating, record_fields
 from lsbatch.inventory.parts import Parts
 from lsbatch.pipeline.outline import layers
@@ -79,7 +78,9 @@ def is_current(receipt: Receipt | None, config: Config, earlier: Mapping[str, Re
     """
     if not receipt or not all(earlier.values()):
         return False
-    sums = {name: one.sums[file] for name, one in earlier.items() if one and (file := f"{one.tile}.parquet") in one.sums}
+    sums = {
+        name: one.sums[file] for name, one in earlier.items() if one and (file := f"{one.tile}.parquet") in one.sums
+    }
     return bool(receipt.tally["made_from"] == made_from(config, sums))
 
 

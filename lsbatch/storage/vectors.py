@@ -245,7 +245,8 @@ def from_arrow(tables: Sequence[pa.Table]) -> dict[str, np.ndarray]:
 
     Without the CRS, which takes geopandas 40 ms a tile to parse, and without pandas' cost of a column.
     """
-    table = pa.concat_tables(tables, promote_options="default")
+    # sums of a tile without any valid pixel are integers
+    table = pa.concat_tables(tables, promote_options="permissive")
     columns = {name: table[name].to_numpy() for name in table.column_names}
     return columns | {"geometry": shapely.from_wkb(columns["geometry"])}
 

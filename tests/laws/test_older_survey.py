@@ -116,7 +116,7 @@ def test_older_survey_is_continued(older: Path) -> None:
     (folder / "receipts" / "inventory" / "all.json").unlink()
     done = run(older)
     assert done >= {("clean", TILES[0]), ("outline", TILES[0]), ("inventory", "all")}
-    assert {stage for stage, _ in done} <= {"clean", "outline", "inventory"}
+    assert {stage for stage, _ in done} <= {"clean", "outline", "records", "inventory"}
     assert not any(tile == TILES[1] for _, tile in done)
     again = zarr.open_array(folder / "cube.zarr" / "mask" / "unet" / "landslide", mode="r")[:]
     np.testing.assert_array_equal(again, mask)
@@ -132,7 +132,7 @@ def test_description_of_the_training_adds_to_the_older_survey(described: Path) -
     assert "outside_share" not in before
     done = run(described)
     assert {(stage, tile) for stage, tile in done if tile != "all"} == {
-        (stage, tile) for stage in ("applicability", "outline") for tile in TILES
+        (stage, tile) for stage in ("applicability", "outline", "records", "provenance") for tile in TILES
     }
     after = inventory(described)
     assert after["outside_share"].notna().all()
