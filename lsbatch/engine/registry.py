@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lsbatch.bands import Layer, applicability, mask, probability, stack_layer
-from lsbatch.inventory import areas, records, stac_export
+from lsbatch.inventory import areas, provenance, records, stac_export, tile_records
 from lsbatch.pipeline import applicability as applicability_stage
 from lsbatch.pipeline import clean, map_blocks, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Reduction, Stage
@@ -20,6 +20,8 @@ PIPELINE: tuple[Stage | Reduction, ...] = (
     radar_series.STAGE,
     score.STAGE,
     areas.STAGE,
+    tile_records.STAGE,
+    provenance.STAGE,
     map_blocks.STAGE,
     thumbnails.STAGE,
     records.REDUCTION,

@@ -42,8 +42,8 @@ EFFORT_S = 0.3
 PAUSE_S = 15.0
 #: What drivers say when they mend something.
 MENDED = ("is given up and restarted", "is given to another worker", "has not answered since", "another run")
-#: Receipts of a survey of four tiles: eight stages and four reductions.
-RECEIPTS = 36
+#: Receipts of a survey of four tiles: ten stages and four reductions.
+RECEIPTS = 44
 
 
 def make_country(folder: Path) -> Path:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import zarr
@@ -40,7 +41,7 @@ ARCHIVE = Path(__file__).parents[1] / "data" / "survey-made-by-df90880.tar.xz"
 TILES = ("r000c000", "r000c001")
 STACK_VERSION, PREDICT_VERSION = 2, 1
 #: Stages that the older version did not have.
-NEW_STAGES = ("map_blocks", "thumbnails")
+NEW_STAGES = ("records", "provenance", "map_blocks", "thumbnails")
 
 
 @pytest.fixture
@@ -93,21 +94,24 @@ def inventory(path: Path) -> gpd.GeoDataFrame:
 
 
 def test_older_survey_is_fresh(older: Path) -> None:
-    """Only the parts that maps and report are made from are new, and so are maps, catalogue and report."""
+    """Only the parts that the reductions are made from are new, and so are the results of the reductions."""
     folder = older.parent / "survey"
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert len(before) > 60
-    maps = {name: pixels(folder, name) for name in MAPS}
+    maps, records = {name: pixels(folder, name) for name in MAPS}, inventory(older)
     assert run(older) == {(stage, tile) for stage in NEW_STAGES for tile in TILES} | {
-        (name, "all") for name in ("rasters", "catalog", "report")
+        (name, "all") for name in ("inventory", "rasters", "catalog", "report")
     }
     after = {path: path.stat().st_mtime_ns for path in before if path.exists()}
     changed = {path.relative_to(folder).as_posix() for path in before if after.get(path) != before[path]}
-    again = ("maps/", "stac/", "report/", *(f"receipts/{name}/" for name in ("rasters", "catalog", "report")))
+    reductions = ("inventory", "rasters", "catalog", "report")
+    again = ("inventory/", "maps/", "stac/", "report/", *(f"receipts/{name}/" for name in reductions))
     # the list of all arrays
     assert {name for name in changed if not name.startswith(again)} == {"cube.zarr/zarr.json"}
     for name, values in maps.items():
         np.testing.assert_array_equal(pixels(folder, name), values)
+    same = [name for name in records.columns if name not in ("software", "settings")]
+    pd.testing.assert_frame_equal(pd.DataFrame(inventory(older)[same]), pd.DataFrame(records[same]))
     assert lsbatch.run(older) == 0
     assert run(older) == set()
 
@@ -139,7 +143,7 @@ def test_older_survey_is_continued(older: Path) -> None:
     (folder / "receipts" / "inventory" / "all.json").unlink()
     done = run(older)
     assert done >= {("clean", TILES[0]), ("outline", TILES[0]), ("inventory", "all")}
-    assert {stage for stage, _ in done} <= {"clean", "outline", "inventory"}
+    assert {stage for stage, _ in done} <= {"clean", "outline", "records", "inventory"}
     assert not any(tile == TILES[1] for _, tile in done)
     again = zarr.open_array(folder / "cube.zarr" / "mask" / "unet" / "landslide", mode="r")[:]
     np.testing.assert_array_equal(again, mask)
