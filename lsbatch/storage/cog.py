@@ -101,7 +101,7 @@ def no_blocks(shape: tuple[int, int], block: int) -> list[np.ndarray]:
 
 def compress(block: np.ndarray) -> bytes:
     """Return the bytes of a block as they are stored in the file."""
-    return zlib.compress(np.ascontiguousarray(block, block.dtype.newbyteorder("<")), LEVEL)
+    return zlib.compress(block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes(), LEVEL)
 
 
 def decompress(data: bytes, dtype: type[np.integer], shape: tuple[int, int]) -> np.ndarray:

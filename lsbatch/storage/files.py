@@ -127,13 +127,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def opened(path: Path) -> BinaryIO:
-    """Open a file for reading parts of it; of an object only what is read is transferred.
-
-    Raises
-    ------
-    FileNotFoundError
-    OSError
-    """
+    """Open a file for reading; of an object only what is read is transferred. Raises as `read_bytes`."""
     return ObjectRanges(path) if objects.is_remote(path) else path.open("rb")  # type: ignore[return-value]
 
 
