@@ -47,8 +47,8 @@ from lsbatch.synthetic.conditions import PLAIN
 from tests import servers
 
 SEED, PLACE_PX, TILE_PX = 900, (256, 512), 256
-#: Share of the land that landslides cover.
-LAND_SHARE = 0.06
+#: Share of the land that landslides cover: 58 landslides a tile, of which the packaged network found 87 % with 0.06.
+LAND_SHARE = 0.045
 #: Seconds between two looks at the driver's memory; the kernel keeps the peak.
 EVERY_S = 0.5
 #: Norway: granules, tiles, and acquisitions made of each of the synthetic country's.
