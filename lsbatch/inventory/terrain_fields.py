@@ -35,8 +35,9 @@ def places(parts: Parts, geobox: GeoBox) -> dict[str, np.ndarray]:
 
 def centres(geobox: GeoBox, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return x and y of the centres of pixels."""
-    x, y = geobox.transform @ (cols + 0.5, rows + 0.5)  # type: ignore[operator]
-    return x, y
+    a, b, c, d, e, f = geobox.transform[:6]
+    x, y = cols + 0.5, rows + 0.5
+    return x * a + y * b + c, x * d + y * e + f
 
 
 def terrain(parts: Parts, places: Columns) -> dict[str, np.ndarray]:
