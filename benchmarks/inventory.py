@@ -59,11 +59,15 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """Records of the inventory, tiles, and the seconds of each step."""
+    """Records of the inventory, tiles, and for each step the seconds and the CPU seconds of its processes.
+
+    CPU seconds are little changed by other programs on the machine.
+    """
 
     records: int
     tiles: int
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def per_second(self) -> float:
@@ -72,37 +76,39 @@ class Measured:
 
     def lines(self) -> list[str]:
         """Return the table as text."""
-        rows = [f"{name:12} {spent:8.2f} s {self.records / spent:10,.0f} records/s" for name, spent in
-                self.seconds.items()]  # fmt: skip
+        rows = [
+            f"{name:12} {spent:8.2f} s {self.records / spent:10,.0f} records/s {self.cpu_s[name]:8.2f} CPU s"
+            for name, spent in self.seconds.items()
+        ]
         head = f"{self.records} records of synthetic parts in {self.tiles} tiles"
         return [head, *rows, f"inventory in all: {self.per_second:,.0f} records/s"]
 
 
 def measured(survey: Survey, count: int) -> Measured:
     """Run the stage `records` on so many workers and the reductions after it."""
-    seconds = {}
+    seconds, cpu_s = {}, {}
     with workers(count) as client:
         stage = todo.step_named("records")
         assert isinstance(stage, Stage)
         # modules are imported and plans read before the clock starts, as in a run
         client.run(_warm, survey.config)
         began = time.perf_counter()
-        faults = [one for one in distribute.run_tiles(survey, stage, todo.todo(survey, stage), lambda _: client)
-                  if not one]  # fmt: skip
+        found = list(distribute.run_tiles(survey, stage, todo.todo(survey, stage), lambda _: client))
         seconds["records"] = time.perf_counter() - began
-    if faults:
+        cpu_s["records"] = sum(one.cpu_s for one in found)
+    if faults := [one for one in found if not one]:
         raise LsbatchError(f"{faults[0].tile}: {faults[0].error}")
+    made = {}
     for name in ("inventory", "catalog"):
         step = todo.step_named(name)
         assert isinstance(step, Reduction)
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         receipt = execution.run_reduction(survey, step)
         if not receipt:
             raise LsbatchError(f"{name}: {'was up to date' if receipt is None else receipt.error}")
-        seconds[name] = time.perf_counter() - began
-        if name == "inventory":
-            found = receipt.tally["landslides"]
-    return Measured(found, len(survey.positions), seconds)
+        seconds[name], cpu_s[name] = time.perf_counter() - began, time.process_time() - before
+        made[name] = receipt
+    return Measured(made["inventory"].tally["landslides"], len(survey.positions), seconds, cpu_s)
 
 
 def _warm(config: settings.Config) -> None:

@@ -11,7 +11,7 @@ from pyproj import CRS
 from lsbatch.catalog.survey import open_survey
 from lsbatch.engine.execution import run_reduction
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
-from lsbatch.inventory import observed_ground, previous_inventory, records, schema, year_matching
+from lsbatch.inventory import observed_ground, previous_inventory, record_fields, records, schema, year_matching
 from lsbatch.inventory.previous_inventory import ID, Read
 from lsbatch.settings import Config
 from lsbatch.storage import files, lease, receipts, vectors
@@ -126,7 +126,7 @@ def _placed(frame: gpd.GeoDataFrame, stem: str) -> list[str]:
     """Return ids from positions, for outlines without an id. A count distinguishes identical outlines."""
     taken: set[str] = set()
     corners = [shapely.get_coordinates(shape)[0] for shape in shapely.normalize(frame.geometry.values)]
-    return [year_matching.unused(f"{stem}-{records.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
+    return [year_matching.unused(f"{stem}-{record_fields.place_id(str(frame.crs), x, y)}", taken) for x, y in corners]
 
 
 def _finish(

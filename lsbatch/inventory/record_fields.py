@@ -104,7 +104,7 @@ def _names(parts: Parts, geobox: GeoBox, config: Config) -> list[str]:
     """
     row, col = parts.columns["first_row"], parts.columns["first_col"]
     first = parts.first(row, col)
-    x, y = geobox.transform @ (col[first] + 0.5, row[first] + 0.5)
+    x, y = terrain_fields.centres(geobox, row[first], col[first])
     head, crs = config.survey.id, config.grid.crs
     return [f"{head}-{place_id(crs, *place)}" for place in zip(x.tolist(), y.tolist(), strict=True)]
 
@@ -161,7 +161,7 @@ def _breaks(parts: Parts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         # the lower one of two middle days: whole days, and ordered as the images of each pixel are
         middle = np.cumsum(counts) - counts + np.maximum(counts - 1, 0) // 2
         days.append(np.append(values[np.lexsort((values, owner))], 0)[np.where(counts > 0, middle, -1)])
-    return counts > 0, *days
+    return counts > 0, days[0], days[1]
 
 
 @lru_cache(maxsize=1)
@@ -178,7 +178,7 @@ def _geometry(outlines: np.ndarray, places: Columns, to_lonlat: Transformer) -> 
 
 
 def _evidence(parts: Parts) -> dict[str, np.ndarray]:
-    histogram = np.add.reduceat(np.stack(parts.columns["probability_histogram"]), parts.starts)
+    histogram = np.add.reduceat(np.stack(list(parts.columns["probability_histogram"])), parts.starts)
     cumulative = np.cumsum(histogram, axis=1) / histogram.sum(axis=1, keepdims=True)
     return {
         "probability_mean": parts.mean("probability"),

@@ -28,13 +28,16 @@ def places(parts: Parts, geobox: GeoBox) -> dict[str, np.ndarray]:
     """
     top = parts.first(-parts.columns["top_elevation_m"], parts.columns["top_row"], parts.columns["top_col"])
     toe = parts.first(parts.columns["toe_elevation_m"], parts.columns["toe_row"], parts.columns["toe_col"])
-    source_x, source_y = geobox.transform @ _centres(parts, "top", top)
-    toe_x, toe_y = geobox.transform @ _centres(parts, "toe", toe)
+    source_x, source_y = centres(geobox, parts.columns["top_row"][top], parts.columns["top_col"][top])
+    toe_x, toe_y = centres(geobox, parts.columns["toe_row"][toe], parts.columns["toe_col"][toe])
     return {"source_x": source_x, "source_y": source_y, "toe_x": toe_x, "toe_y": toe_y}
 
 
-def _centres(parts: Parts, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return parts.columns[f"{name}_col"][rows] + 0.5, parts.columns[f"{name}_row"][rows] + 0.5
+def centres(geobox: GeoBox, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y of the centres of pixels."""
+    a, b, c, d, e, f = geobox.transform[:6]
+    x, y = cols + 0.5, rows + 0.5
+    return x * a + y * b + c, x * d + y * e + f
 
 
 def terrain(parts: Parts, places: Columns) -> dict[str, np.ndarray]:
@@ -53,12 +56,11 @@ def terrain(parts: Parts, places: Columns) -> dict[str, np.ndarray]:
 def split(parts: Parts, resolution_m: float) -> dict[str, np.ndarray]:
     """Return the elevation where steep ground ends, from the slope profiles of all parts."""
     step, owner = parts.lists("profile_step")
-    order = np.argsort(owner, kind="stable")
-    cuts = np.searchsorted(owner[order], np.arange(1, len(parts)))
+    cuts = np.searchsorted(owner, np.arange(1, len(parts)))
     columns = [step, *(parts.lists(f"profile_{name}")[0] for name in ("px", "slope", "slope2"))]
-    profiles = zip(*(np.split(values[order], cuts) for values in columns), strict=True)
+    profiles = zip(*(np.split(values, cuts) for values in columns), strict=True)
     sample = max(1.0, (DEM_M / resolution_m) ** 2)
-    rows = np.array([_split(*profile, sample) for profile in profiles]).reshape(-1, 4)
+    rows = np.array([_split(*profile, sample) for profile in profiles])  # type: ignore[call-arg]
     names = ("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg")
     return dict(zip(names, rows.T, strict=True))
 
