@@ -3,10 +3,10 @@
     python -m benchmarks.overlap [--side 8] [--seconds 0.5] [--picture overlap.png]
 
 STACK and predictions of a square survey run by the path of `lsbatch run`: the schedule, and two Dask clusters as in
-SLURM, one worker for tasks of the CPU and one with a GPU resource. The tiles are stand-ins that only wait: both stages take the same
-time for a tile, so both halves of the work are equal. A prediction waits for STACK of its eight neighbours. The staged
-run does all of STACK before the first prediction, as lsbatch did before. Prints the wall times and their ratio; the
-picture shows which worker did what and when. The aim is a ratio of at most 0.75.
+SLURM, one worker for tasks of the CPU and one with a GPU resource. The tiles are stand-ins that only wait: both stages
+take the same time for a tile, so both halves of the work are equal. A prediction waits for STACK of its eight
+neighbours. The staged run does all of STACK before the first prediction, as lsbatch did before. Prints the wall times
+and their ratio; the picture shows which worker did what and when. The aim is a ratio of at most 0.75.
 """
 
 import argparse

@@ -13,6 +13,8 @@ from lsbatch import settings
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey
+from lsbatch.engine import tile_task
+from lsbatch.engine.tile_task import Task
 from lsbatch.grid import Grid, tile_id
 from lsbatch.inventory import schema
 from lsbatch.kernels import connected_regions
@@ -75,6 +77,10 @@ def make(folder: Path, fake: Fake = Fake()) -> Survey:
     _inventory(survey, labels, whole)
     if fake.truth:
         _truth(config, grid, labels)
+    for position in positions:
+        if not (fake.failed and position == (0, 1)):
+            for stage in ("map_blocks", "thumbnails"):
+                assert tile_task.commit(config, grid, Task(stage, position, "d"))
     return survey
 
 
@@ -210,6 +216,31 @@ def _inventory(survey: Survey, labels: np.ndarray, whole: dict[str, np.ndarray])
             "inventory", "all", "d", 0.4, 0, 310.0, "host:1", "2020-10-01T00:00:00+00:00", tally={"landslides": count}
         ),
     )
+
+
+def multiply(survey: Survey, count: int) -> None:
+    """Replace the inventory by `count` small landslides at random places, with different values in every field."""
+    rng = np.random.default_rng(6)
+    first = vectors.read_part(survey.workspace.inventory / "landslides.parquet").iloc[:0]
+    left, bottom, right, top = survey.config.region.bounds
+    x, y = rng.uniform(left + 100, right - 100, count), rng.uniform(bottom + 100, top - 100, count)
+    # one of ten is drawn with its outline, the others as dots
+    size = np.where(rng.random(count) < 0.1, 12, 4) * rng.lognormal(0, 0.3, count)
+    corners = np.stack([x, y], axis=1)[:, None] + size[:, None, None] * (
+        np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.uniform(-0.3, 0.3, (count, 4, 2))
+    )
+    frame = gpd.GeoDataFrame(
+        {name: _column(name, kind, count) for name, kind in schema.dtypes().items()},
+        geometry=shapely.polygons(corners),
+        crs=first.crs,
+    )
+    frame["landslide_id"] = [f"synthetic-fake-{i:010x}" for i in range(1, count + 1)]
+    for name, kind in schema.dtypes().items():
+        if kind == "float64":
+            frame[name] = rng.random(count) * 100
+    frame["area_m2"] = frame.area
+    frame = frame.astype(schema.dtypes()).sort_values("area_m2", ascending=False)
+    vectors.write_parquet(survey.workspace.inventory / "landslides.parquet", frame)
 
 
 def _column(name: str, kind: str, count: int) -> Any:

@@ -29,11 +29,16 @@ def make_country(folder: Path) -> Path:
 
 def shared_country(factory: pytest.TempPathFactory) -> Path:
     """The country, made once for all test processes; returns its settings file."""
-    return shared_folders.made_once(factory, "country", make_country) / "config.yaml"
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        make_country(folder)
+
+    return shared_folders.made_once(factory, "country", make) / "config.yaml"
 
 
 def shared_survey(country: Path, factory: pytest.TempPathFactory, state: str) -> Survey:
-    """The survey of the country, planned, stacked or done: made once for all test processes, and copied for this one."""
+    """A survey of the country, planned, stacked or done; made once for all test processes, and copied for this one."""
     makers = {"planned": (None, ready), "stacked": ("planned", stacked), "done": ("stacked", done)}
     before, make = makers[state]
 

@@ -62,17 +62,28 @@ def simulate(
             "--varied", help="draw relief, cover, radar, weather and mapping errors anew, as they differ on the Earth"
         ),
     ] = False,
+    repeat: Annotated[
+        str,
+        typer.Option(
+            metavar="ROWSxCOLS",
+            help="rows and columns of places that all show this country and share its files, for a rehearsal",
+        ),
+    ] = "",
 ) -> None:
     """Make a synthetic country: a STAC catalogue of COGs, its known landslides, and settings (config.yaml)."""
     from lsbatch import synthetic
     from lsbatch.bands import FURTHER
     from lsbatch.storage.files import make_folder
     from lsbatch.synthetic.conditions import PLAIN, drawn
+    from lsbatch.synthetic.repetition import STEP_PX
 
     rows, cols = _size(size)
     further = tuple(bands.split(",")) if bands else ()
     if len({*further} & {*FURTHER}) < len(further):
         raise typer.BadParameter(f"{bands!r} is not a list of different bands among {', '.join(FURTHER)}")
+    times = _sides(repeat, 1) if repeat else None
+    if times and (rows % STEP_PX or cols % STEP_PX):
+        raise typer.BadParameter(f"--size {size} with --repeat: both sides must be multiples of {STEP_PX} pixels")
     config = synthetic.simulate(
         make_folder(folder),
         seed=seed,
@@ -83,14 +94,19 @@ def simulate(
         radar_days=radar_days,
         further=further,
         conditions=drawn(seed) if varied else PLAIN,
+        repeat=times,
     )
     print(f"Wrote {folder}. Next: lsbatch run {config}")
 
 
 def _size(text: str) -> tuple[int, int]:
+    return _sides(text, 256)
+
+
+def _sides(text: str, least: int) -> tuple[int, int]:
     rows, _, cols = text.lower().partition("x")
-    if not (rows.isdigit() and cols.isdigit() and min(int(rows), int(cols)) >= 256):
-        raise typer.BadParameter(f"{text!r} is not ROWSxCOLS with at least 256 pixels each, for example 1024x1024")
+    if not (rows.isdigit() and cols.isdigit() and min(int(rows), int(cols)) >= least):
+        raise typer.BadParameter(f"{text!r} is not ROWSxCOLS with at least {least} each, for example 1024x1024")
     return int(rows), int(cols)
 
 

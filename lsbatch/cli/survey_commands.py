@@ -44,7 +44,10 @@ def run(
     config: ConfigPath,
     until: Annotated[
         str | None,
-        typer.Option(help="last stage to run: stack, applicability, predict, clean, outline, score, inventory, report"),
+        typer.Option(
+            help="last stage to run: stack, applicability, predict, clean, outline, score, map_blocks, thumbnails, "
+            "inventory, rasters, report"
+        ),
     ] = None,
     part: Annotated[
         str,

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from lsbatch.bands import Layer, applicability, mask, probability, stack_layer
-from lsbatch.inventory import areas, records, stac_export
+from lsbatch.inventory import areas, provenance, records, stac_export, tile_records
 from lsbatch.pipeline import applicability as applicability_stage
-from lsbatch.pipeline import clean, national_maps, outline, predict, radar_series, score, stack
+from lsbatch.pipeline import clean, map_blocks, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.report import page as report_page
+from lsbatch.report import thumbnails
 from lsbatch.settings import Config
 
 PIPELINE: tuple[Stage | Reduction, ...] = (
@@ -19,6 +20,10 @@ PIPELINE: tuple[Stage | Reduction, ...] = (
     radar_series.STAGE,
     score.STAGE,
     areas.STAGE,
+    tile_records.STAGE,
+    provenance.STAGE,
+    map_blocks.STAGE,
+    thumbnails.STAGE,
     records.REDUCTION,
     areas.REDUCTION,
     national_maps.REDUCTION,

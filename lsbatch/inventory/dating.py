@@ -1,20 +1,21 @@
 """Date a landslide from its Sentinel-1 series, joined over its tiles."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from lsbatch.catalog import dating_passes
-from lsbatch.catalog.survey import Survey
 from lsbatch.grid import tile_id
+from lsbatch.inventory.parts import Parts
 from lsbatch.kernels import landslide_date
 from lsbatch.pipeline.radar_series import PASS, POLARISATIONS, SERIES, SUMS
 from lsbatch.settings import Config
-from lsbatch.storage import receipts, vectors
 
 METHOD = "Sentinel-1 series"
+#: Table of a tile whose landslides no pass observed.
+NO_PASSES = pd.DataFrame(columns=["label"])
 #: Increase it when the dates change for the same passes: inventories with these dates are then made again, without
 #: reading the passes again.
 VERSION = 2
@@ -23,12 +24,10 @@ AGREES = 0.05
 #: Sentinel-1 dates are used if they leave at most this share of the days between the images. Otherwise a date of 90 %
 #: probability would replace a certain one for a gain of few days.
 NARROWER = 0.5
-#: Tables of tiles kept in memory. Landslides come tile by tile, and those that cross edges need neighbouring tables.
-HELD = 8
-
 #: First and last day, and the probability of this interval.
 Narrowed = tuple[int, int, float]
-Passes = Callable[[pd.DataFrame], pd.DataFrame | None]
+#: Passes of the parts of a tile, by the name of the tile; None if the stage `date` is not done there.
+PassesOfTile = Callable[[str], pd.DataFrame | None]
 
 
 def version(config: Config) -> dict[str, int]:
@@ -36,39 +35,39 @@ def version(config: Config) -> dict[str, int]:
     return {"dating": VERSION} if dating_passes.wanted(config) else {}
 
 
-def passes_of(survey: Survey, config: Config) -> Passes:
-    """Return a function that reads the passes of a landslide's parts: one row a pass; None if a tile has none."""
-    done = receipts.read_stage(survey.workspace.receipts, "date") if dating_passes.wanted(config) else {}
+def passes(parts: Parts, passes_of_tile: PassesOfTile) -> list[pd.DataFrame | None]:
+    """Return the passes of each landslide, one row a pass by time; None if the passes of one of its tiles are unknown.
 
-    @lru_cache(HELD)
-    def table(tile: str) -> pd.DataFrame:
-        path = survey.workspace.part("date", tile)
-        return vectors.read_table(path) if done[tile].tally["dated_parts"] else pd.DataFrame(columns=["label"])
+    Each table of a tile is read once, also if a landslide of another tile needs it.
+    """
+    owners = pd.DataFrame({name: parts.columns[name] for name in ("tile_row", "tile_col", "label")})
+    owners["landslide"] = parts.owner
+    known, found = np.ones(len(parts), bool), []
+    for (row, col), mine in owners.groupby(["tile_row", "tile_col"]):
+        rows = passes_of_tile(tile_id(row, col))
+        if rows is None:
+            known[mine["landslide"]] = False
+        elif not rows.empty:
+            owner = mine.set_index("label")["landslide"]
+            here = rows[rows["label"].isin(owner.index)]
+            found.append(here.assign(landslide=here["label"].map(owner)))
+    together = joined(pd.concat(found, ignore_index=True), "landslide") if found else pd.DataFrame({"landslide": []})
+    cuts = np.searchsorted(together["landslide"], np.arange(len(parts) + 1))
+    slices = [together.iloc[first:last] for first, last in pairwise(cuts)]
+    return [rows if there else None for rows, there in zip(slices, known, strict=True)]
 
-    def read(group: pd.DataFrame) -> pd.DataFrame | None:
-        found = []
-        for (row, col), labels in group.groupby(["tile_row", "tile_col"])["label"]:
-            name = tile_id(row, col)
-            if not done.get(name):
-                return None
-            rows = table(name)
-            found.append(rows[rows["label"].isin(labels)])
-        return joined(pd.concat(found, ignore_index=True))
 
-    return read
-
-
-def joined(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add up sums and pixels of the parts: one row a pass."""
+def joined(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Add up sums and pixels of the parts: one row a pass, by time, for each value of the columns `by`."""
     if rows.empty:
         return rows
-    together = rows.groupby(list(PASS), sort=True)
+    together = rows.groupby([*by, *PASS], sort=True)
     return (
         together[list(SUMS)]
         .sum()
         .join(together["time_days"].min())
         .reset_index()
-        .sort_values("time_days", kind="stable")
+        .sort_values([*by, "time_days"], kind="stable")
     )
 
 
@@ -101,7 +100,7 @@ def narrowed(
     Parameters
     ----------
     passes : DataFrame or None
-        From `passes_of`.
+        Of one landslide, from `passes`.
     known : (int, int)
         Days of the images before and after.
     span : (int, int)

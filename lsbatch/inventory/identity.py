@@ -62,7 +62,7 @@ def former_ids(places: Workspace) -> dict[str, list[str]]:
     return (
         {}
         if known is None
-        else {row[ID]: year_matching.split(row["former_ids"]) for row in year_matching.rows_of(known)}
+        else {name: year_matching.split(former) for name, former in zip(known[ID], known["former_ids"], strict=True)}
     )
 
 
@@ -83,7 +83,8 @@ def _as_before(
     if known is None or known.empty or not here.any():
         return frame, {}
     pairs, olds, _ = year_matching.pairs_of(frame[here], known)
-    rows, olden = year_matching.rows_of(frame[here]), year_matching.rows_of(known)
+    rows = year_matching.rows_of(frame[here], (ID, "version", "parent_ids"))
+    olden = year_matching.rows_of(known, (ID, "version", "parent_ids", "former_ids"))
     linked = set(last)
     taken = linked | set(frame.loc[~here, ID])
     former: dict[str, list[str]] = {}
@@ -138,18 +139,20 @@ def answered(
     frame: gpd.GeoDataFrame, answers: Sequence[Mapping[str, Any]], former: Mapping[str, list[str]]
 ) -> gpd.GeoDataFrame:
     """Add the last answer to each landslide, also if it had another identifier at that time."""
-    latest = {str(one.get(ID)): one for one in answers}
-    if not latest:
+    latest = {str(one.get(ID)): (i, one) for i, one in enumerate(answers)}
+    rows, given = [], []
+    for row, name in enumerate(frame[ID] if latest else ()):
+        mine = [latest[one] for one in (*former.get(name, ()), name) if one in latest]
+        if mine:
+            _, last = max(mine, key=lambda pair: pair[0])
+            rows.append(row)
+            given.append((last["state"], last["reviewer"], last["comment"], int(last["version"])))
+    if not rows:
         return frame
-    order = {id(one): i for i, one in enumerate(answers)}
     out = frame.copy()
-    for i, name in enumerate(frame[ID]):
-        given = [latest[one] for one in (*former.get(name, ()), name) if one in latest]
-        if given:
-            last = max(given, key=lambda one: order[id(one)])
-            values = (last["state"], last["reviewer"], last["comment"], int(last["version"]))
-            for column, value in zip(REVIEW, values, strict=True):
-                out.iloc[i, out.columns.get_loc(column)] = value
+    # a whole column at once: one cell took 2 ms
+    for column, values in zip(REVIEW, zip(*given, strict=True), strict=True):
+        out.iloc[rows, out.columns.get_loc(column)] = pd.array(values, dtype=frame[column].dtype)
     return out
 
 

@@ -172,7 +172,7 @@ def sound(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, int, float]:
     broken = there & ~shapely.is_valid(shapes)
     mended = np.array(shapes, object)
     mended[broken] = shapely.make_valid(shapes[broken])
-    kept = np.array([polygonal(shape) for shape in mended], object)
+    kept = polygonal(np.asarray(mended))
     change = np.abs(shapely.area(kept[broken]) - shapely.area(shapes[broken]))
     good = np.array([shape is not None for shape in kept], bool)
     out = frame.loc[good].set_geometry(gpd.GeoSeries(list(kept[good]), index=frame.index[good], crs=frame.crs))
@@ -203,5 +203,5 @@ def measured(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     if {"area_m2", "perimeter_m"} <= set(frame.columns):
         return frame
     to_lonlat = Transformer.from_crs(frame.crs, "EPSG:4326", always_xy=True)
-    found = np.array([geodesic(shape, to_lonlat) for shape in frame.geometry], float).reshape(-1, 2)
-    return frame.assign(area_m2=found[:, 0], perimeter_m=found[:, 1])
+    area, perimeter = geodesic(np.asarray(frame.geometry.values), to_lonlat)
+    return frame.assign(area_m2=area, perimeter_m=perimeter)

@@ -1,35 +1,32 @@
-"""The inventory: join polygon parts over tiles into one record a landslide."""
+"""The inventory: join the records of the tiles and those of landslides that cross tile edges."""
 
-import hashlib
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
-from pyproj import Transformer
+import pyarrow as pa
 
 import lsbatch
-from lsbatch.catalog.survey import Survey
+from lsbatch.catalog.survey import Position, Survey
 from lsbatch.grid import tile_id
-from lsbatch.inventory import dating, exports, identity, qgis_style, schema, shapes, terrain_fields, year_matching
-from lsbatch.inventory import provenance as sources
+from lsbatch.inventory import dating, exports, identity, provenance, qgis_style, record_fields, schema, tile_records
+from lsbatch.inventory.parts import Parts
 from lsbatch.kernels import connected_regions
 from lsbatch.models import base
-from lsbatch.pipeline.outline import DAYS, HISTOGRAM_BINS, layer_px, layers
 from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.files import write_text
-from lsbatch.storage.geometries import geodesic
 from lsbatch.storage.workspace import Workspace
 
-_EPOCH = date(1970, 1, 1)
-#: Minimum share of a record that another inventory must contain to count as agreeing.
-AGREES = 0.5
+#: Tiles that are read at once. Reading waits for object storage, and Arrow decodes without holding Python's lock.
+READERS = 16
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
@@ -37,13 +34,14 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     linked = identity.settle(survey, landslides(survey, config))
     found = identity.found(linked.frame)
     # records kept from earlier years may come from another program
-    schema.check(found.drop(columns="geometry").to_dict("list"), config.inventory.confounders)
+    attributes = found.drop(columns="geometry")
+    schema.check({name: values.tolist() for name, values in attributes.items()}, config.inventory.confounders)
     folder = survey.workspace.inventory
     write(folder, linked.frame)
     write_text(folder / "landslides.qml", qgis_style.qml())
     exports.write_all(folder, found)
     tiles = {tile for text in found["tiles"] for tile in text.split(";")}
-    vectors.write_csv(folder / "scenes.csv", sources.scenes(survey, tiles))
+    write_text(folder / "scenes.csv", provenance.scenes(survey, tiles))
     return {
         "landslides": len(found),
         "area_m2": float(found["area_m2"].sum()),
@@ -63,186 +61,109 @@ def write(folder: Path, frame: gpd.GeoDataFrame) -> None:
 
 def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
     """Return one record a landslide, largest first; an empty survey gives an empty frame with the same columns."""
-    parts = _joined_parts(survey)
-    to_lonlat = Transformer.from_crs(config.grid.crs, "EPSG:4326", always_xy=True)
-    provenance, passes = _provenance(config), dating.passes_of(survey, config)
-    records = [
-        _record(group, survey, to_lonlat, passes) | provenance for _, group in parts.groupby("component", sort=True)
-    ]
-    types = schema.dtypes(config.inventory.confounders)
-    frame = gpd.GeoDataFrame(records, columns=[*types, "geometry"], geometry="geometry", crs=config.grid.crs).astype(
-        types
-    )
-    frame = frame[frame["area_m2"] >= config.inventory.min_area_m2]
-    return frame.sort_values(["area_m2", "landslide_id"], ascending=[False, True]).reset_index(drop=True)
+    tiles = _read_tiles(survey, config)
+    tables = []
+    if finished := [tile.finished for tile in tiles if tile.finished is not None]:
+        tables.append(record_fields.table(vectors.from_arrow(finished), config))
+    if any(tile.touching.num_rows for tile in tiles):
+        passes = _passes_of_tile(survey, config)
+        tables.append(record_fields.of_parts(_joined(tiles), survey.grid, config, passes))
+    if not tables:
+        return _empty(config)
+    whole = pd.concat(tables, ignore_index=True).assign(**_provenance(config))
+    whole = whole[whole["area_m2"] >= config.inventory.min_area_m2]
+    whole = whole.sort_values(["area_m2", "landslide_id"], ascending=[False, True])
+    columns = {name: values.to_numpy() for name, values in whole.items()}
+    frame = record_fields.table(columns, config)
+    return gpd.GeoDataFrame(frame, geometry="geometry", crs=config.grid.crs)
 
 
-def _joined_parts(survey: Survey) -> pd.DataFrame:
-    """Return all parts, each with the number of its landslide."""
-    frames, edges, counts = [], {}, {}
-    done = receipts.read_stage(survey.workspace.receipts, "outline")
+@dataclass(frozen=True)
+class _Tile:
+    """The landslides of a tile.
+
+    Attributes
+    ----------
+    position : (row, col)
+    count : int
+        Number of parts, in either table.
+    edges : array (4, tile_px)
+        Labels along the edges of the tile.
+    finished : Table or None
+        Records that the stage `records` made.
+    touching : Table
+        The other parts. Their records are made here.
+    """
+
+    position: Position
+    count: int
+    edges: np.ndarray
+    finished: pa.Table | None
+    touching: pa.Table
+
+
+def _read_tiles(survey: Survey, config: Config) -> list[_Tile]:
+    """Read the tiles with landslides.
+
+    A tile without current records, because its dates failed for example, gives all its parts.
+    """
+    folder = survey.workspace.receipts
+    earlier = {name: receipts.read_stage(folder, name) for name in tile_records.sources(config)}
+    made = receipts.read_stage(folder, tile_records.STAGE.name)
+    calls = []
     for position in survey.positions:
-        receipt = done.get(tile_id(*position))
-        if receipt and receipt.tally["parts"]:
-            path = survey.workspace.part("outline", receipt.tile)
-            frames.append(vectors.read_part(path))
-            edges[position] = vectors.read_edges(path.with_suffix(".npy"))
-            counts[position] = len(frames[-1])
-    if not frames:
-        return pd.DataFrame({"component": []})
-    parts = pd.concat(frames, ignore_index=True)
-    component = connected_regions.join(edges, counts)
+        tile = tile_id(*position)
+        outlined, receipt = earlier["outline"].get(tile), made.get(tile)
+        if outlined and outlined.tally["parts"]:
+            current = tile_records.is_current(receipt, config, {name: done.get(tile) for name, done in earlier.items()})
+            records = int(receipt.tally["records"]) if current and receipt else None
+            calls.append(partial(_read_tile, survey.workspace, position, outlined.tally["parts"], records))
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(lambda call: call(), calls))
+
+
+def _read_tile(places: Workspace, position: Position, count: int, records: int | None) -> _Tile:
+    """Read a tile; `records` is the number of its current records, None if it has none."""
+    name = tile_id(*position)
+    path = places.part("outline", name)
+    parts, edges = vectors.read_arrow(path), vectors.read_edges(path.with_suffix(".npy"))
+    if records is None:
+        return _Tile(position, count, edges, None, parts)
+    _, touching = tile_records.divided(parts, edges)
+    finished = vectors.read_arrow(places.part(tile_records.STAGE.name, name)) if records else None
+    return _Tile(position, count, edges, finished, touching)
+
+
+def _joined(tiles: Sequence[_Tile]) -> Parts:
+    """Return the parts that the tiles have left, by landslide."""
+    parts = vectors.from_arrow([tile.touching for tile in tiles])
+    component = connected_regions.join(
+        {tile.position: tile.edges for tile in tiles}, {tile.position: tile.count for tile in tiles}
+    )
     keys = zip(parts["tile_row"], parts["tile_col"], parts["label"], strict=True)
-    return parts.assign(component=[component[row, col][label - 1] for row, col, label in keys])
+    return Parts.grouped(parts, np.array([component[row, col][label - 1] for row, col, label in keys]))
 
 
-def _record(group: pd.DataFrame, survey: Survey, to_lonlat: Transformer, passes: dating.Passes) -> dict[str, Any]:
-    config = survey.config
-    first = group.sort_values(["first_row", "first_col"]).iloc[0]
-    shape, repaired = shapes.joined(np.asarray(group["geometry"].values))
-    # measured along the pixels; simplified outlines are only for display
-    places = terrain_fields.places(group, survey)
-    measures = _geometry(shape, places, to_lonlat)
-    drawn = shapes.simplified(shape, config.inventory.simplify_m) if config.inventory.simplify_m else shape
-    evidence = _evidence(group) | _observability(group) | _on_layers(group, config)
-    tiles = sorted({tile_id(row, col) for row, col in zip(group["tile_row"], group["tile_col"], strict=True)})
-    name = f"{config.survey.id}-{_pixel_id(survey, int(first['first_row']), int(first['first_col']))}"
-    return {
-        "landslide_id": name,
-        "survey_id": config.survey.id,
-        "version": 1,
-        "status": "new",
-        "observation": year_matching.FOUND,
-        "parent_ids": "",
-        **_dates(group, config, passes),
-        **measures,
-        **places,
-        "outline": "simplified" if drawn is not shape else "pixels, repaired" if repaired else "pixels",
-        **terrain_fields.terrain(group, places),
-        **terrain_fields.split(group, config),
-        **evidence,
-        "confidence": _grade(evidence),  # type: ignore[arg-type]
-        "review_state": "unreviewed",
-        "reviewer": "",
-        "comment": "",
-        "reviewed_version": 0,
-        "tiles": ";".join(tiles),
-        "geometry": drawn,
-    }
+def _passes_of_tile(survey: Survey, config: Config) -> dating.PassesOfTile | None:
+    """Return a function that reads the passes of a tile; None if landslides are not dated with Sentinel-1."""
+    if "date" not in tile_records.sources(config):
+        return None
+    done = receipts.read_stage(survey.workspace.receipts, "date")
+
+    def read(tile: str) -> pd.DataFrame | None:
+        receipt = done.get(tile)
+        if not receipt:
+            return None
+        path = survey.workspace.part("date", tile)
+        return vectors.read_table(path) if receipt.tally["dated_parts"] else dating.NO_PASSES
+
+    return read
 
 
-def _pixel_id(survey: Survey, row: int, col: int) -> str:
-    """Return ten hex digits from the CRS and the metre position of the first pixel.
-
-    It depends on the position, not on order: the id is the same with other tiles or workers, and if other landslides
-    change.
-    """
-    return place_id(survey.grid.crs, *(survey.grid.geobox.transform @ (col + 0.5, row + 0.5)))
-
-
-def place_id(crs: str, x: float, y: float) -> str:
-    """Return ten hex digits of a place, to 0.1 m."""
-    return hashlib.blake2b(f"{crs} {x:.1f} {y:.1f}".encode(), digest_size=5).hexdigest()
-
-
-def _dates(group: pd.DataFrame, config: Config, passes: dating.Passes) -> dict[str, str | float]:
-    """Return the earliest and latest day of a landslide, and how they were found.
-
-    If the model gives dates, they are the images around the break of the median pixel. Otherwise they are the last
-    image before and the first after, or the date windows if Sentinel-2 did not observe it. Sentinel-1 can narrow them.
-    """
-    windows = config.survey.windows
-    if "after_days" in group:
-        pixel_days = [np.concatenate(group[f"{name}_days"].to_list()) for name in DAYS]
-        if pixel_days[0].size:
-            # whole days, and ordered: the image before each pixel's break is earlier than the image after
-            middle = (int(np.quantile(days, 0.5, method="lower")) for days in pixel_days)
-            return _written(*middle, "breaks in the series")  # type: ignore[arg-type, call-arg]
-    earliest, latest = int(group["last_before"].max()), int(group["first_after"].min())
-    limits = (windows.pre[0] - _EPOCH).days, (windows.post[1] - _EPOCH).days
-    if limits[0] <= earliest < latest <= limits[1]:
-        days, method = (earliest, latest), "greenest looks"
-    else:
-        days, method = limits, "survey windows"
-    narrowed = dating.narrowed(passes(group), days, limits, config.composite.speckle_looks)
-    if narrowed is not None:
-        return _written(*narrowed[:2], dating.METHOD, narrowed[2])
-    return _written(*days, method)
-
-
-def _written(earliest: int, latest: int, method: str, confidence: float = np.nan) -> dict[str, str | float]:
-    first, last = (_EPOCH + timedelta(days=day) for day in (earliest, latest))
-    return {
-        "date_earliest": first.isoformat(),
-        "date_latest": last.isoformat(),
-        "date_method": method,
-        "date_confidence": confidence,
-    }
-
-
-def _geometry(shape: shapely.MultiPolygon, places: Mapping[str, float], to_lonlat: Transformer) -> dict[str, float]:
-    area, perimeter = geodesic(shape, to_lonlat)
-    length = shapes.length(shape, (places["source_x"], places["source_y"]), (places["toe_x"], places["toe_y"]))
-    return {"area_m2": area, "perimeter_m": perimeter, "length_m": length, "width_m": area / length}
-
-
-def _evidence(group: pd.DataFrame) -> dict[str, float]:
-    histogram = np.sum(np.stack(group["probability_histogram"].to_numpy()), axis=0)
-    cumulative = np.cumsum(histogram) / histogram.sum()
-    return {
-        "probability_mean": terrain_fields.mean(group, "probability"),
-        "probability_p10": float(np.searchsorted(cumulative, 0.1) / (HISTOGRAM_BINS - 1)),
-        "probability_p90": float(np.searchsorted(cumulative, 0.9) / (HISTOGRAM_BINS - 1)),
-        "probability_max": terrain_fields.finite(group["probability_max"].max()),
-        "dndvi_mean": terrain_fields.mean(group, "dNDVI"),
-        "dvv_mean_db": terrain_fields.mean(group, "diffVV"),
-        "dvh_mean_db": terrain_fields.mean(group, "diffVH"),
-        "dvv_ascending_db": terrain_fields.mean(group, "diffVV_asc"),
-        "dvv_descending_db": terrain_fields.mean(group, "diffVV_desc"),
-    }
-
-
-def _observability(group: pd.DataFrame) -> dict[str, float]:
-    shares = {
-        "optical_share": "optical_px",
-        "radar_share": "radar_px",
-        "ascending_share": "ascending_px",
-        "descending_share": "descending_px",
-        "radar_hidden_share": "one_side_px",
-        "terrain_shade_share": "shaded_px",
-    }
-    return {name: _share(group, column) for name, column in shares.items()} | {
-        "unobserved_edge_px": int(group["unobserved_edge_px"].sum()),
-        # not in parts of weights that do not describe their training
-        "outside_share": _share(group, "outside_px") if "outside_px" in group else np.nan,
-    }
-
-
-def _on_layers(group: pd.DataFrame, config: Config) -> dict[str, float | str]:
-    shares = {
-        kind: {name: _share(group, layer_px(kind, name)) for name in files} for kind, files in layers(config).items()
-    }
-    agree = ";".join(sorted(name for name, share in shares["others"].items() if share >= AGREES))
-    return {schema.CONFOUNDER.format(name): share for name, share in shares["confounders"].items()} | {
-        "models_agree": agree
-    }
-
-
-def _share(group: pd.DataFrame, column: str) -> float:
-    return float(group[column].sum() / group["pixels"].sum())
-
-
-def _grade(evidence: Mapping[str, float]) -> str:
-    """Return the confidence grade: a rule to sort the reviewer's work, not a probability.
-
-    high: mean probability at least 0.8, observed by both sensors, and the whole outline observed. low: mean probability
-    below 0.65, or half of it observed by one sensor only. medium: all others.
-    """
-    sure = evidence["probability_mean"]
-    seen = min(evidence["optical_share"], evidence["radar_share"])
-    if sure >= 0.8 and seen >= 0.9 and not evidence["unobserved_edge_px"]:
-        return "high"
-    return "low" if sure < 0.65 or seen < 0.5 else "medium"
+def _empty(config: Config) -> gpd.GeoDataFrame:
+    columns = [*schema.dtypes(config.inventory.confounders), "geometry"]
+    types = schema.dtypes(config.inventory.confounders)
+    return gpd.GeoDataFrame([], columns=columns, geometry="geometry", crs=config.grid.crs).astype(types)
 
 
 def _provenance(config: Config) -> dict[str, str]:
@@ -265,4 +186,10 @@ def _settings(config: Config) -> Mapping[str, Any]:
     )
 
 
-REDUCTION = Reduction(name="inventory", version=4, apply=apply, settings=_settings, after=("outline", "date"))
+REDUCTION = Reduction(
+    name="inventory",
+    version=4,
+    apply=apply,
+    settings=_settings,
+    after=(*tile_records.SOURCES, tile_records.STAGE.name, provenance.STAGE.name),
+)

@@ -1,7 +1,9 @@
 """STAC items of a survey: its tiles, their sources and bands, and the delivered files."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,14 @@ from odc.geo.geobox import GeoBox
 import lsbatch
 from lsbatch.bands import Layer
 from lsbatch.storage import objects
-from lsbatch.storage.files import on_disk, scratch, write_bytes
+from lsbatch.storage.files import on_disk, scratch, write_text
 
 #: Points on each side of a tile's outline, because a straight line of the grid is curved in longitude and latitude.
 CORNERS = 8
+#: The main file of a catalogue.
+CATALOG = "catalog.json"
+#: Items that are written to object storage at once.
+WRITERS = 32
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
@@ -132,22 +138,49 @@ def delivery(
     return item
 
 
-def write(folder: Path, name: str, description: str, items: Iterable[pystac.Item]) -> int:
-    """Write a catalogue of the items to a temporary folder, then replace the old one; return the number of items.
+def text(item: pystac.Item) -> str:
+    """Return the JSON of an item in a catalogue that `write` makes."""
+    item.clear_links()
+    for rel in ("root", "parent"):
+        item.add_link(pystac.Link(rel, f"../{CATALOG}", pystac.MediaType.JSON))
+    return json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2)
+
+
+def write(folder: Path, name: str, description: str, items: Mapping[str, str]) -> int:
+    """Write a catalogue of items to a temporary folder, then replace the old one; return the number of items.
 
     Folders in object storage cannot be renamed: there the root, which lists the items, is written last.
+
+    Parameters
+    ----------
+    folder : Path
+    name, description : str
+        Of the catalogue.
+    items : mapping of id to text
+        From `text`.
     """
     catalog = pystac.Catalog(name, description)
-    catalog.add_items(items)
+    catalog.clear_links()
+    catalog.add_link(pystac.Link("root", f"./{CATALOG}", pystac.MediaType.JSON))
+    files = {f"{one}/{one}.json": content for one, content in items.items()}
+    for address in files:
+        catalog.add_link(pystac.Link("item", f"./{address}", pystac.MediaType.GEOJSON))
+    root = json.dumps(catalog.to_dict(include_self_link=False, transform_hrefs=False), indent=2)
+    if objects.is_remote(folder):
+        with ThreadPoolExecutor(WRITERS) as pool:
+            list(pool.map(lambda address: write_text(folder / address, files[address]), files))
+        write_text(folder / CATALOG, root)
+    else:
+        _replace(folder, files | {CATALOG: root})
+    return len(items)
+
+
+def _replace(folder: Path, files: Mapping[str, str]) -> None:
     with scratch(beside=folder) as place:
         new, old = place / "new", place / "old"
-        catalog.normalize_hrefs(str(new))
-        catalog.save(pystac.CatalogType.SELF_CONTAINED)
-        if objects.is_remote(folder):
-            for path in sorted(new.rglob("*.json"), key=lambda path: path.name == "catalog.json"):
-                write_bytes(folder / path.relative_to(new).as_posix(), path.read_bytes())
-        else:
-            if folder.exists():
-                folder.rename(old)
-            new.rename(folder)
-    return sum(1 for _ in catalog.get_items())
+        for address, content in files.items():
+            (new / address).parent.mkdir(parents=True, exist_ok=True)
+            (new / address).write_text(content, encoding="utf-8")
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)

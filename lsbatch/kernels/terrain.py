@@ -223,9 +223,27 @@ def _angle_deg(y, x):  # type: ignore[no-untyped-def]
 
 @kernel
 def descend(z: np.ndarray, row: int, col: int, steps: int, stop_deg: float, resolution_m: float) -> np.ndarray:
-    """Return the steepest descent from a pixel: (n, 2) rows and columns.
+    """Follow the steepest descent from a pixel.
 
-    Ends after `steps`, at a pit, at the edge, or where the descent over the last eight steps is below `stop_deg`.
+    It ends after `steps`, at a pit, at the edge, or where the descent over the last eight steps is below `stop_deg`.
+
+    Parameters
+    ----------
+    z : array (rows, cols)
+        Elevation in metres.
+    row, col : int
+        The first pixel.
+    steps : int
+        Most steps.
+    stop_deg : float
+        Degrees.
+    resolution_m : float
+        Side of a pixel.
+
+    Returns
+    -------
+    array (n, 2), int64
+        Rows and columns.
     """
     out = np.empty((steps + 1, 2), np.int64)
     out[0, 0], out[0, 1] = row, col

@@ -47,7 +47,8 @@ def _cell_rows(cells: np.ndarray, tile: Tile) -> list[list[int]]:
     return out
 
 
-def _settings(config: Config) -> dict[str, object]:
+def truth_settings(config: Config) -> dict[str, object]:
+    """Return what the pixels of mapped landslides depend on."""
     assert config.truth is not None
     windows = config.survey.windows
     return {
@@ -56,6 +57,13 @@ def _settings(config: Config) -> dict[str, object]:
         **({} if config.truth.mapped_area is None else {"mapped_area": checksum(config.truth.mapped_area)}),
         "date_field": config.truth.date_field,
         "windows": windows.model_dump(mode="json"),
+    }
+
+
+def _settings(config: Config) -> dict[str, object]:
+    assert config.truth is not None
+    return {
+        **truth_settings(config),
         # read once before the tiles, so that a wrong file gives one error and not one for each tile
         "plots": {name: shape.wkb_hex for name, shape in vectors.read_plots(config.truth, config.grid.crs).items()},
     }

@@ -6,7 +6,8 @@
 - ``accuracy_section``: the accuracy section and the table by area.
 - ``size_chart``: the chart of size frequencies.
 - ``training_blocks``: the training, validation and test blocks of the map.
-- ``overview_map``: the map of the region.
+- ``overview_map``: the map of the region, from the thumbnails of the tiles.
+- ``thumbnails``: the stage that makes them.
 - ``quicklooks``: images of single landslides.
 - ``landslide_table``: the table of landslides.
 - ``images``: pixels to images.

@@ -10,15 +10,14 @@ import shapely
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
 
-from lsbatch.bands import STACK, Layer, mask
 from lsbatch.catalog.survey import Position, Survey
-from lsbatch.grid import Grid
+from lsbatch.errors import StaleStoreError
+from lsbatch.grid import Grid, tile_id
 from lsbatch.imagery.prefetch import in_order
 from lsbatch.kernels import terrain
-from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.report import images
 from lsbatch.settings import Config
-from lsbatch.storage import cube, vectors
+from lsbatch.storage import vectors
 from lsbatch.storage.geometries import rasterize
 
 #: Longer side of the map's pictures.
@@ -28,10 +27,11 @@ DOT_PX = 12.0
 #: Tolerance of simplified outlines, in map pixels; the map can be magnified about four times.
 TOLERANCE_PX = 0.25
 
-#: Tiles that are read at once, up to 100 MB each: one process draws the whole country. Tiles of 2048 px take
-#: 0.38 s on two cores, and took 0.56 s before.
-TOGETHER = 4
+#: Thumbnails that are read in advance; in object storage each waits for its own requests.
+TOGETHER = 8
 COLOURS = ("postR", "postG", "postB")
+#: Columns of a thumbnail with the shares of found, false and missed pixels.
+HITS = ("found", "false", "missed")
 NAMES = {"colour": "true colour, after", "radar": "radar VV, after", "relief": "relief"}
 
 
@@ -109,7 +109,7 @@ class Overview:
 def overview(
     survey: Survey, where: Frame, region: shapely.Geometry, masked: frozenset[Position], scored: frozenset[Position]
 ) -> Overview:
-    """Read the completed tiles, `TOGETHER` at once, each band separately to limit memory.
+    """Put together the thumbnails of the completed tiles.
 
     Parameters
     ----------
@@ -117,46 +117,39 @@ def overview(
     where : Frame
     region : shapely geometry
     masked, scored : set of (row, col)
-        Tiles with a mask, and the tiles among them that were compared with mapped landslides.
+        Tiles with a thumbnail, and the tiles among them that were compared with mapped landslides.
     """
-    names = (*_bands(survey.config), "surveyed")
+    names = (*shown_bands(survey.config), "surveyed")
     shape = where.rows, where.cols
     bands = {name: np.full(shape, np.nan, np.float32) for name in names}
     hits = np.zeros((3, *shape), np.float32) if scored else None
     positions = sorted(masked)
-    tiles = in_order(
-        [partial(_coarse, survey, where.cell, position, position in scored) for position in positions], TOGETHER
-    )
-    for position, (coarse, compared) in zip(positions, tiles, strict=True):
+    tables = in_order([partial(_thumbnail, survey, where.cell, position) for position in positions], TOGETHER)
+    for position, thumbnail in zip(positions, tables, strict=True):
         target, part = _overlap(where, position)
         for name in names:
-            bands[name][target] = coarse[name][part]
-        if hits is not None and compared:
-            for each, values in zip(hits, compared, strict=True):
-                each[target] = values[part]
+            bands[name][target] = thumbnail[name][part]
+        if hits is not None and position in scored:
+            for each, name in zip(hits, HITS, strict=True):
+                each[target] = thumbnail[name][part]
     return Overview(bands, hits, rasterize(region, where.geobox))
 
 
-def _coarse(
-    survey: Survey, cell: int, position: Position, scored: bool
-) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """Return the bands of a tile in `cell` x `cell` pixels, and its hits if landslides were mapped."""
-    config, store, tile = survey.config, survey.workspace.store, survey.tile(position)
-
-    def of(layer: Layer, name: str) -> np.ndarray:
-        return cube.read(store, survey.grid, layer, tile, 0, (name,))[name]
-
-    def reduced(values: np.ndarray) -> np.ndarray:
-        return images.reduced(values, (cell, cell))
-
-    bands = {name: reduced(of(STACK, name)) for name in _bands(config)}
-    found = of(mask(config.model.family), "landslide")
-    surveyed = found != UNOBSERVED
-    compared = [reduced(values) for values in _hits(found == 1, surveyed, tile.geobox, config)] if scored else []
-    return bands | {"surveyed": reduced(surveyed)}, compared
+def _thumbnail(survey: Survey, cell: int, position: Position) -> dict[str, np.ndarray]:
+    """Return the bands of a tile in `cell` x `cell` pixels, as `lsbatch.report.thumbnails` wrote them."""
+    path = survey.workspace.part("thumbnails", tile_id(*position))
+    table = vectors.read_table(path)
+    lacks = [name for name in (*shown_bands(survey.config), "surveyed") if name not in table]
+    if lacks or len(table) != cell * cell:
+        raise StaleStoreError(
+            f"{path}: is not the thumbnail of {cell} x {cell} pixels that the report needs; "
+            "compute its tile again with lsbatch retry"
+        )
+    return {name: table[name].to_numpy(np.float32).reshape(cell, cell) for name in table}
 
 
-def _bands(config: Config) -> tuple[str, ...]:
+def shown_bands(config: Config) -> tuple[str, ...]:
+    """Return the bands of STACK that the map shows."""
     archives = config.archives
     return (
         *(COLOURS if archives.sentinel2 else ()),
@@ -174,13 +167,6 @@ def _overlap(where: Frame, position: Position) -> tuple[tuple[slice, slice], tup
         target.append(slice(first, max(first, last)))
         part.append(slice(first - start, max(first, last) - start))
     return (target[0], target[1]), (part[0], part[1])
-
-
-def _hits(found: np.ndarray, surveyed: np.ndarray, geobox: GeoBox, config: Config) -> tuple[np.ndarray, ...]:
-    assert config.truth is not None
-    truth = vectors.truth_mask(config.truth, config.survey.windows, geobox)
-    known = surveyed & vectors.mapped_mask(config.truth, geobox)
-    return found & truth & known, found & ~truth & known, ~found & truth & known
 
 
 def bases(seen: Overview, where: Frame) -> list[dict[str, str]]:

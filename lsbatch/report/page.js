@@ -8,15 +8,23 @@
     if (kind) element.className = kind;
     return element;
   };
+  const NS = "http://www.w3.org/2000/svg";
+  const drawing = (name, attributes, ...inside) => {
+    const element = document.createElementNS(NS, name);
+    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+    element.append(...inside);
+    return element;
+  };
+  const formatted = (value, digits, unit) => value === null || value === undefined || value === "" ? "–"
+    : typeof value !== "number" ? value
+    : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }) + (unit || "");
 
   // Tables: show the first rows; show more on request. Thousands of rows at once block the browser for seconds.
   const STEP = 200;
   const tables = new Map();
-  const fitting = (table) => Array.from(table.tBodies[0].rows).filter((row) => !tables.get(table).out.has(row));
 
   function lay(table) {
-    const state = tables.get(table), rows = fitting(table);
-    state.out.forEach((row) => { row.hidden = true; });
+    const state = tables.get(table), rows = Array.from(table.tBodies[0].rows);
     rows.forEach((row, place) => { row.hidden = place >= state.limit; });
     const left = rows.length - state.limit;
     state.more.hidden = left <= 0;
@@ -25,99 +33,157 @@
 
   // A click on a heading sorts the table. Unknown values stay last in both directions.
   const asNumber = (text) => parseFloat(text.replace(/,/g, "").replace("−", "-"));
-  const collator = new Intl.Collator("en");
-
-  function sortBy(table, th, say) {
-    const column = th.cellIndex, numeric = th.classList.contains("n");
-    const was = th.getAttribute("aria-sort");
-    const down = was === "none" ? numeric : was === "ascending";
-    const rows = Array.from(table.tBodies[0].rows).map((row) => {
-      const text = row.cells[column].textContent.trim();
-      return { row, value: numeric ? asNumber(text) : text };
-    });
-    const unknown = (value) => (numeric ? Number.isNaN(value) : value === "" || value === "–");
-    rows.sort((a, b) => {
-      if (unknown(a.value) || unknown(b.value)) return unknown(a.value) - unknown(b.value);
-      const order = numeric ? a.value - b.value : collator.compare(a.value, b.value);
-      return down ? -order : order;
-    });
-    all("th", table.tHead).forEach((other) => other.setAttribute("aria-sort", "none"));
-    th.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const order = document.createDocumentFragment();
-    rows.forEach((entry) => order.append(entry.row));
-    table.tBodies[0].append(order);
-    lay(table);
-    say.textContent = "sorted by " + th.textContent.trim() + ", " + th.getAttribute("aria-sort");
-    table.dispatchEvent(new Event("sorted"));
+  const unknown = (value) => value === null || value === undefined || value === "" || value === "–" || Number.isNaN(value);
+  function compare(a, b, down) {
+    if (unknown(a) || unknown(b)) return unknown(a) - unknown(b);
+    // not by a collator, which takes seconds for 50,000 texts
+    const order = a < b ? -1 : a > b ? 1 : 0;
+    return down ? -order : order;
   }
 
-  all("table.sortable").forEach((table) => {
+  // Make a button of each heading; `sort` is called with the heading and the direction.
+  function headings(table, sort) {
     const say = document.createElement("p");
     say.className = "hush";
     say.setAttribute("aria-live", "polite");
-    const more = make("button");
-    more.type = "button";
-    more.addEventListener("click", () => { tables.get(table).limit += STEP; lay(table); });
     table.closest(".scroll").after(say);
-    table.closest(".scroll").append(more);
-    tables.set(table, { limit: STEP, out: new Set(), more });
-    lay(table);
     all("thead th", table).forEach((th) => {
       const button = document.createElement("button");
       button.type = "button";
       button.append(...th.childNodes);
       th.append(button);
       if (!th.hasAttribute("aria-sort")) th.setAttribute("aria-sort", "none");
-      button.addEventListener("click", () => sortBy(table, th, say));
+      button.addEventListener("click", () => {
+        const was = th.getAttribute("aria-sort"), down = was === "none" ? th.classList.contains("n") : was === "ascending";
+        all("th", table.tHead).forEach((other) => other.setAttribute("aria-sort", "none"));
+        th.setAttribute("aria-sort", down ? "descending" : "ascending");
+        sort(th, down);
+        say.textContent = "sorted by " + th.textContent.trim() + ", " + th.getAttribute("aria-sort");
+      });
     });
+  }
+
+  function sortRows(table, th, down) {
+    const column = th.cellIndex, numeric = th.classList.contains("n");
+    const rows = Array.from(table.tBodies[0].rows).map((row) => {
+      const text = row.cells[column].textContent.trim();
+      return { row, value: numeric ? asNumber(text) : text };
+    });
+    rows.sort((a, b) => compare(a.value, b.value, down));
+    const order = document.createDocumentFragment();
+    rows.forEach((entry) => order.append(entry.row));
+    table.tBodies[0].append(order);
+    lay(table);
+  }
+
+  all("table.sortable").forEach((table) => {
+    const more = make("button");
+    more.type = "button";
+    more.addEventListener("click", () => { tables.get(table).limit += STEP; lay(table); });
+    table.closest(".scroll").append(more);
+    tables.set(table, { limit: STEP, more });
+    lay(table);
+    headings(table, (th, down) => sortRows(table, th, down));
   });
 
-  // The filter hides landslides in the list and on the map.
-  const list = byId("list"), records = list && JSON.parse(byId("records").textContent);
-  const field = (number, name) => {
-    const place = records.varies.indexOf(name);
-    return place < 0 ? records.same[name] : records.values[number][place];
-  };
+  // The landslides: columns of values, which are packed. All of them are searched, sorted and drawn; the list has one
+  // page of rows at a time, because the browser needs a second for some thousand rows.
+  const list = byId("list");
+  let records = null;
+  const field = (number, name) => (name in records.same ? records.same[name] : records.columns[name][number]);
+  const state = { order: [], shown: [], drawn: [], inList: null, page: 0 };
+  let selected = -1;
+
+  async function unpack(text) {
+    const packed = atob(text), bytes = new Uint8Array(packed.length);
+    for (let i = 0; i < bytes.length; i += 1) bytes[i] = packed.charCodeAt(i);
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return JSON.parse(await new Response(stream).text());
+  }
+
+  function row(number) {
+    const out = make("tr");
+    out.id = "l" + number;
+    out.dataset.slide = number;
+    out.classList.toggle("picked", number === selected);
+    all("thead th", list).forEach((th) => {
+      const name = th.dataset.field, value = field(number, name), numeric = th.classList.contains("n");
+      const text = numeric ? formatted(value === null ? null : value * (th.dataset.times || 1), +(th.dataset.digits || 0)) : value;
+      const cell = make("td", text, numeric ? "n" : name.startsWith("date") || name === "landslide_id" ? "nowrap" : undefined);
+      if (name === "landslide_id") {
+        const link = make("a", text);
+        link.href = "#l" + number;
+        link.dataset.show = number;
+        cell.replaceChildren(link);
+      }
+      out.append(cell);
+    });
+    return out;
+  }
+
+  function showPage(page) {
+    const last = Math.max(0, Math.ceil(state.shown.length / STEP) - 1), count = (n) => n.toLocaleString("en");
+    state.page = Math.min(last, Math.max(0, page));
+    const first = state.page * STEP, numbers = state.shown.slice(first, first + STEP);
+    list.tBodies[0].replaceChildren(...numbers.map(row));
+    byId("list-view").scrollTop = 0;
+    byId("pages").hidden = !last;
+    byId("page-place").textContent = "landslides " + count(first + 1) + " to " + count(first + numbers.length) + " of " + count(state.shown.length);
+    byId("first-page").disabled = byId("page-before").disabled = !state.page;
+    byId("last-page").disabled = byId("page-after").disabled = state.page === last;
+  }
+
+  function refresh(fits) {
+    if (fits) {
+      state.inList = new Uint8Array(records.count);
+      state.order.forEach((number) => { state.inList[number] = fits(number); });
+    }
+    state.shown = state.order.filter((number) => state.inList[number]);
+    byId("count").textContent = state.shown.length.toLocaleString("en") + " of " + records.count.toLocaleString("en") + " shown";
+    showPage(0);
+    if (fits) drawMarks();
+    if (selected >= 0) showPlace();
+  }
+
   function filterList() {
     const form = byId("filter"), find = byId("find"), least = byId("least"), most = byId("most");
-    const selects = all("select[data-field]", form), marks = all(".marks a");
-    const read = () => Array.from(list.tBodies[0].rows).map((row) => {
-      const number = +row.dataset.slide;
-      const words = [row.textContent, ...records.searched.map((name) => field(number, name) || "")];
-      return { row, number, text: words.join(" ").toLowerCase(), area: field(number, "area_m2") };
-    });
-    let rows = null;
+    const selects = all("select[data-field]", form);
+    const names = [...all("thead th:not(.n)", list).map((th) => th.dataset.field), ...records.searched];
+    let texts = null;
     const filter = () => {
-      rows = rows || read();
       const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
       const low = least.value === "" ? -Infinity : +least.value, high = most.value === "" ? Infinity : +most.value;
       const asked = selects.filter((select) => select.value).map((select) => [select.dataset.field, select.value]);
-      let shown = 0;
-      rows.forEach(({ row, number, text, area }) => {
-        const fits = area >= low && area <= high && words.every((word) => text.includes(word))
+      if (words.length) texts = texts || Array.from({ length: records.count }, (_, number) => names.map((name) => field(number, name) || "").join(" ").toLowerCase());
+      refresh((number) => {
+        const area = field(number, "area_m2");
+        return area >= low && area <= high && words.every((word) => texts[number].includes(word))
           && asked.every(([name, value]) => field(number, name) === value);
-        if (fits) tables.get(list).out.delete(row);
-        else tables.get(list).out.add(row);
-        if (marks[number]) marks[number].toggleAttribute("hidden", !fits);
-        shown += fits;
       });
-      // the white rims of all marks are one path, so they are shown only if all marks are shown
-      document.querySelector(".marks .under").toggleAttribute("hidden", shown < rows.length);
-      byId("count").textContent = shown.toLocaleString("en") + " of " + rows.length.toLocaleString("en") + " shown";
-      tables.get(list).limit = STEP;
-      lay(list);
-      list.dispatchEvent(new Event("filtered"));
     };
     let waits = 0;
     form.addEventListener("input", () => { clearTimeout(waits); waits = setTimeout(filter, 120); });
     // the fields are empty only after the event
     form.addEventListener("reset", () => setTimeout(filter));
     form.addEventListener("submit", (event) => event.preventDefault());
-    const count = records.values.length.toLocaleString("en");
-    byId("count").textContent = count + " of " + count + " shown";
     form.hidden = false;
   }
-  if (list) filterList();
+
+  function startList() {
+    headings(list, (th, down) => {
+      const keys = Array.from({ length: records.count }, (_, number) => field(number, th.dataset.field));
+      state.order.sort((a, b) => compare(keys[a], keys[b], down) || a - b);
+      refresh();
+    });
+    byId("first-page").addEventListener("click", () => showPage(0));
+    byId("page-before").addEventListener("click", () => showPage(state.page - 1));
+    byId("page-after").addEventListener("click", () => showPage(state.page + 1));
+    byId("last-page").addEventListener("click", () => showPage(Infinity));
+    state.order = Array.from({ length: records.count }, (_, number) => number);
+    boxes = extents();
+    filterList();
+    refresh(() => true);
+  }
 
   // The map.
   const map = byId("map"), svg = map.querySelector("svg");
@@ -134,6 +200,7 @@
     byId("nearer").disabled = w <= full.w / MOST * 1.001;
     byId("farther").disabled = byId("everything").disabled = w >= full.w * 0.999;
     drawScale();
+    if (state.shown.length > MOST_MARKS) drawMarks();
   }
 
   function zoom(factor, cx, cy) {
@@ -142,13 +209,14 @@
     show({ x: x - (x - view.x) * ratio, y: y - (y - view.y) * ratio, w });
   }
 
+  const distance = (metres) => (metres >= 1000 ? +(metres / 1000).toPrecision(2) + " km" : +metres.toPrecision(2) + " m");
   function drawScale() {
     const perPixel = parseFloat(map.dataset.metres) / (svg.getScreenCTM() || { a: 1 }).a;
     const target = Math.min(140, svg.clientWidth / 3) * perPixel;
     const power = 10 ** Math.floor(Math.log10(target));
     const length = [5, 2, 1].find((step) => step * power <= target) * power;
     byId("scale-bar").style.width = length / perPixel + "px";
-    byId("scale-text").textContent = length >= 1000 ? length / 1000 + " km" : +length.toPrecision(1) + " m";
+    byId("scale-text").textContent = distance(+length.toPrecision(1));
   }
 
   function place(event) {
@@ -184,8 +252,17 @@
   svg.addEventListener("dragstart", (event) => event.preventDefault());
   svg.addEventListener("click", (event) => {
     // the end of a drag is not a click on a landslide
-    if (drag && drag.far) event.preventDefault();
-  }, true);
+    if (drag && drag.far) return;
+    const at = place(event), number = slideAt(at);
+    if (number >= 0) pick(number);
+    else if (event.target.closest(".cells rect")) zoom(0.25, at.x, at.y);
+  });
+  svg.addEventListener("mousemove", (event) => {
+    if (drag) return;
+    const number = slideAt(place(event));
+    map.classList.toggle("over", number >= 0);
+    byId("map-hint").textContent = number < 0 ? "" : field(number, "landslide_id") + ", " + formatted(field(number, "area_m2"), 0, " m²");
+  });
   map.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (event.key === "+" || event.key === "=") zoom(0.5);
@@ -209,21 +286,92 @@
   layer(byId("show-marks"), svg.querySelector(".marks"));
   byId("layers").hidden = false;
 
+  // The marks: small landslides are dots of one path, the others outlines of another one. If more landslides are in
+  // view than MOST_MARKS, their number in each cell is drawn instead: their marks would cover each other, and the
+  // browser needs a second to draw 50,000.
+  const MOST_MARKS = 2000, CELLS = 32;
+  const isDot = (outline) => outline.endsWith("h0");
+  const middle = (number) => [(boxes[4 * number] + boxes[4 * number + 2]) / 2, (boxes[4 * number + 1] + boxes[4 * number + 3]) / 2];
+
+  function drawMarks() {
+    const many = state.shown.length > MOST_MARKS;
+    const seen = many ? state.shown.filter(inView) : state.shown;
+    state.drawn = seen.length > MOST_MARKS ? [] : seen;
+    drawPaths(state.drawn.map((number) => records.outlines[number]));
+    drawCells(seen.length > MOST_MARKS ? seen : []);
+    drawPicked();
+  }
+
+  function inView(number) {
+    const i = 4 * number;
+    return boxes[i] < view.x + view.w && boxes[i + 2] > view.x && boxes[i + 1] < view.y + view.h && boxes[i + 3] > view.y;
+  }
+
+  function drawPaths(outlines) {
+    const paths = { ".shapes": outlines.filter((outline) => !isDot(outline)), ".dot": outlines.filter(isDot) };
+    // a line for each landslide
+    Object.entries(paths).forEach(([kind, some]) => all(".marks g " + kind, svg).forEach((path) => path.setAttribute("d", some.join("\n"))));
+  }
+
+  function drawCells(numbers) {
+    // cells stay in place when the map is moved
+    const side = full.w / CELLS / 2 ** Math.round(Math.log2(full.w / view.w)), counts = new Map();
+    numbers.forEach((number) => {
+      const [col, row] = middle(number).map((value) => Math.floor(value / side)), key = col + " " + row;
+      counts.set(key, (counts.get(key) || 0) + 1);
+    });
+    const most = Math.max(...counts.values(), 1);
+    svg.querySelector(".cells").replaceChildren(...Array.from(counts, ([key, count]) => {
+      const [x, y] = key.split(" ").map((value) => value * side), title = drawing("title", {});
+      title.textContent = count.toLocaleString("en") + (count === 1 ? " landslide" : " landslides");
+      return drawing("rect", { x, y, width: side, height: side, "fill-opacity": 0.2 + 0.6 * Math.log(count + 1) / Math.log(most + 1), "data-count": count }, title);
+    }));
+    byId("cells-key").hidden = !numbers.length;
+    byId("marks-key").hidden = Boolean(numbers.length);
+    byId("cells-text").textContent = "up to " + most.toLocaleString("en") + " landslides in a square of " + distance(side * parseFloat(map.dataset.metres)) + "; zoom in to see single landslides";
+  }
+
+  function drawPicked() {
+    const path = svg.querySelector(".marks .picked"), seen = selected >= 0 && state.inList[selected];
+    path.setAttribute("d", seen ? records.outlines[selected] : "");
+    path.classList.toggle("dot", Boolean(seen) && isDot(records.outlines[selected]));
+    return seen ? path : null;
+  }
+
+  let boxes = null;
+  function extents() {
+    const out = new Float32Array(4 * records.count);
+    records.outlines.forEach((outline, number) => {
+      let x0 = Infinity, y0 = Infinity, x1 = -Infinity, y1 = -Infinity;
+      for (const [, x, y] of outline.matchAll(/(-?[\d.]+) (-?[\d.]+)/g)) {
+        x0 = Math.min(x0, x); x1 = Math.max(x1, x); y0 = Math.min(y0, y); y1 = Math.max(y1, y);
+      }
+      out.set([x0, y0, x1, y1], 4 * number);
+    });
+    return out;
+  }
+
+  // The landslide at a place of the map: one that contains it, or else the nearest one within some pixels; or -1.
+  const NEAR_PX = 6;
+  const probe = drawing("path", {});
+  function slideAt(point) {
+    const near = NEAR_PX / svg.getScreenCTM().a;
+    let best = -1, least = near;
+    for (const number of state.drawn) {
+      const i = 4 * number;
+      const dx = Math.max(boxes[i] - point.x, 0, point.x - boxes[i + 2]), dy = Math.max(boxes[i + 1] - point.y, 0, point.y - boxes[i + 3]);
+      if (dx > near || dy > near) continue;
+      probe.setAttribute("d", records.outlines[number]);
+      if (!isDot(records.outlines[number]) && probe.isPointInFill(point)) return number;
+      const far = Math.hypot(dx, dy);
+      if (far < least) { least = far; best = number; }
+    }
+    return best;
+  }
+
   // The selected landslide is marked on the map, in the panel and in the list.
-  let picked = [], selected = -1;
   const panel = byId("panel"), titles = panel && JSON.parse(panel.dataset.titles);
   const metres = (look) => look.side * parseFloat(panel.dataset.resolution);
-  const NS = "http://www.w3.org/2000/svg";
-  const drawing = (name, attributes, ...inside) => {
-    const element = document.createElementNS(NS, name);
-    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
-    element.append(...inside);
-    return element;
-  };
-  const formatted = (value, digits, unit) => value === null || value === undefined || value === "" ? "–"
-    : typeof value !== "number" ? value
-    : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }) + (unit || "");
-
   function fact(term, value, title) {
     const row = make("div"), dt = make("dt", term);
     if (title) dt.title = title;
@@ -290,80 +438,82 @@
     if (byId("panel-more").open) byId("panel-fields").replaceChildren(...fields(number));
   }
 
-  // The landslides that the list shows, in its order; `next` and `previous` follow this order.
-  const order = () => fitting(list).map((row) => +row.dataset.slide);
+  // `next` and `previous` follow the order of the list.
   function showPlace() {
-    const shown = order(), at = shown.indexOf(selected);
+    const shown = state.shown, at = shown.indexOf(selected);
     byId("previous").disabled = at === 0 || !shown.length;
     byId("next").disabled = at === shown.length - 1;
     byId("place").textContent = (at < 0 ? "not in the list of " : (at + 1).toLocaleString("en") + " of ") + shown.length.toLocaleString("en");
   }
 
   function pick(number) {
-    picked.forEach((element) => element.classList.remove("picked"));
-    picked = all('[data-slide="' + number + '"]');
-    picked.forEach((element) => element.classList.add("picked"));
     selected = number;
+    all("tr", list.tBodies[0]).forEach((element) => element.classList.toggle("picked", +element.dataset.slide === number));
     fill(number);
     showPlace();
     byId("panel-said").textContent = "Selected " + field(number, "landslide_id") + ", " + formatted(field(number, "area_m2"), 0, " square metres");
-    return picked.find((element) => element.namespaceURI === NS);
+    return drawPicked();
   }
 
   function goTo(number) {
     const mark = pick(number);
     byId("show-marks").checked = true;
     byId("show-marks").dispatchEvent(new Event("change"));
-    if (!mark || mark.hasAttribute("hidden")) return;
+    if (!mark) return;
     const box = mark.getBBox(), w = Math.max(full.w / 10, 4 * Math.max(box.width, box.height * full.w / full.h));
     show({ x: box.x + box.width / 2 - w / 2, y: box.y + box.height / 2 - (w * full.h) / full.w / 2, w });
   }
 
   function step(by) {
-    const shown = order(), at = shown.indexOf(selected);
-    const next = at < 0 ? shown[0] : shown[at + by];
+    const at = state.shown.indexOf(selected);
+    const next = at < 0 ? state.shown[0] : state.shown[at + by];
     if (next !== undefined) goTo(next);
   }
 
   function select() {
-    const linked = () => { const found = /^#l(\d+)$/.exec(location.hash); return found && +found[1] < records.values.length ? +found[1] : -1; };
+    const linked = () => { const found = /^#l(\d+)$/.exec(location.hash); return found && +found[1] < records.count ? +found[1] : -1; };
     pick(Math.max(0, linked()));
     window.addEventListener("hashchange", () => { if (linked() >= 0) goTo(linked()); });
     byId("panel-said").textContent = "";
     panel.hidden = false;
-    // the images are at the end of the page
-    document.addEventListener("DOMContentLoaded", () => fill(selected));
-    list.addEventListener("sorted", showPlace);
-    list.addEventListener("filtered", showPlace);
     byId("previous").addEventListener("click", () => step(-1));
     byId("next").addEventListener("click", () => step(1));
     byId("panel-more").addEventListener("toggle", () => {
       byId("panel-fields").replaceChildren(...(byId("panel-more").open ? fields(selected) : []));
     });
     byId("to-list").addEventListener("click", () => {
-      const row = byId("l" + selected), state = tables.get(list), at = fitting(list).indexOf(row);
-      if (at < 0) byId("filter").reset();
-      if (at >= state.limit) {
-        state.limit = Math.ceil((at + 1) / STEP) * STEP;
-        lay(list);
-      }
-      row.scrollIntoView({ block: "center" });
-      row.querySelector("a").focus({ preventScroll: true });
+      if (!state.inList[selected]) byId("filter").reset();
+      // after the list is shown again
+      setTimeout(() => {
+        showPage(Math.floor(state.shown.indexOf(selected) / STEP));
+        byId("l" + selected).scrollIntoView({ block: "center" });
+        byId("l" + selected).querySelector("a").focus({ preventScroll: true });
+      });
     });
     byId("show-outlines").addEventListener("change", (event) => byId("panel-looks").classList.toggle("plain", !event.target.checked));
     document.addEventListener("click", (event) => {
-      const link = event.target.closest("a[data-show], .marks a");
+      const link = event.target.closest("a[data-show]");
       if (!link) return;
       event.preventDefault();
-      if (link.dataset.show === undefined) {
-        pick(+link.dataset.slide);
-        return;
-      }
       goTo(+link.dataset.show);
       map.scrollIntoView({ block: "nearest" });
       byId("panel-title").focus({ preventScroll: matchMedia("(min-width: 1001px)").matches });
     });
   }
-  if (list) select();
+  async function start() {
+    try {
+      records = await unpack(byId("records").textContent);
+    } catch (error) {
+      byId("list-fault").textContent = "This browser cannot unpack the list of landslides (" + error.message + "). The files contain all landslides.";
+      byId("list-fault").hidden = false;
+      return;
+    }
+    startList();
+    select();
+    document.documentElement.dataset.ready = "yes";
+  }
   show(full);
+  if (list) start();
+  // the images are at the end of the page
+  document.addEventListener("DOMContentLoaded", () => { if (selected >= 0) fill(selected); });
 })();

@@ -37,8 +37,11 @@ from lsbatch.settings import Config
 from lsbatch.storage import files, receipts
 from lsbatch.storage.workspace import Workspace
 
-#: Largest size of the images of single landslides in the page, in bytes; the whole page stays below 30 MB.
+#: Largest size of the images of single landslides in the page, in bytes.
 PICTURES_BYTES = 18_000_000
+#: Size of the page, in bytes, and what of it maps, tables and texts may take; fewer landslides have images if the list
+#: is long.
+PAGE_BYTES, OTHER_BYTES = 30_000_000, 6_000_000
 #: Largest number of tiles for which the map shows tile names.
 NAMED_TILES = 150
 #: Rows of a table that are shown first; page.js uses the same number.
@@ -53,13 +56,11 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     """Write ``report/report.html``."""
     records = figures.read(survey, config)
     found = figures.landslides(survey, records)
-    listed = [] if found is None else landslide_table.rows(found)
-    looks = (
-        []
-        if found is None
-        else quicklooks.quicklooks(survey, config, list(found.geometry.head(len(listed))), PICTURES_BYTES)
-    )
     tiles = figures.tiles(survey, records)
+    frame = maps.frame(survey.grid, plan.load(config.output).region)
+    listed = _listed(config, found, frame)
+    budget = min(PICTURES_BYTES, max(0, PAGE_BYTES - OTHER_BYTES - len(listed["packed"])))
+    looks = [] if found is None else quicklooks.quicklooks(survey, config, list(found.geometry), budget)
     scores, no_scores = figures.scores(survey)
     page = render(
         {
@@ -84,13 +85,9 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
             "stages": figures.stages(records),
             "origin": figures.provenance(config, records),
             "curve": _curve(config),
-            "map": _map(survey, records, found, tiles),
-            "split": training_blocks.facts(
-                base.card(base.resolve(config)), survey, maps.frame(survey.grid, plan.load(config.output).region)
-            ),
-            "landslides": listed,
-            "choices": landslide_table.choices(listed),
-            "records": landslide_table.records(listed, config.inventory.confounders),
+            "map": _map(survey, records, frame, tiles),
+            "split": training_blocks.facts(base.card(base.resolve(config)), survey, frame),
+            **listed,
             "looks": looks,
             "titles": quicklooks.TITLES,
             "ramps": {"change": images.css_ramp(images.CHANGE), "probability": images.css_ramp(images.PROBABILITY)},
@@ -104,16 +101,24 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     return {"landslides": 0 if found is None else len(found), "megabytes": round(len(page.encode()) / 1e6, 2)}
 
 
-def _map(
-    survey: Survey, records: figures.Records, found: gpd.GeoDataFrame | None, tiles: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _listed(config: Config, found: gpd.GeoDataFrame | None, frame: maps.Frame) -> dict[str, Any]:
+    """Return the landslides of the list and the map, as data that the browser unpacks."""
+    if found is None or found.empty:
+        return {"listed": 0, "choices": [], "packed": ""}
+    records = landslide_table.records(found, config.inventory.confounders)
+    return {
+        "listed": len(found),
+        "choices": landslide_table.choices(found),
+        "packed": landslide_table.packed({**records, "outlines": maps.outlines(frame, found)}),
+    }
+
+
+def _map(survey: Survey, records: figures.Records, frame: maps.Frame, tiles: list[dict[str, Any]]) -> dict[str, Any]:
     region = plan.load(survey.config.output).region
-    frame = maps.frame(survey.grid, region)
-    masked = figures.worked(survey, records, "stack", "clean")
+    masked = figures.worked(survey, records, "stack", "clean", "thumbnails")
     scored = masked & figures.worked(survey, records, "score")
     seen = maps.overview(survey, frame, region, masked, scored)
     unobserved, inside = np.count_nonzero(seen.unobserved), np.count_nonzero(seen.inside)
-    drawn = [] if found is None else maps.outlines(frame, found.head(landslide_table.MOST_LANDSLIDES))
     (edge,) = frame.shown(np.array([shapely.simplify(region, frame.metres * maps.TOLERANCE_PX)]))
     return {
         "width": frame.cols,
@@ -122,10 +127,6 @@ def _map(
         "bases": maps.bases(seen, frame),
         "hits": None if seen.hits is None else maps.hits_picture(seen, frame),
         "region": maps.path(edge),
-        "outlines": drawn,
-        # white paths below the marks, so that the marks are visible on every background
-        "under": "".join(d for d in drawn if not d.endswith("h0")),
-        "under_dots": "".join(d for d in drawn if d.endswith("h0")),
         "scale": maps.scale_bar(frame),
         "cell": frame.cell,
         "tiles": [{**row, "corner": frame.corner(row["position"])} for row in tiles],
@@ -213,8 +214,8 @@ def _settings(config: Config) -> dict[str, Any]:
 
 REDUCTION = Reduction(
     name="report",
-    version=2,
+    version=3,
     apply=apply,
     settings=_settings,
-    after=("stack", "predict", "clean", "outline", "score", "inventory", "figures"),
+    after=("stack", "predict", "clean", "outline", "score", "map_blocks", "thumbnails", "inventory", "figures"),
 )

@@ -17,10 +17,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from lsbatch.errors import StaleStoreError
 from lsbatch.storage import objects
+from lsbatch.storage.object_ranges import ObjectRanges
 
 
 def _umask() -> int:
@@ -123,6 +124,17 @@ def read_bytes(path: Path) -> bytes:
     OSError
     """
     return objects.get(path) if objects.is_remote(path) else path.read_bytes()
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file for reading parts of it; of an object only what is read is transferred.
+
+    Raises
+    ------
+    FileNotFoundError
+    OSError
+    """
+    return ObjectRanges(path) if objects.is_remote(path) else path.open("rb")  # type: ignore[return-value]
 
 
 def read_text(path: Path) -> str:

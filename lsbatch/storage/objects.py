@@ -126,6 +126,12 @@ def get(path: Path) -> bytes:
     return calling(path, lambda: bytes(obstore.get(store, key).bytes()))
 
 
+def get_range(path: Path, start: int, end: int) -> bytes:
+    """Return the bytes of an object from `start` to before `end`; otherwise as `get`."""
+    store, key = _at(path)
+    return calling(path, lambda: bytes(obstore.get_range(store, key, start=start, end=end)))
+
+
 def head(path: Path) -> Mapping[str, Any]:
     """Return size, version and time of an object.
 

@@ -79,22 +79,20 @@ def remove(folder: Path, stage: str, tile: str) -> None:
     files.remove(path(folder, stage, tile))
 
 
+def read(folder: Path, stage: str, tile: str) -> Receipt | None:
+    """Read the receipt of a tile; None if there is none, or if it is damaged."""
+    file = path(folder, stage, tile)
+    return _parsed(files.read_bytes(file)) if files.exists(file) else None
+
+
 def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:
     """Read all receipts of a stage by tile. A damaged receipt counts as absent."""
-    found = map(_parse, files.read_folder(folder / stage, ".json").values())
-    return {receipt.tile: receipt for receipt in found if receipt is not None}
+    read = map(_parsed, files.read_folder(folder / stage, ".json").values())
+    return {receipt.tile: receipt for receipt in read if receipt is not None}
 
 
-def read(folder: Path, stage: str, tile: str) -> Receipt | None:
-    """Read the receipt of a tile; None if it is missing or damaged."""
-    try:
-        return _parse(files.read_bytes(path(folder, stage, tile)))
-    except FileNotFoundError:
-        return None
-
-
-def _parse(text: bytes) -> Receipt | None:
-    """Parse a receipt; None if it is damaged, so that the tile is done again."""
+def _parsed(text: bytes) -> Receipt | None:
+    """Return the receipt; None if it is damaged, so that the tile is done again."""
     try:
         return Receipt.from_dict(json.loads(text))
     except (ValueError, TypeError, AttributeError, RecursionError):

@@ -1,13 +1,15 @@
 """Read and write features: mapped landslides, polygon parts of tiles, inventory files."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyogrio
 import rasterio.features
 import shapely
@@ -15,9 +17,10 @@ from odc.geo.geobox import GeoBox
 
 from lsbatch.errors import ConfigError, StaleStoreError
 from lsbatch.settings import TruthSettings, Windows
-from lsbatch.storage.files import aside, read_bytes
+from lsbatch.storage.files import aside, opened, read_bytes
 from lsbatch.storage.geometries import rasterize, read_vector
 
+T = TypeVar("T")
 #: Characters of the name of a plot, which is used in receipts, tables and reports.
 LONGEST_NAME = 80
 
@@ -199,9 +202,7 @@ def read_edges(path: Path) -> np.ndarray:
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, MemoryError) as error:
-        raise StaleStoreError(
-            f"{path}: is damaged, or was not made by lsbatch: {error}; compute its tile again with lsbatch retry"
-        ) from None
+        raise _damaged(path, error) from None
 
 
 def read_part(path: Path) -> gpd.GeoDataFrame:
@@ -226,14 +227,46 @@ def read_table(path: Path) -> pd.DataFrame:
     return _read(path, pd.read_parquet)
 
 
-def _read(path: Path, reader: Callable[[io.BytesIO], pd.DataFrame]) -> pd.DataFrame:
+def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read some columns of the table of a tile, and not the bytes of the others; raises as `read_table`."""
+    with opened(path) as file:
+        try:
+            return pd.read_parquet(file, columns=columns)
+        except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
+            if isinstance(error, OSError) and error.errno:
+                # of the disk or of object storage; those of the decoder have no number
+                raise
+            raise _damaged(path, error) from None
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """Read the features of one tile without decoding them (see `from_arrow`); raises as `read_table`."""
+    return _read(path, pq.read_table)
+
+
+def from_arrow(tables: Sequence[pa.Table]) -> dict[str, np.ndarray]:
+    """Join tables of `read_arrow` and decode them; return the columns, with shapely geometries in `geometry`.
+
+    Without the CRS, which takes geopandas 40 ms a tile to parse, and without pandas' cost of a column.
+    """
+    # sums of a tile without any valid pixel are integers
+    table = pa.concat_tables(tables, promote_options="permissive")
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    return columns | {"geometry": shapely.from_wkb(columns["geometry"])}
+
+
+def _read(path: Path, reader: Callable[[io.BytesIO], T]) -> T:
     data = read_bytes(path)
     try:
         return reader(io.BytesIO(data))
     except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
-        raise StaleStoreError(
-            f"{path}: is damaged, or was not made by lsbatch: {error}; compute its tile again with lsbatch retry"
-        ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> StaleStoreError:
+    return StaleStoreError(
+        f"{path}: is damaged, or was not made by lsbatch: {error}; compute its tile again with lsbatch retry"
+    )
 
 
 def polygonize(labels: np.ndarray, count: int, geobox: GeoBox) -> np.ndarray:

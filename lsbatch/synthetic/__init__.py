@@ -8,7 +8,7 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lsbatch.synthetic import country, scenes, truth, write
+from lsbatch.synthetic import country, repetition, scenes, truth, write
 from lsbatch.synthetic.conditions import PLAIN, Conditions
 
 #: CPU cores used. Threads help because numpy's random generators and GDAL's compression release the GIL.
@@ -29,7 +29,7 @@ grid:
   resolution_m: {pixel_m:g}
   tile_px: {tile_px}
 archives:
-  sentinel2: {{preset: local, url: catalog/catalog.json, collections: [sentinel-2-l2a, sentinel-2-l2a-pc]}}
+  sentinel2: {{preset: local, url: catalog/catalog.json, collections: [{optical}]}}
   sentinel1: {{preset: local, url: catalog/catalog.json, collections: [sentinel-1-rtc]}}
   dem: {{preset: local, url: catalog/catalog.json, collections: [cop-dem-glo-30]}}
 bands: s1vv_s2
@@ -62,6 +62,7 @@ def simulate(
     radar_days: int = 0,
     further: tuple[str, ...] = (),
     conditions: Conditions = PLAIN,
+    repeat: tuple[int, int] | None = None,
 ) -> Path:
     """Write a country: a STAC catalogue of COGs, its known landslides, and settings for its survey.
 
@@ -86,6 +87,10 @@ def simulate(
         other pixels unchanged.
     conditions : Conditions
         What differs between countries; see `lsbatch.synthetic.conditions.drawn`.
+    repeat : (int, int) or None
+        Rows and columns of places that all have this country's pixels and landslides (see
+        `lsbatch.synthetic.repetition`). All scenes are then on the grid of the country, and Sentinel-2 is in the
+        collection of Earth Search only. ``rows`` and ``cols`` must be multiples of 256.
 
     Returns
     -------
@@ -94,7 +99,7 @@ def simulate(
     """
     # links of the catalogue are made relative to its folder, which requires absolute paths
     folder = folder.resolve()
-    made = country.make(seed, rows, cols, conditions)
+    made = dataclasses.replace(country.make(seed, rows, cols, conditions), one_grid=repeat is not None)
     archive = folder / "catalog"
     truth.save(made, folder)
     items = {"sentinel2": [], "sentinel1": [], "dem": [scenes.elevation(made, archive)]}
@@ -102,27 +107,31 @@ def simulate(
     with ThreadPoolExecutor(THREADS) as pool:
         for sensor, new in pool.map(lambda job: job(), jobs):
             items[sensor] += new
+    whole = made.geobox
+    if repeat:
+        items = {sensor: repetition.repeat_items(found, made, repeat) for sensor, found in items.items()}
+        repetition.repeat_truth(made, folder, repeat)
+        whole = repetition.geobox(made, repeat)
     at_sensor = [i for i in items["sentinel2"] if "MSIL1C" in i.id]
     planetary = [i for i in items["sentinel2"] if "MSIL2A" in i.id]
     earth_search = [i for i in items["sentinel2"] if "red" in i.assets]
-    write.catalogue(
-        archive,
-        {
-            "sentinel-2-l2a": ("Sentinel-2 L2A as in Earth Search (synthetic)", earth_search),
-            "sentinel-2-l2a-pc": ("Sentinel-2 L2A as in Planetary Computer (synthetic)", planetary),
-            **({"sentinel-2-l1c": ("Sentinel-2 Level 1C (synthetic)", at_sensor)} if level_1c else {}),
-            "sentinel-1-rtc": ("Sentinel-1 gamma0, terrain corrected (synthetic)", items["sentinel1"]),
-            "cop-dem-glo-30": ("Elevation at one arc second (synthetic)", items["dem"]),
-        },
-    )
+    collections = {
+        "sentinel-2-l2a": ("Sentinel-2 L2A as in Earth Search (synthetic)", earth_search),
+        "sentinel-2-l2a-pc": ("Sentinel-2 L2A as in Planetary Computer (synthetic)", planetary),
+        "sentinel-2-l1c": ("Sentinel-2 Level 1C (synthetic)", at_sensor),
+        "sentinel-1-rtc": ("Sentinel-1 gamma0, terrain corrected (synthetic)", items["sentinel1"]),
+        "cop-dem-glo-30": (f"Elevation{'' if repeat else ' at one arc second'} (synthetic)", items["dem"]),
+    }
+    write.catalogue(archive, {name: one for name, one in collections.items() if one[1]})
     path = folder / "config.yaml"
-    box = made.geobox.boundingbox
+    box = whole.boundingbox
     first, last = country.SEASON
     path.write_text(
         _CONFIG.format(
-            seed=seed, rows=rows, cols=cols, year=country.YEAR, first=first, last=last, crs=country.CRS,
-            left=box.left, bottom=box.bottom, right=box.right, top=box.top, tile_px=512,
-            pixel_m=made.pixel_m, conditions=_comments(conditions),
+            seed=seed, rows=whole.shape[0], cols=whole.shape[1], year=country.YEAR, first=first, last=last,
+            crs=country.CRS, left=box.left, bottom=box.bottom, right=box.right, top=box.top, tile_px=512,
+            optical="sentinel-2-l2a" if repeat else "sentinel-2-l2a, sentinel-2-l2a-pc", pixel_m=made.pixel_m,
+            conditions=_comments(conditions),
         )
         + (_DATED if radar_days else "")
         + (_COMPOSED.format(bands=", ".join(further)) if further else ""),

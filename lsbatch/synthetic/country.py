@@ -20,7 +20,11 @@ SEASON = ("06-20", "09-10")
 
 @dataclass(frozen=True)
 class Ground:
-    """The ground before and after; all arrays (rows, cols)."""
+    """The ground before and after; all arrays (rows, cols).
+
+    `one_grid` tells whether all scenes are on the grid of the country, so that it can be repeated: a granule of another
+    zone that is moved has other pixels.
+    """
 
     seed: int
     geobox: GeoBox
@@ -32,6 +36,7 @@ class Ground:
     texture: np.ndarray
     conditions: Conditions = PLAIN
     variety: varieties.Variety | None = None
+    one_grid: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:

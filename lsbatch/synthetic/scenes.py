@@ -10,13 +10,15 @@ import pystac
 from odc.geo.geobox import GeoBox
 
 from lsbatch.synthetic import optical, radar, spectra, weather, write
-from lsbatch.synthetic.country import SEASON, YEAR, Ground, rng
+from lsbatch.synthetic.country import CRS, SEASON, YEAR, Ground, rng
 
 #: Days between the images of a history from spring to autumn, as of two satellites on two overlapping orbits at 60
 #: degrees of latitude.
 HISTORY_SEASON, HISTORY_STEP_DAYS = ("05-01", "10-10"), 3
 #: Parts of the country's width covered by the granules of the two UTM zones; they overlap, as real granules do.
 ZONES = {"EPSG:32632": (0.0, 0.58), "EPSG:32633": (0.3, 1.0)}
+#: The granules of a country on one grid.
+ONE_ZONE = {CRS: (0.0, 1.0)}
 
 #: Sentinel-2 products by the archive whose form they have: collection, item id, asset names.
 LEVEL_1C = "level-1c"
@@ -147,7 +149,7 @@ def _optical_job(
         share, dated = (cloudiness(ground, day, number), False) if cloudy is None else (cloudy, True)
         seen = optical.look(ground, day, number, share, dated, further)
         items = []
-        for crs, cols in ZONES.items():
+        for crs, cols in (ONE_ZONE if ground.one_grid else ZONES).items():
             fashion = "planetary-computer" if crs.endswith("32") else "earth-search"
             # now and then a granule is missing from the archive
             if number == 4 and fashion == ("earth-search" if day.year == YEAR else "planetary-computer"):
@@ -240,7 +242,7 @@ def _radar_job(ground: Ground, folder: Path, orbit: radar.Orbit, day: date) -> C
         letter = orbit.platform[-1].upper()
         name = f"S1{letter}_IW_GRDH_1SDV_{day:%Y%m%d}T{clock:%H%M%S}_{orbit.number:03d}_rtc"
         # terrain-corrected products have the UTM grid; zone 33 is the nation's grid
-        box = write.granule(ground, "EPSG:32633", (0.0, 1.0))
+        box = write.granule(ground, CRS if ground.one_grid else "EPSG:32633", (0.0, 1.0))
         properties = {
             "platform": orbit.platform,
             "constellation": "sentinel-1",
@@ -265,7 +267,17 @@ def _radar_job(ground: Ground, folder: Path, orbit: radar.Orbit, day: date) -> C
 
 
 def elevation(ground: Ground, folder: Path) -> pystac.Item:
-    """Write the DEM, one arc second in WGS 84, slightly larger than the country."""
+    """Write the DEM: one arc second in WGS 84, slightly larger than the country; or on the grid of the country."""
+    box = ground.geobox if ground.one_grid else _arc_seconds(ground)
+    values = write.smoothed(ground.relief.elevation_m, ground.geobox, box)
+    path = folder / "cop-dem-glo-30" / "dem" / "dem.tif"
+    write.cog(path, values, box, None)
+    item = write.item("synthetic_DSM_COG_10_DEM", datetime(2021, 4, 22, tzinfo=UTC), box, {"platform": "tandem-x"})
+    item.add_asset("data", write.asset(path, "elevation"))
+    return item
+
+
+def _arc_seconds(ground: Ground) -> GeoBox:
     b = ground.geobox.extent.to_crs("EPSG:4326").boundingbox
     step = 1 / 3600
     edges = (
@@ -274,10 +286,4 @@ def elevation(ground: Ground, folder: Path) -> pystac.Item:
         np.ceil(b.right / step) + 2,
         np.ceil(b.top / step) + 2,
     )
-    box = GeoBox.from_bbox(tuple(float(e) * step for e in edges), "EPSG:4326", resolution=step)  # type: ignore[arg-type]
-    values = write.smoothed(ground.relief.elevation_m, ground.geobox, box)
-    path = folder / "cop-dem-glo-30" / "dem" / "dem.tif"
-    write.cog(path, values, box, None)
-    item = write.item("synthetic_DSM_COG_10_DEM", datetime(2021, 4, 22, tzinfo=UTC), box, {"platform": "tandem-x"})
-    item.add_asset("data", write.asset(path, "elevation"))
-    return item
+    return GeoBox.from_bbox(tuple(float(e) * step for e in edges), "EPSG:4326", resolution=step)  # type: ignore[arg-type]

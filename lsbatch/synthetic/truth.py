@@ -12,6 +12,7 @@ import numpy as np
 import pyogrio
 import rasterio.features
 import shapely
+from odc.geo.geobox import GeoBox
 
 from lsbatch.synthetic import confounders, cover, mapping, write
 from lsbatch.synthetic.country import CRS, Ground, rng
@@ -29,25 +30,26 @@ def save(ground: Ground, folder: Path) -> None:
     scars, and conditions.json the conditions.
     """
     perfect = landslides(ground)
-    with _fixed_date():
-        if ground.variety is None:
-            _write(perfect, folder / "truth.gpkg", "landslides")
-        else:
-            scars = outlines(ground.variety.scars, ground)
-            _write(mapping.mapped(perfect, scars, ground), folder / "truth.gpkg", "landslides")
-            _write(perfect, folder / "outlines.gpkg", "landslides")
-            _write(scars, folder / "scars.gpkg", "scars")
-            text = json.dumps(dataclasses.asdict(ground.conditions), indent=1)
-            (folder / "conditions.json").write_text(text + "\n", encoding="utf-8")
-        _write(changes(ground), folder / "confounders.gpkg", "confounders")
-        _write(points(ground, draw=0), folder / "points.gpkg", "points")
-        _write(quarters(ground), folder / "plots.gpkg", "plots")
+    if ground.variety is None:
+        write_layer(perfect, folder / "truth.gpkg", "landslides")
+    else:
+        scars = outlines(ground.variety.scars, ground)
+        write_layer(mapping.mapped(perfect, scars, ground), folder / "truth.gpkg", "landslides")
+        write_layer(perfect, folder / "outlines.gpkg", "landslides")
+        write_layer(scars, folder / "scars.gpkg", "scars")
+        text = json.dumps(dataclasses.asdict(ground.conditions), indent=1)
+        (folder / "conditions.json").write_text(text + "\n", encoding="utf-8")
+    write_layer(changes(ground), folder / "confounders.gpkg", "confounders")
+    write_layer(points(ground, draw=0), folder / "points.gpkg", "points")
+    write_layer(quarters(ground.geobox), folder / "plots.gpkg", "plots")
     write.cog(folder / "cover.tif", ground.cover, ground.geobox, None)
 
 
-def _write(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
+def write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
+    """Write a GeoPackage of one layer, the same bytes for the same rows."""
     path.unlink(missing_ok=True)
-    pyogrio.write_dataframe(frame, path, layer=layer, driver="GPKG")
+    with _fixed_date():
+        pyogrio.write_dataframe(frame, path, layer=layer, driver="GPKG")
 
 
 @contextmanager
@@ -98,9 +100,9 @@ def changes(ground: Ground) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame({"kind": kinds, "area_m2": [s.area for s in shapes]}, geometry=shapes, crs=CRS)
 
 
-def quarters(ground: Ground) -> gpd.GeoDataFrame:
+def quarters(geobox: GeoBox) -> gpd.GeoDataFrame:
     """Return four parts of the country that are scored separately."""
-    box = ground.geobox.boundingbox
+    box = geobox.boundingbox
     x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
     shapes = {
         "north-west": (box.left, y, x, box.top), "north-east": (x, y, box.right, box.top),

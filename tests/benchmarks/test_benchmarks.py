@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import inference, kernels, stack_tile, tile_memory
+from benchmarks import inference, kernels, stack_tile, starts, tile_memory
 from lsbatch import settings
 from lsbatch.catalog import plan, planning
 
@@ -106,3 +106,12 @@ def test_peers_answer_as_ours_does_but_for_their_windows(inferred: dict[str, tup
         assert seconds > 0, name
         assert mean < 2e-3, name
         assert name.startswith(("ours, exact", "ONNX")) or name == "whole tile with halo" or most > 1e-3, name
+
+
+@pytest.mark.slow
+def test_machine_code_is_loaded_by_the_second_process_and_the_pixels_are_the_same(tmp_path: Path) -> None:
+    """The quick sibling, with small kernels, is `tests/kernels/test_compilation.py`."""
+    found = starts.measure(tile_memory.build(tmp_path, 256, 2, "same"), tmp_path)
+    assert len({start.pixels for start in found.values()}) == 1
+    # 13 against 72 s of the processor with the kernels of `everything`
+    assert found["loads"].processor_s < 0.7 * found["compiles and keeps"].processor_s

@@ -262,7 +262,8 @@ def test_real_tiles_through_every_stage(planned_survey: Any, tmp_path: Path) -> 
     path = bench.bench(survey.config, screen, tiles=2)
     found = json.loads(path.read_text(encoding="utf-8"))
     assert [row["stage"] for row in found["stages"]] == [
-        "stack", "applicability", "predict", "clean", "outline", "score",
+        "stack", "applicability", "predict", "clean", "outline", "score", "records", "provenance", "map_blocks",
+        "thumbnails",
     ]  # fmt: skip
     assert [row["step"] for row in found["folds"]] == ["inventory", "rasters", "catalog", "report"]
     for row in found["folds"]:

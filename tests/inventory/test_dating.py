@@ -1,6 +1,8 @@
 """Series of Sentinel-1 through the real path: planned, read around landslides, added over tiles, and dated."""
 
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,7 +17,8 @@ from lsbatch.engine import schedule, todo
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.imagery import scene_reading
-from lsbatch.inventory import dating, records
+from lsbatch.inventory import dating, record_fields
+from lsbatch.inventory.parts import Parts
 from lsbatch.kernels import landslide_date
 from lsbatch.pipeline import radar_series
 from lsbatch.pipeline.types import Block
@@ -161,7 +164,7 @@ def test_most_landslides_are_dated_within_12_days(
     survey: Survey, block: Block, truth: gpd.GeoDataFrame, mask: np.ndarray
 ) -> None:
     config, windows = survey.config, survey.config.survey.windows
-    limits = tuple((day - records._EPOCH).days for day in (windows.pre[0], windows.post[1]))
+    limits = tuple((day - date(1970, 1, 1)).days for day in (windows.pre[0], windows.post[1]))
     labels, count = radar_series.connected_regions.label(mask == 1)
     days = truth["date"].astype(str).to_numpy("M8[D]").astype(int)
     errors, held, dated = [], [], 0
@@ -285,13 +288,21 @@ def test_the_interval_never_leaves_the_looks() -> None:
 
 def test_methods_in_their_order(survey: Survey) -> None:
     config = survey.config
-    limits = {"last_before": [18_100], "first_after": [18_480]}
-    looks = pd.DataFrame(limits)
-    told = records._dates(looks, config, lambda group: _passes(3.0))
-    assert told["date_method"] == dating.METHOD
-    assert told["date_confidence"] > 0.85
-    told = records._dates(looks, config, lambda group: _passes(0.0))
-    assert (told["date_method"], np.isnan(told["date_confidence"])) == ("greenest looks", True)
-    breaks = looks.assign(before_days=[np.array([18_390])], after_days=[np.array([18_402])])
-    told = records._dates(breaks, config, lambda group: pytest.fail("CCDC comes first"))
-    assert told["date_method"] == "breaks in the series"
+    looks = {"tile_row": [0], "tile_col": [0], "label": [1], "last_before": [18_100], "first_after": [18_480]}
+    tile = {name: np.array(values) for name, values in looks.items()}
+
+    def told(step: float, **more: np.ndarray) -> dict[str, Any]:
+        passes = _passes(step).assign(label=1)
+        found = record_fields._dates(Parts(tile | more, np.array([0])), config, lambda name: passes)
+        return {name: values[0] for name, values in found.items()}
+
+    found = told(3.0)
+    assert found["date_method"] == dating.METHOD
+    assert found["date_confidence"] > 0.85
+    found = told(0.0)
+    assert (found["date_method"], np.isnan(found["date_confidence"])) == ("greenest looks", True)
+    breaks = {"before_days": [18_390], "after_days": [18_402]}
+    found = told(3.0, **{name: np.array([np.array(days), None], object)[:1] for name, days in breaks.items()})
+    # the breaks of CCDC come first
+    assert found["date_method"] == "breaks in the series"
+    assert (found["date_earliest"], found["date_latest"]) == ("2020-05-08", "2020-05-20")

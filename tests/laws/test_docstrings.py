@@ -13,8 +13,13 @@ def public_functions():
     """Yield (name, node) of the functions that users call directly; properties describe their value."""
     for path in MODULES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            # compiled loops have no types; the typed functions that call them are public
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.returns is not None:
+            # compiled loops have no types; the typed functions that call them are public. An overload has only types
+            if (
+                isinstance(node, ast.FunctionDef)
+                and not node.name.startswith("_")
+                and node.returns is not None
+                and not any(isinstance(each, ast.Name) and each.id == "overload" for each in node.decorator_list)
+            ):
                 yield f"{path.relative_to(ROOT)}::{node.name}", node
 
 

@@ -288,7 +288,18 @@ def test_verify_names_what_is_not_what_was_written(done_survey: Survey, tmp_path
     assert run.verify(survey.config, screen) == 0
     layers = sum(
         len(receipts.read_stage(survey.workspace.receipts, name))
-        for name in ("stack", "applicability", "predict", "clean", "outline", "score")
+        for name in (
+            "stack",
+            "applicability",
+            "predict",
+            "clean",
+            "outline",
+            "score",
+            "records",
+            "provenance",
+            "map_blocks",
+            "thumbnails",
+        )
     )
     assert screen.lines == [f"{layers} of {layers} match their checksums"]
 

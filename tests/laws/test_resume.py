@@ -32,7 +32,9 @@ def test_changed_threshold_computes_clean_and_what_follows(done_survey: Survey, 
     survey = Survey(survey.config.model_copy(update={"clean": clean}), survey.grid, survey.positions)
     count = surveys.Count()
     assert execution.run(survey, progress=count.progress) == 0
-    assert count.stages() == {"clean", "outline", "score", "inventory", "rasters", "catalog", "report"}
+    assert count.stages() == {
+        "clean", "outline", "score", "records", "map_blocks", "thumbnails", "inventory", "rasters", "catalog", "report",
+    }  # fmt: skip
     assert sum(stage == "clean" for stage, _ in count.tiles) == len(survey.positions)
 
 

@@ -61,7 +61,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "pyogrio": ("storage", "inventory", "synthetic"),
     "pystac": ("catalog", "imagery", "inventory", "synthetic"),
     "rioxarray": ("storage", "notebook"),
-    **dict.fromkeys(("numba", "llvmlite"), ("kernels",)),
+    "numba": ("kernels",),
     **dict.fromkeys(("typer", "rich"), ("cli",)),
     **dict.fromkeys(("segmentation_models_pytorch", "timm", "torchvision"), ("models",)),
     "matplotlib": ("models", "commands"),

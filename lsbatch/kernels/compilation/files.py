@@ -18,13 +18,13 @@ import time
 import warnings
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
-import llvmlite
 import numba
 import numpy as np
-from llvmlite import binding
 from numba.core import config
+from numba.core.registry import cpu_target
 
 #: Folders that are kept besides the newest, and for how long after their last use.
 KEPT_FOLDERS, KEPT_S = 16, 60 * 86400
@@ -35,7 +35,18 @@ _DIGEST_BYTES = 32
 
 
 def read(name: str) -> bytes | None:
-    """Return the content of a file; None if there is none, or if it is damaged or of another user."""
+    """Read a file of machine code.
+
+    Parameters
+    ----------
+    name : str
+        Name within the folder of this process's machine code.
+
+    Returns
+    -------
+    bytes or None
+        None if there is no such file, or if it is damaged, a link, or of another user.
+    """
     folder = _folder()
     if folder is None:
         return None
@@ -51,7 +62,14 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, data: bytes) -> None:
-    """Write a file aside and rename it. On a full disk nothing is written, and the next process compiles again."""
+    """Write a file aside and rename it. On a full disk nothing is written, and the next process compiles again.
+
+    Parameters
+    ----------
+    name : str
+        Name within the folder of this process's machine code.
+    data : bytes
+    """
     folder = _folder()
     if folder is None:
         return
@@ -67,21 +85,37 @@ def write(name: str, data: bytes) -> None:
 
 
 def path() -> str | None:
-    """Return the folder of this process's machine code; None if machine code is not kept."""
+    """Return the folder of this process's machine code.
+
+    Returns
+    -------
+    str or None
+        None if machine code is not kept.
+    """
     return None if _folder() is None else str(_base() / key())
 
 
 @cache
 def key() -> str:
-    """Return a digest of all that the machine code depends on: sources, versions, processor and options of numba."""
+    """Compute a digest of all that the machine code depends on: sources, versions, processor and options of numba.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     room = Path(__file__).parents[1]
     for source in sorted(room.rglob("*.py")):
         digest.update(f"{source.relative_to(room)}:".encode() + source.read_bytes())
-    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
-    processor = (binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
-    digest.update(repr((versions, processor, _options())).encode())
+    versions = (sys.version, numba.__version__, version("llvmlite"), np.__version__)
+    digest.update(repr((versions, _processor(), _options())).encode())
     return digest.hexdigest()[:32]
+
+
+def _processor() -> object:
+    """Return platform, name and features of the processor for which numba compiles."""
+    return cpu_target.target_context.codegen().magic_tuple()
 
 
 def _options() -> list[tuple[str, object]]:
