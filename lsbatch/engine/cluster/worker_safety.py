@@ -102,6 +102,7 @@ def make_safe(client: Client, threads: Mapping[str, str], say: Callable[[str], N
             reported.add(found["problem"])
             say(f"Worker {found['address']}: {found['problem']} (said once, also for other workers)")
 
+    assert client.scheduler is not None
     client.subscribe_topic(TOPIC, report)
     plugin = SafeSettings(threads)
     try:
