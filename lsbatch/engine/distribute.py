@@ -182,7 +182,7 @@ class _Workers:
             if not supervisor.is_due:
                 continue
             mine = {kind for kind, client in self.clients.items() if client is supervisor.client}
-            futures = {future.key: future for future, task in self.flying.items() if self._resources(task) in mine}
+            futures = {str(future.key): future for future, task in self.flying.items() if self._resources(task) in mine}
             tasks = {key: self.flying[future] for key, future in futures.items()}
             needs = {task.stage: dict(self._resources(task)) for task in tasks.values()}
             for key, workers in supervisor.look(tasks, needs).items():
@@ -250,7 +250,7 @@ class _Workers:
         supervisor.done(receipt)
         if twin is not None and has_twin:
             if self._forget(twin).attempt < task.attempt:
-                supervisor.free(twin.key)
+                supervisor.free(str(twin.key))
             twin.cancel()
         yield from _settle(task, receipt, self.survey.config, self.schedule, self.later)
 
