@@ -20,8 +20,6 @@ from lsbatch.storage.geometries import geodesic
 
 #: Minimum share of a record that another inventory must contain to count as agreeing.
 AGREES = 0.5
-#: Fields that are the same in all records; see `lsbatch.inventory.records`.
-PROVENANCE = ("model", "weights", "settings", "software")
 
 Columns = Mapping[str, Any]
 
@@ -29,7 +27,7 @@ Columns = Mapping[str, Any]
 def of_parts(
     parts: Parts, grid: Grid, config: Config, passes_of_tile: dating.PassesOfTile | None = None
 ) -> pd.DataFrame:
-    """Return one record a landslide, in the order of the parts, without the fields of `PROVENANCE`.
+    """Return one record a landslide, in the order of the parts, without model, weights, settings and software.
 
     Parameters
     ----------

@@ -256,7 +256,7 @@ def test_stage_that_is_not_wanted_is_passed_over(
     assert driver.run_index(config, Path("c"), 2, driver.STAGES.index("areas") * 2) == 0
     assert asked == []
     driver.run_index(config, Path("c"), 2, len(driver.STAGES) * 2)
-    assert ("wait", "all parts to do provenance") in asked
+    assert ("wait", "all parts to do thumbnails") in asked
 
 
 @pytest.mark.slow

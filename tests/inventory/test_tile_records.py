@@ -286,7 +286,3 @@ def test_layers_and_passes(tmp_path: Path) -> None:
     across = frame["tiles"].str.contains("r000c001")
     assert across.any()
     assert dating.METHOD not in set(frame.loc[across, "date_method"])
-
-
-def test_fields_of_no_part_of_the_provenance() -> None:
-    assert set(record_fields.PROVENANCE) == {"model", "weights", "settings", "software"}

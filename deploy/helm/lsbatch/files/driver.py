@@ -25,7 +25,7 @@ from lsbatch import settings
 from lsbatch.catalog import plan, scene_history
 from lsbatch.catalog.survey import open_survey
 from lsbatch.cli import main as command_line
-from lsbatch.engine import todo
+from lsbatch.engine import schedule, todo
 from lsbatch.engine.registry import PIPELINE
 from lsbatch.errors import LsbatchError
 from lsbatch.pipeline.types import Stage
@@ -107,9 +107,7 @@ def is_planned(config: settings.Config) -> bool:
 
 def is_done(config: settings.Config, stage: str, part: tuple[int, int] = (1, 1)) -> bool:
     """Whether nothing can be done in a stage any more: its tiles are done, or have failed for good."""
-    step = todo.step_named(stage)
-    assert isinstance(step, Stage)
-    pending = todo.todo(open_survey(config), step, part)
+    pending = schedule.pending_work(open_survey(config), part, until=stage)[stage]
     return not pending.digests and not pending.waiting
 
 
