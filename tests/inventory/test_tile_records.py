@@ -18,7 +18,7 @@ from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine import tile_task, todo
 from lsbatch.grid import Grid
-from lsbatch.inventory import dating, record_fields, records, tile_records
+from lsbatch.inventory import dating, records, tile_records
 from lsbatch.kernels import connected_regions
 from lsbatch.kernels.greenest_pixel import NO_DAY
 from lsbatch.pipeline import outline, radar_series
