@@ -67,6 +67,7 @@ def main() -> None:
     kept = nullcontext(arguments.folder) if arguments.folder else tempfile.TemporaryDirectory(prefix="nation-")
     with kept as name:
         folder = Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
         if arguments.norway:
             found = plan_norway(folder)
         else:

@@ -29,7 +29,7 @@ from lsbatch import settings, synthetic
 from lsbatch.catalog import plan, planning, survey_variants
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands.bench import measurement
-from lsbatch.engine import distribute, execution, schedule, todo
+from lsbatch.engine import distribute, execution, todo
 from lsbatch.engine.cluster import network
 from lsbatch.engine.schedule import Schedule
 from lsbatch.engine.tile_task import Task, make_receipt
@@ -169,7 +169,10 @@ def listing(count: int, folder: Path) -> dict[str, float]:
     began = time.perf_counter()
     read = len(receipts.read_stage(survey.workspace.receipts, "predict"))
     middle = time.perf_counter()
-    schedule.pending_work(survey, until="clean")
+    predict, clean = (todo.step_named(name) for name in ("predict", "clean"))
+    assert isinstance(predict, Stage)
+    assert isinstance(clean, Stage)
+    Schedule(survey, (replace(predict, after=()), replace(clean, after=("predict",)))).todo()
     return {"receipts": read, "read_s": middle - began, "pending_s": time.perf_counter() - middle}
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from lsbatch.bands import Layer, applicability, mask, probability, stack_layer
-from lsbatch.inventory import areas, provenance, records, stac_export, tile_records
+from lsbatch.inventory import areas, provenance, records, tile_records
+from lsbatch.inventory.stac import export as stac_export
 from lsbatch.pipeline import applicability as applicability_stage
 from lsbatch.pipeline import clean, map_blocks, national_maps, outline, predict, radar_series, score, stack
 from lsbatch.pipeline.types import Reduction, Stage

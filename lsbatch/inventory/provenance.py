@@ -19,7 +19,7 @@ from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Tile, tile_id
-from lsbatch.inventory import stac_items
+from lsbatch.inventory.stac import items as stac_items
 from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts, vectors

@@ -482,13 +482,15 @@
       byId("panel-fields").replaceChildren(...(byId("panel-more").open ? fields(selected) : []));
     });
     byId("to-list").addEventListener("click", () => {
-      if (!state.inList[selected]) byId("filter").reset();
-      // after the list is shown again
-      setTimeout(() => {
+      const show = () => {
         showPage(Math.floor(state.shown.indexOf(selected) / STEP));
         byId("l" + selected).scrollIntoView({ block: "center" });
         byId("l" + selected).querySelector("a").focus({ preventScroll: true });
-      });
+      };
+      if (state.inList[selected]) return show();
+      byId("filter").reset();
+      // after the list is shown again
+      setTimeout(show);
     });
     byId("show-outlines").addEventListener("change", (event) => byId("panel-looks").classList.toggle("plain", !event.target.checked));
     document.addEventListener("click", (event) => {

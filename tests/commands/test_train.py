@@ -42,6 +42,9 @@ class Lines:
     def done(self, receipt: Any) -> None:
         pass
 
+    def ends(self, name: str, todo: Any) -> None:
+        pass
+
     def finished(self, survey: Survey, faults: int) -> None:
         pass
 

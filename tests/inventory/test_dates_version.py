@@ -18,7 +18,7 @@ def test_a_new_version_makes_only_dated_inventories_again(
     digests = []
     for version in (dating.VERSION, dating.VERSION + 1):
         monkeypatch.setattr(dating, "VERSION", version)
-        digests.append([todo._base_digest(survey, step) for step in (records.REDUCTION, radar_series.STAGE)])
+        digests.append([todo.base_digest(survey, step) for step in (records.REDUCTION, radar_series.STAGE)])
     (before, passes), (after, same) = digests
     assert (before != after) == wanted
     assert passes == same

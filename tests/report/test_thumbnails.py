@@ -96,7 +96,7 @@ def test_another_scale_makes_them_anew(tmp_path: Path, monkeypatch: pytest.Monke
     digests = set()
     for side in (1400, 125):
         monkeypatch.setattr(overview_map, "MAP_PX", side)
-        digests.add(todo._base_digest(survey, thumbnails.STAGE))
+        digests.add(todo.base_digest(survey, thumbnails.STAGE))
     assert len(digests) == 2
 
 

@@ -55,8 +55,8 @@ volumes:
 {{- define "lsbatch.driverJob" -}}
 {{- with .Values.driver.parts }}
 completionMode: Indexed
-# ten stages of every part, and the end (files/driver.py)
-completions: {{ add (mul 10 .) 1 }}
+# twelve stages of every part, and the end (files/driver.py)
+completions: {{ add (mul 12 .) 1 }}
 parallelism: {{ . }}
 {{- end }}
 backoffLimit: {{ .Values.driver.backoffLimit }}

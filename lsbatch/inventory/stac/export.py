@@ -3,7 +3,8 @@
 from typing import Any
 
 from lsbatch.catalog.survey import Survey
-from lsbatch.inventory import provenance, stac_items
+from lsbatch.inventory import provenance
+from lsbatch.inventory.stac import items as stac_items
 from lsbatch.models import base
 from lsbatch.pipeline.map_blocks import MAPS
 from lsbatch.pipeline.types import Reduction
