@@ -1,5 +1,6 @@
 """Images of single landslides: before, after, radar change and probability, with the outline."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,9 +90,7 @@ def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry
         side (of the window, px), px (of a picture), kinds (places in `TITLES`; empty where nothing was observed),
         outline (SVG path in pixels of the window), strip (the pictures side by side, JPEG in base64)
     """
-    return within(
-        (look for first in range(0, len(shapes), BATCH) for look in _batch(survey, config, shapes, first)), budget
-    )
+    return within(_in_batches(survey, config, shapes, budget), budget)
 
 
 def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[str, Any]:
@@ -113,8 +112,29 @@ def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[s
     }
 
 
-def _batch(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], first: int) -> list[dict[str, Any]]:
-    windows = {first + k: window(survey, shape) for k, shape in enumerate(shapes[first : first + BATCH])}
+def _in_batches(
+    survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], budget: int
+) -> Iterator[dict[str, Any]]:
+    """Yield images: of `BATCH` landslides first, then of as many as will fit by the bytes of those.
+
+    Each batch reads all tiles again, which took three quarters of the time with batches of one size.
+    """
+    first = used = 0
+    while first < len(shapes):
+        expected = math.ceil(1.05 * (budget - used) * first / used) if used else BATCH
+        looks = _batch(survey, config, shapes, first, max(expected, BATCH // 10))
+        first, used = first + len(looks), used + sum(map(_bytes, looks))
+        yield from looks
+
+
+def _bytes(look: Mapping[str, Any]) -> int:
+    return len(look["strip"]) + len(look["outline"])
+
+
+def _batch(
+    survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], first: int, count: int
+) -> list[dict[str, Any]]:
+    windows = {first + k: window(survey, shape) for k, shape in enumerate(shapes[first : first + count])}
     looks: dict[int, dict[str, Any]] = {}
     for members in _together(survey, windows):
         box = _around([windows[i] for i in members])
@@ -129,7 +149,7 @@ def within(looks: Iterable[dict[str, Any]], budget: int) -> list[dict[str, Any]]
     """Return the first images whose bytes fit in the limit."""
     kept, used = [], 0
     for look in looks:
-        used += len(look["strip"]) + len(look["outline"])
+        used += _bytes(look)
         if used > budget:
             break
         kept.append(look)
