@@ -64,8 +64,7 @@ def review(
         Next,
         typer.Option(
             "--next",
-            help="largest: order of the inventory; uncertain: open landslides first, from which a training on reviews "
-            "learns most at the top",
+            help="largest: order of the inventory; uncertain: open landslides first, the most uncertain at the top",
         ),
     ] = Next.LARGEST,
 ) -> None:
