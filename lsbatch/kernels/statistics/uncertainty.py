@@ -1,4 +1,4 @@
-"""Uncertainty of predicted records: what a reviewer should answer first, so that a model learns most from it.
+"""Uncertainty of predicted records, to sort the work of a reviewer.
 
 Uncertainty sampling: Lewis and Gale (1994), A sequential algorithm for training text classifiers, SIGIR '94, 3-12. The
 measure is Shannon's (1948) entropy.
