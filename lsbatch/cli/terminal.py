@@ -120,9 +120,9 @@ class Screen:
             self._log(now)
 
     def _log(self, now: float) -> None:
-        """Print one line about all steps that are not complete."""
+        """Print one line about the steps of which some tiles are done, or about the first one."""
         steps = [(name, step) for name, step in self._steps.items() if step.ended < step.total]
-        if steps:
+        if steps := [each for each in steps if each[1].ended] or steps[:1]:
             counts = ", ".join(f"{name} {step.ended} of {step.total}" for name, step in steps)
             self.text(f"{counts} tiles; {pace(self._ended, self._total, now - self._began)}")
 

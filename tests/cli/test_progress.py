@@ -51,7 +51,7 @@ def test_a_log_gets_a_line_a_minute_about_all_stages(monkeypatch: pytest.MonkeyP
     screen.ends("stack", Todo())
     screen.ends("predict", Todo(waiting=four[1:]))
     assert out.getvalue().splitlines() == [
-        "stack 2 of 4, predict 0 of 4 tiles; 2.0 tiles/min, 3 min 3 s left",
+        "stack 2 of 4 tiles; 2.0 tiles/min, 3 min 3 s left",
         "predict 1 of 4 tiles; 2.5 tiles/min, 1 min 13 s left",
         "stack         4 done (8.0 s of computing)",
         "predict       1 done, 3 waiting (2.0 s of computing)",
