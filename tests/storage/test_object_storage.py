@@ -79,7 +79,7 @@ def test_same_bytes_as_on_disk(done_survey: Survey, bucket: Bucket, tmp_path: Pa
     assert "Being written" not in status.stdout
     checked = lsbatch(bucket, "verify", str(path))
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert "32 of 32 match" in checked.stdout
+    assert "40 of 40 match" in checked.stdout
     # in no object, and in nothing that was said
     said = "".join(done.stdout + done.stderr for done in (first, again, status, checked))
     assert S3_SECRET not in said
