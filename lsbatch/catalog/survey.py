@@ -1,6 +1,7 @@
 """A planned survey: settings, grid and tiles."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from lsbatch.catalog import plan
 from lsbatch.grid import Grid, Tile
@@ -37,8 +38,11 @@ class Survey:
 
     def neighbours(self, position: Position) -> tuple[Position, ...]:
         """Return the tiles of the survey around a tile, in row-major order."""
-        planned = frozenset(self.positions)
-        return tuple(p for p in self.grid.neighbours(*position) if p in planned)
+        return tuple(each for each in self.grid.neighbours(*position) if each in self._planned)
+
+    @cached_property
+    def _planned(self) -> frozenset[Position]:
+        return frozenset(self.positions)
 
 
 def open_survey(config: Config) -> Survey:

@@ -45,8 +45,8 @@ def run(
     until: Annotated[
         str | None,
         typer.Option(
-            help="last stage to run: stack, applicability, predict, clean, outline, score, map_blocks, thumbnails, "
-            "inventory, rasters, report"
+            help="last stage to run: stack, applicability, predict, clean, outline, score, records, provenance, "
+            "map_blocks, thumbnails, inventory, rasters, report"
         ),
     ] = None,
     part: Annotated[

@@ -79,23 +79,25 @@ def run_tiles(
         If the scheduler ended or does not answer, or workers died while they were started. Finished tiles are kept, and
         the next run continues.
     """
-    resources = next(schedule.resources(), None)
-    if resources is None and not schedule.refresh():
+    if schedule.next_stage() is None and not schedule.refresh():
         return
-    first = _client(client_for, resources or next(schedule.resources()))
-    if first is None:
+    stage = schedule.next_stage()
+    assert stage is not None
+    if _client(client_for, schedule, stage) is None:
         yield from _run_in_process(survey, schedule)
     else:
         yield from _Workers(survey, schedule, client_for, say).run()
 
 
-def _client(client_for: ClientFor, resources: Resources) -> Client | None:
+def _client(client_for: ClientFor, schedule: Schedule, stage: str) -> Client | None:
+    """Return the client for the tasks of a stage."""
     try:
-        return client_for(dict(resources))
+        return client_for(dict(schedule.resources_of(stage)))
     except (RuntimeError, OSError) as error:
         # Dask raises this for a worker that was killed before it had started
         raise LsbatchError(
-            f"no workers could be started ({error}); finished tiles are kept: run the same command again to continue"
+            f"no workers could be started for {stage} ({error}); finished tiles are kept: run the same command again "
+            "to continue"
         ) from None
 
 
@@ -205,7 +207,7 @@ class _Workers:
         for task in tasks:
             resources = self._resources(task)
             if resources not in self.clients:
-                client = _client(self.client_for, resources)
+                client = _client(self.client_for, self.schedule, task.stage)
                 assert client is not None
                 self.clients[resources] = client
                 self.supervisors.setdefault(client.id, Supervisor(client, self.say))

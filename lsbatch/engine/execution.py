@@ -93,8 +93,9 @@ def _run_stages(
         ended = _tell_ends(schedule, ended, progress)
     schedule.forget_waiting()
     final = schedule.todo()
-    for name in final.keys() - ended:
-        progress.ends(name, final[name])
+    for name, work in final.items():
+        if name not in ended:
+            progress.ends(name, work)
     return failed + sum(len(work.quarantined) for work in final.values())
 
 
@@ -109,18 +110,17 @@ def _tell_ends(schedule: Schedule, ended: set[str], progress: Progress) -> set[s
 
 def _run_reductions(survey: Survey, until: str | None, progress: Progress, lease: Lease | None) -> int:
     faults = 0
-    for step in steps(survey.config):
-        if isinstance(step, Reduction):
-            progress.begins(step.name, None)
-            if lease is not None:
-                lease.check()
-            receipt = run_reduction(survey, step)
-            if receipt is not None:
-                progress.done(receipt)
-                faults += not receipt
-            progress.ends(step.name, None)
-        if step.name == until:
-            break
+    for step in steps(survey.config, until):
+        if not isinstance(step, Reduction):
+            continue
+        progress.begins(step.name, None)
+        if lease is not None:
+            lease.check()
+        receipt = run_reduction(survey, step)
+        if receipt is not None:
+            progress.done(receipt)
+            faults += not receipt
+        progress.ends(step.name, None)
     return faults
 
 

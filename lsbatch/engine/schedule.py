@@ -39,6 +39,8 @@ class _StageState:
     ----------
     after : tuple of str
         Stages that it reads.
+    has_halo : bool
+        Whether it reads them of the neighbours too. Noted once: of a network, its weights are looked at.
     missing : mapping of position to int
         Tiles that are not final yet, with the number of inputs that are not final.
     pending : mapping of position to text
@@ -51,6 +53,7 @@ class _StageState:
     index: int
     resources: Resources
     after: tuple[str, ...]
+    has_halo: bool
     base: str
     missing: dict[Position, int] = field(default_factory=dict)
     pending: dict[Position, str] = field(default_factory=dict)
@@ -94,7 +97,6 @@ class Schedule:
         forget: Callable[[str, str], None] = lambda stage, tile: None,
     ) -> None:
         self._survey, self._lease, self._forget_receipt = survey, lease, forget
-        self._planned = frozenset(survey.positions)
         index, count = part
         self._mine = survey.positions[index - 1 :: count]
         self._order = {position: number for number, position in enumerate(survey.positions)}
@@ -108,7 +110,8 @@ class Schedule:
     def _state(self, stage: Stage, number: int) -> _StageState:
         config = self._survey.config
         resources = tuple(sorted(stage.resources(config).items()))
-        return _StageState(stage, number, resources, stages_after(stage, config), base_digest(self._survey, stage))
+        after, has_halo = stages_after(stage, config), stage.halo_px(config) > 0
+        return _StageState(stage, number, resources, after, has_halo, base_digest(self._survey, stage))
 
     def _read_receipts(self) -> None:
         folder = self._survey.workspace.receipts
@@ -129,9 +132,7 @@ class Schedule:
         self._pass_on()
 
     def _near(self, state: _StageState, position: Position) -> tuple[Position, ...]:
-        if not state.stage.halo_px(self._survey.config):
-            return ()
-        return tuple(each for each in self._survey.grid.neighbours(*position) if each in self._planned)
+        return self._survey.neighbours(position) if state.has_halo else ()
 
     def _consider(self, state: _StageState, position: Position) -> None:
         """Decide about a tile whose inputs of this run are final: ready, or final without any work."""
@@ -199,6 +200,11 @@ class Schedule:
         heaps = [heap for key, heap in self._ready.items() if heap and resources in (None, key)]
         return heapq.heappop(min(heaps))[2] if heaps else None
 
+    def next_stage(self) -> str | None:
+        """Return the stage of the next task that is ready; None if there is none."""
+        heaps = [heap for heap in self._ready.values() if heap]
+        return min(heaps)[0][2].stage if heaps else None
+
     def finish(self, receipt: Receipt, position: Position) -> None:
         """Note the last receipt of a task, done or failed for good."""
         state = self._stages[receipt.stage]
@@ -252,13 +258,7 @@ def pending_work(survey: Survey, part: tuple[int, int] = (1, 1), until: str | No
 
 def stages_until(config: Config, until: str | None) -> tuple[Stage, ...]:
     """Return the stages that the settings enable, in order, up to a step or all."""
-    found = []
-    for step in steps(config):
-        if isinstance(step, Stage):
-            found.append(step)
-        if step.name == until:
-            break
-    return tuple(found)
+    return tuple(step for step in steps(config, until) if isinstance(step, Stage))
 
 
 def _without_details(receipt: Receipt) -> Receipt:

@@ -22,7 +22,7 @@ class Todo:
     Attributes
     ----------
     digests : mapping of position to text
-        Tiles to compute now, in grid order, each with the digest for its receipt.
+        Tiles to compute now, each with the digest for its receipt.
     done : int
         Tiles with a fresh receipt.
     blocked : tuple of position
@@ -43,9 +43,11 @@ class Todo:
     tries: Mapping[Position, int] = field(default_factory=dict)
 
 
-def steps(config: Config) -> tuple[Stage | Reduction, ...]:
-    """Return the pipeline steps that the settings enable, in order."""
-    return tuple(step for step in PIPELINE if step.wanted(config))
+def steps(config: Config, until: str | None = None) -> tuple[Stage | Reduction, ...]:
+    """Return the pipeline steps that the settings enable, in order; up to a step, if it is one of them, or all."""
+    enabled = tuple(step for step in PIPELINE if step.wanted(config))
+    names = [step.name for step in enabled]
+    return enabled[: names.index(until) + 1] if until in names else enabled
 
 
 def step_named(name: str) -> Stage | Reduction:

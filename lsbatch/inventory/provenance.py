@@ -7,7 +7,7 @@ Both are made by workers, because the plan of a tile takes 3 ms to read and its 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,7 @@ from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Tile, tile_id
+from lsbatch.imagery.prefetch import in_order
 from lsbatch.inventory.stac import items as stac_items
 from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config, digest
@@ -45,7 +46,7 @@ COLUMNS = ("tile", "scene", "looks", "used", "reason", *_OF_SCENE)
 SCENES, ITEM = "scenes", "item"
 #: Time in the items of the parts: the time of a STACK is entered last, so that two runs give the same parts.
 UNDATED = "0001-01-01T00:00:00+00:00"
-#: Tiles that are read at once, because reading waits for object storage.
+#: Tiles that are read in advance, because reading waits for object storage.
 READERS = 16
 
 
@@ -91,8 +92,7 @@ def _of_tiles(survey: Survey, column: str, tiles: set[str] | None = None) -> dic
 
     positions = {tile_id(*position): position for position in survey.positions}
     chosen = [tile for tile in positions if stacked.get(tile) and (tiles is None or tile in tiles)]
-    with ThreadPoolExecutor(READERS) as pool:
-        return dict(zip(chosen, pool.map(read, chosen), strict=True))
+    return dict(zip(chosen, in_order([partial(read, tile) for tile in chosen], READERS), strict=True))
 
 
 def _texts(config: Config, tile: Tile, receipt: Receipt) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The inventory: join the records of the tiles and those of landslides that cross tile edges."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 import lsbatch
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.grid import tile_id
+from lsbatch.imagery.prefetch import in_order
 from lsbatch.inventory import dating, exports, identity, provenance, qgis_style, record_fields, schema, tile_records
 from lsbatch.inventory.parts import Parts
 from lsbatch.kernels import connected_regions
@@ -24,9 +24,6 @@ from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.files import write_text
 from lsbatch.storage.workspace import Workspace
-
-#: Tiles that are read at once. Reading waits for object storage, and Arrow decodes without holding Python's lock.
-READERS = 16
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
@@ -118,8 +115,7 @@ def _read_tiles(survey: Survey, config: Config) -> list[_Tile]:
             current = tile_records.is_current(receipt, config, {name: done.get(tile) for name, done in earlier.items()})
             records = int(receipt.tally["records"]) if current and receipt else None
             calls.append(partial(_read_tile, survey.workspace, position, outlined.tally["parts"], records))
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(lambda call: call(), calls))
+    return list(in_order(calls, provenance.READERS))
 
 
 def _read_tile(places: Workspace, position: Position, count: int, records: int | None) -> _Tile:

@@ -122,7 +122,7 @@ def _pixels(share: bytes, content: Content, side: int, where: Path) -> np.ndarra
     try:
         return cog.decompress(share, content.dtype, (side, side))
     except StaleStoreError as error:
-        raise _damaged(where, str(error)) from None
+        raise vectors.damaged(where, error) from None
 
 
 def _note_sizes(table: pd.DataFrame, maps: Mapping[str, _Map]) -> None:
@@ -137,19 +137,13 @@ def _insist(table: pd.DataFrame, grid: Grid, position: Position, where: Path) ->
     level = table["level"].to_numpy()
     level_fits = (level >= 0) & np.where(is_share, level == levels, level < levels)
     if not (level_fits & table["map"].isin(MAPS) & (table["size"] >= 0)).all():
-        raise _damaged(where, "it has an unknown map, level or size")
+        raise vectors.damaged(where, "it has an unknown map, level or size")
     # blocks of a tile along a side, by level; a share stands for the whole tile
     count = np.where(is_share, 1, (grid.tile_px // cog.block_px(grid.tile_px)) >> level)
     if any((table[axis] // count != place).any() for axis, place in zip(("row", "col"), position, strict=True)):
-        raise _damaged(where, "it has blocks of another tile")
+        raise vectors.damaged(where, "it has blocks of another tile")
     if table.duplicated(["map", "level", "row", "col"]).any():
-        raise _damaged(where, "it has a block twice")
-
-
-def _damaged(where: Path, reason: str) -> StaleStoreError:
-    return StaleStoreError(
-        f"{where}: is damaged, or was not made by lsbatch: {reason}; compute its tile again with lsbatch retry"
-    )
+        raise vectors.damaged(where, "it has a block twice")
 
 
 def _start(one: _Map, grid: Grid) -> list[np.ndarray]:
@@ -167,7 +161,7 @@ def _copy(
     blocks = table.loc[table["size"] > 0, ["map", "level", "row", "col", "block"]]
     for name, level, row, col, block in blocks.itertuples(index=False):
         if len(block) != maps[name].sizes[level][row, col]:
-            raise _damaged(where, "a block has another size than the table says")
+            raise vectors.damaged(where, "a block has another size than the table says")
         cog.put(maps[name].file, int(offsets[name][level][row, col]), block)
 
 

@@ -23,7 +23,10 @@ from lsbatch.storage import receipts, vectors
 from lsbatch.storage.addresses import without_secrets
 from lsbatch.storage.receipts import Receipt
 
-STAGES = ("stack", "applicability", "predict", "clean", "outline", "score", "map_blocks", "thumbnails")
+STAGES = (
+    "stack", "applicability", "predict", "clean", "outline", "score", "records", "provenance", "map_blocks",
+    "thumbnails",
+)  # fmt: skip
 MEANING = {
     "stack": "read scenes, make composites before and after",
     "applicability": "compare the inputs with those of the training",
@@ -31,6 +34,8 @@ MEANING = {
     "clean": "apply the threshold, remove single pixels",
     "outline": "convert the mask to polygons",
     "score": "compare with mapped landslides",
+    "records": "describe the landslides inside the tile",
+    "provenance": "list the scenes, make the STAC item",
     "map_blocks": "compress the blocks of the national maps",
     "thumbnails": "reduce the tile to the scale of this page's map",
     "inventory": "join polygons across tiles, write files",

@@ -217,5 +217,5 @@ REDUCTION = Reduction(
     version=3,
     apply=apply,
     settings=_settings,
-    after=("stack", "predict", "clean", "outline", "score", "map_blocks", "thumbnails", "inventory", "figures"),
+    after=(*figures.STAGES, "inventory", "figures"),
 )

@@ -81,8 +81,11 @@ def remove(folder: Path, stage: str, tile: str) -> None:
 
 def read(folder: Path, stage: str, tile: str) -> Receipt | None:
     """Read the receipt of a tile; None if there is none, or if it is damaged."""
-    file = path(folder, stage, tile)
-    return _parsed(files.read_bytes(file)) if files.exists(file) else None
+    try:
+        return _parsed(files.read_bytes(path(folder, stage, tile)))
+    except FileNotFoundError:
+        # not looked for first: another attempt may remove it in between
+        return None
 
 
 def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:

@@ -202,7 +202,7 @@ def read_edges(path: Path) -> np.ndarray:
     try:
         return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, MemoryError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def read_part(path: Path) -> gpd.GeoDataFrame:
@@ -236,7 +236,7 @@ def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
             if isinstance(error, OSError) and error.errno:
                 # of the disk or of object storage; those of the decoder have no number
                 raise
-            raise _damaged(path, error) from None
+            raise damaged(path, error) from None
 
 
 def read_arrow(path: Path) -> pa.Table:
@@ -260,12 +260,13 @@ def _read(path: Path, reader: Callable[[io.BytesIO], T]) -> T:
     try:
         return reader(io.BytesIO(data))
     except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> StaleStoreError:
+def damaged(path: Path, reason: object) -> StaleStoreError:
+    """Return the error for a part that cannot be used."""
     return StaleStoreError(
-        f"{path}: is damaged, or was not made by lsbatch: {error}; compute its tile again with lsbatch retry"
+        f"{path}: is damaged, or was not made by lsbatch: {reason}; compute its tile again with lsbatch retry"
     )
 
 

@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 SEASON = ("06-24", "07-07")
 WORKERS = 2
 #: A survey that is not done after so long hangs.
-PATIENCE_S = 600.0
+PATIENCE_S = 300.0
 #: Seconds of processor that pass before a kill that is due, on the average; a survey in peace takes about six.
 EFFORT_S = 0.3
 #: The longest stop of a process that goes on.
@@ -119,7 +119,7 @@ def nursery(folder: Path) -> Iterator[Nursery]:
         )  # fmt: skip
         found = Nursery(process, settings.load(config), config)
         try:
-            assert found.answer(900) == {"faults": 0}
+            assert found.answer(300) == {"faults": 0}
             yield found
         finally:
             for pid in found.pids:

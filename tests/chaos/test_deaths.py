@@ -78,7 +78,7 @@ def test_workers_that_die_as_they_are_started(home: arena.Nursery) -> None:
     stage = replace(step_named("stack"), version=-1)
     tiles = distribute.run_tiles(survey, Schedule(survey, (stage,)), crew)  # type: ignore[arg-type]
     with pytest.raises(
-        LsbatchError, match=r"no workers could be started .Nanny failed to start.*run the same command again"
+        LsbatchError, match=r"no workers could be started for stack .Nanny failed to start.*run the same command again"
     ):
         next(tiles)
 

@@ -1,9 +1,10 @@
 """How far a run is: the pace in a log, and what Prometheus is told."""
 
 import io
-import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -39,9 +40,14 @@ def _screen() -> tuple[terminal.Screen, io.StringIO]:
     return terminal.Screen(Console(file=out, soft_wrap=True, highlight=False)), out
 
 
+def _set_clock(monkeypatch: pytest.MonkeyPatch, clock: Iterator[float]) -> None:
+    """Only of the terminal: event loops of other tests may still run in this process."""
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+
 def test_a_log_gets_a_line_a_minute_about_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 110.0, 161.0, 162.0, 170.0, 222.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    _set_clock(monkeypatch, clock)
     screen, out = _screen()
     four = tuple((0, col) for col in range(4))
     screen.begins("stack", Todo(dict.fromkeys(four, "d")))
@@ -55,6 +61,22 @@ def test_a_log_gets_a_line_a_minute_about_all_stages(monkeypatch: pytest.MonkeyP
         "predict 1 of 4 tiles; 2.5 tiles/min, 1 min 13 s left",
         "stack         4 done (8.0 s of computing)",
         "predict       1 done, 3 waiting (2.0 s of computing)",
+    ]
+
+
+def test_tiles_that_turn_out_to_be_up_to_date_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 110.0, 161.0])
+    _set_clock(monkeypatch, clock)
+    screen, out = _screen()
+    three = tuple((0, col) for col in range(3))
+    screen.begins("stack", Todo(dict.fromkeys(three, "d")))
+    screen.begins("clean", Todo(waiting=three))
+    screen.done(RECEIPT)
+    screen.ends("clean", Todo(done=3))
+    screen.done(RECEIPT)
+    assert out.getvalue().splitlines() == [
+        "clean         3 already done",
+        f"stack 2 of 3 tiles; {terminal.pace(2, 3, 61.0)}",
     ]
 
 

@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from lsbatch.cli.program import app
-from lsbatch.errors import LsbatchError, ModelError
+from lsbatch.errors import ModelError
 from lsbatch.models import base, cards, cart
 from lsbatch.models.export import onnx
 from lsbatch.settings import PredictSettings
@@ -99,13 +99,13 @@ def test_commands(tmp_path: Path) -> None:
     package = CliRunner().invoke(app, ["export", "package:unet-s1vv", str(tmp_path / "u.dlpk")])
     assert package.exit_code == 0, package.output
     assert (tmp_path / "u.dlpk").is_file()
-    other = CliRunner().invoke(app, ["export", "package:unet-s1vv", str(tmp_path / "u.tif")])
-    assert isinstance(other.exception, LsbatchError)
-    assert str(other.exception) == f"{tmp_path / 'u.tif'}: the name of the output must end in .onnx or .dlpk"
-    wrong = CliRunner().invoke(app, ["export", "package:none", str(tmp_path / "v.onnx")])
-    assert isinstance(wrong.exception, LsbatchError)
-    assert "the packaged weights are package:" in str(wrong.exception)
-    assert "package:unet-s1vv_s2" in str(wrong.exception)
+    other = run("export", "package:unet-s1vv", str(tmp_path / "u.tif"))
+    assert other.returncode == 2
+    assert other.stderr == f"lsbatch: {tmp_path / 'u.tif'}: the name of the output must end in .onnx or .dlpk\n"
+    wrong = run("export", "package:none", str(tmp_path / "v.onnx"))
+    assert wrong.returncode == 2
+    assert "the packaged weights are package:" in wrong.stderr
+    assert "package:unet-s1vv_s2" in wrong.stderr
 
 
 def test_temperature_moves_probabilities_and_no_decision(tmp_path: Path) -> None:
