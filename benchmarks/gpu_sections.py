@@ -27,7 +27,7 @@ from benchmarks.gpu_setup import (
     numbers,
     reason,
 )
-from lsbatch.models import tiled_inference, unet
+from lsbatch.models import unet, window_memory
 
 #: Steps of training in a round.
 STEPS = {"cuda": 50, "cpu": 1}
@@ -46,7 +46,7 @@ def exactness(setup: Setup) -> Iterator[Row]:
     """Compare tiles with one pass of the untrimmed network over the whole image."""
     halo, maps = setup.of.halo_px, {}
     # four at least: one window would be the whole image
-    most = min(tiled_inference.most_px(setup.of, PredictDefaults.memory_gb), setup.window_px(setup.side // 2))
+    most = min(window_memory.most_px(setup.of, PredictDefaults.memory_gb), setup.window_px(setup.side // 2))
     cut = setup.windows(setup.side, most)
     for precision in ("float32", "bfloat16"):
         maps[precision] = setup.tiled(precision, cut)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lsbatch.bands import BAND_SETTINGS
 from lsbatch.kernels import inference_windows
-from lsbatch.models import devices, tiled_inference, unet
+from lsbatch.models import devices, tiled_inference, unet, window_memory
 from lsbatch.models.model_card import Card
 
 #: Rounds after the one that is not counted, and seconds after which no further round begins.
@@ -108,7 +108,7 @@ class Setup:
 
     def windows(self, side: int, most_px: int | None = None) -> Windows:
         """Return the windows of a square block; without `most_px` those of the default memory."""
-        most = most_px or tiled_inference.most_px(self.of, PredictDefaults.memory_gb)
+        most = most_px or window_memory.most_px(self.of, PredictDefaults.memory_gb)
         return inference_windows.exact((side, side), self.of.halo_px, self.of.lattice_px, most)
 
     def tiled(self, precision: str, cut: Windows, network: nn.Module | None = None) -> Tensor:
@@ -124,7 +124,7 @@ def fitting_side(of: Card, where: torch.device, side: int) -> int:
     cell = of.lattice_px
     if where.type == "cuda":
         # the network's own arrays, and the bands twice: as they come and as channels last
-        held = 4 * (tiled_inference.HELD * of.network["width"] + 2 * len(of.bands))
+        held = 4 * (window_memory.HELD * of.network["width"] + 2 * len(of.bands))
         most = int((MEMORY_SHARE * torch.cuda.mem_get_info()[0] / held) ** 0.5) - 2 * of.halo_px
         side = min(side, most)
     return max(cell, side // cell * cell)

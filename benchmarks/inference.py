@@ -33,8 +33,8 @@ import torch
 from monai.inferers import sliding_window_inference
 
 from lsbatch.kernels import inference_windows
-from lsbatch.models import base, cards, devices, throughput, tiled_inference, unet
-from lsbatch.models.families.unet import loaded
+from lsbatch.models import base, cards, devices, throughput, tiled_inference, unet, window_memory
+from lsbatch.models.unet_weights import loaded
 from lsbatch.settings import PredictSettings
 
 WEIGHTS = base.named("package:unet-s1vv_s2")
@@ -149,7 +149,7 @@ def compiled(side: int, name: str, weights: Path = WEIGHTS) -> Callable[[], np.n
 
 def _cut(of: cards.Card, side: int) -> tuple[inference_windows.Window, ...]:
     return inference_windows.exact(
-        (side, side), of.halo_px, of.lattice_px, tiled_inference.most_px(of, PredictSettings().memory_gb)
+        (side, side), of.halo_px, of.lattice_px, window_memory.most_px(of, PredictSettings().memory_gb)
     )
 
 

@@ -7,16 +7,18 @@ A new family is one file in `lsbatch.models.families`, one entry in its registry
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from torch import nn
 
 from lsbatch.models.cards import Card
 from lsbatch.models.training.chips import Chips
 from lsbatch.models.training.public_sets.chip_folder import ChipFolder
 from lsbatch.models.training.spatial_split import Source
 from lsbatch.settings import Config, PredictSettings, TrainSettings
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: Mean and standard deviation of each band, arrays (bands,).
 BandStatistics = tuple[np.ndarray, np.ndarray]
@@ -84,14 +86,14 @@ class NetworkRecipe:
     """
 
     halo_px: Callable[[TrainSettings], int]
-    build: Callable[[int, TrainSettings], nn.Module]
+    build: Callable[[int, TrainSettings], "nn.Module"]
     statistics: Callable[[Chips], BandStatistics]
     prepare: Callable[[np.ndarray, float], np.ndarray]
     card: Callable[[Config, BandStatistics, Mapping[str, Any]], Card]
     structure: tuple[str, ...] = ()
-    levels: Callable[[Any], Sequence[nn.Module]] = lambda network: ()
+    levels: Callable[[Any], Sequence["nn.Module"]] = lambda network: ()
     check: Callable[[Config], None] = lambda config: None
-    pretrain: Callable[[nn.Module, TrainSettings], None] = lambda network, settings: None
+    pretrain: Callable[["nn.Module", TrainSettings], None] = lambda network, settings: None
 
 
 def unprepared(bands: np.ndarray, side_m: float) -> np.ndarray:

@@ -11,6 +11,7 @@ weights of band k modulo 3, times 3 by the number of bands; a single band takes 
 import difflib
 import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from lsbatch.errors import ModelError
 from lsbatch.kernels import inference_windows
-from lsbatch.models import unet
+from lsbatch.models import cards, devices, ensembles, unet
 from lsbatch.models.model_card import Card
 from lsbatch.storage import files
 
@@ -255,3 +256,13 @@ def restored(of: Card, found: Mapping[str, np.ndarray]) -> Segmenter:
         ) from None
     network.temperature = float(of.network.get("temperature", 1.0))
     return network.eval()
+
+
+@lru_cache(maxsize=2)
+def loaded(path: Path, _checksum: str, name: str) -> tuple[tuple[Segmenter, ...], torch.device]:
+    """Return the networks of a file, one for each member; they are kept for the next tile of this process."""
+    where = devices.device(name)
+    of = cards.card(path)
+    members = (restored(of, found) for found in ensembles.separated(cards.arrays(path), of))
+    # memory_format is documented, but the type stubs of torch lack it
+    return tuple(net.to(where, memory_format=torch.channels_last) for net in members), where  # type: ignore[call-overload]

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lsbatch.errors import ModelError
 from lsbatch.kernels import inference_windows
 from lsbatch.models import devices, unet
 from lsbatch.models.model_card import Card
+from lsbatch.models.window_memory import most_px
 
 if TYPE_CHECKING:
     from lsbatch.settings import PredictSettings
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 #: Windows of 128 px in a batch of `blend`; always the same number, so that results do not depend on the batch.
 BLEND_BATCH = 16
-#: float32 values that a network of `width` channels holds for each pixel of a window at its maximum, by `width`: when
-#: the two halves of the last level are joined, plus memory in between. 7.4 and 7.8 were measured.
-HELD = 8
 
 
 def answer(
@@ -74,23 +71,6 @@ def mean_and_spread(found: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray
         count += 1
     variance = squares / count - np.square(apart / count)
     return total / count, np.sqrt(np.maximum(variance, 0))
-
-
-def most_px(of: Card, memory_gb: float) -> int:
-    """Return the pixels of the largest window whose computation fits in this memory.
-
-    Raises
-    ------
-    ModelError
-        If not even one cell of the lattice with its halo fits.
-    """
-    held = 4 * HELD * of.network["width"]
-    least = (2 * of.halo_px + of.lattice_px) ** 2
-    if memory_gb * 1e9 < least * held:
-        raise ModelError(
-            f"predict.memory_gb = {memory_gb:g}: the smallest window of this network needs {least * held / 1e9:.2f}"
-        )
-    return int(memory_gb * 1e9 / held)
 
 
 def _evaluation(

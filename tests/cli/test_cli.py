@@ -64,6 +64,17 @@ def test_help_imports_nothing_heavy() -> None:
         assert command in done.stdout
 
 
+def test_the_driver_of_a_survey_needs_no_torch() -> None:
+    """It takes 190 MB and 3 s, and the workers apply the networks."""
+    code = (
+        "import sys; from lsbatch.commands import run; from lsbatch.models import base; from lsbatch.settings import "
+        "PredictSettings; card = base.card(base.named('package:unet-s1vv_s2')); "
+        "base.families.of_card(card).check(card, PredictSettings()); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize("bands", ["SWIR", "SWIR1,SWIR1", "SWIR1,"])
 def test_simulate_names_the_further_bands_that_it_can_write(tmp_path: Path, bands: str) -> None:
     allowed = ", ".join(FURTHER)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lsbatch.errors import ModelError
-from lsbatch.models import base, cards, devices, tiled_inference, unet
+from lsbatch.models import base, cards, devices, tiled_inference, unet, window_memory
 from lsbatch.settings import PredictSettings
 from tests.models.conftest import BANDS, make_card, make_network
 
@@ -166,8 +166,8 @@ def test_too_little_memory_is_one_sentence() -> None:
     with pytest.raises(
         ModelError, match=r"predict\.memory_gb = 0\.01: the smallest window of this network needs 0\.09"
     ):
-        tiled_inference.most_px(card, 0.01)
-    assert tiled_inference.most_px(card, 1.0) > tiled_inference.most_px(card, 0.5)
+        window_memory.most_px(card, 0.01)
+    assert window_memory.most_px(card, 1.0) > window_memory.most_px(card, 0.5)
 
 
 def test_exact_equals_the_plain_forward(weights: Path, country: dict[str, np.ndarray]) -> None:

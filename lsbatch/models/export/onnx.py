@@ -16,7 +16,7 @@ from lsbatch.bands import FULL_STACK
 from lsbatch.errors import ModelError
 from lsbatch.models import card_facts, cards, unet
 from lsbatch.models.families import FAMILIES
-from lsbatch.models.families.unet import loaded
+from lsbatch.models.unet_weights import loaded
 from lsbatch.storage.files import aside, write_json
 
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"

@@ -1,17 +1,20 @@
 """The family prakash: a network with three streams for the images before and after and the terrain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
+from lsbatch.bands import OWN_BANDS
 from lsbatch.errors import ConfigError
-from lsbatch.models import prakash
 from lsbatch.models.cards import Card
 from lsbatch.models.family import BandStatistics, FamilyBase, NetworkRecipe
-from lsbatch.settings import Config, PredictSettings
+from lsbatch.models.training.chips import Chips
+from lsbatch.settings import Config, PredictSettings, TrainSettings
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def _check(config: Config) -> None:
@@ -20,7 +23,41 @@ def _check(config: Config) -> None:
 
 
 def _card(config: Config, _: BandStatistics, known: Mapping[str, Any]) -> Card:
+    from lsbatch.models import prakash
+
     return prakash.card(config.grid.resolution_m, config.train.width, config.train.dropout, **known)
+
+
+def _halo_px(_: TrainSettings) -> int:
+    from lsbatch.models import prakash
+
+    return prakash.HALO_PX
+
+
+def _build(_: int, settings: TrainSettings) -> "nn.Module":
+    from lsbatch.models import prakash
+
+    return prakash.build(settings)
+
+
+def _statistics(_: Chips) -> BandStatistics:
+    """Return the published normalisation."""
+    from lsbatch.models import prakash
+
+    return np.array(prakash.MEANS), np.array(prakash.STDS)
+
+
+def _prepared(bands: np.ndarray, side_m: float) -> np.ndarray:
+    from lsbatch.models import prakash
+
+    return prakash.prepared(bands, side_m)
+
+
+def _levels(network: Any) -> Sequence["nn.Module"]:
+    """Return the levels; the first one: convolutions of each stream at full and at half resolution."""
+    from torch import nn
+
+    return nn.ModuleList([network.fine, network.stems]), *network.stages
 
 
 class PrakashFamily(FamilyBase):
@@ -28,17 +65,15 @@ class PrakashFamily(FamilyBase):
 
     name = "prakash"
     summary = "three-stream network: images before and after, and terrain"
-    own_bands = prakash.BANDS
+    own_bands = OWN_BANDS["prakash"]
     training = NetworkRecipe(
-        halo_px=lambda _: prakash.HALO_PX,
-        build=lambda _, settings: prakash.build(settings),
-        # the published normalisation
-        statistics=lambda _: (np.array(prakash.MEANS), np.array(prakash.STDS)),
-        prepare=prakash.prepared,
+        halo_px=_halo_px,
+        build=_build,
+        statistics=_statistics,
+        prepare=_prepared,
         card=_card,
         structure=("width",),
-        # the first level: convolutions of each stream at full and at half resolution
-        levels=lambda network: (nn.ModuleList([network.fine, network.stems]), *network.stages),
+        levels=_levels,
         check=_check,
     )
 
@@ -46,4 +81,6 @@ class PrakashFamily(FamilyBase):
         self, path: Path, block: np.ndarray, halo_px: int, predict: PredictSettings, seen: np.ndarray, side_m: float
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Predict on windows of the national lattice."""
+        from lsbatch.models import prakash
+
         return prakash.answer(path, block, halo_px, predict), None

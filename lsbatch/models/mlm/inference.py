@@ -14,7 +14,8 @@ from lsbatch.kernels import inference_windows
 from lsbatch.kernels.inference_windows import Window
 from lsbatch.models.mlm import graph, model
 from lsbatch.models.mlm.item import ORDER, Description, Layout
-from lsbatch.models.tiled_inference import BLEND_BATCH, HELD
+from lsbatch.models.tiled_inference import BLEND_BATCH
+from lsbatch.models.window_memory import HELD
 from lsbatch.settings import PredictSettings
 
 #: Width of the network from which the memory of a window is estimated, if the item states none.
