@@ -101,6 +101,9 @@ class Reduction:
 
     `apply` takes the survey (grid, positions, workspace; see `lsbatch.catalog.survey.Survey`) and the settings, writes
     its result atomically, and returns counts for its receipt.
+
+    `of_sample` is for a step whose work has a limit that does not grow with the tiles. It does what `apply` does for a
+    sample of the tiles, with this share of the limit, so that its time grows with the tiles as that of the others.
     """
 
     name: str
@@ -109,3 +112,4 @@ class Reduction:
     settings: Callable[[Config], Mapping[str, Any]]
     after: tuple[str, ...] = ()
     wanted: Callable[[Config], bool] = lambda _: True
+    of_sample: Callable[[Any, Config, float], Mapping[str, Any]] | None = None

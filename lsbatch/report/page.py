@@ -6,6 +6,7 @@ A text from a catalogue therefore does no harm even if it is not escaped, and ev
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,12 +55,18 @@ _HERE = Path(__file__).parent
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
     """Write ``report/report.html``."""
+    return of_sample(survey, config, 1.0)
+
+
+def of_sample(survey: Survey, config: Config, share: float) -> dict[str, Any]:
+    """Write the report of some tiles; images take this share of the bytes that they have in the whole survey's."""
     records = figures.read(survey, config)
     found = figures.landslides(survey, records)
     tiles = figures.tiles(survey, records)
     frame = maps.frame(survey.grid, plan.load(config.output).region)
     listed = _listed(config, found, frame)
     budget = min(PICTURES_BYTES, max(0, PAGE_BYTES - OTHER_BYTES - len(listed["packed"])))
+    budget = math.ceil(share * budget)
     looks = [] if found is None else quicklooks.quicklooks(survey, config, list(found.geometry), budget)
     scores, no_scores = figures.scores(survey)
     page = render(
@@ -218,4 +225,5 @@ REDUCTION = Reduction(
     apply=apply,
     settings=_settings,
     after=(*figures.STAGES, "inventory", "figures"),
+    of_sample=of_sample,
 )

@@ -12,13 +12,14 @@ import pytest
 import shapely
 
 from lsbatch import cli, settings
+from lsbatch.catalog.survey import Survey
 from lsbatch.commands import bench
 from lsbatch.commands.bench import comparison, machine, machine_monitor, measurement, memory_limits, projection
 from lsbatch.engine.todo import step_named
 from lsbatch.errors import ConfigError, LsbatchError
 from lsbatch.models import base, cards, throughput, unet
-from lsbatch.pipeline.types import Stage
-from lsbatch.settings import BenchSettings
+from lsbatch.pipeline.types import Reduction, Stage
+from lsbatch.settings import BenchSettings, Config
 from lsbatch.storage.receipts import Receipt
 from tests import surveys
 
@@ -102,6 +103,20 @@ def test_folds_grow_on_a_straight_line(
     row = {"half_tiles": half_tiles, "half_s": half_s, "seconds": seconds}
     assert projection.fold_seconds(row, measured, 100) == pytest.approx(expected)
     assert projection.fold_seconds(row, measured, measured) == pytest.approx(seconds)
+
+
+def test_a_step_with_a_limit_is_timed_with_the_share_of_the_sample() -> None:
+    shares = []
+
+    def of_sample(survey: Survey, config: Config, share: float) -> dict[str, Any]:
+        shares.append(share)
+        return {}
+
+    step = Reduction("limited", 1, apply=lambda *_: pytest.fail("timed without a share"), settings=lambda _: {},
+                     of_sample=of_sample)  # fmt: skip
+    sample = Survey(config=None, grid=None, positions=((0, 0), (0, 1), (0, 2)))  # type: ignore[arg-type]
+    measurement._seconds(step, sample, 12)
+    assert shares == [0.25]
 
 
 def test_tiles_of_a_nation_against_squares_laid_at_random() -> None:

@@ -225,6 +225,15 @@ def test_the_page_says_if_images_do_not_fit(tmp_path: Path, monkeypatch: pytest.
     assert f"images of the {shown} largest landslides. It has no images of the other {_count(survey) - shown}." in html
 
 
+def test_images_of_a_sample_take_its_share_of_the_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_page, "PICTURES_BYTES", 240_000)
+    survey = fake_survey.make(tmp_path)
+    report_page.of_sample(survey, survey.config, 0.25)
+    quarter = _looks((survey.workspace.report / "report.html").read_text(encoding="utf-8"))
+    monkeypatch.setattr(report_page, "PICTURES_BYTES", 60_000)
+    assert quarter == _looks(_page(survey))
+
+
 def _count(survey: Survey) -> int:
     return len(gpd.read_parquet(survey.workspace.inventory / "landslides.parquet"))
 

@@ -92,7 +92,7 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
                 survey_variants.sample(config.output, inner.output, positions)
                 part, clock = Survey(inner, survey.grid, positions), _Clock()
                 faults = clock.run(part, client_for, screen)
-            folds = [] if faults else _folds(part)
+            folds = [] if faults else _folds(part, len(survey.positions))
         if faults:
             bad = next(one for group in clock.receipts.values() for one in group if not one)
             raise LsbatchError(f"bench: {bad.stage} {bad.tile} failed, so there is no result: {bad.error}")
@@ -120,13 +120,13 @@ def _scratch(folder: Path, config: Config) -> Iterator[Config]:
         files.remove_folder(folder)
 
 
-def _folds(survey: Survey) -> list[dict[str, Any]]:
+def _folds(survey: Survey, all_tiles: int) -> list[dict[str, Any]]:
     """Return the seconds of each reduction for half of the tiles and for all, after one run that is not counted."""
     half = Survey(survey.config, survey.grid, survey.positions[: len(survey.positions) // 2])
     found = []
     for step in steps(survey.config):
         if isinstance(step, Reduction):
-            half_s, seconds = (_seconds(step, each) if each.positions else 0.0 for each in (half, survey))
+            half_s, seconds = (_seconds(step, each, all_tiles) if each.positions else 0.0 for each in (half, survey))
             found.append(
                 {
                     "step": step.name,
@@ -139,9 +139,12 @@ def _folds(survey: Survey) -> list[dict[str, Any]]:
     return found
 
 
-def _seconds(reduction: Reduction, survey: Survey) -> float:
+def _seconds(reduction: Reduction, survey: Survey, all_tiles: int) -> float:
     began = time.perf_counter()
-    reduction.apply(survey, survey.config)
+    if reduction.of_sample:
+        reduction.of_sample(survey, survey.config, len(survey.positions) / all_tiles)
+    else:
+        reduction.apply(survey, survey.config)
     return time.perf_counter() - began
 
 
