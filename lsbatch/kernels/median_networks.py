@@ -1,7 +1,10 @@
 """Medians by sorting networks: the same compare-exchanges for every pixel of a row.
 
 A network has no branches, so the inner loop is two vector instructions for eight pixels. NaN is replaced alternately by
-+inf and -inf, which keeps the median of the other values in the middle.
+the largest and the smallest number, which keeps the median of the other values in the middle.
+
+Numbers are sorted as integers of the same order. The compiler writes the smaller of two floats by a masked store, which
+takes 20 cycles on an AMD Zen 3; of two integers it has a minimum.
 """
 
 from functools import cache
@@ -9,6 +12,10 @@ from functools import cache
 import numpy as np
 
 from lsbatch.kernels.compilation import kernel
+
+#: All bits of an integer but its sign, and those of infinity: NaN is any number above.
+MAGNITUDE, INFINITY = np.int32(0x7FFFFFFF), np.int32(0x7F800000)
+LEAST, MOST = np.int32(-(2**31)), np.int32(2**31 - 1)
 
 
 @cache
@@ -66,17 +73,23 @@ def median_into(out: np.ndarray, values: np.ndarray, exchanges: np.ndarray, miss
         Output: the number of NaN in each column.
     """
     count, cols = values.shape[0], out.size
+    bits = values.view(np.int32)
     missing[:cols] = 0
     for i in range(count):
-        _fill_into(values[i][:cols], missing)
+        _ordered_into(bits[i][:cols], missing)
     for k in range(exchanges.shape[0]):
         # slices of one axis, which the compiler knows to be contiguous
-        low, high = values[exchanges[k, 0]][:cols], values[exchanges[k, 1]][:cols]
+        low, high = bits[exchanges[k, 0]][:cols], bits[exchanges[k, 1]][:cols]
         for col in range(low.size):
             a, b = low[col], high[col]
-            low[col] = a if a < b else b
-            high[col] = b if a < b else a
-    below, above = values[max(count // 2 - 1, 0)], values[count // 2]
+            low[col] = min(a, b)
+            high[col] = max(a, b)
+    places = max(count // 2 - 1, 0), count // 2
+    for place in range(places[0], places[1] + 1):
+        middle_bits = bits[place][:cols]
+        for col in range(middle_bits.size):
+            middle_bits[col] = _reordered(middle_bits[col])
+    below, above = values[places[0]], values[places[1]]
     for col in range(out.size):
         # half of the missing values, rounded down, are sorted below: with an odd number of values the middle is one of
         # the two places
@@ -86,10 +99,17 @@ def median_into(out: np.ndarray, values: np.ndarray, exchanges: np.ndarray, miss
         out[col] = np.float32(np.nan) if missing[col] == count else median
 
 
+@kernel(inline="always")
+def _reordered(bits):  # type: ignore[no-untyped-def]
+    """Return the bits of a float as an integer of the same order, or the reverse."""
+    return bits ^ ((bits >> np.int32(31)) & MAGNITUDE)
+
+
 @kernel
-def _fill_into(values: np.ndarray, missing: np.ndarray) -> None:
-    for col in range(values.size):
-        hole = values[col] != values[col]
-        fill = np.float32(-np.inf) if missing[col] & 1 else np.float32(np.inf)
-        values[col] = fill if hole else values[col]
+def _ordered_into(bits: np.ndarray, missing: np.ndarray) -> None:
+    for col in range(bits.size):
+        value = bits[col]
+        hole = (value & MAGNITUDE) > INFINITY
+        fill = LEAST if missing[col] & 1 else MOST
+        bits[col] = fill if hole else _reordered(value)
         missing[col] += np.int32(hole)
