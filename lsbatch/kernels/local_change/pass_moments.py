@@ -7,13 +7,14 @@ import numpy as np
 
 from lsbatch.kernels.compilation import kernel
 from lsbatch.kernels.local_change import surroundings
+from lsbatch.kernels.local_change.decibels import PART, decibels_into
 
-#: Decibels in a natural logarithm of power.
-DB = np.float32(10 / np.log(10))
 #: Subtracted before squares are summed, so that float32 is exact enough. It is near the mean of land.
 ORIGIN_DB = np.float32(-12)
 #: Cells on each side of the middle one over which the variance is pooled: some 240 m.
 POOLED_CELLS = 1
+#: Rows of which moments are computed together, whole cells.
+BAND_ROWS = surroundings.LARGEST_CELL_PX
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,16 @@ def fill(into: Moments, rows: slice, passes: Sequence[np.ndarray], cell_px: int)
         gamma0, linear power; NaN where not observed. At least one.
     cell_px : int
     """
+    # a few rows at a time, whose sums stay in the cache
+    for top in range(0, rows.stop - rows.start, BAND_ROWS):
+        band = slice(rows.start + top, min(rows.start + top + BAND_ROWS, rows.stop))
+        _fill_band(into, band, [power[top : top + BAND_ROWS] for power in passes], cell_px)
+
+
+def _fill_band(into: Moments, rows: slice, passes: Sequence[np.ndarray], cell_px: int) -> None:
     count, total, squares = (np.zeros(passes[0].shape, np.float32) for _ in range(3))
-    logarithm = np.empty(passes[0].shape, np.float32)
     for power in passes:
-        np.log(power, out=logarithm)
-        _add(count.ravel(), total.ravel(), squares.ravel(), logarithm.ravel())
+        _add(count.ravel(), total.ravel(), squares.ravel(), power.ravel())
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / count
     squares -= np.where(count > 0, mean * total, 0)
@@ -87,9 +93,19 @@ def fill(into: Moments, rows: slice, passes: Sequence[np.ndarray], cell_px: int)
 
 
 @kernel
-def _add(count, total, squares, logarithm):  # type: ignore[no-untyped-def]
-    for i in range(logarithm.size):
-        value = logarithm[i] * DB - ORIGIN_DB
+def _add(count, total, squares, power):  # type: ignore[no-untyped-def]
+    scratch, db = np.empty(PART, np.float32), np.empty(PART, np.float32)
+    for first in range(0, power.size, PART):
+        last = min(first + PART, power.size)
+        part = slice(first, last)
+        decibels_into(db[: last - first], power[part], scratch)
+        _add_part(count[part], total[part], squares[part], db)
+
+
+@kernel
+def _add_part(count, total, squares, db):  # type: ignore[no-untyped-def]
+    for i in range(count.size):
+        value = db[i] - ORIGIN_DB
         seen = value == value
         value = value if seen else np.float32(0)
         count[i] += np.float32(seen)
