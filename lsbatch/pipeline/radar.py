@@ -31,10 +31,9 @@ POLARISATIONS = ("VV", "VH")
 DIRECTIONS = ("ascending", "descending")
 
 #: Bytes of the buffer that holds all passes of a strip. A median needs all values of a pixel at once. With more passes
-#: the strip has fewer rows, so the memory of a tile stays the same.
+#: the strip has fewer rows, so the memory of a tile stays the same. Blocks of a COG on the edge of two strips are
+#: decoded twice.
 STRIP_BYTES = 192 * 2**20
-#: Rows of a COG block. Strips of whole blocks decode each block once if the lattices agree.
-BLOCK_ROWS = 512
 #: Strips are whole cells of the surroundings.
 CELL_ROWS = surroundings.LARGEST_CELL_PX
 #: Width of the border of a GRD that is searched for noise.
@@ -101,30 +100,42 @@ def median(scenes: Sequence[Scene], ground: Ground, config: Config) -> Median:
         has_sigma0 = any(s.radiometry == SIGMA0 for s in scenes)
         halo = halo_px(config.composite, has_sigma0, ground.side_m)
         steepness = ground.slope_aspect(halo) if has_sigma0 else None
-        height = strip_rows(len(passes), cols, halo)
+        by_direction = {d: [i for i, group in enumerate(passes) if group[0].orbit_state == d] for d in DIRECTIONS}
+        height = strip_rows(rows, len(passes), cols, halo)
         for top in range(0, rows, height):
             here = slice(top, min(rows, top + height))
             strip = _strip(passes, ground.geobox, here, halo, steepness, config, dropped)
-            for p, name in enumerate(POLARISATIONS):
-                power[name][here] = time_median.masked_median(strip[p])
-            for direction in DIRECTIONS:
-                chosen = [i for i, group in enumerate(passes) if group[0].orbit_state == direction]
-                # passes of an unknown direction are only in the median of all passes
-                vv = strip[0] if len(chosen) == len(passes) else strip[0][chosen]
-                apart[direction][here] = time_median.masked_median(vv)
-                looks[direction][here] = _count(vv)
-            all_looks[here] = _count(strip[0])
-            for orbit, dates in members.items():
-                for p, name in enumerate(POLARISATIONS):
-                    pass_moments.fill(orbits[orbit][name], here, [strip[p, date] for date in dates], cell_px)
+            calls = [
+                partial(_compose, power["VV"][here], all_looks[here], strip[0], range(len(passes))),
+                partial(_compose, power["VH"][here], None, strip[1], range(len(passes))),
+            ]
+            # passes of an unknown direction are only in the median of all passes
+            calls += [
+                partial(_compose, apart[d][here], looks[d][here], strip[0], chosen)
+                for d, chosen in by_direction.items()
+                if len(chosen) < len(passes)
+            ]
+            calls += [
+                partial(pass_moments.fill, orbits[orbit][name], here, [strip[p, date] for date in dates], cell_px)
+                for orbit, dates in members.items()
+                for p, name in enumerate(POLARISATIONS)
+            ]
+            for _ in prefetch.in_order(calls):
+                pass
             # free the strip before the next one is filled, else two are held: 216 MB more with 40 passes than with 10
-            del strip, vv
+            del strip, calls
+        for d, chosen in by_direction.items():
+            if len(chosen) == len(passes):
+                apart[d], looks[d] = power["VV"], all_looks
     used = tuple(s.id for group in passes for s in group if s.id not in dropped)
     return Median(power, apart, looks, all_looks, orbits, used, tuple(dropped.values()))
 
 
-def _count(dates: np.ndarray) -> np.ndarray:
-    return np.minimum(np.isfinite(dates).sum(axis=0), 255)
+def _compose(power: np.ndarray, looks: np.ndarray | None, strip: np.ndarray, dates: Sequence[int]) -> None:
+    """Write the median of some passes over a strip, and their number."""
+    power[:], count = time_median.masked_median_and_count(strip, dates)
+    if looks is not None:
+        looks[:] = count
 
 
 def halo_px(settings: CompositeSettings, has_sigma0: bool, side_m: float) -> int:
@@ -136,11 +147,12 @@ def halo_px(settings: CompositeSettings, has_sigma0: bool, side_m: float) -> int
     return reach
 
 
-def strip_rows(passes: int, cols: int, halo: int) -> int:
-    """Return the rows of a strip whose buffer of all passes fits in `STRIP_BYTES`, in whole cells; at least one."""
+def strip_rows(rows: int, passes: int, cols: int, halo: int) -> int:
+    """Return the rows of a strip, in whole cells: as few strips of one height as fit in `STRIP_BYTES`."""
     row_bytes = passes * len(POLARISATIONS) * (cols + 2 * halo) * 4
-    rows = max(CELL_ROWS, STRIP_BYTES // row_bytes - 2 * halo)
-    return rows - rows % (BLOCK_ROWS if rows > BLOCK_ROWS else CELL_ROWS)
+    cells = math.ceil(rows / CELL_ROWS)
+    most = max(1, (STRIP_BYTES // row_bytes - 2 * halo) // CELL_ROWS)
+    return math.ceil(cells / math.ceil(cells / most)) * CELL_ROWS
 
 
 def _by_pass(scenes: Sequence[Scene]) -> list[list[Scene]]:
@@ -186,6 +198,7 @@ def _strip(
         geometries, failed = radar_geometry.of_orbits(every, box, around, config)
         dropped |= {name: Dropped.of(error) for name, error in failed.items()}
     frames = [(i, frame) for i, group in enumerate(passes) for frame in group if frame.id not in dropped]
+    begun: set[int] = set()
     calls = [partial(_frame, frame, box, geometries, config) for _, frame in frames]
     for (i, frame), power in zip(frames, prefetch.in_order(calls), strict=True):
         if isinstance(power, SceneError):
@@ -193,7 +206,8 @@ def _strip(
             continue
         cut = slice(halo - edge, edge - halo or None)
         for p, name in enumerate(POLARISATIONS):
-            np.copyto(out[p, i], power[name][cut, cut], where=np.isnan(out[p, i]))
+            np.copyto(out[p, i], power[name][cut, cut], where=np.isnan(out[p, i]) if i in begun else True)
+        begun.add(i)
     if together:
         _across_dates_into(out, passes, config.composite.speckle_size_px)
         out = out[:, :, edge : edge + height, edge : edge + cols]
@@ -206,11 +220,11 @@ def _frame(
     """Read one scene over a strip and its halo, filtered, as gamma0; return the error if it fails."""
     extras = ("mask",) if "mask" in scene.assets and scene.radiometry != SIGMA0 else ()
     try:
+        # without power that is not positive, which results from noise subtraction: see `valid_values`
         raw = scene_reading.read(scene, (*POLARISATIONS, *extras), box, attempts=config.archives.attempts)
     except SceneError as error:
         return error
-    # power that is not positive results from noise subtraction and is not a measurement
-    power = {name: np.where(raw[name] > 0, raw[name], np.float32(np.nan)) for name in POLARISATIONS}
+    power = {name: raw[name] for name in POLARISATIONS}
     if scene.radiometry == SIGMA0:
         return _flattened(power, geometries[radar_geometry.orbit(scene)], config)
     if "mask" in raw:

@@ -310,7 +310,7 @@ def test_every_filter_smooths_and_knows_nothing_of_strips(
     assert whole.var() < (0.9 if name == "multitemporal" else 0.5) * plain.var()
     assert whole.mean() == pytest.approx(plain.mean(), rel=0.15)
     monkeypatch.setattr(radar, "STRIP_BYTES", 2**17)
-    assert radar.strip_rows(3, TILE_PX, 3) < TILE_PX / 2
+    assert radar.strip_rows(TILE_PX, 3, TILE_PX, 3) < TILE_PX / 2
     np.testing.assert_array_equal(radar.median(scenes, terrain_of(FLAT), config(speckle=name)).power["VV"], whole)
 
 
