@@ -72,7 +72,16 @@ def _among(classes: tuple[int, ...], scl: np.ndarray, value: bool) -> np.ndarray
     """Write `value` where the class is one of `classes`, and the opposite elsewhere."""
     table = np.full(256, not value)
     table[list(classes)] = value
-    return table[scl]
+    out = np.empty(scl.shape, np.bool_)
+    _look_up_into(out.reshape(-1), np.ascontiguousarray(scl).reshape(-1), table)
+    return out
+
+
+@kernel
+def _look_up_into(out: np.ndarray, places: np.ndarray, table: np.ndarray) -> None:
+    # numpy's indexing converts the places to int64 first: five times as long
+    for i in range(places.size):
+        out[i] = table[places[i]]
 
 
 def cloud_shadow(

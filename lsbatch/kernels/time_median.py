@@ -11,22 +11,20 @@ from lsbatch.kernels.median_networks import median_into, middle
 STRIP_COLS = 256
 
 
-def masked_median(stack: np.ndarray, times: Sequence[int] | None = None) -> np.ndarray:
+def masked_median(stack: np.ndarray) -> np.ndarray:
     """Return the median over the first axis of the values that are not NaN; NaN if there are none.
 
     Parameters
     ----------
     stack : array (time, rows, cols)
         Without any date the result is NaN everywhere.
-    times : sequence of int, optional
-        Places along the first axis that are used; all by default.
 
     Returns
     -------
     array (rows, cols), float32
         The mean of the two middle values if their number is even.
     """
-    return masked_median_and_count(stack, times)[0]
+    return masked_median_and_count(stack)[0]
 
 
 def masked_median_and_count(stack: np.ndarray, times: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -34,8 +32,9 @@ def masked_median_and_count(stack: np.ndarray, times: Sequence[int] | None = Non
 
     Parameters
     ----------
-    stack, times
-        As in `masked_median`.
+    stack : array (time, rows, cols)
+    times : sequence of int, optional
+        Places along the first axis that are used; all by default.
 
     Returns
     -------
