@@ -1,8 +1,5 @@
 """Plans from archives that need an account, and from raw radar products."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ from lsbatch import settings
 from lsbatch.catalog import plan, planning, search
 from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.settings import ArchiveSettings, Config
+from tests import programs
 from tests.catalog import archive_items as archives
 from tests.security import hostile
 
@@ -68,8 +66,7 @@ def test_missing_keys_are_told_before_anything_is_asked(
 
 def test_missing_keys_end_the_command(tmp_path: Path) -> None:
     path = hostile.settings(tmp_path, "", archives={"sentinel2": {"preset": "cdse"}})
-    command = [sys.executable, "-m", "lsbatch.cli", "plan", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=dict(os.environ))
+    done = programs.run("plan", str(path))
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.startswith("lsbatch: archives.sentinel2: preset cdse needs keys")
     assert "Traceback" not in done.stderr

@@ -1,8 +1,5 @@
 """From year to year: every outline accounted for, names that last, nothing called gone that nobody looked at."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +25,7 @@ from lsbatch.inventory import identity, observed_ground, schema, year_matching
 from lsbatch.kernels import polygon_matching as kernel
 from lsbatch.settings import to_yaml
 from lsbatch.storage import journal, receipts, vectors
-from tests import fake_survey, surveys
+from tests import fake_survey, programs, surveys
 from tests.surveys import Heard
 
 GRID = Grid("EPSG:25833", 10.0, 128, (0.0, 6400000.0, 1280.0, 6401280.0))
@@ -375,12 +372,6 @@ def test_export_that_breaks_off_leaves_the_old_one(
 # What people hand in
 
 
-def lsbatch(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lsbatch.cli", *words], capture_output=True, text=True, timeout=300, env=dict(os.environ)
-    )
-
-
 def saved(
     path: Path, shapes: Sequence[shapely.Geometry], names: Sequence[Any], column: str = ID, crs: str = "EPSG:25833"
 ) -> Path:
@@ -403,7 +394,7 @@ def test_the_command_accounts_for_broken_outlines(tmp_path: Path) -> None:
         "ID",
     )
     this = saved(tmp_path / "this.gpkg", [box(300, 0, 400, 100)], ["t-1"])
-    done = lsbatch("link", str(this), str(last), "--id", "ID", "--out", str(tmp_path / "out"))
+    done = programs.run("link", str(this), str(last), "--id", "ID", "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     for words in (
         "4 features, 3 landslides",
@@ -470,7 +461,7 @@ def test_refusals_are_one_sentence(tmp_path: Path) -> None:
 def test_a_survey_that_was_not_run_is_refused(planned_survey: Survey, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(planned_survey.config), encoding="utf-8")
-    done = lsbatch("link", str(path), str(saved(tmp_path / "good.gpkg", [OLD], ["a-1"])))
+    done = programs.run("link", str(path), str(saved(tmp_path / "good.gpkg", [OLD], ["a-1"])))
     assert done.returncode == 2
     assert done.stderr.startswith("lsbatch: ")
     assert "has no inventory yet" in done.stderr

@@ -1,7 +1,5 @@
 """Our own export, read back as a network of others, against the survey that the U-Net made."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from lsbatch.commands import compare
 from lsbatch.models import base
 from lsbatch.models.export import onnx
 from lsbatch.settings import to_yaml
-from tests import surveys
+from tests import programs, surveys
 
 
 @pytest.mark.slow
@@ -26,7 +24,7 @@ def test_an_exported_network_gives_the_same_map(stacked_survey: Survey, done_sur
     survey = Survey(survey.config.model_copy(update={"model": chosen}), survey.grid, survey.positions)
     file = tmp_path / "survey.yaml"
     file.write_text(to_yaml(survey.config), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-m", "lsbatch.cli", "run", str(file)], capture_output=True, text=True)
+    done = programs.run("run", str(file))
     assert done.returncode == 0, done.stderr
     assert len(survey.positions) == 4
     for layer, name, apart in ((probability, "probability", 1e-4 * 65534), (mask, "landslide", 0)):

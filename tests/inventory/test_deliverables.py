@@ -6,7 +6,6 @@ Opened by other programs.
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -29,7 +28,7 @@ from lsbatch.grid import Grid
 from lsbatch.inventory import areas, exports, qgis_style, schema
 from lsbatch.pipeline import map_blocks
 from lsbatch.storage import files, rasters, receipts
-from tests import surveys
+from tests import programs, surveys
 
 
 def _inventory(survey: Survey) -> gpd.GeoDataFrame:
@@ -240,14 +239,11 @@ def test_killed_while_exporting_leaves_each_file_whole(done_survey: Survey, tmp_
     many.to_parquet(given)
     left: list[Path] = []
     for delay_s in (0.05, 0.21, 0.37, 0.53):
-        with subprocess.Popen(
-            [sys.executable, "-c", _EXPORTS, folder, given], stdout=subprocess.PIPE, text=True
-        ) as writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == "begun\n"
-            time.sleep(delay_s)
-            writer.kill()
-        assert writer.returncode == -signal.SIGKILL
+        writer = programs.start_code(_EXPORTS, str(folder), str(given))
+        assert writer.line() == "begun\n"
+        time.sleep(delay_s)
+        writer.kill()
+        assert writer.poll() == -signal.SIGKILL
         for found in (
             pyogrio.read_dataframe(folder / "landslides.gpkg", layer="landslides"),
             gpd.read_parquet(folder / "landslides.parquet"),
@@ -275,8 +271,7 @@ def test_half_a_map_of_a_killed_run_is_removed_by_the_next(done_survey: Survey, 
     places = survey.workspace
     whole = sorted(path.name for path in places.maps.iterdir())
     for beside in (places.maps / "mask.tif", places.catalog):
-        died = subprocess.run([sys.executable, "-c", _DIES, beside], check=False)
-        assert died.returncode == -signal.SIGKILL
+        assert programs.start_code(_DIES, str(beside)).ended().returncode == -signal.SIGKILL
     assert len(list(places.root.rglob(".lsbatch-*"))) == 2
     # another command's, such as evaluate's map, is not the run's to remove
     with files.scratch(beside=places.root / "confusion.tif") as busy:

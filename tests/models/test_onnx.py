@@ -1,8 +1,6 @@
 """ONNX against torch in ONNX Runtime, and the metadata of the model against stac-model."""
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from lsbatch.errors import ModelError
 from lsbatch.models import base, cards, cart
 from lsbatch.models.export import onnx
 from lsbatch.settings import PredictSettings
+from tests import programs
 from tests.models.conftest import make_card
 
 WEIGHTS = base.named("package:unet-s1vv")
@@ -85,24 +84,21 @@ def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_commands(tmp_path: Path) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "lsbatch.cli", *words], capture_output=True, text=True)
-
     listed = CliRunner().invoke(app, ["models"])
     assert listed.exit_code == 0, listed.output
     for name in ("unet", "cart", "tehrani", "prakash", "s1vv_apart_s2", "package:unet-s1vv_s2"):
         assert name in listed.stdout
-    done = run("export", "package:unet-s1vv", str(tmp_path / "u.onnx"))
+    done = programs.run("export", "package:unet-s1vv", str(tmp_path / "u.onnx"))
     assert done.returncode == 0, done.stderr
     assert "differ by" in done.stdout
-    # in this process: each start of another takes six seconds
+    # in this process, which has the exporter already
     package = CliRunner().invoke(app, ["export", "package:unet-s1vv", str(tmp_path / "u.dlpk")])
     assert package.exit_code == 0, package.output
     assert (tmp_path / "u.dlpk").is_file()
-    other = run("export", "package:unet-s1vv", str(tmp_path / "u.tif"))
+    other = programs.run("export", "package:unet-s1vv", str(tmp_path / "u.tif"))
     assert other.returncode == 2
     assert other.stderr == f"lsbatch: {tmp_path / 'u.tif'}: the name of the output must end in .onnx or .dlpk\n"
-    wrong = run("export", "package:none", str(tmp_path / "v.onnx"))
+    wrong = programs.run("export", "package:none", str(tmp_path / "v.onnx"))
     assert wrong.returncode == 2
     assert "the packaged weights are package:" in wrong.stderr
     assert "package:unet-s1vv_s2" in wrong.stderr

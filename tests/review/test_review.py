@@ -2,11 +2,8 @@
 
 import http.client
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +19,7 @@ from lsbatch.review import Case
 from lsbatch.review.server import POLICY, Server
 from lsbatch.settings import to_yaml
 from lsbatch.storage import journal, vectors
-from tests import browser, fake_survey
+from tests import browser, fake_survey, programs
 from tests.fake_survey import Fake
 from tests.review.page_server import ID, serving, until
 
@@ -59,8 +56,8 @@ for n in range(25):
 
 def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    crowd = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(who)]) for who in range(3)]
-    assert [one.wait(120) for one in crowd] == [0, 0, 0]
+    crowd = [programs.start_code(WRITER, str(path), str(who)) for who in range(3)]
+    assert [one.ended(120).returncode for one in crowd] == [0, 0, 0]
     found = journal.read(path)
     assert len(path.read_bytes().splitlines()) == len(found) == 75
     for who in range(3):
@@ -252,15 +249,8 @@ def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(survey.config), encoding="utf-8")
     for number, code, more in ((signal.SIGKILL, -9, ()), (signal.SIGINT, 0, ("--next", "uncertain"))):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lsbatch.cli", "review", str(path), *more],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=dict(os.environ),
-        )
-        assert process.stdout is not None
-        host, port, token = re.search(r"http://([\d.]+):(\d+)/(\S+)/", process.stdout.readline()).groups()  # type: ignore[union-attr]
+        process = programs.start("review", str(path), *more)
+        host, port, token = re.search(r"http://([\d.]+):(\d+)/(\S+)/", process.line()).groups()  # type: ignore[union-attr]
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
         found = _json(connection, "GET", f"/{token}/landslides")
         rows = found["landslides"]
@@ -273,11 +263,11 @@ def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
             "count": rows[0]["answer"]["count"],
         }
         _json(connection, "POST", f"/{token}/answers", body, port)
-        os.kill(process.pid, number)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == code
-        assert err == ""
-    assert "Review ended" in out
+        process.send(number)
+        done = process.ended(60)
+        assert done.returncode == code
+        assert done.stderr == ""
+    assert "Review ended" in done.stdout
     assert len(journal.read(survey.workspace.answers)) == 2
 
 

@@ -23,7 +23,7 @@ from odc.geo.geobox import GeoBox
 from lsbatch.catalog.items.scenes import describe
 from lsbatch.errors import SceneError
 from lsbatch.imagery import scene_reading
-from tests import servers
+from tests import programs, servers
 from tests.security.hostile import SCRIPT
 from tests.servers import S3_SECRET, FileHandler, Served, answering
 from tests.stac import archives
@@ -143,8 +143,7 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump({key: value for key, value in raw.items() if key != "bucket"}), encoding="utf-8")
-    command = [sys.executable, "-m", "lsbatch.cli", words[0], str(path), *words[1:]]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, cwd=folder)
+    return programs.run(words[0], str(path), *words[1:], env=environment, cwd=folder)
 
 
 def found_in(data: bytes) -> list[str]:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.settings import to_yaml
-from tests import servers
+from tests import programs, servers
 from tests.servers import S3_SECRET, Bucket, Trouble
 
 #: What must not depend on where a survey lies. Receipts and reports tell times, and plans the folder's name.
@@ -27,13 +26,7 @@ def bucket() -> Iterator[Bucket]:
 
 def lsbatch(bucket: Bucket, *words: str) -> "subprocess.CompletedProcess[str]":
     """A command that may use the bucket."""
-    return subprocess.run(
-        [sys.executable, "-m", "lsbatch.cli", *words],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=os.environ | bucket.environment,
-    )
+    return programs.run(*words, env=os.environ | bucket.environment)
 
 
 def settings(survey: Survey, folder: Path, address: str, **cluster: object) -> Path:
@@ -121,12 +114,7 @@ def test_inputs_may_lie_there_too(done_survey: Survey, bucket: Bucket, tmp_path:
 
 def test_a_second_writer_is_refused_there_too(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
     path = settings(done_survey, tmp_path, "s3://surveys/s", kind="serial")
-    run = subprocess.Popen(
-        [sys.executable, "-m", "lsbatch.cli", "run", str(path), "--until", "stack"],
-        env=os.environ | bucket.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    run = programs.start("run", str(path), "--until", "stack", env=os.environ | bucket.environment)
     try:
         while not any(key.startswith("s/lease/") for key in bucket.names()):
             assert run.poll() is None
@@ -135,7 +123,6 @@ def test_a_second_writer_is_refused_there_too(done_survey: Survey, bucket: Bucke
         assert second.stderr.startswith("lsbatch: s3://surveys/s: is being written by another run (process ")
     finally:
         run.kill()
-        run.wait()
     # killed: its lease is still there, and known to be of a process of this machine that is gone
     assert any(key.startswith("s/lease/") for key in bucket.names())
     third = lsbatch(bucket, "run", str(path), "--until", "stack", "--part", "1/4")
@@ -180,16 +167,11 @@ def test_sample_link_and_review_read_a_survey_there(done_survey: Survey, bucket:
     again = lsbatch(bucket, "link", str(config), last)
     assert again.returncode == 0
     assert "LAST is the same survey" in again.stdout
-    command = [sys.executable, "-m", "lsbatch.cli", "review", str(config)]
-    with subprocess.Popen(
-        command, env=os.environ | bucket.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as server:
-        try:
-            assert server.stdout is not None
-            said = server.stdout.readline()
-            assert "http://127.0.0.1:" in said
-        finally:
-            server.terminate()
+    server = programs.start("review", str(config), env=os.environ | bucket.environment)
+    try:
+        assert "http://127.0.0.1:" in server.line()
+    finally:
+        server.kill()
 
 
 @pytest.mark.slow

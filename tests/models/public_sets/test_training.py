@@ -1,8 +1,6 @@
 """The command on public sets: as good as the same data through a survey, and what is refused."""
 
 import contextlib
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from lsbatch.errors import ConfigError, LsbatchError, ModelError, NoDataError
 from lsbatch.models import base
 from lsbatch.models.cards import Card
 from lsbatch.settings import Config
-from tests import surveys
+from tests import programs, surveys
 from tests.models.public_sets import writers
 from tests.surveys import BenchScreen
 
@@ -181,9 +179,6 @@ def test_without_sets_a_survey_needs_its_truth(tmp_path: Path) -> None:
 
 
 def test_command_line_counts_pairs(country: Path, noise: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "lsbatch.cli", "train", str(country), "--chips", str(noise)],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    done = programs.run("train", str(country), "--chips", str(noise))
     assert done.returncode == 2
     assert "1 times and --format 0 times" in " ".join((done.stdout + done.stderr).split())
