@@ -24,11 +24,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
 
 from lsbatch.catalog.folder_catalog import make_catalog
-from tests import servers, small_archive, surveys
-
+from tests import programs, servers, small_archive, surveys
 
 @pytest.fixture(scope="session")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,6 +52,14 @@ def stacked_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # 
 def done_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """The same, run to its report."""
     return surveys.shared_survey(country, tmp_path_factory, "done")
+
+
+@pytest.fixture
+def forked_workers() -> Iterator[None]:
+    """Dask starts workers that have imported everything, as `tests.programs` does; a fresh one imports for 6 s."""
+    programs.ready()
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        yield
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def _assert_same(one: Survey, other: Survey) -> None:
         np.testing.assert_array_equal(values, theirs[key], err_msg=key)
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("processes", [False, True], ids=["threads", "processes"])
 def test_dask_equals_serial(planned_survey: Survey, done_survey: Survey, tmp_path: Path, processes: bool) -> None:
     survey = surveys.copy_survey(planned_survey, tmp_path / "s")

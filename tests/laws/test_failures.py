@@ -4,14 +4,12 @@ What was written can be checked.
 """
 
 import errno
-import functools
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,7 @@ from lsbatch.errors import AbandonedError, LeaseError, LsbatchError, SceneError
 from lsbatch.imagery import scene_reading
 from lsbatch.settings import to_yaml
 from lsbatch.storage import cube, lease, receipts
-from tests import surveys
+from tests import programs, surveys
 
 
 class Screen(terminal.Screen):
@@ -207,8 +205,10 @@ def _hold(folder: Path, ready: str) -> None:
         time.sleep(600)
 
 
-def _holding(folder: Path, ready: Path) -> multiprocessing.Process:
-    process = multiprocessing.get_context("spawn").Process(target=_hold, args=(folder, str(ready)))
+def _holding(folder: Path, ready: Path) -> BaseProcess:
+    # one that begins at once
+    programs.ready()
+    process = multiprocessing.get_context("forkserver").Process(target=_hold, args=(folder, str(ready)))
     process.start()
     while not ready.exists():
         assert process.is_alive()
@@ -347,20 +347,18 @@ def test_a_signal_ends_the_run_and_the_next_goes_on(
     cluster = survey.config.cluster.model_copy(update={"kind": kind, "workers": 1, "memory_gb": 2.0})
     config = survey.config.model_copy(update={"cluster": cluster})
     (tmp_path / "config.yaml").write_text(to_yaml(config))
-    command = [sys.executable, "-m", "lsbatch.cli", "run", str(tmp_path / "config.yaml"), "--until", "stack"]
-    # what a shell starts in the background ignores SIGINT, and passes that on to its children: not what is asked here
-    heeding = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
+    run = programs.start("run", str(tmp_path / "config.yaml"), "--until", "stack")
     folder = survey.workspace.receipts / "stack"
     try:
         while not list(folder.glob("*.json")):
-            assert run.poll() is None, run.communicate()
+            assert run.poll() is None, run.ended()
             time.sleep(0.02)
-        run.send_signal(number)
-        _, said = run.communicate(timeout=60)
+        run.send(number)
+        done = run.ended(60)
     finally:
         run.kill()
-    assert run.returncode == code
+    said = done.stderr
+    assert done.returncode == code
     assert said.splitlines()[-1] == "lsbatch: stopped; finished tiles are kept: run the same command again to continue"
     assert "Traceback" not in said
     assert lease.holders(config.output) == []

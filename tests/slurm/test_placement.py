@@ -18,6 +18,8 @@ from lsbatch.models import gpus
 from lsbatch.settings import ClusterSettings, Config, JobSettings
 from tests.slurm.certificates import certificate
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 def _settings(tmp_path: Path, device: str = "auto", **changes: Any) -> Config:
     raw = settings.example().model_dump(mode="json") | {"output": str(tmp_path / "survey"), "cluster": changes}

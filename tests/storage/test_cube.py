@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid
 from lsbatch.storage import cube
 from lsbatch.storage.band_encoding import decode, encode
+from tests import programs
 
 GRID = Grid.snapped("EPSG:25833", 10.0, 256, (300_000.0, 6_800_000.0, 307_000.0, 6_807_000.0))
 
@@ -135,10 +134,8 @@ def test_jobs_that_start_together_all_find_the_layer(tmp_path: Path) -> None:
         "lsbatch.bands import STACK;cube.create(Path(sys.argv[1]), Grid.snapped('EPSG:25833', 10.0, 256, "
         f"{GRID.bounds}), STACK)"
     )
-    jobs = [
-        subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=subprocess.PIPE, text=True) for _ in range(4)
-    ]
-    assert [job.communicate(timeout=120)[1] for job in jobs] == [""] * 4
+    jobs = [programs.start_code(code, str(path)) for _ in range(4)]
+    assert [job.ended(120).stderr for job in jobs] == [""] * 4
     cube.write(path, STACK, GRID.tile(0, 0), _noise(4))
     assert not list(tmp_path.glob(".making-*"))
 
