@@ -258,22 +258,35 @@ class Bucket:
 
 @contextmanager
 def s3(name: str = "surveys") -> Iterator[Bucket]:
-    """A server of the S3 API (moto), with conditional writes and multipart uploads."""
+    """A server of the S3 API (moto), with conditional writes and multipart uploads; for one test at a time."""
+    url, _ = _moto()
+    for method, path in (("POST", "moto-api/reset"), ("PUT", name)):
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/{path}", method=method), timeout=60):
+            pass
+    keys = {"AWS_ACCESS_KEY_ID": "lsbatch-test", "AWS_SECRET_ACCESS_KEY": S3_SECRET, "AWS_REGION": "us-east-1"}
+    yield Bucket(name, keys | {"AWS_ENDPOINT_URL": url, "AWS_ALLOW_HTTP": "true"})
+
+
+#: A server that ends with the process that holds its input.
+_MOTO = """
+import os, sys, threading
+from moto.server import main
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+main()
+"""
+
+
+@functools.cache
+def _moto() -> tuple[str, "subprocess.Popen[bytes]"]:
+    """Start the server that all tests of this process use, since it takes 4 s; its address, and what keeps it alive."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    try:
-        _wait_for(f"{url}/moto-api/", process)
-        with urllib.request.urlopen(urllib.request.Request(f"{url}/{name}", method="PUT"), timeout=10):
-            pass
-        keys = {"AWS_ACCESS_KEY_ID": "lsbatch-test", "AWS_SECRET_ACCESS_KEY": S3_SECRET, "AWS_REGION": "us-east-1"}
-        yield Bucket(name, keys | {"AWS_ENDPOINT_URL": url, "AWS_ALLOW_HTTP": "true"})
-    finally:
-        process.kill()
-        process.wait()
+    _wait_for(f"{url}/moto-api/", process)
+    return url, process
 
 
 @dataclass
