@@ -49,6 +49,12 @@ def stacked_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # 
 
 
 @pytest.fixture(scope="session")
+def one_tile_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """The whole country as one tile, with its STACK."""
+    return surveys.shared_survey(country, tmp_path_factory, "one-tile")
+
+
+@pytest.fixture(scope="session")
 def done_survey(country: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """The same, run to its report."""
     return surveys.shared_survey(country, tmp_path_factory, "done")

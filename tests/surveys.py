@@ -1,7 +1,7 @@
 """Small surveys for tests: a synthetic country on disk, read through the real path."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +38,27 @@ def shared_country(factory: pytest.TempPathFactory) -> Path:
 
 
 def shared_survey(country: Path, factory: pytest.TempPathFactory, state: str) -> Survey:
-    """A survey of the country, planned, stacked or done; made once for all test processes, and copied for this one."""
-    makers = {"planned": (None, ready), "stacked": ("planned", stacked), "done": ("stacked", done)}
+    """A survey of the country, made once for all test processes, and copied for this one.
+
+    Planned, stacked or done in four tiles, or stacked as one tile.
+    """
+    makers: dict[str, tuple[str | None, Callable[[settings.Config], object]]]
+    makers = {
+        "planned": (None, ready),
+        "stacked": ("planned", stacked),
+        "done": ("stacked", done),
+        "one-tile": (None, lambda config: stacked(ready(config).config)),
+    }
     before, make = makers[state]
+    whole = {"grid": {"tile_px": SIDE_PX}} if state == "one-tile" else {}
 
     def fill(folder: Path) -> None:
         if before is not None:
             copy_survey(shared_survey(country, factory, before), folder)
-        make(configured(country, folder))
+        make(configured(country, folder, **whole))
 
     folder = shared_folders.made_once(factory, state, fill)
-    return copy_survey(open_survey(configured(country, folder)), factory.mktemp(state) / "s")
+    return copy_survey(open_survey(configured(country, folder, **whole)), factory.mktemp(state) / "s")
 
 
 def stacked(config: settings.Config) -> None:

@@ -73,10 +73,13 @@ def test_cart_is_trained_and_surveys(stacked_survey: Survey, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("family", ["prakash", "tehrani"])
-def test_models_with_bands_of_their_own_are_trained_and_survey(country: Path, tmp_path: Path, family: str) -> None:
+def test_models_with_bands_of_their_own_are_trained_and_survey(
+    country: Path, one_tile_survey: Survey, tmp_path: Path, family: str
+) -> None:
     """On its own training country, and hardly trained: this shows the path and not how good it is."""
     raw = yaml.safe_load(country.read_text(encoding="utf-8"))
     raw |= {"output": str(tmp_path / "s"), "cluster": {"kind": "serial"}, "bands": "s1vv"}
+    surveys.copy_survey(one_tile_survey, tmp_path / "s")
     # tehrani looks 512 px beyond a tile
     raw["grid"]["tile_px"] = 512
     raw["model"] = {"family": family}

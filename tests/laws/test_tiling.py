@@ -1,9 +1,8 @@
 """Law: tile by tile equals the whole at once - bit for bit, with a stated tolerance for torch."""
 
-from pathlib import Path
-
 import geopandas as gpd
 import numpy as np
+import pytest
 
 from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.survey import Survey
@@ -14,20 +13,20 @@ from tests import surveys
 PROBABILITY_STEPS = 1
 
 
-def _as_one_tile(done_survey: Survey, output: Path) -> Survey:
-    config = done_survey.config
-    grid = config.grid.model_copy(update={"tile_px": surveys.SIDE_PX})
-    return surveys.ready(config.model_copy(update={"grid": grid, "output": output}))
+@pytest.fixture(scope="module")
+def whole(one_tile_survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    """The survey as one tile, run to its inventory."""
+    found = surveys.copy_survey(one_tile_survey, tmp_path_factory.mktemp("whole") / "s")
+    assert execution.run(found, until="inventory") == 0
+    return found
 
 
-def test_tiles_equal_the_whole(done_survey: Survey, tmp_path: Path) -> None:
+def test_tiles_equal_the_whole(done_survey: Survey, whole: Survey) -> None:
     assert len(done_survey.positions) == 4
-    whole = _as_one_tile(done_survey, tmp_path / "whole")
     assert len(whole.positions) == 1
-    assert execution.run(whole, until="score") == 0
-
+    tiled = surveys.whole(done_survey, STACK)
     for name, values in surveys.whole(whole, STACK).items():
-        np.testing.assert_array_equal(values, surveys.whole(done_survey, STACK)[name], err_msg=name)
+        np.testing.assert_array_equal(values, tiled[name], err_msg=name)
 
     layer = probability(whole.config.model.family)
     ours, theirs = (surveys.whole(s, layer)["probability"].astype(np.int64) for s in (whole, done_survey))
@@ -40,9 +39,7 @@ def test_tiles_equal_the_whole(done_survey: Survey, tmp_path: Path) -> None:
     )
 
 
-def test_inventory_does_not_know_of_tiles(done_survey: Survey, tmp_path: Path) -> None:
-    whole = _as_one_tile(done_survey, tmp_path / "whole")
-    assert execution.run(whole, until="inventory") == 0
+def test_inventory_does_not_know_of_tiles(done_survey: Survey, whole: Survey) -> None:
     ours, theirs = (
         gpd.read_parquet(s.workspace.inventory / "landslides.parquet").set_index("landslide_id").sort_index()
         for s in (whole, done_survey)
