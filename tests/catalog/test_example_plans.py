@@ -81,7 +81,7 @@ def days(made: settings.Config, every: int) -> list[date]:
 
 
 def items(made: settings.Config) -> list[dict[str, Any]]:
-    """An archive over the region of these settings."""
+    """An archive over the region of these settings; with half of the days where it is a country, of many footprints."""
     found = []
     for i, box in enumerate(cells(made)):
         for sensor in ("sentinel2", "sentinel1", "dem"):
@@ -97,6 +97,7 @@ def of_sensor(
     sensor: str, collection: str, i: int, box: shapely.Geometry, made: settings.Config
 ) -> list[dict[str, Any]]:
     """Items of one footprint."""
+    sparse = 2 if made.survey.kind == "annual" else 1
     if sensor == "dem":
         return [item(collection, f"{collection}_{i}", box, None, sensor=sensor)]
     if sensor == "sentinel2":
@@ -105,7 +106,7 @@ def of_sensor(
                 collection, f"S2A_T33V{i:02d}_{day:%Y%m%d}_{collection}", box, day, sensor=sensor,
                 **{"eo:cloud_cover": 90.0 if n % 5 == 4 else 30.0, "s2:processing_baseline": "05.00"},
             )
-            for n, day in enumerate(days(made, 10))
+            for n, day in enumerate(days(made, 10 * sparse))
         ]  # fmt: skip
     return [
         item(
@@ -113,7 +114,7 @@ def of_sensor(
             **{"sat:relative_orbit": orbit, "sat:orbit_state": "ascending", "sar:product_type": "GRD"},
         )
         for orbit, platform in ORBITS.items()
-        for day in days(made, 6)
+        for day in days(made, 6 * sparse)
     ]  # fmt: skip
 
 
@@ -126,12 +127,20 @@ def at(made: settings.Config, url: str, output: Path) -> settings.Config:
     return made.model_copy(update={"archives": made.archives.model_copy(update=sources), "output": output})
 
 
-@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[settings.Config]:
-    """Settings from configs/, with a STAC API that answers for their archives."""
+@pytest.fixture(scope="module", params=CONFIGS, ids=lambda path: path.stem)
+def api(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[settings.Config, str]]:
+    """Settings from configs/, and the address of a STAC API that answers for their archives in all tests."""
     made = settings.load(request.param)
-    with servers.stac_api(items(made), tmp_path) as url:
-        yield at(made, url, tmp_path / "survey")
+    with servers.stac_api(items(made), tmp_path_factory.mktemp("api")) as url:
+        yield made, url
+
+
+@pytest.fixture
+def served(api: tuple[settings.Config, str], tmp_path: Path) -> settings.Config:
+    """The settings with this address, and a folder for one test."""
+    return at(*api, tmp_path / "survey")
 
 
 def test_shipped_settings_are_planned(served: settings.Config) -> None:

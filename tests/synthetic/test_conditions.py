@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import yaml
 from lsbatch import synthetic as countries
 from lsbatch.synthetic import country, optical, radar, truth
 from lsbatch.synthetic.conditions import Conditions, drawn
+from tests import programs
 from tests.synthetic.varied import (
     DAY,
     SIDE,
@@ -103,8 +103,7 @@ def test_settings_say_the_conditions_and_have_the_pixel_size(tmp_path: Path) -> 
 
 
 def test_the_command_varies_a_country_only_when_asked(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "lsbatch.cli", "simulate", str(tmp_path / "c"), "--size", "256x256", "--seed", "8"]
-    done = subprocess.run([*words, "--varied"], capture_output=True, text=True, timeout=300, check=False)
+    done = programs.run("simulate", str(tmp_path / "c"), "--size", "256x256", "--seed", "8", "--varied")
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "c" / "conditions.json").read_text(encoding="utf-8"))
     assert told == json.loads(json.dumps(asdict(drawn(8))))
@@ -138,10 +137,15 @@ def test_backscatter_of_drawn_countries_covers_that_of_real_ones(
     assert np.quantile(ours[:, 1] / ours[:, 0], wanted) == pytest.approx(spread, rel=0.25)
 
 
+@cache
+def _power(seed: int) -> dict[str, np.ndarray]:
+    """Backscatter of a small country, kept for the second band."""
+    return one_pass(country.make(seed, SIDE, SIDE, drawn(seed)))
+
+
 def _patches(seed: int, band: str) -> np.ndarray:
     """Mean and deviation of the four patches of a small country."""
-    ground = country.make(seed, SIDE, SIDE, drawn(seed))
-    power = one_pass(ground)[band]
+    power = _power(seed)[band]
     parts = [power[r : r + 128, c : c + 128] for r in (0, 128) for c in (0, 128)]
     seen = [part[part > 0].astype(np.float64) for part in parts]
     return np.array([(part.mean(), part.std()) for part in seen if part.size > 1000])
