@@ -13,7 +13,8 @@ SEED ?= 900
 SIZE ?= 1536x1536
 # where to take torch from first, e.g. https://download.pytorch.org/whl/cpu: the default build can download gigabytes of CUDA
 TORCH_INDEX ?=
-# processes of pytest; loadfile keeps the tests of a file together, so its surveys are made once
+# processes of pytest; loadfile keeps the tests of a file together, so its surveys are made once; tests/conftest.py orders
+# the files
 JOBS ?= 2
 ARGS ?=
 
@@ -35,7 +36,7 @@ demo: .venv/lsbatch.stamp
 	$(BIN)/lsbatch demo demo --seed $(SEED) --size $(SIZE)
 
 test: system-packages .venv/test.stamp .venv/smp.stamp
-	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile --durations 10 $(ARGS)
+	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 10 $(ARGS)
 
 test-slow: system-packages .venv/test.stamp .venv/smp.stamp
 	$(BIN)/python -m pytest -m slow --durations 10 $(ARGS)

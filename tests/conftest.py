@@ -23,12 +23,41 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dask
 import pytest
 
 from lsbatch.catalog.folder_catalog import make_catalog
 from tests import programs, servers, small_archive, surveys
+
+#: The longest first, as far as they are known: else one process may begin a long file when the other has none left.
+ORDER = (
+    "chaos", "laws/test_failures.py", "benchmarks", "models", "slurm", "pipeline", "commands", "real", "security",
+    "test_notebook.py", "storage", "laws", "inventory", "report", "review", "deploy", "synthetic", "cli",
+)  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files for xdist, which starts them in this order (option --no-loadscope-reorder)."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: next((i for i, part in enumerate(ORDER) if f"tests/{part}" in item.nodeid), 99))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With --dist loadfile, tests/chaos is one file: its nursery takes half a minute in each process that has some."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "tests/chaos" if file.startswith("tests/chaos/") else file
+
+    return Files(config, log)
+
 
 @pytest.fixture(scope="session")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -228,8 +228,9 @@ def test_kill_and_run_again(done_survey: Survey, country: Path, tmp_path: Path) 
     again = Survey(
         done_survey.config.model_copy(update={"output": tmp_path / "c-survey"}), done_survey.grid, done_survey.positions
     )
+    found = surveys.whole(again, surveys.STACK)
     for name, values in surveys.whole(done_survey, surveys.STACK).items():
-        assert (surveys.whole(again, surveys.STACK)[name] == values).all(), name
+        assert (found[name] == values).all(), name
 
 
 #: Marks that rich may take for markup: brackets, and backticks.
