@@ -119,6 +119,8 @@ def test_a_driver_that_is_stopped_loses_the_survey_to_a_second_run(cast: arena.C
     assert differences(cast.config.output, cast.home.undisturbed.output) == []
 
 
+# the tests above stop each role once, and tests/chaos/test_kills.py has a quick siege
+@pytest.mark.slow
 def test_a_few_stops_leave_no_trace(home: arena.Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     toll = arena.siege(home, tmp_path, seed=SEED, kills=0, stops=3, minutes=6, each=3)
     with capsys.disabled():

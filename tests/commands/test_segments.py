@@ -29,16 +29,21 @@ def bands() -> tuple[np.ndarray, np.ndarray]:
     return scene(SIDE, SIDE, 2)
 
 
-def written(bands: tuple[np.ndarray, np.ndarray], folder: Path, tile_px: int, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Segments of the made-up scene as a survey with such tiles; STACK is there, so nothing is surveyed."""
+@pytest.fixture(scope="module")
+def weights(bands: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A forest that has learned the scene."""
     values, scar = bands
-    grid = Grid.snapped("EPSG:25833", 10, tile_px, (0, 0, SIDE * 10, SIDE * 10))
-    weights = folder / "t.safetensors"
+    path = tmp_path_factory.mktemp("weights") / "t.safetensors"
     middle = tehrani.centres(tehrani.change(values), 0)
     found = tehrani.cut(values, middle, 10)
-    cards.save(
-        weights, tehrani.fit(found.features, tehrani.shares(found.labels, scar) >= 0.5, middle, 0), tehrani.card(10)
-    )
+    slides = tehrani.shares(found.labels, scar) >= 0.5
+    cards.save(path, tehrani.fit(found.features, slides, middle, 0), tehrani.card(10))
+    return path
+
+
+def written(values: np.ndarray, weights: Path, folder: Path, tile_px: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Segments of the made-up scene as a survey with such tiles; STACK is there, so nothing is surveyed."""
+    grid = Grid.snapped("EPSG:25833", 10, tile_px, (0, 0, SIDE * 10, SIDE * 10))
     source = {"preset": "local", "url": "c/catalog.json", "collections": ["a"]}
     raw = {
         "survey": {"year": 2020}, "region": {"bounds": list(grid.bounds)}, "grid": {"tile_px": tile_px},
@@ -58,10 +63,10 @@ def written(bands: tuple[np.ndarray, np.ndarray], folder: Path, tile_px: int, mo
 
 
 @pytest.fixture(scope="module")
-def small(bands: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(bands: tuple[np.ndarray, np.ndarray], weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """In four tiles."""
     with pytest.MonkeyPatch.context() as patch:
-        return written(bands, tmp_path_factory.mktemp("small"), SIDE // 2, patch)
+        return written(bands[0], weights, tmp_path_factory.mktemp("small"), SIDE // 2, patch)
 
 
 def labels(path: Path) -> np.ndarray:
@@ -76,9 +81,13 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def test_tiles_make_no_difference(
-    small: Path, bands: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Path,
+    bands: tuple[np.ndarray, np.ndarray],
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = written(bands, tmp_path, SIDE, monkeypatch)
+    whole = written(bands[0], weights, tmp_path, SIDE, monkeypatch)
     np.testing.assert_array_equal(labels(small), labels(whole))
     assert table(small) == table(whole)
 
