@@ -10,6 +10,11 @@ from lsbatch.errors import ModelError, NoDataError
 #: What h5py and xarray raise for files that are truncated, of another format or damaged inside.
 DAMAGED = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, IndexError, OverflowError)
 
+#: Attributes of HDF5 and NetCDF themselves.
+_OF_NETCDF = frozenset(
+    ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties")
+)
+
 
 def check_libraries() -> None:
     """Check that the libraries for HDF5 and NetCDF are installed.
@@ -54,6 +59,27 @@ def opened(path: Path) -> Iterator[Any]:
         file = h5py.File(path, "r")
     with file:
         yield file
+
+
+def dimensions(stored: Any) -> tuple[str, ...]:
+    """Return the names of the dimensions of a NetCDF variable in an open file."""
+    if stored.is_scale and stored.ndim == 1:
+        return (stored.name.rpartition("/")[2],)
+    return tuple(stored.file[references[0]].name.rpartition("/")[2] for references in stored.attrs["DIMENSION_LIST"])
+
+
+def attributes(of: Any) -> dict[str, Any]:
+    """Return the attributes of a file or a variable, without those by which NetCDF describes dimensions."""
+    return {name: _plain(value) for name, value in of.attrs.items() if name not in _OF_NETCDF}
+
+
+def _plain(value: Any) -> Any:
+    """Return text as str, and a list of one value as the value."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if getattr(value, "shape", None) == (1,):
+        return _plain(value[0])
+    return value
 
 
 def dataset(file: Any, name: str, path: Path) -> Any:
