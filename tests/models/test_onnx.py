@@ -70,7 +70,7 @@ def test_further_bands_have_their_units() -> None:
     assert told["properties"]["lsbatch:units"] == {"preVV": "dB", "dNBR": "1"}
 
 
-def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tmp_path / "tree.safetensors"
     dice = np.random.default_rng(0)
     classes = np.array(["landslide", "forest"] * 20)
@@ -79,7 +79,7 @@ def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         onnx.to_onnx(tree, tmp_path / "t.onnx")
     monkeypatch.setattr(onnx, "_difference", lambda *_: 0.5)
     with pytest.raises(ModelError, match=r"differs from torch by 5\.0e-01"):
-        onnx.to_onnx(WEIGHTS, tmp_path / "u.onnx")
+        onnx.to_onnx(weights, tmp_path / "u.onnx")
     assert not list(tmp_path.glob("*.onnx")), "a file that is wrong is not left"
 
 

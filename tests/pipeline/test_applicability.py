@@ -69,12 +69,12 @@ def test_country_of_the_training_kind_is_inside(done_survey: Survey) -> None:
     assert found.share <= 0.1
 
 
-def test_tiles_equal_the_whole(done_survey: Survey, tmp_path: Path) -> None:
-    grid = done_survey.config.grid.model_copy(update={"tile_px": surveys.SIDE_PX})
-    whole = surveys.ready(done_survey.config.model_copy(update={"grid": grid, "output": tmp_path / "whole"}))
+def test_tiles_equal_the_whole(done_survey: Survey, one_tile_survey: Survey, tmp_path: Path) -> None:
+    whole = surveys.copy_survey(one_tile_survey, tmp_path / "whole")
     assert execution.run(whole, until="applicability") == 0
+    tiled = surveys.whole(done_survey, layer("unet"))
     for name, values in surveys.whole(whole, layer("unet")).items():
-        np.testing.assert_array_equal(values, surveys.whole(done_survey, layer("unet"))[name])
+        np.testing.assert_array_equal(values, tiled[name])
 
 
 def test_record_has_the_share_of_its_pixels_outside(done_survey: Survey) -> None:
