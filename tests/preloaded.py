@@ -10,7 +10,7 @@ from lsbatch.commands import link, run, train  # noqa: F401
 from lsbatch.engine import execution  # noqa: F401
 from lsbatch.inventory import evaluation  # noqa: F401
 from lsbatch.kernels import connected_regions
-from lsbatch.models import base  # noqa: F401
+from lsbatch.models import base, tiled_inference  # noqa: F401
 
 # numba takes 2 s for its own tables when a process calls its first kernel
 connected_regions.label(np.zeros((2, 2), bool))
