@@ -33,7 +33,7 @@ DIRECTIONS = ("ascending", "descending")
 #: Bytes of the buffer that holds all passes of a strip. A median needs all values of a pixel at once. With more passes
 #: the strip has fewer rows, so the memory of a tile stays the same. Blocks of a COG on the edge of two strips are
 #: decoded twice.
-STRIP_BYTES = 256 * 2**20
+STRIP_BYTES = 192 * 2**20
 #: Strips are whole cells of the surroundings.
 CELL_ROWS = surroundings.LARGEST_CELL_PX
 #: Width of the border of a GRD that is searched for noise.
