@@ -175,3 +175,21 @@ def _short(error: Exception) -> str:
     if isinstance(error, KeyError):
         text = f"it lacks {text}"
     return text if len(text) <= 300 else f"{text[:300]} ..."
+
+
+def refusal(address: str, seconds: float) -> str | None:
+    """Return why a catalogue cannot be read, from one short request; None if it answers."""
+    if address.startswith(objects.SCHEME):
+        try:
+            objects.head(objects.path_of(address))
+        except OSError as error:
+            return _short(error)
+        return None
+    if "://" not in address:
+        return None if Path(address).is_file() else "does not exist"
+    try:
+        with requests.get(address, timeout=seconds, stream=True) as response:
+            # an archive that asks for a login is there
+            return f"answers {response.status_code}" if response.status_code >= 500 else None
+    except requests.RequestException as error:
+        return f"no answer in {seconds:.0f} s ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""Commands of a survey: settings, plan, run, status, retry, verify, evaluate, bench."""
+"""Commands of a survey: settings, doctor, plan, run, status, retry, verify, evaluate, bench."""
 
 import json
 from pathlib import Path
@@ -20,6 +20,27 @@ def config(
     from lsbatch import settings
 
     print(settings.to_yaml(settings.load(file) if file else settings.example()), end="")
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CONFIG]", help="settings of a survey; default: the current folder and known archives"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Check this machine, a survey's folder and the archives, and say what to do. Exit code 1 if a check fails."""
+    settings = load(config) if config else None
+    from lsbatch.cli import terminal
+    from lsbatch.commands.doctor import COLUMNS, FAIL, examine
+
+    found = examine(settings)
+    if as_json:
+        print(json.dumps([dict(zip(COLUMNS, check.row(), strict=True)) for check in found], indent=1))
+    else:
+        terminal.Screen().table(COLUMNS, [check.row() for check in found])
+    raise typer.Exit(1 if any(check.verdict == FAIL for check in found) else 0)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
 from lsbatch.storage import files, objects
 from lsbatch.storage.band_encoding import decode, encode, stored_checksum
+from lsbatch.storage.file_system import again_if_stale
 
 #: Side in pixels of a chunk, the unit of compression. A halo of 96 px then reads one ring of chunks and not a whole
 #: shard.
@@ -41,18 +42,20 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
     StaleStoreError
         If the store was made for another grid, or cannot be written.
     """
-    target = store / layer.name
     try:
-        new = not files.exists(target / "zarr.json") or _lacks_bands(target, grid, layer)
-        if new:
-            _create(target, grid, layer)
-        if new or not _is_listed(store, layer):
-            # always, because of a kill between the two writes, a concurrent job with an older listing, and a layer that
-            # is shared by a link
-            _make_groups(store, target)
-            objects.calling(store, lambda: _consolidate(store))
+        again_if_stale(lambda: _complete(store, grid, layer))
     except OSError as error:
         raise StaleStoreError(f"{store}: cannot be written: {error.strerror or error}") from None
+
+
+def _complete(store: Path, grid: Grid, layer: Layer) -> None:
+    target = store / layer.name
+    if new := not files.exists(target / "zarr.json") or _lacks_bands(target, grid, layer):
+        _create(target, grid, layer)
+    if new or not _is_listed(store, layer):
+        # always: a kill between the two writes, a concurrent job with an older listing, a layer shared by a link
+        _make_groups(store, target)
+        objects.calling(store, lambda: _consolidate(store))
 
 
 def _create(target: Path, grid: Grid, layer: Layer) -> None:

@@ -29,7 +29,15 @@ def has_credentials() -> bool:
         "AWS_WEB_IDENTITY_TOKEN_FILE",
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     )
-    return any(name in os.environ for name in names) or (Path.home() / ".aws" / "credentials").exists()
+    return any(name in os.environ for name in names) or _has_file()
+
+
+def _has_file() -> bool:
+    try:
+        return (Path.home() / ".aws" / "credentials").exists()
+    except (RuntimeError, PermissionError):
+        # a user without a home, as in a container, or with one that is closed
+        return False
 
 
 def endpoint() -> str:

@@ -6,8 +6,6 @@ type uses this module. Endpoint and credentials of object storage come from the 
 printed.
 """
 
-import errno
-import fcntl
 import json
 import os
 import shutil
@@ -15,12 +13,13 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from lsbatch.errors import StaleStoreError
-from lsbatch.storage import objects
+from lsbatch.storage import file_system, objects
+from lsbatch.storage.file_system import UNWRITABLE, again_if_stale, writing
 from lsbatch.storage.object_ranges import ObjectRanges
 
 
@@ -40,27 +39,8 @@ class _Keep:
 
 KEEP: Final = _Keep()
 Change = Callable[[str | None], "str | _Keep | None"]
-
-
-#: Errors that need a user: disk full, over quota, read-only.
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-class WriteError(StaleStoreError, OSError):
-    """Error for a full or read-only disk. As an `OSError` it is retried; its text is one sentence for the user."""
-
-    def __str__(self) -> str:
-        return f"{self.filename}: cannot be written: {self.strerror}"
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, WriteError) or error.errno not in _UNWRITABLE:
-            raise
-        raise WriteError(error.errno, error.strerror, str(path)) from None
+#: Without locks, a change counts if nobody has replaced it after so many seconds.
+SETTLE_S = 1.0
 
 
 @contextmanager
@@ -76,13 +56,16 @@ def aside(path: Path) -> Iterator[Path]:
             yield temporary
             objects.upload(temporary, path)
         return
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{path.suffix}")
         try:
-            yield temporary
+            with file_system.writable_database(temporary) as made:
+                yield made
             # safetensors makes files readable by the owner only; a survey is readable by the group
-            temporary.chmod(0o666 & ~UMASK)
+            with suppress(PermissionError):
+                # vfat, SMB and FUSE have one mode for all files, and refuse another
+                temporary.chmod(0o666 & ~UMASK)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -123,12 +106,14 @@ def read_bytes(path: Path) -> bytes:
     FileNotFoundError
     OSError
     """
-    return objects.get(path) if objects.is_remote(path) else path.read_bytes()
+    return objects.get(path) if objects.is_remote(path) else again_if_stale(path.read_bytes)
 
 
 def opened(path: Path) -> BinaryIO:
     """Open a file for reading; of an object only what is read is transferred. Raises as `read_bytes`."""
-    return ObjectRanges(path) if objects.is_remote(path) else path.open("rb")  # type: ignore[return-value]
+    if objects.is_remote(path):
+        return ObjectRanges(path)  # type: ignore[return-value]
+    return again_if_stale(lambda: path.open("rb"))
 
 
 def read_text(path: Path) -> str:
@@ -152,7 +137,7 @@ def remove(path: Path) -> None:
     if objects.is_remote(path):
         objects.remove(path)
     else:
-        with _writing(path):
+        with writing(path):
             path.unlink(missing_ok=True)
 
 
@@ -161,7 +146,7 @@ def remove_folder(folder: Path) -> None:
     if objects.is_remote(folder):
         objects.remove_below(folder)
     else:
-        with _writing(folder):
+        with writing(folder):
             if folder.exists():
                 shutil.rmtree(folder)
 
@@ -177,7 +162,7 @@ def read_folder(folder: Path, suffix: str) -> dict[str, bytes]:
     """Read all files in a folder with this suffix; return their bytes by name, sorted."""
     if objects.is_remote(folder):
         return objects.get_many(folder, suffix)
-    return {path.name: path.read_bytes() for path in in_folder(folder, suffix)}
+    return {path.name: again_if_stale(path.read_bytes) for path in in_folder(folder, suffix)}
 
 
 def state(path: Path) -> tuple[int, int]:
@@ -216,8 +201,11 @@ def make_folder(path: Path) -> Path:
 
 
 def on_disk(path: Path) -> Path:
-    """Return the file itself, or a cached copy on disk, for libraries that read only files."""
-    return objects.fetched(path) if objects.is_remote(path) else path
+    """Return the file itself, or a cached copy on the local disk, for libraries that read only files.
+
+    Databases are also copied from a folder without locks: SQLite does not even read there.
+    """
+    return objects.fetched(path) if objects.is_remote(path) else file_system.readable_database(path)
 
 
 @contextmanager
@@ -243,7 +231,7 @@ def _scratch_prefix(beside: Path) -> str:
 
 
 def swap(path: Path, change: Change) -> str | None:
-    """Change a small shared file atomically.
+    """Change a small shared file atomically. Without locks, the last of two changes at the same moment is what counts.
 
     Parameters
     ----------
@@ -258,19 +246,31 @@ def swap(path: Path, change: Change) -> str | None:
     """
     if objects.is_remote(path):
         return objects.swap(path, change, KEEP)
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with (path.parent / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            now = path.read_text(encoding="utf-8") if path.exists() else None
+        shared = path.parent / ".lock"
+        with shared.open("a") as file:
+            has_lock = file_system.lock(file, shared)
+            now = _text_of(path)
             wanted = change(now)
             if wanted is KEEP:
                 return now
             if wanted is None:
                 path.unlink(missing_ok=True)
-            else:
-                write_text(path, str(wanted))
-            return wanted  # type: ignore[return-value]
+                return None
+            write_text(path, str(wanted))
+        if has_lock:
+            return str(wanted)
+        # two processes may have written at once; the last of them is believed by both
+        time.sleep(SETTLE_S)
+        return _text_of(path)
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return read_text(path)
+    except FileNotFoundError:
+        return None
 
 
 def age_s(path: Path) -> float | None:
@@ -289,7 +289,7 @@ def age_s(path: Path) -> float | None:
             os.write(probe.fileno(), b".")
             now = os.fstat(probe.fileno()).st_mtime
     except OSError as error:
-        if error.errno not in _UNWRITABLE:
+        if error.errno not in UNWRITABLE:
             raise
         now = time.time()
     return max(0.0, now - written)

@@ -2,19 +2,21 @@
 
 Each record is a line of JSON. It is on the disk when `append` returns. A line that a crash truncated is skipped by the
 reader, and the next record starts on a new line. Writers lock the file, so several processes can append, also from
-several machines if the shared folder supports locks (not every network disk does) or is a bucket.
+several machines, or the file is in a bucket. Where there are no locks, only one process may append.
 """
 
-import fcntl
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lsbatch.storage import files, objects
+from lsbatch.storage import file_system, files, objects
 
 Records = list[dict[str, Any]]
+#: For threads of this process where the file cannot be locked.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def read(path: Path) -> Records:
@@ -48,8 +50,8 @@ def append(
         return _append_object(path, line, allowed)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Path.open has no opener; without O_NOFOLLOW a symbolic link would redirect the answers
-    with open(path, "ab+", opener=_unlinked) as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with _ONE_AT_A_TIME, open(path, "ab+", opener=_unlinked) as handle:
+        file_system.lock(handle, path)
         handle.seek(0)
         data = handle.read()
         if not allowed(_parsed(data)):
@@ -58,10 +60,8 @@ def append(
         handle.flush()
         os.fsync(handle.fileno())
     if not data:
-        # sync the folder too, so that the file's name is on the disk
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        # so that the file's name is on the disk too
+        file_system.sync_folder(path.parent)
     return True
 
 

@@ -226,7 +226,7 @@ def fetched(path: Path) -> Path:
     store, key = _at(path)
     meta = head(path)
     version = hashlib.blake2b(f"{path} {meta['e_tag']} {meta['size']}".encode(), digest_size=8).hexdigest()
-    copy = _copies() / version / path.name
+    copy = copies() / version / path.name
     if not copy.exists():
         copy.parent.mkdir(exist_ok=True)
         part = copy.with_name(f".{uuid.uuid4().hex}")
@@ -246,7 +246,8 @@ def as_os_error(error: Exception, where: str = "object storage") -> OSError | No
 
 
 @cache
-def _copies() -> Path:
+def copies() -> Path:
+    """Return a folder on the local disk for copies; it is removed when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="lsbatch-copies-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

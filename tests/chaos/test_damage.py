@@ -19,7 +19,7 @@ from lsbatch import settings
 from lsbatch.bands import mask
 from lsbatch.catalog.survey import open_survey
 from lsbatch.settings import to_yaml
-from lsbatch.storage import cube, files, lease, receipts
+from lsbatch.storage import cube, file_system, files, lease, receipts
 from tests.chaos import arena
 from tests.chaos.comparison import differences
 
@@ -395,6 +395,6 @@ def test_a_lease_on_a_full_disk_is_still_read(disk: Disk, monkeypatch: pytest.Mo
     with lease.acquire(disk.path):
         disk.fill(0)
         assert [holder.pid for holder, _ in lease.holders(disk.path)] == [os.getpid()]
-        with pytest.raises(files.WriteError, match=r"all\.json: cannot be written: No space left on device"):
+        with pytest.raises(file_system.WriteError, match=r"all\.json: cannot be written: No space left on device"):
             files.write_text(disk.path / "lease" / "all.json", "x")
     assert lease.holders(disk.path) == []
