@@ -17,7 +17,7 @@ _OF_NETCDF = frozenset(
 
 
 def check_libraries() -> None:
-    """Check that the libraries for HDF5 and NetCDF are installed.
+    """Check that the library for HDF5 is installed.
 
     Raises
     ------
@@ -25,7 +25,6 @@ def check_libraries() -> None:
         The message says what to install.
     """
     try:
-        import h5netcdf  # noqa: F401
         import h5py  # noqa: F401
     except ImportError as error:
         raise ModelError(
