@@ -3,6 +3,7 @@
 An S3 API, and trouble on the way to it.
 """
 
+import atexit
 import functools
 import http.client
 import json
@@ -259,7 +260,7 @@ class Bucket:
 @contextmanager
 def s3(name: str = "surveys") -> Iterator[Bucket]:
     """A server of the S3 API (moto), with conditional writes and multipart uploads; for one test at a time."""
-    url, _ = _moto()
+    url = _moto()
     for method, path in (("POST", "moto-api/reset"), ("PUT", name)):
         with urllib.request.urlopen(urllib.request.Request(f"{url}/{path}", method=method), timeout=60):
             pass
@@ -267,7 +268,7 @@ def s3(name: str = "surveys") -> Iterator[Bucket]:
     yield Bucket(name, keys | {"AWS_ENDPOINT_URL": url, "AWS_ALLOW_HTTP": "true"})
 
 
-#: A server that ends with the process that holds its input.
+#: A server that ends with its input: also if the process that started it is killed.
 _MOTO = """
 import os, sys, threading
 from moto.server import main
@@ -277,16 +278,17 @@ main()
 
 
 @functools.cache
-def _moto() -> tuple[str, "subprocess.Popen[bytes]"]:
-    """Start the server that all tests of this process use, since it takes 4 s; its address, and what keeps it alive."""
+def _moto() -> str:
+    """Start the server that all tests of this process use, since it takes 4 s; its address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
         [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    atexit.register(process.communicate)
     _wait_for(f"{url}/moto-api/", process)
-    return url, process
+    return url
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 import dask
 import psutil
 import pytest
+import torch
 
 from lsbatch import settings
 from lsbatch.engine import cluster
@@ -123,7 +124,7 @@ def test_no_gpu_is_said_before_anything_is_done(tmp_path: Path, monkeypatch: pyt
 
 
 def test_gpus_are_those_that_are_left_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert gpus.visible() == ("5", "7")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
