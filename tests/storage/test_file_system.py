@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -240,11 +241,11 @@ def _as_nobody(act: Callable[[], str]) -> str:
         return str(json.loads(pipe.read()))
 
 
-def test_a_folder_of_another_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_folder_of_another_user() -> None:
     """As with umask 027, and for root with root_squash: others read, and a sentence says that they cannot write."""
-    home = tmp_path_factory.mktemp("shared") / "s"
-    with lease.acquire(home):
-        for folder in (*list(home.parents)[:3], home, home / "lease"):
+    # not tmp_path, above which others may not look
+    with tempfile.TemporaryDirectory() as name, lease.acquire(home := Path(name) / "s"):
+        for folder in (home.parent, home, home / "lease"):
             folder.chmod(folder.stat().st_mode | stat.S_IRUSR | 0o055)
 
         def look() -> str:
