@@ -33,7 +33,7 @@ if not __package__:
 
 import torch
 
-from benchmarks import gpu_sections, gpu_setup
+from benchmarks import gpu_sections
 from benchmarks.gpu_setup import REASONS, Row, Setup, TrainDefaults, reason
 from lsbatch.models import devices
 
@@ -159,9 +159,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=240, help="time for all sections")
     parser.add_argument("--side", type=int, help="pixels on a side of the image; a multiple of 16")
     parser.add_argument("--batch", type=int, default=TrainDefaults.batch, help="chips a training step")
-    parser.add_argument(
-        "--rounds", type=int, default=gpu_setup.ROUNDS, help="rounds of each measurement, after the first"
-    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     return parser.parse_args()
 
@@ -169,7 +166,6 @@ def options() -> argparse.Namespace:
 def main() -> int:
     """Measure, print the table, write JSON; return 1 if a section failed."""
     began, asked = time.monotonic(), options()
-    gpu_setup.ROUNDS = asked.rounds
     where = devices.device(asked.device)
     known, rows, sound = machine(where), [], True
     print(header(known), flush=True)

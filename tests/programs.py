@@ -145,7 +145,7 @@ def _started(
 
 
 def _be(main: Callable[[], Any], args: tuple[str, ...], env: dict[str, str], cwd: str, folder: str) -> NoReturn:
-    """Become the program, and end as the interpreter would."""
+    """Become the program."""
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
@@ -162,6 +162,14 @@ def _be(main: Callable[[], Any], args: tuple[str, ...], env: dict[str, str], cwd
     sys.argv = list(args)
     # as of a program in the foreground, also where the tests run in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    end_with(main)
+
+
+def end_with(main: Callable[[], Any]) -> NoReturn:
+    """Call a main function, and end as the interpreter would, but without taking its memory apart object by object.
+
+    0.2 s instead of 1.4 s for a command.
+    """
     code = 1
     try:
         main()

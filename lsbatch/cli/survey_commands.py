@@ -31,11 +31,10 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Check this machine, a survey's folder and the archives, and say what to do. Exit code 1 if a check fails."""
-    settings = load(config) if config else None
     from lsbatch.cli import terminal
     from lsbatch.commands.doctor import COLUMNS, FAIL, examine
 
-    found = examine(settings)
+    found = examine(load(config) if config else None)
     if as_json:
         print(json.dumps([dict(zip(COLUMNS, check.row(), strict=True)) for check in found], indent=1))
     else:

@@ -122,13 +122,12 @@ def _in_batches(
     Each batch reads its tiles again: with a first batch of 500 for the estimate and three others, a survey of 100 tiles
     was read 3.4 times, which took most of the time of the report.
     """
-    if not shapes:
-        return
     first = used = 0
-    each = _mean_bytes(survey, config, shapes)
+    # a smaller survey is one batch without an estimate
+    each = _mean_bytes(survey, config, shapes) if len(shapes) > LEAST_BATCH else math.inf
     while first < len(shapes):
-        count = math.ceil(SPARE * (budget - used) / each)
-        looks = _batch(survey, config, shapes, range(first, min(first + max(count, LEAST_BATCH), len(shapes))))
+        count = max(LEAST_BATCH, math.ceil(SPARE * (budget - used) / each))
+        looks = _batch(survey, config, shapes, range(first, min(first + count, len(shapes))))
         first, used = first + len(looks), used + sum(map(_bytes, looks))
         yield from looks
 

@@ -7,7 +7,6 @@ docs/failures.md has the table.
 
 import errno
 import fcntl
-import hashlib
 import os
 import shutil
 import tempfile
@@ -160,14 +159,7 @@ def readable_database(path: Path) -> Path:
     if path.suffix not in DATABASES or not path.is_file() or has_record_locks(path):
         return path
     found = path.stat()
-    version = f"{path} {found.st_size} {found.st_mtime_ns}"
-    copy = objects.copies() / hashlib.blake2b(version.encode(), digest_size=8).hexdigest() / path.name
-    if not copy.exists():
-        copy.parent.mkdir(exist_ok=True)
-        part = copy.with_name(f".{uuid.uuid4().hex}")
-        shutil.copyfile(path, part)
-        part.replace(copy)
-    return copy
+    return objects.copied(path, f"{found.st_size} {found.st_mtime_ns}", lambda part: shutil.copyfile(path, part))
 
 
 @dataclass(frozen=True)

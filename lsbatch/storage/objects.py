@@ -217,22 +217,22 @@ def age_s(path: Path) -> float | None:
 
 
 def fetched(path: Path) -> Path:
-    """Return a copy on the local disk, made once in a process for each version of the object.
-
-    Raises
-    ------
-    OSError
-    """
+    """Return a copy of an object on the local disk, see `copied`. Raises as `get`."""
     store, key = _at(path)
     meta = head(path)
-    version = hashlib.blake2b(f"{path} {meta['e_tag']} {meta['size']}".encode(), digest_size=8).hexdigest()
-    copy = copies() / version / path.name
-    if not copy.exists():
-        copy.parent.mkdir(exist_ok=True)
-        part = copy.with_name(f".{uuid.uuid4().hex}")
-        calling(path, lambda: _copy(store, key, part))
-        part.replace(copy)
-    return copy
+    return copied(path, f"{meta['e_tag']} {meta['size']}", lambda part: calling(path, lambda: _copy(store, key, part)))
+
+
+def copied(path: Path, version: str, copy: Callable[[Path], object]) -> Path:
+    """Return a local copy, made once in a process for each version of a file; `copy` writes the content to a path."""
+    name = hashlib.blake2b(f"{path} {version}".encode(), digest_size=8).hexdigest()
+    kept = _copies() / name / path.name
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        part = kept.with_name(f".{uuid.uuid4().hex}")
+        copy(part)
+        part.replace(kept)
+    return kept
 
 
 def as_os_error(error: Exception, where: str = "object storage") -> OSError | None:
@@ -246,8 +246,7 @@ def as_os_error(error: Exception, where: str = "object storage") -> OSError | No
 
 
 @cache
-def copies() -> Path:
-    """Return a folder on the local disk for copies; it is removed when the process ends."""
+def _copies() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="lsbatch-copies-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -58,7 +58,7 @@ def run_bare(*words: str) -> subprocess.CompletedProcess[str]:
 def test_it_runs_on_a_bare_machine(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "gpu.json"
     script = str(ROOT / "benchmarks" / "gpu.py")
-    words = f"--device cpu --side 64 --batch 1 --rounds 1 --seconds 800 --json {path}".split()
+    words = f"--device cpu --side 64 --batch 1 --seconds 800 --json {path}".split()
     done = run_bare(script, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(path.read_text(encoding="utf-8"))

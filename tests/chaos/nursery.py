@@ -9,7 +9,6 @@ It first runs the survey of CONFIG itself, serially and undisturbed; that is wha
 answers a line of JSON on its input by a line on its output, until the input ends.
 """
 
-import atexit
 import contextlib
 import faulthandler
 import gc
@@ -17,12 +16,11 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from weakref import WeakSet
 
 from distributed import nanny
@@ -35,6 +33,7 @@ from lsbatch.commands import run
 from lsbatch.engine import distribute, scheduler_state, stragglers, supervision, tile_task
 from lsbatch.engine.cluster import worker_safety
 from lsbatch.storage import lease
+from tests import programs
 
 Program = Callable[[], Any]
 
@@ -57,7 +56,7 @@ def main() -> None:
     Path.replace = _slowly(Path.replace)  # type: ignore[method-assign]
     program = _serve(answers, {"faults": faults})
     if program is not None:
-        _do(program)
+        programs.end_with(program)
 
 
 def _hurry() -> None:
@@ -78,26 +77,6 @@ def _slowly(replace: Callable[[Path, Any], Path]) -> Callable[[Path, Any], Path]
         return replace(path, target)
 
     return slow
-
-
-def _do(program: Program) -> NoReturn:
-    """As the interpreter would, but without taking its memory apart object by object.
-
-    0.2 s instead of 1.4 s for a command.
-    """
-    code = 1
-    try:
-        program()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _serve(answers: Any, greeting: dict[str, Any]) -> Program | None:
