@@ -10,6 +10,7 @@ import rioxarray  # noqa: F401  (registers the accessor .rio)
 import xarray as xr
 
 from lsbatch.bands import STACK, mask, probability
+from lsbatch.catalog import survey_version
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.catalog.survey import open_survey as open_planned
 from lsbatch.engine import schedule, todo
@@ -198,6 +199,8 @@ def open_survey(survey: str | PathLike[str] | Config) -> OpenSurvey:
             f"{survey}: holds no {file.name}, so it is not the folder of a survey that this version ran; "
             "open the survey by its settings file"
         )
+    # before the settings: a newer release may have settings that this one does not know
+    survey_version.check(path)
     config = load_text(files.read_text(file), Path.cwd(), str(file))
     # the folder may have been moved or copied since
     return OpenSurvey(config.model_copy(update={"output": path if objects.is_remote(path) else path.resolve()}))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from lsbatch.catalog import plan
+from lsbatch.catalog import plan, survey_version
 from lsbatch.grid import Grid, Tile
 from lsbatch.settings import Config
 from lsbatch.storage.workspace import Workspace
@@ -47,5 +47,6 @@ class Survey:
 
 def open_survey(config: Config) -> Survey:
     """Open the survey whose plan is saved in the output folder."""
+    survey_version.check(config.output)
     saved = plan.load(config.output)
     return Survey(config, saved.grid, saved.tiles)

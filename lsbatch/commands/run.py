@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-from lsbatch.catalog import plan, planning, scene_history
+from lsbatch.catalog import plan, planning, scene_history, survey_version
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands import applicability
 from lsbatch.engine import cluster, execution, metrics, schedule, todo, verification
@@ -65,6 +65,7 @@ def survey(
     symlinks.refuse(config.output)
     # only the driver of an allocation returns from this call
     with cluster.joined(config) as driver, lease.acquire(config.output, part) as hold:
+        survey_version.record(config.output)
         planned(config, screen, replan=replan)
         _save_settings(config)
         if until not in ("stack",):
