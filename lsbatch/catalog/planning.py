@@ -37,7 +37,7 @@ def make(config: Config) -> Plan:
     region = read_region(config)
     settings = config.grid
     grid = Grid.snapped(settings.crs, settings.resolution_m, settings.tile_px, region.bounds)
-    tiles, boxes = _tiles(grid, region)
+    positions, boxes = tiles(grid, region)
     found, left_out = date_windows.search(config, region)
     footprints = {sensor: _footprints(boxes, sensor, config) for sensor in HALO_M}
     per_tile = _distribute(found, footprints)
@@ -45,13 +45,13 @@ def make(config: Config) -> Plan:
     passes = _distribute({"pre_s1": dating_passes.joined(found, more)}, footprints)
     by_tile = {
         tile_id(*position): _tile_plan(scenes, config, dating["pre_s1"])
-        for position, scenes, dating in zip(tiles, per_tile, passes, strict=True)
+        for position, scenes, dating in zip(positions, per_tile, passes, strict=True)
     }
     summary = _summary(config, region, found, by_tile) | {"left_out": left_out + useless}
-    return Plan(settings_digest(config), grid, tiles, region, by_tile, summary)
+    return Plan(settings_digest(config), grid, positions, region, by_tile, summary)
 
 
-def _tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
+def tiles(grid: Grid, region: shapely.Geometry) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
     """Return the positions of the tiles that share area with the region, and their boxes in the grid's CRS."""
     rows, cols = grid.tile_shape
     row, col = (a.ravel() for a in np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij"))

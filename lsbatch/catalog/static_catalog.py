@@ -73,6 +73,19 @@ def walk(address: str, root: Mapping[str, Any], query: Query, io: Io, fence: Fen
         )
 
 
+def collections(address: str, io: Io, fence: Fence) -> tuple[str, ...]:
+    """Return the ids of the collections that the root of a catalogue links to.
+
+    Raises
+    ------
+    CatalogError
+        If a document cannot be read, or names an address that it may not name.
+    """
+    children = links(read(address, io), "child")
+    documents = (read(fence.resolve(href, address), io) for href in children[:MOST_NAMES])
+    return tuple(str(one["id"]) for one in documents if one.get("type") == "Collection" and "id" in one)
+
+
 def _fits(item: Mapping[str, Any], query: Query) -> bool:
     box: Any = item.get("bbox")
     properties = item.get("properties")

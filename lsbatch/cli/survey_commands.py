@@ -23,6 +23,37 @@ def config(
 
 
 @app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="settings file to write")] = Path("survey.yaml"),
+    region: Annotated[
+        str | None, typer.Option(help="a country, a file of polygons, or west,south,east,north in degrees")
+    ] = None,
+    when: Annotated[
+        str | None, typer.Option(metavar="YYYY[-MM-DD]", help="year of an annual survey, or day of an event")
+    ] = None,
+    archive: Annotated[
+        str | None,
+        typer.Option(help="planetary-computer, earth-search, cdse, or a folder with catalog.json"),
+    ] = None,
+    machine: Annotated[
+        str | None, typer.Option(help="here, slurm, allocation, or the address of a Dask scheduler")
+    ] = None,
+) -> None:
+    """Ask for region, year or event, archive and machine, and write a commented settings file.
+
+    What is given by options is not asked. Without a terminal nothing is asked: archive and machine then have defaults.
+    """
+    from lsbatch.cli import questions
+    from lsbatch.commands import init as init_command
+
+    given = {"region": region, "when": when, "archive": archive, "machine": machine}
+    found = [questions.answer(question, given[question.flag]) for question in init_command.QUESTIONS]
+    for line in init_command.write(file, init_command.Answers(*found)):
+        print(line)
+    print(f"Written: {file}. Next: lsbatch doctor {file}, lsbatch plan {file}, lsbatch run {file}")
+
+
+@app.command()
 def doctor(
     config: Annotated[
         Path | None,

@@ -23,7 +23,17 @@ from lsbatch.settings.survey import (
     Windows,
 )
 from lsbatch.settings.training import TrainSettings
-from lsbatch.settings.yaml_files import digest, example, load, load_text, parse, to_yaml, with_device, with_model
+from lsbatch.settings.yaml_files import (
+    commented,
+    digest,
+    example,
+    load,
+    load_text,
+    parse,
+    to_yaml,
+    with_device,
+    with_model,
+)
 
 __all__ = [
     "ArchiveSettings",
@@ -46,6 +56,7 @@ __all__ = [
     "TrainSettings",
     "TruthSettings",
     "Windows",
+    "commented",
     "digest",
     "example",
     "load",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import textwrap
 from datetime import date
 from pathlib import Path, PurePath
 from typing import Any
@@ -16,6 +17,8 @@ from lsbatch.settings.survey import OBJECTS, ArchiveSettings, RegionSettings, Se
 
 #: Characters of a wrong value that a message shows.
 LONGEST_VALUE = 120
+#: Longest line of a comment.
+LINE = 110
 #: Limits of a settings file: characters, and values after its aliases are expanded. An example has 7,000 and 150.
 LONGEST_TEXT, MOST_VALUES = 1_000_000, 100_000
 
@@ -133,9 +136,9 @@ def _nearest(loc: tuple[Any, ...]) -> str:
 
 
 def _section(annotation: Any) -> Any:
-    """Return the Section inside ``X`` or ``X | None``."""
+    """Return the Section inside ``X`` or ``X | None``; None if there is none."""
     options = getattr(annotation, "__args__", (annotation,))
-    return next(option for option in options if isinstance(option, type) and issubclass(option, Section))
+    return next((option for option in options if isinstance(option, type) and issubclass(option, Section)), None)
 
 
 def _rooted(config: Config, folder: Path, where: str) -> Config:
@@ -222,19 +225,27 @@ def with_device(config: Config, name: str) -> Config:
 
 def to_yaml(config: Config) -> str:
     """Write settings as YAML with every description as a comment. `parse` of the text gives the same settings."""
-    return "\n".join(_yaml_lines(config, 0)) + "\n"
+    return commented(dict(config))
 
 
-def _yaml_lines(section: Section, depth: int) -> list[str]:
+def commented(values: dict[str, Any]) -> str:
+    """Write some settings, by name, as YAML with their descriptions as comments. Inner sections are mappings too."""
+    return "\n".join(_yaml_lines(Config, values, 0)) + "\n"
+
+
+def _yaml_lines(section: type[Section], values: dict[str, Any], depth: int) -> list[str]:
     pad = "  " * depth
     lines: list[str] = []
-    for name, info in type(section).model_fields.items():
-        value = getattr(section, name)
+    for name, value in values.items():
+        info = section.model_fields[name]
+        inner = _section(info.annotation)
         if depth == 0 and lines:
             lines.append("")
-        lines.append(f"{pad}# {info.description}{_bounds(info)}")
-        if isinstance(value, Section):
-            lines += [f"{pad}{name}:", *_yaml_lines(value, depth + 1)]
+        lines += textwrap.wrap(
+            f"{info.description}{_bounds(info)}", LINE, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# "
+        )
+        if inner is not None and value is not None:
+            lines += [f"{pad}{name}:", *_yaml_lines(inner, dict(value), depth + 1)]
         else:
             lines.append(f"{pad}{name}: {_scalar(value)}".rstrip())
     return lines
@@ -251,7 +262,7 @@ def _bounds(info: Any) -> str:
 def _scalar(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_scalar(v) for v in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_scalar(v)}" for key, v in value.items()) + "}"

@@ -32,7 +32,6 @@ def read_region(config: Config) -> BaseGeometry:
     if config.region.bounds is not None:
         return shapely.box(*config.region.bounds)
     assert config.region.file is not None
-    assert config.region.file is not None
     polygons = read_polygons(config.region.file, "region.file", config.grid.crs)
     if not len(polygons):
         raise ConfigError(
