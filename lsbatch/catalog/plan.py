@@ -12,7 +12,7 @@ from typing import Any
 
 import shapely
 
-from lsbatch.catalog import dating_passes
+from lsbatch.catalog import dating_passes, survey_version
 from lsbatch.catalog.date_windows import KEYS
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.orbit_matching import Scenes
@@ -150,6 +150,7 @@ def tile_file(root: Path, tile: str) -> Path:
 def save(plan: Plan, root: Path) -> None:
     """Write the files of the tiles, then the main file that names them."""
     symlinks.refuse(root)
+    survey_version.check(root)
     for name, tile in plan.by_tile.items():
         scenes = {key: [scene.to_dict() for scene in group] for key, group in tile.scenes.items()}
         content = {"matched_by": tile.matched_by, "gaps": tile.gaps, "megabytes": tile.megabytes, "scenes": scenes}

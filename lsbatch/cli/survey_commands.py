@@ -74,7 +74,12 @@ def doctor(
 
 
 @app.command()
-def plan(config: ConfigPath) -> None:
+def plan(
+    config: ConfigPath,
+    draw: Annotated[
+        bool, typer.Option("--map", help="also draw tiles, scenes and gaps as a page, plan/plan.html in the survey")
+    ] = False,
+) -> None:
     """Search the archives and print what a run would read: tiles, scenes, gaps, gigabytes. Reads no pixels."""
     settings = load(config)
     from lsbatch.catalog import plan as plan_file
@@ -88,6 +93,10 @@ def plan(config: ConfigPath) -> None:
     screen.plan(made)
     for line in applicability_messages.before_pixels(settings, made.summary["scenes"]):
         screen.text(line)
+    if draw:
+        from lsbatch.report import plan_page
+
+        screen.text(f"Map: {plan_page.write(made, settings)}")
 
 
 @app.command()

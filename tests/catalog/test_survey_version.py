@@ -15,7 +15,7 @@ from lsbatch.errors import StaleStoreError
 from lsbatch.storage.workspace import Workspace
 from tests import surveys
 
-COMMANDS = ("run", "status", "retry --all", "verify", "evaluate", "review", "sample", "assess")
+COMMANDS = ("plan", "run", "status", "retry --all", "verify", "evaluate", "review", "sample", "assess")
 
 
 def release(major: int, minor: int, patch: int = 0) -> str:
