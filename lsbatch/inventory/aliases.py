@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from lsbatch.inventory.schema import CONFOUNDER, Field
+
 #: The languages of the setting `inventory.language`, in the order of the texts below.
 LANGUAGES = ("en", "fr", "de", "es", "nb")
 
@@ -235,4 +237,22 @@ FIELDS: Mapping[str, tuple[str, str, str, str, str]] = {
 }  # fmt: skip
 
 #: Name of the field of a layer of confounders.
-CONFOUNDER = ("Share on {}", "Part sur {}", "Anteil auf {}", "Proporción en {}", "Andel på {}")
+ON_LAYER = ("Share on {}", "Part sur {}", "Anteil auf {}", "Proporción en {}", "Andel på {}")
+#: Units as they are printed; others are printed as they are.
+UNITS: Mapping[str, str] = {"m2": "m²", "km2": "km²", "degree": "°", "1": "", "1/1000 km2": ""}
+
+
+def unit(field: Field) -> str:
+    """Return the unit of a field as it is printed."""
+    return UNITS.get(field.unit, field.unit)
+
+
+def title(field: Field, language: str) -> str:
+    """Return the name of a field for a reader, with its unit."""
+    place = LANGUAGES.index(language)
+    if field.name in FIELDS:
+        text = FIELDS[field.name][place]
+    else:
+        before, after = CONFOUNDER.split("{}")
+        text = ON_LAYER[place].format(field.name.removeprefix(before).removesuffix(after))
+    return f"{text} ({unit(field)})" if unit(field) else text

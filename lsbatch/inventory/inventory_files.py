@@ -5,7 +5,7 @@ In memory a day is a text such as 2026-07-01. Older versions also wrote it so; b
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +22,6 @@ from lsbatch.inventory.schema import Field
 from lsbatch.storage import vectors
 from lsbatch.storage.workspace import Workspace
 
-#: Units as they are printed.
-UNITS: Mapping[str, str] = {"m2": "m²", "km2": "km²", "degree": "°", "1": "", "1/1000 km2": ""}
 #: Fields that hold a day.
 DAYS = tuple(field.name for field in schema.FIELDS if field.dtype == "date")
 #: Time of the last change in a GeoPackage: constant, so that the same inventory gives the same bytes.
@@ -81,7 +79,7 @@ def write(folder: Path, frame: gpd.GeoDataFrame, language: str = "en") -> gpd.Ge
         folder / "landslides.gpkg",
         stored,
         "landslides",
-        {"layer_styles": landslide_styles.layer_styles("landslides", language)},
+        {"layer_styles": landslide_styles.layer_styles("landslides", language, fields)},
         partial(describe_geopackage, layer="landslides", columns=columns),
     )
     vectors.write_parquet(folder / "landslides.parquet", stored, partial(_describe_parquet, columns=columns))
@@ -134,29 +132,17 @@ def described(fields: Iterable[Field], language: str) -> list[Column]:
     return [
         Column(
             field.name,
-            title(field.name, field.unit, language),
-            UNITS.get(field.unit, field.unit),
+            aliases.title(field, language),
+            aliases.unit(field),
             re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", field.meaning).replace("`", ""),
         )
         for field in fields
     ]
 
 
-def title(name: str, unit: str, language: str) -> str:
-    """Return the name of a field for a reader, with its unit."""
-    place = aliases.LANGUAGES.index(language)
-    if name in aliases.FIELDS:
-        text = aliases.FIELDS[name][place]
-    else:
-        before, after = schema.CONFOUNDER.split("{}")
-        text = aliases.CONFOUNDER[place].format(name.removeprefix(before).removesuffix(after))
-    shown = UNITS.get(unit, unit)
-    return f"{text} ({shown})" if shown else text
-
-
 def describe_geopackage(file: Path, layer: str, columns: Iterable[Column]) -> None:
     """Add titles and meanings of columns to a GeoPackage on disk, by its extension "Schema"."""
-    # QGIS shows a name as alias and a description as comment; GDAL reads both
+    # since GDAL 3.7 QGIS shows `name` as alias and `description` as comment; for older ones the styles have aliases
     rows = [(layer, one.name, one.title, one.title, _sentence(one)) for one in columns]
     with closing(sqlite3.connect(file)) as database, database:
         database.executescript(_SCHEMA)

@@ -44,7 +44,8 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     schema.check({name: values.tolist() for name, values in attributes.items()}, config.inventory.confounders)
     folder, language = survey.workspace.inventory, config.inventory.language
     found = identity.found(inventory_files.write(folder, linked.frame, language))
-    write_text(folder / "landslides.qml", landslide_styles.qml("confidence", language))
+    fields = schema.fields(config.inventory.confounders)
+    write_text(folder / "landslides.qml", landslide_styles.qml("confidence", language, fields))
     exports.write_all(folder, found)
     tiles = {tile for text in found["tiles"] for tile in text.split(";")}
     write_text(folder / "scenes.csv", provenance.scenes(survey, tiles))

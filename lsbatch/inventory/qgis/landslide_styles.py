@@ -3,15 +3,17 @@
 The colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from xml.etree.ElementTree import Element
 
 import pandas as pd
 
+from lsbatch.inventory import aliases
 from lsbatch.inventory.qgis import elements
 from lsbatch.inventory.qgis.elements import Colour, added
 from lsbatch.inventory.qgis.words import word
+from lsbatch.inventory.schema import Field
 from lsbatch.settings.survey import Windows
 
 Rgb = tuple[int, int, int]
@@ -40,15 +42,32 @@ LABEL = f"""format_number("area_m2" / 10000, 1) || ' ha' || {_DAY}"""
 _DAY_NUMBER = """to_int(format_date("date_latest", 'yyyyMMdd'))"""
 
 
-def qml(name: str, language: str = "en") -> str:
+def qml(name: str, language: str, fields: Sequence[Field]) -> str:
     """Return a style as a QML file: confidence, status or review."""
-    return elements.document(elements.style(parts(name, language)))
+    return elements.document(elements.style(parts(name, language, fields)))
 
 
-def parts(name: str, language: str, windows: Windows | None = None) -> list[Element]:
-    """Return the elements of a style of `FIELDS`; that by date needs the windows of the survey."""
+def parts(name: str, language: str, fields: Sequence[Field], windows: Windows | None = None) -> list[Element]:
+    """Return the elements of a style of `FIELDS`; that by date needs the windows of the survey.
+
+    Parameters
+    ----------
+    name : str
+    language : str
+    fields : sequence of Field
+        Columns of the layer, for their aliases: QGIS reads those of the GeoPackage only with GDAL 3.7 and newer.
+    windows : Windows, optional
+    """
     renderer = _by_date(language, windows) if windows is not None and name == "date" else _by_value(name, language)
-    return [_times(), renderer, _labels()]
+    return [_times(), renderer, _labels(), field_aliases(fields, language)]
+
+
+def field_aliases(fields: Sequence[Field], language: str) -> Element:
+    """Return the aliases of columns."""
+    made = Element("aliases")
+    for field in fields:
+        added(made, "alias", field=field.name, name=aliases.title(field, language))
+    return made
 
 
 def _by_value(name: str, language: str) -> Element:
@@ -115,7 +134,7 @@ def _labels(expression: str = LABEL, scale: int = LABELS_SCALE) -> Element:
     return labeling
 
 
-def layer_styles(layer: str, language: str = "en") -> pd.DataFrame:
+def layer_styles(layer: str, language: str, fields: Sequence[Field]) -> pd.DataFrame:
     """Return the table from which QGIS reads the styles of a GeoPackage layer; that by confidence is the default."""
     names = list(COLOURS)
     return pd.DataFrame(
@@ -125,7 +144,7 @@ def layer_styles(layer: str, language: str = "en") -> pd.DataFrame:
             "f_table_name": layer,
             "f_geometry_column": "geom",
             "styleName": names,
-            "styleQML": [qml(name, language) for name in names],
+            "styleQML": [qml(name, language, fields) for name in names],
             "styleSLD": "",
             "useAsDefault": [name == names[0] for name in names],
             "description": [word(f"style {name}", language) for name in names],
