@@ -22,19 +22,22 @@ from lsbatch.engine.tile_task import Task
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import tile_id
 from lsbatch.kernels.resampling.overviews import METHODS
-from lsbatch.pipeline import map_blocks, national_maps
-from lsbatch.pipeline.map_blocks import MAPS
+from lsbatch.pipeline import map_contents, national_maps
+from lsbatch.pipeline.map_contents import MAPS
 from lsbatch.storage import cog, files, objects, receipts, vectors
 from tests import servers
 
 PYTHON_OF_GDAL = "/usr/bin/python3"
+#: The maps of a survey whose weights have no description.
+NAMES = tuple(name for name in MAPS if name != "applicability")
 VALIDATOR = "osgeo_utils.samples.validate_cloud_optimized_geotiff"
 
 
 def made(folder: Path, tile_px: int, shape: tuple[int, int], missing: tuple[tuple[int, int], ...] = ()) -> Survey:
     """A survey with filled tiles and their blocks; without the missing tiles."""
     every = ((row, col) for row in range(shape[0]) for col in range(shape[1]))
-    survey = peer.survey(folder, tile_px, shape, tuple(one for one in every if one not in missing))
+    positions = tuple(one for one in every if one not in missing)
+    survey = peer.survey(folder, tile_px, shape, positions, further=True)
     rng = np.random.default_rng(tile_px)
     for position in survey.positions:
         peer.fill(survey, position, peer.content(tile_px, rng))
@@ -55,12 +58,26 @@ def gdal(survey: Survey, folder: Path) -> Path:
     return folder
 
 
+def pixels(raster: rasterio.DatasetReader) -> np.ndarray:
+    """(rows, cols), or (rows, cols, samples) of a picture."""
+    return (
+        np.squeeze(raster.read().transpose(1, 2, 0), axis=-1) if raster.count == 1 else raster.read().transpose(1, 2, 0)
+    )
+
+
+def colours(raster: rasterio.DatasetReader) -> dict[int, tuple[int, ...]] | None:
+    """The colour table, if there is one."""
+    return raster.colormap(1) if raster.colorinterp[0].name == "palette" else None
+
+
 def assert_equals_gdal(survey: Survey, theirs: Path, ours: Path) -> None:
     """Full resolution and metadata are those of GDAL; overviews are made from the whole map."""
-    for name, content in MAPS.items():
+    for name in NAMES:
+        content = MAPS[name].content
         with rasterio.open(ours / f"{name}.tif") as found, rasterio.open(theirs / f"{name}.tif") as wanted:
-            values = wanted.read(1)
-            np.testing.assert_array_equal(found.read(1), values, strict=True)
+            values = pixels(wanted)
+            np.testing.assert_array_equal(pixels(found), values, strict=True)
+            assert colours(found) == colours(wanted)
             for what in ("crs", "transform", "nodatavals", "dtypes", "scales", "offsets", "units", "descriptions",
                          "colorinterp", "compression", "interleaving", "bounds", "mask_flag_enums"):  # fmt: skip
                 assert getattr(found, what) == getattr(wanted, what), what
@@ -68,13 +85,13 @@ def assert_equals_gdal(survey: Survey, theirs: Path, ours: Path) -> None:
                 assert found.tags(ns=space) == wanted.tags(ns=space)
                 assert found.tags(1, ns=space) == wanted.tags(1, ns=space)
             side = 256 if survey.grid.tile_px % 256 == 0 else 128
-            assert found.block_shapes == [(side, side)]
+            assert found.block_shapes == [(side, side)] * content.samples
             levels = len(found.overviews(1))
         for level in range(levels):
             values = METHODS[content.overviews](values, content.nodata)
             with rasterio.open(ours / f"{name}.tif", overview_level=level) as small:
-                np.testing.assert_array_equal(small.read(1), values, err_msg=f"{name} {level}", strict=True)
-        assert max(values.shape) <= side
+                np.testing.assert_array_equal(pixels(small), values, err_msg=f"{name} {level}", strict=True)
+        assert max(values.shape[:2]) <= side
 
 
 def _validator_is_here() -> bool:
@@ -99,8 +116,8 @@ def test_maps_equal_those_of_gdal(
 ) -> None:
     survey = made(tmp_path / "s", tile_px, shape, missing)
     counts = national_maps.apply(survey, survey.config)
-    assert counts == {"maps": 4, "tiles": len(survey.positions)}
-    assert sorted(path.name for path in survey.workspace.maps.iterdir()) == sorted(f"{name}.tif" for name in MAPS)
+    assert counts == {"maps": 7, "tiles": len(survey.positions)}
+    assert sorted(path.name for path in survey.workspace.maps.iterdir()) == sorted(f"{name}.tif" for name in NAMES)
     assert_equals_gdal(survey, gdal(survey, tmp_path / "gdal"), survey.workspace.maps)
 
 
@@ -124,7 +141,7 @@ def test_large_maps_are_big_tiffs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     theirs = gdal(survey, tmp_path / "gdal")
     monkeypatch.setattr(cog, "BIG_BYTES", 1000)
     national_maps.apply(survey, survey.config)
-    for name in MAPS:
+    for name in NAMES:
         path = survey.workspace.maps / f"{name}.tif"
         assert path.read_bytes()[:4] == struct.pack("<2sH", b"II", 43)
     assert_equals_gdal(survey, theirs, survey.workspace.maps)
@@ -143,7 +160,7 @@ def test_gdal_calls_them_valid(
         monkeypatch.setattr(cog, "BIG_BYTES", 1000)
     survey = made(tmp_path / "s", tile_px, shape, missing)
     national_maps.apply(survey, survey.config)
-    for name in MAPS:
+    for name in NAMES:
         command = [PYTHON_OF_GDAL, "-m", VALIDATOR, "--full-check=yes", str(survey.workspace.maps / f"{name}.tif")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -178,7 +195,7 @@ def test_tiles_that_failed_or_are_empty_are_nodata(tmp_path: Path) -> None:
     empty = blocks(survey, (1, 0))
     assert (bool(empty), empty.sums) == (True, {})
     assert not national_maps._part(survey, (1, 0)).exists()
-    assert national_maps.apply(survey, survey.config) == {"maps": 4, "tiles": 3}
+    assert national_maps.apply(survey, survey.config) == {"maps": 7, "tiles": 3}
     assert_equals_gdal(survey, gdal(survey, tmp_path / "gdal"), places.maps)
     with rasterio.open(places.maps / "mask.tif") as raster:
         values = raster.read(1)
@@ -191,7 +208,7 @@ def test_no_tile_at_all(tmp_path: Path) -> None:
     survey = peer.survey(tmp_path / "s", 256, (2, 3))
     assert national_maps.apply(survey, survey.config) == {"maps": 4, "tiles": 0}
     with rasterio.open(survey.workspace.maps / "date.tif") as raster:
-        assert (raster.read(1) == map_blocks.NO_DAY).all()
+        assert (raster.read(1) == map_contents.NO_DAY).all()
 
 
 def test_bytes_do_not_depend_on_the_run(tmp_path: Path) -> None:
@@ -218,8 +235,8 @@ def test_same_bytes_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 files.write_bytes(there.workspace.root / path.relative_to(root).as_posix(), path.read_bytes())
         # a worker's part, too
         assert blocks(there, (0, 0)).sums == blocks(here, (0, 0)).sums
-        assert national_maps.apply(there, there.config) == {"maps": 4, "tiles": 6}
-        for name in MAPS:
+        assert national_maps.apply(there, there.config) == {"maps": 7, "tiles": 6}
+        for name in NAMES:
             assert (
                 files.read_bytes(there.workspace.maps / f"{name}.tif")
                 == (here.workspace.maps / f"{name}.tif").read_bytes()
@@ -313,7 +330,7 @@ def test_merging_holds_neither_maps_nor_parts(tmp_path: Path) -> None:
 def test_another_gdal_reads_them(tmp_path: Path) -> None:
     survey = made(tmp_path / "s", 256, (2, 2))
     national_maps.apply(survey, survey.config)
-    for name in MAPS:
+    for name in NAMES:
         done = subprocess.run(
             ["gdalinfo", "-checksum", str(survey.workspace.maps / f"{name}.tif")], capture_output=True, text=True
         )

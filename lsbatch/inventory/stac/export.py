@@ -6,7 +6,7 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.inventory import provenance
 from lsbatch.inventory.stac import items as stac_items
 from lsbatch.models import base
-from lsbatch.pipeline.map_blocks import MAPS
+from lsbatch.pipeline import map_contents
 from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts
@@ -39,7 +39,8 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     done = {name: receipts.read_stage(survey.workspace.receipts, name).get("all") for name in ("inventory", "rasters")}
     places = survey.workspace
     paths = [places.inventory / name for name in INVENTORY] if done["inventory"] else []
-    paths += [places.maps / f"{name}.tif" for name in MAPS] if done["rasters"] else []
+    maps = map_contents.wanted(config) if done["rasters"] else {}
+    paths += [places.maps / f"{name}.tif" for name in maps]
     if not paths:
         return []
     card = base.card(base.resolve(config))
@@ -52,11 +53,11 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     bands = {
         f"{name}.tif": {
             "name": name,
-            "description": content.legend.description,
-            "unit": content.legend.units,
-            "raster:scale": content.legend.scale,
+            "description": one.content.legend.description,
+            "unit": one.content.legend.units,
+            "raster:scale": one.content.legend.scale,
         }
-        for name, content in MAPS.items()
+        for name, one in maps.items()
     }
     windows = config.survey.windows
     # catalogue, item's folder, item
