@@ -20,13 +20,13 @@ import rasterio
 import shapely
 from scipy import ndimage
 
-from lsbatch.bands import STACK, mask
+from lsbatch.bands import STACK, applicability, mask
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine import execution
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
 from lsbatch.inventory import areas, exports, qgis_style, schema
-from lsbatch.pipeline import map_blocks
+from lsbatch.pipeline import map_contents
 from lsbatch.storage import files, rasters, receipts
 from tests import programs, surveys
 
@@ -38,7 +38,7 @@ def _inventory(survey: Survey) -> gpd.GeoDataFrame:
 def test_maps_are_the_cube(done_survey: Survey) -> None:
     folder = done_survey.workspace.maps
     landslide = surveys.whole(done_survey, mask(done_survey.config.model.family))["landslide"]
-    for name in map_blocks.MAPS:
+    for name in map_contents.wanted(done_survey.config):
         with rasterio.open(folder / f"{name}.tif") as raster:
             assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
             assert str(raster.crs) == done_survey.config.grid.crs
@@ -51,27 +51,30 @@ def test_maps_are_the_cube(done_survey: Survey) -> None:
                 np.testing.assert_array_equal(values, surveys.whole(done_survey, STACK)["observed"])
             case "date":
                 np.testing.assert_array_equal(
-                    values != map_blocks.NO_DAY,
-                    (landslide == 1) & (surveys.whole(done_survey, STACK)["post_date"] != map_blocks.NO_DAY),
+                    values != map_contents.NO_DAY,
+                    (landslide == 1) & (surveys.whole(done_survey, STACK)["post_date"] != map_contents.NO_DAY),
                 )
+            case "applicability":
+                outside = surveys.whole(done_survey, applicability(done_survey.config.model.family))["outside"]
+                np.testing.assert_array_equal(values, outside)
             case "probability":
-                assert ((values == map_blocks.NO_PERCENT) == (landslide == 255)).mean() > 0.99
-                assert values[values != map_blocks.NO_PERCENT].max() <= 100
+                assert ((values == map_contents.NO_PERCENT) == (landslide == 255)).mean() > 0.99
+                assert values[values != map_contents.NO_PERCENT].max() <= 100
 
 
 def test_a_large_map_has_overviews_that_mean_something(tmp_path: Path) -> None:
     grid = Grid("EPSG:25833", 10.0, 1024, (0.0, 6_400_000.0, 10_240.0, 6_410_240.0))
     values = np.full((1024, 1024), 20, np.uint8)
     values[:, ::2] = 60
-    values[:512] = map_blocks.NO_PERCENT
-    legend = map_blocks.MAPS["probability"].legend
+    values[:512] = map_contents.NO_PERCENT
+    legend = map_contents.MAPS["probability"].content.legend
     rasters.write(
         tmp_path / "p.tif",
         grid,
         grid.tiles(),
         lambda tile: values,
         np.uint8,
-        map_blocks.NO_PERCENT,
+        map_contents.NO_PERCENT,
         legend=legend,
         overviews="average",
     )
@@ -80,7 +83,7 @@ def test_a_large_map_has_overviews_that_mean_something(tmp_path: Path) -> None:
         assert (raster.scales, raster.units, raster.descriptions) == ((0.01,), ("1",), (legend.description,))
         np.testing.assert_array_equal(raster.read(1), values)
         small = raster.read(1, out_shape=(512, 512))
-    assert set(np.unique(small[:256])) == {map_blocks.NO_PERCENT}
+    assert set(np.unique(small[:256])) == {map_contents.NO_PERCENT}
     assert set(np.unique(small[257:])) == {40}
 
 

@@ -97,16 +97,14 @@ def test_older_survey_is_fresh(older: Path) -> None:
     folder = older.parent / "survey"
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert len(before) > 60
-    maps, records = (
-        {name: pixels(folder, name) for name in ("probability", "mask", "date", "observed")},
-        inventory(older),
-    )
+    maps = {name: pixels(folder, name) for name in ("probability", "mask", "date", "observed")}
+    records = inventory(older)
     assert run(older) == {(stage, tile) for stage in NEW_STAGES for tile in TILES} | {
-        (name, "all") for name in ("inventory", "rasters", "catalog", "report")
+        (name, "all") for name in ("inventory", "rasters", "project", "catalog", "report")
     }
     after = {path: path.stat().st_mtime_ns for path in before if path.exists()}
     changed = {path.relative_to(folder).as_posix() for path in before if after.get(path) != before[path]}
-    reductions = ("inventory", "rasters", "catalog", "report")
+    reductions = ("inventory", "rasters", "project", "catalog", "report")
     again = (
         "inventory/",
         "review/identities.parquet",

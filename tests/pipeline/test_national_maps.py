@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import national_maps as peer
+from lsbatch import settings
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine import tile_task
 from lsbatch.engine.tile_task import Task
@@ -25,19 +26,24 @@ from lsbatch.kernels.resampling.overviews import METHODS
 from lsbatch.pipeline import map_contents, national_maps
 from lsbatch.pipeline.map_contents import MAPS
 from lsbatch.storage import cog, files, objects, receipts, vectors
-from tests import servers
+from tests import servers, surveys
 
 PYTHON_OF_GDAL = "/usr/bin/python3"
-#: The maps of a survey whose weights have no description.
-NAMES = tuple(name for name in MAPS if name != "applicability")
 VALIDATOR = "osgeo_utils.samples.validate_cloud_optimized_geotiff"
 
 
-def made(folder: Path, tile_px: int, shape: tuple[int, int], missing: tuple[tuple[int, int], ...] = ()) -> Survey:
-    """A survey with filled tiles and their blocks; without the missing tiles."""
+def made(
+    folder: Path,
+    tile_px: int,
+    shape: tuple[int, int],
+    missing: tuple[tuple[int, int], ...] = (),
+    *,
+    further: bool = False,
+) -> Survey:
+    """A survey with filled tiles and their blocks, without the missing tiles; with `further` all maps on request."""
     every = ((row, col) for row in range(shape[0]) for col in range(shape[1]))
     positions = tuple(one for one in every if one not in missing)
-    survey = peer.survey(folder, tile_px, shape, positions, further=True)
+    survey = peer.survey(folder, tile_px, shape, positions, further=further)
     rng = np.random.default_rng(tile_px)
     for position in survey.positions:
         peer.fill(survey, position, peer.content(tile_px, rng))
@@ -60,9 +66,8 @@ def gdal(survey: Survey, folder: Path) -> Path:
 
 def pixels(raster: rasterio.DatasetReader) -> np.ndarray:
     """(rows, cols), or (rows, cols, samples) of a picture."""
-    return (
-        np.squeeze(raster.read().transpose(1, 2, 0), axis=-1) if raster.count == 1 else raster.read().transpose(1, 2, 0)
-    )
+    values = raster.read().transpose(1, 2, 0)
+    return values[..., 0] if raster.count == 1 else values
 
 
 def colours(raster: rasterio.DatasetReader) -> dict[int, tuple[int, ...]] | None:
@@ -70,9 +75,13 @@ def colours(raster: rasterio.DatasetReader) -> dict[int, tuple[int, ...]] | None
     return raster.colormap(1) if raster.colorinterp[0].name == "palette" else None
 
 
+def names(survey: Survey) -> tuple[str, ...]:
+    return tuple(map_contents.wanted(survey.config))
+
+
 def assert_equals_gdal(survey: Survey, theirs: Path, ours: Path) -> None:
     """Full resolution and metadata are those of GDAL; overviews are made from the whole map."""
-    for name in NAMES:
+    for name in names(survey):
         content = MAPS[name].content
         with rasterio.open(ours / f"{name}.tif") as found, rasterio.open(theirs / f"{name}.tif") as wanted:
             values = pixels(wanted)
@@ -114,10 +123,12 @@ def _validator_is_here() -> bool:
 def test_maps_equal_those_of_gdal(
     tmp_path: Path, tile_px: int, shape: tuple[int, int], missing: tuple[tuple[int, int], ...]
 ) -> None:
-    survey = made(tmp_path / "s", tile_px, shape, missing)
+    survey = made(tmp_path / "s", tile_px, shape, missing, further=tile_px in (384, 512))
     counts = national_maps.apply(survey, survey.config)
-    assert counts == {"maps": 7, "tiles": len(survey.positions)}
-    assert sorted(path.name for path in survey.workspace.maps.iterdir()) == sorted(f"{name}.tif" for name in NAMES)
+    assert counts == {"maps": 7 if tile_px in (384, 512) else 4, "tiles": len(survey.positions)}
+    assert sorted(path.name for path in survey.workspace.maps.iterdir()) == sorted(
+        f"{name}.tif" for name in names(survey)
+    )
     assert_equals_gdal(survey, gdal(survey, tmp_path / "gdal"), survey.workspace.maps)
 
 
@@ -141,7 +152,7 @@ def test_large_maps_are_big_tiffs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     theirs = gdal(survey, tmp_path / "gdal")
     monkeypatch.setattr(cog, "BIG_BYTES", 1000)
     national_maps.apply(survey, survey.config)
-    for name in NAMES:
+    for name in names(survey):
         path = survey.workspace.maps / f"{name}.tif"
         assert path.read_bytes()[:4] == struct.pack("<2sH", b"II", 43)
     assert_equals_gdal(survey, theirs, survey.workspace.maps)
@@ -158,9 +169,9 @@ def test_gdal_calls_them_valid(
     """By its own script, which also looks at the leader and trailer of every block."""
     if big:
         monkeypatch.setattr(cog, "BIG_BYTES", 1000)
-    survey = made(tmp_path / "s", tile_px, shape, missing)
+    survey = made(tmp_path / "s", tile_px, shape, missing, further=tile_px == 512)
     national_maps.apply(survey, survey.config)
-    for name in NAMES:
+    for name in names(survey):
         command = [PYTHON_OF_GDAL, "-m", VALIDATOR, "--full-check=yes", str(survey.workspace.maps / f"{name}.tif")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -195,13 +206,52 @@ def test_tiles_that_failed_or_are_empty_are_nodata(tmp_path: Path) -> None:
     empty = blocks(survey, (1, 0))
     assert (bool(empty), empty.sums) == (True, {})
     assert not national_maps._part(survey, (1, 0)).exists()
-    assert national_maps.apply(survey, survey.config) == {"maps": 7, "tiles": 3}
+    assert national_maps.apply(survey, survey.config) == {"maps": 4, "tiles": 3}
     assert_equals_gdal(survey, gdal(survey, tmp_path / "gdal"), places.maps)
     with rasterio.open(places.maps / "mask.tif") as raster:
         values = raster.read(1)
     assert (values[:256, 256:] == 255).all()
     assert (values[256:, :256] == 255).all()
     assert (values[:256, :256] == 1).any()
+
+
+def test_pictures_and_changes_are_what_they_say(tmp_path: Path) -> None:
+    """The numbers of the maps on request, by their formulas; a map that is not asked for any more is removed."""
+    survey = made(tmp_path / "s", 128, (1, 1), further=True)
+    national_maps.apply(survey, survey.config)
+    bands = surveys.whole(survey, peer.FURTHER)
+    red = np.where(bands["postR"] == -32768, np.nan, bands["postR"] * 1e-4)
+    assert np.isnan(red).any()
+    with rasterio.open(survey.workspace.maps / "true_colour_after.tif") as raster:
+        values = raster.read(1)
+    np.testing.assert_array_equal(values == 0, np.isnan(red))
+    known = values > 0
+    told = 0.3 * ((values[known] - 1.0) / 254) ** 2
+    np.testing.assert_allclose(told, np.minimum(red[known], 0.3), atol=0.3 / 254)
+    with rasterio.open(survey.workspace.maps / "radar_change.tif") as raster:
+        change = raster.read(1) * raster.scales[0]
+    known = bands["diffVV"] != -32768
+    np.testing.assert_allclose(change[known], bands["diffVV"][known] * 0.01, atol=0.0501)
+    assert (change[known] < 0).any()
+    less = survey.config.model_copy(update={"maps": settings.MapsSettings(radar_change=True)})
+    fewer = Survey(less, survey.grid, survey.positions)
+    receipts.remove(survey.workspace.receipts, "map_blocks", tile_id(0, 0))
+    assert blocks(fewer, (0, 0))
+    assert national_maps.apply(fewer, less) == {"maps": 5, "tiles": 1}
+    assert "true_colour_after.tif" not in {path.name for path in survey.workspace.maps.iterdir()}
+
+
+def test_class_maps_have_colours(tmp_path: Path) -> None:
+    """A viewer that knows nothing of lsbatch shows landslides, and not a black map."""
+    survey = made(tmp_path / "s", 128, (3, 2))
+    national_maps.apply(survey, survey.config)
+    for level in ({}, {"overview_level": 0}):
+        with rasterio.open(survey.workspace.maps / "mask.tif", **level) as raster:
+            table = raster.colormap(1)
+            assert (table[1], table[0]) == ((213, 94, 0, 255), (235, 235, 235, 255))
+    with rasterio.open(survey.workspace.maps / "observed.tif") as raster:
+        assert raster.colormap(1)[1 + 4][:3] == map_contents.OBSERVED["optical"][:3]
+        assert raster.colormap(1)[3 + 4 + 64][:3] == map_contents.OBSERVED["water"][:3]
 
 
 def test_no_tile_at_all(tmp_path: Path) -> None:
@@ -235,8 +285,8 @@ def test_same_bytes_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 files.write_bytes(there.workspace.root / path.relative_to(root).as_posix(), path.read_bytes())
         # a worker's part, too
         assert blocks(there, (0, 0)).sums == blocks(here, (0, 0)).sums
-        assert national_maps.apply(there, there.config) == {"maps": 7, "tiles": 6}
-        for name in NAMES:
+        assert national_maps.apply(there, there.config) == {"maps": 4, "tiles": 6}
+        for name in names(here):
             assert (
                 files.read_bytes(there.workspace.maps / f"{name}.tif")
                 == (here.workspace.maps / f"{name}.tif").read_bytes()
@@ -330,7 +380,7 @@ def test_merging_holds_neither_maps_nor_parts(tmp_path: Path) -> None:
 def test_another_gdal_reads_them(tmp_path: Path) -> None:
     survey = made(tmp_path / "s", 256, (2, 2))
     national_maps.apply(survey, survey.config)
-    for name in NAMES:
+    for name in names(survey):
         done = subprocess.run(
             ["gdalinfo", "-checksum", str(survey.workspace.maps / f"{name}.tif")], capture_output=True, text=True
         )

@@ -35,7 +35,7 @@ FIELDS = {"confidence": "confidence", "status": "status", "review": "review_stat
 DATE_COLOURS: tuple[Rgb, ...] = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 OTHER: Rgb = (150, 150, 150)
 #: Labels are drawn where one centimetre on the screen is at most this many centimetres on the ground.
-LABELS_SCALE = 30_000
+LABELS_SCALE = 20_000
 _DAY = """coalesce('\\n' || format_date("date_latest", 'yyyy-MM-dd'), '')"""
 LABEL = f"""format_number("area_m2" / 10000, 1) || ' ha' || {_DAY}"""
 #: A date as a number that grows with it.
@@ -123,9 +123,9 @@ def _labels(expression: str = LABEL, scale: int = LABELS_SCALE) -> Element:
     """Return labels, at all scales if `scale` is 0."""
     labeling = Element("labeling", type="simple")
     settings = added(labeling, "settings", calloutType="simple")
-    font = added(settings, "text-style", fieldName=expression, isExpression="1", fontSize="8", fontSizeUnit="Point",
-                 fontFamily="Sans Serif", textColor="40,40,40,255", textOpacity="1", multilineHeight="1")  # fmt: skip
-    added(font, "text-buffer", bufferDraw="1", bufferSize="0.8", bufferSizeUnits="MM", bufferColor="255,255,255,255",
+    font = added(settings, "text-style", fieldName=expression, isExpression="1", fontSize="9", fontSizeUnit="Point",
+                 fontFamily="Sans Serif", textColor="20,20,20,255", textOpacity="1", multilineHeight="1")  # fmt: skip
+    added(font, "text-buffer", bufferDraw="1", bufferSize="0.7", bufferSizeUnits="MM", bufferColor="255,255,255,255",
           bufferOpacity="0.9")  # fmt: skip
     added(settings, "placement", placement="1" if scale == 0 else "0", dist="1", distUnits="MM", placementFlags="10",
           priority="5", polygonPlacementFlags="2", centroidInside="1" if scale == 0 else "0")  # fmt: skip
