@@ -47,9 +47,13 @@ def main():
     project = QgsProject.instance()
     told = {"opened": project.read(asked["project"]), "title": project.title(), "crs": project.crs().authid()}
     told["layers"] = [_layer(one) for one in _ordered(project)]
-    told["themes"] = project.mapThemeCollection().mapThemes()
     told["groups"] = [group.name() for group in project.layerTreeRoot().findGroups()]
-    told["days"] = [_day(end) for end in (project.timeSettings().temporalRange().begin(), project.timeSettings().temporalRange().end())]
+    told["themes"] = sorted(project.mapThemeCollection().mapThemes())
+    told["themes_in_order"] = [name for name in told["groups"] if name in told["themes"]]
+    told["days"] = [
+        _day(end)
+        for end in (project.timeSettings().temporalRange().begin(), project.timeSettings().temporalRange().end())
+    ]
     told["counts"] = [_count(project, *days) for days in asked.get("ranges", ())]
     told["alone"] = {path: _alone(path) for path in asked.get("alone", ())}
     for picture in asked.get("pictures", ()):
@@ -65,13 +69,22 @@ def _ordered(project):
 
 
 def _layer(layer):
-    told = {"id": layer.id(), "name": layer.name(), "valid": layer.isValid(), "source": layer.source(), "crs": layer.crs().authid(),
-            "styles": layer.styleManager().styles(), "style": layer.styleManager().currentStyle(), "renderer": layer.renderer().type(), "bounds": layer.extent().toString(0)}  # fmt: skip
-    model = QgsLayerTreeModel(QgsProject.instance().layerTreeRoot())
-    node = QgsProject.instance().layerTreeRoot().findLayer(layer.id())
-    told["legend"] = [each.data(0) for each in model.layerLegendNodes(node) if each.data(0)]
+    root = QgsProject.instance().layerTreeRoot()
+    model = QgsLayerTreeModel(root)
+    told = {
+        "id": layer.id(),
+        "name": layer.name(),
+        "valid": layer.isValid(),
+        "source": layer.source(),
+        "crs": layer.crs().authid(),
+        "styles": layer.styleManager().styles(),
+        "style": layer.styleManager().currentStyle(),
+        "renderer": layer.renderer().type(),
+        "legend": [each.data(0) for each in model.layerLegendNodes(root.findLayer(layer.id()))],
+    }
     if hasattr(layer, "fields"):
-        told["fields"] = {one.name(): [one.typeName(), layer.attributeDisplayName(i)] for i, one in enumerate(layer.fields())}
+        names = enumerate(layer.fields())
+        told["fields"] = {one.name(): [one.typeName(), layer.attributeDisplayName(i)] for i, one in names}
         told["features"] = layer.featureCount()
         told["labels"] = layer.labelsEnabled()
     return told

@@ -112,7 +112,7 @@ def _text(day: object) -> str:
 
 def days(texts: pd.Series) -> pd.Series:
     """Return texts of days as dates; null where the text is empty."""
-    known = pa.array([text or None for text in texts], pa.string())
+    known = pa.array([_text(text) or None for text in texts], pa.string())
     return pd.Series(known.cast(pa.date32()), index=texts.index, dtype=pd.ArrowDtype(pa.date32()))
 
 

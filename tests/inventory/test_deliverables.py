@@ -5,8 +5,10 @@ Opened by other programs.
 
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -25,7 +27,8 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.engine import execution
 from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid
-from lsbatch.inventory import areas, exports, qgis_style, schema
+from lsbatch.inventory import areas, exports, schema
+from lsbatch.inventory.qgis import landslide_styles
 from lsbatch.pipeline import map_contents
 from lsbatch.storage import files, rasters, receipts
 from tests import programs, surveys
@@ -105,18 +108,22 @@ def test_the_style_names_every_grade(done_survey: Survey) -> None:
     renderer = ElementTree.fromstring(text).find("renderer-v2")
     assert renderer is not None
     assert renderer.get("attr") == "confidence"
-    assert [one.get("value") for one in renderer.iter("category")] == list(schema.GRADES)
+    # an empty value stands for all others
+    assert [one.get("value") for one in renderer.iter("category")] == [*schema.GRADES, ""]
     assert [one.get("symbol") for one in renderer.iter("category")] == [
         one.get("name") for one in renderer.iter("symbol")
     ]
     stored = pyogrio.read_dataframe(done_survey.workspace.inventory / "landslides.gpkg", layer="layer_styles")
-    assert stored["styleQML"].iloc[0] == qgis_style.qml() == text
+    assert stored["styleQML"].iloc[0] == landslide_styles.qml("confidence", "en", schema.FIELDS) == text
+    assert stored["styleName"].tolist() == ["confidence", "status", "review"]
+    assert stored["useAsDefault"].tolist() == [True, False, False]
 
 
 def test_exports_say_the_same(done_survey: Survey) -> None:
     frame = _inventory(done_survey)
     events = gpd.read_file(done_survey.workspace.inventory / "inspire.gpkg")
     assert sorted(events["inspireId_localId"]) == sorted(frame["landslide_id"])
+    assert set(pyogrio.read_info(done_survey.workspace.inventory / "inspire.gpkg")["ogr_types"][-2:]) == {"OFTDate"}
     assert set(events["typeOfHazard_hazardCategory"]) == {exports.LANDSLIDE}
     assert events["magnitudeOrIntensity_quantitativeValue"].sum() == pytest.approx(frame["area_m2"].sum())
     assert len(exports.with_schema(frame.head(0), exports.SOSI)) == 0
@@ -129,11 +136,9 @@ def test_the_catalogue_lists_all_of_it(done_survey: Survey) -> None:
     item.stac_extensions = []
     item.validate()
     names = {Path(asset.get_absolute_href()).name for asset in item.assets.values()}
-    assert names == {
-        path.name
-        for folder in (done_survey.workspace.inventory, done_survey.workspace.maps)
-        for path in folder.iterdir()
-    }
+    places = done_survey.workspace
+    delivered = [*places.inventory.iterdir(), *places.maps.iterdir(), places.project]
+    assert names == {path.name for path in delivered}
     for asset in item.assets.values():
         path = Path(asset.get_absolute_href())
         summed = subprocess.run(["sha256sum", str(path)], capture_output=True, text=True, check=True).stdout.split()[0]
@@ -186,6 +191,10 @@ def test_figures_by_area_add_up(done_survey: Survey, tmp_path: Path) -> None:
     surveyed = sum(receipt.tally["surveyed_pixels"] for receipt in done)
     assert table["surveyed_km2"].astype(float).sum() == pytest.approx(surveyed * 1e-4)
     assert len(gpd.read_file(survey.workspace.inventory / "areas.gpkg")) == 2
+    with closing(sqlite3.connect(survey.workspace.inventory / "areas.gpkg")) as database:
+        titles = dict(database.execute("SELECT column_name, name FROM gpkg_data_columns"))
+    assert titles["surveyed_km2"] == "Surveyed area (km²)"
+    assert list(titles) == [field.name for field in areas.FIELDS]
 
 
 def test_an_area_with_a_hole_leaves_the_hole_out() -> None:
@@ -225,12 +234,12 @@ _EXPORTS = """
 import sys
 from pathlib import Path
 import geopandas as gpd
-from lsbatch.inventory import records
+from lsbatch.inventory import inventory_files
 folder, more = Path(sys.argv[1]), gpd.read_parquet(sys.argv[2])
-records.write(folder, more)
+inventory_files.write(folder, more)
 print("begun", flush=True)
 while True:
-    records.write(folder, more)
+    inventory_files.write(folder, more)
 """
 
 

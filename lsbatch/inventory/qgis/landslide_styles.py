@@ -84,8 +84,9 @@ def _by_value(name: str, language: str) -> Element:
 
 
 def _by_date(language: str, windows: Windows) -> Element:
-    first, last = windows.pre[0], windows.post[1]
-    ends = [first + (last - first) * i // len(DATE_COLOURS) for i in range(1, len(DATE_COLOURS) + 1)]
+    # before the images after a landslide is dated only by a time series; one class is enough for these
+    first, (begin, last), steps = windows.pre[0], windows.post, len(DATE_COLOURS) - 1
+    ends = [begin + (last - begin) * i // steps for i in range(steps + 1)]
     renderer = Element("renderer-v2", type="graduatedSymbol", attr=_DAY_NUMBER, graduatedMethod="GraduatedColor",
                        symbollevels="0", enableorderby="0", forceraster="0")  # fmt: skip
     ranges, symbols = added(renderer, "ranges"), added(renderer, "symbols")
@@ -123,11 +124,23 @@ def _labels(expression: str = LABEL, scale: int = LABELS_SCALE) -> Element:
     """Return labels, at all scales if `scale` is 0."""
     labeling = Element("labeling", type="simple")
     settings = added(labeling, "settings", calloutType="simple")
-    font = added(settings, "text-style", fieldName=expression, isExpression="1", fontSize="9", fontSizeUnit="Point",
-                 fontFamily="Sans Serif", textColor="20,20,20,255", textOpacity="1", multilineHeight="1")  # fmt: skip
+    font = added(
+        settings,
+        "text-style",
+        fieldName=expression,
+        isExpression="1",
+        fontFamily="Sans Serif",
+        fontSize="9",
+        fontSizeUnit="Point",
+        fontWeight="75",
+        namedStyle="Bold",
+        textColor="20,20,20,255",
+        textOpacity="1",
+        multilineHeight="1",
+    )
     added(font, "text-buffer", bufferDraw="1", bufferSize="0.7", bufferSizeUnits="MM", bufferColor="255,255,255,255",
           bufferOpacity="0.9")  # fmt: skip
-    added(settings, "placement", placement="1" if scale == 0 else "0", dist="1", distUnits="MM", placementFlags="10",
+    added(settings, "placement", placement="1" if scale == 0 else "8", dist="1", distUnits="MM", placementFlags="10",
           priority="5", polygonPlacementFlags="2", centroidInside="1" if scale == 0 else "0")  # fmt: skip
     added(settings, "rendering", drawLabels="1", scaleVisibility="1" if scale else "0", scaleMin="1",
           scaleMax=str(scale), obstacle="1", fontMaxPixelSize="10000", maxNumLabels="2000")  # fmt: skip
