@@ -174,18 +174,12 @@ def write_geopackage(
     `finish` may change the file, which is on disk, before it takes its name.
     """
     with aside(path) as temporary:
-        # GDAL 3.8 and newer write version 1.4, which older GDAL and QGIS support only partially
+        # GDAL 3.8 and newer write version 1.4, which older GDAL and QGIS support only partially; without Arrow pyogrio
+        # writes dates as texts
         pyogrio.write_dataframe(
-            frame,
-            temporary,
-            layer=layer,
-            driver="GPKG",
-            promote_to_multi=True,
-            geometry_type="MultiPolygon",
-            VERSION="1.2",
-            # without Arrow pyogrio writes dates as texts
-            use_arrow=True,
-        )
+            frame, temporary, layer=layer, driver="GPKG", promote_to_multi=True, geometry_type="MultiPolygon",
+            VERSION="1.2", use_arrow=True,
+        )  # fmt: skip
         for name, table in (tables or {}).items():
             pyogrio.write_dataframe(table, temporary, layer=name, driver="GPKG", append=True)
         finish(temporary)
