@@ -156,10 +156,7 @@ def _properties(root: Element, project: Project) -> None:
     groups = {
         "Paths": {"Absolute": ("bool", "false")},
         "SpatialRefSys": {"ProjectionsEnabled": ("int", "1")},
-        "ScaleBar": {
-            "Enabled": ("bool", "true"), "Placement": ("int", _LEFT), "PreferredSize": ("int", "30"),
-            "SnapToUnit": ("bool", "true"), "Style": ("int", "0"),
-        },
+        "ScaleBar": {"Enabled": ("bool", "true"), "Placement": ("int", _LEFT)},
         "CopyrightLabel": {
             "Enabled": ("bool", "true"), "Placement": ("int", _RIGHT), "Label": ("QString", project.attribution),
         },
