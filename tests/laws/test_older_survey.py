@@ -137,7 +137,7 @@ def pixels(folder: Path, name: str) -> np.ndarray:
 def test_every_receipt_of_the_older_survey_is_understood(older: Path) -> None:
     survey = open_survey(settings.load(older))
     for step in todo.steps(survey.config):
-        if step.name in NEW_STAGES:
+        if step.name in (*NEW_STAGES, "project"):
             continue
         found = receipts.read_stage(survey.workspace.receipts, step.name)
         assert sorted(found) == (sorted(TILES) if isinstance(step, Stage) else ["all"]), step.name
