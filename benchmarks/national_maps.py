@@ -34,19 +34,33 @@ from lsbatch.catalog.survey import Position, Survey
 from lsbatch.engine import tile_task
 from lsbatch.engine.tile_task import Task
 from lsbatch.grid import Grid, Tile
-from lsbatch.pipeline import map_blocks, national_maps
+from lsbatch.pipeline import map_contents, national_maps
 from lsbatch.pipeline.clean import UNOBSERVED
+from lsbatch.pipeline.map_contents import Map
 from lsbatch.storage import cube, rasters
 
 #: The bands of STACK that the maps read.
 LOOKS = Layer(STACK.name, (STACK["post_date"], STACK["observed"]))
+#: Those that the maps on request read.
+PICTURES = tuple(f"{period}{colour}" for period in ("pre", "post") for colour in "RGB")
+FURTHER = Layer(STACK.name, (*LOOKS.bands, *(STACK[name] for name in (*PICTURES, "diffVV"))))
 #: A landslide is where the probability is at least this.
 THRESHOLD = 0.3
 WORKERS = 2
 
 
-def survey(folder: Path, tile_px: int, shape: tuple[int, int], positions: tuple[Position, ...] | None = None) -> Survey:
-    """Make a survey of rows x cols tiles without scenes, planned, with an empty cube; all tiles or these positions."""
+def survey(
+    folder: Path,
+    tile_px: int,
+    shape: tuple[int, int],
+    positions: tuple[Position, ...] | None = None,
+    *,
+    further: bool = False,
+) -> Survey:
+    """Make a survey of rows x cols tiles without scenes, planned, with an empty cube; all tiles or these positions.
+
+    With `further` the maps on request are made too.
+    """
     side = 10.0 * tile_px
     bounds = (0.0, 0.0, shape[1] * side, shape[0] * side)
     source = {"preset": "stac", "url": "https://example.org/stac", "collections": ["c"]}
@@ -56,6 +70,7 @@ def survey(folder: Path, tile_px: int, shape: tuple[int, int], positions: tuple[
             "region": {"bounds": list(bounds)},
             "grid": {"tile_px": tile_px, "crs": "EPSG:25833"},
             "archives": {"sentinel2": source, "sentinel1": source, "dem": source},
+            "maps": {"true_colour": further, "radar_change": further},
             "output": str(folder),
         },
         Path.cwd(),
@@ -72,14 +87,15 @@ def survey(folder: Path, tile_px: int, shape: tuple[int, int], positions: tuple[
 
 def _layers(made: Survey) -> tuple[Layer, ...]:
     family = made.config.model.family
-    return probability(family), mask(family), LOOKS
+    return probability(family), mask(family), FURTHER if made.config.maps.true_colour else LOOKS
 
 
 def fill(made: Survey, position: Position, bands: Mapping[str, np.ndarray]) -> None:
     """Write a tile of the cube."""
     unknown = {"spread": np.full_like(bands["probability"], np.nan)}
     for layer in _layers(made):
-        cube.write(made.workspace.store, layer, made.tile(position), {**unknown, **bands})
+        chosen = {name: values for name, values in {**unknown, **bands}.items() if name in layer.names}
+        cube.write(made.workspace.store, layer, made.tile(position), chosen)
 
 
 def content(side: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -95,7 +111,11 @@ def content(side: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
     chance = 1 / (1 + np.exp(3 - 1.5 * smooth(3)))
     chance[smooth(side / 16) > 0.85] = np.nan
+    shown = np.where(smooth(side / 16) > 0.85, np.nan, 1).astype(np.float32)
+    colours = {name: shown * 0.2 * np.abs(smooth(3)) for name in PICTURES}
     return {
+        **colours,
+        "diffVV": shown * smooth(3),
         "probability": chance.astype(np.float32),
         "landslide": np.where(np.isnan(chance), UNOBSERVED, chance >= THRESHOLD).astype(np.uint8),
         "post_date": (18000 + patches(min(side, 128), 0, 60)).astype(np.int16),
@@ -106,21 +126,20 @@ def content(side: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
 def gdal_maps(made: Survey, folder: Path, positions: tuple[Position, ...]) -> None:
     """Write the maps of these tiles as lsbatch did before: read each tile, write it flat, copy all with overviews."""
     bands = {band: layer for layer in _layers(made) for band in layer.names}
-    needs = {"probability": ("probability",), "mask": ("landslide",), "date": ("landslide", "post_date"),
-             "observed": ("observed",)}  # fmt: skip
 
-    def read(tile: Tile, name: str) -> np.ndarray:
+    def read(tile: Tile, one: Map) -> np.ndarray:
+        names = [name for some in one.reads.values() for name in some]
         found = {
-            band: cube.read(made.workspace.store, made.grid, bands[band], tile, 0, (band,))[band]
-            for band in needs[name]
+            name: cube.read(made.workspace.store, made.grid, bands[name], tile, 0, (name,))[name] for name in names
         }
-        every = {"probability": np.zeros((1, 1)), "landslide": np.zeros((1, 1)), "post_date": 0, "observed": 0} | found
-        return np.asarray(map_blocks.pixels(every)[name], map_blocks.MAPS[name].dtype)
+        return np.asarray(one.pixels(found), one.content.dtype)
 
-    for name, one in map_blocks.MAPS.items():
+    for name, one in map_contents.wanted(made.config).items():
+        content = one.content
         rasters.write(
             folder / f"{name}.tif", made.grid, [made.tile(position) for position in positions],
-            partial(read, name=name), one.dtype, one.nodata, legend=one.legend, overviews=one.overviews,
+            partial(read, one=one), content.dtype, content.nodata, content.colours, legend=content.legend,
+            overviews=content.overviews, samples=content.samples,
         )  # fmt: skip
 
 
@@ -165,7 +184,7 @@ def _timed(name: str, call: Callable[[], Any], *, inside: bool = True) -> dict[s
 
 
 def _insist_equal(made: Survey, folder: Path) -> None:
-    for name in map_blocks.MAPS:
+    for name in map_contents.wanted(made.config):
         with (
             rasterio.open(made.workspace.maps / f"{name}.tif") as ours,
             rasterio.open(folder / f"{name}.tif") as theirs,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
+import pandas as pd
 import rioxarray  # noqa: F401  (registers the accessor .rio)
 import xarray as xr
 
@@ -16,10 +17,11 @@ from lsbatch.catalog.survey import open_survey as open_planned
 from lsbatch.engine import schedule, todo
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
 from lsbatch.grid import tile_id
+from lsbatch.inventory import inventory_files
 from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config, load, load_text
-from lsbatch.storage import cube, files, objects, receipts, vectors
+from lsbatch.storage import cube, files, objects, receipts
 from lsbatch.storage.receipts import Receipt
 from lsbatch.storage.workspace import Workspace
 
@@ -97,7 +99,8 @@ class OpenSurvey:
         file = self._workspace.inventory / "landslides.parquet"
         if not files.exists(file):
             raise NoDataError(f"{file}: there is no inventory yet; run the survey first: lsbatch.run(survey)")
-        return vectors.read_part(file)
+        frame = inventory_files.read(self._workspace)
+        return frame.assign(**{name: pd.to_datetime(frame[name]) for name in inventory_files.DAYS if name in frame})
 
     @property
     def tiles(self) -> gpd.GeoDataFrame:

@@ -82,6 +82,8 @@ def test_landslides_are_the_inventory(done_survey: Survey) -> None:
     landslides = lsbatch.open_survey(done_survey.config).landslides
     assert len(landslides) > 5
     assert landslides.crs.to_epsg() == 25833
+    assert (landslides["date_earliest"] < landslides["date_latest"]).all()
+    assert landslides["date_latest"].dt.year.unique().tolist() == [2020]
     assert landslides["area_m2"].sum() == pytest.approx(landslides.area.sum(), rel=1e-3)  # areas are geodesic
 
 

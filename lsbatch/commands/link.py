@@ -11,7 +11,15 @@ from pyproj import CRS
 from lsbatch.catalog.survey import open_survey
 from lsbatch.engine.execution import run_reduction
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
-from lsbatch.inventory import observed_ground, previous_inventory, record_fields, records, schema, year_matching
+from lsbatch.inventory import (
+    inventory_files,
+    observed_ground,
+    previous_inventory,
+    record_fields,
+    records,
+    schema,
+    year_matching,
+)
 from lsbatch.inventory.previous_inventory import ID, Read
 from lsbatch.settings import Config
 from lsbatch.storage import files, lease, receipts, vectors
@@ -114,6 +122,10 @@ def _read(file: Path, crs: str, column: str | None, *, named: bool = True, confo
             odd = set(frame[name].dropna().astype(str)) - {*allowed, ""}
             if odd:
                 raise ConfigError(f"{file}: {name} {min(odd)!r}: must be one of {', '.join(allowed)}")
+        for name in inventory_files.DAYS:
+            odd = {day for day in frame.get(name, ()) if isinstance(day, str) and day and not schema.is_day(day)}
+            if odd:
+                raise ConfigError(f"{file}: {name} {min(odd)!r}: must be a day such as 2026-07-01")
     else:
         frame = frame[[name for name in (ID, "geometry") if name in frame]].assign(survey_id=file.stem)
         if ID not in frame:
@@ -133,7 +145,7 @@ def _finish(
     screen: Screen, last: tuple[str, Read], this: tuple[str, Read], linked: year_matching.Linked, out: Path | None
 ) -> None:
     if out is not None:
-        records.write(files.make_folder(out), linked.frame)
+        inventory_files.write(files.make_folder(out), linked.frame)
     _tell(screen, "last year's", *last)
     _tell(screen, "this year's", *this)
     _account(screen, linked.last, linked.this)

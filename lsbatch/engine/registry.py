@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from lsbatch.bands import Layer, applicability, mask, probability, stack_layer
 from lsbatch.inventory import areas, provenance, records, tile_records
+from lsbatch.inventory.qgis import export as qgis_export
 from lsbatch.inventory.stac import export as stac_export
 from lsbatch.pipeline import applicability as applicability_stage
 from lsbatch.pipeline import clean, map_blocks, national_maps, outline, predict, radar_series, score, stack
@@ -28,6 +29,7 @@ PIPELINE: tuple[Stage | Reduction, ...] = (
     records.REDUCTION,
     areas.REDUCTION,
     national_maps.REDUCTION,
+    qgis_export.REDUCTION,
     stac_export.REDUCTION,
     report_page.REDUCTION,
 )

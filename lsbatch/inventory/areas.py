@@ -1,6 +1,7 @@
 """Statistics by county or other polygons: surveyed area, landslide count and landslide area."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import geopandas as gpd
@@ -9,22 +10,26 @@ import pandas as pd
 import shapely
 
 from lsbatch.catalog.survey import Survey
-from lsbatch.inventory import identity
+from lsbatch.inventory import identity, inventory_files
+from lsbatch.inventory.schema import Field
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.types import Block, Reduction, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import receipts, vectors
 from lsbatch.storage.geometries import rasterize
 
-#: Figures of an area, in the order of the columns of ``areas.csv``.
-FIGURES = (
-    "surveyed_km2",
-    "landslides",
-    "landslide_area_m2",
-    "largest_m2",
-    "landslide_share",
-    "landslides_per_1000_km2",
+#: Columns of ``areas.csv``, in order.
+FIELDS = (
+    Field("area", "area", "str", "name of the polygon"),
+    Field("surveyed_km2", "area", "float64", "observed ground in the polygon", "km2"),
+    Field("landslides", "area", "int64", "landslides of which the polygon contains most"),
+    Field("landslide_area_m2", "area", "float64", "sum of their areas", "m2"),
+    Field("largest_m2", "area", "float64", "area of the largest of them; 0 if there is none", "m2"),
+    Field("landslide_share", "area", "float64", "share of landslide pixels of the observed ground", "1"),
+    Field("landslides_per_1000_km2", "area", "float64", "landslides over the observed ground", "1/1000 km2"),
 )
+#: Figures of an area.
+FIGURES = tuple(field.name for field in FIELDS[1:])
 #: Name of the row for ground outside all polygons.
 ELSEWHERE = "(in none)"
 _SETTINGS = ("inventory.areas", "inventory.areas_field")
@@ -61,7 +66,7 @@ def write(survey: Survey, config: Config) -> dict[str, Any]:
     assert config.inventory.areas is not None
     shapes = vectors.read_named(config.inventory.areas, config.inventory.areas_field, _SETTINGS, config.grid.crs)
     done = receipts.read_stage(survey.workspace.receipts, "areas").values()
-    landslides = identity.found(vectors.read_part(survey.workspace.inventory / "landslides.parquet"))
+    landslides = identity.found(inventory_files.read(survey.workspace))
     frame = figures(
         shapes,
         [receipt.tally["areas"] for receipt in done if receipt],
@@ -69,7 +74,13 @@ def write(survey: Survey, config: Config) -> dict[str, Any]:
         (survey.grid.resolution_m / 1000) ** 2,
     )
     folder = survey.workspace.inventory
-    vectors.write_geopackage(folder / "areas.gpkg", frame[frame["area"] != ELSEWHERE], "areas")
+    columns = inventory_files.described(FIELDS, config.inventory.language)
+    vectors.write_geopackage(
+        folder / "areas.gpkg",
+        frame[frame["area"] != ELSEWHERE],
+        "areas",
+        finish=partial(inventory_files.describe_geopackage, layer="areas", columns=columns),
+    )
     vectors.write_csv(folder / "areas.csv", frame.drop(columns="geometry"))
     return {"areas": len(shapes)}
 
@@ -113,7 +124,8 @@ def figures(
             "geometry": shapes.get(name),
         })  # fmt: skip
     columns = ["area", *FIGURES, "geometry"]
-    return gpd.GeoDataFrame(rows, columns=columns, geometry="geometry", crs=landslides.crs)
+    frame = gpd.GeoDataFrame(rows, columns=columns, geometry="geometry", crs=landslides.crs)
+    return inventory_files.rounded(frame, FIELDS)
 
 
 def _homes(shapes: Mapping[str, shapely.Geometry], landslides: gpd.GeoDataFrame) -> pd.Series:
@@ -142,9 +154,9 @@ STAGE = Stage(
 )
 REDUCTION = Reduction(
     name="figures",
-    version=1,
+    version=2,
     apply=write,
-    settings=lambda config: {"field": config.inventory.areas_field},
+    settings=lambda config: {"field": config.inventory.areas_field, "language": config.inventory.language},
     after=("areas", "inventory"),
     wanted=lambda config: config.inventory.areas is not None,
 )

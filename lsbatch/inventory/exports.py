@@ -7,6 +7,7 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
+from lsbatch.inventory import inventory_files
 from lsbatch.storage import vectors
 
 #: Value of the INSPIRE code list NaturalHazardCategoryValue.
@@ -42,6 +43,10 @@ def _same(name: str, source: str) -> ExportField:
     return ExportField(name, f"`{source}`", lambda frame: frame[source])
 
 
+def _day(name: str, source: str) -> ExportField:
+    return ExportField(name, f"`{source}`", lambda frame: inventory_files.days(frame[source]))
+
+
 def _constant(name: str, value: str) -> ExportField:
     return ExportField(name, f"“{value}”", lambda frame: value)
 
@@ -66,8 +71,8 @@ INSPIRE: tuple[ExportField, ...] = (
         "`model`, `software`",
         lambda frame: frame["model"] + ", " + frame["software"],
     ),
-    _same("validFrom", "date_earliest"),
-    _same("validTo", "date_latest"),
+    _day("validFrom", "date_earliest"),
+    _day("validTo", "date_latest"),
 )
 
 #: Attributes modelled on SOSI's datatype Identifikasjon and on a landslide register; not a validated SOSI file.
@@ -76,8 +81,8 @@ SOSI: tuple[ExportField, ...] = (
     _same("identifikasjon_navnerom", "survey_id"),
     _same("identifikasjon_versjonId", "version"),
     _constant("skredtype", "skred, type ikke bestemt"),
-    _same("skredtidspunkt_tidligst", "date_earliest"),
-    _same("skredtidspunkt_senest", "date_latest"),
+    _day("skredtidspunkt_tidligst", "date_earliest"),
+    _day("skredtidspunkt_senest", "date_latest"),
     _same("tidspunkt_metode", "date_method"),
     _same("skredareal_m2", "area_m2"),
     _same("skredlengde_m", "length_m"),

@@ -12,6 +12,7 @@ from pyogrio.errors import DataSourceError
 from pyproj import CRS, Transformer
 
 from lsbatch.errors import ConfigError, printable
+from lsbatch.inventory import inventory_files
 from lsbatch.storage.files import on_disk
 from lsbatch.storage.geometries import geodesic, outlined_layer, polygonal, read_vector
 
@@ -80,7 +81,7 @@ def read(file: Path, crs: str, column: str | None = None, *, named: bool = True)
         If the file cannot be read, has no CRS or no such column, has an id twice or a landslide without id, or has
         outlines that cannot be transformed to `crs`.
     """
-    raw = _load(file)
+    raw = inventory_files.with_texts(_load(file))
     stored = str(raw.crs)
     features = len(raw)
     if column is not None and column not in raw:

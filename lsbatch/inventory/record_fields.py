@@ -82,9 +82,9 @@ def table(columns: Columns, config: Config) -> pd.DataFrame:
     """
     count = len(columns["geometry"])
     typed = {
-        field.name: _typed(columns[field.name], field.dtype, count)
-        for field in schema.fields(config.inventory.confounders)
-        if field.name in columns
+        name: _typed(columns[name], kind, count)
+        for name, kind in schema.dtypes(config.inventory.confounders).items()
+        if name in columns
     }
     return pd.DataFrame(typed | {"geometry": columns["geometry"]})
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -15,8 +14,18 @@ import lsbatch
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.grid import tile_id
 from lsbatch.imagery.prefetch import in_order
-from lsbatch.inventory import dating, exports, identity, provenance, qgis_style, record_fields, schema, tile_records
+from lsbatch.inventory import (
+    dating,
+    exports,
+    identity,
+    inventory_files,
+    provenance,
+    record_fields,
+    schema,
+    tile_records,
+)
 from lsbatch.inventory.parts import Parts
+from lsbatch.inventory.qgis import landslide_styles
 from lsbatch.kernels import connected_regions
 from lsbatch.models import base
 from lsbatch.pipeline.types import Reduction
@@ -33,9 +42,10 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
     # records kept from earlier years may come from another program
     attributes = found.drop(columns="geometry")
     schema.check({name: values.tolist() for name, values in attributes.items()}, config.inventory.confounders)
-    folder = survey.workspace.inventory
-    write(folder, linked.frame)
-    write_text(folder / "landslides.qml", qgis_style.qml())
+    folder, language = survey.workspace.inventory, config.inventory.language
+    found = identity.found(inventory_files.write(folder, linked.frame, language))
+    fields = schema.fields(config.inventory.confounders)
+    write_text(folder / "landslides.qml", landslide_styles.qml("confidence", language, fields))
     exports.write_all(folder, found)
     tiles = {tile for text in found["tiles"] for tile in text.split(";")}
     write_text(folder / "scenes.csv", provenance.scenes(survey, tiles))
@@ -45,15 +55,6 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
         "last": linked.last,
         "this": linked.this,
     }
-
-
-def write(folder: Path, frame: gpd.GeoDataFrame) -> None:
-    """Write the three files of the records, each atomically."""
-    vectors.write_geopackage(
-        folder / "landslides.gpkg", frame, "landslides", {"layer_styles": qgis_style.layer_styles("landslides")}
-    )
-    vectors.write_parquet(folder / "landslides.parquet", frame)
-    vectors.write_csv(folder / "landslides.csv", frame.drop(columns="geometry"))
 
 
 def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
@@ -184,7 +185,7 @@ def _settings(config: Config) -> Mapping[str, Any]:
 
 REDUCTION = Reduction(
     name="inventory",
-    version=4,
+    version=5,
     apply=apply,
     settings=_settings,
     after=(*tile_records.SOURCES, tile_records.STAGE.name, provenance.STAGE.name),

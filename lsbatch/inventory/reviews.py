@@ -7,8 +7,8 @@ import numpy as np
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError
-from lsbatch.inventory import identity, year_matching
-from lsbatch.storage import files, journal, vectors
+from lsbatch.inventory import identity, inventory_files, year_matching
+from lsbatch.storage import files, journal
 
 CONFIRMED, REJECTED = year_matching.STATES[1:]
 
@@ -41,7 +41,7 @@ def records(survey: Survey) -> gpd.GeoDataFrame:
     file = survey.workspace.inventory / "landslides.parquet"
     if not files.exists(file):
         raise NoDataError(f"{survey.config.output}: the survey has no inventory yet; run lsbatch run first")
-    return vectors.read_part(file)
+    return inventory_files.read(survey.workspace)
 
 
 def read(survey: Survey) -> Reviewed:

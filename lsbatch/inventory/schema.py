@@ -1,7 +1,9 @@
 """The fields of the inventory. They define the file columns, the table in docs/inventory.md and the checks."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -16,6 +18,11 @@ STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")
 REVIEW_STATES = ("unreviewed", "confirmed", "rejected")
 #: Values of `confidence`, see `lsbatch.inventory.records`.
 GRADES = ("high", "medium", "low")
+#: Decimals of a number by its unit: what the pixels and the DEM can tell, and no more.
+DIGITS = {"m2": 0, "m": 1, "degree": 1, "dB": 2, "1": 3, "km2": 4, "1/1000 km2": 2}
+#: Fields with other decimals: the profile of slopes has steps of 5 m, the histogram of probabilities has 100 bins, and
+#: little of an area is landslide.
+OTHER_DIGITS = {"split_elevation_m": 0, "probability_p10": 2, "probability_p90": 2, "landslide_share": 6}
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class Field:
     name, group, meaning : str
         `meaning` is the sentence in the documentation.
     dtype : str
-        str, float64 or int64.
+        str, date, float64 or int64. A date is a text in memory, such as 2026-07-01, and a date in the files.
     unit : str
         Empty if there is none.
     empty : bool
@@ -47,6 +54,11 @@ class Field:
     least: float | None = None
     most: float | None = None
     values: tuple[str, ...] = ()
+
+    @property
+    def digits(self) -> int | None:
+        """Return the decimals of its values; None if it is no decimal number."""
+        return OTHER_DIGITS.get(self.name, DIGITS[self.unit]) if self.dtype == "float64" else None
 
 
 def _text(name: str, group: str, meaning: str, *, empty: bool = False, values: tuple[str, ...] = ()) -> Field:
@@ -83,8 +95,8 @@ FIELDS: tuple[Field, ...] = (
                                      "earlier year; counts and sums include only `found`", values=OBSERVATIONS),
     _text("parent_ids", "identity", "landslides that it was split from, or that were merged into it, separated "
                                     "by `;`", empty=True),
-    _text("date_earliest", "time", "ISO day: the landslide had not yet occurred"),
-    _text("date_latest", "time", "ISO day: the landslide had occurred"),
+    Field("date_earliest", "time", "date", "day on which the landslide had not yet occurred"),
+    Field("date_latest", "time", "date", "day on which the landslide had occurred"),
     _text("date_method", "time", "source of the two days, see below"),
     _share("date_confidence", "time", "for `Sentinel-1 series`: probability that it occurred on one of these days, "
                                       "given that it occurred between the images of Sentinel-2; unknown for the other "
@@ -167,14 +179,24 @@ def fields(confounders: Iterable[str] = ()) -> tuple[Field, ...]:
 
 
 def dtypes(confounders: Iterable[str] = ()) -> dict[str, str]:
-    """Return the type of each column by name, in order."""
-    return {field.name: field.dtype for field in fields(confounders)}
+    """Return the type in memory of each column by name, in order."""
+    return {field.name: "str" if field.dtype == "date" else field.dtype for field in fields(confounders)}
+
+
+def field_named(name: str) -> Field | None:
+    """Return a field, also one of a layer of confounders; None for a column of others."""
+    before, after = CONFOUNDER.split("{}")
+    layers = (name.removeprefix(before).removesuffix(after),) if name.startswith(before) else ()
+    return next((field for field in fields(layers) if field.name == name), None)
 
 
 def table() -> str:
     """Return the fields as a Markdown table, as in docs/inventory.md."""
-    rows = [f"| `{f.name}` | {f.group} | {f.dtype} | {f.unit} | {f.meaning} |" for f in FIELDS]
-    return "\n".join(("| field | group | type | unit | meaning |", "|---|---|---|---|---|", *rows))
+    rows = [
+        f"| `{f.name}` | {f.group} | {f.dtype} | {f.unit} | {'' if f.digits is None else f.digits} | {f.meaning} |"
+        for f in FIELDS
+    ]
+    return "\n".join(("| field | group | type | unit | decimals | meaning |", "|---|---|---|---|---|---|", *rows))
 
 
 def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), what: str = "inventory") -> None:
@@ -215,9 +237,20 @@ def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), 
         raise LsbatchError(f"{what}: landslide_id {twice!r} occurs twice; each record needs its own id")
 
 
+def is_day(text: str) -> bool:
+    """Return whether a text is a day such as 2026-07-01."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _suspicious(field: Field, values: list[object]) -> Iterable[object]:
     """Return the distinct values of a column that may be wrong; none of numbers within the bounds of their field."""
-    if values and field.dtype != "str" and set(map(type, values)) <= {int, float}:
+    if values and field.dtype not in ("str", "date") and set(map(type, values)) <= {int, float}:
         numbers = np.array(values, np.float64)
         low, high = (
             limit if limit is not None else sign * np.inf for limit, sign in ((field.least, -1), (field.most, 1))
@@ -229,11 +262,13 @@ def _suspicious(field: Field, values: list[object]) -> Iterable[object]:
 
 def _fault(field: Field, value: object) -> str:
     """Return what is wrong with a value; empty if it is valid."""
-    if field.dtype == "str":
+    if field.dtype in ("str", "date"):
         if not isinstance(value, str):
             return "is no text"
         if not value:
             return "" if field.empty else "is empty"
+        if field.dtype == "date":
+            return "" if is_day(value) else "is no day such as 2026-07-01"
         return "" if not field.values or value in field.values else f"is none of {', '.join(field.values)}"
     if not isinstance(value, (int, float)):
         return "is no number"

@@ -39,7 +39,7 @@ class CoarseLevels:
     ) -> None:
         self._content, self._shapes, self._first, self._sizes = content, shapes, first, sizes
         self._block, self._file = block, file
-        self._pending = [np.empty((0, cols), content.dtype) for _, cols in shapes]
+        self._pending = [content.blank(0, cols) for _, cols in shapes]
         self._written = [0] * len(shapes)
         self._order: list[tuple[int, int, int]] = []
 
@@ -68,7 +68,7 @@ class CoarseLevels:
         """Write a row of blocks; pixels beyond the edge of the map are nodata."""
         side, sizes = self._block, self._sizes[level]
         row, self._written[level] = self._written[level], self._written[level] + 1
-        whole = np.full((side, sizes.shape[1] * side), self._content.fill, self._content.dtype)
+        whole = self._content.blank(side, sizes.shape[1] * side)
         whole[: len(rows), : rows.shape[1]] = rows
         for col in range(sizes.shape[1]):
             block = whole[:, col * side : (col + 1) * side]

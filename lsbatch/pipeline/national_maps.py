@@ -1,7 +1,7 @@
-"""National maps: probability, mask, date and observability as COGs, put together from the blocks of the tiles.
+"""National maps as COGs, put together from the blocks of the tiles (which maps: `lsbatch.pipeline.map_contents`).
 
 The parts of the tiles are read twice. First only the sizes of the blocks, from which follows where each block lies in
-the file, and the shares for the coarse overviews. Then the blocks are copied. All four maps are written at the same
+the file, and the shares for the coarse overviews. Then the blocks are copied. All maps are written at the same
 time, so that a part in object storage is not read for each of them.
 """
 
@@ -20,8 +20,9 @@ from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, tile_id
 from lsbatch.imagery.prefetch import in_order
+from lsbatch.pipeline import map_contents
 from lsbatch.pipeline.coarse_levels import CoarseLevels
-from lsbatch.pipeline.map_blocks import COLUMNS, MAPS
+from lsbatch.pipeline.map_blocks import COLUMNS
 from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config
 from lsbatch.storage import cog, files, receipts, vectors
@@ -54,14 +55,14 @@ class _Map:
 
 
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
-    """Write ``maps/*.tif``."""
-    del config
+    """Write ``maps/*.tif``, and remove maps that the settings do not ask for any more."""
+    wanted = map_contents.wanted(config)
     done = receipts.read_stage(survey.workspace.receipts, "map_blocks")
     tiles = [position for position in survey.positions if done.get(tile_id(*position))]
     # a tile without any block has no part
     stored = [position for position in tiles if done[tile_id(*position)].sums]
     with ExitStack() as stack:
-        maps = {name: _begin(stack, survey, name) for name in MAPS}
+        maps = {name: _begin(stack, survey, name, one.content) for name, one in wanted.items()}
         _measure(survey, stored, maps)
         offsets = {name: _start(one, survey.grid) for name, one in maps.items()}
         for position, table in _tables(survey, stored, ["block"]):
@@ -69,11 +70,13 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
         for one in maps.values():
             one.file.close()
             Path(one.file.name).replace(stack.enter_context(files.aside(one.target)))
+    for name in map_contents.MAPS.keys() - wanted.keys():
+        files.remove(survey.workspace.maps / f"{name}.tif")
     return {"maps": len(maps), "tiles": len(tiles)}
 
 
-def _begin(stack: ExitStack, survey: Survey, name: str) -> _Map:
-    grid, content = survey.grid, MAPS[name]
+def _begin(stack: ExitStack, survey: Survey, name: str, content: Content) -> _Map:
+    grid = survey.grid
     target, block = survey.workspace.maps / f"{name}.tif", cog.block_px(grid.tile_px)
     files.sweep(target)
     folder = stack.enter_context(files.scratch(beside=target))
@@ -102,14 +105,11 @@ def _measure(survey: Survey, positions: Sequence[Position], maps: Mapping[str, _
     rows = {row: list(each) for row, each in groupby(positions, key=lambda position: position[0])}
     tables = _tables(survey, positions, ["share"])
     for row in range(survey.grid.tile_shape[0]):
-        strips = {
-            name: np.full((side, survey.grid.tile_shape[1] * side), one.content.fill, one.content.dtype)
-            for name, one in maps.items()
-        }
+        strips = {name: one.content.blank(side, survey.grid.tile_shape[1] * side) for name, one in maps.items()}
         for _ in rows.get(row, ()):
             position, table = next(tables)
             where = _part(survey, position)
-            _insist(table, survey.grid, position, where)
+            _insist(table, survey.grid, position, where, maps)
             _note_sizes(table, maps)
             for name, col, share in table.loc[table["size"] == 0, ["map", "col", "share"]].itertuples(index=False):
                 content = maps[name].content
@@ -120,7 +120,7 @@ def _measure(survey: Survey, positions: Sequence[Position], maps: Mapping[str, _
 
 def _pixels(share: bytes, content: Content, side: int, where: Path) -> np.ndarray:
     try:
-        return cog.decompress(share, content.dtype, (side, side))
+        return cog.decompress(share, content.dtype, content.shape(side, side))
     except StaleStoreError as error:
         raise vectors.damaged(where, error) from None
 
@@ -130,13 +130,13 @@ def _note_sizes(table: pd.DataFrame, maps: Mapping[str, _Map]) -> None:
         maps[name].sizes[level][rows["row"], rows["col"]] = rows["size"]
 
 
-def _insist(table: pd.DataFrame, grid: Grid, position: Position, where: Path) -> None:
+def _insist(table: pd.DataFrame, grid: Grid, position: Position, where: Path, maps: Mapping[str, _Map]) -> None:
     """Raise if a part names blocks outside its tile: they would overwrite the blocks of other tiles."""
     levels = cog.tile_levels(grid.tile_px)
     is_share = (table["size"] == 0).to_numpy()
     level = table["level"].to_numpy()
     level_fits = (level >= 0) & np.where(is_share, level == levels, level < levels)
-    if not (level_fits & table["map"].isin(MAPS) & (table["size"] >= 0)).all():
+    if not (level_fits & table["map"].isin(maps) & (table["size"] >= 0)).all():
         raise vectors.damaged(where, "it has an unknown map, level or size")
     # blocks of a tile along a side, by level; a share stands for the whole tile
     count = np.where(is_share, 1, (grid.tile_px // cog.block_px(grid.tile_px)) >> level)
@@ -167,8 +167,8 @@ def _copy(
 
 REDUCTION = Reduction(
     name="rasters",
-    version=2,
+    version=3,
     apply=apply,
-    settings=lambda config: {"model": config.model.family},
+    settings=map_contents.settings,
     after=("map_blocks",),
 )

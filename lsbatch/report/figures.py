@@ -13,13 +13,13 @@ from lsbatch.catalog import plan
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
-from lsbatch.inventory import evaluation, identity
+from lsbatch.inventory import evaluation, identity, inventory_files
 from lsbatch.models import base
 from lsbatch.models.applicability import described
 from lsbatch.pipeline import applicability_messages
 from lsbatch.pipeline.applicability import of_receipts
 from lsbatch.settings import Config, to_yaml
-from lsbatch.storage import receipts, vectors
+from lsbatch.storage import receipts
 from lsbatch.storage.addresses import without_secrets
 from lsbatch.storage.receipts import Receipt
 
@@ -100,7 +100,7 @@ def landslides(survey: Survey, records: Records) -> gpd.GeoDataFrame | None:
     """Read the inventory, largest first; None if it failed."""
     if not records.inventory:
         return None
-    return identity.found(vectors.read_part(survey.workspace.inventory / "landslides.parquet"))
+    return identity.found(inventory_files.read(survey.workspace))
 
 
 def worked(survey: Survey, records: Records, *stages: str) -> frozenset[Position]:

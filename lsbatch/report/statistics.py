@@ -9,9 +9,9 @@ import numpy as np
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError, StaleStoreError
-from lsbatch.inventory import evaluation, identity, map_checksum
+from lsbatch.inventory import evaluation, identity, inventory_files, map_checksum
 from lsbatch.kernels.statistics import area_estimation, size_distribution
-from lsbatch.storage import files, vectors
+from lsbatch.storage import files
 
 #: Figures: key, displayed name.
 FIGURES = (
@@ -54,7 +54,8 @@ def frequencies(survey: Survey) -> dict[str, Any] | None:
     if not files.exists(file):
         return None
     return frequency(
-        identity.found(vectors.read_part(file))["area_m2"].to_numpy(np.float64), survey.config.inventory.min_area_m2
+        identity.found(inventory_files.read(survey.workspace))["area_m2"].to_numpy(np.float64),
+        survey.config.inventory.min_area_m2,
     )
 
 

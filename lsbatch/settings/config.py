@@ -21,6 +21,7 @@ from lsbatch.settings.method import (
     CleanSettings,
     CompositeSettings,
     InventorySettings,
+    MapsSettings,
     ModelSettings,
     PredictSettings,
     TruthSettings,
@@ -51,6 +52,10 @@ class Config(Section):
     predict: PredictSettings = Field(PredictSettings(), description="tiled inference")
     clean: CleanSettings = Field(CleanSettings(), description="from probability to mask")
     inventory: InventorySettings = Field(InventorySettings(), description="from mask to records")
+    # not dumped at its default: digests of older surveys stay what they were
+    maps: MapsSettings = Field(
+        MapsSettings(), exclude_if=lambda maps: maps == MapsSettings(), description="national maps on request"
+    )
     truth: TruthSettings | None = Field(None, description="mapped landslides; empty: no scores are computed")
     cluster: ClusterSettings = Field(ClusterSettings(), description="who works")
     bench: BenchSettings = Field(BenchSettings(), description="assumptions of the projection of lsbatch bench")
@@ -129,6 +134,16 @@ class Config(Section):
     def _slope_has_a_source(self) -> Self:
         if self.clean.min_slope_deg > 0 and self.archives.dem is None:
             raise ValueError("clean.min_slope_deg needs archives.dem")
+        return self
+
+    @model_validator(mode="after")
+    def _maps_have_a_source(self) -> Self:
+        for wanted, name, source in (
+            (self.maps.true_colour, "true_colour", "sentinel2"),
+            (self.maps.radar_change, "radar_change", "sentinel1"),
+        ):
+            if wanted and getattr(self.archives, source) is None:
+                raise ValueError(f"maps.{name} needs archives.{source}")
         return self
 
     @model_validator(mode="after")

@@ -176,10 +176,28 @@ class InventorySettings(Section):
         None, description="vector file of polygons, e.g. counties, for statistics of each; empty: none"
     )
     areas_field: str = Field("name", description="column of their names")
+    # not dumped at its default: digests of older surveys stay what they were
+    language: Literal["en", "fr", "de", "es", "nb"] = Field(
+        "en",
+        exclude_if=lambda language: language == "en",
+        description="language of the names of columns and layers that QGIS shows: English, French, German, Spanish or "
+        "Norwegian; the columns of the files are called the same in all of them",
+    )
     radar_dates: bool = Field(
         False,
         description="narrow the dates with the Sentinel-1 time series around each landslide, if there is a "
         "Sentinel-1 archive: all passes between the images before and after are read there",
+    )
+
+
+class MapsSettings(Section):
+    """National maps on request. Each takes some megabytes a tile."""
+
+    true_colour: bool = Field(
+        False, description="true_colour_before.tif and true_colour_after.tif: the images of Sentinel-2 as pictures"
+    )
+    radar_change: bool = Field(
+        False, description="radar_change.tif: the change of gamma0 VV in dB, both pass directions together"
     )
 
 

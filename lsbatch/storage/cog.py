@@ -13,7 +13,7 @@ four bytes; GDAL reads them together with the block. Blocks of nodata are left o
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +24,7 @@ from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid
 from lsbatch.storage import rasters
 from lsbatch.storage.files import scratch
-from lsbatch.storage.rasters import Legend
+from lsbatch.storage.rasters import Colour, Legend
 
 #: Compression of blocks. The full resolution of a tile of 2048 px, four maps of benchmarks/national_maps.py: 0.13 s and
 #: 2.06 MB with level 2, 0.25 s and 1.99 MB with level 4, 0.44 s and 1.71 MB with level 6, zlib's default.
@@ -37,8 +37,9 @@ BIG_BYTES = 2**32 - 2**16
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8, 16: 8}
 _SHORT, _LONG, _LONG8 = 3, 4, 16
 _SUBFILE, _WIDTH, _HEIGHT, _BLOCK_WIDTH, _BLOCK_HEIGHT, _OFFSETS, _SIZES = 254, 256, 257, 322, 323, 324, 325
-#: Tags of the metadata that overviews have too: bits, compression, photometry, samples, planes, format, nodata.
-_OVERVIEW_TAGS = (258, 259, 262, 277, 284, 339, 42113)
+#: Tags of the metadata that overviews have too: bits, compression, photometry, samples, planes, colours, format, and
+#: nodata.
+_OVERVIEW_TAGS = (258, 259, 262, 277, 284, 320, 339, 42113)
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,26 @@ class Content:
     overviews : str
         Method of the overviews, see `lsbatch.kernels.resampling.overviews`.
     legend : Legend
+    colours : mapping of value to colour, or None
+        The colour table of classes; it has no transparency in the file.
+    samples : int
+        1, or 3 for a picture in red, green and blue.
     """
 
     dtype: type[np.integer]
     nodata: int | None
     overviews: str
     legend: Legend
+    colours: Mapping[int, Colour] | None = None
+    samples: int = 1
+
+    def shape(self, rows: int, cols: int) -> tuple[int, ...]:
+        """Return the shape of an array of pixels."""
+        return (rows, cols) if self.samples == 1 else (rows, cols, self.samples)
+
+    def blank(self, rows: int, cols: int) -> np.ndarray:
+        """Return pixels of blocks that are not stored."""
+        return np.full(self.shape(rows, cols), self.fill, self.dtype)
 
     @property
     def fill(self) -> int:
@@ -104,7 +119,7 @@ def compress(block: np.ndarray) -> bytes:
     return zlib.compress(block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes(), LEVEL)
 
 
-def decompress(data: bytes, dtype: type[np.integer], shape: tuple[int, int]) -> np.ndarray:
+def decompress(data: bytes, dtype: type[np.integer], shape: tuple[int, ...]) -> np.ndarray:
     """Return the pixels of `compress`.
 
     Raises
@@ -175,8 +190,10 @@ def _metadata(path: Path, grid: Grid, content: Content) -> tuple[bytes, list[Tag
             lambda tile: np.empty((0, 0)),
             content.dtype,
             content.nodata,
+            content.colours,
             legend=content.legend,
             overviews=content.overviews,
+            samples=content.samples,
         )
         data = (folder / "corner.tif").read_bytes()
     start = struct.unpack_from("<I", data, 4)[0]

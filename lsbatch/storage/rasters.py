@@ -52,6 +52,7 @@ def write(
     *,
     legend: Legend = Legend(),
     overviews: str = "mode",
+    samples: int = 1,
 ) -> None:
     """Write integers tile by tile; memory holds one tile.
 
@@ -60,11 +61,13 @@ def write(
 
     Parameters
     ----------
-    read : callable Tile -> array (rows, cols) of `dtype`
+    read : callable Tile -> array of `dtype`, (rows, cols), or (rows, cols, samples) of a picture
     legend : Legend
         Meaning of the numbers.
     overviews : str
         GDAL's resampling method for overviews; "mode" for classes, which have no mean.
+    samples : int
+        1, or 3 for a picture in red, green and blue.
     """
     rows, cols = grid.shape
     side = grid.tile_px
@@ -72,7 +75,9 @@ def write(
         "driver": "GTiff",
         "height": rows,
         "width": cols,
-        "count": 1,
+        "count": samples,
+        "interleave": "pixel",
+        **({} if samples == 1 else {"photometric": "rgb"}),
         "dtype": np.dtype(dtype).name,
         "nodata": nodata,
         "tiled": True,
@@ -89,12 +94,13 @@ def write(
         with rasterio.open(flat, "w", **profile) as out:
             if colours is not None:
                 out.write_colormap(1, dict(colours))
-            out.scales = (legend.scale,)
-            out.units = (legend.units,)
-            out.set_band_description(1, legend.description)
+            out.scales = (legend.scale,) * samples
+            out.units = (legend.units,) * samples
+            out.descriptions = (legend.description,) * samples
             for tile in tiles:
                 tall, wide = tile.region
-                out.write(read(tile), 1, window=Window(wide.start, tall.start, side, side))
+                pixels = np.atleast_3d(read(tile)).transpose(2, 0, 1)
+                out.write(pixels, window=Window(wide.start, tall.start, side, side))
         with aside(path) as temporary:
             rasterio.shutil.copy(
                 flat, temporary, driver="COG", compress="DEFLATE", overview_resampling=overviews, bigtiff="IF_SAFER"

@@ -21,6 +21,8 @@ from lsbatch.storage.files import aside, opened, read_bytes
 from lsbatch.storage.geometries import rasterize, read_vector
 
 T = TypeVar("T")
+#: A change of a file on disk that is not delivered yet.
+Finish = Callable[[Path], None]
 #: Characters of the name of a plot, which is used in receipts, tables and reports.
 LONGEST_NAME = 80
 
@@ -147,10 +149,11 @@ def read_points(settings: TruthSettings, crs: str) -> tuple[np.ndarray, np.ndarr
     return shapely.get_x(places), shapely.get_y(places), frame[settings.class_field].astype(str).to_numpy()
 
 
-def write_parquet(path: Path, frame: gpd.GeoDataFrame) -> None:
-    """Write GeoParquet 1.1 with a bounding box column, atomically."""
+def write_parquet(path: Path, frame: gpd.GeoDataFrame, finish: Finish = lambda file: None) -> None:
+    """Write GeoParquet 1.1 with a bounding box column, atomically; `finish` may change the file before."""
     with aside(path) as temporary:
         frame.to_parquet(temporary, schema_version="1.1.0", write_covering_bbox=True, index=False)
+        finish(temporary)
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
@@ -160,22 +163,26 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_geopackage(
-    path: Path, frame: gpd.GeoDataFrame, layer: str, tables: Mapping[str, pd.DataFrame] | None = None
+    path: Path,
+    frame: gpd.GeoDataFrame,
+    layer: str,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    finish: Finish = lambda file: None,
 ) -> None:
-    """Write a GeoPackage with one layer, and tables without geometry by name, atomically."""
+    """Write a GeoPackage with one layer, and tables without geometry by name, atomically.
+
+    `finish` may change the file, which is on disk, before it takes its name.
+    """
     with aside(path) as temporary:
-        # GDAL 3.8 and newer write version 1.4, which older GDAL and QGIS support only partially
+        # GDAL 3.8 and newer write version 1.4, which older GDAL and QGIS support only partially; without Arrow pyogrio
+        # writes dates as texts
         pyogrio.write_dataframe(
-            frame,
-            temporary,
-            layer=layer,
-            driver="GPKG",
-            promote_to_multi=True,
-            geometry_type="MultiPolygon",
-            VERSION="1.2",
-        )
+            frame, temporary, layer=layer, driver="GPKG", promote_to_multi=True, geometry_type="MultiPolygon",
+            VERSION="1.2", use_arrow=True,
+        )  # fmt: skip
         for name, table in (tables or {}).items():
             pyogrio.write_dataframe(table, temporary, layer=name, driver="GPKG", append=True)
+        finish(temporary)
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

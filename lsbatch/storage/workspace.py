@@ -62,6 +62,11 @@ class Workspace:
         return self.root / "review" / "answers.jsonl"
 
     @property
+    def project(self) -> Path:
+        """The survey as a QGIS project."""
+        return self.root / "survey.qgz"
+
+    @property
     def maps(self) -> Path:
         """National maps."""
         return self.root / "maps"

@@ -281,7 +281,7 @@ def test_real_tiles_through_every_stage(planned_survey: Any, tmp_path: Path) -> 
         "stack", "applicability", "predict", "clean", "outline", "score", "records", "provenance", "map_blocks",
         "thumbnails",
     ]  # fmt: skip
-    assert [row["step"] for row in found["folds"]] == ["inventory", "rasters", "catalog", "report"]
+    assert [row["step"] for row in found["folds"]] == ["inventory", "rasters", "project", "catalog", "report"]
     for row in found["folds"]:
         assert row["half_tiles"] == 1
         assert min(row["half_s"], row["seconds"], row["peak_mb"]) > 0

@@ -3,13 +3,12 @@
 import math
 from pathlib import Path
 
-import geopandas as gpd
 import pyogrio
 import pytest
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
-from lsbatch.inventory import exports, schema
+from lsbatch.inventory import exports, inventory_files, schema
 
 DOCS = Path(__file__).parents[2] / "docs" / "inventory.md"
 
@@ -22,18 +21,19 @@ def test_the_documentation_has_these_tables() -> None:
 
 def test_all_files_keep_to_it(done_survey: Survey) -> None:
     folder = done_survey.workspace.inventory
-    frame = gpd.read_parquet(folder / "landslides.parquet")
+    frame = inventory_files.read(done_survey.workspace)
     assert len(frame) > 0
     schema.check(frame.drop(columns="geometry").to_dict("list"))
     assert [*frame.columns] == [*schema.dtypes(), "geometry"]
     stored = pyogrio.read_info(folder / "landslides.gpkg", layer="landslides")
     assert [*stored["fields"]] == [*schema.dtypes()]
-    kinds = {"str": "str", "float64": "float64", "int64": "int64"}
-    assert [kinds[kind] for kind in schema.dtypes().values()] == [
-        "str" if kind == "object" else kind for kind in stored["dtypes"]
-    ]
+    kinds = {"str": "OFTString", "date": "OFTDate", "float64": "OFTReal", "int64": "OFTInteger64"}
+    assert stored["ogr_types"] == [kinds[field.dtype] for field in schema.FIELDS]
     header = (folder / "landslides.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.split(",") == [*schema.dtypes()]
+
+
+OTHERS = {"date": "2020-02-29", "int64": 1, "float64": 0.5}
 
 
 def _record() -> dict[str, list[object]]:
@@ -46,9 +46,7 @@ def _record() -> dict[str, list[object]]:
     }
     values: dict[str, list[object]] = {}
     for field in schema.FIELDS:
-        values[field.name] = [
-            texts.get(field.name, "x") if field.dtype == "str" else (1 if field.dtype == "int64" else 0.5)
-        ]
+        values[field.name] = [texts.get(field.name, "x") if field.dtype == "str" else OTHERS[field.dtype]]
     return values
 
 
@@ -67,6 +65,9 @@ def test_a_record_that_keeps_to_it_passes() -> None:
         ("area_m2", -1.0, "is too small or too large"),
         ("probability_mean", 1.5, "is outside 0 to 1"),
         ("comment", 3, "is no text"),
+        ("date_latest", "2021-02-29", "is no day such as 2026-07-01"),
+        ("date_latest", "20210228", "is no day such as 2026-07-01"),
+        ("date_latest", "", "is empty"),
         ("relief_m", "high", "is no number"),
     ],
 )

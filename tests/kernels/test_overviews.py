@@ -57,3 +57,17 @@ def test_halves_of_even_tiles_are_the_half_of_the_whole(method: str, data: st.Da
     values = data.draw(arrays.arrays(np.int16, (8, 12), elements=st.sampled_from([0, 3, 9, 17000])))
     tiles = [[overviews.METHODS[method](values[r : r + 4, c : c + 6], 0) for c in (0, 6)] for r in (0, 4)]
     np.testing.assert_array_equal(np.block(tiles), overviews.METHODS[method](values, 0))
+
+
+@given(values=arrays.arrays(np.int16, (5, 6), elements=st.sampled_from([-32768, -30, -3, -1, 0, 2])))
+def test_averages_of_negative_numbers(values: np.ndarray) -> None:
+    """As the radar change has them."""
+    np.testing.assert_array_equal(overviews.average(values, -32768), slow(values, "average", -32768), strict=True)
+
+
+@pytest.mark.parametrize("method", ["average", "nearest"])
+@given(data=st.data())
+def test_samples_of_a_picture_are_halved_one_by_one(method: str, data: st.DataObject) -> None:
+    values = data.draw(arrays.arrays(np.uint8, (3, 4, 3), elements=st.sampled_from([0, 1, 7, 255])))
+    alone = [overviews.METHODS[method](values[..., sample], 0) for sample in range(3)]
+    np.testing.assert_array_equal(overviews.METHODS[method](values, 0), np.stack(alone, axis=-1))

@@ -33,7 +33,8 @@ def test_changed_threshold_computes_clean_and_what_follows(done_survey: Survey, 
     count = surveys.Count()
     assert execution.run(survey, progress=count.progress) == 0
     assert count.stages() == {
-        "clean", "outline", "score", "records", "map_blocks", "thumbnails", "inventory", "rasters", "catalog", "report",
+        "clean", "outline", "score", "records", "map_blocks", "thumbnails", "inventory", "rasters", "project",
+        "catalog", "report",
     }  # fmt: skip
     assert sum(stage == "clean" for stage, _ in count.tiles) == len(survey.positions)
 

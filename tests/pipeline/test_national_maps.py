@@ -16,25 +16,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import national_maps as peer
+from lsbatch import settings
 from lsbatch.catalog.survey import Survey
 from lsbatch.engine import tile_task
 from lsbatch.engine.tile_task import Task
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import tile_id
 from lsbatch.kernels.resampling.overviews import METHODS
-from lsbatch.pipeline import map_blocks, national_maps
-from lsbatch.pipeline.map_blocks import MAPS
+from lsbatch.pipeline import map_contents, national_maps
+from lsbatch.pipeline.map_contents import MAPS
 from lsbatch.storage import cog, files, objects, receipts, vectors
-from tests import servers
+from tests import servers, surveys
 
 PYTHON_OF_GDAL = "/usr/bin/python3"
 VALIDATOR = "osgeo_utils.samples.validate_cloud_optimized_geotiff"
 
 
-def made(folder: Path, tile_px: int, shape: tuple[int, int], missing: tuple[tuple[int, int], ...] = ()) -> Survey:
-    """A survey with filled tiles and their blocks; without the missing tiles."""
+def made(
+    folder: Path,
+    tile_px: int,
+    shape: tuple[int, int],
+    missing: tuple[tuple[int, int], ...] = (),
+    *,
+    further: bool = False,
+) -> Survey:
+    """A survey with filled tiles and their blocks, without the missing tiles; with `further` all maps on request."""
     every = ((row, col) for row in range(shape[0]) for col in range(shape[1]))
-    survey = peer.survey(folder, tile_px, shape, tuple(one for one in every if one not in missing))
+    positions = tuple(one for one in every if one not in missing)
+    survey = peer.survey(folder, tile_px, shape, positions, further=further)
     rng = np.random.default_rng(tile_px)
     for position in survey.positions:
         peer.fill(survey, position, peer.content(tile_px, rng))
@@ -55,12 +64,29 @@ def gdal(survey: Survey, folder: Path) -> Path:
     return folder
 
 
+def pixels(raster: rasterio.DatasetReader) -> np.ndarray:
+    """(rows, cols), or (rows, cols, samples) of a picture."""
+    values = raster.read().transpose(1, 2, 0)
+    return values[..., 0] if raster.count == 1 else values
+
+
+def colours(raster: rasterio.DatasetReader) -> dict[int, tuple[int, ...]] | None:
+    """The colour table, if there is one."""
+    return raster.colormap(1) if raster.colorinterp[0].name == "palette" else None
+
+
+def names(survey: Survey) -> tuple[str, ...]:
+    return tuple(map_contents.wanted(survey.config))
+
+
 def assert_equals_gdal(survey: Survey, theirs: Path, ours: Path) -> None:
     """Full resolution and metadata are those of GDAL; overviews are made from the whole map."""
-    for name, content in MAPS.items():
+    for name in names(survey):
+        content = MAPS[name].content
         with rasterio.open(ours / f"{name}.tif") as found, rasterio.open(theirs / f"{name}.tif") as wanted:
-            values = wanted.read(1)
-            np.testing.assert_array_equal(found.read(1), values, strict=True)
+            values = pixels(wanted)
+            np.testing.assert_array_equal(pixels(found), values, strict=True)
+            assert colours(found) == colours(wanted)
             for what in ("crs", "transform", "nodatavals", "dtypes", "scales", "offsets", "units", "descriptions",
                          "colorinterp", "compression", "interleaving", "bounds", "mask_flag_enums"):  # fmt: skip
                 assert getattr(found, what) == getattr(wanted, what), what
@@ -68,13 +94,13 @@ def assert_equals_gdal(survey: Survey, theirs: Path, ours: Path) -> None:
                 assert found.tags(ns=space) == wanted.tags(ns=space)
                 assert found.tags(1, ns=space) == wanted.tags(1, ns=space)
             side = 256 if survey.grid.tile_px % 256 == 0 else 128
-            assert found.block_shapes == [(side, side)]
+            assert found.block_shapes == [(side, side)] * content.samples
             levels = len(found.overviews(1))
         for level in range(levels):
             values = METHODS[content.overviews](values, content.nodata)
             with rasterio.open(ours / f"{name}.tif", overview_level=level) as small:
-                np.testing.assert_array_equal(small.read(1), values, err_msg=f"{name} {level}", strict=True)
-        assert max(values.shape) <= side
+                np.testing.assert_array_equal(pixels(small), values, err_msg=f"{name} {level}", strict=True)
+        assert max(values.shape[:2]) <= side
 
 
 def _validator_is_here() -> bool:
@@ -97,10 +123,12 @@ def _validator_is_here() -> bool:
 def test_maps_equal_those_of_gdal(
     tmp_path: Path, tile_px: int, shape: tuple[int, int], missing: tuple[tuple[int, int], ...]
 ) -> None:
-    survey = made(tmp_path / "s", tile_px, shape, missing)
+    survey = made(tmp_path / "s", tile_px, shape, missing, further=tile_px in (384, 512))
     counts = national_maps.apply(survey, survey.config)
-    assert counts == {"maps": 4, "tiles": len(survey.positions)}
-    assert sorted(path.name for path in survey.workspace.maps.iterdir()) == sorted(f"{name}.tif" for name in MAPS)
+    assert counts == {"maps": 7 if tile_px in (384, 512) else 4, "tiles": len(survey.positions)}
+    assert sorted(path.name for path in survey.workspace.maps.iterdir()) == sorted(
+        f"{name}.tif" for name in names(survey)
+    )
     assert_equals_gdal(survey, gdal(survey, tmp_path / "gdal"), survey.workspace.maps)
 
 
@@ -124,7 +152,7 @@ def test_large_maps_are_big_tiffs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     theirs = gdal(survey, tmp_path / "gdal")
     monkeypatch.setattr(cog, "BIG_BYTES", 1000)
     national_maps.apply(survey, survey.config)
-    for name in MAPS:
+    for name in names(survey):
         path = survey.workspace.maps / f"{name}.tif"
         assert path.read_bytes()[:4] == struct.pack("<2sH", b"II", 43)
     assert_equals_gdal(survey, theirs, survey.workspace.maps)
@@ -141,9 +169,9 @@ def test_gdal_calls_them_valid(
     """By its own script, which also looks at the leader and trailer of every block."""
     if big:
         monkeypatch.setattr(cog, "BIG_BYTES", 1000)
-    survey = made(tmp_path / "s", tile_px, shape, missing)
+    survey = made(tmp_path / "s", tile_px, shape, missing, further=tile_px == 512)
     national_maps.apply(survey, survey.config)
-    for name in MAPS:
+    for name in names(survey):
         command = [PYTHON_OF_GDAL, "-m", VALIDATOR, "--full-check=yes", str(survey.workspace.maps / f"{name}.tif")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -187,11 +215,50 @@ def test_tiles_that_failed_or_are_empty_are_nodata(tmp_path: Path) -> None:
     assert (values[:256, :256] == 1).any()
 
 
+def test_pictures_and_changes_are_what_they_say(tmp_path: Path) -> None:
+    """The numbers of the maps on request, by their formulas; a map that is not asked for any more is removed."""
+    survey = made(tmp_path / "s", 128, (1, 1), further=True)
+    national_maps.apply(survey, survey.config)
+    bands = surveys.whole(survey, peer.FURTHER)
+    red = np.where(bands["postR"] == -32768, np.nan, bands["postR"] * 1e-4)
+    assert np.isnan(red).any()
+    with rasterio.open(survey.workspace.maps / "true_colour_after.tif") as raster:
+        values = raster.read(1)
+    np.testing.assert_array_equal(values == 0, np.isnan(red))
+    known = values > 0
+    told = 0.3 * ((values[known] - 1.0) / 254) ** 2
+    np.testing.assert_allclose(told, np.minimum(red[known], 0.3), atol=0.3 / 254)
+    with rasterio.open(survey.workspace.maps / "radar_change.tif") as raster:
+        change = raster.read(1) * raster.scales[0]
+    known = bands["diffVV"] != -32768
+    np.testing.assert_allclose(change[known], bands["diffVV"][known] * 0.01, atol=0.0501)
+    assert (change[known] < 0).any()
+    less = survey.config.model_copy(update={"maps": settings.MapsSettings(radar_change=True)})
+    fewer = Survey(less, survey.grid, survey.positions)
+    receipts.remove(survey.workspace.receipts, "map_blocks", tile_id(0, 0))
+    assert blocks(fewer, (0, 0))
+    assert national_maps.apply(fewer, less) == {"maps": 5, "tiles": 1}
+    assert "true_colour_after.tif" not in {path.name for path in survey.workspace.maps.iterdir()}
+
+
+def test_class_maps_have_colours(tmp_path: Path) -> None:
+    """A viewer that knows nothing of lsbatch shows landslides, and not a black map."""
+    survey = made(tmp_path / "s", 128, (3, 2))
+    national_maps.apply(survey, survey.config)
+    for level in ({}, {"overview_level": 0}):
+        with rasterio.open(survey.workspace.maps / "mask.tif", **level) as raster:
+            table = raster.colormap(1)
+            assert (table[1], table[0]) == ((213, 94, 0, 255), (235, 235, 235, 255))
+    with rasterio.open(survey.workspace.maps / "observed.tif") as raster:
+        assert raster.colormap(1)[1 + 4][:3] == map_contents.OBSERVED["optical"][:3]
+        assert raster.colormap(1)[3 + 4 + 64][:3] == map_contents.OBSERVED["water"][:3]
+
+
 def test_no_tile_at_all(tmp_path: Path) -> None:
     survey = peer.survey(tmp_path / "s", 256, (2, 3))
     assert national_maps.apply(survey, survey.config) == {"maps": 4, "tiles": 0}
     with rasterio.open(survey.workspace.maps / "date.tif") as raster:
-        assert (raster.read(1) == map_blocks.NO_DAY).all()
+        assert (raster.read(1) == map_contents.NO_DAY).all()
 
 
 def test_bytes_do_not_depend_on_the_run(tmp_path: Path) -> None:
@@ -219,7 +286,7 @@ def test_same_bytes_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         # a worker's part, too
         assert blocks(there, (0, 0)).sums == blocks(here, (0, 0)).sums
         assert national_maps.apply(there, there.config) == {"maps": 4, "tiles": 6}
-        for name in MAPS:
+        for name in names(here):
             assert (
                 files.read_bytes(there.workspace.maps / f"{name}.tif")
                 == (here.workspace.maps / f"{name}.tif").read_bytes()
@@ -313,7 +380,7 @@ def test_merging_holds_neither_maps_nor_parts(tmp_path: Path) -> None:
 def test_another_gdal_reads_them(tmp_path: Path) -> None:
     survey = made(tmp_path / "s", 256, (2, 2))
     national_maps.apply(survey, survey.config)
-    for name in MAPS:
+    for name in names(survey):
         done = subprocess.run(
             ["gdalinfo", "-checksum", str(survey.workspace.maps / f"{name}.tif")], capture_output=True, text=True
         )

@@ -6,10 +6,11 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.inventory import provenance
 from lsbatch.inventory.stac import items as stac_items
 from lsbatch.models import base
-from lsbatch.pipeline.map_blocks import MAPS
+from lsbatch.pipeline import map_contents
 from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts
+from lsbatch.storage.cog import Content
 from lsbatch.storage.files import sweep
 
 #: Delivered files of the inventory.
@@ -36,10 +37,16 @@ def apply(survey: Survey, config: Config) -> dict[str, Any]:
 
 def _delivery(survey: Survey, config: Config) -> list[Any]:
     """Return one item of all inventory files, if there is an inventory."""
-    done = {name: receipts.read_stage(survey.workspace.receipts, name).get("all") for name in ("inventory", "rasters")}
+    done = {
+        name: receipts.read_stage(survey.workspace.receipts, name).get("all")
+        for name in ("inventory", "rasters", "project")
+    }
     places = survey.workspace
     paths = [places.inventory / name for name in INVENTORY] if done["inventory"] else []
-    paths += [places.maps / f"{name}.tif" for name in MAPS] if done["rasters"] else []
+    maps = map_contents.wanted(config) if done["rasters"] else {}
+    paths += [places.maps / f"{name}.tif" for name in maps]
+    if done["project"]:
+        paths += [*(places.maps / f"{name}.qml" for name in maps), places.project]
     if not paths:
         return []
     card = base.card(base.resolve(config))
@@ -49,18 +56,10 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
         "lsbatch:settings": digest(config.model_dump(mode="json", exclude={"output", "cluster"})),
         "lsbatch:crs": config.grid.crs,
     }
-    bands = {
-        f"{name}.tif": {
-            "name": name,
-            "description": content.legend.description,
-            "unit": content.legend.units,
-            "raster:scale": content.legend.scale,
-        }
-        for name, content in MAPS.items()
-    }
+    bands = {f"{name}.tif": _bands(name, one.content) for name, one in maps.items()}
     windows = config.survey.windows
     # catalogue, item's folder, item
-    files = {f"../../{path.parent.name}/{path.name}": path for path in paths}
+    files = {f"../../{path.relative_to(places.root).as_posix()}": path for path in paths}
     return [
         stac_items.delivery(
             f"{config.survey.id}-inventory",
@@ -73,10 +72,17 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     ]
 
 
+def _bands(name: str, content: Content) -> list[dict[str, Any]]:
+    names = [name] if content.samples == 1 else ["red", "green", "blue"]
+    legend = content.legend
+    meaning = {"description": legend.description, "unit": legend.units, "raster:scale": legend.scale}
+    return [{"name": each} | meaning for each in names]
+
+
 REDUCTION = Reduction(
     name="catalog",
-    version=2,
+    version=3,
     apply=apply,
     settings=lambda config: {"id": config.survey.id},
-    after=("stack", provenance.STAGE.name, "inventory", "rasters"),
+    after=("stack", provenance.STAGE.name, "inventory", "rasters", "project"),
 )

@@ -92,6 +92,7 @@ DELIVERED = {
     ".csv": ("text/csv", "data"),
     ".tif": ("image/tiff; application=geotiff; profile=cloud-optimized", "data"),
     ".qml": ("application/xml", "style"),
+    ".qgz": ("application/zip", "style"),
 }
 
 
@@ -101,7 +102,7 @@ def delivery(
     geobox: GeoBox,
     days: tuple[date, date],
     provenance: Mapping[str, Any],
-    bands: Mapping[str, Mapping[str, Any]],
+    bands: Mapping[str, list[dict[str, Any]]],
 ) -> pystac.Item:
     """Return one item of the inventory files, with sizes and SHA-256 checksums.
 
@@ -117,8 +118,8 @@ def delivery(
         Of all images.
     provenance : mapping
         Further properties.
-    bands : mapping of file name to mapping
-        Meaning of the numbers of each map.
+    bands : mapping of file name to list of mapping
+        Meaning of the numbers of each map, by band.
     """
     item = _placed(name, geobox, days, provenance)
     item.stac_extensions.append(FILE)
@@ -130,7 +131,7 @@ def delivery(
         # multihash: 0x12 is SHA-256, 0x20 its length in bytes
         fields: dict[str, Any] = {"file:size": here.stat().st_size, "file:checksum": f"1220{checksum}"}
         if path.name in bands:
-            fields |= {"bands": [dict(bands[path.name])], **_lattice(geobox)}
+            fields |= {"bands": bands[path.name], **_lattice(geobox)}
         item.add_asset(
             path.name.replace(".", "-"),
             pystac.Asset(address, path.name, media_type=media, roles=[role], extra_fields=fields),

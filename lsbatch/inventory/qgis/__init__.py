@@ -1,0 +1,1 @@
+"""The survey as a QGIS project, and the QGIS styles of its layers."""
