@@ -14,6 +14,8 @@ OBSERVATIONS = (FOUND, "nothing found", "not observed")
 STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")
 #: Values of `review_state`.
 REVIEW_STATES = ("unreviewed", "confirmed", "rejected")
+#: Value of `outline` for an outline that a reviewer drew.
+DRAWN = "drawn by reviewer"
 #: Values of `confidence`, see `lsbatch.inventory.records`.
 GRADES = ("high", "medium", "low")
 
@@ -99,7 +101,8 @@ FIELDS: tuple[Field, ...] = (
     _number("toe_x", "geometry", "m", "easting of the centre of its lowest pixel", empty=False),
     _number("toe_y", "geometry", "m", "northing of the same point", empty=False),
     _text("outline", "geometry", "`pixels`; `simplified`; `pixels, repaired` if GEOS had to make it "
-                                 "valid", values=("pixels", "simplified", "pixels, repaired")),
+                                 "valid; `drawn by reviewer`: [review](linking.md#review)",
+          values=("pixels", "simplified", "pixels, repaired", DRAWN)),
     _number("elevation_min_m", "terrain", "m", "lowest elevation, from the DEM"),
     _number("elevation_max_m", "terrain", "m", "highest elevation, from the DEM"),
     _number("relief_m", "terrain", "m", "difference of the two", 0.0),
