@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
@@ -13,7 +12,7 @@ from lsbatch.bands import STACK, mask, probability
 from lsbatch.catalog.survey import Position, Survey, settings_of_folder
 from lsbatch.catalog.survey import open_survey as open_planned
 from lsbatch.engine import schedule, todo
-from lsbatch.errors import ConfigError, LsbatchError, NoDataError
+from lsbatch.errors import LsbatchError, NoDataError
 from lsbatch.grid import tile_id
 from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.pipeline.types import Stage

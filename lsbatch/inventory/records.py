@@ -15,7 +15,17 @@ import lsbatch
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.grid import tile_id
 from lsbatch.imagery.prefetch import in_order
-from lsbatch.inventory import dating, exports, identity, provenance, qgis_style, record_fields, schema, tile_records
+from lsbatch.inventory import (
+    dating,
+    exports,
+    identity,
+    provenance,
+    qgis_style,
+    record_fields,
+    reviews,
+    schema,
+    tile_records,
+)
 from lsbatch.inventory.parts import Parts
 from lsbatch.kernels import connected_regions
 from lsbatch.models import base
@@ -29,12 +39,13 @@ from lsbatch.storage.workspace import Workspace
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
     """Join the parts of all tiles, give them identifiers, and write the inventory, its style and exports."""
     linked = identity.settle(survey, landslides(survey, config))
-    found = identity.found(linked.frame)
+    frame = reviews.with_drawings(survey, config, linked.frame, _provenance(config))
+    found = identity.found(frame)
     # records kept from earlier years may come from another program
     attributes = found.drop(columns="geometry")
     schema.check({name: values.tolist() for name, values in attributes.items()}, config.inventory.confounders)
     folder = survey.workspace.inventory
-    write(folder, linked.frame)
+    write(folder, frame)
     write_text(folder / "landslides.qml", qgis_style.qml())
     exports.write_all(folder, found)
     tiles = {tile for text in found["tiles"] for tile in text.split(";")}

@@ -6,15 +6,27 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError, StaleStoreError
-from lsbatch.inventory import identity, year_matching
+from lsbatch.inventory import identity, record_fields, schema, year_matching
+from lsbatch.inventory.parts import Parts
 from lsbatch.inventory.previous_inventory import ID
+from lsbatch.pipeline import drawn_outlines
+from lsbatch.settings import Config
 from lsbatch.storage import files, journal, vectors
 
 CONFIRMED, REJECTED = year_matching.STATES[1:]
+#: A missed landslide of which the survey found this share is left out: it is no longer missed.
+FOUND_SHARE = 0.5
+#: Fields that an outline does not change.
+_KEPT = (
+    *(ID, "survey_id", "version", "status", "observation", "parent_ids"),
+    *("date_earliest", "date_latest", "date_method", "date_confidence"),
+    *year_matching.REVIEW,
+)
 
 
 @dataclass(frozen=True)
@@ -123,9 +135,7 @@ def read(survey: Survey) -> Reviewed:
     return Reviewed(np.append(confirmed, new), rejected, int((given & ~present).sum()))
 
 
-def redrawn(
-    frame: gpd.GeoDataFrame, drawn: Mapping[str, Drawing], former: Mapping[str, Sequence[str]]
-) -> np.ndarray:
+def redrawn(frame: gpd.GeoDataFrame, drawn: Mapping[str, Drawing], former: Mapping[str, Sequence[str]]) -> np.ndarray:
     """Return the outlines of landslides, (n,), those of reviewers where they drew one.
 
     Parameters
@@ -141,3 +151,63 @@ def redrawn(
             if one in drawn:
                 shapes[row] = drawn[one].shape
     return shapes
+
+
+def with_drawings(
+    survey: Survey, config: Config, frame: gpd.GeoDataFrame, provenance: Mapping[str, str]
+) -> gpd.GeoDataFrame:
+    """Return the landslides with the outlines that reviewers drew, measured as all others are.
+
+    An edited outline replaces that of its landslide; identifier, version, status and dates stay. A missed landslide is
+    added, unless the survey has found at least `FOUND_SHARE` of it by now.
+
+    Parameters
+    ----------
+    survey : Survey
+    config : Config
+    frame : GeoDataFrame
+        With identifiers and reviews.
+    provenance : mapping of name to str
+        Fields of the added records.
+    """
+    answers = journal.read(survey.workspace.answers)
+    drawn = {name: one for name, one in drawings(answers).items() if drawn_outlines.is_inside(survey, one.shape)}
+    if not drawn:
+        return frame
+    former = identity.former_ids(survey.workspace)
+    shapes = redrawn(frame, drawn, former)
+    edited = [row for row, shape in enumerate(shapes) if shape is not frame.geometry.iat[row]]
+    here = frame["observation"] == year_matching.FOUND
+    missed = _still_missed(drawn, shapes[here])
+    table = _measured(survey, config, [*shapes[edited], *(drawn[name].shape for name in missed)])
+    out = frame.copy()
+    for name in table.columns.difference(_KEPT):
+        out.iloc[edited, out.columns.get_loc(name)] = table[name].to_numpy()[: len(edited)]
+    out.iloc[edited, out.columns.get_loc("outline")] = schema.EDITED
+    new = table.iloc[len(edited) :].assign(**{ID: missed, "outline": schema.DRAWN})
+    new = gpd.GeoDataFrame(identity.answered(new, answers, {}), geometry="geometry", crs=frame.crs)
+    whole = pd.concat([out, new.assign(**provenance)[list(frame.columns)]], ignore_index=True)
+    return year_matching.ordered(whole)
+
+
+def _still_missed(drawn: Mapping[str, Drawing], found: np.ndarray) -> list[str]:
+    """Return the ids of the missed landslides of which the outlines found cover less than `FOUND_SHARE`."""
+    tree = shapely.STRtree(found)
+    missed = []
+    for name, one in drawn.items():
+        near = found[tree.query(one.shape, predicate="intersects")]
+        covered = shapely.area(shapely.intersection(shapely.union_all(near), one.shape)) if len(near) else 0.0
+        if one.is_missed and covered < FOUND_SHARE * one.shape.area:
+            missed.append(name)
+    return missed
+
+
+def _measured(survey: Survey, config: Config, shapes: list[shapely.Geometry]) -> pd.DataFrame:
+    """Return the records of outlines, in their order; their dates are the windows of the survey or of Sentinel-2."""
+    drawn = np.array(shapes, dtype=object)
+    parts = drawn_outlines.parts(survey, config, drawn)
+    columns = {str(name): values.to_numpy() for name, values in parts.items()}
+    grouped = Parts.grouped(columns, columns["drawn"].astype(int))
+    table = record_fields.of_parts(grouped, survey.grid, config)
+    # neither normalised nor simplified
+    return table.assign(geometry=drawn)

@@ -13,6 +13,7 @@ from lsbatch.errors import LsbatchError
 from lsbatch.inventory import record_fields, schema, year_matching
 from lsbatch.inventory.previous_inventory import ID
 from lsbatch.inventory.reviews import Drawing
+from lsbatch.pipeline import drawn_outlines
 from lsbatch.review import mercator
 
 #: Limits of an outline.
@@ -49,6 +50,8 @@ def polygon(survey: Survey, corners: Any) -> shapely.Polygon:
     shape = shapely.Polygon(places)
     if not shape.is_valid:
         raise LsbatchError("the outline crosses or touches itself; draw it again")
+    if not drawn_outlines.is_inside(survey, shape):
+        raise LsbatchError("the outline must lie in a tile of the survey")
     if not survey.grid.resolution_m**2 <= shape.area <= MOST_KM2 * 1e6:
         raise LsbatchError(f"the outline must have at least the area of a pixel, and at most {MOST_KM2:g} km2")
     return shape

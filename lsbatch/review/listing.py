@@ -100,7 +100,7 @@ def record(case: Case, row: int) -> dict[str, Any]:
         "fields": fields,
         "bounds": _lonlat(case.survey, shapely.box(*shape.bounds)).bounds,
         "corners": np.round(shapely.get_coordinates(_lonlat(case.survey, ring)), 7)[:-1].tolist(),
-        "parts": int(len(parts)) + int(shapely.get_num_interior_rings(largest)),
+        "parts": len(parts) + int(shapely.get_num_interior_rings(largest)),
     }
 
 

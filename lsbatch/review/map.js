@@ -9,7 +9,7 @@ const OTHER = "#56b4e9", INK = "#1b2733", CHOSEN = "#00b7ff";
 // Points below, outlines above.
 const OUTLINE_ZOOM = 10.5;
 
-function loadScript() {
+export function loadScript() {
   return new Promise((done, failed) => {
     const style = document.createElement("link"), script = document.createElement("script");
     style.rel = "stylesheet";
@@ -54,12 +54,12 @@ function style(site, grades) {
 }
 
 // The map, or null where the browser or the server has none; then the reason is said.
-export async function createMap(site, page) {
+export async function createMap(site, page, script) {
   if (site.map) { page.said(site.map); return null; }
   let maplibre;
-  try { maplibre = await loadScript(); } catch { page.said("The map could not be loaded."); return null; }
+  try { maplibre = await script; } catch { page.said("The map could not be loaded."); return null; }
   const options = {bounds: site.bounds, fitBoundsOptions: {padding: 20}, attributionControl: false, dragRotate: false, pitchWithRotate: false, touchPitch: false, maxZoom: 19, fadeDuration: 0, renderWorldCopies: false};
-  const sides = [];
+  const sides = [], editions = new Map();
   let grades = [], total = 0, columns = {}, visible = new Uint8Array(0), chosen = -1, drawing = null, edition = 0;
   try { sides.push(new maplibre.Map({container: "map", style: style(site, Object.keys(GRADES)), ...options})); }
   catch { page.said("This browser cannot draw maps: WebGL is off. The list, the images and the answers work without."); return null; }
@@ -89,22 +89,24 @@ export async function createMap(site, page) {
 
   function points(side) {
     side.getSource("points").setData({type: "FeatureCollection", features: columns.lon.map((lon, i) => ({type: "Feature", id: i, properties: {}, geometry: {type: "Point", coordinates: [lon, columns.lat[i]]}}))});
-    side.getSource("outlines").setTiles([`${HERE}outlines/${edition}/{z}/{x}/{y}`]);
+    if ((editions.get(side) || 0) !== edition) side.getSource("outlines").setTiles([`${HERE}outlines/${edition}/{z}/{x}/{y}`]);
+    editions.set(side, edition);
   }
 
   function legend() {
-    const parts = [$("beside").value && "left: ", layerOf($("beside").value), $("beside").value && " right: ", layerOf($("image").value)];
+    const left = layerOf($("beside").value), right = layerOf($("image").value);
+    const parts = [...(left ? ["Left: ", left, "; right: "] : []), right, right || left ? ". Landslides:" : "Landslides:"];
     $("legend").replaceChildren(...parts.filter(Boolean).flatMap(part => typeof part === "string" ? [part] : described(part)), ...marks());
     const low = [$("image").value, $("beside").value].map(layerOf).filter(one => one && main.getZoom() < one.minzoom - 0.5);
     page.said(low.length ? `Zoom in to see: ${low.map(one => one.title).join(", ")}.` : "");
   }
   const box = (background, className) => { const e = document.createElement("i"); e.style.background = background; e.className = className || ""; return e; };
   const described = one => [one.title, ...(one.ramp ? [box(one.ramp, "ramp"), `${one.ends[0]} to ${one.ends[1]}`] : []), ...one.legend.flatMap(([colour, meaning]) => [box(colour), meaning])];
-  const marks = () => grades.flatMap(grade => [box(GRADES[grade] || OTHER, "dot"), grade]).concat(grades.length ? [" confidence"] : []);
+  const marks = () => grades.flatMap(grade => [box(GRADES[grade] || OTHER, "dot"), grade]).concat(grades.length ? [" confidence; ", box("#fff", "thick"), "confirmed"] : []);
 
   // The second map, which shows the other image left of the divider.
   async function compare() {
-    const name = $("beside").value, frame = $("frame");
+    const name = $("beside").value;
     document.getElementById("middle").classList.toggle("swiping", Boolean(name));
     if (name && sides.length === 1) {
       const side = new maplibre.Map({...options, container: "map-beside", style: style(site, Object.keys(GRADES)), interactive: false, bounds: undefined, center: main.getCenter(), zoom: main.getZoom()});

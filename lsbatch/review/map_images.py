@@ -204,7 +204,9 @@ def _mask(bands: Bands) -> np.ndarray:
 
 def _observed(bands: Bands) -> np.ndarray:
     values = np.nan_to_num(bands["0"]).astype(np.uint8)
-    out = _classes(np.where(values > 0, values & (OPTICAL | RADAR), np.nan), {bits: colour for bits, colour, _ in _SEEN})
+    out = _classes(
+        np.where(values > 0, values & (OPTICAL | RADAR), np.nan), {bits: colour for bits, colour, _ in _SEEN}
+    )
     out[(values & SHADED) > 0] = (*images.rgb(_SHADE_COLOUR), 255)
     return out
 

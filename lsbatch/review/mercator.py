@@ -66,9 +66,7 @@ def window(tile: Tile, grid: GeoBox) -> tuple[slice, slice]:
     if not np.isfinite(bounds).all():
         return slice(0, 0), slice(0, 0)
     (left, bottom), (right, top) = (~grid.transform @ corner for corner in (bounds[:2], bounds[2:]))
-    rows, cols = (
-        slice(math.floor(first) - 2, math.ceil(last) + 2) for first, last in ((top, bottom), (left, right))
-    )
+    rows, cols = (slice(math.floor(first) - 2, math.ceil(last) + 2) for first, last in ((top, bottom), (left, right)))
     return rows, cols
 
 

@@ -1,4 +1,4 @@
-import {createMap} from "./map.js";
+import {createMap, loadScript} from "./map.js";
 
 // Every text is inserted as text, never as HTML, so a text from a file or a reviewer cannot run code.
 const $ = id => document.getElementById(id);
@@ -195,7 +195,8 @@ async function series(i) {
 }
 
 function step(by) {
-  const next = listed[listed.indexOf(at) + by];
+  // also where the list shows only what is on the map
+  const next = shown[shown.indexOf(at) + by];
   if (next === undefined) { say(by > 0 ? "This is the last landslide of the list." : "This is the first landslide of the list."); return; }
   turnTo(next);
   pick(next, true);
@@ -209,7 +210,7 @@ function turnTo(i) {
 
 // Go to the next landslide without an answer: after this one, then from the top of the list.
 function nextOpen(saved) {
-  const where = listed.indexOf(at), next = [...listed.slice(where + 1), ...listed.slice(0, where)].find(i => stateOf(i) === "unreviewed");
+  const where = shown.indexOf(at), next = [...shown.slice(where + 1), ...shown.slice(0, where)].find(i => stateOf(i) === "unreviewed");
   if (next !== undefined) { turnTo(next); pick(next, true); }
   say(saved + (next === undefined ? " No landslide of the list is open." : ""));
 }
@@ -315,9 +316,10 @@ $("page-on").addEventListener("click", () => { first += ROWS_A_PAGE; draw(); $("
 $("answer").addEventListener("submit", event => event.preventDefault());
 
 async function start() {
-  // both at once: the map does not wait for the list
-  const list = load();
+  // all at once: the map does not wait for the list
+  const list = load(), script = loadScript();
   list.catch(() => { /* reported below */ });
+  script.catch(() => { /* reported below */ });
   const [status, found] = await request("survey");
   if (status !== 200) throw new Error(found.error);
   site = found;
@@ -328,7 +330,7 @@ async function start() {
     picked: i => { turnTo(i); pick(i); },
     moved: () => { if ($("in-view").checked) { first = 0; relist(); } },
     stateOf, said: text => { $("map-message").textContent = text; },
-  });
+  }, script);
   await list;
   choices();
   map = made;

@@ -22,6 +22,7 @@ POLICY = (
     "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+
 class Server(ThreadingHTTPServer):
     """Web server for one survey; the reviewer opens `address`."""
 

@@ -5,9 +5,10 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from lsbatch.errors import LsbatchError
 from lsbatch.inventory import areas
@@ -55,15 +56,11 @@ class Site:
         self.case, self.is_review, self.maplibre = case, is_review, map_folder()
         self._lock = threading.Lock()
         self._outlines: tuple[int, Outlines] | None = None
-
-    @cached_property
-    def tiles(self) -> ImageTiles:
-        """Return the image tiles; made when the first image is requested."""
-        return ImageTiles(self.case.survey)
-
-    @cached_property
-    def _areas(self) -> dict[str, Any]:
-        return areas.outlines(self.case.survey.config)
+        # now, so that the first picture does not wait for it
+        self.tiles = ImageTiles(case.survey)
+        self._areas = areas.outlines(case.survey.config)
+        self._homes = listing.homes(case, self._areas)
+        self._current_outlines()
 
     def get(self, path: str) -> Content | None:
         """Return the content at a path; None if there is none.
@@ -100,7 +97,7 @@ class Site:
 
     def landslides(self) -> Content:
         """Return the list."""
-        return _json(listing.of_case(self.case, listing.homes(self.case, self._areas)))
+        return _json(listing.of_case(self.case, self._current_homes()))
 
     def areas(self) -> Content | None:
         """Return the outlines of the areas."""
@@ -130,6 +127,12 @@ class Site:
         """Return a vector tile of outlines."""
         tile = _tile(z, x, y)
         return (self._current_outlines().tile(tile), "application/vnd.mapbox-vector-tile") if tile else None
+
+    def _current_homes(self) -> pd.Series | None:
+        """Return the area of each landslide, also of those that were drawn since."""
+        if self._homes is not None and len(self._homes) != len(self.case.frame):
+            self._homes = listing.homes(self.case, self._areas)
+        return self._homes
 
     def _current_outlines(self) -> Outlines:
         with self._lock:

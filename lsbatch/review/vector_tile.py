@@ -20,9 +20,7 @@ _POLYGON = 3
 _MOVE, _LINE, _CLOSE = 1, 2, 15
 
 
-def encode(
-    name: str, ids: Sequence[int], shapes: np.ndarray, bounds: tuple[float, float, float, float]
-) -> bytes:
+def encode(name: str, ids: Sequence[int], shapes: np.ndarray, bounds: tuple[float, float, float, float]) -> bytes:
     """Return a tile with one layer; empty if no outline is visible in it.
 
     Parameters
