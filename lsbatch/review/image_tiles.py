@@ -67,16 +67,16 @@ class ImageTiles:
         longest = max(rows.stop - rows.start, cols.stop - cols.start)
         if rows.start == rows.stop or cols.start == cols.stop or (image.bands and longest > MOST_CUBE_PX):
             return _NOTHING, PNG
-        reduce = max(1, 2 ** math.floor(math.log2(longest / TILE_PX)))
+        reduce = max(1, 2 ** round(math.log2(longest / TILE_PX)))
         painted = image.paint(map_images.read(self.survey, image, rows, cols, reduce))
-        source = _source(grid.geobox, rows, cols, painted.shape[:2])
+        source = _source(grid.geobox, rows, cols, (painted.shape[0], painted.shape[1]))
         out = np.zeros(tile.geobox.shape, np.uint32)
         rio_reproject(_packed(painted), out, source, tile.geobox, "nearest", 0, 0)
         picture = out.view(np.uint8).reshape(*out.shape, 4)
         return (images.webp(picture), WEBP) if image.is_smooth else (images.png(picture), PNG)
 
 
-def _source(grid: GeoBox, rows: slice, cols: slice, shape: tuple[int, ...]) -> GeoBox:
+def _source(grid: GeoBox, rows: slice, cols: slice, shape: tuple[int, int]) -> GeoBox:
     """Return the pixels of a window that may have been reduced to a shape."""
     scale = grid.transform.scale((cols.stop - cols.start) / shape[1], (rows.stop - rows.start) / shape[0])
     return GeoBox(shape, grid.transform * grid.transform.translation(cols.start, rows.start) * scale, grid.crs)

@@ -97,8 +97,8 @@ def read(survey: Survey, image: Image, rows: slice, cols: slice, reduce: int) ->
     """
     shape = (-(-(rows.stop - rows.start) // reduce), -(-(cols.stop - cols.start) // reduce))
     if image.bands:
-        found = cube.read_window(survey.workspace.store, survey.grid, FULL_STACK, rows, cols, image.bands)
-        found = image.prepare(found)
+        stored = cube.read_window(survey.workspace.store, survey.grid, FULL_STACK, rows, cols, image.bands)
+        found = image.prepare(stored)
         return found if reduce == 1 else {key: images.reduced(values, shape) for key, values in found.items()}
     values = rasters.read_part(survey.workspace.maps / _file(image), rows, cols, shape)
     return {str(i): each.astype(np.float32) for i, each in enumerate(values)}
@@ -147,8 +147,8 @@ def _of_maps(survey: Survey) -> list[Image]:
               ("0", "1"), is_smooth=False),
         Image("mask", "landslide mask", (), _mask, is_smooth=False,
               legend=((_LANDSLIDE, "landslide"), (_UNOBSERVED, "not observed"))),
-        Image("date", "day of the clear image after", (), partial(_ramped, "0", images.PROBABILITY, first, last, NO_DAY),
-              ramp, (start.isoformat(), end.isoformat()), is_smooth=False),
+        Image("date", "day of the clear image after", (),
+              partial(_ramped, "0", images.PROBABILITY, first, last, NO_DAY), ramp, (start.isoformat(), end.isoformat()), is_smooth=False),
         Image("observed", "observed ground", (), _observed, is_smooth=False,
               legend=(*((colour, meaning) for _, colour, meaning in _SEEN), (_SHADE_COLOUR, "terrain shadow"))),
     ]  # fmt: skip
@@ -169,14 +169,14 @@ def _stretch(survey: Survey, names: tuple[str, ...], gamma: float = 1.0) -> imag
     return images.stretch(*found, gamma=gamma)
 
 
-def _opaque(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _opaque(picture: np.ndarray, known: np.ndarray | np.bool[bool]) -> np.ndarray:
     """Return the picture with an alpha channel: transparent where nothing is known."""
     return np.dstack([picture, np.where(known, 255, 0).astype(np.uint8)])
 
 
 def _true_colour(names: tuple[str, ...], how: images.Stretch, bands: Bands) -> np.ndarray:
     colours = [bands[name] for name in names]
-    return _opaque(images.true_colour(colours, how), np.isfinite(colours).all(axis=0))
+    return _opaque(images.true_colour(colours, how), np.isfinite(np.stack(colours)).all(axis=0))
 
 
 def _grey(name: str, how: images.Stretch, bands: Bands) -> np.ndarray:
