@@ -9,7 +9,10 @@ person waits for in the browser until all tiles of the view are drawn.
 """
 
 import argparse
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,7 +34,7 @@ from lsbatch.review.mercator import Tile
 from lsbatch.review.outline_tiles import Outlines
 from lsbatch.settings import Config, to_yaml
 from lsbatch.storage import cog, vectors
-from tests import browser, programs
+from tests import browser
 
 LEFT, BOTTOM, TILE_PX, PIXEL_M = 204_800.0, 6_799_360.0, 2048, 10.0
 #: Share of the blocks of the map that hold something.
@@ -171,15 +174,17 @@ def _median_ms(make: Callable[[Tile], object], tiles: list[Tile]) -> float:
 
 def of_browser(survey: Survey, folder: Path, pictures: Path | None) -> list[str]:
     """Return the seconds until the first picture, and of pans and zooms at three zooms."""
-    process = programs.start("view", str(folder / "config.yaml"))
-    address = process.line().split()[-1]
+    command = [sys.executable, "-m", "lsbatch.cli", "view", str(folder / "config.yaml")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "400"})
     lines = []
     try:
+        assert process.stdout is not None
+        address = next(word for word in process.stdout.readline().split() if word.startswith("http://"))
         with browser.Page(folder) as page:
             page.open("data:text/html,")
             began = time.perf_counter()
             page.open(address)
-            while not page.value(IDLE):
+            while not page.value(f"document.body && {IDLE}"):
                 time.sleep(0.05)
             lines.append(f"browser: first picture with all landslides after {_since(began)}")
             _picture(page, pictures, "nation")
@@ -196,14 +201,17 @@ def of_browser(survey: Survey, folder: Path, pictures: Path | None) -> list[str]
                     f"zoom {statistics.median(zooms):.2f} s (at most {max(zooms):.2f})"
                 )
     finally:
-        process.send(2)
-        process.ended(60)
+        process.terminate()
+        process.wait(60)
     return lines
 
 
 def _moved(page: browser.Page, what: str) -> float:
     """Return the seconds of a movement until all tiles are drawn."""
-    script = f"(() => {{ const began = performance.now(); const end = {UNTIL_IDLE}; window.lsbatchMap.{what}; return end.then(t => t - began); }})()"
+    script = (
+        f"(() => {{ const began = performance.now(); const end = {UNTIL_IDLE}; window.lsbatchMap.{what}; "
+        "return end.then(t => t - began); })()"
+    )
     return page.value(script) / 1000
 
 

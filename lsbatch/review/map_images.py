@@ -141,16 +141,25 @@ def _of_maps(survey: Survey) -> list[Image]:
     windows = survey.config.survey.windows
     start, end = windows.pre[1], windows.post[1]
     first, last = ((day - date(1970, 1, 1)).days for day in (start, end))
-    ramp = images.css_ramp(images.PROBABILITY)
+    ramp, colours = images.css_ramp(images.PROBABILITY), images.PROBABILITY
+    seen: Legend = tuple((colour, meaning) for _, colour, meaning in _SEEN)
     return [
-        Image("probability", "probability", (), partial(_ramped, "0", images.PROBABILITY, 0, 100, NO_PERCENT), ramp,
-              ("0", "1"), is_smooth=False),
-        Image("mask", "landslide mask", (), _mask, is_smooth=False,
-              legend=((_LANDSLIDE, "landslide"), (_UNOBSERVED, "not observed"))),
-        Image("date", "day of the clear image after", (),
-              partial(_ramped, "0", images.PROBABILITY, first, last, NO_DAY), ramp, (start.isoformat(), end.isoformat()), is_smooth=False),
-        Image("observed", "observed ground", (), _observed, is_smooth=False,
-              legend=(*((colour, meaning) for _, colour, meaning in _SEEN), (_SHADE_COLOUR, "terrain shadow"))),
+        Image(
+            "probability", "probability", (), partial(_ramped, "0", colours, 0, 100, NO_PERCENT), ramp, ("0", "1"),
+            is_smooth=False,
+        ),
+        Image(
+            "mask", "landslide mask", (), _mask, is_smooth=False,
+            legend=((_LANDSLIDE, "landslide"), (_UNOBSERVED, "not observed")),
+        ),
+        Image(
+            "date", "day of the clear image after", (), partial(_ramped, "0", colours, first, last, NO_DAY), ramp,
+            (start.isoformat(), end.isoformat()), is_smooth=False,
+        ),
+        Image(
+            "observed", "observed ground", (), _observed, is_smooth=False,
+            legend=(*seen, (_SHADE_COLOUR, "terrain shadow")),
+        ),
     ]  # fmt: skip
 
 
