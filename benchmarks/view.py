@@ -56,7 +56,8 @@ def main() -> None:
         began = time.perf_counter()
         survey = make(Path(folder), args.rows, args.cols, args.landslides)
         print(f"{args.landslides:,} landslides, {args.rows:,} x {args.cols:,} px, made in {_since(began)}")
-        print("\n".join(of_server(survey)))
+        print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+        print("\n".join(of_server(survey)), flush=True)
         print("\n".join(of_browser(survey, Path(folder), args.pictures)))
 
 
@@ -150,7 +151,7 @@ def of_server(survey: Survey) -> list[str]:
         tiles = _around(survey, zoom)
         maps = _median_ms(lambda tile: images.picture("probability", tile), tiles)
         drawn = _median_ms(outlines.tile, tiles)
-        lines.append(f"server: zoom {zoom}: image tile {maps:.0f} ms, outline tile {drawn:.0f} ms")
+        lines.append(f"server: zoom {zoom}: image tile {maps}, outline tile {drawn}")
     return lines
 
 
@@ -163,13 +164,15 @@ def _around(survey: Survey, zoom: int) -> list[Tile]:
     return [Tile(zoom, col + i, row + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
 
 
-def _median_ms(make: Callable[[Tile], object], tiles: list[Tile]) -> float:
-    seconds = []
+def _median_ms(make: Callable[[Tile], object], tiles: list[Tile]) -> str:
+    """Return the median of wall time, and of CPU time, which other programs on the machine change less."""
+    wall, cpu = [], []
     for tile in tiles:
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.thread_time()
         make(tile)
-        seconds.append(time.perf_counter() - began)
-    return 1000 * statistics.median(seconds)
+        wall.append(time.perf_counter() - began)
+        cpu.append(time.thread_time() - busy)
+    return f"{1000 * statistics.median(wall):.0f} ms ({1000 * statistics.median(cpu):.0f} ms of CPU)"
 
 
 def of_browser(survey: Survey, folder: Path, pictures: Path | None) -> list[str]:

@@ -86,12 +86,11 @@ class Case:
         changed, added = drawn.changes(self.frame, drawings)
         if not changed and not added:
             return
-        frame = self.frame.copy()
-        shapes = np.array(frame.geometry.values, dtype=object)
+        shapes = np.array(self.frame.geometry.values, dtype=object)
         for row, shape in changed.items():
             shapes[row] = shape
             self._pictures.pop(row, None)
-        frame.geometry = shapes
+        frame = self.frame.set_geometry(gpd.GeoSeries(shapes, index=self.frame.index, crs=self.frame.crs))
         if added:
             frame = pd.concat([frame, drawn.rows(self.survey, frame, added)], ignore_index=True)
         self.frame, self.rows = frame, {name: i for i, name in enumerate(frame[ID])}
