@@ -15,8 +15,8 @@ from lsbatch.review.server import Server
 from tests import browser
 
 IDLE = (
-    "document.body !== null && document.body.dataset.ready === 'yes' && window.lsbatchMap.loaded() && "
-    "window.lsbatchMap.areTilesLoaded() && document.querySelectorAll('#pictures img').length > 0"
+    "document.body !== null && document.body.dataset.ready === 'yes' && "
+    "window.lsbatchMaps.every(one => one.loaded() && one.areTilesLoaded()) && document.querySelectorAll('#pictures img').length > 0"
 )
 #: The first landslide of the list, and the image before it left of the divider.
 STEPS = (

@@ -64,7 +64,7 @@ export async function createMap(site, page, script) {
   try { sides.push(new maplibre.Map({container: "map", style: style(site, Object.keys(GRADES)), ...options})); }
   catch { page.said("This browser cannot draw maps: WebGL is off. The list, the images and the answers work without."); return null; }
   const main = sides[0];
-  window.lsbatchMap = main;
+  Object.assign(window, {lsbatchMap: main, lsbatchMaps: sides});
   main.touchZoomRotate.disableRotation();
   main.addControl(new maplibre.NavigationControl({showCompass: false}));
   main.addControl(new maplibre.ScaleControl({maxWidth: 120}));
