@@ -3,6 +3,7 @@
 const $ = id => document.getElementById(id);
 const SOURCE = "drawing";
 const HELP_NEW = "Click on the map to add corners, or move the map with the arrow keys and press Enter to add one at the cross.";
+const HELP_OLD = "Click beside the outline to add a corner to its nearest side, or press Enter to add one at the cross.";
 const HELP = " Drag a corner to move it. With a corner in focus: arrow keys move it, Delete removes it.";
 
 export class Drawing {
@@ -19,7 +20,7 @@ export class Drawing {
     this.buttons = [["draw-save", () => this.finish()], ["draw-undo", () => this.remove(this.corners.length - 1)], ["draw-stop", () => this.end()]];
     for (const [id, does] of this.buttons) $(id).onclick = does;
     $("drawing").hidden = false;
-    $("drawing-help").textContent = (this.isEdit ? "" : HELP_NEW) + HELP + (note ? ` ${note}` : "") + " Your name and comment are saved with it.";
+    $("drawing-help").textContent = (this.isEdit ? HELP_OLD : HELP_NEW) + HELP + (note ? ` ${note}` : "") + " Your name and comment are saved with it.";
     $("frame").classList.add("drawing");
     map.doubleClickZoom.disable();
     map.getCanvas().focus();
