@@ -16,7 +16,8 @@ from tests import browser
 
 IDLE = (
     "document.body !== null && document.body.dataset.ready === 'yes' && "
-    "window.lsbatchMaps.every(one => one.loaded() && one.areTilesLoaded()) && document.querySelectorAll('#pictures img').length > 0"
+    "window.lsbatchMaps.every(one => one.loaded() && one.areTilesLoaded()) && "
+    "document.querySelectorAll('#pictures img').length > 0"
 )
 #: The first landslide of the list, and the image before it left of the divider.
 STEPS = (
