@@ -60,6 +60,7 @@ def serve(site: Site, port: int, tell: Any) -> None:
         If the server cannot listen at the port.
     """
     with Server(site, port) as server:
+        site.prepare()
         case, name = site.case, "Review" if site.is_review else "View"
         tell(f"{name} of {case.survey.config.survey.id}: {len(case.frame)} landslides at {server.address}")
         tell("Only this machine can open the address. Every answer is saved at once. Press Ctrl-C to stop.")

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,17 @@ class Site:
         self.case, self.is_review, self.maplibre = case, is_review, map_folder()
         self._lock = threading.Lock()
         self._outlines: tuple[int, Outlines] | None = None
-        # now, so that the first picture does not wait for it
-        self.tiles = ImageTiles(case.survey)
         self._areas = areas.outlines(case.survey.config)
         self._homes = listing.homes(case, self._areas)
+
+    @cached_property
+    def tiles(self) -> ImageTiles:
+        """Return the image tiles."""
+        return ImageTiles(self.case.survey)
+
+    def prepare(self) -> None:
+        """Make what the first picture would wait for: the stretch of the colours and the index of the outlines."""
+        self.tiles.described()
         self._current_outlines()
 
     def get(self, path: str) -> Content | None:
