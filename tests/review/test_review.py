@@ -13,9 +13,10 @@ import geopandas as gpd
 import pytest
 
 from lsbatch.catalog.survey import Survey
-from lsbatch.errors import NoDataError
+from lsbatch.cli import inventory_commands
+from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.inventory import identity, year_matching
-from lsbatch.review import Case
+from lsbatch.review import Case, site
 from lsbatch.review.server import POLICY, Server
 from lsbatch.settings import to_yaml
 from lsbatch.storage import journal, vectors
@@ -264,6 +265,22 @@ def test_without_an_inventory_there_is_nothing_to_review(tmp_path: Path) -> None
     (survey.workspace.inventory / "landslides.parquet").unlink()
     with pytest.raises(NoDataError, match="has no inventory yet"):
         Case(survey)
+
+
+def test_without_maplibre_the_line_of_pip_is_said(
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`view` ends with it; the page of `review` shows it instead of the map."""
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(survey.config), encoding="utf-8")
+    monkeypatch.setattr(site, "map_folder", lambda: None)
+    with pytest.raises(ConfigError, match=r"pip install 'lsbatch\[view\]'"):
+        inventory_commands.view(str(path))
+    made = site.Site(Case(survey), is_review=True)
+    found = made.get("survey")
+    assert found is not None
+    assert json.loads(found[0])["map"] == site.MISSING
+    assert made.get("maplibre-gl.js") is None
 
 
 def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
