@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
@@ -11,16 +10,15 @@ import rioxarray  # noqa: F401  (registers the accessor .rio)
 import xarray as xr
 
 from lsbatch.bands import STACK, mask, probability
-from lsbatch.catalog import survey_version
-from lsbatch.catalog.survey import Position, Survey
+from lsbatch.catalog.survey import Position, Survey, settings_of_folder
 from lsbatch.catalog.survey import open_survey as open_planned
 from lsbatch.engine import schedule, todo
-from lsbatch.errors import ConfigError, LsbatchError, NoDataError
+from lsbatch.errors import LsbatchError, NoDataError
 from lsbatch.grid import tile_id
 from lsbatch.inventory import inventory_files
 from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.pipeline.types import Stage
-from lsbatch.settings import Config, load, load_text
+from lsbatch.settings import Config, load
 from lsbatch.storage import cube, files, objects, receipts
 from lsbatch.storage.receipts import Receipt
 from lsbatch.storage.workspace import Workspace
@@ -196,17 +194,7 @@ def open_survey(survey: str | PathLike[str] | Config) -> OpenSurvey:
     path = objects.path_of(str(survey))
     if not objects.is_remote(path) and path.suffix in SETTINGS_ENDINGS:
         return OpenSurvey(load(path))
-    file = Workspace(path).settings
-    if not files.exists(file):
-        raise ConfigError(
-            f"{survey}: holds no {file.name}, so it is not the folder of a survey that this version ran; "
-            "open the survey by its settings file"
-        )
-    # before the settings: a newer release may have settings that this one does not know
-    survey_version.check(path)
-    config = load_text(files.read_text(file), Path.cwd(), str(file))
-    # the folder may have been moved or copied since
-    return OpenSurvey(config.model_copy(update={"output": path if objects.is_remote(path) else path.resolve()}))
+    return OpenSurvey(settings_of_folder(str(survey)))
 
 
 def run(

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+#: What Chromium says of WebGL without a GPU, which is no fault of a page.
+WITHOUT_GPU = ("software WebGL", "GL Driver Message")
 #: Names under which Linux distributions and Google install it.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 START_S = 30
@@ -139,8 +141,12 @@ class Page:
         if method == "Runtime.exceptionThrown":
             self.errors.append(str(params["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
-            self.errors.append(str(params["args"]))
+            self._note(str(params["args"]))
         elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
-            self.errors.append(params["entry"]["text"])
+            self._note(params["entry"]["text"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
+
+    def _note(self, text: str) -> None:
+        if not any(one in text for one in WITHOUT_GPU):
+            self.errors.append(text)

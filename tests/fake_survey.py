@@ -245,8 +245,9 @@ def multiply(survey: Survey, count: int) -> None:
 
 def _column(name: str, kind: str, count: int) -> Any:
     values = next(field.values for field in schema.FIELDS if field.name == name)
-    if name == "observation":
-        return ["found"] * count
+    if name in ("observation", "outline"):
+        # those of a survey that was never reviewed
+        return [{"observation": "found", "outline": "pixels"}[name]] * count
     if kind == "str":
         fixed = {"date_earliest": "2019-07-05", "date_latest": "2020-06-29", "date_method": "greenest looks"}
         # every allowed value in turn

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from lsbatch.catalog import plan, survey_version
+from lsbatch.errors import ConfigError
 from lsbatch.grid import Grid, Tile
-from lsbatch.settings import Config
+from lsbatch.settings import Config, load_text
+from lsbatch.storage import files, objects
 from lsbatch.storage.workspace import Workspace
 
 Position = tuple[int, int]
@@ -50,3 +53,30 @@ def open_survey(config: Config) -> Survey:
     survey_version.check(config.output)
     saved = plan.load(config.output)
     return Survey(config, saved.grid, saved.tiles)
+
+
+def settings_of_folder(text: str) -> Config:
+    """Return the settings that the last run saved in the folder of a survey, without the secrets of addresses.
+
+    Parameters
+    ----------
+    text : str
+        Path of the folder, or ``s3://bucket/key``.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds no valid settings.
+    """
+    path = objects.path_of(text)
+    file = Workspace(path).settings
+    if not files.exists(file):
+        raise ConfigError(
+            f"{text}: holds no {file.name}, so it is not the folder of a survey that this version ran; "
+            "open the survey by its settings file"
+        )
+    # before the settings: a newer release may have settings that this one does not know
+    survey_version.check(path)
+    config = load_text(files.read_text(file), Path.cwd(), str(file))
+    # the folder may have been moved or copied since
+    return config.model_copy(update={"output": path if objects.is_remote(path) else path.resolve()})

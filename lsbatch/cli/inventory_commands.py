@@ -56,10 +56,28 @@ def _given(text: str) -> Any:
     return objects.path_of(text)
 
 
+Port = Annotated[int, typer.Option(min=0, max=65535, help="port on this machine; 0: any free port")]
+
+
+@app.command()
+def view(
+    survey: Annotated[str, typer.Argument(metavar="SURVEY", help="settings of the survey (YAML), or its folder")],
+    port: Port = 0,
+) -> None:
+    """Look at a survey on a map in the browser, search and filter its landslides, and review them."""
+    settings = _opened(survey)
+    from lsbatch.errors import ConfigError
+    from lsbatch.review.site import MISSING, map_folder
+
+    if map_folder() is None:
+        raise ConfigError(MISSING)
+    _serve(settings, port, is_review=False)
+
+
 @app.command()
 def review(
     config: ConfigPath,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="port on this machine; 0: any free port")] = 0,
+    port: Port = 0,
     first: Annotated[
         Next,
         typer.Option(
@@ -68,15 +86,27 @@ def review(
         ),
     ] = Next.LARGEST,
 ) -> None:
-    """Confirm, reject and comment landslides on a web page on this machine."""
-    settings = load(config)
+    """Confirm, reject, comment and draw landslides on the same page, from the first one without an answer."""
+    _serve(load(config), port, is_review=True, uncertain_first=first is Next.UNCERTAIN)
+
+
+def _opened(text: str) -> Any:
+    """Return the settings of a file or of the folder of a survey."""
+    if _is_settings(text):
+        return load(Path(text))
+    from lsbatch.catalog.survey import settings_of_folder
+
+    return settings_of_folder(text)
+
+
+def _serve(settings: Any, port: int, *, is_review: bool, uncertain_first: bool = False) -> None:
     from lsbatch import review
     from lsbatch.catalog.survey import open_survey
     from lsbatch.cli import terminal
 
     screen = terminal.Screen()
     try:
-        case = review.Case(open_survey(settings), uncertain_first=first is Next.UNCERTAIN)
-        review.serve(case, port, screen.text)
+        case = review.Case(open_survey(settings), uncertain_first=uncertain_first)
+        review.serve(review.Site(case, is_review=is_review), port, screen.text)
     except Stopped:
         screen.text("Review ended. Add the answers to the inventory with: lsbatch run")

@@ -20,11 +20,10 @@ import numpy as np
 
 from lsbatch.bands import Layer
 from lsbatch.catalog.survey import Position
-from lsbatch.engine.registry import LAYERS
 from lsbatch.engine.todo import step_named
 from lsbatch.errors import AbandonedError, LsbatchError, SceneError
 from lsbatch.grid import Grid, tile_id
-from lsbatch.pipeline.types import Block, Stage
+from lsbatch.pipeline.types import LAYERS, Block, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import cube, files, objects, receipts, vectors
 from lsbatch.storage.lease import Lease

@@ -63,8 +63,7 @@ def _settings(config: Config) -> Mapping[str, Any]:
 
 def write(survey: Survey, config: Config) -> dict[str, Any]:
     """Write ``inventory/areas.gpkg`` and ``areas.csv``."""
-    assert config.inventory.areas is not None
-    shapes = vectors.read_named(config.inventory.areas, config.inventory.areas_field, _SETTINGS, config.grid.crs)
+    shapes = outlines(config)
     done = receipts.read_stage(survey.workspace.receipts, "areas").values()
     landslides = identity.found(inventory_files.read(survey.workspace))
     frame = figures(
@@ -104,7 +103,7 @@ def figures(
     px_km2 : float
         Of a pixel.
     """
-    home = _homes(shapes, landslides)
+    home = homes(shapes, landslides)
     rows = []
     for name in (*shapes, ELSEWHERE):
         surveyed, landslide = np.sum([one.get(name, (0, 0)) for one in counts], axis=0) if counts else (0, 0)
@@ -128,8 +127,16 @@ def figures(
     return inventory_files.rounded(frame, FIELDS)
 
 
-def _homes(shapes: Mapping[str, shapely.Geometry], landslides: gpd.GeoDataFrame) -> pd.Series:
-    """Return the area that contains most of each landslide; the first if equal."""
+def outlines(config: Config) -> dict[str, shapely.Geometry]:
+    """Return the polygons of `inventory.areas` in the grid's CRS by name; none without the setting."""
+    file = config.inventory.areas
+    if file is None:
+        return {}
+    return vectors.read_named(file, config.inventory.areas_field, _SETTINGS, config.grid.crs)
+
+
+def homes(shapes: Mapping[str, shapely.Geometry], landslides: gpd.GeoDataFrame) -> pd.Series:
+    """Return the area that contains most of each landslide; the first if equal, `ELSEWHERE` if in none."""
     home = pd.Series(ELSEWHERE, index=landslides.index, dtype="str")
     most = np.zeros(len(landslides))
     outlines = np.asarray(landslides.geometry.values)

@@ -10,7 +10,7 @@ import shapely
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import NoDataError
 from lsbatch.grid import tile_id
-from lsbatch.inventory import identity, inventory_files
+from lsbatch.inventory import identity, inventory_files, schema
 from lsbatch.kernels.statistics import score_intervals
 from lsbatch.kernels.statistics.confusion import Confusion
 from lsbatch.pipeline.score import CELL_PX
@@ -132,7 +132,9 @@ def objects(survey: Survey) -> Mapping[str, Any]:
     file = survey.workspace.inventory / "landslides.parquet"
     if not files.exists(file):
         return {}
-    found = _mapped(identity.found(inventory_files.read(survey.workspace)), config.truth)
+    records = identity.found(inventory_files.read(survey.workspace))
+    # the survey had missed what only a reviewer found
+    found = _mapped(records[records["outline"] != schema.DRAWN], config.truth)
     truth = vectors.read_truth(config.truth, config.survey.windows, config.grid.crs, survey.grid.bounds)
     # touching more than an edge: a shared border is not a detection
     large = truth[truth.area >= config.inventory.min_area_m2]

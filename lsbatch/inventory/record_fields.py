@@ -177,11 +177,17 @@ def _geometry(outlines: np.ndarray, places: Columns, to_lonlat: Transformer) -> 
 
 def _evidence(parts: Parts) -> dict[str, np.ndarray]:
     histogram = np.add.reduceat(np.stack(list(parts.columns["probability_histogram"])), parts.starts)
-    cumulative = np.cumsum(histogram, axis=1) / histogram.sum(axis=1, keepdims=True)
+    total = histogram.sum(axis=1, keepdims=True)
+    cumulative = np.cumsum(histogram, axis=1) / np.maximum(total, 1)
+    # only an outline that a reviewer drew may have no pixel with a probability
+    low, high = (
+        np.where(total[:, 0] > 0, (cumulative < share).sum(axis=1) / (HISTOGRAM_BINS - 1), np.nan)
+        for share in (0.1, 0.9)
+    )
     return {
         "probability_mean": parts.mean("probability"),
-        "probability_p10": (cumulative < 0.1).sum(axis=1) / (HISTOGRAM_BINS - 1),
-        "probability_p90": (cumulative < 0.9).sum(axis=1) / (HISTOGRAM_BINS - 1),
+        "probability_p10": low,
+        "probability_p90": high,
         "probability_max": terrain_fields.finite(parts.most("probability_max")),
         "dndvi_mean": parts.mean("dNDVI"),
         "dvv_mean_db": parts.mean("diffVV"),

@@ -21,6 +21,7 @@ from lsbatch.inventory import (
     inventory_files,
     provenance,
     record_fields,
+    reviews,
     schema,
     tile_records,
 )
@@ -38,12 +39,13 @@ from lsbatch.storage.workspace import Workspace
 def apply(survey: Survey, config: Config) -> dict[str, Any]:
     """Join the parts of all tiles, give them identifiers, and write the inventory, its style and exports."""
     linked = identity.settle(survey, landslides(survey, config))
-    found = identity.found(linked.frame)
+    frame = reviews.with_drawings(survey, config, linked.frame, _provenance(config))
+    found = identity.found(frame)
     # records kept from earlier years may come from another program
     attributes = found.drop(columns="geometry")
     schema.check({name: values.tolist() for name, values in attributes.items()}, config.inventory.confounders)
     folder, language = survey.workspace.inventory, config.inventory.language
-    found = identity.found(inventory_files.write(folder, linked.frame, language))
+    found = identity.found(inventory_files.write(folder, frame, language))
     fields = schema.fields(config.inventory.confounders)
     write_text(folder / "landslides.qml", landslide_styles.qml("confidence", language, fields))
     exports.write_all(folder, found)

@@ -16,6 +16,8 @@ OBSERVATIONS = (FOUND, "nothing found", "not observed")
 STATUSES = ("new", "persisting", "enlarged", "reactivated", "gone")
 #: Values of `review_state`.
 REVIEW_STATES = ("unreviewed", "confirmed", "rejected")
+#: Values of `outline` for a landslide that only a reviewer found, and for an outline that a reviewer corrected.
+DRAWN, EDITED = "drawn by reviewer", "edited by reviewer"
 #: Values of `confidence`, see `lsbatch.inventory.records`.
 GRADES = ("high", "medium", "low")
 #: Decimals of a number by its unit: what the pixels and the DEM can tell, and no more.
@@ -111,7 +113,9 @@ FIELDS: tuple[Field, ...] = (
     _number("toe_x", "geometry", "m", "easting of the centre of its lowest pixel", empty=False),
     _number("toe_y", "geometry", "m", "northing of the same point", empty=False),
     _text("outline", "geometry", "`pixels`; `simplified`; `pixels, repaired` if GEOS had to make it "
-                                 "valid", values=("pixels", "simplified", "pixels, repaired")),
+                                 "valid; `drawn by reviewer`, `edited by reviewer`: "
+                                 "[review](linking.md#review)",
+          values=("pixels", "simplified", "pixels, repaired", DRAWN, EDITED)),
     _number("elevation_min_m", "terrain", "m", "lowest elevation, from the DEM"),
     _number("elevation_max_m", "terrain", "m", "highest elevation, from the DEM"),
     _number("relief_m", "terrain", "m", "difference of the two", 0.0),
@@ -126,10 +130,11 @@ FIELDS: tuple[Field, ...] = (
     _number("transport_slope_deg", "terrain", "degree", "mean slope below it", 0.0, 90.0),
     _number("travel_angle_deg", "terrain", "degree", "angle from the toe up to the source: arc tangent of height "
                                                      "difference over horizontal distance", 0.0, 90.0),
-    _share("probability_mean", "evidence", "mean probability of its pixels"),
-    _share("probability_p10", "evidence", "tenth percentile of the probability, to 0.01"),
-    _share("probability_p90", "evidence", "ninetieth percentile of the probability"),
-    _share("probability_max", "evidence", "highest probability of its pixels"),
+    _share("probability_mean", "evidence", "mean probability of its pixels; the four are unknown for an outline "
+                                           "that a reviewer drew where nothing was observed", empty=True),
+    _share("probability_p10", "evidence", "tenth percentile of the probability, to 0.01", empty=True),
+    _share("probability_p90", "evidence", "ninetieth percentile of the probability", empty=True),
+    _share("probability_max", "evidence", "highest probability of its pixels", empty=True),
     _text("confidence", "evidence", "grade, see below", values=GRADES),
     _text("models_agree", "evidence", "names of `inventory.others` (inventories of the same year from other models or "
                                       "mappers) that contain at least half of its pixels, separated by "

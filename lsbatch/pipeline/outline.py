@@ -48,11 +48,28 @@ _SEEN = {
 
 def apply(block: Block, config: Config) -> Block:
     """Label the tile, outline each label, and add up its statistics."""
-    core = {name: _trim(values, block.halo_px) for name, values in block.bands.items()}
-    labels, count = connected_regions.label(core["landslide"] == 1)
+    labels, count = connected_regions.label(_trim(block.bands["landslide"], block.halo_px) == 1)
     tally = {"parts": count}
     if count == 0:
         return Block(block.tile, 0, {}, tally)
+    polygons = vectors.polygonize(labels, count, block.tile.geobox)
+    part = gpd.GeoDataFrame(measured(block, config, labels, count), geometry=polygons, crs=config.grid.crs)
+    return Block(block.tile, 0, {"edges": connected_regions.edges(labels)}, tally, part=part)
+
+
+def measured(block: Block, config: Config, labels: np.ndarray, count: int) -> pd.DataFrame:
+    """Return the statistics of the labels 1..count of a tile, one row a label, without geometry.
+
+    Parameters
+    ----------
+    block : Block
+        The bands that the stage reads, with its halo.
+    config : Config
+    labels : array (rows, cols), int32
+        Of the tile without halo; each label has a pixel.
+    count : int
+    """
+    core = {name: _trim(values, block.halo_px) for name, values in block.bands.items()}
     side = config.grid.resolution_m
     aspect = _trim(terrain.aspect(block.bands["elevation"], side, side), block.halo_px)
     frame = pd.DataFrame({"tile_row": block.tile.row, "tile_col": block.tile.col, "label": np.arange(1, count + 1)})
@@ -68,9 +85,7 @@ def apply(block: Block, config: Config) -> Block:
     frame["probability_histogram"] = list(_histograms(labels, count, core["probability"]))
     for name in DAYS if "after" in core else ():
         frame[f"{name}_days"] = _days(labels, count, core[name])
-    polygons = vectors.polygonize(labels, count, block.tile.geobox)
-    part = gpd.GeoDataFrame(frame, geometry=polygons, crs=config.grid.crs)
-    return Block(block.tile, 0, {"edges": connected_regions.edges(labels)}, tally, part=part)
+    return frame
 
 
 def _trim(values: np.ndarray, halo: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.bands import Layer
+from lsbatch.bands import Layer, applicability, mask, probability, stack_layer
 from lsbatch.errors import SceneError
 from lsbatch.grid import Tile
 from lsbatch.settings import Config
@@ -15,6 +15,14 @@ from lsbatch.settings import Config
 #: Value of `observation` for a landslide found in this survey's own images; for the others see
 #: `lsbatch.inventory.schema`.
 FOUND = "found"
+
+#: Layers by the short name that `Stage.reads` uses.
+LAYERS: Mapping[str, Callable[[Config], Layer]] = {
+    "stack": lambda config: stack_layer(config.composite.bands),
+    "applicability": lambda config: applicability(config.model.family),
+    "probability": lambda config: probability(config.model.family),
+    "mask": lambda config: mask(config.model.family),
+}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+Ramp = tuple[tuple[float, str], ...]
 #: Ramps by position 0..1. Change: Okabe and Ito's blue and vermillion, white for no change.
 CHANGE = ((0.0, "#0072b2"), (0.5, "#f7f7f7"), (1.0, "#d55e00"))
 #: Probability: cividis; its lightness is even and it looks the same with every kind of colour blindness.
@@ -70,7 +71,7 @@ def grey(values: np.ndarray, how: Stretch) -> np.ndarray:
     return _bytes(np.repeat(how(values)[..., None], 3, axis=-1))
 
 
-def ramped(values: np.ndarray, ramp: tuple[tuple[float, str], ...], low: float, high: float) -> np.ndarray:
+def ramped(values: np.ndarray, ramp: Ramp, low: float, high: float) -> np.ndarray:
     """Return (rows, cols, 3) uint8: values from `low` to `high` along a colour ramp."""
     share = Stretch(low, high)(values)
     stops = [position for position, _ in ramp]
@@ -78,7 +79,7 @@ def ramped(values: np.ndarray, ramp: tuple[tuple[float, str], ...], low: float, 
     return np.stack([np.interp(share, stops, colours[:, i]) for i in range(3)], axis=-1).round().astype(np.uint8)
 
 
-def css_ramp(ramp: tuple[tuple[float, str], ...]) -> str:
+def css_ramp(ramp: Ramp) -> str:
     """Return the ramp as a CSS gradient, for legends."""
     return f"linear-gradient(to right, {', '.join(f'{colour} {position:.0%}' for position, colour in ramp)})"
 
@@ -141,14 +142,28 @@ def jpeg_strip(panels: Sequence[np.ndarray]) -> str:
     return _coded(np.hstack(panels), "JPEG", quality=70)
 
 
+def png(picture: np.ndarray) -> bytes:
+    """Return a PNG file of (rows, cols, 3 or 4) uint8; quickly made, for pictures that are made on request."""
+    return _file(picture, "PNG", compress_level=1)
+
+
+def webp(picture: np.ndarray) -> bytes:
+    """Return a WebP file of (rows, cols, 4) uint8, with small losses: a fifth of the bytes of PNG, in half the time."""
+    return _file(picture, "WEBP", quality=85, method=0)
+
+
 def _uri(picture: np.ndarray, kind: str, **options: object) -> str:
     return f"data:image/{kind.lower()};base64,{_coded(picture, kind, **options)}"
 
 
 def _coded(picture: np.ndarray, kind: str, **options: object) -> str:
+    return base64.b64encode(_file(picture, kind, **options)).decode()
+
+
+def _file(picture: np.ndarray, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, kind, **options)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
 
 
 def file_uri(png: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What the review page shows, and the reviewer's answers that are stored."""
+"""The landslides of a survey under review, and the reviewers' answers that are stored."""
 
 import threading
 from collections import OrderedDict
@@ -9,6 +9,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError, printable
@@ -17,33 +18,14 @@ from lsbatch.inventory.previous_inventory import ID
 from lsbatch.inventory.year_matching import STATES
 from lsbatch.kernels.statistics import uncertainty as kernel
 from lsbatch.report.quicklooks import quicklook
-from lsbatch.review import uncertainty
+from lsbatch.review import drawn, uncertainty
 from lsbatch.storage import journal
 
 LONGEST_NAME, LONGEST_COMMENT = 80, 2000
 #: Number of landslides with images in memory.
 KEPT_PICTURES = 32
-#: Attributes on the page, in order.
-SHOWN = (
-    "uncertainty",
-    "status",
-    "observation",
-    "version",
-    "date_earliest",
-    "date_latest",
-    "date_method",
-    "area_m2",
-    "length_m",
-    "relief_m",
-    "slope_mean_deg",
-    "probability_mean",
-    "dndvi_mean",
-    "dvv_mean_db",
-    "optical_share",
-    "radar_share",
-    "unobserved_edge_px",
-    "parent_ids",
-)
+
+Answers = Mapping[str, list[Mapping[str, Any]]]
 
 
 class RefusedError(LsbatchError):
@@ -52,6 +34,8 @@ class RefusedError(LsbatchError):
 
 class Case:
     """The landslides of a survey, and the journal of answers to them.
+
+    Landslides that a reviewer draws are added at the end, so that the number of a landslide stays the same.
 
     Parameters
     ----------
@@ -69,46 +53,56 @@ class Case:
     def __init__(self, survey: Survey, *, uncertain_first: bool = False) -> None:
         self.survey, self.uncertain_first = survey, uncertain_first
         self.frame: gpd.GeoDataFrame = reviews.records(survey)
-        self._rows = {name: i for i, name in enumerate(self.frame[ID])}
         if uncertain_first:
             self.frame = self._sorted()
-        self._rows = {name: i for i, name in enumerate(self.frame[ID])}
+        self.rows = {name: i for i, name in enumerate(self.frame[ID])}
         self._pictures: OrderedDict[int, dict[str, Any]] = OrderedDict()
         # numba and zarr run in one thread at a time
         self._lock = threading.Lock()
+        #: Increased whenever an outline is drawn.
+        self.edition = 0
+        self.answers()
 
     def _sorted(self) -> gpd.GeoDataFrame:
-        answers = self._answers_by_id()
-        done = np.array([self._answer(name, answers)["state"] != STATES[0] for name in self.frame[ID]], bool)
+        answers = _by_id(journal.read(self.survey.workspace.answers))
+        done = np.array(
+            [
+                (answers[name][-1]["state"] if name in answers else state) != STATES[0]
+                for name, state in zip(self.frame[ID], self.frame["review_state"], strict=True)
+            ],
+            bool,
+        )
         found = uncertainty.of_records(self.survey, self.frame)
         return self.frame.assign(uncertainty=found).iloc[kernel.ranking(found, done)].reset_index(drop=True)
 
-    def landslides(self) -> list[dict[str, Any]]:
-        """Return all landslides with their latest answers; plain values, None if unknown."""
-        table = pd.DataFrame(self.frame[[ID, *(name for name in SHOWN if name in self.frame)]]).astype(object)
-        plain = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
-        answers = self._answers_by_id()
-        return [row | {"answer": self._answer(row[ID], answers)} for row in plain]
+    def answers(self) -> Answers:
+        """Read the journal; return all answers by landslide, and take up the outlines drawn since the last time."""
+        records = journal.read(self.survey.workspace.answers)
+        with self._lock:
+            self._take_up(reviews.drawings(records))
+        return _by_id(records)
 
-    def _answers_by_id(self) -> dict[str, list[Mapping[str, Any]]]:
-        by_name: dict[str, list[Mapping[str, Any]]] = {}
-        for record in journal.read(self.survey.workspace.answers):
-            by_name.setdefault(str(record.get(ID)), []).append(record)
-        return by_name
+    def _take_up(self, drawings: Mapping[str, reviews.Drawing]) -> None:
+        changed, added = drawn.changes(self.frame, drawings)
+        if not changed and not added:
+            return
+        shapes = np.array(self.frame.geometry.values, dtype=object)
+        for row, shape in changed.items():
+            shapes[row] = shape
+            self._pictures.pop(row, None)
+        frame = self.frame.set_geometry(gpd.GeoSeries(shapes, index=self.frame.index, crs=self.frame.crs))
+        if added:
+            frame = pd.concat([frame, drawn.rows(self.survey, frame, added)], ignore_index=True)
+        self.frame, self.rows = frame, {name: i for i, name in enumerate(frame[ID])}
+        self.edition += 1
 
-    def _answer(self, name: str, answers: Mapping[str, list[Mapping[str, Any]]]) -> dict[str, Any]:
+    def answer(self, name: str, answers: Answers) -> dict[str, Any]:
         """Return the last answer and the number of answers; without answers, the state in the inventory."""
-        mine = answers.get(name, [])
-        if mine:
+        if mine := answers.get(name, []):
             return {key: mine[-1][key] for key in ("state", "reviewer", "comment", "at")} | {"count": len(mine)}
-        row = self.frame.iloc[self._rows[name]]
-        return {
-            "state": row["review_state"],
-            "reviewer": row["reviewer"],
-            "comment": row["comment"],
-            "at": "",
-            "count": 0,
-        }
+        row = self.frame.iloc[self.rows[name]]
+        kept = {key: row[column] for key, column in (("state", "review_state"), ("reviewer",) * 2, ("comment",) * 2)}
+        return kept | {"at": "", "count": 0}
 
     def pictures(self, index: int) -> dict[str, Any]:
         """Return before, after and evidence of the landslide side by side."""
@@ -126,12 +120,14 @@ class Case:
         Parameters
         ----------
         answer : mapping
-            landslide_id, state, reviewer, comment; count: number of answers when the reviewer loaded the page.
+            landslide_id, state, reviewer, comment; count: number of answers when the reviewer loaded the page. With
+            `corners` (longitude and latitude of each corner), the answer is an outline that the reviewer drew; then
+            landslide_id is empty for a landslide that the survey missed, and state is "confirmed".
 
         Returns
         -------
         bool, dict
-            True if the answer was added; the last answer in the journal.
+            True if the answer was added; the last answer in the journal, with the id of the landslide.
 
         Raises
         ------
@@ -145,32 +141,57 @@ class Case:
             record,
             lambda records: sum(entry.get(ID) == name for entry in records) == count,
         )
-        return added, self._answer(name, self._answers_by_id())
+        return added, {ID: name} | self.answer(name, self.answers())
 
     def _checked(self, answer: Any) -> tuple[dict[str, Any], int]:
         wanted = {ID, "state", "reviewer", "comment", "count"}
-        if not isinstance(answer, dict) or set(answer) != wanted:
+        if not isinstance(answer, dict) or set(answer) - {"corners"} != wanted:
             raise RefusedError(f"an answer must have exactly these fields: {', '.join(sorted(wanted))}")
-        if not isinstance(answer[ID], str) or answer[ID] not in self._rows:
+        has_outline = "corners" in answer
+        name, state = answer[ID], answer["state"]
+        if not isinstance(name, str) or (name not in self.rows and (name or not has_outline)):
             raise RefusedError("landslide_id: the survey has no landslide with this id")
-        if answer["state"] not in STATES:
+        if state not in STATES:
             raise RefusedError(f"state must be one of {', '.join(STATES)}")
+        if has_outline and state != reviews.CONFIRMED:
+            raise RefusedError(f"state must be {reviews.CONFIRMED} with an outline")
         reviewer = _text(answer["reviewer"], "the reviewer's name", LONGEST_NAME)
         if not reviewer:
             raise RefusedError("an answer needs the reviewer's name")
         comment = _text(answer["comment"], "the comment", LONGEST_COMMENT)
         if type(answer["count"]) is not int:
             raise RefusedError("count must be a whole number")
-        version = int(self.frame["version"].iat[self._rows[answer[ID]]])
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return {
-            "at": now,
-            ID: answer[ID],
-            "version": version,
-            "state": answer["state"],
+        outline = self._outline(name, answer["corners"]) if has_outline else {}
+        row = self.rows.get(name)
+        record = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            ID: name,
+            "version": 1 if row is None else int(self.frame["version"].iat[row]),
+            "state": state,
             "reviewer": reviewer,
             "comment": comment,
-        }, answer["count"]
+        }
+        return record | outline, answer["count"]
+
+    def _outline(self, name: str, corners: Any) -> dict[str, Any]:
+        """Return the fields of a record that describe an outline; also the id of a missed landslide."""
+        try:
+            shape = drawn.polygon(self.survey, corners)
+            here = self.frame.geometry.iat[self.rows[name]] if name else None
+            if here is not None and not shapely.intersects(shape, here):
+                raise LsbatchError("the outline does not touch the landslide; draw a missed landslide instead")
+            taken = {*self.rows, *self.answers()}
+            new = {} if name else {ID: drawn.new_id(self.survey, self.frame, shape, taken), "missed": True}
+        except LsbatchError as error:
+            raise RefusedError(str(error)) from None
+        return {**new, "outline": drawn.corners(shape)}
+
+
+def _by_id(records: journal.Records) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        found.setdefault(str(record.get(ID)), []).append(record)
+    return found
 
 
 def _text(value: Any, what: str, longest: int) -> str:
@@ -180,9 +201,3 @@ def _text(value: Any, what: str, longest: int) -> str:
     if printable(value) != value:
         raise RefusedError(f"{what} must be one line of printable characters")
     return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 3) if np.isfinite(value) else None
-    return int(value) if isinstance(value, (int, np.integer)) else str(value)

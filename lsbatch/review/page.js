@@ -1,10 +1,15 @@
-"use strict";
+import {createMap, loadScript} from "./map.js";
+
 // Every text is inserted as text, never as HTML, so a text from a file or a reviewer cannot run code.
 const $ = id => document.getElementById(id);
 const make = (tag, text) => { const e = document.createElement(tag); if (text !== undefined) e.textContent = text; return e; };
 const SVG = "http://www.w3.org/2000/svg";
 const SIGN = {unreviewed: "○ open", confirmed: "✓ confirmed", rejected: "✗ rejected"};
-let all = [], shown = [], at = -1, busy = false, uncertainFirst = false;
+const ROWS_A_PAGE = 100;
+const CHOICES = ["confidence", "status", "county"];
+const FIELDS = ["search", "filter", ...CHOICES, "from", "to", "smallest", "largest"];
+let site = {}, columns = {}, texts = {}, answers = {}, states = [], total = 0, edition = 0;
+let shown = [], listed = [], first = 0, at = -1, busy = false, map = null;
 
 async function request(path, options) {
   const answer = await fetch(path, options);
@@ -16,37 +21,93 @@ function say(text, bad = false) {
   $("message").classList.toggle("bad", bad);
 }
 
-// Why a landslide is offered here: only with the order by uncertainty.
-const why = one => uncertainFirst ? `, uncertain: ${one.uncertainty == null ? "unknown" : one.uncertainty.toFixed(2)}` : "";
+const stateOf = i => answers[i] ? answers[i].state : states[i];
+const answerOf = i => answers[i] || {state: states[i], reviewer: "", comment: "", at: "", count: 0};
+const textOf = (name, i) => texts[name] ? texts[name][columns[name][i]] : "";
 
-function list() {
-  const wanted = $("filter").value;
-  shown = all.map((one, i) => i).filter(i => !wanted || all[i].answer.state === wanted || i === at);
-  $("list").replaceChildren(...shown.map(i => {
-    const row = make("li"), button = make("button", undefined);
+// Why a landslide is offered here: only with the order by uncertainty.
+const why = i => site.uncertain_first ? `, uncertain: ${columns.uncertainty[i] == null ? "unknown" : columns.uncertainty[i].toFixed(2)}` : "";
+
+// Latitude and longitude of a text, or null.
+function place(text) {
+  const found = text.trim().match(/^(-?\d+(?:\.\d+)?)[,;\s]+(-?\d+(?:\.\d+)?)$/);
+  const [lat, lon] = found ? [Number(found[1]), Number(found[2])] : [NaN, NaN];
+  return Math.abs(lat) < 90 && Math.abs(lon) <= 180 ? [lon, lat] : null;
+}
+
+// Rows that the filters let pass.
+function filtered() {
+  const text = $("search").value.trim().toLowerCase(), wanted = $("filter").value;
+  const search = text && !place(text) ? text : "";
+  const codes = CHOICES.filter(name => texts[name] && $(name).value !== "").map(name => [columns[name], Number($(name).value)]);
+  const from = $("from").value, to = $("to").value;
+  const least = Number($("smallest").value) || 0, most = Number($("largest").value) || Infinity;
+  const counties = texts.county ? texts.county.map(one => one.toLowerCase().includes(search)) : [];
+  const found = [];
+  for (let i = 0; i < total; i++) {
+    if (columns.area[i] < least || columns.area[i] > most) continue;
+    if (from && columns.latest[i] < from || to && columns.earliest[i] > to) continue;
+    if (codes.some(([column, code]) => column[i] !== code)) continue;
+    if (wanted && stateOf(i) !== wanted && i !== at) continue;
+    if (search && !columns.id[i].toLowerCase().includes(search) && !counties[columns.county ? columns.county[i] : -1]) continue;
+    found.push(i);
+  }
+  return found;
+}
+
+function refilter() {
+  shown = filtered();
+  if (map) map.show(shown);
+  relist();
+}
+
+function relist() {
+  const box = $("in-view").checked && map ? map.bounds() : null;
+  listed = box ? shown.filter(i => box.contains([columns.lon[i], columns.lat[i]])) : shown;
+  first = Math.min(first, Math.max(0, Math.floor((listed.length - 1) / ROWS_A_PAGE)) * ROWS_A_PAGE);
+  draw();
+}
+
+function draw() {
+  $("list").replaceChildren(...listed.slice(first, first + ROWS_A_PAGE).map(i => {
+    const row = make("li"), button = make("button");
     button.type = "button";
     button.dataset.row = i;
-    button.append(make("span", all[i].landslide_id), make("span", SIGN[all[i].answer.state] + why(all[i])));
-    button.addEventListener("click", () => pick(i));
+    button.append(make("span", columns.id[i]), make("span", SIGN[stateOf(i)] + why(i)));
+    button.addEventListener("click", () => pick(i, true));
     row.append(button);
     return row;
   }));
+  const last = Math.min(first + ROWS_A_PAGE, listed.length);
+  $("page-at").textContent = listed.length ? `${first + 1} to ${last} of ${listed.length}` : "no landslide";
+  $("page-back").disabled = first === 0;
+  $("page-on").disabled = last === listed.length;
   mark();
-  const done = all.filter(one => one.answer.state !== "unreviewed").length;
-  $("count").textContent = `${all.length} landslides, ${done} reviewed, ${all.length - done} open` + (uncertainFirst ? "; the most uncertain open ones are first" : "");
+  count();
+}
+
+function count() {
+  let done = 0;
+  for (let i = 0; i < total; i++) done += stateOf(i) !== "unreviewed";
+  $("count").textContent = `${total} landslides, ${done} reviewed, ${total - done} open` + (shown.length < total ? `; ${shown.length} pass the filters` : "") + (site.uncertain_first ? "; the most uncertain open ones are first" : "");
 }
 
 function mark() {
   for (const button of $("list").querySelectorAll("button")) {
     const here = Number(button.dataset.row) === at;
     button.setAttribute("aria-current", here);
-    if (here) button.scrollIntoView({block: "nearest"});
+    // not scrollIntoView, which on a telephone moves the page away from the map
+    if (here) {
+      const list = $("list"), row = button.parentElement;
+      if (row.offsetTop < list.scrollTop + list.offsetTop) list.scrollTop = row.offsetTop - list.offsetTop;
+      else if (row.offsetTop + row.offsetHeight > list.scrollTop + list.offsetTop + list.clientHeight) list.scrollTop = row.offsetTop + row.offsetHeight - list.offsetTop - list.clientHeight;
+    }
   }
 }
 
 function verdict() {
-  const {state, reviewer, comment, at: when} = all[at].answer;
-  $("verdict").textContent = SIGN[state] + why(all[at]) + (reviewer ? ` by ${reviewer}` : "") + (when ? `, ${when}` : "") + (comment ? `: ${comment}` : "");
+  const {state, reviewer, comment, at: when} = answerOf(at);
+  $("verdict").textContent = SIGN[state] + why(at) + (reviewer ? ` by ${reviewer}` : "") + (when ? `, ${when}` : "") + (comment ? `: ${comment}` : "");
   for (const button of document.querySelectorAll("[data-state]")) button.setAttribute("aria-pressed", button.dataset.state === state);
 }
 
@@ -62,19 +123,39 @@ function outline(d, side) {
   return svg;
 }
 
-async function pick(i) {
+// Select a landslide; `go` moves the map to it.
+async function pick(i, go = false) {
   at = i;
-  const one = all[i];
-  $("name").textContent = one.landslide_id;
-  $("comment").value = one.answer.comment;
+  $("name").textContent = columns.id[i];
+  $("comment").value = answerOf(i).comment;
   say("");
   verdict();
   mark();
-  const facts = Object.entries(one).filter(([key, value]) => !["landslide_id", "answer"].includes(key) && value !== null && value !== "");
-  $("facts").replaceChildren(...facts.flatMap(([key, value]) => [make("dt", key), make("dd", value)]));
+  if (map) map.select(i, go ? [columns.lon[i], columns.lat[i]] : null, Math.sqrt(columns.area[i]));
+  $("facts").replaceChildren();
+  $("series").replaceChildren();
   $("pictures").replaceChildren(make("p", "Loading images …"));
-  let status, found;
-  try { [status, found] = await request(`pictures/${i}`); } catch { status = 0; }
+  await Promise.all([record(i), pictures(i), series(i)]);
+}
+
+async function record(i) {
+  let status = 0, found;
+  try { [status, found] = await request(`records/${i}`); } catch { /* said below */ }
+  if (at !== i) return;
+  if (status !== 200) { $("facts").replaceChildren(make("dt", "The record cannot be read.")); return; }
+  const rows = [...found.fields];
+  if (textOf("county", i)) rows.unshift({name: "county", title: "County", value: textOf("county", i), meaning: "area that contains most of it"});
+  if (site.uncertain_first && columns.uncertainty[i] != null) rows.unshift({name: "uncertainty", title: "Uncertainty", value: columns.uncertainty[i], meaning: "0 certain, 1 uncertain"});
+  $("facts").replaceChildren(...rows.flatMap(({name, title, value, meaning}) => {
+    const term = make("dt", title);
+    term.title = `${name}: ${meaning}`;
+    return [term, make("dd", value)];
+  }));
+}
+
+async function pictures(i) {
+  let status = 0, found;
+  try { [status, found] = await request(`pictures/${i}`); } catch { /* said below */ }
   if (at !== i) return;
   if (status !== 200) { $("pictures").replaceChildren(make("p", "No images: the server does not answer or cannot read the survey.")); return; }
   $("pictures").replaceChildren(...found.pictures.map(({title, uri}) => {
@@ -87,61 +168,180 @@ async function pick(i) {
   }));
 }
 
+// The series of Sentinel-1, where the survey kept it.
+async function series(i) {
+  let found = [];
+  try { const [status, got] = await request(`series/${i}`); if (status === 200) found = got; } catch { /* no series */ }
+  const points = found.flatMap(one => one.days.map((day, n) => [day, one.db[n]])).filter(([, db]) => db != null);
+  if (at !== i || !points.length) return;
+  const DAY = 864e5, W = 340, H = 130, days = points.map(([day]) => day), dbs = points.map(([, db]) => db);
+  const [d0, d1] = [Math.min(...days), Math.max(...days)], [low, high] = [Math.min(...dbs, -1), Math.max(...dbs, 1)];
+  const x = day => 30 + (W - 40) * (day - d0) / Math.max(1, d1 - d0), y = db => H - 20 - (H - 30) * (db - low) / (high - low);
+  const svg = document.createElementNS(SVG, "svg");
+  const put = (tag, attributes, text) => { const e = document.createElementNS(SVG, tag); for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v); if (text !== undefined) e.textContent = text; svg.append(e); };
+  svg.setAttribute("viewBox", `0 0 ${W} ${H}`);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `VV inside the outline over VV around it, ${points.length} passes`);
+  const [before, after] = [Date.parse(columns.earliest[i]) / DAY, Date.parse(columns.latest[i]) / DAY + 1].map(day => x(Math.min(Math.max(day, d0), d1)));
+  put("rect", {x: before, y: 5, width: Math.max(1, after - before), height: H - 25, fill: "#e69f00", "fill-opacity": .25});
+  put("line", {x1: 30, x2: W - 10, y1: y(0), y2: y(0), stroke: "#51606e"});
+  found.forEach((one, n) => one.days.forEach((day, k) => { if (one.db[k] != null) put("circle", {cx: x(day), cy: y(one.db[k]), r: 2.5, fill: ["#0072b2", "#d55e00", "#009e73", "#000"][n % 4]}); }));
+  put("text", {x: 2, y: y(high) + 8}, `${high.toFixed(0)} dB`);
+  put("text", {x: 2, y: y(low)}, `${low.toFixed(0)} dB`);
+  put("text", {x: 30, y: H - 5}, new Date(d0 * DAY).toISOString().slice(0, 10));
+  put("text", {x: W - 10, y: H - 5, "text-anchor": "end"}, new Date(d1 * DAY).toISOString().slice(0, 10));
+  $("series").replaceChildren(make("h3", "Sentinel-1 series: VV inside over around"), svg, make("p", `Each colour is a relative orbit: ${found.map(one => one.name).join(", ")}. Shaded: the dates of the landslide.`));
+}
+
 function step(by) {
+  // also where the list shows only what is on the map
   const next = shown[shown.indexOf(at) + by];
-  if (next !== undefined) pick(next);
-  else say(by > 0 ? "This is the last landslide of the list." : "This is the first landslide of the list.");
+  if (next === undefined) { say(by > 0 ? "This is the last landslide of the list." : "This is the first landslide of the list."); return; }
+  turnTo(next);
+  pick(next, true);
+}
+
+// Show the page of the list that holds a row.
+function turnTo(i) {
+  const wanted = Math.floor(listed.indexOf(i) / ROWS_A_PAGE) * ROWS_A_PAGE;
+  if (wanted !== first && wanted >= 0) { first = wanted; draw(); }
 }
 
 // Go to the next landslide without an answer: after this one, then from the top of the list.
 function nextOpen(saved) {
-  const place = shown.indexOf(at), next = [...shown.slice(place + 1), ...shown.slice(0, place)].find(i => all[i].answer.state === "unreviewed");
-  if (next !== undefined) pick(next);
+  const where = shown.indexOf(at), next = [...shown.slice(where + 1), ...shown.slice(0, where)].find(i => stateOf(i) === "unreviewed");
+  if (next !== undefined) { turnTo(next); pick(next, true); }
   say(saved + (next === undefined ? " No landslide of the list is open." : ""));
 }
 
-async function answer(state) {
-  if (at < 0 || busy) return;
-  const reviewer = $("reviewer").value.trim(), i = at;
-  if (!reviewer) { say("Enter your name first.", true); $("reviewer").focus(); return; }
+// Send an answer, with the corners of an outline if one was drawn; return whether it was saved.
+async function send(i, state, corners) {
+  const reviewer = $("reviewer").value.trim();
+  if (busy) return false;
+  if (!reviewer) { say("Enter your name first.", true); $("reviewer").focus(); return false; }
   busy = true;
   let status = 0, got = {};
+  const body = {landslide_id: i < 0 ? "" : columns.id[i], state, reviewer, comment: i < 0 && at >= 0 ? "" : $("comment").value.trim(), count: i < 0 ? 0 : answerOf(i).count};
   try {
     [status, got] = await request("answers", {
       method: "POST", headers: {"Content-Type": "application/json"},
-      body: JSON.stringify({landslide_id: all[i].landslide_id, state, reviewer, comment: $("comment").value.trim(), count: all[i].answer.count}),
+      body: JSON.stringify(corners ? {...body, corners} : body),
     });
   } catch { /* reported below: the answer was not saved */ }
   busy = false;
-  if (got.answer) all[i].answer = got.answer;
-  if (status === 200) {
-    list();
-    verdict();
-    const saved = `Saved: ${all[i].landslide_id} ${state}.`;
-    if (uncertainFirst && state !== "unreviewed" && at === i) nextOpen(saved);
-    else say(saved);
-  }
-  else if (status === 409) { list(); verdict(); say(`Not saved: ${got.answer.reviewer} answered in the meantime: ${got.answer.state}. Answer again to replace that answer.`, true); }
+  if (got.answer && i >= 0) { answers[i] = got.answer; if (map) map.restate([i]); }
+  if (status === 200) return got.answer;
+  if (status === 409) { draw(); verdict(); say(`Not saved: ${got.answer.reviewer} answered in the meantime: ${got.answer.state}. Answer again to replace that answer.`, true); }
   else say(`Not saved: ${got.error || "the server does not answer"}`, true);
+  return false;
 }
 
+async function answer(state) {
+  const i = at;
+  if (i < 0 || !await send(i, state)) return;
+  refilter();
+  verdict();
+  const saved = `Saved: ${columns.id[i]} ${state}.`;
+  if (site.uncertain_first && state !== "unreviewed" && at === i) nextOpen(saved);
+  else say(saved);
+}
+
+// Save an outline: of landslide i, or of a missed one if i is -1.
+async function saveOutline(i, corners) {
+  const saved = await send(i, "confirmed", corners);
+  if (!saved) return false;
+  await load();
+  refilter();
+  const row = columns.id.indexOf(saved.landslide_id);
+  await pick(row);
+  say(`Saved: outline of ${saved.landslide_id}.`);
+  return true;
+}
+
+async function edit() {
+  if (at < 0 || !map) return;
+  const i = at, [status, found] = await request(`records/${i}`);
+  if (status !== 200 || at !== i) return;
+  map.fit(found.bounds);
+  map.edit(found.corners, corners => saveOutline(i, corners), found.parts > 1 ? "It has several parts or holes: the new outline replaces them by one part." : "");
+}
+
+async function load() {
+  const [status, found] = await request("landslides");
+  if (status !== 200) throw new Error(found.error);
+  ({columns, texts, answers, states} = found);
+  total = states.length;
+  if (map && found.edition !== edition) map.update(columns, found.edition);
+  edition = found.edition;
+}
+
+function choices() {
+  for (const name of CHOICES) {
+    const labels = texts[name] || [];
+    $(name).replaceChildren(new Option("all", ""), ...labels.map((label, code) => new Option(label, code)));
+    $(name).closest("p").hidden = labels.length === 0;
+  }
+}
+
+const SHORTCUTS = {
+  c: () => answer("confirmed"), r: () => answer("rejected"), u: () => answer("unreviewed"), j: () => step(1), k: () => step(-1),
+  e: edit, d: () => map && map.draw(corners => saveOutline(-1, corners)), f: () => map && map.fit(site.bounds), "/": () => $("search").focus(),
+};
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
-  const does = {c: () => answer("confirmed"), r: () => answer("rejected"), u: () => answer("unreviewed"), j: () => step(1), k: () => step(-1)}[event.key];
+  if (map && map.isDrawing()) return;
+  const does = SHORTCUTS[event.key];
   if (does) { event.preventDefault(); does(); }
 });
 for (const button of document.querySelectorAll("[data-state]")) button.addEventListener("click", () => answer(button.dataset.state));
 $("next").addEventListener("click", () => step(1));
 $("previous").addEventListener("click", () => step(-1));
-$("filter").addEventListener("change", list);
+$("edit").addEventListener("click", edit);
+$("draw").addEventListener("click", SHORTCUTS.d);
+$("fit").addEventListener("click", SHORTCUTS.f);
+let waiting = 0;
+for (const id of FIELDS) $(id).addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => { first = 0; refilter(); }, id === "search" ? 150 : 0); });
+$("search").addEventListener("keydown", event => {
+  if (event.key !== "Enter") return;
+  const where = place($("search").value);
+  if (where && map) map.go(where);
+  else if (shown.length) { turnTo(shown[0]); pick(shown[0], true); }
+});
+$("clear").addEventListener("click", () => { for (const id of FIELDS) $(id).value = ""; first = 0; refilter(); });
+$("in-view").addEventListener("change", () => { first = 0; relist(); });
+$("page-back").addEventListener("click", () => { first -= ROWS_A_PAGE; draw(); $("list").scrollTop = 0; });
+$("page-on").addEventListener("click", () => { first += ROWS_A_PAGE; draw(); $("list").scrollTop = 0; });
 // Enter in a field does not send an answer
 $("answer").addEventListener("submit", event => event.preventDefault());
 
-request("landslides").then(([, found]) => {
-  all = found.landslides;
-  uncertainFirst = found.uncertain_first;
-  $("survey").textContent = found.survey;
-  document.title = `Review of ${found.survey}`;
-  list();
-  if (all.length) pick(Math.max(0, all.findIndex(one => one.answer.state === "unreviewed")));
-}).catch(() => { $("count").textContent = "The list could not be loaded: the server does not answer or cannot read the survey."; });
+async function start() {
+  // all at once: the map does not wait for the list
+  const list = load(), script = loadScript();
+  list.catch(() => { /* reported below */ });
+  script.catch(() => { /* reported below */ });
+  const [status, found] = await request("survey");
+  if (status !== 200) throw new Error(found.error);
+  site = found;
+  $("what").textContent = site.is_review ? "Review of" : "Survey";
+  $("survey").textContent = site.survey;
+  document.title = `${site.is_review ? "Review of" : "Survey"} ${site.survey}`;
+  const made = await createMap(site, {
+    picked: i => { turnTo(i); pick(i); },
+    moved: () => { if ($("in-view").checked) { first = 0; relist(); } },
+    stateOf, said: text => { $("map-message").textContent = text; },
+  }, script);
+  await list;
+  choices();
+  map = made;
+  if (map) map.update(columns, edition, texts.confidence || []);
+  $("in-view").checked = !site.is_review && map !== null;
+  $("in-view").disabled = map === null;
+  refilter();
+  if (total && (site.is_review || map === null)) {
+    const open = states.findIndex((_, i) => stateOf(i) === "unreviewed");
+    turnTo(Math.max(0, open));
+    pick(Math.max(0, open), true);
+  }
+  document.body.dataset.ready = "yes";
+}
+start().catch(error => { $("count").textContent = `The list could not be loaded: ${error && error.message || "the server does not answer or cannot read the survey."}`; });

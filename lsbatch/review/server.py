@@ -2,30 +2,26 @@
 
 import json
 import secrets
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 from lsbatch.errors import LsbatchError
-from lsbatch.review.answers import Case, RefusedError
+from lsbatch.review.answers import RefusedError
+from lsbatch.review.site import JSON, Site
 
 LOOPBACK = "127.0.0.1"
 #: Largest size of an answer in bytes.
-LONGEST_BODY = 32_768
+LONGEST_BODY = 131_072
 #: Timeout of a connection in seconds.
 TIMEOUT_S = 10.0
-#: Allow only content from this server and images inside the page; no frames and no forms to other addresses.
+#: Allow only content from this server and what the page made itself (MapLibre makes its workers from a blob); no frames
+#: and no forms to other addresses.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HERE = Path(__file__).parent
-_PAGE = {
-    "": ("page.html", "text/html"),
-    "page.js": ("page.js", "text/javascript"),
-    "page.css": ("page.css", "text/css"),
-}
 
 
 class Server(ThreadingHTTPServer):
@@ -34,8 +30,8 @@ class Server(ThreadingHTTPServer):
     # when the server stops, an answer that is being written is still completed
     daemon_threads = False
 
-    def __init__(self, case: Case, port: int = 0) -> None:
-        self.case = case
+    def __init__(self, site: Site, port: int = 0) -> None:
+        self.site = site
         self.token = secrets.token_urlsafe(24)
         try:
             super().__init__((LOOPBACK, port), _Handler)
@@ -55,7 +51,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{self.origins[0]}/{self.token}/"
 
 
-def serve(case: Case, port: int, tell: Any) -> None:
+def serve(site: Site, port: int, tell: Any) -> None:
     """Serve until the process is stopped.
 
     Raises
@@ -63,8 +59,10 @@ def serve(case: Case, port: int, tell: Any) -> None:
     LsbatchError
         If the server cannot listen at the port.
     """
-    with Server(case, port) as server:
-        tell(f"Review of {case.survey.config.survey.id}: {len(case.frame)} landslides at {server.address}")
+    with Server(site, port) as server:
+        site.prepare()
+        case, name = site.case, "Review" if site.is_review else "View"
+        tell(f"{name} of {case.survey.config.survey.id}: {len(case.frame)} landslides at {server.address}")
         tell("Only this machine can open the address. Every answer is saved at once. Press Ctrl-C to stop.")
         server.serve_forever()
 
@@ -75,25 +73,23 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "lsbatch", ""
 
     def do_GET(self) -> None:
-        """Send the page, the list or images."""
+        """Send the page, the list, records, images or tiles."""
         name = self._requested_name()
         if name is None:
             return
-        case = self.server.case
-        if name in _PAGE:
-            file, kind = _PAGE[name]
-            self._send(HTTPStatus.OK, (_HERE / file).read_bytes(), kind)
-        elif name == "landslides":
-            found = {"survey": case.survey.config.survey.id, "uncertain_first": case.uncertain_first}
-            self._json(HTTPStatus.OK, {**found, "landslides": case.landslides()})
-        elif (
-            name.startswith("pictures/")
-            and (number := name.removeprefix("pictures/")).isdecimal()
-            and int(number) < len(case.frame)
-        ):
-            self._json(HTTPStatus.OK, case.pictures(int(number)))
+        try:
+            found = self.server.site.get(name)
+        except LsbatchError as error:
+            self._json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": str(error)})
+        except OSError as error:
+            self._json(
+                HTTPStatus.INTERNAL_SERVER_ERROR, {"error": f"the survey cannot be read: {error.strerror or error}"}
+            )
         else:
-            self._json(HTTPStatus.NOT_FOUND, {"error": "not found"})
+            if found is None:
+                self._json(HTTPStatus.NOT_FOUND, {"error": "not found"})
+            else:
+                self._send(HTTPStatus.OK, *found)
 
     def do_POST(self) -> None:
         """Store an answer."""
@@ -110,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(HTTPStatus.BAD_REQUEST, {"error": f"an answer must be at most {LONGEST_BODY} bytes"})
             return
         try:
-            added, answer = self.server.case.keep(json.loads(self.rfile.read(int(length))))
+            added, answer = self.server.site.case.keep(json.loads(self.rfile.read(int(length))))
         except (RefusedError, ValueError, RecursionError) as error:
             self._json(
                 HTTPStatus.BAD_REQUEST,
@@ -134,12 +130,12 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _json(self, status: HTTPStatus, value: Any) -> None:
-        self._send(status, json.dumps(value).encode(), "application/json")
+        self._send(status, json.dumps(value).encode(), JSON)
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
         self.send_response(status)
         headers = {
-            "Content-Type": f"{kind}; charset=utf-8",
+            "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") or kind == JSON else kind,
             "Content-Length": str(len(body)),
             "Content-Security-Policy": POLICY,
             "X-Content-Type-Options": "nosniff",
@@ -150,8 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
         }
         for name, value in headers.items():
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+        # a browser gives up the tiles of a view that it has left
+        with suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: the address in the log would hold the token."""

@@ -1,4 +1,4 @@
-"""National maps as COGs, written tile by tile."""
+"""National maps as COGs: written tile by tile, read in part."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
-from lsbatch.storage.files import aside, scratch
+from lsbatch.storage import objects
+from lsbatch.storage.files import aside, opened, scratch
 
 Colour = tuple[int, int, int, int]
 
@@ -105,3 +108,35 @@ def write(
             rasterio.shutil.copy(
                 flat, temporary, driver="COG", compress="DEFLATE", overview_resampling=overviews, bigtiff="IF_SAFER"
             )
+
+
+def read_part(path: Path, rows: slice, cols: slice, shape: tuple[int, int]) -> np.ndarray:
+    """Read rows and columns of a map, reduced to a shape from the overviews; in object storage only these blocks.
+
+    Parameters
+    ----------
+    path : Path
+    rows, cols : slice
+        Inside the map.
+    shape : (int, int)
+        Rows and columns of the result.
+
+    Returns
+    -------
+    array (bands, rows, cols) of the type of the map
+
+    Raises
+    ------
+    StaleStoreError
+        If the file is damaged.
+    FileNotFoundError
+    OSError
+    """
+    where = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+    with opened(path) as file:
+        try:
+            # on disk by its name, which is quicker than through a file of Python
+            with rasterio.open(file if objects.is_remote(path) else path) as data:
+                return data.read(window=where, out_shape=(data.count, *shape))
+        except RasterioError as error:
+            raise StaleStoreError(f"{path}: is damaged: {error}; make it again with lsbatch run") from None

@@ -13,9 +13,10 @@ import geopandas as gpd
 import pytest
 
 from lsbatch.catalog.survey import Survey
-from lsbatch.errors import NoDataError
+from lsbatch.cli import inventory_commands
+from lsbatch.errors import ConfigError, NoDataError
 from lsbatch.inventory import identity, year_matching
-from lsbatch.review import Case
+from lsbatch.review import Case, site
 from lsbatch.review.server import POLICY, Server
 from lsbatch.settings import to_yaml
 from lsbatch.storage import journal, vectors
@@ -123,7 +124,7 @@ def ask(server: Server, path: str, body: Any = None, **headers: str | None) -> t
 
 
 def answer(server: Server, row: int = 0, **changes: Any) -> dict[str, Any]:
-    name = server.case.frame[ID].iat[row]
+    name = server.site.case.frame[ID].iat[row]
     return {ID: name, "state": "confirmed", "reviewer": "Kari", "comment": "", "count": 0} | changes
 
 
@@ -131,7 +132,11 @@ def test_it_listens_on_loopback_only(server: Server) -> None:
     assert server.server_address[0] == "127.0.0.1"
 
 
-@pytest.mark.parametrize("name", ["", "page.js", "page.css", "landslides", "pictures/0"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "page.js", "map.js", "draw.js", "page.css", "maplibre-gl.js", "survey", "landslides", "records/0",
+     "pictures/0", "series/0", "images/after/5/16/9", "outlines/0/12/2144/1189"],
+)  # fmt: skip
 def test_without_the_token_nothing_is_sent(server: Server, name: str) -> None:
     good = f"/{server.token}/{name}"
     status, headers, _ = ask(server, good)
@@ -166,7 +171,7 @@ def test_without_the_token_nothing_is_sent(server: Server, name: str) -> None:
 def test_another_page_cannot_answer(server: Server, headers: dict[str, str | None]) -> None:
     status, _, _ = ask(server, f"/{server.token}/answers", answer(server), **headers)
     assert status == 403
-    assert journal.read(server.case.survey.workspace.answers) == []
+    assert journal.read(server.site.case.survey.workspace.answers) == []
 
 
 @pytest.mark.parametrize(
@@ -190,17 +195,36 @@ def test_what_is_no_answer_is_refused_with_the_reason(server: Server, body: dict
     status, _, said = ask(server, f"/{server.token}/answers", answer(server, **body))
     assert status == 400
     assert words in json.loads(said)["error"]
-    assert journal.read(server.case.survey.workspace.answers) == []
+    assert journal.read(server.site.case.survey.workspace.answers) == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[" * 20_000, b"3", b"\xff", b" " * 40_000])
+@pytest.mark.parametrize("body", [b"", b"{", b"[" * 20_000, b"3", b"\xff", b" " * 140_000])
 def test_bytes_that_are_no_answer_are_refused(server: Server, body: bytes) -> None:
     assert ask(server, f"/{server.token}/answers", body)[0] == 400
-    assert journal.read(server.case.survey.workspace.answers) == []
+    assert journal.read(server.site.case.survey.workspace.answers) == []
 
 
 @pytest.mark.parametrize(
-    "name", ["pictures/99999", "pictures/-1", "pictures/", "pictures/1x", "../page.js", "server.py", "answers.jsonl"]
+    "name",
+    [
+        "pictures/99999",
+        "pictures/-1",
+        "pictures/",
+        "pictures/1x",
+        "../page.js",
+        "server.py",
+        "answers.jsonl",
+        "areas",
+        "records/99999",
+        "series/99999",
+        "images/none/1/0/0",
+        "images/probability/1/2/0",
+        "images/probability/99/0/0",
+        "images/../survey/1/0/0",
+        "images/probability/1/-1/0",
+        "outlines/0/3/8/0",
+        "outlines/0/3/0",
+    ],
 )
 def test_nothing_else_is_there(server: Server, name: str) -> None:
     assert ask(server, f"/{server.token}/{name}")[0] == 404
@@ -217,17 +241,17 @@ def test_two_reviewers_at_once(server: Server) -> None:
         server, where, answer(server, reviewer="Ola", state="rejected", count=json.loads(said)["answer"]["count"])
     )
     assert status == 200
-    kept = journal.read(server.case.survey.workspace.answers)
+    kept = journal.read(server.site.case.survey.workspace.answers)
     assert [(one["reviewer"], one["state"]) for one in kept] == [("Kari", "confirmed"), ("Ola", "rejected")]
     # and the inventory has the last answer
-    found = identity.answered(server.case.frame, kept, {})
+    found = identity.answered(server.site.case.frame, kept, {})
     row = found.iloc[0]
     assert row[list(year_matching.REVIEW)].tolist() == ["rejected", "Ola", "", 1]
-    assert (found["review_state"].iloc[1:] == server.case.frame["review_state"].iloc[1:]).all()
+    assert (found["review_state"].iloc[1:] == server.site.case.frame["review_state"].iloc[1:]).all()
 
 
 def test_an_answer_follows_a_new_name(server: Server) -> None:
-    frame = server.case.frame.copy()
+    frame = server.site.case.frame.copy()
     before = frame[ID].iat[0]
     frame.loc[0, ID] = "norway-2019-7"
     said = [{ID: before, "state": "confirmed", "reviewer": "Kari", "comment": "c", "version": 1}]
@@ -243,25 +267,40 @@ def test_without_an_inventory_there_is_nothing_to_review(tmp_path: Path) -> None
         Case(survey)
 
 
+def test_without_maplibre_the_line_of_pip_is_said(
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`view` ends with it; the page of `review` shows it instead of the map."""
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(survey.config), encoding="utf-8")
+    monkeypatch.setattr(site, "map_folder", lambda: None)
+    with pytest.raises(ConfigError, match=r"pip install 'lsbatch\[view\]'"):
+        inventory_commands.view(str(path))
+    made = site.Site(Case(survey), is_review=True)
+    found = made.get("survey")
+    assert found is not None
+    assert json.loads(found[0])["map"] == site.MISSING
+    assert made.get("maplibre-gl.js") is None
+
+
 def test_the_command_serves_and_ends(survey: Survey, tmp_path: Path) -> None:
     """Check the address, an answer, a kill that loses nothing, and Ctrl-C without a traceback."""
     survey.workspace.answers.unlink(missing_ok=True)
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(survey.config), encoding="utf-8")
-    for number, code, more in ((signal.SIGKILL, -9, ()), (signal.SIGINT, 0, ("--next", "uncertain"))):
-        process = programs.start("review", str(path), *more)
+    for command, number, code, more in (
+        ("view", signal.SIGKILL, -9, ()),
+        ("review", signal.SIGINT, 0, ("--next", "uncertain")),
+    ):
+        process = programs.start(command, str(path), *more)
         host, port, token = re.search(r"http://([\d.]+):(\d+)/(\S+)/", process.line()).groups()  # type: ignore[union-attr]
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
         found = _json(connection, "GET", f"/{token}/landslides")
-        rows = found["landslides"]
-        assert found["uncertain_first"] == ("uncertainty" in rows[0]) == bool(more)
-        body = {
-            ID: rows[0][ID],
-            "state": "rejected",
-            "reviewer": "Ola",
-            "comment": "",
-            "count": rows[0]["answer"]["count"],
-        }
+        asked = _json(connection, "GET", f"/{token}/survey")
+        assert (asked["is_review"], asked["uncertain_first"]) == (command == "review", bool(more))
+        assert ("uncertainty" in found["columns"]) == bool(more)
+        count = found["answers"].get("0", {"count": 0})["count"]
+        body = {ID: found["columns"]["id"][0], "state": "rejected", "reviewer": "Ola", "comment": "", "count": count}
         _json(connection, "POST", f"/{token}/answers", body, port)
         process.send(number)
         done = process.ended(60)
@@ -294,8 +333,8 @@ def page(server: Server, tmp_path: Path) -> Iterator[browser.Page]:
 
 def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     """By mouse, then by keyboard; every text stays text; all requests go to the server of the page."""
-    kept = server.case.survey.workspace.answers
-    names = server.case.frame[ID].tolist()
+    kept = server.site.case.survey.workspace.answers
+    names = server.site.case.frame[ID].tolist()
     assert page.value("document.querySelectorAll('#list button').length") == len(names)
     assert page.value("[...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)")
     page.click("[data-state=confirmed]")
@@ -333,10 +372,11 @@ def test_a_person_can_review(server: Server, page: browser.Page) -> None:
     assert journal.read(kept)[-1]["state"] == "unreviewed"
     page.value(
         "document.getElementById('filter').value = 'confirmed'; document.getElementById('filter').dispatchEvent(new "
-        "Event('change'))"
+        "Event('input'))"
     )
-    assert page.value("document.querySelectorAll('#list button').length") == 2
-    assert all(one.startswith((server.address, "data:image/", "data:,")) for one in page.requests)
+    until(page, "document.querySelectorAll('#list button').length === 2")
+    # MapLibre makes its workers from a blob
+    assert all(one.startswith((server.address, "data:image/", "data:,", "blob:http://127.")) for one in page.requests)
     # the browser reports every response with an error status
     assert [one for one in page.errors if "409" not in one] == []
 
@@ -347,14 +387,19 @@ def test_five_thousand_can_be_gone_through(tmp_path: Path, capsys: pytest.Captur
         pytest.skip("no Chromium is installed")
     survey = fake_survey.make(tmp_path, Fake(crowd=5000, truth=False))
     with serving(survey) as running, browser.Page(tmp_path) as page:
-        names = running.case.frame[ID].tolist()
+        names = running.site.case.frame[ID].tolist()
         opened = page.open(running.address)
         until(page, "document.querySelectorAll('#pictures img').length > 0")
-        assert page.value("document.querySelectorAll('#list button').length") == 5000
+        assert page.value("document.querySelectorAll('#list button').length") == 100
+        assert page.value("document.getElementById('page-at').textContent") == "1 to 100 of 5000"
         page.value("document.getElementById('reviewer').value = 'Kari'")
-        page.value("document.querySelector('#list li:nth-child(4990) button').click()")
+        page.value(f"document.getElementById('search').value = {json.dumps(names[4989][-10:])}")
+        page.value("document.getElementById('search').dispatchEvent(new Event('input'))")
+        until(page, "document.querySelectorAll('#list button').length === 1")
+        page.value("document.getElementById('search').focus()")
+        page.key("Enter")
         until(page, f"document.getElementById('name').textContent === {json.dumps(names[4989])}")
-        page.value("document.getElementById('name').focus()")
+        page.value("document.getElementById('clear').click(); document.getElementById('name').focus()")
         began = time.monotonic()
         for n in range(1, 11):
             page.key("c")
@@ -373,7 +418,7 @@ def test_five_thousand_can_be_gone_through(tmp_path: Path, capsys: pytest.Captur
 def test_the_page_is_accessible(page: browser.Page) -> None:
     """Every field has a label, every button a text, text stands out (WCAG 2.2 AA), and it fits a telephone."""
     assert page.value("[...document.querySelectorAll('input, select')].every(e => e.labels.length === 1)")
-    assert page.value("[...document.querySelectorAll('button')].every(e => e.textContent.trim())")
+    assert page.value("[...document.querySelectorAll('button')].every(e => e.textContent.trim() || e.ariaLabel)")
     assert page.value("document.documentElement.lang") == "en"
     assert page.value("document.getElementById('message').getAttribute('role')") == "status"
     contrast = """(() => {

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import shapely
 
 from lsbatch.bands import probability
 from lsbatch.catalog.survey import Survey
-from lsbatch.review import Case, uncertainty
+from lsbatch.review import Case, listing, uncertainty
 from lsbatch.storage import cube, journal, vectors
 from tests import browser, fake_survey
 from tests.fake_survey import Fake
@@ -21,6 +22,11 @@ def _bits(p: float, threshold: float) -> float:
     yes, no = p * (1 - threshold), (1 - p) * threshold
     q = yes / (yes + no)
     return -sum(x * math.log2(x) for x in (q, 1 - q) if x > 0)
+
+
+def listed(case: Case) -> dict[str, list[Any]]:
+    """The columns of the list of the page."""
+    return listing.of_case(case, None)["columns"]
 
 
 @pytest.fixture(scope="module")
@@ -84,20 +90,19 @@ def test_landslides_of_earlier_years_are_not_offered_first(survey: Survey) -> No
 def test_open_and_uncertain_landslides_are_first(survey: Survey) -> None:
     survey.workspace.answers.unlink(missing_ok=True)
     plain = Case(survey)
-    assert "uncertainty" not in plain.landslides()[0]
+    assert "uncertainty" not in listed(plain)
     found = dict(zip(plain.frame[ID], uncertainty.of_records(survey, plain.frame), strict=True))
     most = max(found, key=lambda name: found[name])
-    assert [one[ID] for one in Case(survey, uncertain_first=True).landslides()] == sorted(
-        found, key=lambda name: -found[name]
-    )
+    assert listed(Case(survey, uncertain_first=True))["id"] == sorted(found, key=lambda name: -found[name])
     answer = {ID: most, "version": 1, "state": "confirmed", "reviewer": "Kari", "comment": "", "at": ""}
     journal.append(survey.workspace.answers, answer)
     case = Case(survey, uncertain_first=True)
-    assert case.landslides()[-1][ID] == most
-    assert case.landslides()[0]["uncertainty"] == pytest.approx(sorted(found.values())[-2], abs=1e-3)
+    columns = listed(case)
+    assert columns["id"][-1] == most
+    assert columns["uncertainty"][0] == pytest.approx(sorted(found.values())[-2], abs=1e-3)
     # a picture belongs to the landslide of its row
     first = case.frame.geometry.iloc[0]
-    assert first.equals(plain.frame.set_index(ID).geometry[case.landslides()[0][ID]])
+    assert first.equals(plain.frame.set_index(ID).geometry[columns["id"][0]])
 
 
 def test_a_reviewer_is_led_from_one_uncertain_landslide_to_the_next(survey: Survey, tmp_path: Path) -> None:
@@ -105,7 +110,7 @@ def test_a_reviewer_is_led_from_one_uncertain_landslide_to_the_next(survey: Surv
         pytest.skip("no Chromium is installed")
     survey.workspace.answers.unlink(missing_ok=True)
     case = Case(survey, uncertain_first=True)
-    names, values = ([one[key] for one in case.landslides()] for key in (ID, "uncertainty"))
+    names, values = (listed(case)[key] for key in ("id", "uncertainty"))
     with serving(survey, uncertain_first=True) as running, browser.Page(tmp_path) as page:
         page.open(running.address)
         until(page, "document.querySelectorAll('#pictures img').length > 0")

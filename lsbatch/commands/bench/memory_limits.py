@@ -5,8 +5,7 @@ import time
 import numpy as np
 
 from lsbatch.bands import Band
-from lsbatch.engine.registry import LAYERS
-from lsbatch.pipeline.types import Stage
+from lsbatch.pipeline.types import LAYERS, Stage
 from lsbatch.settings import Config
 
 #: Bytes of the copied arrays: larger than any cache.

@@ -1,0 +1,192 @@
+"""Tiles of the map: images against pixels looked up one by one, outlines against GDAL's reader of vector tiles."""
+
+import io
+import math
+import subprocess
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from PIL import Image
+from pyproj import Transformer
+
+from lsbatch.bands import STACK
+from lsbatch.catalog.survey import Survey
+from lsbatch.errors import LsbatchError
+from lsbatch.pipeline import national_maps
+from lsbatch.review import image_tiles, map_images, mercator, vector_tile
+from lsbatch.review.image_tiles import ImageTiles
+from lsbatch.review.mercator import Tile
+from lsbatch.review.outline_tiles import LEAST_ZOOM, Outlines
+from lsbatch.storage import cube, vectors
+from tests import fake_survey
+from tests.fake_survey import Fake
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    made = fake_survey.make(tmp_path_factory.mktemp("tiles"), Fake(landslides=12, truth=False))
+    national_maps.apply(made, made.config)
+    return made
+
+
+def at(survey: Survey, z: int) -> Tile:
+    """The tile in the middle of a survey."""
+    box = survey.grid.geobox.boundingbox
+    lon, lat = Transformer.from_crs(survey.grid.crs, "EPSG:4326", always_xy=True).transform(
+        (box.left + box.right) / 2, (box.bottom + box.top) / 2
+    )
+    n = 2**z
+    return Tile(z, int((lon + 180) / 360 * n), int((1 - math.asinh(math.tan(math.radians(lat))) / math.pi) / 2 * n))
+
+
+def pixels(content: tuple[bytes, str]) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(content[0])).convert("RGBA"))
+
+
+@pytest.mark.parametrize("z", [12, 13, 14])
+def test_a_tile_has_the_pixels_of_the_map(survey: Survey, z: int) -> None:
+    """Each pixel of the tile, one by one: its centre, in the grid's CRS, and the value of the mask there."""
+    tile = at(survey, z)
+    found = pixels(ImageTiles(survey).picture("mask", tile))
+    whole = cube.read_window(
+        survey.workspace.store, survey.grid, fake_survey.mask("unet"), slice(0, 512), slice(0, 512), ("landslide",)
+    )["landslide"]
+    left, bottom, right, top = tile.bounds
+    to_grid = Transformer.from_crs("EPSG:3857", survey.grid.crs, always_xy=True)
+    rng = np.random.default_rng(1)
+    differing = seen = 0
+    for row, col in rng.integers(0, 512, (3000, 2)).tolist():
+        x, y = to_grid.transform(left + (col + 0.5) / 512 * (right - left), top - (row + 0.5) / 512 * (top - bottom))
+        px, py = ~survey.grid.geobox.transform @ (x, y)
+        inside = 0 <= px < 512 and 0 <= py < 512
+        value = whole[int(py), int(px)] if inside else 0
+        wanted = {1: (0xD5, 0x5E, 0, 255), 255: (0xB0, 0xB0, 0xB0, 255)}.get(int(value), (0, 0, 0, 0))
+        differing += tuple(found[row, col].tolist()) != wanted
+        seen += int(value) != 0
+    assert seen > 100
+    # GDAL approximates the transformation within an eighth of a pixel
+    assert differing <= 0.01 * 3000
+
+
+def test_every_image_is_made_and_transparent_beside_the_survey(survey: Survey) -> None:
+    tiles = ImageTiles(survey)
+    described = {one["name"]: one for one in tiles.described()}
+    assert set(described) == {
+        "after", "before", "radar-change", "radar-after", "radar-before", "relief", "probability", "mask", "date",
+        "observed",
+    }  # fmt: skip
+    for name, one in described.items():
+        assert one["minzoom"] <= one["maxzoom"]
+        for z in (8, one["maxzoom"], 15):
+            picture = pixels(tiles.picture(name, at(survey, z)))
+            assert picture.shape == (512, 512, 4)
+            assert (picture[..., 3] > 0).any(), (name, z)
+        assert tiles.picture(name, Tile(12, 0, 0)) == (image_tiles._NOTHING, "image/png")
+    assert described["probability"]["minzoom"] == 0 < described["after"]["minzoom"]
+
+
+def test_the_cube_is_not_read_whole(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tile with more pixels than may be read is transparent, and nothing is read for it."""
+    tiles = ImageTiles(survey)
+    monkeypatch.setattr(image_tiles, "MOST_CUBE_PX", 100)
+    monkeypatch.setattr(map_images, "read", lambda *_: pytest.fail("the cube was read"))
+    assert tiles.picture("after", at(survey, 11))[0] == image_tiles._NOTHING
+
+
+def test_a_survey_without_results_has_no_images(tmp_path: Path) -> None:
+    survey = fake_survey.make(tmp_path, Fake(landslides=2, truth=False, archives=("sentinel1",), bands="s1vv"))
+    names = set(map_images.of_survey(survey))
+    assert names == {"radar-change", "radar-after", "radar-before"}
+    (survey.workspace.store / STACK.name / "zarr.json").unlink()
+    assert map_images.of_survey(survey) == {}
+
+
+@pytest.mark.parametrize("place", [(-1, 0, 0), (25, 0, 0), (3, 8, 0), (3, 0, -1)])
+def test_tiles_beyond_the_world_are_refused(place: tuple[int, int, int]) -> None:
+    with pytest.raises(LsbatchError, match="zoom is 0 to 24"):
+        Tile(*place)
+
+
+def test_the_window_of_a_tile_holds_all_its_pixels(survey: Survey) -> None:
+    for z in (9, 12, 15):
+        tile = at(survey, z)
+        rows, cols = mercator.window(tile, survey.grid.geobox)
+        left, bottom, right, top = tile.bounds
+        x, y = np.random.default_rng(2).uniform((left, bottom), (right, top), (500, 2)).T
+        px, py = ~survey.grid.geobox.transform @ mercator.transformer("EPSG:3857", survey.grid.crs).transform(x, y)
+        assert (rows.start <= py.min(), py.max() <= rows.stop, cols.start <= px.min(), px.max() <= cols.stop) == (
+            True,
+        ) * 4
+    # the South Pole is not in the CRS of the survey: an empty window, and no error
+    empty = mercator.inside(mercator.window(Tile(3, 0, 7), survey.grid.geobox), survey.grid.shape)
+    assert any(span.start == span.stop for span in empty)
+
+
+def gdal_reads(folder: Path, tile: Tile, data: bytes) -> gpd.GeoDataFrame:
+    path = folder / str(tile.z) / str(tile.x) / f"{tile.y}.pbf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return pyogrio.read_dataframe(path, use_arrow=False)
+
+
+@pytest.mark.parametrize("z", [10, 12, 15])
+def test_gdal_reads_the_outlines(survey: Survey, tmp_path: Path, z: int) -> None:
+    frame = vectors.read_part(survey.workspace.inventory / "landslides.parquet")
+    tile = at(survey, z)
+    data = Outlines.of(frame).tile(tile)
+    found = gdal_reads(tmp_path, tile, data)
+    px = (tile.bounds[2] - tile.bounds[0]) / 4096
+    box = shapely.box(*tile.bounds)
+    wanted = frame.to_crs("EPSG:3857").geometry
+    near = [i for i, one in enumerate(wanted) if one.intersects(box.buffer(-8 * px))]
+    numbers = found["mvt_id"].astype(int).tolist() if "mvt_id" in found else []
+    assert set(near) <= set(numbers)
+    for number, shape in zip(numbers, found.geometry, strict=True):
+        true = shapely.intersection(wanted.iloc[number], box.buffer(vector_tile.MARGIN * px, join_style="mitre"))
+        # simplified by half a pixel of a screen, and rounded
+        assert shapely.hausdorff_distance(shapely.intersection(shape, box), shapely.intersection(true, box)) <= 12 * px
+
+
+def test_holes_and_parts_are_kept(tmp_path: Path) -> None:
+    tile = Tile(12, 2144, 1189)
+    left, bottom, right, _ = tile.bounds
+    side = right - left
+
+    def box(a: float, b: float, c: float, d: float) -> shapely.Polygon:
+        return shapely.box(left + a * side, bottom + b * side, left + c * side, bottom + d * side)
+
+    shape = shapely.MultiPolygon([box(0.1, 0.1, 0.5, 0.5) - box(0.2, 0.2, 0.4, 0.4), box(0.6, 0.6, 0.9, 0.7)])
+    beyond = box(3, 3, 4, 4)
+    found = gdal_reads(tmp_path, tile, vector_tile.encode("x", [7, 300], np.array([shape, beyond]), tile.bounds))
+    assert len(found) == 1
+    assert found.geometry.area.sum() == pytest.approx(shape.area, rel=2e-3)
+    assert sum(len(one.interiors) for one in shapely.get_parts(found.geometry.values)) == 1
+    assert vector_tile.encode("x", [1], np.array([beyond]), tile.bounds) == b""
+
+
+def test_outlines_are_left_to_points_below_their_zoom(survey: Survey) -> None:
+    frame = vectors.read_part(survey.workspace.inventory / "landslides.parquet")
+    assert Outlines.of(frame).tile(at(survey, LEAST_ZOOM - 1)) == b""
+    assert Outlines.of(frame.iloc[:0]).tile(at(survey, LEAST_ZOOM)) == b""
+
+
+def test_gdalwarp_gives_the_same_pixels(survey: Survey, tmp_path: Path) -> None:
+    """The whole way of a national map, against another program."""
+    tile = at(survey, 13)
+    try:
+        subprocess.run(
+            ["gdalwarp", "-q", "-t_srs", "EPSG:3857", "-te", *map(str, tile.bounds), "-ts", "512", "512", "-r", "near",
+             "-et", "0", str(survey.workspace.maps / "mask.tif"), str(tmp_path / "mask.png"), "-of", "PNG"],
+            check=True,
+        )  # fmt: skip
+    except FileNotFoundError:
+        pytest.skip("gdal-bin is not installed")
+    wanted = np.array(Image.open(tmp_path / "mask.png"))
+    found = pixels(ImageTiles(survey).picture("mask", tile))
+    share = ((found[..., 0] == 0xD5) != (wanted == 1)).mean()
+    assert (wanted == 1).sum() > 500
+    assert share < 0.01
