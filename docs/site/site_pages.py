@@ -30,8 +30,8 @@ COPIES = {
 NOTEBOOK, NOTEBOOK_PAGE = "first-survey.ipynb", "first-survey.md"
 #: Modules of the interface for scripts, besides the kernels.
 PYTHON_MODULES = ("lsbatch.notebook", "lsbatch.settings.yaml_files", "lsbatch.synthetic", "lsbatch.errors")
-#: Front matter: a search shows commands and settings before the kernels, whose names hold many common words. A word in a
-#: heading counts a thousand times as much as one in a text, hence the factor.
+#: Front matter: a search shows commands and settings before the kernels, whose names hold many common words. A word of
+#: a heading counts a thousand times as much as one of a text, hence the factor.
 FIRST, LAST = ("---\nsearch:\n  boost: 3\n---\n\n", "---\nsearch:\n  boost: 0.001\n---\n\n")
 LINK = re.compile(r"\]\(([^)\s:]+?)(#[^)\s]*)?\)")
 

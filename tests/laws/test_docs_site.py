@@ -108,6 +108,17 @@ def test_links_of_copied_files_lead_into_the_site() -> None:
         assert [target for target in targets if target not in pages] == []
 
 
+def test_a_command_makes_each_picture() -> None:
+    docs = ROOT / "docs"
+    text = (docs / "pictures.md").read_text(encoding="utf-8")
+    pictures = [file.name for file in (*docs.glob("*.svg"), *(docs / "pictures").iterdir())]
+    assert len(pictures) > 5
+    assert [name for name in pictures if name not in text] == []
+    modules = re.findall(r"python -m (benchmarks\.\w+)", text)
+    assert modules
+    assert [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").exists()] == []
+
+
 @pytest.mark.parametrize(
     ("html", "foreign"),
     [
