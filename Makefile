@@ -50,7 +50,7 @@ check: .venv/test.stamp
 
 # warnings are errors: a link to a page or heading that does not exist ends it
 docs: .venv/docs.stamp
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 
 format: .venv/test.stamp
