@@ -1,14 +1,16 @@
-# On a fresh machine: Python 3.11 with venv, and make. Everything else is installed into .venv.
+# On a fresh machine: Python 3.11, 3.12 or 3.13 with venv, and make. Everything else is installed into .venv.
 #
 #   make demo          survey a small synthetic country into demo/   (SIZE=ROWSxCOLS and SEED=N to choose)
 #   make test          all tests except the slow ones                (ARGS='-k grid' to choose)
 #   make test-slow     the slow ones
 #   make system-packages   Debian packages that a few tests use; make test installs them if it can (root and apt)
 #   make check         ruff and mypy: style, format, types     (make format fixes what it can)
+#   make docs          the documentation site, into build/site
 #   make constraints   write constraints.txt again, from the newest versions that pyproject.toml allows
 #   make clean         remove .venv, demo/ and the files that builds and tests leave
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# the version that is tested most comes first
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 SEED ?= 900
 SIZE ?= 1536x1536
 # where to take torch from first, e.g. https://download.pytorch.org/whl/cpu: the default build can download gigabytes of CUDA
@@ -25,7 +27,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format system-packages constraints clean
+.PHONY: help demo test test-slow check docs format system-packages constraints clean
 # two installations at once would share .venv
 .NOTPARALLEL:
 
@@ -46,6 +48,11 @@ check: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# warnings are errors: a link to a page or heading that does not exist ends it
+docs: .venv/docs.stamp
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
 format: .venv/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -59,6 +66,9 @@ format: .venv/test.stamp
 	$(call install,'.[test]')
 	@touch .venv/lsbatch.stamp
 
+.venv/docs.stamp: .venv/test.stamp
+	@$(PIP) -e '.[docs]' && touch $@
+
 # A folder of its own for the tests of model.family smp, which run in a process of their own: pytorch-lightning imports
 # torchvision wherever it is installed, and the one of the index, for CUDA, does not load beside torch for CPUs.
 # huggingface_hub below 1 needs nothing else that .venv lacks.
@@ -70,12 +80,12 @@ SMP := segmentation-models-pytorch==0.6.0 timm==1.0.31 torchvision==0.28.0 huggi
 	    { rm -rf .venv/smp; echo "segmentation-models-pytorch could not be installed; its tests are skipped"; }
 
 define install
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	    { echo "lsbatch needs Python 3.11; name it with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "lsbatch needs Python 3.11 or later; name it with: make PYTHON=/path/to/python3.13"; exit 1; }
 	@if [ -e .venv/installing ]; then rm -rf .venv; fi
 	@mkdir -p .venv && touch .venv/installing
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || \
-	    { echo "could not make .venv; Debian and Ubuntu keep venv in the package python3.11-venv"; exit 1; }
+	    { echo "could not make .venv; Debian and Ubuntu keep venv in a package of its own, e.g. python3.13-venv"; exit 1; }
 	@echo "Installing lsbatch into .venv (2 GB; a minute or two where the network is fast)"
 	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' constraints.txt))
 	$(PIP) -e $(1)
@@ -99,7 +109,7 @@ system-packages:
 
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,dashboard]'
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,dashboard,docs]'
 	@grep '^#' constraints.txt > build/constraints.txt
 	build/constraints/bin/python -m pip freeze --exclude lsbatch --exclude-editable | sed 's/+cpu//' | grep '==' >> build/constraints.txt
 	mv build/constraints.txt constraints.txt && rm -r build/constraints

@@ -14,7 +14,6 @@ app = typer.Typer(
     name="lsbatch",
     help="Survey the landslides of a country every year from Sentinel-1, Sentinel-2 and a DEM.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

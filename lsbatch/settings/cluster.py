@@ -35,7 +35,7 @@ class JobSettings(Section):
     )
     directives: tuple[str, ...] = Field((), description="more lines for sbatch, e.g. --constraint=rome")
     prologue: tuple[str, ...] = Field(
-        (), description="shell lines before the worker starts, e.g. module load Python/3.11"
+        (), description="shell lines before the worker starts, e.g. module load Python/3.12"
     )
 
     @field_validator("walltime")

@@ -58,6 +58,15 @@ def test_help_imports_nothing_heavy() -> None:
         assert command in done.stdout
 
 
+def test_a_shell_completes_the_names_of_commands() -> None:
+    """As the script of `--show-completion` asks for them when the tab key is pressed."""
+    done = lsbatch("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert done.returncode == 0
+    assert "_LSBATCH_COMPLETE=complete_bash" in done.stdout
+    words = {"_LSBATCH_COMPLETE": "complete_bash", "COMP_WORDS": "lsbatch re", "COMP_CWORD": "1"}
+    assert lsbatch(env=words).stdout.split() == ["review", "retry"]
+
+
 def test_the_driver_of_a_survey_needs_no_torch() -> None:
     """It takes 190 MB and 3 s, and the workers apply the networks."""
     code = (

@@ -1,5 +1,7 @@
 """CCDC: which pixels are looked at, which breaks count, and what they are said to have taken."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,8 @@ from hypothesis import strategies as st
 
 from lsbatch.errors import ModelError
 from lsbatch.models import base, ccdc
+
+pytestmark = pytest.mark.skipif(find_spec("pyxccd") is None, reason="pyxccd has no wheel for this Python")
 
 RULE = ccdc.PARAMETERS
 #: Looks of five years, every five days from May to September.

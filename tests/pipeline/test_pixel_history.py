@@ -1,6 +1,7 @@
 """CCDC through the real path: a country with a history, its scenes searched, read and followed, tile by tile."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from lsbatch.pipeline import pixel_history
 from lsbatch.pipeline.types import Stage
 from lsbatch.storage import receipts, vectors
 from tests import surveys
+
+pytestmark = pytest.mark.skipif(find_spec("pyxccd") is None, reason="pyxccd has no wheel for this Python")
 
 YEARS = 1
 CCDC = {"model": {"family": "ccdc", "weights": None, "history_years": YEARS}}

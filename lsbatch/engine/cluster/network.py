@@ -85,7 +85,8 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
 #:   a worker whose process has grown would stay paused. At 95 % it is killed and started again, as by default.
 #: - The profiler: it reads the frames of all threads a hundred times a second. In Python 3.11 the whole process can
 #:   stop if a thread starts or ends at that moment (python/cpython#106883, dask/distributed#8616). Reading and object
-#:   storage use many threads: one of 4 small surveys into a bucket stopped.
+#:   storage use many threads: one of 4 small surveys into a bucket stopped. Python 3.12 and later do not have the
+#:   fault; there the profiler stays off too, so that all versions run the same code.
 WORKER_CONFIG = {"distributed.worker.memory.pause": False, "distributed.worker.profile.enabled": False}
 
 

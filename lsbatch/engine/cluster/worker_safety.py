@@ -55,7 +55,7 @@ def stop_profiler(worker: Worker) -> None:
     """Stop the two periodic callbacks of the profiler; they are removed, so that Dask does not start them again.
 
     In Python 3.11 nothing else reads the frames of other threads: Dask starts its second profiler, the thread that
-    watches the event loop, only in other versions, which do not have the fault (python/cpython#106883).
+    watches the event loop, only in other versions. Python 3.12 and later do not have the fault (python/cpython#106883).
     """
     for name in ("profile", "profile-cycle"):
         callback = worker.periodic_callbacks.pop(name, None)
