@@ -15,7 +15,8 @@ folder=$(cd "$folder" && pwd)
 podman build "$@" --layers --file "$root/deploy/Dockerfile" --tag "$tag" "$root"
 
 [ -d "$folder/tools" ] || {
-    "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --target "$folder/tools.new" cyclonedx-bom==7.5.0
+    "${PYTHON:-python3}" -m pip install --quiet --quiet --disable-pip-version-check \
+        --no-warn-conflicts --root-user-action ignore --target "$folder/tools.new" cyclonedx-bom==7.5.0
     mv "$folder/tools.new" "$folder/tools"
 }
 in_image() {
@@ -29,6 +30,6 @@ sys.argv = ["cyclonedx-py", "environment", "--output-reproducible", "--no-valida
 runpy.run_module("cyclonedx_py", run_name="__main__")
 ' > "$folder/sbom.cdx.json.new"
 in_image dpkg-query --show '--showformat=${Package} ${Version} ${Architecture}\n' > "$folder/debian-packages.txt.new"
-podman history --human=false --format '{{.Size}} {{.CreatedBy}}' "$tag" > "$folder/layers.txt.new"
+podman history --format '{{.Size}} {{.CreatedBy}}' "$tag" > "$folder/layers.txt.new"
 for name in sbom.cdx.json debian-packages.txt layers.txt; do mv "$folder/$name.new" "$folder/$name"; done
 echo "$tag; $folder: sbom.cdx.json, debian-packages.txt, layers.txt"

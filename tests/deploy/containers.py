@@ -3,6 +3,7 @@
 Images, containers and networks lie in a storage of their own, so nothing of the machine's is touched.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -14,11 +15,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from lsbatch import settings
+from lsbatch.settings import Config
 from tests.deploy import charts
 
 #: Commands, and the Debian packages that have them; `make test-containers` installs them.
@@ -95,6 +101,16 @@ def engine(scratch: Path) -> Iterator[Engine]:
             made.podman("rmi", "--all", "--force", check=False)
             made.run("umount", str(folder / "storage" / "overlay"), check=False)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def network(engine: Engine) -> Iterator[Engine]:
+    """A network for the pods of a release; afterwards it and all pods are removed."""
+    engine.podman("network", "create", NETWORK)
+    try:
+        yield engine
+    finally:
+        _clear(engine)
 
 
 def _clear(engine: Engine) -> None:
@@ -178,17 +194,22 @@ def kill(engine: Engine, container: str, number: int = signal.SIGKILL) -> None:
             os.kill(int(line), number)
 
 
+def restart(engine: Engine, container: str) -> None:
+    """Replace it as a rolling update does: SIGTERM, its time to end, then the same again."""
+    engine.podman("restart", "--time", "30", container)
+
+
 def exit_code(engine: Engine, container: str, limit_s: float = 600) -> int:
     """Wait for its end."""
     return int(engine.podman("wait", container, timeout_s=limit_s).split()[-1])
 
 
-def wait_for(ready: Callable[[], Any], what: str, limit_s: float = 300) -> None:
-    """Until something is so."""
+def wait_for(ready: Callable[[], Any], what: Callable[[], str], limit_s: float = 300) -> None:
+    """Until something is so; `what` says more if it is not so in time."""
     end = time.monotonic() + limit_s
     while not ready():
         if time.monotonic() > end:
-            pytest.fail(f"not within {limit_s:.0f} s: {what}")
+            pytest.fail(f"not within {limit_s:.0f} s: {what()}")
         time.sleep(0.3)
 
 
@@ -220,3 +241,160 @@ def probe(container: dict[str, Any], kind: str, address: str) -> str:
         return f"{error.code} {error.read().decode()}"
     except OSError as error:
         return str(error)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+# ---- a release of the chart
+
+
+#: Of the release; no name of another program's containers begins so.
+RELEASE = "lsbatch-test"
+#: Last numbers of addresses that stand for names of Services.
+SCHEDULER, BUCKET = 10, 11
+
+
+class Release:
+    """A rendered release whose pods are containers in one network.
+
+    Podman makes the pods of Deployments and starts their containers again when they end, as a kubelet does. The test
+    does what Podman does not know: Services (fixed addresses), Jobs (`drive`), fsGroup, and probes (`probe`).
+
+    Parameters
+    ----------
+    engine : Engine
+    survey : Config
+        Settings, of which the chart gets all but the output and the cluster.
+    archive : Path
+        Folder with the scenes, at the same path in the containers.
+    values : dict
+        More values.
+    secrets : dict
+        Contents of Secrets, by name.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        survey: Config,
+        archive: Path,
+        values: charts.Values,
+        secrets: dict[str, dict[str, str]] | None = None,
+    ) -> None:
+        config = survey.model_dump(mode="json", exclude={"output", "cluster"})
+        own = {"image": {"repository": "localhost/lsbatch", "tag": "test"}, "workers": {"replicas": 2}}
+        self.documents = charts.rendered(charts.merged(own, values, {"config": config}), RELEASE, example=False)
+        self.pods = charts.pods(self.documents)
+        self.engine, self.archive, self.secrets = engine, archive, secrets or {}
+        self.attempts = 0
+        driver = charts.one(self.documents, "ConfigMap")["data"]
+        assert "POLL_S = 15.0" in driver["driver.py"]
+        # quicker to look again
+        driver["driver.py"] = driver["driver.py"].replace("POLL_S = 15.0", "POLL_S = 2.0")
+        subnet = engine.podman(
+            "network", "inspect", NETWORK, "--format", "{{range .Subnets}}{{.Subnet}}{{end}}"
+        ).strip()
+        self.addresses = {name: str(ip_network(subnet)[name]) for name in (SCHEDULER, BUCKET)}
+
+    def play(self, *documents: charts.Document, address: int | None = None) -> None:
+        """Create pods, with the ConfigMap, the claim and the Secrets of the release."""
+        shared = [d for d in self.documents if d["kind"] in ("ConfigMap", "PersistentVolumeClaim")]
+        secrets = [
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+            for name, data in self.secrets.items()
+        ]
+        place = () if address is None else ("--ip", self.addresses[address])
+        text = yaml.safe_dump_all([*shared, *secrets, *map(self._here, documents)])
+        self.engine.podman("play", "kube", "--network", NETWORK, *place, "-", stdin=text)
+
+    def _here(self, document: charts.Document) -> charts.Document:
+        """The same pods for Podman: with names of Services and this machine's archive, without probes."""
+        made = copy.deepcopy(document)
+        spec = made["spec"] if made["kind"] == "Pod" else made["spec"]["template"]["spec"]
+        spec["hostAliases"] = [{"ip": self.addresses[SCHEDULER], "hostnames": [f"{RELEASE}-scheduler"]}]
+        spec["volumes"].append({"name": "archive", "hostPath": {"path": str(self.archive), "type": "Directory"}})
+        for container in spec["containers"]:
+            container["volumeMounts"].append({"name": "archive", "mountPath": str(self.archive), "readOnly": True})
+            container.pop("readinessProbe", None)
+            container.pop("livenessProbe", None)
+        return made
+
+    def start_cluster(self) -> None:
+        """Start the scheduler and the workers, and wait until their probes tell that they are ready."""
+        self.play(charts.one(self.documents, "Deployment", "-scheduler"), address=SCHEDULER)
+        self.play(charts.one(self.documents, "Deployment", "-worker"))
+        self.wait_until_ready("scheduler", "worker")
+
+    def wait_until_ready(self, *components: str) -> None:
+        """Until the readiness probe of every container of these components succeeds."""
+        for component in components:
+            for container in self.containers(component):
+                wait_for(partial(self._is_ready, component, container), partial(log, self.engine, container))
+
+    def _is_ready(self, component: str, container: str) -> bool:
+        return not self.probe(component, container)
+
+    def containers(self, component: str) -> list[str]:
+        """Names of the containers of a component."""
+        names = self.engine.podman("ps", "--all", "--format", "{{.Names}}").split()
+        return sorted(name for name in names if name.startswith(f"{RELEASE}-{component}") and name.endswith(component))
+
+    def probe(self, component: str, container: str, kind: str = "readinessProbe") -> str:
+        """Ask a container as its kubelet does; empty if it succeeds."""
+        infra = inspect(self.engine, container)["Pod"]
+        networks = self.engine.podman("pod", "inspect", infra, "--format", "{{.InfraContainerID}}").strip()
+        address = inspect(self.engine, networks)["NetworkSettings"]["Networks"][NETWORK]["IPAddress"]
+        return probe(self.pods[component]["containers"][0], kind, address)
+
+    def drive(self, **environment: str) -> str:
+        """Start a pod of the Job's template, as the Job does for each attempt; return its container."""
+        self.attempts += 1
+        name = f"{RELEASE}-run-{self.attempts}"
+        spec = copy.deepcopy(self.pods["driver"])
+        spec["containers"][0]["env"] += [{"name": key, "value": value} for key, value in environment.items()]
+        self.play({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+        return f"{name}-driver"
+
+    def start_bucket(self) -> str:
+        """Start a server of the S3 API (moto) in a container, with an empty bucket; return its address.
+
+        The image has no moto: its Python reads the one of the tests.
+        """
+        packages = Path(yaml.__file__).parents[1]
+        self.engine.podman(
+            "run", "--detach", "--name", f"{RELEASE}-bucket", "--network", NETWORK, "--ip", self.addresses[BUCKET],
+            "--volume", f"{packages}:/site:ro", "--env", "PYTHONPATH=/site", "--tmpfs", "/tmp:rw,mode=1777", IMAGE,
+            "python", "-c", "from moto.server import main; main()", "-H", "0.0.0.0", "-p", "9000",
+        )  # fmt: skip
+        url = f"http://{self.addresses[BUCKET]}:9000"
+        wait_for(lambda: _answers(f"{url}/moto-api/"), lambda: log(self.engine, f"{RELEASE}-bucket"))
+        urllib.request.urlopen(urllib.request.Request(f"{url}/surveys", method="PUT"), timeout=60).close()
+        return url
+
+    @property
+    def config(self) -> Config:
+        """The settings that the driver reads."""
+        raw = yaml.safe_load(charts.one(self.documents, "ConfigMap")["data"]["config.yaml"])
+        # certificates are named by their place in the pods
+        return settings.parse(raw | {"cluster": {"kind": "serial"}}, Path("/config"))
+
+    def logs(self) -> str:
+        """The ends of the logs of all containers."""
+        names = [f"{RELEASE}-run-{attempt}-driver" for attempt in range(1, self.attempts + 1)]
+        names += self.containers("scheduler") + self.containers("worker")
+        return "\n\n".join(f"{name}:\n{log(self.engine, name)[-3000:]}" for name in names)
+
+    def grant_claim(self) -> Path:
+        """Create the claim's volume for the group of the pods, as a kubelet does by fsGroup; return its folder."""
+        claim = f"{RELEASE}-survey"
+        self.engine.podman("volume", "create", claim)
+        folder = Path(self.engine.podman("volume", "inspect", "--format", "{{.Mountpoint}}", claim).strip())
+        os.chown(folder, 0, self.pods["driver"]["securityContext"]["fsGroup"])
+        folder.chmod(0o2775)
+        return folder

@@ -15,17 +15,15 @@ from lsbatch.settings import Config
 from lsbatch.storage import receipts
 from lsbatch.storage.workspace import Workspace
 
+STAGES = [step.name for step in PIPELINE if isinstance(step, Stage)]
+
 
 def state(config: Config) -> dict[str, Any]:
     """What a survey has come to: digests and checksums of all that was written, by stage and tile."""
     folder = Workspace(config.output).receipts
     return {
-        step.name: {
-            tile: (bool(one), one.digest, dict(one.sums))
-            for tile, one in receipts.read_stage(folder, step.name).items()
-        }
-        for step in PIPELINE
-        if isinstance(step, Stage)
+        name: {tile: (bool(one), one.digest, dict(one.sums)) for tile, one in receipts.read_stage(folder, name).items()}
+        for name in STAGES
     }
 
 

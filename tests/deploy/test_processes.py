@@ -19,21 +19,17 @@ import pytest
 import yaml
 
 from lsbatch import settings
-from lsbatch.engine.registry import PIPELINE
-from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
 from lsbatch.storage import lease
 from lsbatch.storage.workspace import Workspace
 from tests import servers
 from tests.deploy import charts
-from tests.deploy.results import landslides, make_certificates, state
+from tests.deploy.results import STAGES, landslides, make_certificates, state
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(charts.HELM is None, reason="helm is not installed; pip install 'lsbatch[test]' brings it"),
 ]
-
-STAGES = [step.name for step in PIPELINE if isinstance(step, Stage)]
 
 
 class Process(subprocess.Popen[bytes]):

@@ -5,11 +5,13 @@ chart), so that an update replaces the next worker only after the new one can co
 answers as soon as the process listens, also without a scheduler.
 """
 
+from typing import Any
+
 from distributed import Status, Worker
 from distributed.http.utils import RequestHandler
 
 
-class ReadyHandler(RequestHandler):  # type: ignore[misc]
+class ReadyHandler(RequestHandler):
     """Answer 200 if the worker can get tiles, else 503 with the reason."""
 
     def get(self) -> None:
@@ -30,4 +32,4 @@ def obstacle(worker: Worker) -> str:
 
 
 #: Pages by path, in the form that Dask asks for.
-routes = [("/ready", ReadyHandler, {})]
+routes: list[tuple[str, type, dict[str, Any]]] = [("/ready", ReadyHandler, {})]
