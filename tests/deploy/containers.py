@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -275,8 +276,6 @@ class Release:
         Folder with the scenes, at the same path in the containers.
     values : dict
         More values.
-    secrets : dict
-        Contents of Secrets, by name.
     """
 
     def __init__(
@@ -285,13 +284,12 @@ class Release:
         survey: Config,
         archive: Path,
         values: charts.Values,
-        secrets: dict[str, dict[str, str]] | None = None,
     ) -> None:
         config = survey.model_dump(mode="json", exclude={"output", "cluster"})
         own = {"image": {"repository": "localhost/lsbatch", "tag": "test"}, "workers": {"replicas": 2}}
         self.documents = charts.rendered(charts.merged(own, values, {"config": config}), RELEASE, example=False)
         self.pods = charts.pods(self.documents)
-        self.engine, self.archive, self.secrets = engine, archive, secrets or {}
+        self.engine, self.archive = engine, archive
         self.attempts = 0
         driver = charts.one(self.documents, "ConfigMap")["data"]
         assert "POLL_S = 15.0" in driver["driver.py"]
@@ -303,15 +301,19 @@ class Release:
         self.addresses = {name: str(ip_network(subnet)[name]) for name in (SCHEDULER, BUCKET)}
 
     def play(self, *documents: charts.Document, address: int | None = None) -> None:
-        """Create pods, with the ConfigMap, the claim and the Secrets of the release."""
-        shared = [d for d in self.documents if d["kind"] in ("ConfigMap", "PersistentVolumeClaim")]
-        secrets = [
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
-            for name, data in self.secrets.items()
-        ]
+        """Create pods, with the ConfigMap of the release."""
+        config = charts.one(self.documents, "ConfigMap")
         place = () if address is None else ("--ip", self.addresses[address])
-        text = yaml.safe_dump_all([*shared, *secrets, *map(self._here, documents)])
+        text = yaml.safe_dump_all([config, *map(self._here, documents)])
         self.engine.podman("play", "kube", "--network", NETWORK, *place, "-", stdin=text)
+
+    def create_secret(self, name: str, data: dict[str, str], *, is_volume: bool) -> None:
+        """Create a Secret for a volume or for `envFrom`; Podman 4.3 reads each in a form of its own."""
+        made: dict[str, Any] = {key: b64encode(value.encode()).decode() for key, value in data.items()}
+        if is_volume:
+            # as it is, although Kubernetes would encode it
+            made = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+        self.engine.podman("secret", "create", name, "-", stdin=json.dumps(made))
 
     def _here(self, document: charts.Document) -> charts.Document:
         """The same pods for Podman: with names of Services and this machine's archive, without probes."""
@@ -319,6 +321,10 @@ class Release:
         spec = made["spec"] if made["kind"] == "Pod" else made["spec"]["template"]["spec"]
         spec["hostAliases"] = [{"ip": self.addresses[SCHEDULER], "hostnames": [f"{RELEASE}-scheduler"]}]
         spec["volumes"].append({"name": "archive", "hostPath": {"path": str(self.archive), "type": "Directory"}})
+        for volume in spec["volumes"]:
+            if "secret" in volume:
+                # Podman 4.3 ends with a fault where it is missing
+                volume["secret"]["optional"] = False
         for container in spec["containers"]:
             container["volumeMounts"].append({"name": "archive", "mountPath": str(self.archive), "readOnly": True})
             container.pop("readinessProbe", None)

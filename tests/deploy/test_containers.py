@@ -129,7 +129,8 @@ def test_survey_by_tls_into_a_bucket_with_a_rolling_restart(
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
     certificates = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
-    release.secrets |= {"keys": keys, "dask-tls": certificates}
+    release.create_secret("keys", keys, is_volume=False)
+    release.create_secret("dask-tls", certificates, is_volume=True)
     config = release.config
     release.start_cluster()
     driver = release.drive()

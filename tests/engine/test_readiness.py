@@ -23,7 +23,8 @@ async def look() -> None:
     """Ask a worker before, while and after it can get tiles."""
     here = {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"}
     async with Scheduler(**here) as scheduler:
-        worker = Worker(scheduler.address, nthreads=1, **here)
+        # no limit: Dask would end the pause
+        worker = Worker(scheduler.address, nthreads=1, memory_limit=0, **here)
         assert readiness.obstacle(worker) == f"the worker is {Status.init.name}"
         async with worker:
             assert await answers(worker) == {"health": (200, "ok"), "ready": (200, "ready")}
