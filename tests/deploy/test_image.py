@@ -54,7 +54,7 @@ def test_layers(engine: Engine, image: Path) -> None:
     print(f"{total:8.1f} MB")
     assert 0.5 < total / 1e3 < LARGEST_GB
     size, made_by = layers[0]
-    assert "/wheel/*.whl" in made_by
+    assert "COPY" in made_by
     assert 1 < size < LARGEST_RELEASE_MB
     assert len((image / "layers.txt").read_text(encoding="utf-8").splitlines()) == len(rows)
 
