@@ -94,10 +94,12 @@ def test_survey_on_a_volume_with_kills(done_survey: Any, country: Path, network:
     kill(network, driver)
     assert exit_code(network, driver) == 137
     assert [holder.part for holder, _ in lease.holders(folder)] == ["all"]
-    kept = sum(len(tiles) for tiles in state(config).values())
     driver = release.drive()
     wait_for(lambda: "waiting for the lease of another run" in log(network, driver), release.logs)
-    done = in_the_middle(release, driver, config, lambda now: now > kept)
+    # the workers go on meanwhile; it must be this driver that loses its scheduler
+    wait_for(lambda: "Dask dashboard" in log(network, driver), release.logs)
+    done = in_the_middle(release, driver, config, lambda now: now > 0)
+    in_the_middle(release, driver, config, lambda now: now > done)
 
     (scheduler,) = release.containers("scheduler")
     kill(network, scheduler)
