@@ -94,10 +94,14 @@ def engine(scratch: Path) -> Iterator[Engine]:
     (folder / "storage.conf").write_text(_STORAGE.format(folder=folder), encoding="utf-8")
     made = Engine(folder)
     _clear(made)
+    before = _networks(made)
     try:
         yield made
     finally:
         _clear(made)
+        # `podman play kube` makes one of its own
+        for name in _networks(made) - before:
+            made.podman("network", "rm", name, check=False)
         if folder != KEPT:
             made.podman("rmi", "--all", "--force", check=False)
             made.run("umount", str(folder / "storage" / "overlay"), check=False)
@@ -120,6 +124,10 @@ def _clear(engine: Engine) -> None:
     engine.podman("volume", "rm", "--all", "--force", check=False)
     engine.podman("secret", "rm", "--all", check=False)
     engine.podman("network", "rm", "--force", NETWORK, check=False)
+
+
+def _networks(engine: Engine) -> set[str]:
+    return set(engine.podman("network", "ls", "--quiet").split())
 
 
 def build(engine: Engine, folder: Path) -> None:
