@@ -3,6 +3,8 @@
 #   make demo          survey a small synthetic country into demo/   (SIZE=ROWSxCOLS and SEED=N to choose)
 #   make test          all tests except the slow ones                (ARGS='-k grid' to choose)
 #   make test-slow     the slow ones
+#   make image         the image of deploy/Dockerfile with podman, and what is in it into build/image    (IMAGE=name:tag to choose)
+#   make test-containers   real containers: installs podman and buildah (root and apt), builds the image, runs the chart
 #   make system-packages   Debian packages that a few tests use; make test installs them if it can (root and apt)
 #   make check         ruff and mypy: style, format, types     (make format fixes what it can)
 #   make docs          the documentation site, into build/site
@@ -20,6 +22,10 @@ TORCH_INDEX ?=
 JOBS ?= 2
 ARGS ?=
 
+IMAGE ?= lsbatch:0.1.0
+# more options of podman build
+IMAGE_ARGS ?=
+
 BIN := .venv/bin
 # compiled when installed, and our own modules when first imported, also where the environment forbids it: else every
 # command and every worker compiles them all again (11 s instead of 6 s for `lsbatch run`, 25 minutes for the tests)
@@ -27,7 +33,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check docs format system-packages constraints clean
+.PHONY: help demo test test-slow test-containers image check docs format system-packages constraints clean
 # two installations at once would share .venv
 .NOTPARALLEL:
 
@@ -42,6 +48,17 @@ test: system-packages .venv/test.stamp .venv/smp.stamp
 
 test-slow: system-packages .venv/test.stamp .venv/smp.stamp
 	$(BIN)/python -m pytest -m slow --durations 10 $(ARGS)
+
+image: .venv/lsbatch.stamp
+	PYTHON=$(BIN)/python deploy/image.sh build/image $(IMAGE) $(IMAGE_ARGS)
+
+# build/containers: images of the tests, apart from those of the machine; kept, so that the next build is quick
+test-containers: .venv/test.stamp
+	@for name in podman buildah runc mmdebstrap; do command -v $$name >/dev/null || missing=1; done; \
+	if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+	    --no-install-recommends podman buildah runc catatonit mmdebstrap >/dev/null; fi
+	@mkdir -p build/containers
+	$(BIN)/python -m pytest -m slow --durations 20 tests/deploy/test_image.py tests/deploy/test_containers.py $(ARGS)
 
 check: .venv/test.stamp
 	$(BIN)/ruff check .

@@ -285,9 +285,11 @@ class _Workers:
             raise self._gone(task)
         if isinstance(error, KilledWorker):
             tries = error.allowed_failures + 1
+            by_others = self.survey.config.cluster.kind == "address"
+            limit = "the memory limit of the workers (chart: workers.resources)" if by_others else "cluster.memory_gb"
             fault = Fault(
-                f"the worker was killed, usually for lack of memory ({tries} workers); raise cluster.memory_gb or "
-                "lower grid.tile_px",
+                f"the worker was killed, usually for lack of memory ({tries} workers); raise {limit} or lower "
+                "grid.tile_px",
                 may_pass=True,
             )
         else:

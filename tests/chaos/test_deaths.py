@@ -138,8 +138,8 @@ def test_tiles_that_take_their_workers_with_them(home: arena.Nursery, tmp_path: 
     assert code == 1, cast.log()
     said = log.read_text()
     assert (
-        "the worker was killed, mostly for want of memory (4 workers); raise cluster.memory_gb or lower grid.tile_px"
-        in " ".join(said.split())
+        "the worker was killed, usually for lack of memory (4 workers); raise the memory limit of the workers "
+        "(chart: workers.resources) or lower grid.tile_px" in " ".join(said.split())
     )
     assert "Traceback" not in said
     retry = home.start("lsbatch", cast.path.parent / "retry.log", "retry", "--all", str(cast.path))

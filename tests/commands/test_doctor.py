@@ -14,6 +14,7 @@ from lsbatch.commands import doctor
 from lsbatch.commands.doctor import folder as folder_checks
 from lsbatch.commands.doctor import machine
 from lsbatch.commands.doctor.check import FAIL, OK, WARN, Check
+from lsbatch.engine.cluster import local
 from lsbatch.settings import to_yaml
 from tests import servers, surveys
 from tests.chaos import file_systems
@@ -93,17 +94,25 @@ def test_workers_that_do_not_fit_into_memory(config: settings.Config, monkeypatc
         chosen = settings.ClusterSettings(kind="local", **cluster)  # type: ignore[arg-type]
         return named(list(machine.checks(config.model_copy(update={"cluster": chosen}))), "memory")
 
-    monkeypatch.setattr(machine, "memory_bytes", lambda: 10_000_000_000)
+    monkeypatch.setattr(local, "memory_bytes", lambda: 10_000_000_000)
     assert found(workers=2, memory_gb=4.0).verdict == OK
     assert found(workers=3, memory_gb=4.0).advice == "set cluster.workers to at most 2"
     assert found(workers=1, memory_gb=12.0).advice == "set cluster.memory_gb to at most 9.0"
 
 
-def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_read", lambda file: "2000000000" if file.name == "memory.max" else "")
-    assert machine.memory_bytes() == 2_000_000_000
-    monkeypatch.setattr(machine, "_read", lambda file: "max")
-    assert machine.memory_bytes() > 0
+def test_the_limit_of_a_container_counts(config: settings.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the doctor and for the number of workers; tests/deploy/test_image.py has a real container."""
+    monkeypatch.setattr(local, "memory_limit", lambda: 10_000_000_000)
+    monkeypatch.setattr(local.dask.system, "cpu_count", lambda: 7)
+    own = settings.ClusterSettings(kind="local", memory_gb=4.0)
+    assert local.workers(own) == 2
+    checks = list(machine.checks(config.model_copy(update={"cluster": own})))
+    assert named(checks, "memory").found == "10.0 GB; 2 workers of 4 GB"
+    assert named(checks, "threads").found.startswith("7 cores")
+    assert local.workers(settings.ClusterSettings(kind="local", memory_gb=1.0)) == 7
+    # of a job in the container
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "2000")
+    assert local.memory_bytes() == 2000 * 2**20
 
 
 def test_more_threads_than_cores(config: settings.Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -534,8 +534,10 @@ def test_dockerfile_installs_what_the_project_asks_for() -> None:
     extras = project["optional-dependencies"]
     assert done.stdout.splitlines() == project["dependencies"] + extras["dashboard"] + extras["ccdc"]
     runs = [line for line in instructions() if line.startswith("RUN ")]
-    assert "--no-deps /wheel/*.whl" in runs[-1]
-    assert {"ca-certificates", "libexpat1", "tini"} <= set(runs[-2].split())
+    assert "--no-deps --root /out /wheel/*.whl" in runs[-2]
+    assert {"ca-certificates", "libexpat1", "tini"} <= set(runs[-1].split())
+    copies = [line for line in instructions() if line.startswith("COPY ")]
+    assert copies[-1] == "COPY --from=wheel /out /"
 
 
 @pytest.mark.parametrize(("accelerator", "index"), [("cpu", True), ("gpu", False), ("tpu", None)])

@@ -5,7 +5,6 @@ They form a cluster and do a survey, with the bytes of a serial run.
 Names, ports and folders of a cluster are replaced by ones of this machine, everything else is as rendered.
 """
 
-import datetime
 import os
 import signal
 import subprocess
@@ -18,26 +17,19 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from lsbatch import settings
-from lsbatch.engine.registry import PIPELINE
-from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
-from lsbatch.storage import lease, receipts
+from lsbatch.storage import lease
 from lsbatch.storage.workspace import Workspace
 from tests import servers
 from tests.deploy import charts
+from tests.deploy.results import STAGES, landslides, make_certificates, state
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(charts.HELM is None, reason="helm is not installed; pip install 'lsbatch[test]' brings it"),
 ]
-
-STAGES = [step.name for step in PIPELINE if isinstance(step, Stage)]
 
 
 class Process(subprocess.Popen[bytes]):
@@ -81,6 +73,7 @@ class Release:
             "0.0.0.0:9464": self.metrics,
             "0.0.0.0": "127.0.0.1",
             ":8787": self.dashboard,
+            ":8788": "127.0.0.1:0",
             "8786": str(ports[0]),
             **{f"/{name}": str(folder / name) for name in ("config", "survey", "tls", "tmp")},
         }
@@ -164,24 +157,6 @@ class Release:
 def settings_of_the_chart() -> Sequence[str]:
     """What a user may not give."""
     return ("output", "cluster")
-
-
-def state(config: Config) -> dict[str, Any]:
-    """What a survey has come to: digests and checksums of all that was written, by stage and tile."""
-    folder = Workspace(config.output).receipts
-    return {
-        step.name: {
-            tile: (bool(one), one.digest, dict(one.sums))
-            for tile, one in receipts.read_stage(folder, step.name).items()
-        }
-        for step in PIPELINE
-        if isinstance(step, Stage)
-    }
-
-
-def landslides(config: Config) -> bytes:
-    """The inventory's table."""
-    return (Workspace(config.output).inventory / "landslides.csv").read_bytes()
 
 
 def test_survey_by_scheduler_workers_and_driver(done_survey: Any, tmp_path: Path) -> None:
@@ -304,38 +279,3 @@ def wait_for(ready: Callable[[], Any], process: Process, limit_s: float = 300) -
         assert process.poll() is None, process.said()
         assert time.monotonic() < end
         time.sleep(0.2)
-
-
-def make_certificates(folder: Path) -> None:
-    """An authority, and a certificate of it, as cert-manager writes them into a Secret."""
-    names = {key: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, key)]) for key in ("lsbatch-ca", "lsbatch")}
-    keys = {key: ec.generate_private_key(ec.SECP256R1()) for key in names}
-    now = datetime.datetime.now(datetime.UTC)
-
-    def signed(subject: str, *, is_authority: bool) -> x509.Certificate:
-        builder = x509.CertificateBuilder(
-            issuer_name=names["lsbatch-ca"], subject_name=names[subject], public_key=keys[subject].public_key(),
-            serial_number=x509.random_serial_number(), not_valid_before=now - datetime.timedelta(minutes=5),
-            not_valid_after=now + datetime.timedelta(days=1),
-        )  # fmt: skip
-        usage = x509.KeyUsage(
-            digital_signature=not is_authority,
-            key_cert_sign=is_authority,
-            crl_sign=is_authority,
-            content_commitment=False,
-            key_encipherment=False,
-            data_encipherment=False,
-            key_agreement=False,
-            encipher_only=False,
-            decipher_only=False,
-        )
-        builder = builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        builder = builder.add_extension(usage, critical=True)
-        return builder.sign(keys["lsbatch-ca"], hashes.SHA256())
-
-    pem = serialization.Encoding.PEM
-    (folder / "ca.crt").write_bytes(signed("lsbatch-ca", is_authority=True).public_bytes(pem))
-    (folder / "tls.crt").write_bytes(signed("lsbatch", is_authority=False).public_bytes(pem))
-    (folder / "tls.key").write_bytes(
-        keys["lsbatch"].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )

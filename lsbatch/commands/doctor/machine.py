@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 from packaging.requirements import Requirement
 
 from lsbatch import __version__
@@ -72,7 +71,7 @@ def _versions() -> Check:
 
 def _memory(config: Config | None) -> Check:
     """Compare the memory that this process may use with that of the workers."""
-    there = memory_bytes()
+    there = local.memory_bytes()
     found = f"{there / 1e9:.1f} GB"
     if config is None or config.cluster.kind != "local":
         small = there < LEAST_MEMORY
@@ -86,26 +85,8 @@ def _memory(config: Config | None) -> Check:
     return Check("memory", found)
 
 
-def memory_bytes() -> int:
-    """Return the memory that this process may use: of the machine, or the limit of its container or job."""
-    total = psutil.virtual_memory().total
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = _read(Path(file))
-        if text.isdigit():
-            total = min(total, int(text))
-    return total
-
-
-def _read(file: Path) -> str:
-    """Return the text of a file of the system; empty if this system has no such file."""
-    try:
-        return file.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
 def _threads(config: Config | None) -> Check:
-    cores = len(os.sched_getaffinity(0))
+    cores = local.cores()
     limits = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS") if name in os.environ}
     found = ", ".join([f"{cores} cores", *(f"{name}={value}" for name, value in limits.items())])
     if any(value.isdigit() and int(value) > cores for value in limits.values()):

@@ -2,13 +2,14 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import dask
-import psutil
+import dask.system
 from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed.system import memory_limit
 
 from lsbatch.engine.cluster import network
 from lsbatch.errors import LsbatchError
@@ -75,12 +76,19 @@ def _options(config: Config) -> list[dict[str, Any]]:
 
 
 def workers(settings: ClusterSettings) -> int:
-    """Return the number of processes: as set, or as cores and memory allow. In a SLURM job, those of the job count."""
+    """Return the number of processes: as set, or as many as `cores` and `memory_bytes` allow."""
     if settings.workers:
         return settings.workers
-    cores = int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))
-    total = psutil.virtual_memory().total
+    return max(1, min(cores() // settings.threads, int(memory_bytes() * 0.9 / (settings.memory_gb * 1e9))))
+
+
+def cores() -> int:
+    """Return the cores that this process may use: of the machine, or the limit of its container or SLURM job."""
+    return int(os.environ.get("SLURM_CPUS_PER_TASK") or dask.system.cpu_count())
+
+
+def memory_bytes() -> int:
+    """Return the memory that this process may use: of the machine, or the limit of its container or SLURM job."""
     # MB; missing or 0 if a job has the whole memory of a node
-    granted = int(os.environ.get("SLURM_MEM_PER_NODE") or 0) * 2**20 or total
-    memory = int(min(total, granted) * 0.9 / (settings.memory_gb * 1e9))
-    return max(1, min(cores // settings.threads, memory))
+    granted = int(os.environ.get("SLURM_MEM_PER_NODE") or 0) * 2**20
+    return min(granted or sys.maxsize, memory_limit())

@@ -40,6 +40,7 @@ containers:
     readinessProbe:
       httpGet: {path: /health, port: http-dashboard}
       periodSeconds: 5
+      timeoutSeconds: 5
     livenessProbe:
       httpGet: {path: /health, port: http-dashboard}
       periodSeconds: 20

@@ -34,6 +34,9 @@ containers:
       - --death-timeout
       - "120"
       - --no-dashboard
+      # the pages of the probes
+      - --dashboard-address
+      - :8788
       {{- if .gpu }}
       - --resources
       - GPU=1
@@ -45,7 +48,23 @@ containers:
         value: "False"
       - name: DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED
         value: "False"
+      - name: DASK_DISTRIBUTED__WORKER__HTTP__ROUTES
+        value: '["distributed.http.health", "lsbatch.engine.cluster.readiness"]'
     {{- include "lsbatch.envFrom" .root | nindent 4 }}
+    ports:
+      - name: http-probes
+        containerPort: 8788
+    # connected to the scheduler: a rolling update waits for it
+    readinessProbe:
+      httpGet: {path: /ready, port: http-probes}
+      periodSeconds: 5
+      timeoutSeconds: 5
+    # five minutes: a worker may be busy in native code, and waits for a scheduler for two minutes
+    livenessProbe:
+      httpGet: {path: /health, port: http-probes}
+      periodSeconds: 30
+      timeoutSeconds: 10
+      failureThreshold: 10
     {{- include "lsbatch.resources" (dict "values" .values "gpu" .gpu) | nindent 4 }}
     volumeMounts:
       {{- include "lsbatch.surveyMount" .root | nindent 6 }}
