@@ -48,7 +48,7 @@ def _chain(files: list[Path], folder: Path) -> Iterator[tuple[Path, Path, Quiet,
     for file in files[1:]:
         out, heard = folder / f"linked-{file.stem}", Quiet()
         link.inventory_file(file, last, heard, out=out)
-        yield file, last, heard, gpd.read_parquet(out / "landslides.parquet")
+        yield file, last, heard, inventory_files.with_texts(gpd.read_parquet(out / "landslides.parquet"))
         last = out / "landslides.gpkg"
 
 

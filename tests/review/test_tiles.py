@@ -84,9 +84,17 @@ def test_every_image_is_made_and_transparent_beside_the_survey(survey: Survey) -
         for z in (8, one["maxzoom"], 15):
             picture = pixels(tiles.picture(name, at(survey, z)))
             assert picture.shape == (512, 512, 4)
-            assert (picture[..., 3] > 0).any(), (name, z)
+            # the made-up survey has no bits of `observed`
+            assert (picture[..., 3] > 0).any() == (name != "observed"), (name, z)
         assert tiles.picture(name, Tile(12, 0, 0)) == (image_tiles._NOTHING, "image/png")
     assert described["probability"]["minzoom"] == 0 < described["after"]["minzoom"]
+
+
+def test_colours_of_observed_ground() -> None:
+    """Ground outside the survey is transparent; terrain shadow is marked whatever else was seen."""
+    bits = {0: None, 3: "#0072b2", 1: "#56b4e9", 2: "#009e73", 4: "#999999", 3 | 4 | 64: "#0072b2", 33: "#e69f00"}
+    found = map_images._observed({"0": np.array([list(bits)], np.float32)})[0]
+    assert [f"#{r:02x}{g:02x}{b:02x}" if alpha else None for r, g, b, alpha in found.tolist()] == list(bits.values())
 
 
 def test_the_cube_is_not_read_whole(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
