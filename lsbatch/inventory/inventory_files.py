@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsbatch.inventory import aliases, schema, year_matching
+from lsbatch.inventory import aliases, schema
 from lsbatch.inventory.qgis import landslide_styles
 from lsbatch.inventory.schema import Field
 from lsbatch.storage import vectors
@@ -73,8 +73,7 @@ def write(folder: Path, frame: gpd.GeoDataFrame, language: str = "en") -> gpd.Ge
         One of `lsbatch.inventory.aliases.LANGUAGES`, for the titles of the columns.
     """
     fields = [field for name in frame.columns if (field := schema.field_named(name))]
-    # by the rounded areas, as a later command that reads the file orders them
-    frame = year_matching.ordered(rounded(frame, fields))
+    frame = rounded(frame, fields)
     stored, columns = _stored(frame), described(fields, language)
     vectors.write_geopackage(
         folder / "landslides.gpkg",

@@ -113,8 +113,10 @@ def _sizes(
 
 
 def ordered(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Sort found landslides first, then by size."""
-    keys = pd.DataFrame({"kept": frame["observation"] != FOUND, "area": -frame["area_m2"], "name": frame[ID]})
+    """Sort found landslides first, then by size, then by identifier."""
+    # by areas as the files have them, so that a command that reads a file keeps its order
+    area = frame["area_m2"].round(schema.DIGITS["m2"])
+    keys = pd.DataFrame({"kept": frame["observation"] != FOUND, "area": -area, "name": frame[ID]})
     return frame.loc[keys.sort_values(["kept", "area", "name"]).index].reset_index(drop=True)
 
 

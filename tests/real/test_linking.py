@@ -15,7 +15,7 @@ import shapely
 from geopandas.testing import assert_geodataframe_equal
 
 from lsbatch.commands import link
-from lsbatch.inventory import identity, previous_inventory, year_matching
+from lsbatch.inventory import identity, inventory_files, previous_inventory, year_matching
 from tests.surveys import Heard
 
 ID = "landslide_id"
