@@ -65,9 +65,9 @@ check: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# warnings are errors: a link to a page or heading that does not exist ends it
+# warnings are errors: a link to a page or heading that does not exist ends it. With --quiet they would not be counted
 docs: .venv/docs.stamp
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
 
 format: .venv/test.stamp

@@ -22,8 +22,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links to the notebook lead to its page; in the repository they lead to the notebook itself."""
+    """Let links to files of the repository that have a page here lead to it: the notebook, the changelog and others."""
     del config, files
     if page.file.src_uri == site_pages.NOTEBOOK_PAGE:
         return markdown
+    for name, source in site_pages.COPIES.items():
+        markdown = markdown.replace(f"](../{source}", f"]({name}")
     return markdown.replace(f"]({site_pages.NOTEBOOK})", f"]({site_pages.NOTEBOOK_PAGE})")
