@@ -14,7 +14,7 @@ from lsbatch.storage.files import exists, read_text, write_json
 
 
 def file(root: Path) -> Path:
-    """Return the file in a survey's folder that names the release. Surveys of before 0.2 have none."""
+    """Return the file in a survey's folder that names the release. Surveys that older versions made have none."""
     return root / "version.json"
 
 
