@@ -16,7 +16,7 @@ from lsbatch.errors import StaleStoreError
 from lsbatch.inventory import records, reviews, schema, year_matching
 from lsbatch.review import Case, listing
 from lsbatch.review.answers import RefusedError
-from lsbatch.storage import cube, journal, vectors
+from lsbatch.storage import cube, journal
 from tests import browser, fake_survey
 from tests.fake_survey import Fake
 from tests.review.page_server import ID, drawn, serving, until
@@ -230,7 +230,7 @@ def test_the_same_outline_gives_the_same_record(done_survey: Survey, tmp_path: P
         journal.append(survey.workspace.answers, line | {"outline": shapely.get_coordinates(shape)[:-1].tolist()})
     assert len(whole) > 5
     records.apply(survey, config)
-    after = vectors.read_part(survey.workspace.inventory / "landslides.parquet").set_index(ID).loc[whole[ID]]
+    after = reviews.records(survey).set_index(ID).loc[whole[ID]]
     before = whole.set_index(ID)
     assert (after["outline"] == schema.EDITED).all()
     changing = ["outline", *year_matching.REVIEW, "geometry", "review_state"]
