@@ -23,7 +23,7 @@ class Question(Protocol):
     def check(self, text: str) -> Any: ...
 
 
-def answer(question: "Question", given: str | None) -> Any:
+def answer(question: Question, given: str | None) -> Any:
     """Return the checked answer to a question: the given one, one that a person types, or the default.
 
     A wrong answer that was typed is asked for again.

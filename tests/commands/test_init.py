@@ -88,6 +88,15 @@ def test_a_file_of_polygons_is_named_relative_to_the_settings(here: Path) -> Non
     assert read_region(settings.load(here / "n.yaml")).area > 1e10
 
 
+def test_a_file_with_the_name_of_the_outline_is_not_overwritten(here: Path) -> None:
+    own = here / "survey-region.gpkg"
+    gpd.GeoDataFrame({"mine": [1]}, geometry=[shapely.box(85, 27, 86, 28)], crs="EPSG:4326").to_file(own)
+    before = own.read_bytes()
+    assert call("--region", own.name, "--when", "2023").exit_code == 0
+    assert own.read_bytes() == before
+    assert yaml.safe_load((here / "survey.yaml").read_text())["region"] == {"file": own.name}
+
+
 @pytest.mark.parametrize(
     ("region", "season"),
     [

@@ -152,13 +152,15 @@ def write(file: Path, answers: Answers) -> list[str]:
         If the file is there, or the settings are not allowed.
     """
     outline = file.with_name(f"{file.stem}-region.gpkg")
-    for path in (file, *(() if answers.region.file or answers.region.is_box else (outline,))):
+    # the user's own file may have the name of the outline, and is never written
+    has_outline = answers.region.file is None and not answers.region.is_box
+    for path in (file, outline) if has_outline else (file,):
         if path.exists():
             raise ConfigError(f"{path}: is there already; name another file, or delete it")
     raw = document(answers, file, outline)
     # before anything is written
     config = settings.parse(raw, file.parent, str(file))
-    if raw["region"].get("file") == outline.name:
+    if has_outline:
         frame = gpd.GeoDataFrame(
             {"name": [answers.region.name]}, geometry=[answers.region.in_crs()], crs=config.grid.crs
         )
