@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import jinja2
 import numpy as np
 import shapely
 from markupsafe import Markup
@@ -31,6 +30,7 @@ from lsbatch.report import (
     quicklooks,
     size_chart,
     statistics,
+    templates,
     training_blocks,
 )
 from lsbatch.report import overview_map as maps
@@ -158,13 +158,7 @@ def render(content: Mapping[str, Any]) -> str:
     """Render the page; every text of `content` is escaped."""
     script, style = ((_HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates.environment()
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= {"number": number, "percent": percent, "area": area, "score": score, "duration": duration}
     # only the script and the style of lsbatch are not escaped; `tojson` writes <, >, & and ' as \\u....

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import shapely
 from markupsafe import Markup
@@ -15,6 +14,7 @@ from lsbatch.catalog.date_windows import KEYS
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.plan import Plan
 from lsbatch.grid import tile_id
+from lsbatch.report import templates
 from lsbatch.settings import Config
 from lsbatch.storage import files
 from lsbatch.storage.workspace import Workspace
@@ -102,19 +102,12 @@ def render(made: Plan, config: Config) -> str:
     """Return the HTML of a plan that was just made (with the scenes of its tiles)."""
     frame = _frame(made)
     maps = [_map(made, frame, key) for key in KEYS if key in TITLES and key in made.summary["scenes"]]
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("plan.html.j2").render(
+    template = templates.environment().get_template("plan.html.j2")
+    return template.render(
         survey_id=config.survey.id,
         version=lsbatch.__version__,
         # only the style of lsbatch is not escaped
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+        style=Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
         lines=made.lines(),
         maps=maps,
         frame=frame,
