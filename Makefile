@@ -8,6 +8,7 @@
 #   make system-packages   Debian packages that a few tests use; make test installs them if it can (root and apt)
 #   make check         ruff and mypy: style, format, types     (make format fixes what it can)
 #   make docs          the documentation site, into build/site
+#   make release       wheel and sdist of the last commit into dist/, built twice, installed and tried
 #   make constraints   write constraints.txt again, from the newest versions that pyproject.toml allows
 #   make clean         remove .venv, demo/ and the files that builds and tests leave
 
@@ -22,7 +23,7 @@ TORCH_INDEX ?=
 JOBS ?= 2
 ARGS ?=
 
-IMAGE ?= lsbatch:0.1.0
+IMAGE ?= lsbatch:$(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' lsbatch/__init__.py)
 # more options of podman build
 IMAGE_ARGS ?=
 
@@ -33,7 +34,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-containers image check docs format system-packages constraints clean
+.PHONY: help demo test test-slow test-containers image check docs format release system-packages constraints clean
 # two installations at once would share .venv
 .NOTPARALLEL:
 
@@ -70,6 +71,11 @@ docs: .venv/docs.stamp
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
 
+# about 10 minutes: each file is installed into an environment of its own
+release: .venv/release.stamp
+	PYTHON=$(BIN)/python deploy/build_release.sh dist
+	PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" deploy/try_release.sh dist
+
 format: .venv/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -82,6 +88,9 @@ format: .venv/test.stamp
 .venv/test.stamp: pyproject.toml constraints.txt
 	$(call install,'.[test]')
 	@touch .venv/lsbatch.stamp
+
+.venv/release.stamp: .venv/test.stamp
+	@$(PIP) -e '.[release]' && touch $@
 
 .venv/docs.stamp: .venv/test.stamp
 	@$(PIP) -e '.[docs]' && touch $@
@@ -126,7 +135,7 @@ system-packages:
 
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,dashboard,docs]'
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,dashboard,docs,release]'
 	@grep '^#' constraints.txt > build/constraints.txt
 	build/constraints/bin/python -m pip freeze --exclude lsbatch --exclude-editable | sed 's/+cpu//' | grep '==' >> build/constraints.txt
 	mv build/constraints.txt constraints.txt && rm -r build/constraints

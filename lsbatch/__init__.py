@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenSurvey", "__version__", "kernels", "open_survey", "run"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:
