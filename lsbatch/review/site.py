@@ -26,8 +26,9 @@ JSON = "application/json"
 MISSING = "the map needs MapLibre, which is not installed: pip install 'lsbatch[view]'"
 #: Files of the page.
 PAGE = Path(__file__).parent / "page"
-_SCRIPTS = {".js": "text/javascript", ".css": "text/css"}
-_PAGE = {path.name: _SCRIPTS[path.suffix] for path in sorted(PAGE.iterdir()) if path.suffix in _SCRIPTS}
+#: Media types of those that are sent as they are.
+KINDS = {".js": "text/javascript", ".css": "text/css"}
+_PAGE = {path.name: KINDS[path.suffix] for path in sorted(PAGE.iterdir()) if path.suffix in KINDS}
 MAPLIBRE = {"maplibre-gl.js": "text/javascript", "maplibre-gl.css": "text/css"}
 _TILE = r"(\d{1,2})/(\d{1,8})/(\d{1,8})"
 

@@ -87,7 +87,7 @@ def test_every_image_is_made_and_transparent_beside_the_survey(survey: Survey) -
             assert picture.shape == (512, 512, 4)
             # the made-up survey has no bits of `observed`
             assert (picture[..., 3] > 0).any() == (name != "observed"), (name, z)
-        assert tiles.picture(name, Tile(12, 0, 0)) == (image_tiles._NOTHING, "image/png")
+        assert tiles.picture(name, Tile(12, 0, 0)) == (image_tiles.NOTHING, "image/png")
     assert described["probability"]["minzoom"] == 0 < described["after"]["minzoom"]
 
 
@@ -103,7 +103,7 @@ def test_the_cube_is_not_read_whole(survey: Survey, monkeypatch: pytest.MonkeyPa
     tiles = ImageTiles(survey)
     monkeypatch.setattr(image_tiles, "MOST_CUBE_PX", 100)
     monkeypatch.setattr(map_images, "read", lambda *_: pytest.fail("the cube was read"))
-    assert tiles.picture("after", at(survey, 11))[0] == image_tiles._NOTHING
+    assert tiles.picture("after", at(survey, 11))[0] == image_tiles.NOTHING
 
 
 def test_a_survey_without_results_has_no_images(tmp_path: Path) -> None:
