@@ -73,6 +73,8 @@ class ImageTiles:
         source = _source(grid.geobox, rows, cols, (painted.shape[0], painted.shape[1]))
         out = np.zeros(tile.geobox.shape, np.uint32)
         rio_reproject(_packed(painted), out, source, tile.geobox, "nearest", 0, 0)
+        if not out.any():
+            return NOTHING, PNG
         picture = out.view(np.uint8).reshape(*out.shape, 4)
         return (images.webp(picture), WEBP) if image.is_smooth else (images.png(picture), PNG)
 

@@ -30,6 +30,7 @@ CONTENT = {
     "areas.csv": "statistics of areas",
     "survey.qgz": "QGIS project of all files, for a copy of this folder",
     "landslides.pmtiles": "landslides as vector tiles of this page, PMTiles",
+    "observed.tif": "what observed each pixel, as bits (see the documentation of lsbatch), cloud-optimized GeoTIFF",
     ".pmtiles": "image tiles of this page, PMTiles",
     ".qml": "QGIS style of the map",
     "collection.json": "all of it as a STAC collection",
@@ -62,7 +63,7 @@ def write(folder: Path, survey: Survey, frame: gpd.GeoDataFrame) -> None:
         scenes.drop(columns=MESSAGES).to_csv(here.inventory / "scenes.csv", index=False)
     for path in _copied(there):
         if files.exists(path):
-            copy(path, folder / path.relative_to(there.root))
+            copy(path, folder / path.relative_to(there.root).as_posix())
 
 
 def _copied(places: Workspace) -> Iterator[Path]:
@@ -91,6 +92,6 @@ def listed(folder: Path) -> list[dict[str, str]]:
 
 
 def _content(path: Path) -> str:
-    if path.suffix == ".tif":
+    if path.name not in CONTENT and path.suffix == ".tif":
         return f"{map_contents.MAPS[path.stem].content.legend.description}, cloud-optimized GeoTIFF"
     return CONTENT.get(path.name) or CONTENT[path.suffix]
