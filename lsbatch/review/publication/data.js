@@ -16,7 +16,7 @@ async function bytes(path, start, length) {
   const answer = await get(path, {Range: `bytes=${start}-${start + length - 1}`});
   if (answer.status === 206) return answer.arrayBuffer();
   if (answer.body) answer.body.cancel();
-  throw new Error("this web server does not answer ranges of files; use one that does.");
+  throw new Error("this web server does not answer ranges of files (HTTP 206). Use one that does; the documentation of lsbatch publish names some.");
 }
 
 // Line i of a file; null if it is empty.
@@ -26,7 +26,9 @@ async function line(name, i) {
   return length ? JSON.parse(new TextDecoder().decode(await bytes(`data/${name}.jsonl`, start, length))) : null;
 }
 
-const about = get("data/survey.json").then(answer => answer.json());
+// Without ranges neither map nor records can be read: told at once, instead of the list.
+const ranges = bytes("data/survey.json", 0, 1);
+const about = get("data/survey.json").then(answer => answer.json()).then(found => ranges.then(() => found));
 about.catch(() => { /* reported by the page */ });
 
 export const survey = () => about;
