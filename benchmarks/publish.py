@@ -32,7 +32,9 @@ def main() -> None:
         print(f"{args.landslides:,} landslides, {args.rows:,} x {args.cols:,} px")
         print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
         began = time.perf_counter()
-        publication.publish(survey, site, lambda line: print(f"{time.perf_counter() - began:7.1f} s  {line}", flush=True))
+        publication.publish(
+            survey, site, lambda line: print(f"{time.perf_counter() - began:7.1f} s  {line}", flush=True)
+        )
         print("\n".join(sizes(site)), flush=True)
         print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
         with servers.serve(site) as served:
@@ -46,7 +48,9 @@ def sizes(site: Path) -> list[str]:
     for path in files:
         relative = path.relative_to(site)
         part = relative.as_posix() if relative.parts[0] in ("data", "tiles") else f"{relative.parts[0]}/"
-        parts[part if len(relative.parts) > 1 else "page"] = parts.get(part if len(relative.parts) > 1 else "page", 0) + path.stat().st_size
+        parts[part if len(relative.parts) > 1 else "page"] = (
+            parts.get(part if len(relative.parts) > 1 else "page", 0) + path.stat().st_size
+        )
     total = sum(parts.values())
     return [f"site: {total / 1e6:.1f} MB in {len(files)} files"] + [
         f"site: {size / 1e6:8.2f} MB {part}" for part, size in sorted(parts.items())

@@ -134,7 +134,11 @@ def _inventory(survey: Survey, config: Config, count: int) -> None:
 def finish(survey: Survey) -> None:
     """Write the receipts of a finished survey."""
     folder = survey.workspace.receipts
-    for name, tiles in {"outline": [survey.tile(one).id for one in survey.positions], "inventory": ["all"], "rasters": ["all"]}.items():
+    for name, tiles in {
+        "outline": [survey.tile(one).id for one in survey.positions],
+        "inventory": ["all"],
+        "rasters": ["all"],
+    }.items():
         for tile in tiles:
             receipts.write(folder, Receipt(name, tile, "d", 1.0, 0, 1.0, "bench", "2020-10-01T00:00:00+00:00"))
 

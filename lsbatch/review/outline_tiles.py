@@ -58,7 +58,7 @@ class Outlines:
         for zoom in range(MOST_ZOOM + 1):
             side = 2 * mercator.WORLD_M / 2**zoom
             margin = side * vector_tile.MARGIN / vector_tile.EXTENT if zoom >= OUTLINE_ZOOM else 0
-            corners = (boxes + [[-margin], [margin]]) * (1, -1) + mercator.WORLD_M
+            corners = (boxes + np.array([[-margin], [margin]])) * (1, -1) + mercator.WORLD_M
             spans = np.clip(np.sort(corners // side, axis=1), 0, 2**zoom - 1).astype(int)
             found = {
                 (x, y)

@@ -15,7 +15,16 @@ DISCLAIMER = (
 )
 #: Images that may be published, those of the cube first; `lsbatch.review.map_images` makes them.
 Image = Literal[
-    "after", "before", "radar-change", "radar-after", "radar-before", "relief", "probability", "mask", "date", "observed"
+    "after",
+    "before",
+    "radar-change",
+    "radar-after",
+    "radar-before",
+    "relief",
+    "probability",
+    "mask",
+    "date",
+    "observed",
 ]
 #: Characters of an identifier of SPDX, also with `+`.
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")

@@ -33,8 +33,8 @@ def write(folder: Path, survey: Survey, files: Mapping[str, Path], texts: Mappin
     """
     config, windows = survey.config, survey.config.survey.windows
     days = (windows.pre[0], windows.post[1])
-    name = f"{config.survey.id}-published"
-    item = stac_items.delivery(name, files, survey.grid.geobox, days, {"title": texts["title"]}, {})
+    item_id = f"{config.survey.id}-published"
+    item = stac_items.delivery(item_id, files, survey.grid.geobox, days, {"title": texts["title"]}, {})
     item.clear_links()
     for rel in ("root", "parent", "collection"):
         item.add_link(pystac.Link(rel, f"../{COLLECTION}", pystac.MediaType.JSON))
@@ -47,17 +47,17 @@ def write(folder: Path, survey: Survey, files: Mapping[str, Path], texts: Mappin
     found = pystac.Collection(
         config.survey.id, texts["description"], extent, texts["title"],
         license=licence if licence and not is_address(licence) else "other",
-        providers=[pystac.Provider(texts["contact"], roles=[pystac.ProviderRole.PRODUCER])] if texts["contact"] else None,
+        providers=[pystac.Provider(name, roles=[pystac.ProviderRole.PRODUCER]) for name in (texts["contact"],) if name],
     )  # fmt: skip
     found.stac_extensions.append(SCIENTIFIC)
     found.extra_fields["sci:citation"] = texts["citation"]
     found.clear_links()
     found.add_link(pystac.Link("root", f"./{COLLECTION}", pystac.MediaType.JSON))
-    found.add_link(pystac.Link("item", f"./{name}/{name}.json", pystac.MediaType.GEOJSON))
+    found.add_link(pystac.Link("item", f"./{item_id}/{item_id}.json", pystac.MediaType.GEOJSON))
     if address := address_of(licence):
         found.add_link(pystac.Link("license", address))
-    (folder / name).mkdir(parents=True)
-    for path, one in ((folder / COLLECTION, found), (folder / name / f"{name}.json", item)):
+    (folder / item_id).mkdir(parents=True)
+    for path, one in ((folder / COLLECTION, found), (folder / item_id / f"{item_id}.json", item)):
         path.write_text(_text(one.to_dict(include_self_link=False, transform_hrefs=False)), encoding="utf-8")
 
 

@@ -96,7 +96,7 @@ def _reviewed(frame: gpd.GeoDataFrame) -> str:
 
 
 def _unobserved(observed: Observed) -> str:
-    share = f"{100 * observed.unobserved_share:.1f} % of the region: clouds, radar shadow, or no images; see the map of the mask"
+    share = f"{100 * observed.unobserved_share:.1f} % of the region: clouds, radar shadow or no images; see the mask"
     failed = f"; {observed.failed} of {observed.tiles} tiles failed and were not surveyed" if observed.failed else ""
     return share + failed
 

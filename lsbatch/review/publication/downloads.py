@@ -1,4 +1,4 @@
-"""Files to download: the inventory without reviewers, and the national maps, at the places that they have in a survey."""
+"""Files to download: the inventory without reviewers, and the national maps, at their places in a survey."""
 
 import io
 import shutil
@@ -82,13 +82,22 @@ def copy(source: Path, target: Path) -> None:
 
 def listed(folder: Path) -> list[dict[str, str]]:
     """Return address, content and size of each file to download."""
+    order = {name: place for place, name in enumerate(CONTENT)}
     names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    names.sort(key=lambda path: (order.get(path.name, len(order)), path.suffix != ".tif"))
     shown = [path for path in names if path.parts[0] in ("inventory", "maps", "tiles", "survey.qgz")]
     rows = [
-        {"address": path.as_posix(), "content": _content(path), "megabytes": f"{(folder / path).stat().st_size / 1e6:.2f}"}
+        {
+            "address": path.as_posix(),
+            "content": _content(path),
+            "megabytes": f"{(folder / path).stat().st_size / 1e6:.2f}",
+        }
         for path in shown
     ]
-    return rows + [{"address": name, "content": _content(Path(name)), "megabytes": ""} for name in ("stac/collection.json", "SHA256SUMS")]
+    return rows + [
+        {"address": name, "content": _content(Path(name)), "megabytes": ""}
+        for name in ("stac/collection.json", "SHA256SUMS")
+    ]
 
 
 def _content(path: Path) -> str:

@@ -10,11 +10,13 @@ import geopandas as gpd
 from lsbatch.catalog.survey import Survey
 from lsbatch.errors import ConfigError
 from lsbatch.inventory import areas, reviews
+from lsbatch.inventory.previous_inventory import ID
 from lsbatch.inventory.stac import publication as stac
 from lsbatch.review import listing, outline_tiles, server, site
 from lsbatch.review.image_tiles import ImageTiles
 from lsbatch.review.publication import about, downloads, finished, folder, records, tile_archives
 from lsbatch.review.publication.finished import Observed
+from lsbatch.storage import journal
 
 _HERE = Path(__file__).parent
 #: Scripts of the page that a published folder does not have: those for answers, and the one that reads from a server.
@@ -48,6 +50,8 @@ def publish(survey: Survey, target: Path, tell: Callable[[str], None]) -> None:
     observed = finished.check(survey)
     frame = downloads.public(reviews.records(survey)).reset_index(drop=True)
     with folder.replaced(target, survey.config.survey.id) as here:
+        if waiting := _unpublished(survey, frame):
+            tell(f"{waiting} answers of reviewers are not in the inventory, and not published: run lsbatch run first")
         tell(f"Publishing {survey.config.survey.id}: {len(frame):,} landslides")
         downloads.write(here, survey, frame)
         images = _tiles(here, survey, frame, tell)
@@ -59,6 +63,12 @@ def publish(survey: Survey, target: Path, tell: Callable[[str], None]) -> None:
         _stac(here, survey)
         _page(here, survey, frame, observed, maplibre)
     tell(f"Published: {target}")
+
+
+def _unpublished(survey: Survey, frame: gpd.GeoDataFrame) -> int:
+    """Return the number of landslides whose last answer in the journal is not that of the inventory."""
+    last = {str(one.get(ID)): one.get("state") for one in journal.read(survey.workspace.answers)}
+    return sum(last.get(name, state) != state for name, state in zip(frame[ID], frame["review_state"], strict=True))
 
 
 def _tiles(here: Path, survey: Survey, frame: gpd.GeoDataFrame, tell: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -101,7 +111,11 @@ def _stac(here: Path, survey: Survey) -> None:
 
 def _page(here: Path, survey: Survey, frame: gpd.GeoDataFrame, observed: Observed, maplibre: Path) -> None:
     sources = [
-        *(path for path in sorted(site.PAGE.iterdir()) if path.suffix in site.KINDS and path.name not in _NOT_PUBLISHED),
+        *(
+            path
+            for path in sorted(site.PAGE.iterdir())
+            if path.suffix in site.KINDS and path.name not in _NOT_PUBLISHED
+        ),
         *(maplibre / name for name in site.MAPLIBRE),
         *(_HERE / name for name in _OWN),
     ]

@@ -41,7 +41,14 @@ def write_landslides(path: Path, survey: Survey, frame: gpd.GeoDataFrame) -> Non
         },
     ]
     metadata = {"name": "landslides", "vector_layers": layers}
-    _write(path, survey, tiles, _compressed(b""), {"tile_type": TileType.MVT, "tile_compression": Compression.GZIP}, metadata)
+    _write(
+        path,
+        survey,
+        tiles,
+        _compressed(b""),
+        {"tile_type": TileType.MVT, "tile_compression": Compression.GZIP},
+        metadata,
+    )
 
 
 def _compressed(data: bytes) -> bytes:

@@ -37,7 +37,12 @@ def make(folder: Path, landslides: int = 12, publish: PublishSettings = PublishS
     vectors.write_parquet(file, frame)
     scenes = f"tile,scene,looks,used,reason\nr000c000,S2A_1,pre_s2,no,S2A_1: https://a.b/c?{SIGNED} in {folder}\n"
     (survey.workspace.inventory / "scenes.csv").write_text(scenes, encoding="utf-8")
-    answer = {ID: str(frame[ID].iat[0]) if len(frame) else "", "state": "rejected", "reviewer": REVIEWER, "comment": REMARK}
+    answer = {
+        ID: str(frame[ID].iat[0]) if len(frame) else "",
+        "state": "rejected",
+        "reviewer": REVIEWER,
+        "comment": REMARK,
+    }
     survey.workspace.answers.parent.mkdir(parents=True, exist_ok=True)
     survey.workspace.answers.write_text(json.dumps(answer) + "\n", encoding="utf-8")
     inventory = survey.config.inventory.model_copy(update={"areas": folder / "counties.gpkg"})

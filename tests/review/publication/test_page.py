@@ -17,7 +17,9 @@ from tests.review.publication import finished_survey
 from tests.review.publication.finished_survey import HOSTILE, ID, REMARK, REVIEWER
 
 WIDTHS = (1280, 390)
-SETTINGS = PublishSettings(title=f"Skred {HOSTILE}", citation=HOSTILE, contact=HOSTILE, disclaimer=f"No warranty {HOSTILE}")
+SETTINGS = PublishSettings(
+    title=f"Skred {HOSTILE}", citation=HOSTILE, contact=HOSTILE, disclaimer=f"No warranty {HOSTILE}"
+)
 COUNT = "document.getElementById('count').textContent"
 FACTS = "document.querySelectorAll('#facts dd').length > 10 && document.querySelectorAll('#pictures img').length > 0"
 #: Ids of the landslides that the map draws.
@@ -109,7 +111,9 @@ def test_hostile_texts_stay_texts(page: browser.Page, frame: gpd.GeoDataFrame) -
     assert page.value("document.querySelector('h1').textContent") == SETTINGS.title
     assert HOSTILE in page.value("document.getElementById('about').textContent")
     assert page.value("document.querySelectorAll('script').length") == 3
-    assert any("<script>" in one for one in page.value("[...document.querySelectorAll('#county option')].map(e => e.text)"))
+    assert any(
+        "<script>" in one for one in page.value("[...document.querySelectorAll('#county option')].map(e => e.text)")
+    )
     page.click("#list li:nth-child(2) button")
     until(page, FACTS)
     assert HOSTILE in page.value("document.getElementById('facts').textContent")

@@ -91,7 +91,15 @@ def _plain(name: str, data: bytes) -> list[bytes]:
 
 
 def test_nothing_private_is_published(survey: Survey, folder: Path) -> None:
-    hidden = (REVIEWER, REMARK, SECRET, SIGNED, str(survey.config.output.parent), "answers.jsonl", "weights.safetensors")
+    hidden = (
+        REVIEWER,
+        REMARK,
+        SECRET,
+        SIGNED,
+        str(survey.config.output.parent),
+        "answers.jsonl",
+        "weights.safetensors",
+    )
     # the words are where a careless copy would find them
     given = b"".join(path.read_bytes() for path in survey.config.output.rglob("*") if path.is_file())
     assert all(word.encode() in given for word in (REVIEWER, REMARK, SIGNED, str(survey.config.output.parent)))
@@ -115,7 +123,9 @@ def test_texts_of_others_are_escaped(folder: Path) -> None:
     assert "unsafe" not in policy
 
 
-@pytest.mark.parametrize("contact", ["javascript:alert(1)", "a@b.example?bcc=x", "Kartverket, Oslo", "data:text/html,x"])
+@pytest.mark.parametrize(
+    "contact", ["javascript:alert(1)", "a@b.example?bcc=x", "Kartverket, Oslo", "data:text/html,x"]
+)
 def test_a_contact_that_is_no_address_is_no_link(contact: str) -> None:
     from lsbatch.review.publication import about
 
@@ -211,7 +221,9 @@ def test_vector_tiles_hold_exactly_the_landslides(folder: Path, frame: gpd.GeoDa
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.decompress(data))
         layers = set(pyogrio.list_layers(path)[:, 0])
-        assert layers <= ({"points"} if z < OUTLINE_ZOOM else {"landslides"} if z > OUTLINE_ZOOM else {"points", "landslides"})
+        assert layers <= (
+            {"points"} if z < OUTLINE_ZOOM else {"landslides"} if z > OUTLINE_ZOOM else {"points", "landslides"}
+        )
         box = shapely.box(*Tile(z, x, y).bounds)
         for layer in layers:
             for one in pyogrio.read_dataframe(path, layer=layer, use_arrow=False).itertuples():
@@ -236,11 +248,15 @@ def test_gdal_opens_the_vector_tiles(folder: Path, frame: gpd.GeoDataFrame) -> N
 def test_image_tiles_are_those_of_the_view(folder: Path, survey: Survey, name: str) -> None:
     archive = reader(folder / "tiles" / f"{name}.pmtiles")
     images = ImageTiles(survey)
-    told = next(one for one in json.loads((folder / "data" / "survey.json").read_bytes())["images"] if one["name"] == name)
+    told = next(
+        one for one in json.loads((folder / "data" / "survey.json").read_bytes())["images"] if one["name"] == name
+    )
     found = dict(all_tiles(MemorySource((folder / "tiles" / f"{name}.pmtiles").read_bytes())))
     kind = TileType.WEBP if images.images[name].is_smooth else TileType.PNG
     assert archive.header()["tile_type"] == kind
-    west, south, east, north = (archive.header()[f"{end}_{axis}_e7"] / 1e7 for end in ("min", "max") for axis in ("lon", "lat"))
+    west, south, east, north = (
+        archive.header()[f"{end}_{axis}_e7"] / 1e7 for end in ("min", "max") for axis in ("lon", "lat")
+    )
     for z in range(told["minzoom"], told["maxzoom"] + 1):
         n = 2**z
         xs = [int((lon + 180) / 360 * n) for lon in (west, east)]
@@ -278,13 +294,19 @@ def some(folder: Path, text: str = "x") -> None:
     (folder / "index.html").write_text(text, encoding="utf-8")
 
 
+def stopped(target: Path, text: str) -> None:
+    """Begin a publication that does not end."""
+    writing = replaced(target, "one")
+    some(writing.__enter__(), text)
+    with pytest.raises(Stopped):
+        writing.__exit__(Stopped, Stopped(), None)
+
+
 def test_stopped_while_it_is_written_the_earlier_one_stays(tmp_path: Path) -> None:
     target = tmp_path / "site"
     with replaced(target, "one") as here:
         some(here, "first")
-    with pytest.raises(Stopped), replaced(target, "one") as here:
-        some(here, "half")
-        raise Stopped
+    stopped(target, "half")
     assert (target / "index.html").read_text(encoding="utf-8") == "first"
     with replaced(target, "one") as here:
         assert {path.name for path in here.iterdir()} == {MARKER}
@@ -303,10 +325,9 @@ def test_stopped_at_the_renames_it_is_repaired(tmp_path: Path, step: str) -> Non
         target.rename(former)
     if step == "after":
         partial.rename(target)
-    with pytest.raises(Stopped), replaced(target, "one"):
-        # whatever happens next, a whole publication is there
-        assert (target / "index.html").read_text(encoding="utf-8") == "first"
-        raise Stopped
+    # whatever happens next, a whole publication is there
+    stopped(target, "half")
+    assert (target / "index.html").read_text(encoding="utf-8") == "first"
     with replaced(target, "one") as here:
         some(here, "second")
     assert (target / "index.html").read_text(encoding="utf-8") == "second"
@@ -420,7 +441,9 @@ def test_the_command_publishes_and_refuses(survey: Survey, tmp_path: Path) -> No
     settings = tmp_path / "config.yaml"
     settings.write_text(to_yaml(survey.config), encoding="utf-8")
     survey.workspace.settings.write_text(to_yaml(survey.config), encoding="utf-8")
-    process = programs.start("publish", str(settings), str(tmp_path / "site"), env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    process = programs.start(
+        "publish", str(settings), str(tmp_path / "site"), env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    )
     process.line()
     process.kill()
     assert (tmp_path / "site.partial").exists()
@@ -439,7 +462,9 @@ def test_the_command_publishes_and_refuses(survey: Survey, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_survey_in_a_bucket_gives_the_same_site(survey: Survey, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_survey_in_a_bucket_gives_the_same_site(
+    survey: Survey, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with servers.s3() as bucket:
         for name, value in bucket.environment.items():
             monkeypatch.setenv(name, value)
@@ -450,6 +475,12 @@ def test_a_survey_in_a_bucket_gives_the_same_site(survey: Survey, folder: Path, 
         config = survey.config.model_copy(update={"output": objects.path_of("s3://surveys/norway")})
         publish(Survey(config, survey.grid, survey.positions), tmp_path / "site", lambda line: None)
     assert files_of(tmp_path / "site") == files_of(folder)
+
+
+def test_answers_that_are_not_in_the_inventory_are_told(other: Survey, tmp_path: Path) -> None:
+    lines: list[str] = []
+    publish(other, tmp_path / "site", lines.append)
+    assert "1 answers of reviewers are not in the inventory, and not published: run lsbatch run first" in lines
 
 
 def test_errors_are_those_of_lsbatch(tmp_path: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
