@@ -33,7 +33,8 @@ from lsbatch.review.image_tiles import ImageTiles
 from lsbatch.review.mercator import Tile
 from lsbatch.review.outline_tiles import Outlines
 from lsbatch.settings import Config, to_yaml
-from lsbatch.storage import cog, vectors
+from lsbatch.storage import cog, receipts, vectors
+from lsbatch.storage.receipts import Receipt
 from tests import browser
 
 LEFT, BOTTOM, TILE_PX, PIXEL_M = 204_800.0, 6_799_360.0, 2048, 10.0
@@ -130,6 +131,18 @@ def _inventory(survey: Survey, config: Config, count: int) -> None:
     vectors.write_parquet(survey.workspace.inventory / "landslides.parquet", frame)
 
 
+def finish(survey: Survey) -> None:
+    """Write the receipts of a finished survey."""
+    folder = survey.workspace.receipts
+    for name, tiles in {
+        "outline": [survey.tile(one).id for one in survey.positions],
+        "inventory": ["all"],
+        "rasters": ["all"],
+    }.items():
+        for tile in tiles:
+            receipts.write(folder, Receipt(name, tile, "d", 1.0, 0, 1.0, "bench", "2020-10-01T00:00:00+00:00"))
+
+
 def _column(field: schema.Field, count: int, dice: np.random.Generator) -> object:
     if field.values:
         return [field.values[i] for i in dice.integers(0, len(field.values), count)]
@@ -179,34 +192,46 @@ def of_browser(survey: Survey, folder: Path, pictures: Path | None) -> list[str]
     """Return the seconds until the first picture, and of pans and zooms at three zooms."""
     command = [sys.executable, "-m", "lsbatch.cli", "view", str(folder / "config.yaml")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "400"})
-    lines = []
     try:
         assert process.stdout is not None
         address = next(word for word in process.stdout.readline().split() if word.startswith("http://"))
-        with browser.Page(folder) as page:
-            page.open("data:text/html,")
-            began = time.perf_counter()
-            page.open(address)
-            while not page.value(f"document.body && {IDLE}"):
-                time.sleep(0.05)
-            lines.append(f"browser: first picture with all landslides after {_since(began)}")
-            _picture(page, pictures, "nation")
-            box = survey.grid.geobox.boundingbox
-            to_lonlat = mercator.transformer(survey.grid.crs, "EPSG:4326")
-            lon, lat = to_lonlat.transform((box.left + box.right) / 2, (box.bottom + box.top) / 2)
-            for zoom in (6, 9, 12):
-                page.value(f"window.lsbatchMap.jumpTo({{center: [{lon}, {lat}], zoom: {zoom}}}); {UNTIL_IDLE}")
-                _picture(page, pictures, f"zoom-{zoom}")
-                pans = [_moved(page, "panBy([500, 120], {animate: false})") for _ in range(5)]
-                zooms = [_moved(page, f"jumpTo({{zoom: {zoom + step}}})") for step in (1, 0, 1)]
-                lines.append(
-                    f"browser: zoom {zoom}: pan {statistics.median(pans):.2f} s (at most {max(pans):.2f}), "
-                    f"zoom {statistics.median(zooms):.2f} s (at most {max(zooms):.2f})"
-                )
+        return of_page(address, survey, folder, pictures)
     finally:
         process.terminate()
         process.wait(60)
+
+
+def of_page(address: str, survey: Survey, folder: Path, pictures: Path | None) -> list[str]:
+    """Return the seconds of the page at an address; the folder is for the browser's files."""
+    lines = []
+    with browser.Page(folder) as page:
+        firsts = [_first(page, address) for _ in range(3)]
+        lines.append(f"browser: first picture with all landslides after {', '.join(f'{s:.2f}' for s in firsts)} s")
+        _picture(page, pictures, "nation")
+        box = survey.grid.geobox.boundingbox
+        to_lonlat = mercator.transformer(survey.grid.crs, "EPSG:4326")
+        lon, lat = to_lonlat.transform((box.left + box.right) / 2, (box.bottom + box.top) / 2)
+        for zoom in (6, 9, 12):
+            page.value(f"window.lsbatchMap.jumpTo({{center: [{lon}, {lat}], zoom: {zoom}}}); {UNTIL_IDLE}")
+            _picture(page, pictures, f"zoom-{zoom}")
+            pans = [_moved(page, "panBy([500, 120], {animate: false})") for _ in range(5)]
+            zooms = [_moved(page, f"jumpTo({{zoom: {zoom + step}}})") for step in (1, 0, 1)]
+            lines.append(
+                f"browser: zoom {zoom}: pan {statistics.median(pans):.2f} s (at most {max(pans):.2f}), "
+                f"zoom {statistics.median(zooms):.2f} s (at most {max(zooms):.2f})"
+            )
+        assert not page.errors, page.errors
     return lines
+
+
+def _first(page: browser.Page, address: str) -> float:
+    """Return the seconds until the first picture; the first of several also fills the cache of the browser."""
+    page.open("data:text/html,")
+    began = time.perf_counter()
+    page.open(address)
+    while not page.value(f"document.body && {IDLE}"):
+        time.sleep(0.05)
+    return time.perf_counter() - began
 
 
 def _moved(page: browser.Page, what: str) -> float:

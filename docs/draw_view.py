@@ -39,19 +39,19 @@ def main() -> None:
         try:
             with browser.Page(Path(profile), 1280, 760) as page:
                 page.open(server.address)
-                _until(page, "document.querySelector('#list button') !== null")
+                until(page, "document.querySelector('#list button') !== null")
                 for step in STEPS:
                     page.value(step)
-                    _until(page, IDLE)
+                    until(page, IDLE)
                     # the second map begins to load
                     time.sleep(2)
-                _until(page, IDLE)
+                until(page, IDLE)
                 page.picture(args.out, whole=False)
         finally:
             server.shutdown()
 
 
-def _until(page: browser.Page, script: str) -> None:
+def until(page: browser.Page, script: str) -> None:
     end = time.monotonic() + 60
     while not page.value(script):
         if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""Commands for inventories of several years: link identities, review landslides."""
+"""Commands for inventories: link the identities of years, look at landslides, review and publish them."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -88,6 +88,22 @@ def review(
 ) -> None:
     """Confirm, reject, comment and draw landslides on the same page, from the first one without an answer."""
     _serve(load(config), port, is_review=True, uncertain_first=first is Next.UNCERTAIN)
+
+
+@app.command()
+def publish(
+    survey: Annotated[str, typer.Argument(metavar="SURVEY", help="settings of the survey (YAML), or its folder")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="folder to write; an earlier publication of the survey is replaced")
+    ],
+) -> None:
+    """Write a finished survey as a web page with map and downloads, for any web server that answers byte ranges."""
+    settings = _opened(survey)
+    from lsbatch.catalog.survey import open_survey
+    from lsbatch.cli import terminal
+    from lsbatch.review import publication
+
+    publication.publish(open_survey(settings), folder, terminal.Screen().text)
 
 
 def _opened(text: str) -> Any:

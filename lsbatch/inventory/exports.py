@@ -105,7 +105,7 @@ SOSI: tuple[ExportField, ...] = (
 
 
 def _write_observed_events(path: Path, frame: gpd.GeoDataFrame) -> None:
-    vectors.write_geopackage(path, frame, "ObservedEvent")
+    vectors.write_geopackage(path, frame, "ObservedEvent", finish=inventory_files.undated)
 
 
 def _write_attributes(path: Path, frame: gpd.GeoDataFrame) -> None:

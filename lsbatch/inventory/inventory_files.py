@@ -154,6 +154,12 @@ def describe_geopackage(file: Path, layer: str, columns: Iterable[Column]) -> No
             "INSERT INTO gpkg_extensions VALUES (?, NULL, 'gpkg_schema', ?, 'read-write')",
             [(table, _SPECIFICATION) for table in ("gpkg_data_columns", "gpkg_data_column_constraints")],
         )
+    undated(file)
+
+
+def undated(file: Path) -> None:
+    """Set the time of the last change in a GeoPackage on disk to a constant."""
+    with closing(sqlite3.connect(file)) as database, database:
         database.execute("UPDATE gpkg_contents SET last_change = ?", (CHANGED,))
 
 

@@ -170,7 +170,7 @@ def _provenance(config: Config) -> dict[str, str]:
     return {
         "model": card.family,
         "weights": card.checksum,
-        "settings": digest(config.model_dump(mode="json", exclude={"output", "cluster"})),
+        "settings": digest(config.of_results()),
         "software": f"lsbatch {lsbatch.__version__}",
     }
 

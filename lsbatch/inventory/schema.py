@@ -166,7 +166,7 @@ FIELDS: tuple[Field, ...] = (
                               "orbit, baseline and offset"),
     _text("model", "provenance", "family of the model"),
     _text("weights", "provenance", "checksum of its weights", empty=True),
-    _text("settings", "provenance", "digest of all settings except output and cluster"),
+    _text("settings", "provenance", "digest of all settings except output, cluster and publish"),
     _text("software", "provenance", "version of lsbatch"),
 )  # fmt: skip
 

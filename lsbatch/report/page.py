@@ -207,7 +207,7 @@ def _settings(config: Config) -> dict[str, Any]:
     """Return the settings that the page depends on; place and workers do not change it."""
     assessment = Workspace(config.output).accuracy / "accuracy.json"
     return {
-        "settings": config.model_dump(mode="json", exclude={"output", "cluster"}),
+        "settings": config.of_results(),
         "software": lsbatch.__version__,
         "assessment": receipts.checksum(assessment) if files.exists(assessment) else "",
     }

@@ -106,10 +106,28 @@ def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[s
     """
     where = window(survey, shape)
     drawn = _drawn(_read(survey, config, where), where, DETAILED_PX)
+    return _told(survey, shape, where, {title: images.png_uri(picture) for title, picture in drawn.items()})
+
+
+def by_place(
+    survey: Survey, config: Config, shapes: Sequence[shapely.Geometry]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number of each landslide and its images as `quicklook` has them, smaller, those of a tile together."""
+    windows = {i: window(survey, shape) for i, shape in enumerate(shapes)}
+    for members in _together(survey, windows):
+        box = _around([windows[i] for i in members])
+        bands = _read(survey, config, box)
+        for i in members:
+            mine = {name: values[windows[i].inside(box)] for name, values in bands.items()}
+            drawn = _drawn(mine, windows[i], PICTURE_PX)
+            yield i, _told(survey, shapes[i], windows[i], {name: images.webp_uri(one) for name, one in drawn.items()})
+
+
+def _told(survey: Survey, shape: shapely.Geometry, where: Window, uris: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "pictures": [{"title": title, "uri": images.png_uri(picture)} for title, picture in drawn.items()],
+        "pictures": [{"title": title, "uri": uri} for title, uri in uris.items()],
         "side": where.side,
-        "metres": where.side * config.grid.resolution_m,
+        "metres": where.side * survey.grid.resolution_m,
         "outline": _outline(survey, shape, where),
     }
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import jinja2
 
 
-def environment() -> jinja2.Environment:
-    """Return a new environment for the templates of this folder."""
+def environment(folder: Path = Path(__file__).parent) -> jinja2.Environment:
+    """Return a new environment for the templates of a folder, by default those of the report."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -8,6 +8,7 @@ inventory`, copies them into the inventory.
 - ``uncertainty``: the order that offers the most uncertain landslides first.
 - ``listing``: the list and the records; ``radar_series``: Sentinel-1 series.
 - ``map_images``, ``image_tiles``: national maps and the cube as tiles; ``outline_tiles``, ``vector_tile``: outlines.
+- ``publication``: the page as files, for any web server.
 - ``site``: the content by its path; ``server``: the HTTP server.
 """
 

@@ -27,7 +27,8 @@ KEPT = 512
 #: them beyond it.
 FINEST = 1.0
 PNG, WEBP = "image/png", "image/webp"
-_NOTHING = images.png(np.zeros((TILE_PX, TILE_PX, 4), np.uint8))
+#: The picture of a tile in which nothing is known.
+NOTHING = images.png(np.zeros((TILE_PX, TILE_PX, 4), np.uint8))
 
 
 class ImageTiles:
@@ -36,7 +37,7 @@ class ImageTiles:
     def __init__(self, survey: Survey) -> None:
         self.survey = survey
         self.images: Mapping[str, Image] = map_images.of_survey(survey)
-        self.picture = lru_cache(maxsize=KEPT)(self._picture)
+        self.picture = lru_cache(maxsize=KEPT)(self.made)
 
     def described(self) -> list[dict[str, Any]]:
         """Return the images with their zooms."""
@@ -56,7 +57,7 @@ class ImageTiles:
         whole = 2 * mercator.WORLD_M * math.cos(math.radians(lat))
         return int(np.clip(math.ceil(math.log2(whole / side_m)), 0, 20))
 
-    def _picture(self, name: str, tile: Tile) -> tuple[bytes, str]:
+    def made(self, name: str, tile: Tile) -> tuple[bytes, str]:
         """Return a tile of an image and its media type; transparent where nothing is known.
 
         It is also transparent where the cube would have too many pixels. Pixels are painted before they are brought to
@@ -66,12 +67,14 @@ class ImageTiles:
         rows, cols = mercator.inside(mercator.window(tile, grid.geobox), grid.shape)
         longest = max(rows.stop - rows.start, cols.stop - cols.start)
         if rows.start == rows.stop or cols.start == cols.stop or (image.bands and longest > MOST_CUBE_PX):
-            return _NOTHING, PNG
+            return NOTHING, PNG
         reduce = max(1, 2 ** round(math.log2(longest / TILE_PX)))
         painted = image.paint(map_images.read(self.survey, image, rows, cols, reduce))
         source = _source(grid.geobox, rows, cols, (painted.shape[0], painted.shape[1]))
         out = np.zeros(tile.geobox.shape, np.uint32)
         rio_reproject(_packed(painted), out, source, tile.geobox, "nearest", 0, 0)
+        if not out.any():
+            return NOTHING, PNG
         picture = out.view(np.uint8).reshape(*out.shape, 4)
         return (images.webp(picture), WEBP) if image.is_smooth else (images.png(picture), PNG)
 

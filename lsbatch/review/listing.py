@@ -25,22 +25,27 @@ LONLAT = "EPSG:4326"
 
 
 def of_case(case: Case, homes: pd.Series | None) -> dict[str, Any]:
+    """Return the list of a survey with the answers of reviewers; `homes` as in `table`."""
+    answers = case.answers()
+    return table(case.survey, case.frame, homes) | {"answers": _answers(case, answers), "edition": case.edition}
+
+
+def table(survey: Survey, frame: gpd.GeoDataFrame, homes: pd.Series | None) -> dict[str, Any]:
     """Return the columns of all landslides, plain values; unknown numbers are None.
 
     Parameters
     ----------
-    case : Case
+    survey : Survey
+    frame : GeoDataFrame
     homes : Series of str or None
         The area of each landslide.
     """
-    answers = case.answers()
-    frame = case.frame
     columns: dict[str, Any] = {
         "id": frame[ID].tolist(),
         "area": np.rint(frame["area_m2"]).astype(int).tolist(),
         "earliest": days(frame["date_earliest"]),
         "latest": days(frame["date_latest"]),
-        **dict(zip(("lon", "lat"), _places(case.survey, frame), strict=True)),
+        **dict(zip(("lon", "lat"), _places(survey, frame), strict=True)),
     }
     categories = {name: frame[name] for name in CATEGORIES if name in frame}
     if homes is not None:
@@ -50,14 +55,8 @@ def of_case(case: Case, homes: pd.Series | None) -> dict[str, Any]:
         numbers, unique = pd.factorize(values.astype(str))
         codes[name], texts[name] = numbers.tolist(), unique.tolist()
     if "uncertainty" in frame:
-        columns["uncertainty"] = [_plain(value) for value in frame["uncertainty"].tolist()]
-    return {
-        "columns": columns | codes,
-        "texts": texts,
-        "states": frame["review_state"].tolist(),
-        "answers": _answers(case, answers),
-        "edition": case.edition,
-    }
+        columns["uncertainty"] = [plain(value) for value in frame["uncertainty"].tolist()]
+    return {"columns": columns | codes, "texts": texts, "states": frame["review_state"].tolist()}
 
 
 def _answers(case: Case, answers: Answers) -> dict[int, dict[str, Any]]:
@@ -84,17 +83,11 @@ def _places(survey: Survey, frame: gpd.GeoDataFrame) -> tuple[list[float], list[
 def record(case: Case, row: int) -> dict[str, Any]:
     """Return the fields of a landslide, its box, and corners to edit, in degrees."""
     one, shape = case.frame.iloc[row], case.frame.geometry.iat[row]
-    inventory = case.survey.config.inventory
-    told = inventory_files.described(schema.fields(inventory.confounders), inventory.language)
-    described = {column.name: column for column in told}
-    fields = []
-    for name in case.frame.columns.drop("geometry"):
-        value = _plain(one[name])
-        if name in _HIDDEN or value is None or value == "":
-            continue
-        column = described.get(str(name))
-        title, meaning = (column.title, column.meaning) if column else (name, "")
-        fields.append({"name": name, "title": title, "value": value, "meaning": meaning})
+    fields = [
+        field | {"value": value}
+        for field in fields_of(case.survey, case.frame)
+        if (value := plain(one[field["name"]])) is not None and value != ""
+    ]
     parts = shapely.get_parts(shape)
     largest = parts[shapely.area(parts).argmax()]
     ring = shapely.simplify(largest, EDIT_PX * case.survey.grid.resolution_m).exterior
@@ -104,6 +97,20 @@ def record(case: Case, row: int) -> dict[str, Any]:
         "corners": np.round(shapely.get_coordinates(_lonlat(case.survey, ring)), 7)[:-1].tolist(),
         "parts": len(parts) + int(shapely.get_num_interior_rings(largest)),
     }
+
+
+def fields_of(survey: Survey, frame: gpd.GeoDataFrame) -> list[dict[str, str]]:
+    """Return name, title and meaning of the fields that a record shows."""
+    inventory = survey.config.inventory
+    told = inventory_files.described(schema.fields(inventory.confounders), inventory.language)
+    described = {column.name: column for column in told}
+    names = [str(name) for name in frame.columns.drop("geometry") if name not in _HIDDEN]
+    return [
+        {"name": name, "title": described[name].title, "meaning": described[name].meaning}
+        if name in described
+        else {"name": name, "title": name, "meaning": ""}
+        for name in names
+    ]
 
 
 def bounds(survey: Survey) -> tuple[float, ...]:
@@ -132,7 +139,8 @@ def _lonlat(survey: Survey, shape: shapely.Geometry) -> shapely.Geometry:
     return shapely.transform(shape, to_lonlat.transform, interleaved=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value for JSON: None for an unknown number, an empty text for an unknown text or day."""
     if isinstance(value, (float, np.floating)):
         return round(float(value), 3) if np.isfinite(value) else None
     if isinstance(value, (int, np.integer)):

@@ -4,7 +4,7 @@ import importlib.util
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from lsbatch.errors import LsbatchError
 from lsbatch.inventory import areas
+from lsbatch.report import templates
 from lsbatch.review import listing, mercator, outline_tiles, radar_series
 from lsbatch.review.answers import Case
 from lsbatch.review.image_tiles import ImageTiles
@@ -23,15 +24,12 @@ Content = tuple[bytes, str]
 JSON = "application/json"
 #: Says how to get the map; for a page without it.
 MISSING = "the map needs MapLibre, which is not installed: pip install 'lsbatch[view]'"
-_HERE = Path(__file__).parent
-_PAGE = {
-    "": ("page.html", "text/html"),
-    "page.js": ("page.js", "text/javascript"),
-    "map.js": ("map.js", "text/javascript"),
-    "draw.js": ("draw.js", "text/javascript"),
-    "page.css": ("page.css", "text/css"),
-}
-_MAP = {"maplibre-gl.js": "text/javascript", "maplibre-gl.css": "text/css"}
+#: Files of the page.
+PAGE = Path(__file__).parent / "page"
+#: Media types of those that are sent as they are.
+KINDS = {".js": "text/javascript", ".css": "text/css"}
+_PAGE = {path.name: KINDS[path.suffix] for path in sorted(PAGE.iterdir()) if path.suffix in KINDS}
+MAPLIBRE = {"maplibre-gl.js": "text/javascript", "maplibre-gl.css": "text/css"}
 _TILE = r"(\d{1,2})/(\d{1,8})/(\d{1,8})"
 
 
@@ -40,7 +38,12 @@ def map_folder() -> Path | None:
     spec = importlib.util.find_spec("maplibre")
     places = spec.submodule_search_locations if spec else None
     folder = Path(next(iter(places))) / "srcjs" if places else None
-    return folder if folder and all((folder / name).is_file() for name in _MAP) else None
+    return folder if folder and all((folder / name).is_file() for name in MAPLIBRE) else None
+
+
+def html(about: Mapping[str, Any] | None = None) -> str:
+    """Return the page; with `about` that of a published folder, which has no form for answers."""
+    return templates.environment(PAGE).get_template("page.html.j2").render(about=about)
 
 
 class Site:
@@ -79,11 +82,12 @@ class Site:
             If a file of the survey cannot be used.
         OSError
         """
+        if not path:
+            return html().encode(), "text/html"
         if path in _PAGE:
-            file, kind = _PAGE[path]
-            return (_HERE / file).read_bytes(), kind
-        if path in _MAP:
-            return None if self.maplibre is None else ((self.maplibre / path).read_bytes(), _MAP[path])
+            return (PAGE / path).read_bytes(), _PAGE[path]
+        if path in MAPLIBRE:
+            return None if self.maplibre is None else ((self.maplibre / path).read_bytes(), MAPLIBRE[path])
         for pattern, find in _ROUTES:
             if match := pattern.fullmatch(path):
                 return find(self, *match.groups())
@@ -100,7 +104,7 @@ class Site:
             "bounds": listing.bounds(survey),
             "images": self.tiles.described(),
             "areas": bool(self._areas),
-            "outlines": {"minzoom": outline_tiles.LEAST_ZOOM, "maxzoom": outline_tiles.MOST_ZOOM},
+            "outlines": {"minzoom": 0, "maxzoom": outline_tiles.MOST_ZOOM},
         })  # fmt: skip
 
     def landslides(self) -> Content:

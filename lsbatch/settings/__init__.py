@@ -14,6 +14,7 @@ from lsbatch.settings.method import (
     PredictSettings,
     TruthSettings,
 )
+from lsbatch.settings.publish import PublishSettings
 from lsbatch.settings.survey import (
     ArchiveSettings,
     GridSettings,
@@ -49,6 +50,7 @@ __all__ = [
     "MapsSettings",
     "ModelSettings",
     "PredictSettings",
+    "PublishSettings",
     "RegionSettings",
     "Section",
     "SlurmSettings",

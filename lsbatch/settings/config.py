@@ -27,6 +27,7 @@ from lsbatch.settings.method import (
     TruthSettings,
     without_duplicates,
 )
+from lsbatch.settings.publish import PublishSettings
 from lsbatch.settings.survey import ArchiveSettings, GridSettings, Place, RegionSettings, Section, SurveySettings
 from lsbatch.settings.training import TrainSettings
 
@@ -57,6 +58,7 @@ class Config(Section):
         MapsSettings(), exclude_if=lambda maps: maps == MapsSettings(), description="national maps on request"
     )
     truth: TruthSettings | None = Field(None, description="mapped landslides; empty: no scores are computed")
+    publish: PublishSettings = Field(PublishSettings(), description="the published page")
     cluster: ClusterSettings = Field(ClusterSettings(), description="who works")
     bench: BenchSettings = Field(BenchSettings(), description="assumptions of the projection of lsbatch bench")
     output: Place = Field(
@@ -153,6 +155,10 @@ class Config(Section):
                 "predict.device cuda and cluster.slurm.gpu must be set together: predictions run only in these jobs"
             )
         return self
+
+    def of_results(self) -> dict[str, Any]:
+        """Return the settings that results depend on, as plain values: not place, workers and the published page."""
+        return self.model_dump(mode="json", exclude={"output", "cluster", "publish"})
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import pytest
 import shapely
@@ -20,7 +21,7 @@ from lsbatch.pipeline import national_maps
 from lsbatch.review import image_tiles, map_images, mercator, vector_tile
 from lsbatch.review.image_tiles import ImageTiles
 from lsbatch.review.mercator import Tile
-from lsbatch.review.outline_tiles import LEAST_ZOOM, Outlines
+from lsbatch.review.outline_tiles import MOST_ZOOM, OUTLINE_ZOOM, Outlines
 from lsbatch.storage import cube, vectors
 from tests import fake_survey
 from tests.fake_survey import Fake
@@ -86,7 +87,7 @@ def test_every_image_is_made_and_transparent_beside_the_survey(survey: Survey) -
             assert picture.shape == (512, 512, 4)
             # the made-up survey has no bits of `observed`
             assert (picture[..., 3] > 0).any() == (name != "observed"), (name, z)
-        assert tiles.picture(name, Tile(12, 0, 0)) == (image_tiles._NOTHING, "image/png")
+        assert tiles.picture(name, Tile(12, 0, 0)) == (image_tiles.NOTHING, "image/png")
     assert described["probability"]["minzoom"] == 0 < described["after"]["minzoom"]
 
 
@@ -102,7 +103,7 @@ def test_the_cube_is_not_read_whole(survey: Survey, monkeypatch: pytest.MonkeyPa
     tiles = ImageTiles(survey)
     monkeypatch.setattr(image_tiles, "MOST_CUBE_PX", 100)
     monkeypatch.setattr(map_images, "read", lambda *_: pytest.fail("the cube was read"))
-    assert tiles.picture("after", at(survey, 11))[0] == image_tiles._NOTHING
+    assert tiles.picture("after", at(survey, 11))[0] == image_tiles.NOTHING
 
 
 def test_a_survey_without_results_has_no_images(tmp_path: Path) -> None:
@@ -134,14 +135,15 @@ def test_the_window_of_a_tile_holds_all_its_pixels(survey: Survey) -> None:
     assert any(span.start == span.stop for span in empty)
 
 
-def gdal_reads(folder: Path, tile: Tile, data: bytes) -> gpd.GeoDataFrame:
+def gdal_reads(folder: Path, tile: Tile, data: bytes, layer: str = "landslides") -> gpd.GeoDataFrame:
     path = folder / str(tile.z) / str(tile.x) / f"{tile.y}.pbf"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    return pyogrio.read_dataframe(path, use_arrow=False)
+    layers = pyogrio.list_layers(path)[:, 0].tolist() if data else []
+    return pyogrio.read_dataframe(path, layer=layer, use_arrow=False) if layer in layers else gpd.GeoDataFrame()
 
 
-@pytest.mark.parametrize("z", [10, 12, 15])
+@pytest.mark.parametrize("z", [10, 12, 13])
 def test_gdal_reads_the_outlines(survey: Survey, tmp_path: Path, z: int) -> None:
     frame = vectors.read_part(survey.workspace.inventory / "landslides.parquet")
     tile = at(survey, z)
@@ -169,17 +171,49 @@ def test_holes_and_parts_are_kept(tmp_path: Path) -> None:
 
     shape = shapely.MultiPolygon([box(0.1, 0.1, 0.5, 0.5) - box(0.2, 0.2, 0.4, 0.4), box(0.6, 0.6, 0.9, 0.7)])
     beyond = box(3, 3, 4, 4)
-    found = gdal_reads(tmp_path, tile, vector_tile.encode("x", [7, 300], np.array([shape, beyond]), tile.bounds))
-    assert len(found) == 1
+    data = vector_tile.polygons("x", [7, 300], np.array([shape, beyond]), {"kind": ["a", "b"]}, tile.bounds)
+    found = gdal_reads(tmp_path, tile, data, "x")
+    assert found[["mvt_id", "kind"]].to_numpy().tolist() == [[7, "a"]]
     assert found.geometry.area.sum() == pytest.approx(shape.area, rel=2e-3)
     assert sum(len(one.interiors) for one in shapely.get_parts(found.geometry.values)) == 1
-    assert vector_tile.encode("x", [1], np.array([beyond]), tile.bounds) == b""
+    assert vector_tile.polygons("x", [1], np.array([beyond]), {}, tile.bounds) == b""
 
 
-def test_outlines_are_left_to_points_below_their_zoom(survey: Survey) -> None:
+@pytest.mark.parametrize("z", [0, 7, 10])
+def test_gdal_reads_each_landslide_as_one_point(survey: Survey, tmp_path: Path, z: int) -> None:
+    """At low zooms each landslide is one point of one tile, with what the page draws it by."""
     frame = vectors.read_part(survey.workspace.inventory / "landslides.parquet")
-    assert Outlines.of(frame).tile(at(survey, LEAST_ZOOM - 1)) == b""
-    assert Outlines.of(frame.iloc[:0]).tile(at(survey, LEAST_ZOOM)) == b""
+    outlines = Outlines.of(frame)
+    tiles = [tile for tile in outlines.tiles() if tile.z == z]
+    read = [gdal_reads(tmp_path, tile, outlines.tile(tile), "points") for tile in tiles]
+    found = pd.concat(read).set_index("mvt_id").sort_index()
+    assert found.index.tolist() == list(range(len(frame)))
+    assert found["confidence"].tolist() == frame["confidence"].tolist()
+    assert found["state"].tolist() == frame["review_state"].tolist()
+    boxes = frame.to_crs("EPSG:3857").bounds
+    unit = 2 * mercator.WORLD_M / 2**z / vector_tile.EXTENT
+    middles = np.stack([boxes.minx + boxes.maxx, boxes.miny + boxes.maxy], axis=1) / 2
+    assert np.abs(shapely.get_coordinates(found.geometry.values) - middles).max() <= unit
+
+
+def test_each_landslide_is_in_the_tiles_that_it_touches(survey: Survey, tmp_path: Path) -> None:
+    frame = vectors.read_part(survey.workspace.inventory / "landslides.parquet")
+    outlines, shapes = Outlines.of(frame), frame.to_crs("EPSG:3857").geometry
+    tiles = set(outlines.tiles())
+    for z in (OUTLINE_ZOOM, MOST_ZOOM):
+        middle = at(survey, z)
+        for x in range(middle.x - 6, middle.x + 7):
+            for y in range(middle.y - 6, middle.y + 7):
+                tile = Tile(z, x, y)
+                touched = shapes.intersects(shapely.box(*tile.bounds).buffer(-1)).any()
+                assert not touched or (tile in tiles and outlines.tile(tile))
+
+
+def test_no_landslide_is_no_tile(survey: Survey) -> None:
+    frame = vectors.read_part(survey.workspace.inventory / "landslides.parquet")
+    for z in (OUTLINE_ZOOM - 1, OUTLINE_ZOOM, OUTLINE_ZOOM + 1):
+        assert Outlines.of(frame.iloc[:0]).tile(at(survey, z)) == b""
+    assert list(Outlines.of(frame.iloc[:0]).tiles()) == []
 
 
 def test_gdalwarp_gives_the_same_pixels(survey: Survey, tmp_path: Path) -> None:

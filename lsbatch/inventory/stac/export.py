@@ -53,7 +53,7 @@ def _delivery(survey: Survey, config: Config) -> list[Any]:
     properties = {
         "lsbatch:model": card.family,
         "lsbatch:weights": card.checksum,
-        "lsbatch:settings": digest(config.model_dump(mode="json", exclude={"output", "cluster"})),
+        "lsbatch:settings": digest(config.of_results()),
         "lsbatch:crs": config.grid.crs,
     }
     bands = {f"{name}.tif": _bands(name, one.content) for name, one in maps.items()}

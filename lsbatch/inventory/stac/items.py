@@ -93,6 +93,8 @@ DELIVERED = {
     ".tif": ("image/tiff; application=geotiff; profile=cloud-optimized", "data"),
     ".qml": ("application/xml", "style"),
     ".qgz": ("application/zip", "style"),
+    ".geojsons": ("application/geo+json-seq", "data"),
+    ".pmtiles": ("application/vnd.pmtiles", "visual"),
 }
 
 

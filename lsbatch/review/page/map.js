@@ -1,8 +1,7 @@
-// The map: images of the survey, landslides as points and outlines, the divider between two images, drawing.
-import {Drawing} from "./draw.js";
+// The map: images of the survey, landslides as points and outlines, the divider between two images.
+import * as data from "./data.js";
 
 const $ = id => document.getElementById(id);
-const HERE = location.href.replace(/[^/]*$/, "");
 // Okabe and Ito, as in the QGIS style of the inventory.
 const GRADES = {high: "#d55e00", medium: "#e69f00", low: "#f0e442"};
 const OTHER = "#56b4e9", INK = "#1b2733", CHOSEN = "#00b7ff";
@@ -22,15 +21,16 @@ export function loadScript() {
 }
 
 const flag = (name, yes, no) => ["case", ["boolean", ["feature-state", name], false], yes, no];
+// The state of the tile, unless a reviewer answered since.
+const state = ["coalesce", ["feature-state", "state"], ["get", "state"]];
 // By the state of a landslide: hidden by the filters, rejected, or else.
-const seen = (plain, rejected) => ["case", ["boolean", ["feature-state", "hidden"], false], 0, ["==", ["feature-state", "state"], "rejected"], rejected, plain];
-const wide = (confirmed, plain) => ["case", ["==", ["feature-state", "state"], "confirmed"], confirmed, plain];
+const seen = (plain, rejected) => ["case", ["boolean", ["feature-state", "hidden"], false], 0, ["==", state, "rejected"], rejected, plain];
+const wide = (confirmed, plain) => ["case", ["==", state, "confirmed"], confirmed, plain];
 
-function style(site, grades) {
-  const colour = ["match", ["coalesce", ["feature-state", "grade"], -1], ...grades.flatMap((grade, code) => [code, GRADES[grade] || OTHER]), OTHER];
-  const tiles = {points: {type: "geojson", data: {type: "FeatureCollection", features: []}}};
-  tiles.outlines = {type: "vector", tiles: [`${HERE}outlines/0/{z}/{x}/{y}`], ...site.outlines};
-  if (site.areas) tiles.areas = {type: "geojson", data: `${HERE}areas`};
+function style(site) {
+  const colour = ["match", ["get", "confidence"], ...Object.entries(GRADES).flat(), OTHER];
+  const tiles = {outlines: {type: "vector", tiles: [data.outlines(0)], ...site.outlines}};
+  if (site.areas) tiles.areas = {type: "geojson", data: data.areas};
   const outlined = {source: "outlines", "source-layer": "landslides", type: "line", minzoom: OUTLINE_ZOOM};
   const width = extra => ["interpolate", ["linear"], ["zoom"], 11, ["+", extra, flag("chosen", 3, wide(1.6, 1))], 16, ["+", extra, flag("chosen", 5, wide(3.5, 2.2))]];
   return {
@@ -42,7 +42,7 @@ function style(site, grades) {
       {id: "inside", source: "outlines", "source-layer": "landslides", type: "fill", minzoom: OUTLINE_ZOOM, paint: {"fill-color": "#000", "fill-opacity": 0.01}},
       {...outlined, id: "edge", paint: {"line-color": "#000", "line-width": width(2), "line-opacity": seen(0.75, 0.25)}},
       {...outlined, id: "outline", paint: {"line-color": flag("chosen", CHOSEN, colour), "line-width": width(0), "line-opacity": seen(1, 0.5)}},
-      {id: "points", source: "points", type: "circle", maxzoom: OUTLINE_ZOOM, paint: {
+      {id: "points", source: "outlines", "source-layer": "points", type: "circle", maxzoom: OUTLINE_ZOOM, paint: {
         "circle-color": flag("chosen", CHOSEN, colour),
         "circle-radius": ["interpolate", ["linear"], ["zoom"], 4, flag("chosen", 6, 2), 10, flag("chosen", 9, 4.5)],
         "circle-stroke-color": INK,
@@ -60,8 +60,9 @@ export async function createMap(site, page, script) {
   try { maplibre = await script; } catch { page.said("The map could not be loaded."); return null; }
   const options = {bounds: site.bounds, fitBoundsOptions: {padding: 20}, attributionControl: false, dragRotate: false, pitchWithRotate: false, touchPitch: false, maxZoom: 19, fadeDuration: 0, renderWorldCopies: false};
   const sides = [], editions = new Map();
-  let grades = [], total = 0, columns = {}, visible = new Uint8Array(0), chosen = -1, drawing = null, edition = 0;
-  try { sides.push(new maplibre.Map({container: "map", style: style(site, Object.keys(GRADES)), ...options})); }
+  let total = 0, columns = {}, visible = new Uint8Array(0), chosen = -1, isBusy = false, edition = 0;
+  data.prepare(maplibre);
+  try { sides.push(new maplibre.Map({container: "map", style: style(site), ...options})); }
   catch { page.said("This browser cannot draw maps: WebGL is off. The list, the images and the answers work without."); return null; }
   const main = sides[0];
   Object.assign(window, {lsbatchMap: main, lsbatchMaps: sides});
@@ -78,18 +79,22 @@ export async function createMap(site, page, script) {
     if (side.getLayer("image")) { side.removeLayer("image"); side.removeSource("image"); }
     const one = layerOf(name);
     if (!one) return;
-    side.addSource("image", {type: "raster", tiles: [`${HERE}images/${name}/{z}/{x}/{y}`], tileSize: 512, minzoom: one.minzoom, maxzoom: one.maxzoom, bounds: site.bounds});
+    side.addSource("image", {type: "raster", tiles: [data.image(name)], tileSize: 512, minzoom: one.minzoom, maxzoom: one.maxzoom, bounds: site.bounds});
     side.addLayer({id: "image", type: "raster", source: "image", paint: {"raster-resampling": "nearest", "raster-fade-duration": 0}}, side.getLayer("areas") ? "areas" : "inside");
   }
 
-  const SOURCES = [{source: "points"}, {source: "outlines", sourceLayer: "landslides"}];
-  const put = (i, state) => { for (const side of sides) for (const source of SOURCES) side.setFeatureState({...source, id: i}, state); };
-  const stateful = i => ({grade: columns.confidence ? columns.confidence[i] : -1, state: page.stateOf(i), hidden: !visible[i], chosen: i === chosen});
-  function restate() { for (let i = 0; i < total; i++) put(i, stateful(i)); }
-
-  function points(side) {
-    side.getSource("points").setData({type: "FeatureCollection", features: columns.lon.map((lon, i) => ({type: "Feature", id: i, properties: {}, geometry: {type: "Point", coordinates: [lon, columns.lat[i]]}}))});
-    if ((editions.get(side) || 0) !== edition) side.getSource("outlines").setTiles([`${HERE}outlines/${edition}/{z}/{x}/{y}`]);
+  const LAYERS = ["points", "landslides"];
+  const put = (i, state) => { for (const side of sides) for (const sourceLayer of LAYERS) side.setFeatureState({source: "outlines", sourceLayer, id: i}, state); };
+  const told = new Set();
+  function restate(rows) { for (const i of rows) { told.add(i); put(i, {state: page.stateOf(i)}); } }
+  // What a second map does not know yet.
+  function retell() {
+    restate([...told]);
+    visible.forEach((shown, i) => { if (!shown) put(i, {hidden: true}); });
+    if (chosen >= 0) put(chosen, {chosen: true});
+  }
+  function retile(side) {
+    if ((editions.get(side) || 0) !== edition) side.getSource("outlines").setTiles([data.outlines(edition)]);
     editions.set(side, edition);
   }
 
@@ -102,18 +107,18 @@ export async function createMap(site, page, script) {
   }
   const box = (background, className) => { const e = document.createElement("i"); e.style.background = background; e.className = className || ""; return e; };
   const described = one => [one.title, ...(one.ramp ? [box(one.ramp, "ramp"), `${one.ends[0]} to ${one.ends[1]}`] : []), ...one.legend.flatMap(([colour, meaning]) => [box(colour), meaning])];
-  const marks = () => grades.flatMap(grade => [box(GRADES[grade] || OTHER, "dot"), grade]).concat(grades.length ? [" confidence; ", box("#fff", "thick"), "confirmed"] : []);
+  const marks = () => [...Object.entries(GRADES).flatMap(([grade, colour]) => [box(colour, "dot"), grade]), " confidence; ", box("#fff", "thick"), "confirmed"];
 
   // The second map, which shows the other image left of the divider.
   async function compare() {
     const name = $("beside").value;
     document.getElementById("middle").classList.toggle("swiping", Boolean(name));
     if (name && sides.length === 1) {
-      const side = new maplibre.Map({...options, container: "map-beside", style: style(site, Object.keys(GRADES)), interactive: false, bounds: undefined, center: main.getCenter(), zoom: main.getZoom()});
+      const side = new maplibre.Map({...options, container: "map-beside", style: style(site), interactive: false, bounds: undefined, center: main.getCenter(), zoom: main.getZoom()});
       await new Promise(done => side.once("styledata", done));
       sides.push(side);
-      points(side);
-      restate();
+      retile(side);
+      retell();
       main.on("move", () => side.jumpTo({center: main.getCenter(), zoom: main.getZoom()}));
     }
     if (sides[1]) { sides[1].resize(); sides[1].jumpTo({center: main.getCenter(), zoom: main.getZoom()}); image(sides[1], name); }
@@ -149,42 +154,32 @@ export async function createMap(site, page, script) {
 
   main.on("moveend", () => { legend(); page.moved(); });
   main.on("click", event => {
-    if (drawing) return;
+    if (isBusy) return;
     const {x, y} = event.point, around = [[x - 4, y - 4], [x + 4, y + 4]];
     const hit = main.queryRenderedFeatures(around, {layers: ["points", "outline", "inside"]}).find(one => visible[one.id]);
     if (hit) page.picked(hit.id);
   });
-  main.on("mousemove", event => { if (!drawing) main.getCanvas().style.cursor = main.queryRenderedFeatures(event.point, {layers: ["points", "inside"]}).some(one => visible[one.id]) ? "pointer" : ""; });
-
-  function begin(corners, save, note) {
-    if (drawing) drawing.end();
-    drawing = new Drawing(maplibre, main, corners, save, () => { drawing = null; }, note);
-  }
+  main.on("mousemove", event => { if (!isBusy) main.getCanvas().style.cursor = main.queryRenderedFeatures(event.point, {layers: ["points", "inside"]}).some(one => visible[one.id]) ? "pointer" : ""; });
 
   legend();
   return {
-    update(wanted, number, labels) {
+    // Take up the list; `rows` are those whose state the tiles do not know.
+    update(wanted, number, rows = []) {
       columns = wanted;
       edition = number;
-      if (labels) grades = labels;
       total = columns.id.length;
       const kept = visible;
       visible = new Uint8Array(total).fill(1);
       visible.set(kept);
-      for (const side of sides) {
-        const by = ["match", ["coalesce", ["feature-state", "grade"], -1], ...grades.flatMap((grade, code) => [code, GRADES[grade] || OTHER]), OTHER];
-        for (const [layer, property] of grades.length ? [["outline", "line-color"], ["points", "circle-color"]] : []) side.setPaintProperty(layer, property, flag("chosen", CHOSEN, by));
-        points(side);
-      }
-      restate();
-      legend();
+      for (const side of sides) retile(side);
+      restate(rows);
     },
     show(rows) {
       const wanted = new Uint8Array(total);
       for (const i of rows) wanted[i] = 1;
       for (let i = 0; i < total; i++) if (wanted[i] !== visible[i]) { visible[i] = wanted[i]; put(i, {hidden: !wanted[i]}); }
     },
-    restate(rows) { for (const i of rows) put(i, stateful(i)); },
+    restate,
     select(i, center, side) {
       if (chosen >= 0) put(chosen, {chosen: false});
       chosen = i;
@@ -194,8 +189,10 @@ export async function createMap(site, page, script) {
     go: center => main.jumpTo({center, zoom: Math.max(main.getZoom(), 13)}),
     fit: bounds => main.fitBounds(bounds, {padding: 60, maxZoom: 16.5, animate: false}),
     bounds: () => { const b = main.getBounds(); return {contains: ([lon, lat]) => lon >= b.getWest() && lon <= b.getEast() && lat >= b.getSouth() && lat <= b.getNorth()}; },
-    edit: begin,
-    draw: save => begin([], save, ""),
-    isDrawing: () => drawing !== null,
+    main,
+    maplibre,
+    // While somebody draws, a click selects nothing.
+    setBusy: is => { isBusy = is; },
+    isBusy: () => isBusy,
   };
 }

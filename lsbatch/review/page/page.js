@@ -1,3 +1,5 @@
+// The page: list, filters and record. `answers.js` adds the answers of reviewers where the page has their form.
+import * as data from "./data.js";
 import {createMap, loadScript} from "./map.js";
 
 // Every text is inserted as text, never as HTML, so a text from a file or a reviewer cannot run code.
@@ -9,12 +11,7 @@ const ROWS_A_PAGE = 100;
 const CHOICES = ["confidence", "status", "county"];
 const FIELDS = ["search", "filter", ...CHOICES, "from", "to", "smallest", "largest"];
 let site = {}, columns = {}, texts = {}, answers = {}, states = [], total = 0, edition = 0;
-let shown = [], listed = [], first = 0, at = -1, busy = false, map = null;
-
-async function request(path, options) {
-  const answer = await fetch(path, options);
-  return [answer.status, await answer.json()];
-}
+let shown = [], listed = [], first = 0, at = -1, map = null, form = null;
 
 function say(text, bad = false) {
   $("message").textContent = text;
@@ -108,7 +105,7 @@ function mark() {
 function verdict() {
   const {state, reviewer, comment, at: when} = answerOf(at);
   $("verdict").textContent = SIGN[state] + why(at) + (reviewer ? ` by ${reviewer}` : "") + (when ? `, ${when}` : "") + (comment ? `: ${comment}` : "");
-  for (const button of document.querySelectorAll("[data-state]")) button.setAttribute("aria-pressed", button.dataset.state === state);
+  if (form) form.shows(state);
 }
 
 function outline(d, side) {
@@ -127,7 +124,7 @@ function outline(d, side) {
 async function pick(i, go = false) {
   at = i;
   $("name").textContent = columns.id[i];
-  $("comment").value = answerOf(i).comment;
+  if (form) form.begins(answerOf(i).comment);
   say("");
   verdict();
   mark();
@@ -139,10 +136,10 @@ async function pick(i, go = false) {
 }
 
 async function record(i) {
-  let status = 0, found;
-  try { [status, found] = await request(`records/${i}`); } catch { /* said below */ }
+  let found;
+  try { found = await data.record(i); } catch (error) { found = error; }
   if (at !== i) return;
-  if (status !== 200) { $("facts").replaceChildren(make("dt", "The record cannot be read.")); return; }
+  if (found instanceof Error) { $("facts").replaceChildren(make("dt", `The record cannot be read: ${found.message}`)); return; }
   const rows = [...found.fields];
   if (textOf("county", i)) rows.unshift({name: "county", title: "County", value: textOf("county", i), meaning: "area that contains most of it"});
   if (site.uncertain_first && columns.uncertainty[i] != null) rows.unshift({name: "uncertainty", title: "Uncertainty", value: columns.uncertainty[i], meaning: "0 certain, 1 uncertain"});
@@ -154,10 +151,10 @@ async function record(i) {
 }
 
 async function pictures(i) {
-  let status = 0, found;
-  try { [status, found] = await request(`pictures/${i}`); } catch { /* said below */ }
+  let found;
+  try { found = await data.pictures(i); } catch (error) { found = error; }
   if (at !== i) return;
-  if (status !== 200) { $("pictures").replaceChildren(make("p", "No images: the server does not answer or cannot read the survey.")); return; }
+  if (found instanceof Error) { $("pictures").replaceChildren(make("p", `No images: ${found.message}`)); return; }
   $("pictures").replaceChildren(...found.pictures.map(({title, uri}) => {
     const figure = make("figure"), frame = make("div"), image = make("img");
     image.src = uri;
@@ -171,7 +168,7 @@ async function pictures(i) {
 // The series of Sentinel-1, where the survey kept it.
 async function series(i) {
   let found = [];
-  try { const [status, got] = await request(`series/${i}`); if (status === 200) found = got; } catch { /* no series */ }
+  try { found = await data.series(i); } catch { /* no series */ }
   const points = found.flatMap(one => one.days.map((day, n) => [day, one.db[n]])).filter(([, db]) => db != null);
   if (at !== i || !points.length) return;
   const DAY = 864e5, W = 340, H = 130, days = points.map(([day]) => day), dbs = points.map(([, db]) => db);
@@ -207,71 +204,11 @@ function turnTo(i) {
   if (wanted !== first && wanted >= 0) { first = wanted; draw(); }
 }
 
-// Go to the next landslide without an answer: after this one, then from the top of the list.
-function nextOpen(saved) {
-  const where = shown.indexOf(at), next = [...shown.slice(where + 1), ...shown.slice(0, where)].find(i => stateOf(i) === "unreviewed");
-  if (next !== undefined) { turnTo(next); pick(next, true); }
-  say(saved + (next === undefined ? " No landslide of the list is open." : ""));
-}
-
-// Send an answer, with the corners of an outline if one was drawn; return whether it was saved.
-async function send(i, state, corners) {
-  const reviewer = $("reviewer").value.trim();
-  if (busy) return false;
-  if (!reviewer) { say("Enter your name first.", true); $("reviewer").focus(); return false; }
-  busy = true;
-  let status = 0, got = {};
-  const body = {landslide_id: i < 0 ? "" : columns.id[i], state, reviewer, comment: i < 0 && at >= 0 ? "" : $("comment").value.trim(), count: i < 0 ? 0 : answerOf(i).count};
-  try {
-    [status, got] = await request("answers", {
-      method: "POST", headers: {"Content-Type": "application/json"},
-      body: JSON.stringify(corners ? {...body, corners} : body),
-    });
-  } catch { /* reported below: the answer was not saved */ }
-  busy = false;
-  if (got.answer && i >= 0) { answers[i] = got.answer; if (map) map.restate([i]); }
-  if (status === 200) return got.answer;
-  if (status === 409) { draw(); verdict(); say(`Not saved: ${got.answer.reviewer} answered in the meantime: ${got.answer.state}. Answer again to replace that answer.`, true); }
-  else say(`Not saved: ${got.error || "the server does not answer"}`, true);
-  return false;
-}
-
-async function answer(state) {
-  const i = at;
-  if (i < 0 || !await send(i, state)) return;
-  refilter();
-  verdict();
-  const saved = `Saved: ${columns.id[i]} ${state}.`;
-  if (site.uncertain_first && state !== "unreviewed" && at === i) nextOpen(saved);
-  else say(saved);
-}
-
-// Save an outline: of landslide i, or of a missed one if i is -1.
-async function saveOutline(i, corners) {
-  const saved = await send(i, "confirmed", corners);
-  if (!saved) return false;
-  await load();
-  refilter();
-  const row = columns.id.indexOf(saved.landslide_id);
-  await pick(row);
-  say(`Saved: outline of ${saved.landslide_id}.`);
-  return true;
-}
-
-async function edit() {
-  if (at < 0 || !map) return;
-  const i = at, [status, found] = await request(`records/${i}`);
-  if (status !== 200 || at !== i) return;
-  map.fit(found.bounds);
-  map.edit(found.corners, corners => saveOutline(i, corners), found.parts > 1 ? "It has several parts or holes: the new outline replaces them by one part." : "");
-}
-
 async function load() {
-  const [status, found] = await request("landslides");
-  if (status !== 200) throw new Error(found.error);
+  const found = await data.landslides();
   ({columns, texts, answers, states} = found);
   total = states.length;
-  if (map && found.edition !== edition) map.update(columns, found.edition);
+  if (map && found.edition !== edition) map.update(columns, found.edition, Object.keys(answers).map(Number));
   edition = found.edition;
 }
 
@@ -283,21 +220,22 @@ function choices() {
   }
 }
 
-const SHORTCUTS = {
-  c: () => answer("confirmed"), r: () => answer("rejected"), u: () => answer("unreviewed"), j: () => step(1), k: () => step(-1),
-  e: edit, d: () => map && map.draw(corners => saveOutline(-1, corners)), f: () => map && map.fit(site.bounds), "/": () => $("search").focus(),
+// What the form for answers needs of the page.
+const page = {
+  say, load, refilter, verdict, draw, pick, turnTo, answerOf, stateOf,
+  at: () => at, id: i => columns.id[i], row: id => columns.id.indexOf(id), shown: () => shown, map: () => map, isUncertainFirst: () => site.uncertain_first,
+  answered: (i, answer) => { answers[i] = answer; if (map) map.restate([i]); },
 };
+
+const SHORTCUTS = {j: () => step(1), k: () => step(-1), f: () => map && map.fit(site.bounds), "/": () => $("search").focus()};
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
-  if (map && map.isDrawing()) return;
+  if (map && map.isBusy()) return;
   const does = SHORTCUTS[event.key];
   if (does) { event.preventDefault(); does(); }
 });
-for (const button of document.querySelectorAll("[data-state]")) button.addEventListener("click", () => answer(button.dataset.state));
 $("next").addEventListener("click", () => step(1));
 $("previous").addEventListener("click", () => step(-1));
-$("edit").addEventListener("click", edit);
-$("draw").addEventListener("click", SHORTCUTS.d);
 $("fit").addEventListener("click", SHORTCUTS.f);
 let waiting = 0;
 for (const id of FIELDS) $(id).addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => { first = 0; refilter(); }, id === "search" ? 150 : 0); });
@@ -311,29 +249,32 @@ $("clear").addEventListener("click", () => { for (const id of FIELDS) $(id).valu
 $("in-view").addEventListener("change", () => { first = 0; relist(); });
 $("page-back").addEventListener("click", () => { first -= ROWS_A_PAGE; draw(); $("list").scrollTop = 0; });
 $("page-on").addEventListener("click", () => { first += ROWS_A_PAGE; draw(); $("list").scrollTop = 0; });
-// Enter in a field does not send an answer
-$("answer").addEventListener("submit", event => event.preventDefault());
 
 async function start() {
   // all at once: the map does not wait for the list
   const list = load(), script = loadScript();
   list.catch(() => { /* reported below */ });
   script.catch(() => { /* reported below */ });
-  const [status, found] = await request("survey");
-  if (status !== 200) throw new Error(found.error);
-  site = found;
-  $("what").textContent = site.is_review ? "Review of" : "Survey";
-  $("survey").textContent = site.survey;
-  document.title = `${site.is_review ? "Review of" : "Survey"} ${site.survey}`;
+  const answering = $("answer") ? import("./answers.js") : null;
+  site = await data.survey();
+  if (!site.is_published) {
+    $("what").textContent = site.is_review ? "Review of" : "Survey";
+    $("survey").textContent = site.survey;
+    document.title = `${site.is_review ? "Review of" : "Survey"} ${site.survey}`;
+  }
   const made = await createMap(site, {
     picked: i => { turnTo(i); pick(i); },
     moved: () => { if ($("in-view").checked) { first = 0; relist(); } },
     stateOf, said: text => { $("map-message").textContent = text; },
   }, script);
+  if (answering) {
+    form = (await answering).attach(page);
+    Object.assign(SHORTCUTS, form.shortcuts);
+  }
   await list;
   choices();
   map = made;
-  if (map) map.update(columns, edition, texts.confidence || []);
+  if (map) map.update(columns, edition, Object.keys(answers).map(Number));
   $("in-view").checked = !site.is_review && map !== null;
   $("in-view").disabled = map === null;
   refilter();
