@@ -35,6 +35,7 @@ from lsbatch.settings.yaml_files import (
     with_device,
     with_model,
 )
+from lsbatch.settings.years import parse_years
 
 __all__ = [
     "ArchiveSettings",
@@ -64,6 +65,7 @@ __all__ = [
     "load",
     "load_text",
     "parse",
+    "parse_years",
     "to_yaml",
     "with_device",
     "with_model",
