@@ -30,7 +30,7 @@ from lsbatch.storage import files, objects, receipts, vectors
 
 #: Colours of the changes on the maps, distinct with any colour vision; changes that are not drawn have none.
 COLOURS = {
-    "not compared": "#d55e00", "new": "#d55e00", "enlarged": "#cc79a7", "reactivated": "#7b3294",
+    "not compared": "#e69f00", "new": "#d55e00", "enlarged": "#cc79a7", "reactivated": "#7b3294",
     "persisting": "#0072b2", "gone": "#009e73",
 }  # fmt: skip
 #: What a reader should know of each change.
