@@ -101,9 +101,9 @@ def test_other_scenes_settings_places_terrain_and_versions_have_composites_of_th
 ) -> None:
     scenes, config = scenes_of(planned_survey, "s1")[:2], sharing(planned_survey.config, tmp_path)
     other = here.elevation_m.copy()
-    other[0, 0] += 1
+    other[0, 0] = -1
     moved = here.geobox.translate_pix(1, 0)
-    filtered = sharing(config, tmp_path, composite=config.composite.model_copy(update={"speckle": "none"}))
+    filtered = sharing(config, tmp_path, composite=config.composite.model_copy(update={"speckle": "refined_lee"}))
     cases = [
         (scenes, here, config),
         (scenes[::-1], here, config),

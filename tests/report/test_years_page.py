@@ -25,7 +25,11 @@ def years(tmp_path_factory: pytest.TempPathFactory) -> list[Survey]:
     """Two surveys, the second linked with the first: some landslides are the same, some gone, some new."""
     folder = tmp_path_factory.mktemp("years")
     first, second = (_of_year(folder / str(year), year) for year in (2020, 2021))
+    # the weights of both lie in their folders
+    second = replace(second, config=second.config.model_copy(update={"model": first.config.model}))
     landslides = vectors.read_part(first.workspace.inventory / "landslides.parquet")
+    landslides = landslides.assign(status="new", observation="found")
+    vectors.write_parquet(first.workspace.inventory / "landslides.parquet", landslides)
     vectors.write_parquet(second.workspace.earlier, landslides)
     count = len(landslides)
     kept = landslides.assign(

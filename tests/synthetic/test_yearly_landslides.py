@@ -55,6 +55,8 @@ def test_events_are_the_changes_between_the_grounds_of_two_years() -> None:
 
 def test_one_year_has_the_bytes_that_it_always_had(tmp_path: Path) -> None:
     """Two years change neither the ground before nor what is not a landslide."""
+    for name in "12":
+        (tmp_path / name).mkdir()
     one = synthetic.simulate(tmp_path / "1", seed=3, rows=256, cols=256).parent
     two = synthetic.simulate(tmp_path / "2", seed=3, rows=256, cols=256, years=2).parent
     ours, theirs = (
