@@ -41,14 +41,16 @@ def measure(configs: list[Config], survey: Callable[[], int]) -> Counter[str]:
     scene_reading.read = counted(counts, "scene reads", READ)
     date_windows.search_catalog = counted(counts, "searches", SEARCH)
     season_composites._write = kept(counts)
+    season_composites._read = taken(counts)
     began = time.perf_counter()
     if survey():
         raise SystemExit("some tiles failed")
     counts["seconds"] = round(time.perf_counter() - began)
     for config in configs:
         for receipt in receipts.read_stage(Workspace(config.output).receipts, "stack").values():
-            counts["seconds of STACK"] += receipt.seconds
-            counts["MB read by STACK"] += receipt.read_mb
+            counts["CPU seconds of STACK"] += receipt.cpu_s
+            counts["MB read from scenes"] += receipt.read_mb
+    counts["MB read from scenes"] -= counts["MB read from composites"]
     return counts
 
 
@@ -62,7 +64,20 @@ def kept(counts: Counter[str]) -> Callable[[Path, Any], None]:
     return write
 
 
-READ, SEARCH, WRITE = scene_reading.read, date_windows.search_catalog, season_composites._write
+def taken(counts: Counter[str]) -> Callable[[Path], Any]:
+    """The function that takes a composite; its bytes are added up."""
+
+    def read(file: Path) -> Any:
+        found = TAKE(file)
+        if found is not None:
+            counts["MB read from composites"] += file.stat().st_size / 1e6
+        return found
+
+    return read
+
+
+READ, SEARCH = scene_reading.read, date_windows.search_catalog
+WRITE, TAKE = season_composites._write, season_composites._read
 
 
 def main() -> None:

@@ -46,6 +46,9 @@ output: survey
 _COMPOSED = """composite:
   bands: [{bands}]
 """
+_COUNTIES = """inventory:
+  areas: plots.gpkg
+"""
 _DATED = """inventory:
   radar_dates: true
 """
@@ -141,7 +144,7 @@ def simulate(
             optical="sentinel-2-l2a" if repeat else "sentinel-2-l2a, sentinel-2-l2a-pc", pixel_m=made.pixel_m,
             conditions=_comments(conditions),
         )
-        + (_DATED if radar_days else "")
+        + (_DATED if radar_days else _COUNTIES if years > 1 else "")
         + (_COMPOSED.format(bands=", ".join(further)) if further else ""),
         encoding="utf-8",
     )  # fmt: skip

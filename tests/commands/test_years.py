@@ -51,7 +51,7 @@ def three_years(tmp_path_factory: pytest.TempPathFactory) -> Path:
         raw["survey"]["season"] = list(SEASON)
         raw["cluster"] = {"kind": "serial"}
         raw["clean"] = {"mode_radius_px": 0}
-        raw["inventory"] = {"min_area_m2": 0, "areas": "plots.gpkg"}
+        raw["inventory"] |= {"min_area_m2": 0}
         path.write_text(yaml.safe_dump(raw), encoding="utf-8")
 
     return shared_folders.made_once(tmp_path_factory, "three-years", make) / "config.yaml"
@@ -276,6 +276,7 @@ def counting(reads: Counter[str], name: str) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_and_a_year_of_a_series_opens_by_its_folder(
     series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +306,7 @@ def state(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_removed_year_and_a_year_that_comes_later(
     series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +351,7 @@ def test_other_settings_reach_every_year(
         assert table(folder).loc[(year, WHOLE), "landslides"] < all_of_them.loc[(year, WHOLE), "landslides"]
 
 
+@pytest.mark.slow
 def test_the_year_after_a_failed_one_waits(
     three_years: Path, series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
