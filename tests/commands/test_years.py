@@ -1,5 +1,6 @@
 """Surveys in a row by one command: planted landslides are counted as planted, and nothing is lost by a kill."""
 
+import os
 import shutil
 import time
 from collections import Counter
@@ -30,7 +31,7 @@ from lsbatch.pipeline import predict, stack
 from lsbatch.pipeline.types import Block
 from lsbatch.settings import Config
 from lsbatch.storage.geometries import rasterize
-from tests import programs, shared_folders, surveys
+from tests import programs, servers, shared_folders, surveys
 from tests.chaos.comparison import differences
 
 YEARS = (2020, 2021, 2022)
@@ -484,3 +485,24 @@ def test_kills_lose_nothing(three_years: Path, tmp_path: Path) -> None:
     for name in ("years.csv",):
         assert (folder / name).read_bytes() == (tmp_path / "right" / name).read_bytes()
     assert not (folder / "seasons").exists()
+
+
+@pytest.mark.slow
+def test_years_in_a_bucket(three_years: Path, tmp_path: Path) -> None:
+    """The same table as on disk, from composites that went through the bucket; none of them is left."""
+    here = changed(three_years, tmp_path / "s")
+    assert years_command.surveys(loaded(here, 2020, 2021), Screen()) == 0
+    raw = yaml.safe_load(here.read_text(encoding="utf-8")) | {"output": "s3://surveys/n"}
+    path = here.with_name(f"{tmp_path.name}-bucket.yaml")
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    with servers.s3() as bucket:
+        environment = os.environ | bucket.environment
+        done = programs.run("run", str(path), "--years", "2020-2021", env=environment)
+        assert done.returncode == 0, done.stderr
+        assert "Linked with 2020" in done.stdout
+        objects = bucket.objects()
+        assert objects["n/years.csv"] == (tmp_path / "s" / "years.csv").read_bytes()
+        assert [name for name in objects if "/seasons/" in name] == []
+        again = programs.run("years", "s3://surveys/n", "--out", str(tmp_path / "page"), env=environment)
+        assert again.returncode == 0, again.stderr
+    assert (tmp_path / "page" / "years.csv").read_bytes() == objects["n/years.csv"]
