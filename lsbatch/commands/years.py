@@ -12,6 +12,7 @@ from lsbatch.commands import link, run
 from lsbatch.commands.run import Screen
 from lsbatch.engine import cluster, todo
 from lsbatch.errors import ConfigError, LsbatchError, NoDataError
+from lsbatch.grid import tile_id
 from lsbatch.inventory import records
 from lsbatch.report import years_page
 from lsbatch.settings import Config
@@ -36,10 +37,11 @@ def surveys(
     part: tuple[int, int] = (1, 1),
     replan: bool = False,
 ) -> int:
-    """Plan all years, then run one survey a year, each linked with the year before; return the number of failed tiles.
+    """Plan all years, then run one survey a year, each linked with the year before.
 
     The inventory of a year waits while tiles of the year before are failed or pending: it would be linked with an
-    inventory that lacks landslides. Its tiles are computed nevertheless.
+    inventory that lacks landslides. Its tiles are computed nevertheless. Return the number of failed tiles and of
+    inventories that wait.
 
     Parameters
     ----------
@@ -59,26 +61,25 @@ def surveys(
     configs = _sharing(configs)
     whole = part == (1, 1)
     links = whole and any(step is records.REDUCTION for step in todo.steps(configs[0], until))
+    make_folder(configs[0].output)
+    symlinks.refuse(configs[0].output)
     # only the driver of an allocation returns from this call
     with cluster.joined(configs[0]) as driver:
         _plan_all(configs, screen, part=part, replan=replan)
         with cluster.connect(configs[0], driver, screen.text) as client_for:
-            unfinished: set[int] = set()
             faults = 0
             for config in configs:
                 with _named(config):
                     screen.text(f"Year {_year(config)}: {config.output}")
-                    is_ready = not links or _link(config, unfinished, screen)
+                    is_ready = not links or _link(config, screen)
                     last = until if is_ready else BEFORE_INVENTORY
                     failed = run.survey(config, screen, until=last, part=part, client_for=client_for)
-                    if failed or not is_ready:
-                        unfinished.add(_year(config))
-                    elif whole and config.cluster.season_before:
+                    if whole and not failed and config.cluster.season_before:
                         files.remove_folder(config.cluster.season_before)
-                    faults += failed
-    if whole and not unfinished:
+                    faults += failed + (not is_ready)
+    if whole and not faults:
         files.remove_folder(configs[0].output.parent / SEASONS)
-    if links and not unfinished:
+    if links and not faults:
         compare([root for root in _series(configs[-1]).values() if _has_inventory(root)], screen)
     return faults
 
@@ -115,20 +116,21 @@ def _plan_all(configs: Sequence[Config], screen: Screen, *, part: tuple[int, int
                 run.prepare(config, screen, replan=replan, known=known)
 
 
-def _link(config: Config, unfinished: set[int], screen: Screen) -> bool:
+def _link(config: Config, screen: Screen) -> bool:
     """Import the inventory of the latest earlier year of the series; return whether this inventory can be made."""
     earlier = {year: root for year, root in _series(config).items() if year < _year(config)}
-    for year, root in sorted(earlier.items(), reverse=True):
-        if year in unfinished:
-            screen.text(
-                f"The inventory of {_year(config)} waits for that of {year}, of which tiles failed. Its own tiles are "
-                "computed now."
-            )
-            return False
-        if _has_inventory(root):
-            old = link.import_last(config, settings_of_folder(str(root)))
-            screen.text(f"Linked with {year}: {len(old.frame)} landslides")
-            return True
+    if not earlier:
+        return True
+    year = max(earlier)
+    last = settings_of_folder(str(earlier[year]))
+    if not _is_complete(last):
+        screen.text(
+            f"The inventory of {_year(config)} waits for that of {year}, of which tiles failed or are pending. Its own "
+            "tiles are computed now."
+        )
+        return False
+    old = link.import_last(config, last)
+    screen.text(f"Linked with {year}: {len(old.frame)} landslides")
     return True
 
 
@@ -138,6 +140,13 @@ def _series(config: Config) -> dict[int, Path]:
     years = range(FIRST_SENTINEL.year, LAST_YEAR + 1)
     folders = {other: config.output.with_name(name.replace(year, str(other))) for other in years}
     return {other: root for other, root in folders.items() if files.exists(Workspace(root).settings)}
+
+
+def _is_complete(config: Config) -> bool:
+    """Return whether a survey has an inventory of all its tiles."""
+    outlined = receipts.read_stage(Workspace(config.output).receipts, "outline")
+    tiles = open_survey(config).positions
+    return _has_inventory(config.output) and all(outlined.get(tile_id(*position)) for position in tiles)
 
 
 def _has_inventory(root: Path) -> bool:
@@ -169,7 +178,8 @@ def folders(texts: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     for text in texts:
         path = objects.path_of(text)
-        inside = [path] if files.exists(Workspace(path).settings) else _surveys_in(path)
+        # a series may lie in the folder of a survey that was run before
+        inside = _surveys_in(path) or ([path] if files.exists(Workspace(path).settings) else [])
         if not inside:
             raise NoDataError(f"{text}: is no survey, and no folder in it is one; give the folders of annual surveys")
         found += inside

@@ -379,6 +379,11 @@ def test_the_year_after_a_failed_one_waits(
     assert not (folder / "2022" / "inventory").exists()
     assert len(list((folder / "2022" / "receipts" / "records").glob("*.json"))) == 4
     assert not (folder / "years.html").exists()
+    # a later command does not overlook it either
+    screen = Screen()
+    assert years_command.surveys(loaded(path, 2022), screen) == 1
+    assert "The inventory of 2022 waits for that of 2021" in screen
+    assert not (folder / "2022" / "inventory").exists()
     run.retry(settings.load(path, 2021), Screen(), None)
     assert years_command.surveys(loaded(path, *YEARS), Screen()) == 0
     for year in map(str, YEARS):
