@@ -19,8 +19,20 @@ KEYS = ("pre_s2", "post_s2", "pre_s1", "post_s1", "dem")
 SENSORS = {"pre_s2": "sentinel2", "post_s2": "sentinel2", "pre_s1": "sentinel1", "post_s1": "sentinel1", "dem": "dem"}
 
 
-def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]:
+#: Answers of archives by sensor and days.
+Answers = dict[tuple[str, tuple[date, date] | None], Found]
+
+
+def search(config: Config, region: shapely.Geometry, known: Answers | None = None) -> tuple[Scenes, list[str]]:
     """Return the scenes over the region by key, and what was left out with the reason.
+
+    Parameters
+    ----------
+    config : Config
+    region : shapely geometry
+        In the grid's CRS.
+    known : mapping, optional
+        Answers to earlier searches for the same region and archives, which are not asked again; new ones are added.
 
     Raises
     ------
@@ -43,20 +55,28 @@ def search(config: Config, region: shapely.Geometry) -> tuple[Scenes, list[str]]
                 raise NoDataError(f"archives.dem_file: {config.archives.dem_file} does not cover the region")
         if source is None:
             continue
-        found = search_catalog(
-            source,
-            sensor,
-            footprint,
-            days[key],
-            max_cloud_percent=config.archives.max_cloud_percent,
-            attempts=config.archives.attempts,
-            further=config.composite.bands if sensor == "sentinel2" else (),
-        )
+        found = _answer(config, sensor, footprint, days[key], {} if known is None else known)
         if not (scenes[key] or found.scenes) and sensor in sensors(config.inputs):
             raise NoDataError(_nothing(sensor, found, days[key], footprint))
         scenes[key] += found.scenes
         left_out += found.left_out
     return scenes, left_out
+
+
+def _answer(
+    config: Config, sensor: str, footprint: shapely.Geometry, days: tuple[date, date] | None, known: Answers
+) -> Found:
+    if (sensor, days) not in known:
+        known[sensor, days] = search_catalog(
+            getattr(config.archives, sensor),
+            sensor,
+            footprint,
+            days,
+            max_cloud_percent=config.archives.max_cloud_percent,
+            attempts=config.archives.attempts,
+            further=config.composite.bands if sensor == "sentinel2" else (),
+        )
+    return known[sensor, days]
 
 
 def _nothing(sensor: str, found: Found, days: tuple[date, date] | None, footprint: shapely.Geometry) -> str:

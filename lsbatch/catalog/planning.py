@@ -25,8 +25,10 @@ from lsbatch.settings import Config
 from lsbatch.storage.geometries import read_region
 
 
-def make(config: Config) -> Plan:
+def make(config: Config, known: date_windows.Answers | None = None) -> Plan:
     """Search the archives and assign the scenes to the tiles; no pixel is read.
+
+    `known` are answers to earlier searches for another year of the same survey (see `date_windows.search`).
 
     Raises
     ------
@@ -38,7 +40,7 @@ def make(config: Config) -> Plan:
     settings = config.grid
     grid = Grid.snapped(settings.crs, settings.resolution_m, settings.tile_px, region.bounds)
     positions, boxes = tiles(grid, region)
-    found, left_out = date_windows.search(config, region)
+    found, left_out = date_windows.search(config, region, known)
     footprints = {sensor: _footprints(boxes, sensor, config) for sensor in HALO_M}
     per_tile = _distribute(found, footprints)
     more, useless = dating_passes.search(config, region)

@@ -69,6 +69,9 @@ def simulate(
             help="rows and columns of places that all show this country and share its files, for a rehearsal",
         ),
     ] = "",
+    years: Annotated[
+        int, typer.Option(min=1, max=20, help="years with surveys, for lsbatch run --years; only of the plain country")
+    ] = 1,
 ) -> None:
     """Make a synthetic country: a STAC catalogue of COGs, its known landslides, and settings (config.yaml)."""
     from lsbatch import synthetic
@@ -81,6 +84,10 @@ def simulate(
     further = tuple(bands.split(",")) if bands else ()
     if len({*further} & {*FURTHER}) < len(further):
         raise typer.BadParameter(f"{bands!r} is not a list of different bands among {', '.join(FURTHER)}")
+    if years > 1 and (varied or history or radar_days or repeat):
+        raise typer.BadParameter(
+            f"--years {years}: cannot be combined with --varied, --history, --radar-days or --repeat"
+        )
     times = _sides(repeat, 1) if repeat else None
     if times and (rows % STEP_PX or cols % STEP_PX):
         raise typer.BadParameter(f"--size {size} with --repeat: both sides must be multiples of {STEP_PX} pixels")
@@ -95,6 +102,7 @@ def simulate(
         further=further,
         conditions=drawn(seed) if varied else PLAIN,
         repeat=times,
+        years=years,
     )
     print(f"Wrote {folder}. Next: lsbatch run {config}")
 

@@ -21,9 +21,9 @@ class Next(StrEnum):
 
 @app.command()
 def link(
-    this: Annotated[str, typer.Argument(help="settings of this year's survey, or a file of its polygons")],
+    this: Annotated[str, typer.Argument(help="settings or folder of this year's survey, or a file of its polygons")],
     last: Annotated[
-        str, typer.Argument(help="settings of last year's survey, or any file of polygons, also at s3://...")
+        str, typer.Argument(help="settings or folder of last year's survey, or any file of polygons, also at s3://...")
     ],
     out: Annotated[
         Path | None,
@@ -39,17 +39,38 @@ def link(
     from lsbatch.cli import terminal
     from lsbatch.commands import link as link_command
 
-    match_years = link_command.survey if _is_settings(this) else link_command.inventory_file
+    match_years = link_command.survey if _is_survey(this) else link_command.inventory_file
     match_years(here, before, terminal.Screen(), column=column, out=out)
+
+
+@app.command()
+def years(
+    surveys: Annotated[
+        list[str],
+        typer.Argument(metavar="FOLDER...", help="folders of annual surveys, or a folder that holds them"),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the page; default: the folder that holds the newest survey")
+    ] = None,
+) -> None:
+    """Compare annual surveys: a page and a table of what is new, enlarged, gone or not observed, by year and area."""
+    from lsbatch.cli import terminal
+    from lsbatch.commands import years as years_command
+
+    years_command.compare(years_command.folders(surveys), terminal.Screen(), out=out)
 
 
 def _is_settings(text: str) -> bool:
     return text.lower().endswith(_SETTINGS)
 
 
+def _is_survey(text: str) -> bool:
+    return _is_settings(text) or (Path(text) / "settings.yaml").is_file()
+
+
 def _given(text: str) -> Any:
-    """Return the settings of a YAML file, or the path of an inventory."""
-    if _is_settings(text):
+    """Return the settings of a YAML file or of the folder of a survey, or the path of an inventory."""
+    if _is_survey(text):
         return load(Path(text))
     from lsbatch.storage import objects
 

@@ -18,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="settings of the survey (YAML)")]
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="settings of the survey (YAML), or its folder")]
 
 
 class Stopped(BaseException):
@@ -68,12 +68,20 @@ def _options(
     pass
 
 
-def load(path: Path, model: str | None = None) -> Any:
-    """Load the settings of a file, with another model family if one is given.
+def load(path: Path, model: str | None = None, year: int | None = None) -> Any:
+    """Load the settings of a file or of the folder of a survey, with another model family if one is given.
+
+    With `year` they are those of a year of a series.
 
     Each command calls it before other imports: an error in the settings is reported after half a second, not after the
     six seconds that importing torch, distributed and geopandas takes.
     """
     from lsbatch import settings
 
-    return settings.load(path) if model is None else settings.with_model(settings.load(path), model)
+    if path.is_dir() and year is None:
+        from lsbatch.catalog.survey import settings_of_folder
+
+        found = settings_of_folder(str(path))
+    else:
+        found = settings.load(path, year)
+    return found if model is None else settings.with_model(found, model)

@@ -119,14 +119,31 @@ def run(
         str | None, typer.Option(help="use this model and its default weights instead of the model in the settings")
     ] = None,
     replan: Annotated[bool, typer.Option("--replan", help="search the archives again for new scenes")] = False,
+    years: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A-B",
+            help="one annual survey a year, such as 2018-2026 or 2018,2020,2024, in OUTPUT/YEAR; each is linked "
+            "with the year before, and years.html compares them",
+        ),
+    ] = None,
 ) -> None:
     """Run all pending work. Safe to repeat after an interruption."""
-    index, count = _part(part)
-    settings = load(config, model)
-    from lsbatch.cli import terminal
-    from lsbatch.commands import run
+    share = _part(part)
+    if years is None:
+        settings = load(config, model)
+        from lsbatch.cli import terminal
+        from lsbatch.commands import run
 
-    faults = run.survey(settings, terminal.Screen(), until=until, part=(index, count), replan=replan)
+        faults = run.survey(settings, terminal.Screen(), until=until, part=share, replan=replan)
+    else:
+        from lsbatch.settings import parse_years
+
+        each = [load(config, model, year) for year in parse_years(years)]
+        from lsbatch.cli import terminal
+        from lsbatch.commands import years as years_command
+
+        faults = years_command.surveys(each, terminal.Screen(), until=until, part=share, replan=replan)
     raise typer.Exit(1 if faults else 0)
 
 

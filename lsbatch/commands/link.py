@@ -82,6 +82,21 @@ def survey(
     screen.text(f"Inventory: {ready.workspace.inventory / 'landslides.gpkg'}. Update the report with: lsbatch run")
 
 
+def import_last(config: Config, last: Config) -> Read:
+    """Import the inventory of last year's survey; the next run links with it. The same bytes as `survey` imports.
+
+    Raises
+    ------
+    LsbatchError
+        If it has no inventory, or one that cannot be used.
+    """
+    old = _read(_inventory_of(last), config.grid.crs, None, confounders=config.inventory.confounders)
+    files.make_folder(config.output)
+    with lease.acquire(config.output):
+        vectors.write_parquet(Workspace(config.output).earlier, old.frame)
+    return old
+
+
 def inventory_file(
     this: Path, last: Config | Path, screen: Screen, *, column: str | None = None, out: Path | None = None
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-from lsbatch.catalog import plan, planning, scene_history, survey_version
+from lsbatch.catalog import date_windows, plan, planning, scene_history, survey_version
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.commands import applicability
 from lsbatch.engine import cluster, execution, metrics, schedule, todo, verification
@@ -58,16 +58,18 @@ def survey(
     replan: bool = False,
     client_for: ClientFor | None = None,
 ) -> int:
-    """Plan unless the saved plan fits, then run all pending work; return the number of failed tiles."""
+    """Plan unless the saved plan fits, then run all pending work; return the number of failed tiles.
+
+    With `client_for` the tiles go to its workers, and `cluster.kind` is not used.
+    """
     if until is not None:
         todo.step_named(until)
     make_folder(config.output)
     symlinks.refuse(config.output)
     # only the driver of an allocation returns from this call
-    with cluster.joined(config) as driver, lease.acquire(config.output, part) as hold:
-        survey_version.record(config.output)
-        planned(config, screen, replan=replan)
-        _save_settings(config)
+    joined = nullcontext(None) if client_for else cluster.joined(config)
+    with joined as driver, lease.acquire(config.output, part) as hold:
+        prepare(config, screen, replan=replan)
         if until not in ("stack",):
             # checked before hours of STACK: weights that are missing or were trained for other bands
             base.check(base.card(base.resolve(config)), config)
@@ -86,6 +88,13 @@ def survey(
     return faults
 
 
+def prepare(config: Config, screen: Screen, *, replan: bool = False, known: date_windows.Answers | None = None) -> None:
+    """Plan unless the saved plan fits, and save the settings. The caller holds the lease."""
+    survey_version.record(config.output)
+    planned(config, screen, replan=replan, known=known)
+    _save_settings(config)
+
+
 def _warn(config: Config, screen: Screen) -> None:
     """Show what is unlike the training of the weights, as far as the plan knows it."""
     for line in applicability_messages.before_pixels(config, plan.load(config.output).summary["scenes"]):
@@ -94,15 +103,18 @@ def _warn(config: Config, screen: Screen) -> None:
 
 def _save_settings(config: Config) -> None:
     """Save the settings in the survey's folder, without secrets, so that `lsbatch.open_survey` can open the folder."""
-    file, text = Workspace(config.output).settings, without_secrets(to_yaml(config))
+    # whoever runs a year of a series alone keeps no composites for the next year
+    alone = config.cluster.model_copy(update={"season_before": None, "season_after": None})
+    text = without_secrets(to_yaml(config.model_copy(update={"cluster": alone})))
+    file = Workspace(config.output).settings
     if not files.exists(file) or files.read_text(file) != text:
         files.write_text(file, text)
 
 
-def planned(config: Config, screen: Screen, *, replan: bool = False) -> None:
+def planned(config: Config, screen: Screen, *, replan: bool = False, known: date_windows.Answers | None = None) -> None:
     """Make and save a plan unless the saved one was made for these settings; the same for the scene history."""
     if replan or not plan.fits(config):
-        made = planning.make(config)
+        made = planning.make(config, known)
         plan.save(made, config.output)
         screen.plan(made)
     if families.of(config).reads_archive and (replan or not scene_history.fits(config)):

@@ -13,7 +13,7 @@ from lsbatch.grid import Tile
 from lsbatch.kernels import optical as optical_kernels
 from lsbatch.kernels import sar, water
 from lsbatch.kernels.local_change import pass_moments, surroundings
-from lsbatch.pipeline import optical, radar, terrain
+from lsbatch.pipeline import optical, radar, season_composites, terrain
 from lsbatch.pipeline.terrain import Ground
 from lsbatch.pipeline.types import Block, Dropped, Stage
 from lsbatch.settings import Config
@@ -95,7 +95,7 @@ def _optical(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config)
     dropped: tuple[Dropped, ...] = ()
     ndvi = {}
     for period in ("pre", "post"):
-        picture = optical.greenest(scenes[f"{period}_s2"], here, config)
+        picture = season_composites.greenest(period, scenes[f"{period}_s2"], here, config)
         bands |= {f"{period}{key}": picture.bands[i] for i, key in enumerate(optical.colours(config))}
         bands |= {f"{period}_date": picture.day, f"{period}_clear_looks": picture.looks}
         bands[f"{period}_shaded_looks"] = picture.shaded
@@ -123,7 +123,7 @@ def _radar(scenes: dict[str, tuple[Scene, ...]], here: Ground, config: Config) -
     dropped: tuple[Dropped, ...] = ()
     orbits = []
     for period in ("pre", "post"):
-        composite = radar.median(scenes[f"{period}_s1"], here, config)
+        composite = season_composites.median(period, scenes[f"{period}_s1"], here, config)
         orbits.append(composite.orbits)
         bands |= {f"{period}{pol}": sar.to_db(power) for pol, power in composite.power.items()}
         for direction, power in composite.apart.items():

@@ -36,6 +36,7 @@ from lsbatch.settings.yaml_files import (
     with_device,
     with_model,
 )
+from lsbatch.settings.years import parse_years
 
 __all__ = [
     "ArchiveSettings",
@@ -66,6 +67,7 @@ __all__ = [
     "load",
     "load_text",
     "parse",
+    "parse_years",
     "to_yaml",
     "with_device",
     "with_model",

@@ -93,6 +93,19 @@ class ClusterSettings(Section):
         None,
         description="HOST:PORT at which a run serves its progress to Prometheus, e.g. 127.0.0.1:9464; empty: none",
     )
+    # here, because they change no result: the settings of the cluster are in no digest
+    season_before: Place | None = Field(
+        None,
+        exclude_if=lambda folder: folder is None,
+        description="folder with composites of the season before, which the survey of the year before left; they are "
+        "taken instead of reading scenes if settings and scenes are the same; lsbatch run --years sets it",
+    )
+    season_after: Place | None = Field(
+        None,
+        exclude_if=lambda folder: folder is None,
+        description="folder in which the composites of the season after are left for the survey of the next year; "
+        "lsbatch run --years sets it; empty: none are left",
+    )
     in_flight: int = Field(512, ge=1, le=100000, description="tiles handed to the scheduler at once")
     attempts: int = Field(
         3,

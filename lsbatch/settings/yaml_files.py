@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lsbatch.errors import ConfigError
+from lsbatch.settings import years
 from lsbatch.settings.config import Config
 from lsbatch.settings.survey import OBJECTS, ArchiveSettings, RegionSettings, Section, SourceSettings, SurveySettings
 
@@ -62,8 +63,8 @@ def _values(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
-def load(path: Path) -> Config:
-    """Read settings from YAML; relative paths become relative to the file.
+def load(path: Path, year: int | None = None) -> Config:
+    """Read settings from YAML; relative paths become relative to the file. With `year`, those of a year of a series.
 
     Raises
     ------
@@ -78,10 +79,10 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not YAML that may be loaded: {error}") from None
-    return load_text(text, path.parent, str(path))
+    return load_text(text, path.parent, str(path), year)
 
 
-def load_text(text: str, folder: Path, where: str) -> Config:
+def load_text(text: str, folder: Path, where: str, year: int | None = None) -> Config:
     """Read settings from the text of a YAML file. Relative paths are relative to `folder`.
 
     Raises
@@ -98,7 +99,7 @@ def load_text(text: str, folder: Path, where: str) -> Config:
         raise ConfigError(f"{where}: is not YAML that may be loaded: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}: must hold settings by name, as 'lsbatch config' prints them")
-    return parse(raw, folder, where)
+    return parse(years.moved(raw, year, where), folder, where)
 
 
 def parse(raw: dict[str, Any], folder: Path, where: str = "settings") -> Config:
@@ -181,6 +182,7 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
     tls = config.cluster.tls and config.cluster.tls.model_copy(
         update={name: absolute(getattr(config.cluster.tls, name)) for name in ("ca_file", "cert_file", "key_file")}
     )
+    seasons = {name: absolute(getattr(config.cluster, name)) for name in ("season_before", "season_after")}
     return config.model_copy(
         update={
             "archives": archives,
@@ -189,7 +191,7 @@ def _rooted(config: Config, folder: Path, where: str) -> Config:
             "train": train,
             "truth": truth,
             "inventory": inventory,
-            "cluster": config.cluster.model_copy(update={"tls": tls}),
+            "cluster": config.cluster.model_copy(update={"tls": tls, **seasons}),
             "output": absolute(config.output),
         }
     )

@@ -8,7 +8,7 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lsbatch.synthetic import country, repetition, scenes, truth, write
+from lsbatch.synthetic import country, repetition, scenes, truth, write, yearly_landslides
 from lsbatch.synthetic.conditions import PLAIN, Conditions
 
 #: CPU cores used. Threads help because numpy's random generators and GDAL's compression release the GIL.
@@ -46,6 +46,9 @@ output: survey
 _COMPOSED = """composite:
   bands: [{bands}]
 """
+_COUNTIES = """inventory:
+  areas: plots.gpkg
+"""
 _DATED = """inventory:
   radar_dates: true
 """
@@ -63,6 +66,7 @@ def simulate(
     further: tuple[str, ...] = (),
     conditions: Conditions = PLAIN,
     repeat: tuple[int, int] | None = None,
+    years: int = 1,
 ) -> Path:
     """Write a country: a STAC catalogue of COGs, its known landslides, and settings for its survey.
 
@@ -91,6 +95,9 @@ def simulate(
         Rows and columns of places that all have this country's pixels and landslides (see
         `lsbatch.synthetic.repetition`). All scenes are then on the grid of the country, and Sentinel-2 is in the
         collection of Earth Search only. ``rows`` and ``cols`` must be multiples of 256.
+    years : int
+        Annual surveys that the images allow, from the first: landslides are new, enlarged, active again or green again
+        (see `lsbatch.synthetic.yearly_landslides`). More than one only for the plain country of seasons.
 
     Returns
     -------
@@ -101,9 +108,13 @@ def simulate(
     folder = folder.resolve()
     made = dataclasses.replace(country.make(seed, rows, cols, conditions), one_grid=repeat is not None)
     archive = folder / "catalog"
-    truth.save(made, folder)
+    if years > 1:
+        of_first_year = yearly_landslides.ground_of(made, country.YEAR, years)
+        truth.save(of_first_year, folder, yearly_landslides.events(made, years))
+    else:
+        truth.save(made, folder)
     items = {"sentinel2": [], "sentinel1": [], "dem": [scenes.elevation(made, archive)]}
-    jobs = scenes.jobs(made, archive, history_years, level_1c, radar_days, further)
+    jobs = scenes.jobs(made, archive, history_years, level_1c, radar_days, further, years)
     with ThreadPoolExecutor(THREADS) as pool:
         for sensor, new in pool.map(lambda job: job(), jobs):
             items[sensor] += new
@@ -133,7 +144,7 @@ def simulate(
             optical="sentinel-2-l2a" if repeat else "sentinel-2-l2a, sentinel-2-l2a-pc", pixel_m=made.pixel_m,
             conditions=_comments(conditions),
         )
-        + (_DATED if radar_days else "")
+        + (_DATED if radar_days else _COUNTIES if years > 1 else "")
         + (_COMPOSED.format(bands=", ".join(further)) if further else ""),
         encoding="utf-8",
     )  # fmt: skip

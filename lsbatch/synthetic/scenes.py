@@ -9,7 +9,7 @@ import numpy as np
 import pystac
 from odc.geo.geobox import GeoBox
 
-from lsbatch.synthetic import optical, radar, spectra, weather, write
+from lsbatch.synthetic import optical, radar, spectra, weather, write, yearly_landslides
 from lsbatch.synthetic.country import CRS, SEASON, YEAR, Ground, rng
 
 #: Days between the images of a history from spring to autumn, as of two satellites on two overlapping orbits at 60
@@ -58,19 +58,23 @@ def jobs(
     level_1c: bool = False,
     radar_days: int = 0,
     further: tuple[str, ...] = (),
+    years: int = 1,
 ) -> list[Callable[[], Made]]:
     """Return all acquisitions as independent calls that write files and return their items.
 
     With a history, Sentinel-2 images have intervals of some days, from this number of years before the survey's first
     year. With `radar_days`, each Sentinel-1 orbit has passes at this interval from the first season to the last, also
-    in winter and during the storm. Sentinel-2 images also have the `further` bands.
+    in winter and during the storm. Sentinel-2 images also have the `further` bands. With more than one of `years`, each
+    later year has its own landslides, see `lsbatch.synthetic.yearly_landslides`.
     """
     out: list[Callable[[], Made]] = []
     of = ground.conditions
     orbits = radar.orbits(ground)
+    country = ground
     for year in range(YEAR - 1 - history_years, YEAR - 1):
         out += _history(ground, folder, year, further)
-    for year in (YEAR - 1, YEAR):
+    for year in range(YEAR - 1, YEAR + years):
+        ground = country if years == 1 else yearly_landslides.ground_of(country, year, years)
         if history_years:
             out += _history(ground, folder, year, further)
         else:

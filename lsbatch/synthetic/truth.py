@@ -23,13 +23,13 @@ LANDSLIDE_POINTS, OTHER_POINTS = 18, 112
 CHANGED_SHARE = 0.25
 
 
-def save(ground: Ground, folder: Path) -> None:
+def save(ground: Ground, folder: Path, slid: gpd.GeoDataFrame | None = None) -> None:
     """Write truth.gpkg, confounders.gpkg, points.gpkg, plots.gpkg and cover.tif.
 
     Of a varied country truth.gpkg is what a mapper delivers. outlines.gpkg has the exact outlines, scars.gpkg the old
-    scars, and conditions.json the conditions.
+    scars, and conditions.json the conditions. `slid` are the landslides of several years; by default those of `ground`.
     """
-    perfect = landslides(ground)
+    perfect = landslides(ground) if slid is None else slid
     if ground.variety is None:
         write_layer(perfect, folder / "truth.gpkg", "landslides")
     else:
