@@ -36,9 +36,12 @@ from lsbatch.errors import SceneError
 from lsbatch.imagery import lattice_mapping, retry
 from lsbatch.imagery.valid_values import WHOLE_NUMBERS, Rule, rule_of
 from lsbatch.kernels import resampling
-from lsbatch.storage import archive_login, endpoint
+from lsbatch.storage import archive_login, network_environment
 from lsbatch.storage.addresses import REMOTE, shown, without_secrets
 from lsbatch.storage.archive_login import Login
+from lsbatch.storage.s3 import endpoint
+
+network_environment.unify(os.environ)
 
 # a raster with ground control points is refused with a sentence (see `_refuse_unreadable`)
 warnings.filterwarnings("ignore", "Dataset has no geotransform", NotGeoreferencedWarning)
@@ -193,6 +196,8 @@ def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
         hint = f"; this archive needs {login.needs} (docs/archives.md)"
     elif retry.needs_key(uri, error):
         hint = "; keys in a catalogue's addresses are not kept, GDAL takes them from the environment (docs/security.md)"
+    elif advice := network_environment.advice(cause):
+        hint = f"; {advice}"
     return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause[:LONGEST_CAUSE]}{hint}"
 
 

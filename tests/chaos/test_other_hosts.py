@@ -21,6 +21,8 @@ from tests.chaos.comparison import differences
 
 #: Dask breaks a connection on which nothing is acknowledged for 30 s (`distributed.comm.timeouts.tcp`).
 LONG_CUT_S = 40.0
+#: Seconds of a cut, and seconds after which a silent process is given up.
+CUTS = [(3.0, 8.0), pytest.param(LONG_CUT_S, LONG_CUT_S * 3, marks=pytest.mark.slow)]
 #: Receipts of workers in a survey of four tiles: ten stages.
 TILES = 40
 #: Of a machine on which other tests run, too.
@@ -144,6 +146,7 @@ def _cut(cluster: Cluster, seconds: float) -> None:
     cluster.host.line.is_cut = False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "delay_s"), [(0.0, 0.2), (0.2, 0.0)], ids=["200 ms", "a fifth of the packets is lost"]
 )
@@ -159,7 +162,7 @@ def test_all_workers_are_behind_a_bad_line(cluster: Cluster, loss: float, delay_
     _is_same(cluster)
 
 
-@pytest.mark.parametrize(("seconds", "lost_s"), [(3.0, 8.0), (LONG_CUT_S, LONG_CUT_S * 3)])
+@pytest.mark.parametrize(("seconds", "lost_s"), CUTS)
 def test_all_workers_are_cut_off_and_go_on(cluster: Cluster, seconds: float, lost_s: float) -> None:
     """Their connections last; Dask's own limit of 30 s would end the workers for good."""
     away = cluster.work(away=True)
@@ -187,6 +190,7 @@ def test_the_tiles_of_a_worker_that_is_cut_off_are_done_by_others(cluster: Clust
     _is_same(cluster)
 
 
+@pytest.mark.slow
 def test_a_run_whose_workers_are_gone_says_so_and_goes_on_with_others(cluster: Cluster) -> None:
     away = cluster.work(away=True)
     cluster.run()
@@ -201,7 +205,7 @@ def test_a_run_whose_workers_are_gone_says_so_and_goes_on_with_others(cluster: C
     _is_same(cluster)
 
 
-@pytest.mark.parametrize(("seconds", "lost_s"), [(3.0, 8.0), (LONG_CUT_S, LONG_CUT_S * 3)])
+@pytest.mark.parametrize(("seconds", "lost_s"), CUTS)
 def test_the_driver_is_cut_off_and_goes_on(cluster: Cluster, seconds: float, lost_s: float) -> None:
     here = cluster.work(away=False)
     cluster.run(away=True, lost_s=lost_s)
@@ -211,6 +215,7 @@ def test_the_driver_is_cut_off_and_goes_on(cluster: Cluster, seconds: float, los
     _is_same(cluster)
 
 
+@pytest.mark.slow
 def test_a_driver_that_stays_cut_off_ends_with_a_sentence(cluster: Cluster) -> None:
     here = cluster.work(away=False)
     cluster.run(away=True)

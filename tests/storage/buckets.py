@@ -2,7 +2,10 @@
 
 import os
 import subprocess
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 from lsbatch.catalog.survey import Survey
 from lsbatch.settings import to_yaml
@@ -41,3 +44,27 @@ def in_bucket(bucket: Bucket, prefix: str) -> dict[str, bytes]:
         key.removeprefix(f"{prefix}/"): data for key, data in bucket.objects().items() if key.startswith(f"{prefix}/")
     }
     return {name: data for name, data in found.items() if name.startswith(SAME)}
+
+
+def refusing(status: int, code: str, message: str, region: str = "") -> Callable[..., BaseHTTPRequestHandler]:
+    """A server that answers every request with an error, in the words of S3."""
+    place = f"<Region>{region}</Region>" if region else ""
+    body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{message}</Message>{place}</Error>'.encode()
+
+    class Refusing(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def _refuse(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _refuse
+
+    return Refusing

@@ -9,9 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +21,7 @@ from lsbatch.storage import files, journal, lease, objects
 from lsbatch.storage.s3 import error_sentences, stores
 from tests import programs, servers
 from tests.servers import S3_SECRET, Bucket, Trouble
-from tests.storage.buckets import in_bucket, lsbatch, on_disk, settings
+from tests.storage.buckets import in_bucket, lsbatch, on_disk, refusing, settings
 from tests.surveys import BenchScreen
 
 #: Requests of a survey after which its storage goes away for good.
@@ -40,30 +38,6 @@ def use(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process use a bucket."""
     for name, value in bucket.environment.items():
         monkeypatch.setenv(name, value)
-
-
-def answer(status: int, code: str, message: str, region: str = "") -> Callable[..., BaseHTTPRequestHandler]:
-    """A server that answers every request with an error, in the words of S3."""
-    place = f"<Region>{region}</Region>" if region else ""
-    body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{message}</Message>{place}</Error>'.encode()
-
-    class Refusing(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def _refuse(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _refuse
-
-    return Refusing
 
 
 REFUSALS = {
@@ -92,7 +66,7 @@ def refused(done: "subprocess.CompletedProcess[str]") -> str:
 def test_a_refusal_says_what_to_do(planned_survey: Survey, bucket: Bucket, tmp_path: Path, kind: str) -> None:
     status, code, message, region, advice = REFUSALS[kind]
     path = settings(planned_survey, tmp_path, "s3://surveys/s", kind="serial")
-    with servers.answering(answer(status, code, message, region)) as url:
+    with servers.answering(refusing(status, code, message, region)) as url:
         there = Bucket(bucket.name, bucket.environment | {"AWS_ENDPOINT_URL": url})
         said = refused(lsbatch(there, "run", str(path)))
         state = refused(lsbatch(there, "status", str(path)))

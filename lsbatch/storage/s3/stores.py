@@ -1,11 +1,15 @@
 """The client of a bucket: its address, time limits and retries."""
 
+import os
 from datetime import timedelta
 from functools import cache
 
 from obstore.store import S3Store
 
-from lsbatch.storage import endpoint
+from lsbatch.storage import network_environment
+from lsbatch.storage.s3 import endpoint
+
+network_environment.unify(os.environ)
 
 #: Seconds in which a connection must be made, and in which something of an answer must come. A request as a whole has
 #: no such limit: on a slow line an object takes as long as it takes (obstore's own limit is 30 s for all of it).
