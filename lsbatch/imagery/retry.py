@@ -1,6 +1,7 @@
 """Retry remote reads and sign Planetary Computer URLs."""
 
 import logging
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -12,7 +13,10 @@ import rasterio
 import tenacity
 from rasterio.errors import RasterioError
 
+from lsbatch.storage import network_environment
 from lsbatch.storage.addresses import AZURE, REMOTE
+
+network_environment.unify(os.environ)
 
 #: Pattern of the HTTP status in messages of GDAL.
 _ANSWER = re.compile(r"HTTP response code: (\d{3})")
@@ -72,6 +76,14 @@ def is_transient(uri: str, error: BaseException) -> bool:
 def needs_key(uri: str, error: BaseException) -> bool:
     """Return whether a server other than the Planetary Computer's requires credentials."""
     return urlsplit(uri).scheme in REMOTE and _status(error) in (401, 403) and not _is_azure(uri)
+
+
+def hint(uri: str, error: BaseException, cause: str) -> str:
+    """Return what a user must do about a failed read, to be added to the sentence of its cause; empty if unknown."""
+    if needs_key(uri, error):
+        return "; keys in a catalogue's addresses are not kept, GDAL takes them from the environment (docs/security.md)"
+    advice = network_environment.advice(cause)
+    return f"; {advice}" if advice else ""
 
 
 def signed(uri: str) -> str:
