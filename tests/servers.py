@@ -291,6 +291,10 @@ def _moto() -> str:
     return url
 
 
+#: What S3 says with 503.
+SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+
+
 @dataclass
 class Trouble:
     """What a proxy does to requests, drawn with a seed; shares add up.
@@ -299,6 +303,9 @@ class Trouble:
     ----------
     refused, slow, cut : float
         Shares of requests that get 503, that wait for `wait_s`, whose connection ends in the middle of the answer.
+    first : list of str
+        What becomes of the first requests, taken from the front: ``refused``, ``slow``, ``cut``, ``passed``, ``lost``
+        (it is carried out, and no answer comes) or ``trickle`` (its answer takes `wait_s` in all, piece by piece).
     outage : Outage or None
         When nobody is answered at all: the connection is closed.
     told : Counter
@@ -310,6 +317,7 @@ class Trouble:
     cut: float = 0.0
     wait_s: float = 0.3
     seed: int = 0
+    first: list[str] = field(default_factory=list)
     outage: Outage | None = None
     told: Counter[str] = field(default_factory=Counter)
     lock: Lock = field(default_factory=Lock)
@@ -324,6 +332,10 @@ class Trouble:
                 self.told["dropped"] += 1
                 return "dropped"
             shares = (self.refused, self.slow, self.cut)
+            if self.first:
+                found = self.first.pop(0)
+                self.told[found] += 1
+                return found
             (found,) = self._dice.choices(("refused", "slow", "cut", "passed"), (*shares, 1 - sum(shares)))
             self.told[found] += 1
             return found
@@ -345,8 +357,9 @@ class _Proxy(BaseHTTPRequestHandler):
         fate = self._trouble.draw()
         if fate == "refused":
             self.send_response(503, "Slow Down")
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(SLOW_DOWN)))
             self.end_headers()
+            self.wfile.write(SLOW_DOWN if self.command != "HEAD" else b"")
             return
         if fate == "dropped":
             self.close_connection = True
@@ -358,6 +371,9 @@ class _Proxy(BaseHTTPRequestHandler):
         answer = line.getresponse()
         data = answer.read()
         line.close()
+        if fate == "lost":
+            self.close_connection = True
+            return
         self.send_response(answer.status, answer.reason)
         for key, value in answer.getheaders():
             if key.lower() not in ("transfer-encoding", "connection", "content-length"):
@@ -369,6 +385,12 @@ class _Proxy(BaseHTTPRequestHandler):
             self.wfile.write(data[: len(data) // 2])
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        if fate == "trickle":
+            for start in range(0, len(data), len(data) // 20 + 1):
+                self.wfile.write(data[start : start + len(data) // 20 + 1])
+                self.wfile.flush()
+                time.sleep(self._trouble.wait_s / 20)
             return
         self.wfile.write(data)
 

@@ -5,6 +5,7 @@ A catalogue is an external program. Its answers are limited in bytes, time and d
 
 import json
 import logging
+import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -22,8 +23,10 @@ from requests.exceptions import ChunkedEncodingError
 from urllib3 import Retry
 
 from lsbatch.errors import CatalogError
-from lsbatch.storage import objects
+from lsbatch.storage import network_environment, objects
 from lsbatch.storage.addresses import shown, without_secrets
+
+network_environment.unify(os.environ)
 
 #: Seconds of the first wait between attempts. urllib3 does not wait before the second attempt, then waits twice this
 #: and doubles: 15 s in four attempts, enough for a server to restart. A run can repeat a tile later, but a plan cannot.
@@ -171,10 +174,15 @@ MALFORMED = (
 
 
 def _short(error: Exception) -> str:
-    text = " ".join(without_secrets(str(error)).split()) or type(error).__name__
+    text = " ".join(without_secrets(str(error)).split())
+    if isinstance(error, APIError) and (status := getattr(error, "status_code", None)):
+        # proxies and web servers answer with a page, or with nothing
+        text = f"answers {status}" + (f": {text}" if text and not text.startswith("<") else "")
+    text = text or type(error).__name__
     if isinstance(error, KeyError):
         text = f"it lacks {text}"
-    return text if len(text) <= 300 else f"{text[:300]} ..."
+    advice = network_environment.advice(text)
+    return (text if len(text) <= 300 else f"{text[:300]} ...") + (f"; {advice}" if advice else "")
 
 
 def refusal(address: str, seconds: float) -> str | None:
@@ -192,4 +200,5 @@ def refusal(address: str, seconds: float) -> str | None:
             # an archive that asks for a login is there
             return f"answers {response.status_code}" if response.status_code >= 500 else None
     except requests.RequestException as error:
-        return f"no answer in {seconds:.0f} s ({type(error).__name__})"
+        advice = network_environment.advice(str(error))
+        return f"no answer in {seconds:.0f} s ({type(error).__name__})" + (f"; {advice}" if advice else "")

@@ -10,8 +10,9 @@ from rasterio.errors import RasterioError
 
 from lsbatch.catalog.items.scenes import Scene, describe
 from lsbatch.errors import CatalogError
-from lsbatch.storage import endpoint, objects
+from lsbatch.storage import objects
 from lsbatch.storage.files import state
+from lsbatch.storage.s3 import endpoint
 
 #: Collection of the scene. Only a file named in the settings may be a VRT, never one from a catalogue.
 COLLECTION = "dem_file"

@@ -164,7 +164,7 @@ def waiting(observed: Observed, tiles: Mapping[str, tuple[str, str]], quiet_s: f
     what = ", ".join(f"{count} {stage}" for stage, count in stages.items())
     start = f"Nothing has finished since {clock(quiet_s)}; in flight: {what}"
     if not observed.workers:
-        return f"{start}; no worker is connected"
+        return f"{start}; no worker is connected; the run continues when one is"
     if not any(worker.takes_tasks for worker in observed.workers):
         return f"{start}; none of the {len(observed.workers)} workers takes tiles"
     running = [(worker.address, key) for worker in observed.workers for key in worker.executing if key in tiles]

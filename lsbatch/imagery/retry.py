@@ -1,21 +1,35 @@
 """Retry remote reads and sign Planetary Computer URLs."""
 
 import logging
+import os
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import rasterio
 import tenacity
 from rasterio.errors import RasterioError
 
+from lsbatch.storage import network_environment
 from lsbatch.storage.addresses import AZURE, REMOTE
+
+network_environment.unify(os.environ)
 
 #: Pattern of the HTTP status in messages of GDAL.
 _ANSWER = re.compile(r"HTTP response code: (\d{3})")
 #: Names of GDAL's errors for an S3 server that refuses the keys; it gives no status for them.
 _REFUSALS = ("CPLE_AWSAccessDeniedError", "CPLE_AWSInvalidCredentialsError", "CPLE_AWSSignatureDoesNotMatchError")
+
+#: GDAL's options for opening a file without keeping what is learned of it, with a single request.
+_ONCE = {
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/:/vsiaz/",
+    "GDAL_HTTP_MAX_RETRY": "0",
+    "GDAL_HTTP_CONNECTTIMEOUT": "2",
+    "GDAL_HTTP_TIMEOUT": "2",
+}
 
 
 def with_retries(uri: str, attempts: int, first_wait_s: float, work: Callable[[str], None]) -> None:
@@ -33,10 +47,12 @@ def with_retries(uri: str, attempts: int, first_wait_s: float, work: Callable[[s
         address = signed(uri)
         try:
             work(address)
-        except RasterioError:
+        except RasterioError as error:
             if address != uri:
                 # for any error: a signature that expires between two blocks breaks a read without a clear message
                 _forget(address)
+            if is_transient(uri, error):
+                _forget_failure(address)
             raise
 
     tries = tenacity.Retrying(
@@ -62,6 +78,14 @@ def needs_key(uri: str, error: BaseException) -> bool:
     return urlsplit(uri).scheme in REMOTE and _status(error) in (401, 403) and not _is_azure(uri)
 
 
+def hint(uri: str, error: BaseException, cause: str) -> str:
+    """Return what a user must do about a failed read, to be added to the sentence of its cause; empty if unknown."""
+    if needs_key(uri, error):
+        return "; keys in a catalogue's addresses are not kept, GDAL takes them from the environment (docs/security.md)"
+    advice = network_environment.advice(cause)
+    return f"; {advice}" if advice else ""
+
+
 def signed(uri: str) -> str:
     """Return an address with a valid signature if it is the Planetary Computer's, else unchanged."""
     return _planetary_computer().sign_url(uri) if _is_azure(uri) else uri
@@ -73,6 +97,16 @@ def _forget(address: str) -> None:
     for key, token in list(cache.items()):
         if address.endswith(token.token):
             cache.pop(key, None)
+
+
+def _forget_failure(address: str) -> None:
+    """Let GDAL ask again for a file that it could not open.
+
+    Otherwise it answers that the file does not exist, unasked and for as long as the process lives. What it knows of a
+    file is removed when the file is opened with `_ONCE`.
+    """
+    with rasterio.Env(**_ONCE), suppress(RasterioError):
+        rasterio.open(address, driver="GTiff", sharing=False).close()
 
 
 def _may_pass(uri: str, error: BaseException) -> bool:

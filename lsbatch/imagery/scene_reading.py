@@ -36,9 +36,10 @@ from lsbatch.errors import SceneError
 from lsbatch.imagery import lattice_mapping, retry
 from lsbatch.imagery.valid_values import WHOLE_NUMBERS, Rule, rule_of
 from lsbatch.kernels import resampling
-from lsbatch.storage import archive_login, endpoint
+from lsbatch.storage import archive_login
 from lsbatch.storage.addresses import REMOTE, shown, without_secrets
 from lsbatch.storage.archive_login import Login
+from lsbatch.storage.s3 import endpoint
 
 # a raster with ground control points is refused with a sentence (see `_refuse_unreadable`)
 warnings.filterwarnings("ignore", "Dataset has no geotransform", NotGeoreferencedWarning)
@@ -186,13 +187,11 @@ def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene
 def _sentence(scene: Scene, uri: str, error: BaseException) -> str:
     keys = {asset["href"]: key for key, asset in scene.item["assets"].items()}
     cause = " ".join(without_secrets(str(error.__cause__ or error)).split())
-    hint = ""
+    hint = retry.hint(uri, error, cause)
     login = archive_login.of_address(uri)
     # without keys some archives answer with a page for people to log in, which is no error of HTTP
     if login and (retry.needs_key(uri, error) or login.options() is None):
         hint = f"; this archive needs {login.needs} (docs/archives.md)"
-    elif retry.needs_key(uri, error):
-        hint = "; keys in a catalogue's addresses are not kept, GDAL takes them from the environment (docs/security.md)"
     return f"{scene.id}: asset {keys.get(uri, '?')} ({shown(uri)}) cannot be read: {cause[:LONGEST_CAUSE]}{hint}"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lsbatch.errors import ConfigError
-from lsbatch.storage import endpoint
+from lsbatch.storage.s3 import endpoint
 
 #: Object storage of the Copernicus Data Space, and its bucket, which no other endpoint has.
 CDSE_ENDPOINT, CDSE_BUCKET = "https://eodata.dataspace.copernicus.eu", "eodata"

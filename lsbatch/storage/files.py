@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Final
 from lsbatch.errors import StaleStoreError
 from lsbatch.storage import file_system, objects
 from lsbatch.storage.file_system import UNWRITABLE, again_if_stale, writing
-from lsbatch.storage.object_ranges import ObjectRanges
+from lsbatch.storage.s3.object_ranges import ObjectRanges
 
 
 def _umask() -> int:

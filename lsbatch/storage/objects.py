@@ -21,31 +21,15 @@ from typing import Any
 import obstore
 from obstore import exceptions
 from obstore.store import S3Store
-from tenacity import Retrying, retry, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential
 from upath import UPath
-from zarr.abc.store import ByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
-from lsbatch.storage.addresses import without_secrets
-from lsbatch.storage.endpoint import endpoint
+from lsbatch.storage.s3 import error_sentences, retries, stores
+from lsbatch.storage.s3.error_sentences import ObjectError
+from lsbatch.storage.s3.zarr_store import RetryingZarrStore
 
 SCHEME = "s3://"
 
-_REFUSALS = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
-
-
-def _broke_off(error: BaseException) -> bool:
-    final = (*_REFUSALS, exceptions.PreconditionError, exceptions.AlreadyExistsError)
-    return isinstance(error, exceptions.BaseError) and not isinstance(error, final)
-
-
-#: obstore does not retry when a response breaks off: such a call fails at once and is repeated here. A call that failed
-#: after 5 s was already retried by obstore.
-_AGAIN: dict[str, Any] = {
-    "retry": retry_if_exception(_broke_off), "wait": wait_exponential(0.1, max=2), "reraise": True,
-    "stop": stop_after_attempt(4) | stop_after_delay(5),
-}  # fmt: skip
 
 if (os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")).startswith("http://"):
     # an endpoint with http:// was chosen by the user
@@ -64,18 +48,10 @@ def path_of(text: str) -> Path:
     return UPath(text) if text.startswith(SCHEME) else Path(text)  # type: ignore[return-value]
 
 
-class _Zarr(ObjectStore[S3Store]):
-    """Zarr's object store that retries reads which broke off."""
-
-    @retry(**_AGAIN)  # type: ignore[untyped-decorator]
-    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        return await super().get(key, prototype, byte_range)
-
-
 def zarr_store(path: Path) -> ObjectStore[S3Store]:
     """Return the objects below a path as a Zarr store."""
     bucket, key = _split(path)
-    return _Zarr(_store(bucket, key))
+    return RetryingZarrStore(stores.store(bucket, key))
 
 
 def put(path: Path, data: bytes) -> None:
@@ -141,7 +117,13 @@ def head(path: Path) -> Mapping[str, Any]:
     OSError
     """
     store, key = _at(path)
-    return calling(path, lambda: obstore.head(store, key))
+    try:
+        return calling(path, lambda: obstore.head(store, key))
+    except ObjectError as error:
+        if not error.gives_reason:
+            # the same request for a byte of the object is refused with the reason
+            get_range(path, 0, 1)
+        raise
 
 
 def remove(path: Path) -> None:
@@ -166,7 +148,7 @@ def probe(path: Path) -> None:
     OSError
     """
     bucket, key = _split(path / f".probe-{uuid.uuid4().hex}")
-    store = _store(bucket, "", tries=3)
+    store = stores.store(bucket, soon=True)
     calling(path, lambda: obstore.put(store, key, b"."))
     calling(path, lambda: obstore.delete(store, key))
 
@@ -174,6 +156,7 @@ def probe(path: Path) -> None:
 def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str | None:
     """Change an object as `files.swap`. The server refuses the write if the object has changed."""
     store, key = _at(path)
+    tried: list[str] = []
 
     def once() -> tuple[bool, str | None]:
         try:
@@ -181,6 +164,9 @@ def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str |
             now, tag = bytes(answer.bytes()).decode(), answer.meta["e_tag"]
         except FileNotFoundError:
             now, tag = None, None
+        if now is not None and now in tried:
+            # written by an earlier attempt, whose answer was lost; `change` must not see its own work
+            return True, now
         wanted = change(now)
         if wanted is keep:
             return True, now
@@ -188,6 +174,8 @@ def swap(path: Path, change: Callable[[str | None], Any], keep: object) -> str |
             # no such server deletes conditionally; only the holder of a lease deletes it
             obstore.delete(store, key)
             return True, None
+        if wanted != now:
+            tried.append(wanted)
         try:
             obstore.put(
                 store, key, wanted.encode(), mode="create" if tag is None else {"e_tag": tag}, use_multipart=False
@@ -235,14 +223,11 @@ def copied(path: Path, version: str, copy: Callable[[Path], object]) -> Path:
     return kept
 
 
-def as_os_error(error: Exception, where: str = "object storage") -> OSError | None:
-    """Convert an error of obstore to the matching OSError; None if there is none."""
+def as_os_error(error: Exception, where: str = "object storage") -> ObjectError | None:
+    """Convert an error of obstore to an error with one sentence; None for any other error."""
     if not isinstance(error, exceptions.BaseError):
         return None
-    refused = isinstance(error, _REFUSALS)
-    # its messages list every attempted request over many lines
-    text = " ".join(without_secrets(str(error)).split())
-    return OSError(errno.EACCES if refused else errno.EIO, text[:300], where)
+    return error_sentences.of_error(error, where)
 
 
 @cache
@@ -265,20 +250,7 @@ def _split(path: Path) -> tuple[str, str]:
 
 def _at(path: Path) -> tuple[S3Store, str]:
     bucket, key = _split(path)
-    return _store(bucket, ""), key
-
-
-def _store(bucket: str, prefix: str, tries: int = 10) -> S3Store:
-    return _store_at(endpoint(), bucket, prefix, tries)
-
-
-@cache
-def _store_at(endpoint: str, bucket: str, prefix: str, tries: int) -> S3Store:
-    options = {"endpoint": endpoint} if endpoint else {}
-    return S3Store(
-        bucket, prefix=prefix or None, client_options={"allow_http": endpoint.startswith("http://")},
-        retry_config={"max_retries": tries}, **options,  # type: ignore[arg-type]
-    )  # fmt: skip
+    return stores.store(bucket), key
 
 
 def calling(path: Path, call: Callable[[], Any]) -> Any:
@@ -287,10 +259,15 @@ def calling(path: Path, call: Callable[[], Any]) -> Any:
     Raises
     ------
     FileNotFoundError
-    OSError
+        If there is no such object. A bucket that does not exist is an `ObjectError`.
+    ObjectError
         Instead of obstore's errors, with the path.
     """
     try:
-        return Retrying(**_AGAIN)(call)
+        return retries.again(call)
     except exceptions.BaseError as error:
-        raise as_os_error(error, str(path)) from None  # type: ignore[misc]
+        raise error_sentences.of_error(error, str(path)) from None
+    except FileNotFoundError as error:
+        if "NoSuchBucket" in str(error):
+            raise error_sentences.of_error(error, str(path)) from None
+        raise

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+import dask
 from distributed import nanny
 from distributed.cli import dask_scheduler, dask_worker
 from distributed.process import AsyncProcess
@@ -34,6 +35,7 @@ from lsbatch.engine import distribute, scheduler_state, stragglers, supervision,
 from lsbatch.engine.cluster import worker_safety
 from lsbatch.storage import lease
 from tests import programs
+from tests.chaos import hosts
 
 Program = Callable[[], Any]
 
@@ -118,6 +120,13 @@ def _child(asked: dict[str, Any], answers: Any) -> Program:
     words = asked["words"]
     if "clock" in asked:
         _set_clock(*asked["clock"])
+    if "host" in asked:
+        hosts.enter(asked["host"])
+    if "lost_s" in asked:
+        stragglers.LOST_S = asked["lost_s"]
+    if "environment" in asked:
+        os.environ.update(asked["environment"])
+        dask.config.refresh()
     sys.argv = [asked["program"], *words]
     return {
         "lsbatch": cli.main,

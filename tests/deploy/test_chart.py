@@ -278,12 +278,21 @@ def test_cores_are_used_once(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("values", [GPU, GPU | OPERATOR], ids=["plain", "operator"])
+def test_connections_outlast_a_broken_network(values: dict[str, Any]) -> None:
+    found = pods(rendered(values))
+    assert {"driver", "scheduler", "worker"} <= found.keys()
+    for pod in found.values():
+        told = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
+        assert told["DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP"] == "180s"
+
+
+@pytest.mark.parametrize("values", [GPU, GPU | OPERATOR], ids=["plain", "operator"])
 def test_workers_never_stand_still(values: dict[str, Any]) -> None:
     found = pods(rendered(values))
     for name in ("worker", "gpu-worker"):
         told = {variable["name"]: variable["value"] for variable in found[name]["containers"][0]["env"]}
         for key, value in network.WORKER_CONFIG.items():
-            assert dask.config.get(key, config=dask.config.collect(paths=[], env=told)) is value
+            assert dask.config.get(key, config=dask.config.collect(paths=[], env=told)) == value
 
 
 def test_resources_are_text_in_every_kind() -> None:

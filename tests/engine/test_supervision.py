@@ -121,7 +121,9 @@ def test_it_says_once_a_minute_what_it_waits_for(stage: Stage) -> None:
     stage.look(55)
     assert stage.lines == []
     stage.look(5)
-    assert stage.lines == ["Nothing has finished since TIME; in flight: 2 stack; no worker is connected"]
+    assert stage.lines == [
+        "Nothing has finished since TIME; in flight: 2 stack; no worker is connected; the run continues when one is"
+    ]
     stage.look(55)
     stage.finish(1, 1.0)
     stage.look(55)

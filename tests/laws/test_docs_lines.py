@@ -135,3 +135,15 @@ def test_these_checks_can_fail(tmp_path, text, lines, links, code):
     assert long_lines(text) == lines
     assert broken_links(document) == links
     assert missing_code(text, tmp_path) == code
+
+
+def test_tests_that_failures_name_exist() -> None:
+    """Each row of the table of networks names the test that shows it."""
+    section = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8").split("## Networks")[1].split("### ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(rows) >= 15
+    for row in rows:
+        names = re.findall(r"`(test_\w+)`", row)
+        assert names, f"no test: {row}"
+        assert [name for name in names if f"def {name}(" not in sources] == []

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,45 +12,13 @@ from lsbatch.catalog.survey import Survey
 from lsbatch.settings import to_yaml
 from tests import programs, servers
 from tests.servers import S3_SECRET, Bucket, Trouble
-
-#: What must not depend on where a survey lies. Receipts and reports tell times, and plans the folder's name.
-SAME = ("cube.zarr/", "parts/", "inventory/landslides.", "maps/", "survey.qgz")
+from tests.storage.buckets import in_bucket, lsbatch, on_disk, settings
 
 
 @pytest.fixture
 def bucket() -> Iterator[Bucket]:
     with servers.s3() as found:
         yield found
-
-
-def lsbatch(bucket: Bucket, *words: str) -> "subprocess.CompletedProcess[str]":
-    """A command that may use the bucket."""
-    return programs.run(*words, env=os.environ | bucket.environment)
-
-
-def settings(survey: Survey, folder: Path, address: str, **cluster: object) -> Path:
-    """The settings of a survey with its output elsewhere."""
-    config = survey.config.model_copy(update={"cluster": survey.config.cluster.model_copy(update=cluster)})
-    path = folder / "config.yaml"
-    text = to_yaml(config).replace(str(survey.config.output), address)
-    assert address in text
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def on_disk(survey: Survey) -> dict[str, bytes]:
-    """Files of a survey that must be the same wherever it lies."""
-    root = survey.workspace.root
-    names = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in names.items() if name.startswith(SAME)}
-
-
-def in_bucket(bucket: Bucket, prefix: str) -> dict[str, bytes]:
-    """The same in object storage."""
-    found = {
-        key.removeprefix(f"{prefix}/"): data for key, data in bucket.objects().items() if key.startswith(f"{prefix}/")
-    }
-    return {name: data for name, data in found.items() if name.startswith(SAME)}
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ Workers start when a stage first needs them. A survey that is complete, or is on
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
+import dask
 from distributed import Client
 
 from lsbatch.engine.cluster import local, network, slurm_allocation, slurm_jobs, worker_safety
@@ -52,7 +53,7 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
     LsbatchError
         If the scheduler, SLURM or the network interface is missing, or there is no GPU although the settings need one.
     """
-    with KINDS[config.cluster.kind](config, driver, say) as client_for:
+    with dask.config.set(network.LASTING_CONNECTIONS), KINDS[config.cluster.kind](config, driver, say) as client_for:
         yield _with_safe_workers(client_for, config, say)
 
 

@@ -79,6 +79,10 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
     return dict.fromkeys(names, str(settings.threads)) | {"MALLOC_ARENA_MAX": "1"}
 
 
+#: Keeps connections of driver, scheduler and workers through a broken network for as long as a silent worker is waited
+#: for (`stragglers.LOST_S`). By default Dask breaks them after 30 s, and a worker whose connection broke ends for good,
+#: with its nanny. Each end of a connection has its own limit.
+LASTING_CONNECTIONS = {"distributed.comm.timeouts.tcp": "180s"}
 #: Switches off features of Dask's worker that can make a run wait forever without a message.
 #:
 #: - Pausing at 80 % of the memory: a paused worker waits for stored results to be released. Our workers store none, so
@@ -87,7 +91,12 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
 #:   stop if a thread starts or ends at that moment (python/cpython#106883, dask/distributed#8616). Reading and object
 #:   storage use many threads: one of 4 small surveys into a bucket stopped. Python 3.12 and later do not have the
 #:   fault; there the profiler stays off too, so that all versions run the same code.
-WORKER_CONFIG = {"distributed.worker.memory.pause": False, "distributed.worker.profile.enabled": False}
+#:
+#: And `LASTING_CONNECTIONS`.
+WORKER_CONFIG = {
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.profile.enabled": False,
+} | LASTING_CONNECTIONS
 
 
 def worker_config(settings: ClusterSettings) -> dict[str, Any]:

@@ -109,6 +109,9 @@ workers, whose cores have as many tiles at once (two with one torch thread each 
   value: "1"
 - name: MALLOC_ARENA_MAX
   value: "1"
+# connections outlast a network that is broken for up to three minutes (LASTING_CONNECTIONS in lsbatch/engine/cluster/network.py)
+- name: DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP
+  value: 180s
 {{- end -}}
 
 {{- define "lsbatch.envFrom" -}}

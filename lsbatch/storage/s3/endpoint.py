@@ -13,12 +13,27 @@ def gdal_options() -> dict[str, str]:
 
 
 def gdal_options_at(url: str) -> dict[str, str]:
-    """Return GDAL's options for a server at an address; buckets are in the path, not in the host name."""
+    """Return GDAL's options for a server at an address."""
     return {
         "AWS_S3_ENDPOINT": url.partition("://")[2].rstrip("/"),
         "AWS_HTTPS": "NO" if url.startswith("http://") else "YES",
-        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_VIRTUAL_HOSTING": "TRUE" if is_virtual() else "FALSE",
     }
+
+
+def is_virtual() -> bool:
+    """Return whether the bucket is in the host name (https://bucket.host/key), not in the path; the path is usual."""
+    names = ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "AWS_VIRTUAL_HOSTING")
+    return any(os.environ.get(name, "").lower() in ("true", "yes", "1", "on") for name in names)
+
+
+def of_bucket(bucket: str) -> str:
+    """Return the address of a bucket's server as obstore needs it; empty for AWS."""
+    url = endpoint()
+    scheme, separator, host = url.partition("://")
+    if not (url and is_virtual()) or host.startswith(f"{bucket}."):
+        return url
+    return f"{scheme}{separator}{bucket}.{host}"
 
 
 def has_credentials() -> bool:
