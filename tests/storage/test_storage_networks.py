@@ -16,6 +16,8 @@ import pytest
 from lsbatch import settings as survey_settings
 from lsbatch.catalog.survey import Survey
 from lsbatch.commands import run
+from lsbatch.commands.doctor import folder as doctor_folder
+from lsbatch.commands.doctor.check import FAIL
 from lsbatch.errors import LsbatchError
 from lsbatch.storage import files, journal, lease, objects
 from lsbatch.storage.s3 import error_sentences, stores
@@ -76,6 +78,18 @@ def test_a_refusal_says_what_to_do(planned_survey: Survey, bucket: Bucket, tmp_p
     if kind != "bucket":
         assert state.startswith("lsbatch: s3://surveys/s/")
         assert advice in state
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_the_doctor_says_what_to_do(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    status, code, message, region, advice = REFUSALS[kind]
+    with servers.answering(refusing(status, code, message, region)) as url:
+        use(bucket, monkeypatch)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        (check,) = doctor_folder.checks(objects.path_of("s3://surveys/s"), None)
+    assert check.verdict == FAIL
+    assert check.found.startswith(f"s3://surveys/s: {code}")
+    assert check.advice.startswith(advice)
 
 
 @contextmanager
