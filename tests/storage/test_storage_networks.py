@@ -21,7 +21,7 @@ from lsbatch.commands.doctor.check import FAIL
 from lsbatch.errors import LsbatchError
 from lsbatch.storage import files, journal, lease, objects
 from lsbatch.storage.s3 import error_sentences, stores
-from tests import programs, servers
+from tests import http_proxy, programs, servers
 from tests.servers import S3_SECRET, Bucket, Trouble
 from tests.storage.buckets import in_bucket, lsbatch, on_disk, refusing, settings
 from tests.surveys import BenchScreen
@@ -131,14 +131,7 @@ def is_silent(connection: socket.socket) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate that nobody has signed, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    words += " -addext basicConstraints=critical,CA:FALSE"
-    subprocess.run(
-        ["openssl", *words.split(), "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return folder / "cert.pem", folder / "key.pem"
+    return http_proxy.certificate(tmp_path_factory.mktemp("tls"), "localhost")
 
 
 def shakes_hands(certificate: tuple[Path, Path]) -> Callable[[socket.socket], object]:
