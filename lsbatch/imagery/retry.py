@@ -50,8 +50,9 @@ def with_retries(uri: str, attempts: int, first_wait_s: float, work: Callable[[s
         except RasterioError as error:
             if address != uri:
                 # for any error: a signature that expires between two blocks breaks a read without a clear message
+                # the next one has another address, of which GDAL knows nothing
                 _forget(address)
-            if is_transient(uri, error):
+            elif is_transient(uri, error):
                 _forget_failure(address)
             raise
 

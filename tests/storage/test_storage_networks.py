@@ -16,10 +16,12 @@ import pytest
 from lsbatch import settings as survey_settings
 from lsbatch.catalog.survey import Survey
 from lsbatch.commands import run
+from lsbatch.commands.doctor import folder as doctor_folder
+from lsbatch.commands.doctor.check import FAIL
 from lsbatch.errors import LsbatchError
 from lsbatch.storage import files, journal, lease, objects
 from lsbatch.storage.s3 import error_sentences, stores
-from tests import programs, servers
+from tests import http_proxy, programs, servers
 from tests.servers import S3_SECRET, Bucket, Trouble
 from tests.storage.buckets import in_bucket, lsbatch, on_disk, refusing, settings
 from tests.surveys import BenchScreen
@@ -78,6 +80,18 @@ def test_a_refusal_says_what_to_do(planned_survey: Survey, bucket: Bucket, tmp_p
         assert advice in state
 
 
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_the_doctor_says_what_to_do(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    status, code, message, region, advice = REFUSALS[kind]
+    with servers.answering(refusing(status, code, message, region)) as url:
+        use(bucket, monkeypatch)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        (check,) = doctor_folder.checks(objects.path_of("s3://surveys/s"), None)
+    assert check.verdict == FAIL
+    assert check.found.startswith(f"s3://surveys/s: {code}")
+    assert check.advice.startswith(advice)
+
+
 @contextmanager
 def speaking(speak: Callable[[socket.socket], object]) -> Iterator[int]:
     """A server that does something with each connection; gives its port."""
@@ -117,14 +131,7 @@ def is_silent(connection: socket.socket) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate that nobody has signed, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    words += " -addext basicConstraints=critical,CA:FALSE"
-    subprocess.run(
-        ["openssl", *words.split(), "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return folder / "cert.pem", folder / "key.pem"
+    return http_proxy.certificate(tmp_path_factory.mktemp("tls"), "localhost")
 
 
 def shakes_hands(certificate: tuple[Path, Path]) -> Callable[[socket.socket], object]:

@@ -31,8 +31,8 @@ def _bucket(folder: Path) -> Iterator[Check]:
     try:
         objects.probe(folder)
     except OSError as error:
-        advice = "check the bucket's name, AWS_ENDPOINT_URL and the credentials in the environment"
-        yield Check("folder", f"{shown(str(folder))}: {without_secrets(error.strerror or str(error))}", FAIL, advice)
+        cause, _, advice = without_secrets(error.strerror or str(error)).rpartition("; ")
+        yield Check("folder", f"{shown(str(folder))}: {cause}", FAIL, advice)
         return
     yield Check("folder", f"{shown(str(folder))}: can be written")
 

@@ -122,7 +122,7 @@ def _sentence(text: str, dump: str, code: str | None, status: re.Match[str] | No
     for known in _BREAKS:
         if re.search(known.pattern, dump):
             return f"{_server(text)}: {known.cause}; {known.advice}{_proxy(known.advice)}"
-    return " ".join(without_secrets(text).split())[:300]
+    return f"{' '.join(without_secrets(text).split())[:300]}; check AWS_ENDPOINT_URL"
 
 
 def _reason(text: str, code: str) -> str:
