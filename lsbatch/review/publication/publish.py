@@ -1,14 +1,15 @@
 """Write all files of a published survey."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 
 from lsbatch.catalog.survey import Survey
-from lsbatch.errors import ConfigError
+from lsbatch.errors import ConfigError, LsbatchError, StaleStoreError
 from lsbatch.inventory import areas, reviews
 from lsbatch.inventory.previous_inventory import ID
 from lsbatch.inventory.stac import publication as stac
@@ -43,13 +44,15 @@ def publish(survey: Survey, target: Path, tell: Callable[[str], None]) -> None:
         If the folder holds something else, or MapLibre is not installed.
     NoDataError
         If the survey is not finished.
+    StaleStoreError
+        If a file cannot be read or written.
     """
     maplibre = site.map_folder()
     if maplibre is None:
         raise ConfigError(site.MISSING)
     observed = finished.check(survey)
     frame = downloads.public(reviews.records(survey)).reset_index(drop=True)
-    with folder.replaced(target, survey.config.survey.id) as here:
+    with _failures_told(survey), folder.replaced(target, survey.config.survey.id) as here:
         if waiting := _unpublished(survey, frame):
             tell(f"{waiting} answers of reviewers are not in the inventory, and not published: run lsbatch run first")
         tell(f"Publishing {survey.config.survey.id}: {len(frame):,} landslides")
@@ -63,6 +66,19 @@ def publish(survey: Survey, target: Path, tell: Callable[[str], None]) -> None:
         _stac(here, survey)
         _page(here, survey, frame, observed, maplibre)
     tell(f"Published: {target}")
+
+
+@contextmanager
+def _failures_told(survey: Survey) -> Iterator[None]:
+    """Turn the failure of a disk or of object storage into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, LsbatchError):
+            raise
+        raise StaleStoreError(
+            f"{survey.config.output}: cannot be published: {error.strerror or error}; run the same command again"
+        ) from None
 
 
 def _unpublished(survey: Survey, frame: gpd.GeoDataFrame) -> int:

@@ -1,5 +1,6 @@
 """A published folder: complete, equal to the survey, without what is private, and replaced as a whole."""
 
+import errno
 import gzip
 import hashlib
 import html
@@ -9,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import tarfile
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +26,8 @@ import shapely
 from pmtiles.reader import MemorySource, Reader, all_tiles
 from pmtiles.tile import Compression, TileType
 
-from lsbatch.catalog.survey import Survey
+from lsbatch import settings
+from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.errors import ConfigError, LeaseError, LsbatchError, NoDataError
 from lsbatch.review import image_tiles, mercator
 from lsbatch.review.image_tiles import ImageTiles
@@ -438,23 +441,21 @@ def test_the_texts_do_not_change_results(survey: Survey) -> None:
 
 def test_the_command_publishes_and_refuses(survey: Survey, tmp_path: Path) -> None:
     """From settings and from the folder of the survey; a kill loses nothing."""
-    settings = tmp_path / "config.yaml"
-    settings.write_text(to_yaml(survey.config), encoding="utf-8")
+    file = tmp_path / "config.yaml"
+    file.write_text(to_yaml(survey.config), encoding="utf-8")
     survey.workspace.settings.write_text(to_yaml(survey.config), encoding="utf-8")
-    process = programs.start(
-        "publish", str(settings), str(tmp_path / "site"), env=os.environ | {"PYTHONUNBUFFERED": "1"}
-    )
+    process = programs.start("publish", str(file), str(tmp_path / "site"), env=os.environ | {"PYTHONUNBUFFERED": "1"})
     process.line()
     process.kill()
     assert (tmp_path / "site.partial").exists()
-    done = programs.run("publish", str(settings), str(tmp_path / "site"))
+    done = programs.run("publish", str(file), str(tmp_path / "site"))
     assert (done.returncode, done.stderr) == (0, "")
     assert not (tmp_path / "site.partial").exists()
     first = (tmp_path / "site" / SUMS).read_text(encoding="utf-8")
     done = programs.run("publish", str(survey.config.output), str(tmp_path / "site"))
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "site" / SUMS).read_text(encoding="utf-8") == first
-    done = programs.run("publish", str(settings), str(tmp_path))
+    done = programs.run("publish", str(file), str(tmp_path))
     assert done.returncode == 2
     assert done.stderr.startswith("lsbatch: ")
     assert "is not empty, and holds no earlier publication" in done.stderr
@@ -483,7 +484,30 @@ def test_answers_that_are_not_in_the_inventory_are_told(other: Survey, tmp_path:
     assert "1 answers of reviewers are not in the inventory, and not published: run lsbatch run first" in lines
 
 
-def test_errors_are_those_of_lsbatch(tmp_path: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_survey_of_an_older_version_is_published(tmp_path: Path) -> None:
+    with tarfile.open(Path(__file__).parents[2] / "data" / "survey-made-by-df90880.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    publish(open_survey(settings.load(tmp_path / "survey.yaml")), tmp_path / "site", lambda line: None)
+    found = pyogrio.read_dataframe(tmp_path / "site" / "inventory" / "landslides.geojsons")
+    old = gpd.read_parquet(tmp_path / "survey" / "inventory" / "landslides.parquet")
+    assert found[ID].tolist() == old[ID].tolist()
+
+
+def test_a_failure_of_the_store_is_one_sentence(
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(downloads, "copy", fail)
+    with pytest.raises(LsbatchError, match="cannot be published: Input/output error; run the same command again"):
+        publish(survey, tmp_path / "site", lambda line: None)
+    assert not (tmp_path / "site").exists()
+
+
+def test_without_maplibre_the_line_of_pip_is_said(
+    tmp_path: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from lsbatch.review import site
 
     monkeypatch.setattr(site, "map_folder", lambda: None)
