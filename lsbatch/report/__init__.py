@@ -11,4 +11,5 @@
 - ``quicklooks``: images of single landslides.
 - ``landslide_table``: the table of landslides.
 - ``images``: pixels to images.
+- ``years_page``: the page that compares annual surveys.
 """

@@ -60,7 +60,8 @@ def moved(raw: Mapping[str, Any], year: int | None, where: str) -> dict[str, Any
         own = {"year": year, "id": survey_id(str(survey.get("id", "survey")), survey.get("year"), year)}
         survey = survey | own
         raw = {**raw, "survey": survey, "output": folder(str(raw.get("output", "survey")), where)}
-    return {name: _filled(value, survey.get("year")) for name, value in raw.items()}
+    known: dict[int, Any] = {}
+    return {name: _filled(value, survey.get("year"), known) for name, value in raw.items()}
 
 
 def survey_id(name: str, old: Any, year: int) -> str:
@@ -107,10 +108,23 @@ def _undated(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"inventory.others.{name}", file
 
 
-def _filled(value: Any, year: Any) -> Any:
-    """Return a value with the year in place of `{year}` in all of its texts."""
+def _filled(value: Any, year: Any, known: dict[int, Any]) -> Any:
+    """Return a value with the year in place of `{year}` in all of its texts.
+
+    `known` are the values that were filled, by `id`: aliases of YAML may name a value often, or inside itself.
+    """
     if isinstance(value, str):
         return value.replace(YEAR, str(year)) if isinstance(year, int) else value
+    if not isinstance(value, dict | list):
+        return value
+    if id(value) in known:
+        return known[id(value)]
     if isinstance(value, dict):
-        return {key: _filled(one, year) for key, one in value.items()}
-    return [_filled(one, year) for one in value] if isinstance(value, list) else value
+        mapping: dict[Any, Any] = {}
+        known[id(value)] = mapping
+        mapping.update({key: _filled(one, year, known) for key, one in value.items()})
+        return mapping
+    items: list[Any] = []
+    known[id(value)] = items
+    items.extend(_filled(one, year, known) for one in value)
+    return items

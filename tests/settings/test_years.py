@@ -139,3 +139,21 @@ def test_truth_with_dates_is_of_all_years(tmp_path: Path) -> None:
 def test_years_without_sentinel_are_refused(tmp_path: Path, year: int) -> None:
     with pytest.raises(ConfigError, match=r"survey\.year"):
         settings.load(written(tmp_path), year)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "survey: &a {year: 2020, id: *a}",
+        "survey: {year: 2020}\ntruth: &t [*t, *t, *t, *t, *t, *t, *t, *t]",
+        "survey: &a {year: 2020, season: &b [*a, *b]}\noutput: *b",
+        "survey: {year: 2020}\ninventory: {others: &o {cart: *o}}",
+    ],
+)
+@pytest.mark.parametrize("year", [None, 2018])
+def test_values_that_contain_themselves_get_one_sentence(tmp_path: Path, text: str, year: int | None) -> None:
+    path = tmp_path / "survey.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        settings.load(path, year)
+    assert "\n" not in str(caught.value)
