@@ -144,7 +144,8 @@ def _header(path: Path, size: int) -> dict[str, Any]:
             if not 2 <= length <= min(LONGEST_HEADER, size - 8):
                 raise ModelError(refusal)
             header = json.loads(file.read(length))
-        dict(header.get("__metadata__", {}))
+        if not isinstance(header.get("__metadata__", {}), dict):
+            raise ModelError(refusal)
         entries = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]
         expected = 8 + length + max(map(int, entries), default=0)
     except OSError as error:

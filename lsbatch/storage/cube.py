@@ -4,24 +4,25 @@ Exactly one task writes a shard. Processes that share a shard lose pixels withou
 of 3 trials, see docs/architecture.md). A shard that holds only fill values is not written.
 """
 
-import json
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import xarray as xr
 import zarr
+from pydantic import TypeAdapter
 from zarr.codecs import BloscCodec, BloscShuffle
 from zarr.storage import MemoryStore
 
 from lsbatch.bands import Band, Layer
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
-from lsbatch.storage import files, objects
+from lsbatch.storage import documents, files, objects
 from lsbatch.storage.band_encoding import decode, encode, stored_checksum
 from lsbatch.storage.file_system import again_if_stale
 
@@ -32,6 +33,21 @@ CHUNK_PX = 256
 TOGETHER = 4
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Listing:
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Root:
+    """What is read of the document of a store."""
+
+    consolidated_metadata: _Listing | None = None
+
+
+_ROOT = TypeAdapter(_Root)
 
 
 def create(store: Path, grid: Grid, layer: Layer) -> None:
@@ -87,7 +103,20 @@ def _make_groups(store: Path, target: Path) -> None:
 
 def _open(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     """Open a group of the store, on disk or in object storage."""
-    return zarr.open_group(_zarr(path), mode=mode)
+    try:
+        return zarr.open_group(_zarr(path), mode=mode)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> Exception:
+    """Return the error for what zarr cannot read: any error of its parser or of a decoder, but not those of a disk."""
+    if isinstance(error, OSError | StaleStoreError) or objects.as_os_error(error) is not None:
+        return error
+    return StaleStoreError(
+        f"{path}: cannot be read back ({type(error).__name__}); run lsbatch verify to find the tile, then lsbatch retry "
+        "TILE; if its zarr.json is damaged, copy it from a backup or from another survey of this grid"
+    )
 
 
 def _zarr(path: Path) -> Any:
@@ -141,13 +170,7 @@ def _stored(group: Any, name: str, inside: tuple[slice, slice], where: Path) -> 
     try:
         return group[name][inside]
     except Exception as error:
-        if isinstance(error, OSError) or objects.as_os_error(error) is not None:
-            raise
-        # any error of a decoder, caused by a truncated or overwritten shard
-        raise StaleStoreError(
-            f"{where / name}: cannot be read back ({type(error).__name__}); run lsbatch verify to find the tile, "
-            "then lsbatch retry TILE"
-        ) from error
+        raise _unreadable(where / name, error) from error
 
 
 def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -173,13 +196,17 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
 def sums(store: Path, layer: Layer, tile: Tile) -> dict[str, str]:
     """Return checksums of a tile's stored numbers, read back from the store."""
     group = _open(store / layer.name)
-    found = _each(store, lambda band: stored_checksum(group[band.name][tile.region]), layer.bands)
+    where = store / layer.name
+    found = _each(store, lambda band: stored_checksum(_stored(group, band.name, tile.region, where)), layer.bands)
     return dict(zip(layer.names, found, strict=True))
 
 
 def open_layer(store: Path, name: str) -> xr.Dataset:
     """Open a layer as a labelled, lazy dataset; the same as ``xarray.open_zarr(store, group=name)``."""
-    return xr.open_zarr(_zarr(store), group=name)
+    try:
+        return xr.open_zarr(_zarr(store), group=name)
+    except Exception as error:
+        raise _unreadable(store / name, error) from error
 
 
 def _clipped(
@@ -230,10 +257,10 @@ def _lacks_bands(target: Path, grid: Grid, layer: Layer) -> bool:
 def _is_listed(store: Path, layer: Layer) -> bool:
     """Return whether the consolidated metadata lists this layer and its bands."""
     try:
-        root = json.loads(files.read_text(store / "zarr.json"))
+        root = documents.read(store / "zarr.json", _ROOT, "delete it and run again: it only lists the layers")
     except FileNotFoundError:
         return False
-    listed = (root.get("consolidated_metadata") or {}).get("metadata", {})
+    listed = root.consolidated_metadata.metadata if root.consolidated_metadata else {}
     return {layer.name, *(f"{layer.name}/{name}" for name in layer.names)} <= set(listed)
 
 

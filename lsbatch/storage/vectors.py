@@ -257,16 +257,22 @@ def from_arrow(tables: Sequence[pa.Table]) -> dict[str, np.ndarray]:
     Without the CRS, which takes geopandas 40 ms a tile to parse, and without pandas' cost of a column.
     """
     # sums of a tile without any valid pixel are integers
-    table = pa.concat_tables(tables, promote_options="permissive")
-    columns = {name: table[name].to_numpy() for name in table.column_names}
-    return columns | {"geometry": shapely.from_wkb(columns["geometry"])}
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        return columns | {"geometry": shapely.from_wkb(columns["geometry"])}
+    except (KeyError, TypeError, ValueError, pa.ArrowException, shapely.errors.ShapelyError) as error:
+        raise StaleStoreError(
+            f"parts of the tiles: are damaged, or were not made by lsbatch: {error}; run lsbatch verify to find the tile, "
+            "then lsbatch retry TILE"
+        ) from None
 
 
 def _read(path: Path, reader: Callable[[io.BytesIO], T]) -> T:
     data = read_bytes(path)
     try:
         return reader(io.BytesIO(data))
-    except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
+    except (ValueError, TypeError, KeyError, OSError, pa.ArrowException, shapely.errors.ShapelyError) as error:
         raise damaged(path, error) from None
 
 
