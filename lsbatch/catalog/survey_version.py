@@ -56,7 +56,8 @@ def _recorded(root: Path) -> Version | None:
     if not exists(path):
         return None
     remedy = (
-        f"it names the release of lsbatch that wrote the survey. If that is not newer than {__version__}, delete the file"
+        "it names the release of lsbatch that wrote the survey. If that is not newer than "
+        f"{__version__}, delete the file"
     )
     try:
         return Version(documents.read(path, _RECORD, remedy).lsbatch)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pyarrow as pa
 import pyogrio
 import shapely
 from pyproj import CRS, Transformer
@@ -13,7 +12,16 @@ from pyproj import CRS, Transformer
 from lsbatch.errors import ConfigError, printable
 from lsbatch.inventory import inventory_files
 from lsbatch.storage.files import on_disk
-from lsbatch.storage.geometries import DAMAGED, LONGEST_CAUSE, geodesic, is_finite, outlined_layer, polygonal, read_vector
+from lsbatch.storage.geometries import (
+    DAMAGED,
+    LONGEST_CAUSE,
+    geodesic,
+    is_finite,
+    outlined_layer,
+    polygonal,
+    read_vector,
+)
+from lsbatch.storage.vectors import UNREADABLE
 
 #: Suffix of a GeoParquet file.
 PARQUET = ".parquet"
@@ -132,7 +140,7 @@ def _load(file: Path) -> gpd.GeoDataFrame:
         return read_vector(file, crs_of(file))
     try:
         raw = gpd.read_parquet(on_disk(file))
-    except (TypeError, KeyError, pa.ArrowException, *DAMAGED) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"{file}: cannot be read as GeoParquet: {str(error)[:LONGEST_CAUSE]}") from None
     if raw.crs is None:
         raise ConfigError(f"{file}: has no CRS; save it with one")

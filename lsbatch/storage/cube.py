@@ -8,22 +8,21 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import xarray as xr
 import zarr
-from pydantic import TypeAdapter
 from zarr.codecs import BloscCodec, BloscShuffle
 from zarr.storage import MemoryStore
 
 from lsbatch.bands import Band, Layer
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
-from lsbatch.storage import documents, files, objects
+from lsbatch.storage import files, objects
 from lsbatch.storage.band_encoding import decode, encode, stored_checksum
+from lsbatch.storage.documents import cube_listing
 from lsbatch.storage.file_system import again_if_stale
 
 #: Side in pixels of a chunk, the unit of compression. A halo of 96 px then reads one ring of chunks and not a whole
@@ -33,21 +32,6 @@ CHUNK_PX = 256
 TOGETHER = 4
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class _Listing:
-    metadata: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Root:
-    """What is read of the document of a store."""
-
-    consolidated_metadata: _Listing | None = None
-
-
-_ROOT = TypeAdapter(_Root)
 
 
 def create(store: Path, grid: Grid, layer: Layer) -> None:
@@ -66,9 +50,10 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
 
 def _complete(store: Path, grid: Grid, layer: Layer) -> None:
     target = store / layer.name
+    names = {layer.name, *(f"{layer.name}/{name}" for name in layer.names)}
     if new := not files.exists(target / "zarr.json") or _lacks_bands(target, grid, layer):
         _create(target, grid, layer)
-    if new or not _is_listed(store, layer):
+    if new or not names <= set(cube_listing.names(store / "zarr.json")):
         # always: a kill between the two writes, a concurrent job with an older listing, a layer shared by a link
         _make_groups(store, target)
         objects.calling(store, lambda: _consolidate(store))
@@ -106,17 +91,7 @@ def _open(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     try:
         return zarr.open_group(_zarr(path), mode=mode)
     except Exception as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> Exception:
-    """Return the error for what zarr cannot read: any error of its parser or of a decoder, but not those of a disk."""
-    if isinstance(error, OSError | StaleStoreError) or objects.as_os_error(error) is not None:
-        return error
-    return StaleStoreError(
-        f"{path}: cannot be read back ({type(error).__name__}); run lsbatch verify to find the tile, then lsbatch retry "
-        "TILE; if its zarr.json is damaged, copy it from a backup or from another survey of this grid"
-    )
+        raise cube_listing.unreadable(path, error) from error
 
 
 def _zarr(path: Path) -> Any:
@@ -170,7 +145,7 @@ def _stored(group: Any, name: str, inside: tuple[slice, slice], where: Path) -> 
     try:
         return group[name][inside]
     except Exception as error:
-        raise _unreadable(where / name, error) from error
+        raise cube_listing.unreadable(where / name, error) from error
 
 
 def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -206,7 +181,7 @@ def open_layer(store: Path, name: str) -> xr.Dataset:
     try:
         return xr.open_zarr(_zarr(store), group=name)
     except Exception as error:
-        raise _unreadable(store / name, error) from error
+        raise cube_listing.unreadable(store / name, error) from error
 
 
 def _clipped(
@@ -245,23 +220,20 @@ def _grid_key(grid: Grid) -> dict[str, Any]:
 def _lacks_bands(target: Path, grid: Grid, layer: Layer) -> bool:
     """Return whether a layer, made by another version or for other `composite.bands`, lacks a band."""
     group = objects.calling(target, lambda: _open(target))
-    found = dict(group.attrs.get("lsbatch_grid", {}))
+    found = group.attrs.get("lsbatch_grid", {})
     if found != _grid_key(grid):
         raise StaleStoreError(
-            f"{target}: was made for the grid {found}, but the settings give {_grid_key(grid)}; "
+            f"{target}: was made for the grid {str(found)[:300]}, but the settings give {_grid_key(grid)}; "
             "choose another output folder, or delete this one"
         )
-    return not all(band.name in group for band in layer.bands)
+    return not all(_has(group, band.name, target) for band in layer.bands)
 
 
-def _is_listed(store: Path, layer: Layer) -> bool:
-    """Return whether the consolidated metadata lists this layer and its bands."""
+def _has(group: Any, name: str, where: Path) -> bool:
     try:
-        root = documents.read(store / "zarr.json", _ROOT, "delete it and run again: it only lists the layers")
-    except FileNotFoundError:
-        return False
-    listed = root.consolidated_metadata.metadata if root.consolidated_metadata else {}
-    return {layer.name, *(f"{layer.name}/{name}" for name in layer.names)} <= set(listed)
+        return name in group
+    except Exception as error:
+        raise cube_listing.unreadable(where / name, error) from error
 
 
 def _consolidate(store: Path) -> None:

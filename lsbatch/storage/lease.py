@@ -20,7 +20,7 @@ from typing import Annotated
 import psutil
 from pydantic import Field, TypeAdapter
 
-from lsbatch.errors import AbandonedError, LeaseError
+from lsbatch.errors import AbandonedError, LeaseError, printable
 from lsbatch.storage import documents, files
 
 #: A lease that was not renewed for this long is free. It is renewed four times in this period.
@@ -54,7 +54,8 @@ class Holder:
 
     def __str__(self) -> str:
         which = "" if self.part == "all" else f"part {self.part.replace('-of-', '/')} of the survey, "
-        return f"{which}process {self.pid} on {self.place.split()[0]} since {self.since}"
+        # the file of a lease may have been written by others
+        return printable(f"{which}process {self.pid} on {self.place.partition(' ')[0][:80]} since {self.since[:40]}")
 
 
 _HOLDER = TypeAdapter(Holder)

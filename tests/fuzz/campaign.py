@@ -1,7 +1,7 @@
-"""Fuzz targets one after another, each in a process with limits: python -m tests.fuzz.campaign --seconds 600 [target...].
+"""Fuzz targets one after another: python -m tests.fuzz.campaign --seconds 600 [target...].
 
-A process may take `MEMORY_GB`, and `STUCK_S` for one input; one that crashes or hangs is a fault of the input that it was
-given. Inputs that show a fault are kept in tests/fuzz/found/<target>/, where the tests find them.
+Each runs in a process of its own, which may take `MEMORY_GB`, and `STUCK_S` for one input. If a process crashes or hangs,
+the input that it was given has found a fault. Inputs that show a fault are kept in tests/fuzz/found/<target>/, where the tests find them.
 """
 
 import argparse
@@ -50,7 +50,9 @@ def main() -> None:
     unknown = set(wanted.targets) - set(TARGETS)
     if unknown:
         parser.error(f"no target {', '.join(sorted(unknown))}; targets are {', '.join(TARGETS)}")
-    print("| target | inputs | inputs a second | memory grown, MB | distinct faults |\n|---|---|---|---|---|", flush=True)
+    print(
+        "| target | inputs | inputs a second | memory grown, MB | distinct faults |\n|---|---|---|---|---|", flush=True
+    )
     rows = {name: _target(name, wanted.seconds, wanted.seed) for name in wanted.targets}
     for name, row in rows.items():
         for fault, data in row.faults.items():
@@ -71,9 +73,10 @@ def _target(name: str, seconds: float, seed: int) -> Row:
 
 def _process(name: str, seconds: float, seed: int, folder: Path, row: Row) -> None:
     command = [sys.executable, "-m", "tests.fuzz.worker", name, str(seconds), str(seed), str(folder)]
-    with (folder / "log").open("wb") as log, subprocess.Popen(
-        command, stdout=log, stderr=log, start_new_session=True
-    ) as process:
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True) as process,
+    ):
         try:
             stuck = _watched(process, folder / "input")
         finally:
@@ -89,7 +92,9 @@ def _process(name: str, seconds: float, seed: int, folder: Path, row: Row) -> No
         if not (folder / "input").exists():
             raise SystemExit(f"{name}: cannot start: {last}")
         how = "hangs" if stuck else f"ends the process with {process.returncode}"
-        row.faults[f"{how} ({hashlib.blake2b(last.encode(), digest_size=4).hexdigest()})"] = (folder / "input").read_bytes()
+        row.faults[f"{how} ({hashlib.blake2b(last.encode(), digest_size=4).hexdigest()})"] = (
+            folder / "input"
+        ).read_bytes()
 
 
 def _watched(process: "subprocess.Popen[bytes]", current: Path) -> bool:

@@ -127,13 +127,13 @@ class Guard:
             raise Elsewhere(f"connects to {facts[1]!r}")
         for name in _written(event, facts):
             # relative names are relative to a folder that is open
-            if isinstance(name, str | bytes | os.PathLike) and os.path.isabs(name) and not self._is_inside(name):
+            if isinstance(name, str | bytes | os.PathLike) and not self._allows(Path(os.fsdecode(name))):
                 raise Elsewhere(f"{event} {name!r}")
 
-    def _is_inside(self, name: str | bytes | os.PathLike[str]) -> bool:
+    def _allows(self, name: Path) -> bool:
         assert self.folder is not None
-        path = Path(os.path.realpath(os.fsdecode(name)))
-        return any(path.is_relative_to(one) for one in (self.folder, KERNELS, "/dev/null"))
+        path = Path(os.path.realpath(name))
+        return not name.is_absolute() or any(path.is_relative_to(one) for one in (self.folder, KERNELS, "/dev/null"))
 
 
 def _written(event: str, facts: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -19,17 +19,18 @@ MOST = 5
 NUMBERS = (0, 1, -1, 2, 7, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 #: Values in the place of another one in a JSON document.
 VALUES: tuple[Any, ...] = (
-    None, True, False, "", " ", "x", "nan", "../../x", "/etc/passwd", "file:///etc/passwd", "http://[::1", SCRIPT, *ESCAPES,
-    *(one for one in NUMBERS if one < 2**63), -(2**63), 10**30, 10**400, 0.5, -0.0, 1e308, 1e-320,
-    math.nan, math.inf, -math.inf,
-    [], {}, [[]], [None], {"": None}, [0, 0], [1e308, 1e308, -1e308, -1e308], {"type": "Feature"},
-    "x" * 3000, "9" * 5000, "2020-13-45", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "+", "EPSG:0",
+    None, True, False, "", " ", "x", "nan", "../../x", "/etc/passwd", "file:///etc/passwd", "http://[::1", SCRIPT,
+    *ESCAPES, *(one for one in NUMBERS if one < 2**63), -(2**63), 10**30, 10**400, 0.5, -0.0, 1e308, 1e-320,
+    math.nan, math.inf, -math.inf, [], {}, [[]], [None], {"": None}, [0, 0], [1e308, 1e308, -1e308, -1e308],
+    {"type": "Feature"}, "x" * 3000, "9" * 5000, "2020-13-45", "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59", "+", "EPSG:0",
 )  # fmt: skip
 #: Pieces of text at which parsers of YAML, HTTP and JSON fail.
 TOKENS = (
-    b"\0", b"\n", b"\r\n", b"\t", b": ", b"- ", b"&a ", b"*a", b"!!python/object/apply:os.system [x]", b"!!int ", b"!!set ", b"!!timestamp ",
-    b"<<: ", b"? ", b"%", b"{", b"[" * 40, b"]", b"'", b'"', b"1e999", b"0x", b"\xff", b"\xed\xa0\x80", b"\xc2\x85", b"2020-13-45", b"1:2:3",
-    b"HTTP/1.1", b"Content-Length: -1\r\n", b"Transfer-Encoding: chunked\r\n", b"/../", b"%2e%2e%2f", b"#", b"?", b"~", b".inf", b".nan",
+    b"\0", b"\n", b"\r\n", b"\t", b": ", b"- ", b"&a ", b"*a", b"!!int ", b"!!set ", b"!!timestamp ", b"<<: ", b"? ",
+    b"!!python/object/apply:os.system [x]", b"%", b"{", b"[" * 40, b"]", b"'", b'"', b"1e999", b"0x", b"\xff",
+    b"\xed\xa0\x80", b"\xc2\x85", b"2020-13-45", b"1:2:3", b"HTTP/1.1", b"Content-Length: -1\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"/../", b"%2e%2e%2f", b"#", b"?", b"~", b".inf", b".nan",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 from lsbatch.models import base, card_facts, cards, cart, families
 from lsbatch.models.base import PACKAGED
@@ -29,7 +30,8 @@ def weights(folder: Path) -> Target:
         path.write_bytes(data)
         use(path)
 
-    return Target(damaged_part(seeds, _header, _signed), seeds, feed)
+    other_bytes = damaged_bytes(seeds).map(lambda data: _signed(data, _header(data)) if _has_header(data) else data)
+    return Target(st.one_of(damaged_part(seeds, _header, _signed), other_bytes), seeds, feed)
 
 
 def item(folder: Path) -> Target:
@@ -80,12 +82,22 @@ def _files_of_weights(folder: Path) -> tuple[bytes, ...]:
     bands = ("preVV", "postVV", "dNDVI")
     card = unet.card(bands, 2, 2, 0.0, means=(-12.0, -11.0, 0.0), stds=(3.0, 2.5, 0.2))
     scores = {"test": {"tp": 3, "fp": 1, "fn": 2, "tn": 9, "blocks": [[1, 2, 3, 4]] * 3}}
-    cards.save(folder / "unet.safetensors", unet.state(network), replace(card, scores=scores, made_by={"surveys": ["a"]}))
+    cards.save(
+        folder / "unet.safetensors", unet.state(network), replace(card, scores=scores, made_by={"surveys": ["a"]})
+    )
     rng = np.random.default_rng(0)
     tree = cart.fit(rng.normal(size=(60, 2)), np.repeat(["landslide", "other"], 30), 0)
     cards.save(folder / "cart.safetensors", tree, cart.card(("dNDVI", "slope")))
     packaged = PACKAGED / "disturbance.safetensors"
     return tuple(path.read_bytes() for path in (folder / "unet.safetensors", folder / "cart.safetensors", packaged))
+
+
+def _has_header(data: bytes) -> bool:
+    try:
+        _header(data)
+    except (ValueError, TypeError, KeyError, struct.error, RecursionError, AttributeError):
+        return False
+    return True
 
 
 def _header(data: bytes) -> Any:

@@ -80,11 +80,13 @@ def _seeds(folder: Path) -> tuple[bytes, ...]:
     power = rng.gamma(4.4, 0.02, (SIDE_PX, SIDE_PX)).astype(np.float32)
     small = {"blockxsize": 32, "blockysize": 32}
     made = [
-        write_tif(folder / "tiles.tif", numbers, scale=0.0001, offset=-0.1, **small),
+        write_tif(folder / "tiles.tif", numbers, **small),
         write_tif(folder / "strips.tif", power, nodata=np.nan, tiled=False, blockxsize=None, blockysize=8),
         write_tif(folder / "predictor.tif", numbers, compress="lzw", predictor=2, **small),
         write_tif(folder / "floats.tif", power, nodata=None, compress="zstd", predictor=3, **small),
-        write_tif(folder / "plain.tif", numbers.astype(np.uint8)[:24, :24], compress=None, blockxsize=16, blockysize=16),
+        write_tif(
+            folder / "plain.tif", numbers.astype(np.uint8)[:24, :24], compress=None, blockxsize=16, blockysize=16
+        ),
         write_tif(folder / "big.tif", numbers[:32, :32], BIGTIFF="YES", **small),
     ]
     for driver, options in (("COG", {"BLOCKSIZE": 32, "OVERVIEW_COUNT": 1}), ("JP2OpenJPEG", {})):

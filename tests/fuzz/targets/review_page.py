@@ -11,10 +11,10 @@ from typing import Any
 from lsbatch.review import Case, Site
 from lsbatch.review.server import Server
 from tests import fake_survey
+from tests.fake_survey import Fake
 from tests.fuzz.judging import LONGEST_S
 from tests.fuzz.mutation import TOKENS, damaged_bytes, damaged_values
 from tests.fuzz.targets.target import Target
-from tests.fake_survey import Fake
 
 #: In the place of the token and the port, which differ in each process.
 TOKEN, PORT = "TOKEN", 8000
@@ -38,7 +38,9 @@ class _Server(Server):
 
     def address_of(self, data: bytes) -> bytes:
         """Return a request with the token and the port of this server."""
-        return data.replace(TOKEN.encode(), self.token.encode()).replace(str(PORT).encode(), str(self.server_port).encode())
+        return data.replace(TOKEN.encode(), self.token.encode()).replace(
+            str(PORT).encode(), str(self.server_port).encode()
+        )
 
     def raise_errors(self) -> None:
         """Raise what a request caused."""
@@ -100,7 +102,9 @@ def answers(folder: Path) -> Target:
             assert server.site.get(name) is not None
         journal.unlink(missing_ok=True)
 
-    return Target(damaged_values([json.loads(one) for one in seeds]).map(lambda value: json.dumps(value).encode()), seeds, feed)
+    return Target(
+        damaged_values([json.loads(one) for one in seeds]).map(lambda value: json.dumps(value).encode()), seeds, feed
+    )
 
 
 def _answer(server: _Server) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """Settings in YAML."""
 
+import json
 from pathlib import Path
+
+import yaml
+from hypothesis import strategies as st
 
 from lsbatch import settings
 from lsbatch.catalog import plan
 from tests.fuzz.mutation import TOKENS, damaged_bytes, damaged_values
 from tests.fuzz.targets.target import Target
-
-import json
-
-import yaml
-from hypothesis import strategies as st
 
 SMALL = """survey: {id: oddbygda-2020, year: 2020}
 region: {bounds: [500000, 6800000, 502560, 6802560]}

@@ -15,10 +15,11 @@ from lsbatch.catalog.items.scenes import describe
 from lsbatch.catalog.survey import Survey, open_survey
 from lsbatch.cli import terminal
 from lsbatch.commands import run
+from lsbatch.grid import tile_id
 from lsbatch.inventory import reviews
 from lsbatch.models import cards, unet
 from lsbatch.review import Case
-from lsbatch.storage import cube, journal, lease, receipts
+from lsbatch.storage import cube, files, journal, lease, receipts
 from tests import fake_survey
 from tests.catalog import archive_items
 from tests.fake_survey import Fake
@@ -44,10 +45,10 @@ def plan_files(folder: Path) -> Target:
     scene = describe(archive_items.planetary_computer_rtc(), "sentinel1").to_dict()
     tile = {"matched_by": "orbit", "gaps": [], "megabytes": 1.0, "scenes": {key: [scene] for key in KEYS}}
     seeds = (json.dumps({"plan": raw, "tile": tile, "passes": [scene]}).encode(),)
-    files = (plan.file(root), plan.tile_file(root, TILE), dating_passes.file(root, TILE))
+    places = (plan.file(root), plan.tile_file(root, TILE), dating_passes.file(root, TILE))
 
     def feed(data: bytes) -> None:
-        for path, text in zip(files, _parts(data, ("plan", "tile", "passes")), strict=True):
+        for path, text in zip(places, _parts(data, ("plan", "tile", "passes")), strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)
         assert all(line.isprintable() for line in plan.load(root).lines())
@@ -66,8 +67,14 @@ def receipt(folder: Path) -> Target:
     survey = fake_survey.make(folder, FEW)
     card = unet.card(survey.config.inputs, 4, 2, 0.0, means=(0.0,) * 13, stds=(1.0,) * 13)
     cards.save(folder / "weights.safetensors", {"nothing": np.zeros(3, np.float32)}, card)
+    for position in survey.positions:
+        files.write_text(plan.tile_file(survey.workspace.root, tile_id(*position)), json.dumps({"scenes": {}}))
     paths = [receipts.path(survey.workspace.receipts, stage, TILE) for stage in ("stack", "outline")]
-    failed = json.loads(paths[0].read_text(encoding="utf-8")) | {"error": "SceneError: x", "trace": "x", "dropped": ["x"]}
+    failed = json.loads(paths[0].read_text(encoding="utf-8")) | {
+        "error": "SceneError: x",
+        "trace": "x",
+        "dropped": ["x"],
+    }
     seeds = (*(path.read_bytes() for path in paths), json.dumps(failed).encode())
 
     def feed(data: bytes) -> None:
@@ -140,8 +147,8 @@ def cube_metadata(folder: Path) -> Target:
     """The documents of the cube: of the root, of a layer and of a band."""
     survey = fake_survey.make(folder, FEW)
     store = survey.workspace.store
-    files = (store / "zarr.json", store / STACK.name / "zarr.json", store / STACK.name / "preVV" / "zarr.json")
-    good = [path.read_bytes() for path in files]
+    places = (store / "zarr.json", store / STACK.name / "zarr.json", store / STACK.name / "preVV" / "zarr.json")
+    good = [path.read_bytes() for path in places]
     names = ("root", "layer", "band")
     documents = {name: json.loads(text) for name, text in zip(names, good, strict=True)}
     # the whole listing would take most of the damage
@@ -151,7 +158,7 @@ def cube_metadata(folder: Path) -> Target:
     seeds = (json.dumps(documents).encode(),)
 
     def feed(data: bytes) -> None:
-        for path, text in zip(files, _parts(data, names), strict=True):
+        for path, text in zip(places, _parts(data, names), strict=True):
             path.write_bytes(text)
         read_cube(survey)
 

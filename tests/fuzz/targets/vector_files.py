@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 from lsbatch.inventory import previous_inventory
 from lsbatch.settings import TruthSettings, Windows
 from lsbatch.storage import geometries, vectors
+from lsbatch.storage.documents import tile_edges
 from tests.fuzz.mutation import VALUES, damaged_bytes, damaged_json
 from tests.fuzz.targets.target import Target
 from tests.small_archive import CRS, LEFT, TOP
@@ -52,14 +53,14 @@ def geoparquet(folder: Path) -> Target:
 def parts(folder: Path) -> Target:
     """What a tile leaves for the inventory: features, tables, labels along the edges."""
     vectors.write_parquet(folder / "seed.parquet", _frame())
-    vectors.write_edges(folder / "seed.npy", np.arange(4 * 64, dtype=np.int32).reshape(4, 64))
+    tile_edges.write(folder / "seed.npy", np.arange(4 * 64, dtype=np.int32).reshape(4, 64))
     seeds = ((folder / "seed.parquet").read_bytes(), (folder / "seed.npy").read_bytes())
 
     def feed(data: bytes) -> None:
         path = folder / "damaged.parquet"
         path.write_bytes(data)
         if data.startswith(b"\x93NUMPY"):
-            vectors.read_edges(path)
+            tile_edges.read(path)
             return
         for read in READERS:
             read(path)
@@ -93,10 +94,14 @@ def use(folder: Path, name: str, data: bytes) -> None:
 
 
 def _frame() -> gpd.GeoDataFrame:
-    hole = shapely.box(LEFT + 900, TOP - 900, LEFT + 1200, TOP - 600) - shapely.box(LEFT + 950, TOP - 850, LEFT + 1000, TOP - 800)
+    hole = shapely.box(LEFT + 900, TOP - 900, LEFT + 1200, TOP - 600) - shapely.box(
+        LEFT + 950, TOP - 850, LEFT + 1000, TOP - 800
+    )
     shapes = [shapely.box(LEFT + 100, TOP - 300, LEFT + 300, TOP - 100), hole, shapely.MultiPolygon([hole.buffer(300)])]
     days = [date(2019, 9, 1), date(2020, 1, 2), date(2020, 5, 6)]
-    return gpd.GeoDataFrame({"name": ["a", "b", "c"], "date": days, "area_m2": [1.0, 2.0, 3.0]}, geometry=shapes, crs=CRS)
+    return gpd.GeoDataFrame(
+        {"name": ["a", "b", "c"], "date": days, "area_m2": [1.0, 2.0, 3.0]}, geometry=shapes, crs=CRS
+    )
 
 
 def damaged_table(seeds: Sequence[bytes]) -> st.SearchStrategy[bytes]:
