@@ -31,9 +31,11 @@ def _in_settings(grid: Grid) -> Grid:
 
 
 def _geometry(text: Any) -> Any:
+    if not isinstance(text, str):
+        raise ValueError("is not WKT")
     try:
         return shapely.from_wkt(text)
-    except (TypeError, shapely.errors.ShapelyError) as error:
+    except shapely.errors.ShapelyError as error:
         raise ValueError(f"is not WKT: {error}") from None
 
 

@@ -16,6 +16,17 @@ def is_tree(
     """Return whether arrays are a tree that `walk` can walk: it reads only inside the arrays, and it ends.
 
     Children have higher numbers than their node, as scikit-learn numbers them.
+
+    Parameters
+    ----------
+    bands : int
+        Bands of the values that are tested.
+    feature, threshold, left, right, answer : array
+        As for `walk`.
+
+    Returns
+    -------
+    bool
     """
     count = len(answer) if np.ndim(answer) == 1 else 0
     if not count or any(np.shape(one) != (count,) for one in (feature, threshold, left, right)):

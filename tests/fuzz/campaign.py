@@ -1,7 +1,8 @@
 """Fuzz targets one after another: python -m tests.fuzz.campaign --seconds 600 [target...].
 
-Each runs in a process of its own, which may take `MEMORY_GB`, and `STUCK_S` for one input. If a process crashes or hangs,
-the input that it was given has found a fault. Inputs that show a fault are kept in tests/fuzz/found/<target>/, where the tests find them.
+Each runs in a process of its own, which may take `MEMORY_GB`, and `STUCK_S` for one input. If a process crashes or
+hangs, the input that it was given has found a fault. Inputs that show a fault are kept in tests/fuzz/found/<target>/,
+where the tests find them.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.fuzz.targets import TARGETS
 
 FOUND = Path(__file__).parent / "found"
 #: Of address space beyond what a process has after its imports.
@@ -40,8 +43,6 @@ class Row:
 
 def main() -> None:
     """Run the targets and print a table."""
-    from tests.fuzz.targets import TARGETS
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="target", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=float, default=600.0, help="for each target")
@@ -53,11 +54,8 @@ def main() -> None:
     print(
         "| target | inputs | inputs a second | memory grown, MB | distinct faults |\n|---|---|---|---|---|", flush=True
     )
-    rows = {name: _target(name, wanted.seconds, wanted.seed) for name in wanted.targets}
-    for name, row in rows.items():
-        for fault, data in row.faults.items():
-            print(f"{name}: {fault}: {_keep(name, data)}")
-    sys.exit(1 if any(row.faults for row in rows.values()) else 0)
+    rows = [_target(name, wanted.seconds, wanted.seed) for name in wanted.targets]
+    sys.exit(1 if any(row.faults for row in rows) else 0)
 
 
 def _target(name: str, seconds: float, seed: int) -> Row:
@@ -68,6 +66,8 @@ def _target(name: str, seconds: float, seed: int) -> Row:
             _process(name, left, seed + row.tried, Path(folder), row)
     rate = row.tried / row.seconds if row.seconds else 0.0
     print(f"| {name} | {row.tried:,} | {rate:.0f} | {row.grown_mb:.0f} | {len(row.faults)} |", flush=True)
+    for fault, data in row.faults.items():
+        print(f"{name}: {fault}: {_keep(name, data)}", file=sys.stderr, flush=True)
     return row
 
 

@@ -10,10 +10,13 @@ import psutil
 
 from tests.fuzz.campaign import limit_memory
 from tests.fuzz.explore import Found, explore
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.judging import judge
+from tests.fuzz.targets import make
 
 #: Seconds between two results on disk, of which a crash loses the last.
 SAVE_S = 2.0
+#: Seconds for the first inputs.
+FIRST_S = 120.0
 
 
 def main(name: str, seconds: float, seed: int, folder: Path) -> None:
@@ -21,9 +24,12 @@ def main(name: str, seconds: float, seed: int, folder: Path) -> None:
     warnings.simplefilter("ignore")
     place = folder / "place"
     place.mkdir()
-    target = TARGETS[name](place)
+    target = make(name, place)
     for one in target.seeds:
-        target.feed(one)
+        # compiles kernels, imports libraries
+        fault = judge(target.feed, one, FIRST_S)
+        if fault is not None:
+            raise SystemExit(f"a good input shows a fault: {fault.name}: {fault.detail}")
     limit_memory()
     process = psutil.Process()
     began, first_mb, saved = time.monotonic(), process.memory_info().rss / 2**20, 0.0

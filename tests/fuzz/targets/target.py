@@ -16,7 +16,7 @@ class Target:
     inputs : strategy of bytes
         Damaged forms of good inputs.
     seeds : tuple of bytes
-        Good inputs. `feed` answers all of them.
+        Good inputs.
     feed : callable
         Read one input as lsbatch reads it, and use what was read.
     """
