@@ -222,6 +222,8 @@ def _refuse_unreadable(raster: Any) -> None:
         raise RasterioError(
             "it has ground control points instead of a lattice; geocode it first" if raster.gcps[0] else "it has no CRS"
         )
+    if not (math.isfinite(raster.transform.determinant) and raster.transform.determinant):
+        raise RasterioError("its pixels have no area")
     rows, cols = raster.block_shapes[0]
     together = raster.count if raster.interleaving is not None and raster.interleaving.value == "PIXEL" else 1
     size = rows * cols * np.dtype(raster.dtypes[0]).itemsize * together

@@ -5,7 +5,6 @@ of 3 trials, see docs/architecture.md). A shard that holds only fill values is n
 """
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,7 +55,7 @@ def _complete(store: Path, grid: Grid, layer: Layer) -> None:
     if new or not names <= set(cube_listing.names(store / "zarr.json")):
         # always: a kill between the two writes, a concurrent job with an older listing, a layer shared by a link
         _make_groups(store, target)
-        objects.calling(store, lambda: _consolidate(store))
+        objects.calling(store, lambda: cube_listing.consolidate(store, _zarr(store)))
 
 
 def _create(target: Path, grid: Grid, layer: Layer) -> None:
@@ -234,16 +233,6 @@ def _has(group: Any, name: str, where: Path) -> bool:
         return name in group
     except Exception as error:
         raise cube_listing.unreadable(where / name, error) from error
-
-
-def _consolidate(store: Path) -> None:
-    """Write one metadata file for all layers: xarray then opens 22 bands with one read and without a warning."""
-    with warnings.catch_warnings():
-        # zarr-python warns that consolidated metadata is not yet in the v3 specification; other readers ignore it
-        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
-        # a temporary file of a killed process
-        warnings.filterwarnings("ignore", message="Object at .* is not recognized", category=UserWarning)
-        zarr.consolidate_metadata(_zarr(store))
 
 
 def _coordinates(group: Any, grid: Grid) -> None:

@@ -1,9 +1,11 @@
 """The document that lists the layers of the cube, and the error for what zarr cannot read."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import zarr
 from pydantic import TypeAdapter
 
 from lsbatch.errors import StaleStoreError
@@ -38,6 +40,25 @@ def names(path: Path) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     return tuple(root.consolidated_metadata.metadata) if root.consolidated_metadata else ()
+
+
+def consolidate(store: Path, target: Any) -> None:
+    """Write one metadata file for all layers: xarray then opens 22 bands with one read and without a warning.
+
+    Parameters
+    ----------
+    store : Path
+    target : path or store of zarr
+    """
+    with warnings.catch_warnings():
+        # zarr-python warns that consolidated metadata is not yet in the v3 specification; other readers ignore it
+        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
+        # a temporary file of a killed process
+        warnings.filterwarnings("ignore", message="Object at .* is not recognized", category=UserWarning)
+        try:
+            zarr.consolidate_metadata(target)
+        except Exception as error:
+            raise unreadable(store, error) from error
 
 
 def unreadable(path: Path, error: Exception) -> Exception:
