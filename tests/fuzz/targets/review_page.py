@@ -1,5 +1,6 @@
 """Requests to the page of `lsbatch review`: any bytes on its port, and answers of reviewers."""
 
+import errno
 import http.client
 import json
 import socket
@@ -121,7 +122,8 @@ def _exchange(server: _Server, data: bytes) -> bytes:
             client.shutdown(socket.SHUT_WR)
             while piece := client.recv(65536):
                 received += piece
-        except ConnectionError:
+        except OSError as error:
             # it refused the rest
-            return received
+            if error.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
+                raise
     return received
