@@ -58,13 +58,14 @@ def read_truth(
             f"{', '.join(truth.columns)}"
         )
     try:
-        days = pd.to_datetime(truth[settings.date_field]).dt.date
+        # a day that is not known compares as false
+        days = pd.to_datetime(truth[settings.date_field]).dt.tz_localize(None).dt.normalize()
     except (ValueError, TypeError, OverflowError) as error:
         raise ConfigError(
             f"truth.date_field = {settings.date_field!r}: has a value in {settings.file} that is not a date: "
             f"{str(error).partition(chr(10))[0][:200]}"
         ) from None
-    return truth[(days > windows.pre[0]) & (days <= windows.post[1])].reset_index(drop=True)
+    return truth[(days > pd.Timestamp(windows.pre[0])) & (days <= pd.Timestamp(windows.post[1]))].reset_index(drop=True)
 
 
 def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.ndarray:
