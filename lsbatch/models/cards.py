@@ -91,12 +91,12 @@ def _validate(found: Card) -> None:
     if not all(isinstance(text, str) and text.isprintable() for text in texts):
         raise ValueError("family, bands and checksum must be text")
     if not all(type(number) in (int, float) and abs(number) < LARGEST_VALUE for number in numbers):
-        raise ValueError("means and deviations must be finite numbers")
+        raise ValueError("means and deviations must be numbers")
     if not all(isinstance(told, dict) for told in (found.network, found.settings, found.scores, found.made_by)):
         raise ValueError("network, settings, scores and made_by must be objects")
     if type(found.halo_px) is not int or type(found.lattice_px) is not int:
         raise ValueError("halo and lattice must be whole numbers")
-    widest = found.network.get("width", 1) * 2 ** found.network.get("depth", 0)
+    widest = found.network.get("width", 1) * 2 ** min(found.network.get("depth", 0), 64)
     if found.applicability is not None and not _is_complete(found.applicability, found.bands):
         raise ValueError("the description of the training has other bands than the card")
     if not (0 <= found.halo_px <= LARGEST_PX and 0 < found.lattice_px <= LARGEST_PX and widest <= WIDEST):

@@ -20,8 +20,8 @@ class Structure(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
-    depth: int = Field(1, ge=1, le=12)
-    width: int = Field(1, ge=1, le=4096)
+    depth: int = Field(1, ge=1)
+    width: int = Field(1, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     temperature: float = Field(1.0, gt=0)
     side_m: float = Field(10.0, gt=0, le=1000)

@@ -181,7 +181,7 @@ STRUCTURES: dict[str, tuple[dict[str, object], str]] = {
     "text as a number": ({"width": "8"}, "network.width"),
     "true as a number": ({"depth": True}, "network.depth"),
     "a text that would be repeated": ({"width": "ab", "depth": 10}, "network.width"),
-    "levels without end": ({"depth": 10**9}, "network.depth"),
+    "levels without end": ({"depth": 10**9}, "a network 4096 channels"),
     "no levels": ({"depth": 0}, "network.depth"),
     "a temperature of 0": ({"temperature": 0}, "network.temperature"),
     "no temperature": ({"temperature": None}, "network.temperature"),

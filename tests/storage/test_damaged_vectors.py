@@ -45,8 +45,8 @@ RING = [[5e5, 6e6], [5e5 + 50, 6e6], [5e5 + 50, 6e6 + 50], [5e5, 6e6]]
 
 @pytest.mark.parametrize(
     "coordinates",
-    [[[[float("inf"), 6e6], *RING[1:]]], [[[5e5, float("inf")], *RING[1:]]], [[[5e5, [6e6]], *RING[1:]]]],
-    ids=["infinite x", "infinite y", "a list"],
+    [[[[float("inf"), 6e6], *RING[1:]]], [[[5e5, float("inf")], *RING[1:]]]],
+    ids=["infinite x", "infinite y"],
 )
 def test_coordinates_that_are_no_numbers(coordinates: Any, tmp_path: Path) -> None:
     path = geojson(tmp_path / "truth.geojson", coordinates)
