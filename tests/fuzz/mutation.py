@@ -4,6 +4,7 @@ Each strategy begins with a good input (a seed) and damages it a few times. Hypo
 damages and smaller ones.
 """
 
+import copy
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -74,11 +75,12 @@ def damaged_values(draw: st.DrawFn, seeds: Sequence[Any]) -> Any:
     for _ in range(draw(st.integers(1, MOST))):
         places = list(_places(value))
         if not places:
-            return draw(st.sampled_from(VALUES))
+            return copy.deepcopy(draw(st.sampled_from(VALUES)))
         inside, key = draw(st.sampled_from(places))
         change = draw(st.sampled_from(("replace", "replace", "move", "lose", "double", "wrap", "rename")))
         if change == "replace":
-            inside[key] = draw(_VALUES)
+            # a copy, because a later damage may be inside of it
+            inside[key] = copy.deepcopy(draw(_VALUES))
         elif change == "move":
             other, name = draw(st.sampled_from(places))
             inside[key] = json.loads(json.dumps(other[name]))
