@@ -9,12 +9,12 @@ from pathlib import Path
 
 import shapely
 
-from lsbatch.catalog import date_windows
+from lsbatch.catalog import date_windows, plan_documents
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.catalog.search import search as search_catalog
 from lsbatch.settings import Config
-from lsbatch.storage.files import read_text, remove, write_text
+from lsbatch.storage.files import remove, write_text
 
 
 def wanted(config: Config) -> bool:
@@ -66,4 +66,4 @@ def save(scenes: tuple[Scene, ...] | None, root: Path, tile: str) -> None:
 
 def tile_scenes(root: Path, tile: str) -> tuple[Scene, ...]:
     """Return the passes of a tile by time."""
-    return tuple(Scene.from_dict(raw) for raw in json.loads(read_text(file(root, tile))))
+    return plan_documents.scenes(file(root, tile))

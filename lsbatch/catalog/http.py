@@ -17,6 +17,7 @@ import requests
 import shapely
 import tenacity
 from pystac.errors import STACError
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
 from requests.exceptions import ChunkedEncodingError
@@ -158,7 +159,7 @@ def in_one_sentence(url: str) -> Iterator[None]:
         raise CatalogError(f"{shown(url)}: does not answer like a STAC catalogue: {_short(error)}") from None
 
 
-_NO_STAC = (STACError, ParametersError)
+_NO_STAC = (STACError, ParametersError, ClientTypeError)
 #: Errors of our parser and pystac's for a document whose fields have types that STAC does not allow, or that is nested
 #: without end.
 MALFORMED = (

@@ -12,15 +12,15 @@ from typing import Any
 
 import shapely
 
-from lsbatch.catalog import dating_passes, survey_version
+from lsbatch.catalog import dating_passes, plan_documents, survey_version
 from lsbatch.catalog.date_windows import KEYS
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.orbit_matching import Scenes
-from lsbatch.errors import NoDataError, StaleStoreError
+from lsbatch.errors import NoDataError, printable
 from lsbatch.grid import Grid
 from lsbatch.settings import Config, digest
 from lsbatch.storage import symlinks
-from lsbatch.storage.files import exists, in_folder, read_text, remove, state, write_json, write_text
+from lsbatch.storage.files import exists, in_folder, remove, state, write_json, write_text
 from lsbatch.storage.receipts import checksum
 
 #: Bytes a pixel of the tile that a scene adds before compression: four bands of uint16 and a quarter SCL; two
@@ -88,30 +88,29 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return the plan as lines of text."""
-        s = self.summary
+        s = plan_documents.summary(self.summary)
+        (first, last), (first_after, last_after) = s.windows.pre, s.windows.post
         out = [
-            f"Plan: {s['tiles']} tiles of {self.grid.tile_px} px at {self.grid.resolution_m:g} m, "
-            f"{s['region_km2']:,.0f} km2",
-            f"Looks: {s['windows']['pre'][0]} to {s['windows']['pre'][1]} before, {s['windows']['post'][0]} to "
-            f"{s['windows']['post'][1]} after",
+            f"Plan: {s.tiles} tiles of {self.grid.tile_px} px at {self.grid.resolution_m:g} m, {s.region_km2:,.0f} km2",
+            f"Looks: {first} to {last} before, {first_after} to {last_after} after",
         ]
-        for key, row in s["scenes"].items():
+        for key, row in s.scenes.items():
             out.append(
-                f"  {key:8} {row['scenes']:5d} scenes, {row['least']} to {row['most']} a tile"
-                + (f"; none on {row['tiles_without']} tiles" if row["tiles_without"] else "")
+                f"  {key:8} {row.scenes:5d} scenes, {row.least} to {row.most} a tile"
+                + (f"; none on {row.tiles_without} tiles" if row.tiles_without else "")
             )
-        if s["passes"][1]:
+        if s.passes[1]:
             out.append(
-                f"  dates    {s['passes'][0]} to {s['passes'][1]} Sentinel-1 scenes a tile, read only around landslides"
+                f"  dates    {s.passes[0]} to {s.passes[1]} Sentinel-1 scenes a tile, read only around landslides"
             )
-        out += [f"  {text}" for text in s["orbits"]]
-        for reason in s["left_out"][:SHOWN_LEFT_OUT]:
+        out += [f"  {text}" for text in s.orbits]
+        for reason in s.left_out[:SHOWN_LEFT_OUT]:
             out.append(f"  rejected: {reason}")
-        if len(s["left_out"]) > SHOWN_LEFT_OUT:
-            out.append(f"  rejected: {len(s['left_out']) - SHOWN_LEFT_OUT} more, see plan/plan.json")
-        size = f"{s['gigabytes']:,.1f} GB" if s["gigabytes"] >= 1 else f"{1000 * s['gigabytes']:.0f} MB"
+        if len(s.left_out) > SHOWN_LEFT_OUT:
+            out.append(f"  rejected: {len(s.left_out) - SHOWN_LEFT_OUT} more, see plan/plan.json")
+        size = f"{s.gigabytes:,.1f} GB" if s.gigabytes >= 1 else f"{1000 * s.gigabytes:.0f} MB"
         out.append(f"To read: about {size} before compression")
-        return out
+        return [printable(line) for line in out]
 
 
 def settings_digest(config: Config) -> str:
@@ -181,7 +180,7 @@ def fits(config: Config) -> bool:
     """Return whether the saved plan was made for these settings."""
     symlinks.refuse(config.output)
     path = file(config.output)
-    return exists(path) and json.loads(read_text(path))["settings"] == settings_digest(config)
+    return exists(path) and plan_documents.main(path).settings == settings_digest(config)
 
 
 def load(root: Path) -> Plan:
@@ -206,16 +205,10 @@ def load(root: Path) -> Plan:
 @lru_cache(maxsize=4)
 def _load(path: Path, modified: int) -> Plan:
     del modified  # part of the cache key, so that a new plan is read again
-    try:
-        raw = json.loads(read_text(path))
-        grid = Grid(**{**raw["grid"], "bounds": tuple(raw["grid"]["bounds"])})
-        tiles = tuple((row, col) for row, col in raw["tiles"])
-        return Plan(raw["settings"], grid, tiles, shapely.from_wkt(raw["region"]), {}, raw["summary"])
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise StaleStoreError(f"{path}: is damaged ({error}); run with --replan") from None
+    found = plan_documents.main(path)
+    return Plan(found.settings, found.grid, found.tiles, found.region, {}, found.summary)
 
 
 def tile_scenes(root: Path, tile: str) -> Scenes:
-    """Read the scenes of a tile by key."""
-    raw = json.loads(read_text(tile_file(root, tile)))
-    return {key: tuple(Scene.from_dict(scene) for scene in raw["scenes"][key]) for key in KEYS}
+    """Read the scenes of a tile by key. Raises StaleStoreError if the file is damaged."""
+    return plan_documents.tile(tile_file(root, tile))

@@ -5,14 +5,26 @@ They are saved separately from the plan, so that receipts of STACK depend only o
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from lsbatch.catalog import date_windows, plan, planning, search
+from pydantic import TypeAdapter
+
+from lsbatch.catalog import date_windows, plan, plan_documents, planning, search
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.errors import NoDataError
 from lsbatch.settings import Config, digest
-from lsbatch.storage.files import exists, read_text, write_json, write_text
+from lsbatch.storage import documents
+from lsbatch.storage.files import exists, write_json, write_text
+
+
+@dataclass(frozen=True)
+class _Main:
+    settings: str
+
+
+_MAIN = TypeAdapter(_Main)
 
 
 def days(config: Config) -> tuple[date, date]:
@@ -76,14 +88,14 @@ def save(scenes: Mapping[str, tuple[Scene, ...]], config: Config) -> None:
 def fits(config: Config) -> bool:
     """Return whether the saved history was searched for these settings."""
     path = file(config.output)
-    return exists(path) and json.loads(read_text(path))["settings"] == _digest(config)
+    return exists(path) and documents.read(path, _MAIN, plan_documents.REPLAN).settings == _digest(config)
 
 
 def tile_scenes(root: Path, tile: str) -> tuple[Scene, ...]:
     """Read the scenes of a tile by time."""
-    return tuple(Scene.from_dict(raw) for raw in json.loads(read_text(tile_file(root, tile))))
+    return plan_documents.scenes(tile_file(root, tile))
 
 
 def _digest(config: Config) -> str:
-    plan_settings = json.loads(read_text(plan.file(config.output)))["settings"]
+    plan_settings = plan_documents.main(plan.file(config.output)).settings
     return digest([plan_settings, [day.isoformat() for day in days(config)]])

@@ -3,14 +3,24 @@
 Within one release (0.2.x) the files of a survey keep their meaning, so only the first two numbers are compared.
 """
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
+from pydantic import TypeAdapter
 
 from lsbatch import __version__
 from lsbatch.errors import StaleStoreError
-from lsbatch.storage.files import exists, read_text, write_json
+from lsbatch.storage import documents
+from lsbatch.storage.files import exists, write_json
+
+
+@dataclass(frozen=True)
+class _Record:
+    lsbatch: str
+
+
+_RECORD = TypeAdapter(_Record)
 
 
 def file(root: Path) -> Path:
@@ -45,10 +55,11 @@ def _recorded(root: Path) -> Version | None:
     path = file(root)
     if not exists(path):
         return None
+    remedy = (
+        "it names the release of lsbatch that wrote the survey. If that is not newer than "
+        f"{__version__}, delete the file"
+    )
     try:
-        return Version(json.loads(read_text(path))["lsbatch"])
-    except (json.JSONDecodeError, KeyError, TypeError, InvalidVersion) as error:
-        raise StaleStoreError(
-            f"{path}: is damaged ({error}); it names the release of lsbatch that wrote the survey. If that is not "
-            f"newer than {__version__}, delete the file"
-        ) from None
+        return Version(documents.read(path, _RECORD, remedy).lsbatch)
+    except InvalidVersion as error:
+        raise StaleStoreError(f"{path}: is damaged ({str(error)[:200]}); {remedy}") from None

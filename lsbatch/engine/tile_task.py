@@ -26,6 +26,7 @@ from lsbatch.grid import Grid, tile_id
 from lsbatch.pipeline.types import LAYERS, Block, Stage
 from lsbatch.settings import Config
 from lsbatch.storage import cube, files, objects, receipts, vectors
+from lsbatch.storage.documents import tile_edges
 from lsbatch.storage.lease import Lease
 from lsbatch.storage.receipts import Receipt
 from lsbatch.storage.workspace import Workspace
@@ -171,7 +172,7 @@ def _write(workspace: Workspace, layer: Layer | None, name: str, block: Block) -
     if "edges" not in block.bands:
         vectors.write_table(table, block.part)
         return {table.name: receipts.checksum(table)}
-    vectors.write_edges(edges, block.bands["edges"])
+    tile_edges.write(edges, block.bands["edges"])
     vectors.write_parquet(table, block.part)
     return {path.name: receipts.checksum(path) for path in (table, edges)}
 

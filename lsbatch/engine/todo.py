@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from lsbatch.catalog.survey import Position, Survey
 from lsbatch.engine.registry import PIPELINE
-from lsbatch.errors import LsbatchError
+from lsbatch.errors import LsbatchError, StaleStoreError
 from lsbatch.grid import tile_id
 from lsbatch.pipeline.types import Reduction, Stage
 from lsbatch.settings import Config, digest
@@ -72,7 +72,10 @@ def base_digest(survey: Survey, stage: Stage | Reduction) -> str:
 def source_digest(survey: Survey, stage: Stage, position: Position) -> str:
     """Return the checksum of the planned scenes of a tile, for a stage that reads scenes."""
     path = stage.scenes(survey.config, tile_id(*position))
-    return "" if path is None else receipts.checksum(path)
+    try:
+        return "" if path is None else receipts.checksum(path)
+    except FileNotFoundError:
+        raise StaleStoreError(f"{path}: is missing, but the plan names its tile; run with --replan") from None
 
 
 def stages_after(stage: Stage, config: Config) -> tuple[str, ...]:

@@ -221,9 +221,10 @@ def _refuse_unreadable(raster: Any) -> None:
         raise RasterioError(
             "it has ground control points instead of a lattice; geocode it first" if raster.gcps[0] else "it has no CRS"
         )
-    rows, cols = raster.block_shapes[0]
+    if not (math.isfinite(raster.transform.determinant) and raster.transform.determinant):
+        raise RasterioError("its pixels have no area")
     together = raster.count if raster.interleaving is not None and raster.interleaving.value == "PIXEL" else 1
-    size = rows * cols * np.dtype(raster.dtypes[0]).itemsize * together
+    size = math.prod(raster.block_shapes[0]) * np.dtype(raster.dtypes[0]).itemsize * together
     if size > LARGEST_BLOCK_BYTES:
         raise RasterioError(
             f"it is compressed in blocks of {size / 2**20:,.0f} MB; allowed are up to {LARGEST_BLOCK_BYTES >> 20} MB"
@@ -256,12 +257,11 @@ def _resample(target: np.ndarray, raster: Any, band: int, geobox: GeoBox, rule: 
     if window is None:
         return
     source = _read(raster, band, window, rule, target.dtype)
-    origin = window.row_off, window.col_off
     method = resampling.nearest if rule.nearest else resampling.bilinear
     if not rule.nearest and abs(geobox.resolution.x) / _metres(raster) >= MEAN_FROM:
         method = resampling.mean
     for piece in pieces:
-        method(target[piece.rows, piece.cols], source, piece.nodes, origin, rule.limits)
+        method(target[piece.rows, piece.cols], source, piece.nodes, (window.row_off, window.col_off), rule.limits)
 
 
 def _window(pieces: tuple[lattice_mapping.Piece, ...], shape: tuple[int, int]) -> Window | None:

@@ -17,7 +17,8 @@ from lsbatch.grid import tile_id
 from lsbatch.inventory import observed_ground, year_matching
 from lsbatch.inventory.previous_inventory import ID
 from lsbatch.inventory.year_matching import FOUND, NOTHING, REVIEW, UNSEEN, Linked
-from lsbatch.storage import files, journal, receipts, vectors
+from lsbatch.storage import files, receipts, vectors
+from lsbatch.storage.documents import answer_file
 from lsbatch.storage.workspace import Workspace
 
 
@@ -51,7 +52,7 @@ def settle(survey: Survey, frame: gpd.GeoDataFrame) -> Linked:
     )
     known = _kept(places.identities)
     named, former = _as_before(linked.frame, known, () if last is None else last[ID])
-    reviewed = answered(named, journal.read(places.answers), former)
+    reviewed = answered(named, answer_file.read(places.answers), former)
     _remember(survey, reviewed, former, known)
     return Linked(year_matching.ordered(reviewed), linked.last, linked.this)
 

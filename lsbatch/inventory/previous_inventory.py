@@ -5,16 +5,23 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pyarrow as pa
 import pyogrio
 import shapely
-from pyogrio.errors import DataSourceError
 from pyproj import CRS, Transformer
 
 from lsbatch.errors import ConfigError, printable
 from lsbatch.inventory import inventory_files
 from lsbatch.storage.files import on_disk
-from lsbatch.storage.geometries import geodesic, outlined_layer, polygonal, read_vector
+from lsbatch.storage.geometries import (
+    DAMAGED,
+    LONGEST_CAUSE,
+    geodesic,
+    is_finite,
+    outlined_layer,
+    polygonal,
+    read_vector,
+)
+from lsbatch.storage.vectors import UNREADABLE
 
 #: Suffix of a GeoParquet file.
 PARQUET = ".parquet"
@@ -120,8 +127,8 @@ def crs_of(file: Path) -> str:
     try:
         here = on_disk(file)
         stored = pyogrio.read_info(here, layer=outlined_layer(here))["crs"]
-    except (DataSourceError, OSError) as error:
-        raise ConfigError(f"{file}: cannot be read as a vector file: {error}") from None
+    except DAMAGED as error:
+        raise ConfigError(f"{file}: cannot be read as a vector file: {str(error)[:LONGEST_CAUSE]}") from None
     if not stored:
         raise ConfigError(f"{file}: has no CRS; save it with one")
     return str(stored)
@@ -133,10 +140,12 @@ def _load(file: Path) -> gpd.GeoDataFrame:
         return read_vector(file, crs_of(file))
     try:
         raw = gpd.read_parquet(on_disk(file))
-    except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
-        raise ConfigError(f"{file}: cannot be read as GeoParquet: {error}") from None
+    except UNREADABLE as error:
+        raise ConfigError(f"{file}: cannot be read as GeoParquet: {str(error)[:LONGEST_CAUSE]}") from None
     if raw.crs is None:
         raise ConfigError(f"{file}: has no CRS; save it with one")
+    if not is_finite(raw):
+        raise ConfigError(f"{file}: has a geometry with coordinates that are no finite numbers")
     return raw.rename_geometry("geometry") if raw.geometry.name != "geometry" else raw
 
 

@@ -32,6 +32,7 @@ from lsbatch.models import base
 from lsbatch.pipeline.types import Reduction
 from lsbatch.settings import Config, digest
 from lsbatch.storage import receipts, vectors
+from lsbatch.storage.documents import tile_edges
 from lsbatch.storage.files import write_text
 from lsbatch.storage.workspace import Workspace
 
@@ -125,7 +126,7 @@ def _read_tile(places: Workspace, position: Position, count: int, records: int |
     """Read a tile; `records` is the number of its current records, None if it has none."""
     name = tile_id(*position)
     path = places.part("outline", name)
-    parts, edges = vectors.read_arrow(path), vectors.read_edges(path.with_suffix(".npy"))
+    parts, edges = vectors.read_arrow(path), tile_edges.read(path.with_suffix(".npy"))
     if records is None:
         return _Tile(position, count, edges, None, parts)
     _, touching = tile_records.divided(parts, edges)

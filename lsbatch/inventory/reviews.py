@@ -16,7 +16,8 @@ from lsbatch.inventory.parts import Parts
 from lsbatch.inventory.previous_inventory import ID
 from lsbatch.pipeline import drawn_outlines
 from lsbatch.settings import Config
-from lsbatch.storage import files, journal
+from lsbatch.storage import files
+from lsbatch.storage.documents import answer_file
 
 CONFIRMED, REJECTED = year_matching.STATES[1:]
 #: A missed landslide of which the survey found this share is left out: it is no longer missed.
@@ -121,7 +122,7 @@ def read(survey: Survey) -> Reviewed:
     NoDataError
         If the survey has no inventory yet.
     """
-    answers = journal.read(survey.workspace.answers)
+    answers = answer_file.read(survey.workspace.answers)
     frame = identity.found(records(survey)).assign(review_state=year_matching.STATES[0], reviewed_version=0)
     former = identity.former_ids(survey.workspace)
     frame = identity.answered(frame, answers, former)
@@ -170,7 +171,7 @@ def with_drawings(
     provenance : mapping of name to str
         Fields of the added records.
     """
-    answers = journal.read(survey.workspace.answers)
+    answers = answer_file.read(survey.workspace.answers)
     drawn = {name: one for name, one in drawings(answers).items() if drawn_outlines.is_inside(survey, one.shape)}
     if not drawn:
         return frame

@@ -20,6 +20,7 @@ from lsbatch.pipeline.outline import layers
 from lsbatch.pipeline.types import Block, Stage
 from lsbatch.settings import Config, digest
 from lsbatch.storage import files, receipts, vectors
+from lsbatch.storage.documents import tile_edges
 from lsbatch.storage.receipts import Receipt
 from lsbatch.storage.workspace import Workspace
 
@@ -37,7 +38,7 @@ def apply(block: Block, config: Config) -> Block:
     tally = {"records": 0, "made_from": made_from(config, sums)}
     if "outline" not in sums:
         return Block(block.tile, 0, {}, tally)
-    inside, _ = divided(vectors.read_arrow(paths["outline"]), vectors.read_edges(paths["outline"].with_suffix(".npy")))
+    inside, _ = divided(vectors.read_arrow(paths["outline"]), tile_edges.read(paths["outline"].with_suffix(".npy")))
     if not inside.num_rows:
         return Block(block.tile, 0, {}, tally)
     parts = Parts(vectors.from_arrow([inside]), np.arange(inside.num_rows))

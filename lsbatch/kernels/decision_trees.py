@@ -6,6 +6,41 @@ from lsbatch.kernels.compilation import kernel
 
 #: Child of a leaf, as scikit-learn numbers it.
 LEAF = -1
+#: Arrays of a tree, in the order of `walk`.
+ARRAYS = ("feature", "threshold", "left", "right", "answer")
+
+
+def is_tree(
+    bands: int, feature: np.ndarray, threshold: np.ndarray, left: np.ndarray, right: np.ndarray, answer: np.ndarray
+) -> bool:
+    """Return whether arrays are a tree that `walk` can walk: it reads only inside the arrays, and it ends.
+
+    Children have higher numbers than their node, as scikit-learn numbers them.
+
+    Parameters
+    ----------
+    bands : int
+        Bands of the values that are tested.
+    feature, threshold, left, right, answer : array
+        As for `walk`.
+
+    Returns
+    -------
+    bool
+    """
+    count = len(answer) if np.ndim(answer) == 1 else 0
+    if not count or any(np.shape(one) != (count,) for one in (feature, threshold, left, right)):
+        return False
+    if not all(np.issubdtype(one.dtype, np.integer) for one in (feature, left, right)):
+        return False
+    if not all(np.issubdtype(one.dtype, np.floating) for one in (threshold, answer)):
+        return False
+    inner = np.flatnonzero(left != LEAF)
+    children = np.concatenate([left[inner], right[inner]]).astype(np.int64)
+    tested = feature[inner].astype(np.int64)
+    return bool(
+        (children > np.tile(inner, 2)).all() and (children < count).all() and ((tested >= 0) & (tested < bands)).all()
+    )
 
 
 @kernel

@@ -142,7 +142,7 @@ def check(of: Card, config: Config) -> None:
             "model.weights: were trained on standardised values of a public set alone, which a survey does not have; "
             "train them further on a survey, or train with a survey and the set together"
         )
-    families.of(config).check(of, config.predict)
+    families.of_card(of).check(of, config.predict)
     if config.grid.tile_px % of.lattice_px:
         raise ModelError(
             f"grid.tile_px = {config.grid.tile_px}: must be a multiple of {of.lattice_px}, the lattice of the windows "

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from lsbatch.errors import ModelError, StaleStoreError
 from lsbatch.models.mlm import model as mlm
-from lsbatch.models.model_card import Applicability, Card, changes
+from lsbatch.models.model_card import Applicability, Card, Structure, changes
 from lsbatch.storage.files import aside
 
 __all__ = ["Applicability", "Card", "arrays", "card", "checksum", "sample", "sample_checksum", "save"]
@@ -37,6 +38,8 @@ WIDEST = 4096
 LARGEST_PX = 8192
 #: Maximum members of an ensemble: that of `train.members`.
 MOST_MEMBERS = 10
+#: Means and deviations of bands are smaller. A float32 holds 3.4e38.
+LARGEST_VALUE = 1e30
 
 
 def card(path: Path) -> Card:
@@ -80,22 +83,33 @@ def _card(path: Path, _mtime_ns: int, size: int, _inode: int) -> Card:
 
 def _validate(found: Card) -> None:
     """Check types and bounds of the values that are used before the arrays are loaded."""
+    members = found.network.get("members", 1)
+    if type(members) is not int or not 1 <= members <= MOST_MEMBERS:
+        raise ValueError(f"an ensemble may have {MOST_MEMBERS} members")
+    _check_structure(found.network)
     texts, numbers = (found.family, found.checksum, *found.bands), (*found.means, *found.stds)
     if not all(isinstance(text, str) and text.isprintable() for text in texts):
         raise ValueError("family, bands and checksum must be text")
-    if not all(isinstance(number, int | float) for number in numbers):
+    if not all(type(number) in (int, float) and abs(number) < LARGEST_VALUE for number in numbers):
         raise ValueError("means and deviations must be numbers")
+    if not all(isinstance(told, dict) for told in (found.network, found.settings, found.scores, found.made_by)):
+        raise ValueError("network, settings, scores and made_by must be objects")
+    if type(found.halo_px) is not int or type(found.lattice_px) is not int:
+        raise ValueError("halo and lattice must be whole numbers")
     widest = found.network.get("width", 1) * 2 ** min(found.network.get("depth", 0), 64)
-    members = found.network.get("members", 1)
-    if not (isinstance(members, int) and 1 <= members <= MOST_MEMBERS):
-        raise ValueError(f"an ensemble may have {MOST_MEMBERS} members")
-    heat = found.network.get("temperature", 1.0)
-    if not (isinstance(heat, int | float) and heat > 0):
-        raise ValueError("the temperature must be a number above 0")
     if found.applicability is not None and not _is_complete(found.applicability, found.bands):
         raise ValueError("the description of the training has other bands than the card")
     if not (0 <= found.halo_px <= LARGEST_PX and 0 < found.lattice_px <= LARGEST_PX and widest <= WIDEST):
         raise ValueError(f"halo and lattice may have {LARGEST_PX} px, a network {WIDEST} channels")
+
+
+def _check_structure(network: Any) -> None:
+    """Check what a card says about the structure of its network."""
+    try:
+        Structure.model_validate(network)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"network.{'.'.join(map(str, first['loc']))[:80]}: {first['msg']}") from None
 
 
 def _applicability(raw: dict[str, Any]) -> Applicability:
@@ -144,7 +158,8 @@ def _header(path: Path, size: int) -> dict[str, Any]:
             if not 2 <= length <= min(LONGEST_HEADER, size - 8):
                 raise ModelError(refusal)
             header = json.loads(file.read(length))
-        dict(header.get("__metadata__", {}))
+        if not isinstance(header.get("__metadata__", {}), dict):
+            raise ModelError(refusal)
         entries = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]
         expected = 8 + length + max(map(int, entries), default=0)
     except OSError as error:

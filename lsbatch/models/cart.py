@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lsbatch.errors import NoDataError
+from lsbatch.errors import ModelError, NoDataError
 from lsbatch.kernels import decision_trees
 from lsbatch.models import cards
 
@@ -78,4 +78,7 @@ def answer(path: Path, block: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _tree(path: Path, _checksum: str) -> Mapping[str, np.ndarray]:
-    return cards.arrays(path)
+    tree = cards.arrays(path)
+    if set(tree) != set(decision_trees.ARRAYS) or not decision_trees.is_tree(len(cards.card(path).bands), **tree):
+        raise ModelError(f"{path}: its arrays are no decision tree; run lsbatch train again")
+    return tree

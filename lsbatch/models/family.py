@@ -116,6 +116,8 @@ class Family(Protocol):
         One line for ``lsbatch models``.
     own_bands : tuple of str or None
         Bands that belong to the method; None: those of the band setting.
+    structure : tuple of str
+        Names that `Card.network` must have.
     training : NetworkRecipe, callable or None
         How weights are trained; None: its parameters come with lsbatch, or from others.
     needs_points : bool
@@ -140,6 +142,8 @@ class Family(Protocol):
     def summary(self) -> str: ...
     @property
     def own_bands(self) -> tuple[str, ...] | None: ...
+    @property
+    def structure(self) -> tuple[str, ...]: ...
     @property
     def training(self) -> NetworkRecipe | Training | None: ...
     @property
@@ -200,6 +204,7 @@ class FamilyBase:
     """Defaults of a family: a model without a network that reads only the STACK."""
 
     own_bands: tuple[str, ...] | None = None
+    structure: tuple[str, ...] = ()
     training: NetworkRecipe | Training | None = None
     needs_points = False
     reads_archive = False

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import ndimage
 
 from lsbatch.bands import OWN_BANDS
-from lsbatch.errors import NoDataError
+from lsbatch.errors import ModelError, NoDataError
 from lsbatch.kernels import decision_trees, optical, segments
 from lsbatch.models import cards
 
@@ -221,9 +221,7 @@ def chances(features: np.ndarray, forest: Mapping[str, np.ndarray]) -> np.ndarra
     total = np.zeros(len(features), np.float32)
     stops = np.cumsum(forest["nodes"])
     for start, stop in zip(stops - forest["nodes"], stops, strict=True):
-        total += decision_trees.walk(
-            values, *(forest[key][start:stop] for key in ("feature", "threshold", "left", "right", "answer"))
-        )
+        total += decision_trees.walk(values, *(forest[key][start:stop] for key in decision_trees.ARRAYS))
     return total / len(stops)
 
 
@@ -248,4 +246,26 @@ def answer(path: Path, block: np.ndarray, halo_px: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _forest(path: Path, _checksum: str) -> Mapping[str, np.ndarray]:
-    return cards.arrays(path)
+    forest = cards.arrays(path)
+    if not _is_forest(forest):
+        raise ModelError(f"{path}: its arrays are no random forest; run lsbatch train again")
+    return forest
+
+
+def _is_forest(found: Mapping[str, np.ndarray]) -> bool:
+    if (
+        set(found) != {"centres", "nodes", *decision_trees.ARRAYS}
+        or found["centres"].ndim != 1
+        or found["nodes"].ndim != 1
+    ):
+        return False
+    nodes = found["nodes"].astype(np.int64)
+    if (
+        not len(nodes)
+        or (nodes < 1).any()
+        or any(np.shape(found[key]) != (nodes.sum(),) for key in decision_trees.ARRAYS)
+    ):
+        return False
+    cuts = np.cumsum(nodes)[:-1]
+    trees = zip(*(np.split(found[key], cuts) for key in decision_trees.ARRAYS), strict=True)
+    return all(decision_trees.is_tree(len(FEATURES), *tree) for tree in trees)

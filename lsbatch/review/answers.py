@@ -20,6 +20,7 @@ from lsbatch.kernels.statistics import uncertainty as kernel
 from lsbatch.report.quicklooks import quicklook
 from lsbatch.review import drawn, uncertainty
 from lsbatch.storage import journal
+from lsbatch.storage.documents import answer_file
 
 LONGEST_NAME, LONGEST_COMMENT = 80, 2000
 #: Number of landslides with images in memory.
@@ -64,7 +65,7 @@ class Case:
         self.answers()
 
     def _sorted(self) -> gpd.GeoDataFrame:
-        answers = _by_id(journal.read(self.survey.workspace.answers))
+        answers = _by_id(answer_file.read(self.survey.workspace.answers))
         done = np.array(
             [
                 (answers[name][-1]["state"] if name in answers else state) != STATES[0]
@@ -77,7 +78,7 @@ class Case:
 
     def answers(self) -> Answers:
         """Read the journal; return all answers by landslide, and take up the outlines drawn since the last time."""
-        records = journal.read(self.survey.workspace.answers)
+        records = answer_file.read(self.survey.workspace.answers)
         with self._lock:
             self._take_up(reviews.drawings(records))
         return _by_id(records)

@@ -17,6 +17,8 @@ from lsbatch.errors import CatalogError, printable
 
 REMOTE = ("http", "https", "s3", "gs", "az")
 
+#: Characters of an address in a message about a catalogue.
+LONGEST = 300
 #: Hosts whose files the Planetary Computer signs.
 AZURE = ".blob.core.windows.net"
 
@@ -51,7 +53,9 @@ class Fence:
             If the catalogue may not name this address.
         """
         if not isinstance(href, str) or not href or not href.isprintable() or _scheme(href) is None:
-            raise CatalogError(f"{shown(document)}: names {without_secrets(repr(href))}, which is not an address")
+            raise CatalogError(
+                f"{shown(document)}: names {without_secrets(repr(href))[:LONGEST]}, which is not an address"
+            )
         scheme = urlsplit(href).scheme.lower()
         if scheme in REMOTE:
             return href
@@ -83,7 +87,7 @@ class Fence:
     def _refusal(self, href: str, document: str) -> str:
         inside = "a path inside the catalogue's folder, or " if self.folder else ""
         return (
-            f"{shown(document)}: names {shown(href)!r}; allowed is {inside}an address that begins with "
+            f"{shown(document)}: names {shown(href)[:LONGEST]!r}; allowed is {inside}an address that begins with "
             f"{', '.join(REMOTE)}"
         )
 

@@ -4,9 +4,7 @@ Exactly one task writes a shard. Processes that share a shard lose pixels withou
 of 3 trials, see docs/architecture.md). A shard that holds only fill values is not written.
 """
 
-import json
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +21,7 @@ from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid, Tile
 from lsbatch.storage import files, objects
 from lsbatch.storage.band_encoding import decode, encode, stored_checksum
+from lsbatch.storage.documents import cube_listing
 from lsbatch.storage.file_system import again_if_stale
 
 #: Side in pixels of a chunk, the unit of compression. A halo of 96 px then reads one ring of chunks and not a whole
@@ -50,12 +49,13 @@ def create(store: Path, grid: Grid, layer: Layer) -> None:
 
 def _complete(store: Path, grid: Grid, layer: Layer) -> None:
     target = store / layer.name
+    names = {layer.name, *(f"{layer.name}/{name}" for name in layer.names)}
     if new := not files.exists(target / "zarr.json") or _lacks_bands(target, grid, layer):
         _create(target, grid, layer)
-    if new or not _is_listed(store, layer):
+    if new or not names <= set(cube_listing.names(store / "zarr.json")):
         # always: a kill between the two writes, a concurrent job with an older listing, a layer shared by a link
         _make_groups(store, target)
-        objects.calling(store, lambda: _consolidate(store))
+        objects.calling(store, lambda: cube_listing.consolidate(store, _zarr(store)))
 
 
 def _create(target: Path, grid: Grid, layer: Layer) -> None:
@@ -87,7 +87,10 @@ def _make_groups(store: Path, target: Path) -> None:
 
 def _open(path: Path, mode: Literal["r", "r+"] = "r") -> Any:
     """Open a group of the store, on disk or in object storage."""
-    return zarr.open_group(_zarr(path), mode=mode)
+    try:
+        return zarr.open_group(_zarr(path), mode=mode)
+    except Exception as error:
+        raise cube_listing.unreadable(path, error) from error
 
 
 def _zarr(path: Path) -> Any:
@@ -141,13 +144,7 @@ def _stored(group: Any, name: str, inside: tuple[slice, slice], where: Path) -> 
     try:
         return group[name][inside]
     except Exception as error:
-        if isinstance(error, OSError) or objects.as_os_error(error) is not None:
-            raise
-        # any error of a decoder, caused by a truncated or overwritten shard
-        raise StaleStoreError(
-            f"{where / name}: cannot be read back ({type(error).__name__}); run lsbatch verify to find the tile, "
-            "then lsbatch retry TILE"
-        ) from error
+        raise cube_listing.unreadable(where / name, error) from error
 
 
 def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -173,13 +170,17 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
 def sums(store: Path, layer: Layer, tile: Tile) -> dict[str, str]:
     """Return checksums of a tile's stored numbers, read back from the store."""
     group = _open(store / layer.name)
-    found = _each(store, lambda band: stored_checksum(group[band.name][tile.region]), layer.bands)
+    where = store / layer.name
+    found = _each(store, lambda band: stored_checksum(_stored(group, band.name, tile.region, where)), layer.bands)
     return dict(zip(layer.names, found, strict=True))
 
 
 def open_layer(store: Path, name: str) -> xr.Dataset:
     """Open a layer as a labelled, lazy dataset; the same as ``xarray.open_zarr(store, group=name)``."""
-    return xr.open_zarr(_zarr(store), group=name)
+    try:
+        return xr.open_zarr(_zarr(store), group=name)
+    except Exception as error:
+        raise cube_listing.unreadable(store / name, error) from error
 
 
 def _clipped(
@@ -218,33 +219,20 @@ def _grid_key(grid: Grid) -> dict[str, Any]:
 def _lacks_bands(target: Path, grid: Grid, layer: Layer) -> bool:
     """Return whether a layer, made by another version or for other `composite.bands`, lacks a band."""
     group = objects.calling(target, lambda: _open(target))
-    found = dict(group.attrs.get("lsbatch_grid", {}))
+    found = group.attrs.get("lsbatch_grid", {})
     if found != _grid_key(grid):
         raise StaleStoreError(
-            f"{target}: was made for the grid {found}, but the settings give {_grid_key(grid)}; "
+            f"{target}: was made for the grid {str(found)[:300]}, but the settings give {_grid_key(grid)}; "
             "choose another output folder, or delete this one"
         )
-    return not all(band.name in group for band in layer.bands)
+    return not all(_has(group, band.name, target) for band in layer.bands)
 
 
-def _is_listed(store: Path, layer: Layer) -> bool:
-    """Return whether the consolidated metadata lists this layer and its bands."""
+def _has(group: Any, name: str, where: Path) -> bool:
     try:
-        root = json.loads(files.read_text(store / "zarr.json"))
-    except FileNotFoundError:
-        return False
-    listed = (root.get("consolidated_metadata") or {}).get("metadata", {})
-    return {layer.name, *(f"{layer.name}/{name}" for name in layer.names)} <= set(listed)
-
-
-def _consolidate(store: Path) -> None:
-    """Write one metadata file for all layers: xarray then opens 22 bands with one read and without a warning."""
-    with warnings.catch_warnings():
-        # zarr-python warns that consolidated metadata is not yet in the v3 specification; other readers ignore it
-        warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
-        # a temporary file of a killed process
-        warnings.filterwarnings("ignore", message="Object at .* is not recognized", category=UserWarning)
-        zarr.consolidate_metadata(_zarr(store))
+        return name in group
+    except Exception as error:
+        raise cube_listing.unreadable(where / name, error) from error
 
 
 def _coordinates(group: Any, grid: Grid) -> None:

@@ -268,7 +268,8 @@ def swap(path: Path, change: Change) -> str | None:
 
 def _text_of(path: Path) -> str | None:
     try:
-        return read_text(path)
+        # a damaged file must not keep it from being replaced
+        return read_bytes(path).decode(errors="replace")
     except FileNotFoundError:
         return None
 

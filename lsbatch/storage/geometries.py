@@ -8,8 +8,9 @@ import pyogrio
 import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
-from pyogrio.errors import DataSourceError
+from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 from pyproj import Geod, Transformer
+from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
 from lsbatch.errors import ConfigError
@@ -18,6 +19,13 @@ from lsbatch.storage.files import on_disk
 
 #: Shapely's type ids of Polygon and MultiPolygon.
 POLYGONS = (3, 6)
+#: Characters of what GDAL says.
+LONGEST_CAUSE = 500
+#: Errors of GDAL, GEOS and PROJ for a file that is damaged or has an unknown CRS.
+DAMAGED = (
+    *(DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError, CRSError),
+    *(ProjError, shapely.errors.ShapelyError, OSError, ValueError),
+)
 _GEOD = Geod(ellps="WGS84")
 
 
@@ -94,11 +102,18 @@ def read_vector(file: Path, crs: str, bounds: tuple[float, ...] | None = None) -
             raise ConfigError(f"{file}: has no CRS; save it with one")
         box = None if bounds is None else tuple(gpd.GeoSeries([_edged(bounds)], crs=crs).to_crs(stored).total_bounds)
         frame = pyogrio.read_dataframe(here, layer=layer, bbox=box)
-    except (DataSourceError, OSError) as error:
-        raise ConfigError(f"{file}: cannot be read as a vector file: {error}") from None
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise ConfigError(f"{file}: is a table without geometries")
-    return frame.to_crs(crs)
+        if not isinstance(frame, gpd.GeoDataFrame):
+            raise ConfigError(f"{file}: is a table without geometries")
+        if not is_finite(frame):
+            raise ConfigError(f"{file}: has a geometry with coordinates that are no finite numbers")
+        return frame.to_crs(crs)
+    except DAMAGED as error:
+        raise ConfigError(f"{file}: cannot be read as a vector file: {str(error)[:LONGEST_CAUSE]}") from None
+
+
+def is_finite(frame: gpd.GeoDataFrame) -> bool:
+    """Return whether all coordinates are finite numbers. GEOS refuses others in most operations."""
+    return bool(np.isfinite(shapely.get_coordinates(frame.geometry.values)).all())
 
 
 def _edged(bounds: tuple[float, ...]) -> shapely.Polygon:

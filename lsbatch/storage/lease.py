@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import psutil
+from pydantic import Field, TypeAdapter
 
-from lsbatch.errors import AbandonedError, LeaseError
-from lsbatch.storage import files
+from lsbatch.errors import AbandonedError, LeaseError, printable
+from lsbatch.storage import documents, files
 
 #: A lease that was not renewed for this long is free. It is renewed four times in this period.
 SECONDS = 60.0
@@ -45,15 +46,19 @@ class Holder:
     """
 
     token: str
-    part: str
-    place: str
-    pid: int
+    part: Annotated[str, Field(pattern=r"^(all|[0-9]{1,9}-of-[0-9]{1,9})$")]
+    place: Annotated[str, Field(min_length=1)]
+    pid: Annotated[int, Field(ge=0, lt=2**31)]
     born: float
     since: str
 
     def __str__(self) -> str:
         which = "" if self.part == "all" else f"part {self.part.replace('-of-', '/')} of the survey, "
-        return f"{which}process {self.pid} on {self.place.split()[0]} since {self.since}"
+        # the file of a lease may have been written by others
+        return printable(f"{which}process {self.pid} on {self.place.partition(' ')[0][:80]} since {self.since[:40]}")
+
+
+_HOLDER = TypeAdapter(Holder)
 
 
 @dataclass(frozen=True)
@@ -204,15 +209,11 @@ def _text(holder: Holder) -> str:
 
 def _parse(text: str | None) -> Holder | None:
     """Parse a lease; None if it is missing or damaged."""
-    try:
-        raw: Any = json.loads(text or "null")
-        return None if raw is None else Holder(**raw)
-    except (ValueError, TypeError):
-        return None
+    return documents.parsed(text, _HOLDER) if text else None
 
 
 def _read(path: Path) -> Holder | None:
     try:
-        return _parse(files.read_text(path))
+        return documents.parsed(files.read_bytes(path), _HOLDER)
     except FileNotFoundError:
         return None

@@ -1,13 +1,14 @@
 """Receipts: one JSON file a stage and tile, written after the data and removed before they change."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from lsbatch.storage import files, objects
+from pydantic import TypeAdapter
+
+from lsbatch.storage import documents, files, objects
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class Receipt:
         return cls(**kept)
 
 
+_RECEIPT = TypeAdapter(Receipt)
+
+
 def path(folder: Path, stage: str, tile: str) -> Path:
     """Return the file of a receipt."""
     return folder / stage / f"{tile}.json"
@@ -96,10 +100,7 @@ def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:
 
 def _parsed(text: bytes) -> Receipt | None:
     """Return the receipt; None if it is damaged, so that the tile is done again."""
-    try:
-        return Receipt.from_dict(json.loads(text))
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return None
+    return documents.parsed(text, _RECEIPT)
 
 
 def checksum(file: Path) -> str:

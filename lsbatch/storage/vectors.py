@@ -14,17 +14,23 @@ import pyogrio
 import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import ProjError
 
 from lsbatch.errors import ConfigError, StaleStoreError
 from lsbatch.settings import TruthSettings, Windows
 from lsbatch.storage.files import aside, opened, read_bytes
-from lsbatch.storage.geometries import rasterize, read_vector
+from lsbatch.storage.geometries import LONGEST_CAUSE, rasterize, read_vector
 
 T = TypeVar("T")
 #: A change of a file on disk that is not delivered yet.
 Finish = Callable[[Path], None]
 #: Characters of the name of a plot, which is used in receipts, tables and reports.
 LONGEST_NAME = 80
+#: Errors of pyarrow, geopandas, GEOS and PROJ for a damaged GeoParquet file, also one whose metadata have wrong types.
+UNREADABLE = (
+    *(ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError, OSError),
+    *(pa.ArrowException, shapely.errors.ShapelyError, ProjError),
+)
 
 
 def read_truth(
@@ -51,8 +57,15 @@ def read_truth(
             f"truth.date_field = {settings.date_field!r}: is not a column of {settings.file}; the columns are "
             f"{', '.join(truth.columns)}"
         )
-    days = pd.to_datetime(truth[settings.date_field]).dt.date
-    return truth[(days > windows.pre[0]) & (days <= windows.post[1])].reset_index(drop=True)
+    try:
+        # a day that is not known compares as false
+        days = pd.to_datetime(truth[settings.date_field]).dt.tz_localize(None).dt.normalize()
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ConfigError(
+            f"truth.date_field = {settings.date_field!r}: has a value in {settings.file} that is not a date: "
+            f"{str(error).partition(chr(10))[0][:200]}"
+        ) from None
+    return truth[(days > pd.Timestamp(windows.pre[0])) & (days <= pd.Timestamp(windows.post[1]))].reset_index(drop=True)
 
 
 def truth_mask(settings: TruthSettings, windows: Windows, geobox: GeoBox) -> np.ndarray:
@@ -191,27 +204,6 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(temporary, index=False)
 
 
-def write_edges(path: Path, edges: np.ndarray) -> None:
-    """Write the labels along the top, bottom, left and right edge of a tile, (4, tile_px) int32, atomically."""
-    with aside(path) as temporary:
-        np.save(temporary, edges, allow_pickle=False)
-
-
-def read_edges(path: Path) -> np.ndarray:
-    """Read the labels of `write_edges`.
-
-    Raises
-    ------
-    StaleStoreError
-        If the file is damaged or was not made by lsbatch. Pickled objects are not loaded, because they can run code.
-    """
-    data = read_bytes(path)
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, MemoryError) as error:
-        raise damaged(path, error) from None
-
-
 def read_part(path: Path) -> gpd.GeoDataFrame:
     """Read the features of one tile.
 
@@ -257,23 +249,30 @@ def from_arrow(tables: Sequence[pa.Table]) -> dict[str, np.ndarray]:
     Without the CRS, which takes geopandas 40 ms a tile to parse, and without pandas' cost of a column.
     """
     # sums of a tile without any valid pixel are integers
-    table = pa.concat_tables(tables, promote_options="permissive")
-    columns = {name: table[name].to_numpy() for name in table.column_names}
-    return columns | {"geometry": shapely.from_wkb(columns["geometry"])}
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        return columns | {"geometry": shapely.from_wkb(columns["geometry"])}
+    except (KeyError, TypeError, ValueError, pa.ArrowException, shapely.errors.ShapelyError) as error:
+        raise StaleStoreError(
+            f"parts of the tiles: are damaged, or were not made by lsbatch: {error}; run lsbatch verify to find the "
+            "tile, then lsbatch retry TILE"
+        ) from None
 
 
 def _read(path: Path, reader: Callable[[io.BytesIO], T]) -> T:
     data = read_bytes(path)
     try:
         return reader(io.BytesIO(data))
-    except (ValueError, TypeError, KeyError, OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise damaged(path, error) from None
 
 
 def damaged(path: Path, reason: object) -> StaleStoreError:
     """Return the error for a part that cannot be used."""
+    cause = str(reason)[:LONGEST_CAUSE]
     return StaleStoreError(
-        f"{path}: is damaged, or was not made by lsbatch: {reason}; compute its tile again with lsbatch retry"
+        f"{path}: is damaged, or was not made by lsbatch: {cause}; compute its tile again with lsbatch retry"
     )
 
 

@@ -25,6 +25,7 @@ from lsbatch.kernels.greenest_pixel import NO_DAY
 from lsbatch.pipeline import outline, radar_series
 from lsbatch.pipeline.types import Block, Stage
 from lsbatch.storage import files, receipts, vectors
+from lsbatch.storage.documents import tile_edges
 from tests import fake_survey
 from tests.inventory import slow_records
 
@@ -149,7 +150,7 @@ def _one_by_one(survey: Survey) -> pd.DataFrame:
         if tile in done and done[tile].tally["parts"]:
             path = survey.workspace.part("outline", tile)
             frames.append(vectors.read_part(path))
-            edges[position], counts[position] = vectors.read_edges(path.with_suffix(".npy")), len(frames[-1])
+            edges[position], counts[position] = tile_edges.read(path.with_suffix(".npy")), len(frames[-1])
     parts = pd.concat(frames, ignore_index=True)
     of = connected_regions.join(edges, counts)
     keys = zip(parts["tile_row"], parts["tile_col"], parts["label"], strict=True)

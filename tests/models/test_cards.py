@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import save_file
 
 from lsbatch.errors import ModelError, StaleStoreError
-from lsbatch.models import cards
+from lsbatch.models import cards, families
 from tests.models.conftest import make_card
 
 ARRAYS = {"a": np.arange(12, dtype=np.float16).reshape(3, 4), "b": np.array([1.5], np.float32)}
@@ -173,3 +173,37 @@ def test_what_was_there_survives_a_write_that_fails(file: Path, monkeypatch: pyt
         cards.save(file, ARRAYS, make_card(3, 4))
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
+
+
+# A card is signed by whoever wrote it, so its checksum says nothing about its values
+
+STRUCTURES: dict[str, tuple[dict[str, object], str]] = {
+    "text as a number": ({"width": "8"}, "network.width"),
+    "true as a number": ({"depth": True}, "network.depth"),
+    "a text that would be repeated": ({"width": "ab", "depth": 10}, "network.width"),
+    "levels without end": ({"depth": 10**9}, "a network 4096 channels"),
+    "no levels": ({"depth": 0}, "network.depth"),
+    "a temperature of 0": ({"temperature": 0}, "network.temperature"),
+    "no temperature": ({"temperature": None}, "network.temperature"),
+    "not a number": ({"side_m": float("nan")}, "network.side_m"),
+    "a window without end": ({"window_m": 1e300}, "network.window_m"),
+    "a list as a name": ({"architecture": ["Unet"]}, "network.architecture"),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), STRUCTURES.values(), ids=STRUCTURES)
+def test_impossible_structures_are_refused(changes: dict[str, object], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "signed.safetensors"
+    of = make_card(3, 4)
+    cards.save(path, ARRAYS, replace(of, network={**of.network, **changes}))
+    with pytest.raises(ModelError, match=said):
+        cards.card(path)
+
+
+@pytest.mark.parametrize("name", ["depth", "width", "dropout"])
+def test_a_structure_that_lacks_a_value_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "signed.safetensors"
+    of = make_card(3, 4)
+    cards.save(path, ARRAYS, replace(of, network={key: one for key, one in of.network.items() if key != name}))
+    with pytest.raises(ModelError, match=f"lacks network.{name}"):
+        families.of_card(cards.card(path))

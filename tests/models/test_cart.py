@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from lsbatch.errors import NoDataError
+from lsbatch.errors import ModelError, NoDataError
 from lsbatch.kernels import decision_trees
 from lsbatch.models import base, cards, cart
 from lsbatch.settings import PredictSettings
@@ -72,3 +72,36 @@ def test_a_file_answers_as_the_tree(tmp_path: Path) -> None:
     assert np.isnan(found[:5]).all()
     np.testing.assert_array_equal(found[5:] == 1, expected)
     assert set(np.unique(found[5:])) == {0.0, 1.0}
+
+
+TREE: dict[str, np.ndarray] = {
+    "feature": np.array([0, -2, -2], np.int32),
+    "threshold": np.array([0.5, -2.0, -2.0]),
+    "left": np.array([1, -1, -1], np.int32),
+    "right": np.array([2, -1, -1], np.int32),
+    "answer": np.array([0, 0, 1], np.float32),
+}
+NO_TREES: dict[str, dict[str, np.ndarray]] = {
+    "a node that is its own child": {"left": np.array([0, -1, -1], np.int32)},
+    "a circle": {"left": np.array([1, 0, -1], np.int32), "right": np.array([2, 0, -1], np.int32)},
+    "a child beyond the arrays": {"right": np.array([10**9, -1, -1], np.int32)},
+    "a child before the arrays": {"right": np.array([-7, -1, -1], np.int32)},
+    "a band beyond those of the card": {"feature": np.array([1, -2, -2], np.int32)},
+    "a band before them": {"feature": np.array([-2, -2, -2], np.int32)},
+    "arrays of other lengths": {"answer": np.zeros(2, np.float32)},
+    "no node": {name: value[:0] for name, value in TREE.items()},
+    "fractions as children": {"left": np.array([1.0, -1.0, -1.0])},
+    "more arrays": {"more": np.zeros(3, np.float32)},
+}
+
+
+@pytest.mark.parametrize("changes", NO_TREES.values(), ids=NO_TREES)
+def test_arrays_that_are_no_tree_are_refused(changes: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Walking them would read memory of others, or never end."""
+    path = tmp_path / "cart.safetensors"
+    block = np.array([[[0.0, 1.0]]], np.float32)
+    cards.save(path, TREE, cart.card(("dNDVI",)))
+    assert cart.answer(path, block).tolist() == [[0.0, 1.0]]
+    cards.save(path, {**TREE, **changes}, cart.card(("dNDVI",)))
+    with pytest.raises(ModelError, match="are no decision tree"):
+        cart.answer(path, block)

@@ -146,6 +146,7 @@ def test_outlines_that_make_no_sense_are_refused(survey: Survey) -> None:
 def test_a_line_that_is_no_polygon_is_named(survey: Survey) -> None:
     line = {
         ID: "x-1",
+        "version": 1,
         "outline": [[0, 0], [1, 1]],
         "missed": True,
         "state": "confirmed",

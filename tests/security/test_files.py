@@ -27,6 +27,7 @@ from lsbatch.imagery import scene_reading
 from lsbatch.models import cards
 from lsbatch.report import images
 from lsbatch.storage import vectors
+from lsbatch.storage.documents import tile_edges
 from tests import surveys
 from tests.security import hostile
 from tests.security.conftest import Done
@@ -274,7 +275,7 @@ def test_parts(tmp_path: Path, suffix: str, make: Callable[[Path], bytes]) -> No
     with pytest.raises(
         StaleStoreError, match=r"is damaged, or was not made by lsbatch: .*; compute its tile again with lsbatch retry"
     ) as caught:
-        vectors.read_edges(path) if suffix == ".npy" else vectors.read_part(path)
+        tile_edges.read(path) if suffix == ".npy" else vectors.read_part(path)
     assert str(caught.value).isprintable()
     assert not sprung.exists()
 

@@ -203,10 +203,10 @@ def _nodata(item: Mapping[str, Any], sensor: str, assets: Mapping[str, str]) -> 
 
 def _slim(item: Mapping[str, Any], assets: Mapping[str, str], name: str) -> dict[str, Any]:
     properties = item.get("properties") or {}
-    kept = {key: properties[key] for key in ("proj:shape", "proj:transform") if properties.get(key)}
+    kept = _of_lattice(properties)
     code = properties.get("proj:code") or (f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else None)
     if code:
-        kept["proj:code"] = code
+        kept["proj:code"] = str(code)
     outline = _geometry(item, name)
     return {
         "type": "Feature",
@@ -223,8 +223,22 @@ def _slim(item: Mapping[str, Any], assets: Mapping[str, str], name: str) -> dict
 
 
 def _slim_asset(asset: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("href", "type", "proj:shape", "proj:transform", "proj:code", "file:size")
-    return {**{key: asset[key] for key in kept if asset.get(key) is not None}, "roles": ["data"]}
+    texts = {key: str(asset[key]) for key in ("type", "proj:code") if asset.get(key) is not None}
+    size = {} if asset.get("file:size") is None else {"file:size": int(asset["file:size"])}
+    return {"href": asset.get("href"), **texts, **_of_lattice(asset), **size, "roles": ["data"]}
+
+
+def _of_lattice(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return shape and transform of a raster, which go into the plan. Raises ValueError if they are no numbers."""
+    kept = {key: fields[key] for key in ("proj:shape", "proj:transform") if fields.get(key)}
+    for key, values in kept.items():
+        if not (isinstance(values, list | tuple) and len(values) <= 9 and all(map(_is_number, values))):
+            raise ValueError(f"{key} is no list of numbers")
+    return kept
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _geometry(item: Mapping[str, Any], name: str) -> BaseGeometry:

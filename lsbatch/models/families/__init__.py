@@ -43,7 +43,15 @@ def of_card(card: Card) -> Family:
             f"the weights are of family {card.family!r}, which this version of lsbatch does not have; "
             f"use weights of {', '.join(FAMILIES)}"
         )
-    return FAMILIES[card.family]
+    return _complete(FAMILIES[card.family], card)
+
+
+def _complete(family: Family, card: Card) -> Family:
+    missing = [name for name in family.structure if name not in card.network]
+    if missing or (family.own_bands is not None and card.bands != family.own_bands):
+        what = f"network.{missing[0]}" if missing else f"the bands {', '.join(family.own_bands or ())}"
+        raise ModelError(f"the weights of family {card.family!r} are damaged: their card lacks {what}; train again")
+    return family
 
 
 def of(config: Config) -> Family:

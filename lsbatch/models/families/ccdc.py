@@ -20,6 +20,7 @@ class CcdcFamily(FamilyBase):
 
     name = "ccdc"
     summary = "breaks in the Sentinel-2 history of each pixel; also gives the day; needs no training"
+    structure = tuple(ccdc.PARAMETERS)
     own_bands = ccdc.BANDS
     reads_archive = True
     dates_pixels = True

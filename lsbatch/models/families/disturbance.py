@@ -15,6 +15,7 @@ class DisturbanceFamily(FamilyBase):
 
     name = "disturbance"
     summary = "distance of the Sentinel-1 passes after from those before; needs no training and no clear sky"
+    structure = tuple(disturbance.PARAMETERS)
     own_bands = disturbance.BANDS
     has_false_alarm_rate = True
 

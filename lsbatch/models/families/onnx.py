@@ -15,6 +15,7 @@ class OnnxFamily(FamilyBase):
 
     name = "onnx"
     summary = "a network of others: the STAC item (MLM) of an ONNX file, in model.weights"
+    structure = ("item",)
 
     def check(self, card: Card, predict: PredictSettings) -> None:
         """Compute one window."""

@@ -65,6 +65,7 @@ class PrakashFamily(FamilyBase):
 
     name = "prakash"
     summary = "three-stream network: images before and after, and terrain"
+    structure = ("side_m", "width", "dropout")
     own_bands = OWN_BANDS["prakash"]
     training = NetworkRecipe(
         halo_px=_halo_px,

@@ -65,6 +65,7 @@ class SmpFamily(FamilyBase):
 
     name = "smp"
     summary = "encoder and decoder of segmentation-models-pytorch, trained on polygons"
+    structure = ("architecture", "encoder")
     mirrors = True
     training = NetworkRecipe(
         # a pixel lies in windows that begin or end this far from it

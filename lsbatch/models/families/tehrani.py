@@ -77,6 +77,7 @@ class TehraniFamily(FamilyBase):
 
     name = "tehrani"
     summary = "random forest on segments of the red-green change"
+    structure = ("side_m",)
     own_bands = tehrani.BANDS
     makes_segments = True
     # a function of the class would become a method

@@ -42,6 +42,7 @@ class UNetFamily(FamilyBase):
 
     name = "unet"
     summary = "U-Net, trained on polygons; tiles give the same result as the whole image"
+    structure = ("depth", "width", "dropout")
     mirrors = True
     is_unet = True
     training = NetworkRecipe(

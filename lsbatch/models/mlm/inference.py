@@ -216,7 +216,8 @@ def _opened(path: Path, checksum: str, device: str, threads: int) -> tuple[Any, 
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     wanted = _providers(onnxruntime.get_available_providers(), device)
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=wanted)
+        # without its second attempt, which prints
+        session = onnxruntime.InferenceSession(content, options, providers=wanted, enable_fallback=False)
     # as in `run`
     except Exception as error:
         raise ModelError(f"{network.description.asset}: ONNX Runtime refuses it: {_first_line(error)}") from None
