@@ -1,5 +1,7 @@
 """Workers that somebody else started: safe settings are put onto them, also onto those that join later."""
 
+import inspect
+import logging
 import signal
 import subprocess
 import sys
@@ -107,6 +109,24 @@ def test_workers_that_are_there_and_that_join_later(client: Client, tmp_path: Pa
             client.wait_for_workers(2, timeout=60)
             assert list(client.run(state).values()) == [SAFE, SAFE]
         assert lines == []
+
+
+def test_heartbeat_without_an_answer_prints_no_traceback(client: Client, tmp_path: Path) -> None:
+    assert f'"{worker_safety.HEARTBEAT}"' in inspect.getsource(Worker.heartbeat), "Dask has other words for it"
+    with worker(client, tmp_path, **THREADS):
+        client.wait_for_workers(1, timeout=60)
+        for _ in range(2):
+            worker_safety.make_safe(client, THREADS, lambda line: None)
+        (shown,) = client.run(_shown, worker_safety.HEARTBEAT).values()
+        assert shown == (False, True, 1)
+
+
+def _shown(heartbeat: str) -> tuple[bool, bool, int]:
+    """Whether the two messages are printed, and how many filters there are."""
+    logger = logging.getLogger("distributed.worker")
+    records = [logger.makeRecord(logger.name, logging.ERROR, "", 0, text, (), None) for text in (heartbeat, "other")]
+    first, second = (bool(logger.filter(record)) for record in records)
+    return first, second, len(logger.filters)
 
 
 def test_a_paused_worker_goes_on(client: Client, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ workers that lsbatch did not start (`cluster.kind: address`, Kubernetes). The se
 `network.WORKER_CONFIG`, which says why.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 #: Topic of the events in which workers report problems to the driver.
 TOPIC = "lsbatch-worker"
+#: Error of Dask's worker whose traceback is not printed.
+HEARTBEAT = "Failed to communicate with scheduler during heartbeat."
 #: Seconds in which all workers should have answered. A worker that is stopped never answers.
 ANSWER_S = 20.0
 
@@ -43,6 +46,7 @@ class SafeSettings(WorkerPlugin):
         """Change a worker. Dask calls it in the event loop of the worker, when no profile is being taken."""
         stop_profiler(worker)
         stop_pausing(worker)
+        drop_heartbeat_errors()
         if find_spec("lsbatch") is None:
             # a paused worker gets no tiles; otherwise every tile would fail there, quickly
             worker.status = Status.paused
@@ -69,6 +73,22 @@ def stop_pausing(worker: Worker) -> None:
         worker.memory_manager.memory_pause_fraction = False
     if worker.status is Status.paused:
         worker.status = Status.running
+
+
+def drop_heartbeat_errors() -> None:
+    """Drop the traceback of a heartbeat without an answer. The driver itself reports silent workers.
+
+    At the end of a run the scheduler may close during a heartbeat; a demo on Python 3.13 printed 25 lines for it.
+    """
+    logger = logging.getLogger("distributed.worker")
+    names = {getattr(one, "__name__", "") for one in logger.filters}
+    if is_no_heartbeat_error.__name__ not in names:
+        logger.addFilter(is_no_heartbeat_error)
+
+
+def is_no_heartbeat_error(record: logging.LogRecord) -> bool:
+    """Return whether a message is to be printed."""
+    return record.msg != HEARTBEAT
 
 
 def worker_problem(threads: Mapping[str, str]) -> str | None:
