@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +55,6 @@ class Receipt:
         """Return plain values for JSON."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> "Receipt":
-        """Restore a receipt from `to_dict`. Unknown keys of later versions are ignored."""
-        known = {f.name for f in fields(cls)}
-        kept = {key: value for key, value in raw.items() if key in known}
-        for key in ("scenes", "dropped"):
-            kept[key] = tuple(kept.get(key, ()))
-        return cls(**kept)
-
 
 _RECEIPT = TypeAdapter(Receipt)
 
@@ -86,7 +77,7 @@ def remove(folder: Path, stage: str, tile: str) -> None:
 def read(folder: Path, stage: str, tile: str) -> Receipt | None:
     """Read the receipt of a tile; None if there is none, or if it is damaged."""
     try:
-        return _parsed(files.read_bytes(path(folder, stage, tile)))
+        return parsed(files.read_bytes(path(folder, stage, tile)))
     except FileNotFoundError:
         # not looked for first: another attempt may remove it in between
         return None
@@ -94,12 +85,12 @@ def read(folder: Path, stage: str, tile: str) -> Receipt | None:
 
 def read_stage(folder: Path, stage: str) -> dict[str, Receipt]:
     """Read all receipts of a stage by tile. A damaged receipt counts as absent."""
-    read = map(_parsed, files.read_folder(folder / stage, ".json").values())
+    read = map(parsed, files.read_folder(folder / stage, ".json").values())
     return {receipt.tile: receipt for receipt in read if receipt is not None}
 
 
-def _parsed(text: bytes) -> Receipt | None:
-    """Return the receipt; None if it is damaged, so that the tile is done again."""
+def parsed(text: bytes) -> Receipt | None:
+    """Return the receipt; None if it is damaged, so that the tile is done again. Unknown keys are ignored."""
     return documents.parsed(text, _RECEIPT)
 
 

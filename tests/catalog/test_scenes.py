@@ -78,7 +78,7 @@ def test_recorded_platforms_and_orbits_of_sentinel_2() -> None:
 @needs_recorded
 def test_a_scene_travels() -> None:
     scene = describe(recorded("earth-search__sentinel-2-c1-l2a.json")[0], "sentinel2")
-    assert Scene.from_dict(json.loads(json.dumps(scene.to_dict()))) == scene
+    assert Scene(**json.loads(json.dumps(scene.to_dict()))) == scene
     assert pickle.loads(pickle.dumps(scene)) == scene
     assert set(scene.item["assets"]) == set(scene.assets.values())
     assert len(json.dumps(scene.to_dict())) < 4000

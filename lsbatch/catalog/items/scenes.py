@@ -94,11 +94,6 @@ class Scene:
         # not asdict: it copies the item deeply, and a nation has 50,000 pairs of tile and scene
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> "Scene":
-        """Restore a scene from `to_dict`."""
-        return cls(**raw)
-
 
 def describe(item: Mapping[str, Any], sensor: str, further: tuple[str, ...] = ()) -> Scene:
     """Describe an item: make all decisions about it.

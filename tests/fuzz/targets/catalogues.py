@@ -116,4 +116,4 @@ def read(url: str, sensor: str) -> None:
     for scene in found.scenes:
         text = json.dumps(scene.to_dict(), allow_nan=False)
         assert SECRET not in text, text
-        assert Scene.from_dict(json.loads(text)).footprint.bounds
+        assert Scene(**json.loads(text)).footprint.bounds
