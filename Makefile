@@ -83,7 +83,7 @@ format: .venv/test.stamp
 # A stamp is written last. While .venv/installing is there, an installation runs or was killed in the middle: pip may
 # take a half-written package for a whole one, so such a .venv is thrown away. Any other .venv is kept.
 .venv/lsbatch.stamp: pyproject.toml constraints.txt
-	$(call install,.)
+	$(call install,'.[view]')
 
 .venv/test.stamp: pyproject.toml constraints.txt
 	$(call install,'.[test]')
