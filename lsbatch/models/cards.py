@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from lsbatch.errors import ModelError, StaleStoreError
 from lsbatch.models.mlm import model as mlm
-from lsbatch.models.model_card import Applicability, Card, Structure, changes
+from lsbatch.models.model_card import Applicability, Card, changes
 from lsbatch.storage.files import aside
 
 __all__ = ["Applicability", "Card", "arrays", "card", "checksum", "sample", "sample_checksum", "save"]
@@ -40,6 +40,26 @@ LARGEST_PX = 8192
 MOST_MEMBERS = 10
 #: Means and deviations of bands are smaller. A float32 holds 3.4e38.
 LARGEST_VALUE = 1e30
+
+
+class Structure(BaseModel):
+    """Types and bounds of what a card may say in `Card.network`; a family reads some of it."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    depth: int = Field(1, ge=1)
+    width: int = Field(1, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    temperature: float = Field(1.0, gt=0)
+    side_m: float = Field(10.0, gt=0, le=1000)
+    window_m: float = Field(10.0, gt=0, le=100_000)
+    normal_median: float = Field(1.0, gt=0)
+    penalty: float = Field(1.0, ge=0)
+    chi_square: float = Field(0.5, gt=0, lt=1)
+    consecutive: int = Field(1, ge=1, le=1000)
+    bare_ndvi: float = Field(0.0, ge=-1, le=1)
+    architecture: str = Field("", max_length=200)
+    encoder: str = Field("", max_length=200)
 
 
 def card(path: Path) -> Card:

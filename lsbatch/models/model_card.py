@@ -9,30 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 #: Names of bands that are differences: diffVV, dNDVI.
 _CHANGE = re.compile(r"diff[A-Z]|d[A-Z]")
-
-
-class Structure(BaseModel):
-    """Types and bounds of what a card may say in `Card.network`; a family reads some of it."""
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-
-    depth: int = Field(1, ge=1)
-    width: int = Field(1, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    temperature: float = Field(1.0, gt=0)
-    side_m: float = Field(10.0, gt=0, le=1000)
-    window_m: float = Field(10.0, gt=0, le=100_000)
-    normal_median: float = Field(1.0, gt=0)
-    penalty: float = Field(1.0, ge=0)
-    chi_square: float = Field(0.5, gt=0, lt=1)
-    consecutive: int = Field(1, ge=1, le=1000)
-    bare_ndvi: float = Field(0.0, ge=-1, le=1)
-    architecture: str = Field("", max_length=200)
-    encoder: str = Field("", max_length=200)
 
 
 @dataclass(frozen=True)
