@@ -20,6 +20,7 @@ from lsbatch.bands import mask
 from lsbatch.catalog.survey import open_survey
 from lsbatch.settings import to_yaml
 from lsbatch.storage import cube, file_system, files, lease, receipts
+from lsbatch.storage.documents import cube_listing
 from tests.chaos import arena
 from tests.chaos.comparison import differences
 
@@ -380,10 +381,10 @@ def test_a_kill_between_a_layer_and_the_list_of_layers(patient: Patient, monkeyp
     class Killed(BaseException):
         pass
 
-    def killed(store: Path) -> None:
+    def killed(store: Path, target: object) -> None:
         raise Killed
 
-    monkeypatch.setattr(cube, "_consolidate", killed)
+    monkeypatch.setattr(cube_listing, "consolidate", killed)
     with pytest.raises(Killed):
         cube.create(store, survey.grid, layer)
     monkeypatch.undo()
