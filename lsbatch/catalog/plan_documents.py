@@ -19,11 +19,15 @@ from lsbatch.storage import documents
 REPLAN = "run with --replan"
 #: Coordinates of projected CRSs are smaller, in metres.
 FARTHEST_M = 1e8
+#: The largest side of a tile that the settings allow.
+LARGEST_TILE_PX = 8192
 
 
 def _in_settings(grid: Grid) -> Grid:
-    """Check the grid of a plan as that of the settings."""
-    GridSettings(crs=grid.crs, resolution_m=grid.resolution_m, tile_px=grid.tile_px)
+    """Check CRS and pixels of a plan as those of the settings, and the bounds of the other numbers."""
+    GridSettings(crs=grid.crs, resolution_m=grid.resolution_m)
+    if not 0 < grid.tile_px <= LARGEST_TILE_PX:
+        raise ValueError(f"tile_px must be 1 to {LARGEST_TILE_PX}")
     left, bottom, right, top = grid.bounds
     if not (-FARTHEST_M < left < right < FARTHEST_M and -FARTHEST_M < bottom < top < FARTHEST_M):
         raise ValueError("bounds must be left, bottom, right, top in metres")
