@@ -138,7 +138,7 @@ def test_run_and_open_by_folder(
     file = tmp_path / "survey.yaml"
     file.write_text(to_yaml(survey.config), encoding="utf-8")
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         submitted: list[str] = []

@@ -40,7 +40,9 @@ importlib.util.find_spec = lambda name, package=None: None if name == "lsbatch" 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
     with (
-        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, local_directory=str(tmp_path)) as cluster,
+        LocalCluster(
+            n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", local_directory=str(tmp_path)
+        ) as cluster,
         Client(cluster) as found,
     ):
         yield found
