@@ -52,8 +52,8 @@ class PublishSettings(Section):
     images: tuple[Image, ...] = Field(
         ("after", "before", "probability", "mask", "observed"),
         description="images of the map, those that the survey has, the first is shown first: after, before, "
-        "radar-change, radar-after, radar-before, relief, probability, mask, date, observed; each takes about as much "
-        "space as the file of a national map",
+        "radar-change, radar-after, radar-before, relief, probability, mask, date, observed; each may take "
+        "several times the space of the file of a national map",
     )
 
     @field_validator("title", "licence", "citation", "contact", "disclaimer")
