@@ -34,11 +34,12 @@ def texts(survey: Survey) -> dict[str, str]:
     given, windows = survey.config.publish, survey.config.survey.windows
     year, language = windows.post[1].year, survey.config.inventory.language
     title = given.title or word("title", language).format(survey.config.survey.id, year)
+    dated = title if str(year) in title else f"{title} ({year})"
     return {
         "title": title,
         "description": f"{title}. {given.disclaimer}".strip(),
         "licence": given.licence,
-        "citation": given.citation or f"{title} ({year}). Made with lsbatch {lsbatch.__version__}.",
+        "citation": given.citation or f"{dated}. Made with lsbatch {lsbatch.__version__}.",
         "contact": given.contact,
         "disclaimer": given.disclaimer,
     }
