@@ -125,6 +125,7 @@ system-packages:
 	command -v gdaldem >/dev/null || missing="$$missing gdal-bin"; \
 	command -v slurmctld >/dev/null || missing="$$missing slurm-wlm"; \
 	command -v munged >/dev/null || missing="$$missing munge"; \
+	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	[ -e /usr/lib/python3/dist-packages/qgis ] || missing="$$missing python3-qgis"; \
 	[ -e /usr/share/postgresql/15/extension/postgis.control ] || missing="$$missing postgresql-15-postgis-3"; \
 	if [ -z "$$missing" ]; then echo "system packages: all here"; \
