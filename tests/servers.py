@@ -65,7 +65,8 @@ class Served:
     url : str
     faults : dict of path to list of status
         Answers that a path gives before it gives the file; taken from the front.
-    asked : Counter of path
+    asked, ranged : Counter of path
+        Requests, and those of them for a range.
     outage : Outage or None
         When the whole server answers 503.
     """
@@ -73,6 +74,7 @@ class Served:
     url: str
     faults: dict[str, list[int]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    ranged: Counter[str] = field(default_factory=Counter)
     outage: "Outage | None" = None
     lock: Lock = field(default_factory=Lock)
 
@@ -118,6 +120,7 @@ class FileHandler(SimpleHTTPRequestHandler):
         first, last, status = 0, size - 1, 200
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
         if asked and any(asked.groups()):
+            self._served.ranged[path] += 1
             first, last = _span(asked, size)
             status = 206 if first <= last else 416
         self.send_response(status)
