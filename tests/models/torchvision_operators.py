@@ -9,5 +9,6 @@ import torch
 
 #: Kept, because the operators go with it.
 OPERATORS = torch.library.Library("torchvision", "DEF")
-for _name in ("nms", "qnms"):
+# beside torch for CUDA the library loads, and a second declaration ends the process
+for _name in ("nms", "qnms") if torch.version.cuda is None else ():
     OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
