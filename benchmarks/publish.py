@@ -6,7 +6,6 @@ The survey is that of `benchmarks.view`: the national map `probability`, and no 
 images of single landslides. The folder is served by the tests' server of files with ranges, on this machine.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -19,12 +18,7 @@ from tests import servers
 
 def main() -> None:
     """Make the survey in a temporary folder, publish it, measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--landslides", type=int, default=50_000)
-    parser.add_argument("--rows", type=int, default=40_000)
-    parser.add_argument("--cols", type=int, default=60_000)
-    parser.add_argument("--pictures", type=Path)
-    args = parser.parse_args()
+    args = view.options(__doc__)
     with tempfile.TemporaryDirectory() as name:
         folder, site = Path(name), Path(name) / "site"
         survey = view.make(folder, args.rows, args.cols, args.landslides)

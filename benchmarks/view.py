@@ -47,12 +47,7 @@ UNTIL_IDLE = "new Promise(done => window.lsbatchMap.once('idle', () => done(perf
 
 def main() -> None:
     """Make the survey in a temporary folder, measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--landslides", type=int, default=50_000)
-    parser.add_argument("--rows", type=int, default=40_000)
-    parser.add_argument("--cols", type=int, default=60_000)
-    parser.add_argument("--pictures", type=Path)
-    args = parser.parse_args()
+    args = options(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         survey = make(Path(folder), args.rows, args.cols, args.landslides)
@@ -60,6 +55,16 @@ def main() -> None:
         print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         print("\n".join(of_server(survey)), flush=True)
         print("\n".join(of_browser(survey, Path(folder), args.pictures)))
+
+
+def options(about: str) -> argparse.Namespace:
+    """Return the command line of a benchmark of this nation."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--landslides", type=int, default=50_000)
+    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--cols", type=int, default=60_000)
+    parser.add_argument("--pictures", type=Path)
+    return parser.parse_args()
 
 
 def _since(began: float) -> str:

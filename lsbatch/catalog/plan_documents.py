@@ -137,6 +137,4 @@ def summary(found: Mapping[str, Any]) -> Summary:
     try:
         return _SUMMARY.validate_python(found)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))[:80]
-        raise StaleStoreError(f"plan.json: its summary is damaged ({field}: {first['msg']}); {REPLAN}") from None
+        raise StaleStoreError(f"plan.json: its summary is damaged ({documents.reason(error)}); {REPLAN}") from None

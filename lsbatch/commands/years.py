@@ -155,7 +155,7 @@ def _has_inventory(root: Path) -> bool:
 
 
 def _year(config: Config) -> int:
-    return config.survey.windows.post[1].year
+    return config.survey.windows.year
 
 
 @contextmanager

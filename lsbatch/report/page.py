@@ -4,8 +4,6 @@ The page is one file. Its content security policy forbids requests and all scrip
 A text from a catalogue therefore does no harm even if it is not escaped, and every text is escaped.
 """
 
-import base64
-import hashlib
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -157,13 +155,12 @@ def _curve(config: Config) -> dict[str, str] | None:
 def render(content: Mapping[str, Any]) -> str:
     """Render the page; every text of `content` is escaped."""
     script, style = ((_HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
-    seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = templates.environment()
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= {"number": number, "percent": percent, "area": area, "score": score, "duration": duration}
     # only the script and the style of lsbatch are not escaped; `tojson` writes <, >, & and ' as \\u....
     return environment.get_template("page.html.j2").render(
-        {**content, "script": Markup(script), "style": Markup(style), "seal": seal}
+        {**content, "script": Markup(script), "style": Markup(style), "seal": templates.seal(script)}
     )
 
 

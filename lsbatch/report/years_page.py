@@ -3,8 +3,6 @@
 The page is one file. Its content security policy forbids requests and all scripts except its own script.
 """
 
-import base64
-import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -105,7 +103,7 @@ def render(years: Sequence[Year], table: pd.DataFrame, folder: Path, state: str)
         # only the script and the style of lsbatch are not escaped
         script=Markup(script),
         style=Markup(style),
-        seal=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        seal=templates.seal(script),
         state=state,
         version=lsbatch.__version__,
         first=years[0].year,

@@ -4,13 +4,14 @@ import importlib.util
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lsbatch.catalog.survey import Survey
 from lsbatch.errors import LsbatchError
 from lsbatch.inventory import areas
 from lsbatch.report import templates
@@ -44,6 +45,29 @@ def map_folder() -> Path | None:
 def html(about: Mapping[str, Any] | None = None) -> str:
     """Return the page; with `about` that of a published folder, which has no form for answers."""
     return templates.environment(PAGE).get_template("page.html.j2").render(about=about)
+
+
+def described(survey: Survey, images: Sequence[Mapping[str, Any]], *, has_areas: bool) -> dict[str, Any]:
+    """Return what the page needs before the list, for a page without answers.
+
+    Parameters
+    ----------
+    survey : Survey
+    images : sequence of mapping
+        As `ImageTiles.described` gives them.
+    has_areas : bool
+        Whether there are outlines of areas.
+    """
+    return {
+        "survey": survey.config.survey.id,
+        "uncertain_first": False,
+        "is_review": False,
+        "map": "",
+        "bounds": listing.bounds(survey),
+        "images": images,
+        "areas": has_areas,
+        "outlines": {"minzoom": 0, "maxzoom": outline_tiles.MOST_ZOOM},
+    }
 
 
 class Site:
@@ -95,17 +119,15 @@ class Site:
 
     def survey(self) -> Content:
         """Return what the page needs before the list."""
-        survey = self.case.survey
-        return _json({
-            "survey": survey.config.survey.id,
-            "uncertain_first": self.case.uncertain_first,
-            "is_review": self.is_review,
-            "map": "" if self.maplibre else MISSING,
-            "bounds": listing.bounds(survey),
-            "images": self.tiles.described(),
-            "areas": bool(self._areas),
-            "outlines": {"minzoom": 0, "maxzoom": outline_tiles.MOST_ZOOM},
-        })  # fmt: skip
+        told = described(self.case.survey, self.tiles.described(), has_areas=bool(self._areas))
+        return _json(
+            told
+            | {
+                "uncertain_first": self.case.uncertain_first,
+                "is_review": self.is_review,
+                "map": "" if self.maplibre else MISSING,
+            }
+        )
 
     def landslides(self) -> Content:
         """Return the list."""

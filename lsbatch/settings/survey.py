@@ -49,6 +49,11 @@ class Windows(Section):
     pre: tuple[date, date]
     post: tuple[date, date]
 
+    @property
+    def year(self) -> int:
+        """Return the year of the images after, by which a survey is called."""
+        return self.post[1].year
+
 
 class SurveySettings(Section):
     """Kind and dates of the survey."""

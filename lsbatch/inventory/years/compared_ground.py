@@ -15,6 +15,7 @@ from lsbatch.inventory.areas import ELSEWHERE
 from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.storage import cube, receipts
 from lsbatch.storage.geometries import rasterize
+from lsbatch.storage.receipts import Receipt
 
 #: Name of the row for the whole survey.
 WHOLE = "(whole survey)"
@@ -51,25 +52,29 @@ def measure(survey: Survey, last: Survey | None, areas: Mapping[str, shapely.Geo
     """
     if last is not None and last.grid != survey.grid:
         last = None
-    calls = [partial(_tile, survey, last, position, areas) for position in _done(survey)]
+    masked = receipts.read_stage(survey.workspace.receipts, "clean")
+    before = {} if last is None else receipts.read_stage(last.workspace.receipts, "clean")
+    calls = [
+        partial(_tile, survey, last if before.get(tile_id(*position)) else None, position, areas)
+        for position in survey.positions
+        if masked.get(tile_id(*position))
+    ]
     observed: dict[str, int] = {}
     common: dict[str, int] = {}
     for counts in in_order(calls, TOGETHER):
         for name, (here, both) in counts.items():
             observed[name] = observed.get(name, 0) + here
             common[name] = common.get(name, 0) + both
-    return ComparedGround(observed, None if last is None else common, _shares(survey))
-
-
-def _done(survey: Survey) -> list[Position]:
-    masked = receipts.read_stage(survey.workspace.receipts, "clean")
-    return [position for position in survey.positions if masked.get(tile_id(*position))]
+    return ComparedGround(observed, None if last is None else common, _shares(survey, masked))
 
 
 def _tile(
     survey: Survey, last: Survey | None, position: Position, areas: Mapping[str, shapely.Geometry]
 ) -> dict[str, tuple[int, int]]:
-    """Return the pixels of a tile that this survey, and that both surveys observed, by area."""
+    """Return the pixels of a tile that this survey, and that both surveys observed, by area.
+
+    `last` is None if it has not done the tile.
+    """
     observed = _observed(survey, position)
     both = observed & _observed(last, position) if last is not None else np.zeros_like(observed)
     box = survey.tile(position).geobox
@@ -82,18 +87,15 @@ def _tile(
 
 
 def _observed(survey: Survey, position: Position) -> np.ndarray:
-    """Return the observed pixels of a tile; none if the survey has not done it."""
-    tile = survey.tile(position)
-    if not receipts.read(survey.workspace.receipts, "clean", tile.id):
-        return np.zeros(tile.geobox.shape, bool)
+    """Return the observed pixels of a tile."""
     layer = mask(survey.config.model.family)
+    tile = survey.tile(position)
     found = cube.read(survey.workspace.store, survey.grid, layer, tile, 0, ("landslide",))["landslide"]
     return np.asarray(found != UNOBSERVED)
 
 
-def _shares(survey: Survey) -> dict[Position, float]:
-    folder = survey.workspace.receipts
-    stacked, masked = (receipts.read_stage(folder, name) for name in ("stack", "clean"))
+def _shares(survey: Survey, masked: Mapping[str, Receipt]) -> dict[Position, float]:
+    stacked = receipts.read_stage(survey.workspace.receipts, "stack")
     shares = {}
     for position in survey.positions:
         before, after = stacked.get(tile_id(*position)), masked.get(tile_id(*position))

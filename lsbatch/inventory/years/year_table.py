@@ -51,7 +51,7 @@ class Year:
     @property
     def year(self) -> int:
         """Return the year of the images after."""
-        return self.survey.config.survey.windows.post[1].year
+        return self.survey.config.survey.windows.year
 
     @property
     def found(self) -> gpd.GeoDataFrame:

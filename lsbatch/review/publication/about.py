@@ -32,7 +32,7 @@ class Fact:
 def texts(survey: Survey) -> dict[str, str]:
     """Return title, description, licence, citation, contact and disclaimer, with their defaults."""
     given, windows = survey.config.publish, survey.config.survey.windows
-    year, language = windows.post[1].year, survey.config.inventory.language
+    year, language = windows.year, survey.config.inventory.language
     title = given.title or word("title", language).format(survey.config.survey.id, year)
     dated = title if str(year) in title else f"{title} ({year})"
     return {

@@ -45,4 +45,10 @@ export const areas = place("data/areas.json");
 const archive = name => `pmtiles://${place(`tiles/${name}.pmtiles`)}/{z}/{x}/{y}`;
 export const outlines = () => archive("landslides");
 export const image = archive;
-export const prepare = maplibre => maplibre.addProtocol("pmtiles", new window.pmtiles.Protocol().tile);
+// A tile that the archive does not have is a transparent picture: without data MapLibre would take it for loading for ever.
+const tiles = new window.pmtiles.Protocol();
+const tile = async (request, abort) => {
+  const answer = await tiles.tile(request, abort);
+  return request.type === "image" && !answer.data?.byteLength ? {data: await createImageBitmap(new ImageData(1, 1))} : answer;
+};
+export const prepare = maplibre => maplibre.addProtocol("pmtiles", tile);

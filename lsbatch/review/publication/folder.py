@@ -104,11 +104,6 @@ def _write_sums(folder: Path) -> None:
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
-def digest(text: str) -> str:
-    """Return 16 hex digits of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file as hex digits."""
     with path.open("rb") as file:

@@ -13,11 +13,12 @@ from lsbatch.errors import ConfigError, LsbatchError, StaleStoreError
 from lsbatch.inventory import areas, reviews
 from lsbatch.inventory.previous_inventory import ID
 from lsbatch.inventory.stac import publication as stac
-from lsbatch.review import listing, outline_tiles, server, site
+from lsbatch.review import listing, server, site
 from lsbatch.review.image_tiles import ImageTiles
 from lsbatch.review.publication import about, downloads, finished, folder, records, tile_archives
 from lsbatch.review.publication.finished import Observed
-from lsbatch.storage import journal
+from lsbatch.settings import digest
+from lsbatch.storage.documents import answer_file
 
 _HERE = Path(__file__).parent
 #: Scripts of the page that a published folder does not have: those for answers, and the one that reads from a server.
@@ -61,7 +62,10 @@ def publish(survey: Survey, target: Path, tell: Callable[[str], None]) -> None:
         outlines = areas.outlines(survey.config)
         tell("Records")
         records.write(here / "data", survey, frame, outlines)
-        told = _survey(survey, frame, images, has_areas=bool(outlines))
+        told = site.described(survey, images, has_areas=bool(outlines)) | {
+            "is_published": True,
+            "fields": listing.fields_of(survey, frame),
+        }
         (here / "data" / "survey.json").write_bytes(records.to_json(told))
         _stac(here, survey)
         _page(here, survey, frame, observed, maplibre)
@@ -83,7 +87,7 @@ def _failures_told(survey: Survey) -> Iterator[None]:
 
 def _unpublished(survey: Survey, frame: gpd.GeoDataFrame) -> int:
     """Return the number of landslides whose last answer in the journal is not that of the inventory."""
-    last = {str(one.get(ID)): one.get("state") for one in journal.read(survey.workspace.answers)}
+    last = {one[ID]: one["state"] for one in answer_file.read(survey.workspace.answers)}
     return sum(last.get(name, state) != state for name, state in zip(frame[ID], frame["review_state"], strict=True))
 
 
@@ -98,24 +102,6 @@ def _tiles(here: Path, survey: Survey, frame: gpd.GeoDataFrame, tell: Callable[[
         tell(f"Tiles of the image: {one['title']}")
         tile_archives.write_image(here / "tiles" / f"{one['name']}.pmtiles", survey, images, one["name"])
     return chosen
-
-
-def _survey(
-    survey: Survey, frame: gpd.GeoDataFrame, images: list[dict[str, Any]], *, has_areas: bool
-) -> dict[str, Any]:
-    """Return what the page needs before the list, as `Site.survey`."""
-    return {
-        "survey": survey.config.survey.id,
-        "uncertain_first": False,
-        "is_review": False,
-        "is_published": True,
-        "map": "",
-        "bounds": listing.bounds(survey),
-        "images": images,
-        "areas": has_areas,
-        "outlines": {"minzoom": 0, "maxzoom": outline_tiles.MOST_ZOOM},
-        "fields": listing.fields_of(survey, frame),
-    }
 
 
 def _stac(here: Path, survey: Survey) -> None:
@@ -152,4 +138,4 @@ def _page(here: Path, survey: Survey, frame: gpd.GeoDataFrame, observed: Observe
 def _edition(here: Path) -> str:
     """Return a word that changes with the data of the page."""
     parts = [folder.checksum(path) for name in ("data", "tiles") for path in sorted((here / name).iterdir())]
-    return folder.digest("".join(parts))
+    return digest(parts)

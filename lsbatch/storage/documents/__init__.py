@@ -34,7 +34,7 @@ def read(path: Path, kind: TypeAdapter[T], remedy: str) -> T:
     try:
         return kind.validate_json(files.read_bytes(path), strict=True)
     except ValidationError as error:
-        raise StaleStoreError(f"{path}: is damaged ({_reason(error)}); {remedy}") from None
+        raise StaleStoreError(f"{path}: is damaged ({reason(error)}); {remedy}") from None
 
 
 def parsed(text: str | bytes, kind: TypeAdapter[T]) -> T | None:
@@ -45,7 +45,7 @@ def parsed(text: str | bytes, kind: TypeAdapter[T]) -> T | None:
         return None
 
 
-def _reason(error: ValidationError) -> str:
+def reason(error: ValidationError) -> str:
     """Return the first field that is wrong, without its value, and why."""
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part)[:40] for part in first["loc"][:6])

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from lsbatch.errors import StaleStoreError
-from lsbatch.storage import journal
+from lsbatch.storage import documents, journal
 
 _Corner = tuple[float, float]
 
@@ -40,9 +40,7 @@ def read(path: Path) -> journal.Records:
         try:
             _ANSWER.validate_python(record)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(map(str, first["loc"]))[:80]
             raise StaleStoreError(
-                f"{path}: answer {number} is damaged ({field}: {first['msg']}); correct or delete its line"
+                f"{path}: answer {number} is damaged ({documents.reason(error)}); correct or delete its line"
             ) from None
     return found

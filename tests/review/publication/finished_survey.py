@@ -38,6 +38,7 @@ def make(folder: Path, landslides: int = 12, publish: PublishSettings = PublishS
     scenes = f"tile,scene,looks,used,reason\nr000c000,S2A_1,pre_s2,no,S2A_1: https://a.b/c?{SIGNED} in {folder}\n"
     (survey.workspace.inventory / "scenes.csv").write_text(scenes, encoding="utf-8")
     answer = {
+        "version": 1,
         ID: str(frame[ID].iat[0]) if len(frame) else "",
         "state": "rejected",
         "reviewer": REVIEWER,

@@ -81,6 +81,16 @@ def test_every_landslide_is_in_the_list_and_on_the_map(page: browser.Page, frame
     assert f"{len(frame)} landslides" in page.value(COUNT)
 
 
+def test_the_map_does_not_wait_for_tiles_that_an_archive_lacks(page: browser.Page) -> None:
+    """Inside of a survey's bounds too: tiles without a value are not in the archives."""
+    page.value(
+        "(() => { const map = window.lsbatchMap, {tiles, maxzoom} = map.getStyle().sources.image; "
+        "map.addSource('around', {type: 'raster', tiles, maxzoom, tileSize: 512}); "
+        "map.addLayer({id: 'around', type: 'raster', source: 'around'}); map.jumpTo({zoom: 7}); })()"
+    )
+    drawn(page)
+
+
 def test_a_click_on_the_map_shows_the_record(page: browser.Page, frame: gpd.GeoDataFrame) -> None:
     place = frame.to_crs("EPSG:4326").geometry.iat[2].representative_point()
     page.value(f"window.lsbatchMap.jumpTo({{center: [{place.x}, {place.y}], zoom: 15}}); 0")
