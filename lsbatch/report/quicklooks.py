@@ -1,8 +1,7 @@
 """Images of single landslides: before, after, radar change and probability, with the outline."""
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +25,6 @@ STEP_PX = 16
 DETAILED, DETAILED_PX, PICTURE_PX = 12, 320, 128
 #: A window with a longer side is read separately, not together with the windows of its tile.
 ALONE_PX = 512
-#: Landslides from which the bytes of images are estimated, and the largest ones among which they are evenly spread.
-SAMPLE, SAMPLED = 50, 5_000
-#: A batch is this much larger than estimated, and has at least so many landslides: a second one costs more.
-SPARE, LEAST_BATCH = 1.15, 50
 #: Side of the window divided by the longer side of the landslide.
 MARGIN = 1.8
 #: Titles of the image kinds; the page refers to a kind by its index in this tuple.
@@ -72,19 +67,10 @@ def window(survey: Survey, shape: shapely.Geometry) -> Window:
     return Window(slice(row, row + side), slice(col, col + side))
 
 
-def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], budget: int) -> list[dict[str, Any]]:
-    """Return images and outlines for the page: of the first landslides, as many as fit.
+def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry]) -> list[dict[str, Any]]:
+    """Return images and outlines for the page, in the order of the landslides.
 
     Memory holds the windows of one tile, and the pictures.
-
-    Parameters
-    ----------
-    survey : Survey
-    config : Config
-    shapes : sequence of shapely geometry
-        In the order in which they are to have pictures.
-    budget : int
-        Bytes of the page that they may take.
 
     Returns
     -------
@@ -92,7 +78,10 @@ def quicklooks(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry
         side (of the window, px), px (of a picture), kinds (places in `TITLES`; empty where nothing was observed),
         outline (SVG path in pixels of the window), strip (the pictures side by side, JPEG in base64)
     """
-    return within(_in_batches(survey, config, shapes, budget), budget)
+    looks: dict[int, dict[str, Any]] = {}
+    for i, where, bands in _windows(survey, config, shapes):
+        looks[i] = _look(survey, shapes[i], where, bands, DETAILED_PX if i < DETAILED else PICTURE_PX)
+    return [looks[i] for i in range(len(shapes))]
 
 
 def quicklook(survey: Survey, config: Config, shape: shapely.Geometry) -> dict[str, Any]:
@@ -113,14 +102,9 @@ def by_place(
     survey: Survey, config: Config, shapes: Sequence[shapely.Geometry]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the number of each landslide and its images as `quicklook` has them, smaller, those of a tile together."""
-    windows = {i: window(survey, shape) for i, shape in enumerate(shapes)}
-    for members in _together(survey, windows):
-        box = _around([windows[i] for i in members])
-        bands = _read(survey, config, box)
-        for i in members:
-            mine = {name: values[windows[i].inside(box)] for name, values in bands.items()}
-            drawn = _drawn(mine, windows[i], PICTURE_PX)
-            yield i, _told(survey, shapes[i], windows[i], {name: images.webp_uri(one) for name, one in drawn.items()})
+    for i, where, bands in _windows(survey, config, shapes):
+        drawn = _drawn(bands, where, PICTURE_PX)
+        yield i, _told(survey, shapes[i], where, {name: images.webp_uri(one) for name, one in drawn.items()})
 
 
 def _told(survey: Survey, shape: shapely.Geometry, where: Window, uris: Mapping[str, str]) -> dict[str, Any]:
@@ -132,65 +116,23 @@ def _told(survey: Survey, shape: shapely.Geometry, where: Window, uris: Mapping[
     }
 
 
-def _in_batches(
-    survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], budget: int
-) -> Iterator[dict[str, Any]]:
-    """Yield images, in one batch of as many as will fit by the bytes of a sample, and in more if they take less.
-
-    Each batch reads its tiles again: with a first batch of 500 for the estimate and three others, a survey of 100 tiles
-    was read 3.4 times, which took most of the time of the report.
-    """
-    first = used = 0
-    # a smaller survey is one batch without an estimate
-    each = _mean_bytes(survey, config, shapes) if len(shapes) > LEAST_BATCH else math.inf
-    while first < len(shapes):
-        count = max(LEAST_BATCH, math.ceil(SPARE * (budget - used) / each))
-        looks = _batch(survey, config, shapes, range(first, min(first + count, len(shapes))))
-        first, used = first + len(looks), used + sum(map(_bytes, looks))
-        yield from looks
-
-
-def _mean_bytes(survey: Survey, config: Config, shapes: Sequence[shapely.Geometry]) -> float:
-    """Return the mean bytes of the images of a landslide, from a sample of those that may have images."""
-    sample = np.linspace(0, min(len(shapes), SAMPLED) - 1, SAMPLE).round().astype(int)
-    looks = _batch(survey, config, shapes, np.unique(sample).tolist())
-    return sum(map(_bytes, looks)) / len(looks)
-
-
-def _bytes(look: Mapping[str, Any]) -> int:
-    return len(look["strip"]) + len(look["outline"])
-
-
-def _batch(
-    survey: Survey, config: Config, shapes: Sequence[shapely.Geometry], chosen: Iterable[int]
-) -> list[dict[str, Any]]:
-    windows = {i: window(survey, shapes[i]) for i in chosen}
-    looks: dict[int, dict[str, Any]] = {}
+def _windows(
+    survey: Survey, config: Config, shapes: Sequence[shapely.Geometry]
+) -> Iterator[tuple[int, Window, dict[str, np.ndarray]]]:
+    """Yield the number of each landslide, its window and its bands; those of a tile are read together."""
+    windows = [window(survey, shape) for shape in shapes]
     for members in _together(survey, windows):
         box = _around([windows[i] for i in members])
         bands = _read(survey, config, box)
         for i in members:
-            mine = {name: values[windows[i].inside(box)] for name, values in bands.items()}
-            looks[i] = _look(survey, shapes[i], windows[i], mine, DETAILED_PX if i < DETAILED else PICTURE_PX)
-    return [looks[i] for i in windows]
+            yield i, windows[i], {name: values[windows[i].inside(box)] for name, values in bands.items()}
 
 
-def within(looks: Iterable[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
-    """Return the first images whose bytes fit in the limit."""
-    kept, used = [], 0
-    for look in looks:
-        used += _bytes(look)
-        if used > budget:
-            break
-        kept.append(look)
-    return kept
-
-
-def _together(survey: Survey, windows: Mapping[int, Window]) -> Iterator[list[int]]:
+def _together(survey: Survey, windows: Sequence[Window]) -> Iterator[list[int]]:
     """Return the windows that are read together: those centred in one tile, and each large one separately."""
     by_tile: dict[tuple[int, ...], list[int]] = defaultdict(list)
     side = survey.grid.tile_px
-    for i, one in windows.items():
+    for i, one in enumerate(windows):
         tile = ((one.rows.start + one.rows.stop) // 2 // side, (one.cols.start + one.cols.stop) // 2 // side)
         by_tile[tile if one.side <= ALONE_PX else (*tile, i)].append(i)
     yield from by_tile.values()
