@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+from odc.geo.geom import Geometry
 
 from benchmarks.scaling import workers
 from lsbatch import settings
@@ -128,7 +129,8 @@ def make(folder: Path, landslides: int, tile_px: int, processes: int) -> Survey:
                 (0.0, 6_400_000.0, cols * tile_px * PIXEL_M, 6_400_000.0 + rows * tile_px * PIXEL_M))  # fmt: skip
     positions = tuple(divmod(i, cols) for i in range(tiles))
     region = shapely.box(*grid.bounds)
-    scenes = {key: tuple(_scene(key, i) for i in range(SCENES if key != "dem" else 1)) for key in KEYS}
+    places = Geometry(region, grid.crs).to_crs("EPSG:4326").geom
+    scenes = {key: tuple(_scene(key, i, places) for i in range(SCENES if key != "dem" else 1)) for key in KEYS}
     planned = {grid.tile(*one).id: plan.TilePlan(scenes, "nothing", 0.0, None) for one in positions}
     summary = {"tiles": tiles, "region_km2": region.area / 1e6, "left_out": []}
     plan.save(plan.Plan("", grid, positions, region, planned, summary), config.output)
@@ -156,11 +158,16 @@ def _config(folder: Path, tile_px: int) -> settings.Config:
     return config
 
 
-def _scene(key: str, number: int) -> Scene:
+def _scene(key: str, number: int, footprint: shapely.Geometry) -> Scene:
     day = f"20{19 if key.startswith('pre') else 20}-07-{number + 1:02d}T10:00:00Z"
     assets = {name: f"https://example.org/{key}/{number}/{name}.tif" for name in ("B02", "B03", "B04", "B08", "SCL")}
+    item = {
+        "id": key,
+        "geometry": shapely.geometry.mapping(footprint),
+        "assets": {name: {"href": href} for name, href in assets.items()},
+    }
     return Scene(f"{key}-{number}", "sentinel2", "c", day, "platform", 44, "ascending", "05.00", -1000.0, 1e-4,
-                 "processing baseline is 04.00 or later", 0.0, None, 160.0, 40.0, assets, {"id": key})  # fmt: skip
+                 "processing baseline is 04.00 or later", 0.0, None, 160.0, 40.0, assets, item)  # fmt: skip
 
 
 def _part(survey: Survey, position: Position) -> None:
