@@ -4,8 +4,8 @@
 
 The parts are synthetic: ellipses on a slope with random bands, outlined by the stage `outline` itself, so the columns
 and the outlines are of the kind that a survey has. No images are read and no model is applied. The receipts of earlier
-stages and the planned scenes are made up. Then the stage `records` runs on the workers, and the reductions `inventory`
-and `catalog` in this process.
+stages and the planned scenes are made up. Then the stages `provenance` and `records` run on the workers, one after the other,
+and the reductions `inventory` and `catalog` in this process.
 """
 
 import argparse
@@ -90,18 +90,19 @@ def measured(survey: Survey, count: int) -> Measured:
     """Run the stage `records` on so many workers and the reductions after it."""
     seconds, cpu_s = {}, {}
     with workers(count) as client:
-        stage = todo.step_named("records")
-        assert isinstance(stage, Stage)
         # modules are imported and plans read before the clock starts, as in a run
         client.run(_warm, survey.config)
-        began = time.perf_counter()
-        # its inputs are there without the stages before them
-        schedule = Schedule(survey, (replace(stage, after=()),))
-        found = list(distribute.run_tiles(survey, schedule, lambda _: client))
-        seconds["records"] = time.perf_counter() - began
-        cpu_s["records"] = sum(one.cpu_s for one in found)
-    if faults := [one for one in found if not one]:
-        raise LsbatchError(f"{faults[0].tile}: {faults[0].error}")
+        for name in ("provenance", "records"):
+            stage = todo.step_named(name)
+            assert isinstance(stage, Stage)
+            began = time.perf_counter()
+            # its inputs are there without the stages before them
+            schedule = Schedule(survey, (replace(stage, after=()),))
+            found = list(distribute.run_tiles(survey, schedule, lambda _: client))
+            seconds[name] = time.perf_counter() - began
+            cpu_s[name] = sum(one.cpu_s for one in found)
+            if faults := [one for one in found if not one]:
+                raise LsbatchError(f"{faults[0].tile}: {faults[0].error}")
     made = {}
     for name in ("inventory", "catalog"):
         step = todo.step_named(name)
