@@ -72,6 +72,20 @@ def test_help_and_doctor(engine: Engine, volume: str) -> None:
     assert "Traceback" not in found
 
 
+def test_without_a_home(engine: Engine, volume: str) -> None:
+    """Neither HOME nor a passwd entry: kernels are compiled in each process, and nothing else is missed."""
+    without = ("env", "--unset=HOME", "lsbatch")
+    found = started(engine, volume, *without, "doctor", check=False)
+    print(found)
+    assert "set XDG_CACHE_HOME to a folder" in found
+    assert "Traceback" not in found
+    made = started(engine, volume, *without, "simulate", "/survey/homeless", "--size", "256x256")
+    assert "Traceback" not in made
+    planned = started(engine, volume, *without, "plan", "/survey/homeless/config.yaml")
+    print(planned)
+    assert "Traceback" not in planned
+
+
 def test_workers_fit_the_limit_of_a_container(engine: Engine, volume: str) -> None:
     script = (
         "from lsbatch.engine.cluster import local; from lsbatch.settings import ClusterSettings; "
