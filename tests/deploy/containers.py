@@ -342,9 +342,17 @@ class Release:
 
     def start_cluster(self) -> None:
         """Start the scheduler and the workers, and wait until their probes tell that they are ready."""
-        self.play(charts.one(self.documents, "Deployment", "-scheduler"), address=SCHEDULER)
-        self.play(charts.one(self.documents, "Deployment", "-worker"))
+        self.start_scheduler()
+        self.start_workers()
         self.wait_until_ready("scheduler", "worker")
+
+    def start_scheduler(self) -> None:
+        """Start it at the address that its Service's name stands for."""
+        self.play(charts.one(self.documents, "Deployment", "-scheduler"), address=SCHEDULER)
+
+    def start_workers(self) -> None:
+        """Start all replicas."""
+        self.play(charts.one(self.documents, "Deployment", "-worker"))
 
     def wait_until_ready(self, *components: str) -> None:
         """Until the readiness probe of every container of these components succeeds."""

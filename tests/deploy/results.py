@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 from lsbatch.engine.registry import PIPELINE
 from lsbatch.pipeline.types import Stage
 from lsbatch.settings import Config
-from lsbatch.storage import receipts
+from lsbatch.storage import files, receipts
 from lsbatch.storage.workspace import Workspace
 
 STAGES = [step.name for step in PIPELINE if isinstance(step, Stage)]
@@ -28,8 +28,8 @@ def state(config: Config) -> dict[str, Any]:
 
 
 def landslides(config: Config) -> bytes:
-    """The inventory's table."""
-    return (Workspace(config.output).inventory / "landslides.csv").read_bytes()
+    """The inventory's table, on disk or in a bucket."""
+    return files.read_bytes(Workspace(config.output).inventory / "landslides.csv")
 
 
 def make_certificates(folder: Path) -> None:

@@ -208,11 +208,12 @@ def test_probes_tell_the_truth(done_survey: Any, country: Path, network: Engine)
     """A scheduler that stands still is neither ready nor alive; a worker without a scheduler is not ready, and ends."""
     release = Release(network, done_survey.config, country.parent, SMALL | {"workers": {"replicas": 1}})
     release.grant_claim()
-    release.play(charts.one(release.documents, "Deployment", "-worker"))
+    release.start_workers()
     (worker,) = release.containers("worker")
     time.sleep(10)
     assert release.probe("worker", worker), "nobody has started a scheduler yet"
-    release.start_cluster()
+    release.start_scheduler()
+    release.wait_until_ready("scheduler", "worker")
     (scheduler,) = release.containers("scheduler")
     for component, container in (("scheduler", scheduler), ("worker", worker)):
         for kind in ("readinessProbe", "livenessProbe"):
