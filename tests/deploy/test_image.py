@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 
 #: docs/kubernetes.md promises them.
 LARGEST_GB, LARGEST_RELEASE_MB = 2.5, 15
-#: As the chart starts it, but with another user, whom no file of the image knows.
+#: As the chart starts it, but with another user, whom no file of the image knows; Podman would add a passwd entry.
 LIKE_THE_CHART = (
-    "run", "--rm", "--network", "none", "--read-only", "--read-only-tmpfs=false", "--cap-drop", "all",
+    "run", "--rm", "--passwd=false", "--network", "none", "--read-only", "--read-only-tmpfs=false", "--cap-drop", "all",
     "--security-opt", "no-new-privileges", "--user", "471100:471100",
 )  # fmt: skip
 
