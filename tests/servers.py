@@ -261,9 +261,9 @@ class Bucket:
 
 
 @contextmanager
-def s3(name: str = "surveys") -> Iterator[Bucket]:
+def s3(name: str = "surveys", address: str = "127.0.0.1") -> Iterator[Bucket]:
     """A server of the S3 API (moto), with conditional writes and multipart uploads; for one test at a time."""
-    url = _moto()
+    url = _moto(address)
     for method, path in (("POST", "moto-api/reset"), ("PUT", name)):
         with urllib.request.urlopen(urllib.request.Request(f"{url}/{path}", method=method), timeout=60):
             pass
@@ -281,12 +281,12 @@ main()
 
 
 @functools.cache
-def _moto() -> str:
-    """Start the server that all tests of this process use, since it takes 4 s; its address."""
+def _moto(address: str) -> str:
+    """Start the server that all tests of this process use, since it takes 4 s; its URL."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{address}:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-c", _MOTO, "-H", address, "-p", str(port)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     atexit.register(process.communicate)

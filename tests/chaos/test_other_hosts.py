@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from lsbatch import settings
+from lsbatch.catalog.survey import open_survey
 from lsbatch.engine.cluster import network
 from lsbatch.settings import to_yaml
 from lsbatch.storage import lease, receipts
+from tests import servers
 from tests.chaos import arena, hosts
 from tests.chaos.comparison import differences
+from tests.storage.buckets import in_bucket, on_disk
 
 #: Dask breaks a connection on which nothing is acknowledged for 30 s (`distributed.comm.timeouts.tcp`).
 LONG_CUT_S = 40.0
@@ -27,6 +30,8 @@ CUTS = [(3.0, 8.0), pytest.param(LONG_CUT_S, LONG_CUT_S * 3, marks=pytest.mark.s
 TILES = 40
 #: Of a machine on which other tests run, too.
 SOON_S = 240.0
+#: Of a survey in a bucket behind a bad line: some thousand requests, most of them one after another.
+STORAGE_S = 1500.0
 
 
 @dataclass
@@ -229,3 +234,26 @@ def test_a_driver_that_stays_cut_off_ends_with_a_sentence(cluster: Cluster) -> N
     cluster.run()
     assert cluster.ends() == 0, cluster.log()
     _is_same(cluster)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1.2 * STORAGE_S)
+@pytest.mark.parametrize(
+    ("loss", "delay_s"), [(0.0, 0.1), (0.05, 0.0)], ids=["100 ms", "a twentieth of the packets is lost"]
+)
+def test_object_storage_is_behind_a_bad_line(home: arena.Nursery, tmp_path: Path, loss: float, delay_s: float) -> None:
+    """A whole survey into a bucket, whose server is this host; the driver is on the other one."""
+    before = home.undisturbed
+    config = before.model_copy(update={"cluster": settings.ClusterSettings(kind="serial", wait_s=0.1)})
+    path, log = tmp_path / "config.yaml", tmp_path / "lsbatch.log"
+    with hosts.another() as host, servers.s3(address=host.here) as bucket:
+        path.write_text(to_yaml(config).replace(str(before.output), f"s3://{bucket.name}/s"), encoding="utf-8")
+        host.line.loss, host.line.delay_s = loss, delay_s
+        driver = home.start("lsbatch", log, "run", str(path), host=host.name, environment=bucket.environment)
+        assert home.wait(driver, STORAGE_S) == 0, log.read_text(encoding="utf-8")[-5000:]
+        assert host.line.packets["carried"] > 500
+        assert (host.line.packets["lost"] > 50) == (loss > 0)
+        found, expected = in_bucket(bucket, "s"), on_disk(open_survey(before))
+    assert "cli/program.py" not in log.read_text(encoding="utf-8"), "a traceback of the driver"
+    assert {name for name in expected if found.get(name) != expected[name]} == set()
+    assert found.keys() == expected.keys()

@@ -1,11 +1,14 @@
 """A country behind an HTTP proxy: STAC, scenes and storage have names that only the proxy knows."""
 
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from lsbatch.catalog.survey import Survey
@@ -66,9 +69,9 @@ def _port(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-def _settings(country: Path, folder: Path, output: str) -> Path:
+def _settings(country: Path, folder: Path, output: str, cluster: Mapping[str, Any] = CLUSTER) -> Path:
     config = surveys.configured(
-        country, folder / "s", archives=archives.sources(f"http://{API}", attempts=1), cluster=CLUSTER
+        country, folder / "s", archives=archives.sources(f"http://{API}", attempts=1), cluster=dict(cluster)
     )
     path = folder / "config.yaml"
     path.write_text(to_yaml(config).replace(str(folder / "s"), output), encoding="utf-8")
@@ -91,6 +94,22 @@ def test_a_tile_through_a_proxy(country: Path, stacked_survey: Survey, site: Sit
     stack = [name for name in ours if name.startswith("cube.zarr/stack/")]
     assert len(stack) > 20
     assert [name for name in stack if ours[name] != theirs[name]] == []
+
+
+@pytest.mark.slow
+def test_a_survey_through_a_proxy(country: Path, done_survey: Survey, site: Site, tmp_path: Path) -> None:
+    """From the search to the report, by two workers; the connections of Dask use no proxy."""
+    path = _settings(country, tmp_path, "s3://surveys/s", {"kind": "local", "workers": 2, "memory_gb": 2.0})
+    done = programs.run("run", str(path), env=site.environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = in_bucket(site.bucket, "s"), on_disk(done_survey)
+    assert ours.keys() == theirs.keys()
+    # the archives have other addresses, so each record names other settings
+    records = {name for name in theirs if name.startswith("inventory/landslides.")}
+    assert {name for name in theirs if ours[name] != theirs[name]} <= records
+    tables = (pd.read_csv(io.BytesIO(found["inventory/landslides.csv"])) for found in (ours, theirs))
+    pd.testing.assert_frame_equal(*(table.drop(columns="settings") for table in tables))
+    assert [key for key, data in site.bucket.objects().items() if PASSWORD.encode() in data] == []
 
 
 @pytest.mark.parametrize(
