@@ -53,7 +53,8 @@ TRAIN = {
 MOST_SEEDS = 50
 
 
-#: Number of polygons and MCC; None where the MCC is undefined.
+#: Number of polygons and MCC; None where the MCC is undefined, or where the polygons are too near to each other to be
+#: split into some for training and others for validation.
 Result = tuple[int, float | None]
 
 
@@ -206,8 +207,8 @@ def counted(survey: Survey, truth: settings.TruthSettings, cols: slice) -> Confu
     return Confusion(*score_intervals.confusion(called == 1, real, called != UNOBSERVED))
 
 
-def trained(place: Place, way: Way, count: int, home: Path) -> tuple[Path, int]:
-    """Train with the first seed whose split gives training and validation a landslide."""
+def trained(place: Place, way: Way, count: int, home: Path) -> tuple[Path | None, int]:
+    """Train with the first seed whose split gives training and validation a landslide; None if no split does."""
     configs, polygons = place.learn(count, home)
     out = home / "weights.safetensors"
     start = base.named(place.weights) if way.pretrained else None
@@ -220,7 +221,7 @@ def trained(place: Place, way: Way, count: int, home: Path) -> tuple[Path, int]:
             terminal.Screen().text(f"seed {seed}: {error}")
         else:
             return out, polygons
-    raise SystemExit(f"{place.name}, {count} polygons: no split has landslides to train and to validate on")
+    return None, polygons
 
 
 def main() -> None:
@@ -254,18 +255,19 @@ def measured(name: str, repeat: int, options: argparse.Namespace, folder: Path) 
             if key not in found:
                 work = home / key.replace(", ", "-").replace(" ", "-")
                 weights, polygons = trained(place, how, count, work)
-                found[key] = (polygons, place.score(str(weights), work / "scored").mcc)
+                found[key] = (polygons, weights and place.score(str(weights), work / "scored").mcc)
                 write_json(file, found)
     return found
 
 
 def table(name: str, results: Sequence[dict[str, Result]], polygons: Sequence[int]) -> str:
-    """Return a Markdown table: a row for each way and number of polygons; undefined where nothing was called."""
-    lines = [f"{name} | polygons | MCC, mean of {len(results)} | each", "---|---|---|---"]
+    """Return a Markdown table: a row for each way and number of polygons; the mean is of the places with an MCC."""
+    lines = [f"{name} | polygons | MCC, mean | each", "---|---|---|---"]
     for key in ("as it is", *(f"{way}, {count}" for count in polygons for way in WAYS)):
         drawn, scores = zip(*(found[key] for found in results), strict=True)
-        each = " ".join("undefined" if score is None else f"{score:.3f}" for score in scores)
-        mean = "undefined" if None in scores else f"{np.mean(scores):.3f}"
+        each = " ".join("none" if score is None else f"{score:.3f}" for score in scores)
+        known = [score for score in scores if score is not None]
+        mean = f"{np.mean(known):.3f}" if known else "none"
         lines.append(f"{key.split(', ')[0]} | {np.mean(drawn):.0f} | {mean} | {each}")
     return "\n".join(lines)
 
