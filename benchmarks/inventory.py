@@ -4,8 +4,8 @@
 
 The parts are synthetic: ellipses on a slope with random bands, outlined by the stage `outline` itself, so the columns
 and the outlines are of the kind that a survey has. No images are read and no model is applied. The receipts of earlier
-stages and the planned scenes are made up. Then the stages `provenance` and `records` run on the workers, one after the other,
-and the reductions `inventory` and `catalog` in this process.
+stages and the planned scenes are made up. Then the stages `provenance` and `records` run on the workers, one after the
+other, and the reductions `inventory` and `catalog` in this process.
 """
 
 import argparse

@@ -44,4 +44,4 @@ def test_table_has_means_and_each_repeat() -> None:
     assert lines[4] == "fine-tuned | 6 | 0.300 | 0.200 0.400"
     assert len(lines) == 2 + 1 + len(few_shots.WAYS)
     results[0]["fine-tuned, 5"] = [6, None]
-    assert "fine-tuned | 6 | undefined | undefined 0.400" in few_shots.table("countries", results, [5])
+    assert "fine-tuned | 6 | 0.400 | none 0.400" in few_shots.table("countries", results, [5])
