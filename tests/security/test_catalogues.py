@@ -107,6 +107,11 @@ ITEMS = {
         with_property(platform="https://user:letmein@archive.example/v1"),
         "over 255 characters or a password",
     ),
+    "projection is unknown": (with_property(**{"proj:code": "EPSG:0"}), "proj:code or proj:epsg 'EPSG:0' is no CRS"),
+    "one side": (with_property(**{"proj:shape": [5]}), "proj:shape is not two whole numbers above 0"),
+    "a side below 0": (with_property(**{"proj:shape": [-1, 5]}), "proj:shape is not two whole numbers above 0"),
+    "a transform of one number": (with_property(**{"proj:transform": [1]}), "proj:transform is not affine"),
+    "a transform that is not affine": (with_property(**{"proj:transform": [1] * 9}), "proj:transform is not affine"),
     "projection is an object": (with_property(**{"proj:code": {"a": "b"}}), "proj:code is no short text"),
     "type of an asset is an object": (
         with_asset("red", {"href": "a.tif", "type": {"a": "b"}}),

@@ -10,9 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 from shapely import get_coordinates, to_geojson
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
@@ -204,6 +207,8 @@ def _slim(item: Mapping[str, Any], assets: Mapping[str, str], name: str) -> dict
     code = properties.get("proj:code") or (f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else None)
     if code:
         kept["proj:code"] = _text("proj:code", code)
+        if not _is_crs(kept["proj:code"]):
+            raise ValueError(f"proj:code or proj:epsg {code!r} is no CRS")
     outline = _geometry(item, name)
     return {
         "type": "Feature",
@@ -232,12 +237,26 @@ def _text(key: str, value: Any) -> str:
     return str(value)
 
 
+@lru_cache(maxsize=1000)
+def _is_crs(code: str) -> bool:
+    try:
+        CRS.from_user_input(code)
+    except CRSError:
+        return False
+    return True
+
+
 def _of_lattice(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return shape and transform of a raster, which go into the plan. Raises ValueError if they are no numbers."""
     kept = {key: fields[key] for key in ("proj:shape", "proj:transform") if fields.get(key)}
     for key, values in kept.items():
         if not (isinstance(values, list | tuple) and len(values) <= 9 and all(map(_is_number, values))):
             raise ValueError(f"{key} is no list of numbers")
+    shape, transform = kept.get("proj:shape", (1, 1)), kept.get("proj:transform", (0,) * 6)
+    if len(shape) != 2 or any(side != int(side) or not 0 < side < 2**31 for side in shape):
+        raise ValueError("proj:shape is not two whole numbers above 0")
+    if len(transform) not in (6, 9) or list(transform[6:]) not in ([], [0, 0, 1]):
+        raise ValueError("proj:transform is not affine: 6 numbers, or 9 of which the last are 0, 0, 1")
     return kept
 
 
