@@ -16,7 +16,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from lsbatch.catalog import static_catalog
-from lsbatch.catalog.http import Io, asking, in_one_sentence, links, read
+from lsbatch.catalog.http import MALFORMED, Io, asking, in_one_sentence, links, read
 from lsbatch.catalog.items import item_validation, processings
 from lsbatch.catalog.items.scenes import Scene
 from lsbatch.catalog.items.texts import reason
@@ -256,7 +256,7 @@ def _touches(item: Mapping[str, Any], footprint: BaseGeometry) -> bool:
         with np.errstate(invalid="ignore"):
             outline = longitudes.split(shapely.geometry.shape(item["geometry"]))
             return bool(shapely.intersects(shapely.make_valid(outline), footprint))
-    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.GEOSException):
+    except MALFORMED:
         # no geometry to test: `describe` decides, and names the item if it cannot be used
         return True
 

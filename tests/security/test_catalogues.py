@@ -124,6 +124,10 @@ ITEMS = {
         )
         for value in (float("nan"), float("inf"))
     },
+    "a coordinate that no float holds": (
+        item(3, geometry={"type": "Polygon", "coordinates": [[[14, 61], [16, 61], [16, 10**400], [14, 61]]]}),
+        "its geometry cannot be read",
+    ),
     "bands is a number": (
         with_asset("red", {"href": "a.tif", "raster:bands": 5}),
         "is not valid STAC (TypeError",

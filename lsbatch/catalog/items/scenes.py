@@ -271,7 +271,7 @@ def _geometry(item: Mapping[str, Any], name: str) -> BaseGeometry:
         with np.errstate(invalid="ignore"):
             given = shape(raw) if raw else box(*bounds) if bounds else None
             outline = None if given is None else longitudes.split(given)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
         raise CatalogError(f"{name}: its geometry cannot be read: {quoted(error, 120)}") from None
     if outline is None or outline.is_empty:
         raise CatalogError(f"{name}: has neither geometry nor bbox, so its location is unknown")
