@@ -154,7 +154,7 @@ def test_example_is_sound_and_explains_every_field() -> None:
         ("grid.tile_px", 1000, ["grid.tile_px = 1000", "multiple of 128"]),
         ("grid.tile_px", 64, ["grid.tile_px = 64", "128"]),
         ("grid.tile_px", 16384, ["grid.tile_px = 16384", "8192"]),
-        ("grid.resolution_m", 0, ["grid.resolution_m = 0", "greater than 0"]),
+        ("grid.resolution_m", 0, ["grid.resolution_m = 0", "greater than or equal to 0.1"]),
         ("grid.resolution_m", float("nan"), ["grid.resolution_m = nan"]),
         # when
         ("survey.year", None, ["survey", "needs year"]),
