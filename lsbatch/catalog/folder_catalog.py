@@ -5,7 +5,9 @@ guessed: a Sentinel-2 scene without processing baseline and without scale and of
 reflectance would be unknown.
 """
 
+import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,10 +16,11 @@ from typing import Any
 
 import rasterio
 import rio_stac
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 
 from lsbatch.catalog.filename_parsing import COLLECTIONS, Named, parse
-from lsbatch.catalog.items.scenes import describe
+from lsbatch.catalog.items import item_validation
+from lsbatch.catalog.items.texts import reason
 from lsbatch.errors import CatalogError, LsbatchError
 from lsbatch.storage.files import make_folder, write_json
 
@@ -85,9 +88,9 @@ def make_catalog(folder: Path) -> Made:
             continue
         try:
             item = _item(root, members)
-            describe(item, named.sensor)
-        except (LsbatchError, RasterioError) as error:
-            skipped.append(f"{short}: {error}")
+            item_validation.described(item, named.sensor)
+        except (LsbatchError, RasterioError, CRSError) as error:
+            skipped.append(reason(f"{short}: {error}"))
             continue
         seen.add((named.sensor, named.scene))
         items.setdefault(item["collection"], []).append(item)
@@ -145,13 +148,7 @@ def _item(root: Path, members: list[File]) -> dict[str, Any]:
         if raster.crs is None:
             raise CatalogError("it has no CRS")
         named = _with_tags(named, {**raster.tags(), **raster.tags(1)})
-        item = rio_stac.create_stac_item(
-            raster,
-            input_datetime=named.time or datetime(1970, 1, 1, tzinfo=UTC),
-            id=named.scene,
-            collection=collection,
-            with_proj=True,
-        ).to_dict(include_self_link=False)
+        item = _outlined(raster, named, collection)
     up = os.path.relpath(root / "catalog.json", document.parent)
     return {
         **item,
@@ -163,15 +160,34 @@ def _item(root: Path, members: list[File]) -> dict[str, Any]:
     }
 
 
+def _outlined(raster: Any, named: Named, collection: str) -> dict[str, Any]:
+    """Return the item of a raster: its outline in longitude and latitude, projection and time."""
+    try:
+        item = rio_stac.create_stac_item(
+            raster,
+            input_datetime=named.time or datetime(1970, 1, 1, tzinfo=UTC),
+            id=named.scene,
+            collection=collection,
+            with_proj=True,
+        )
+        return dict(item.to_dict(include_self_link=False))
+    # GDAL's errors of a lattice or a CRS with no place on the globe, which rasterio passes on as private classes, and
+    # a SystemError where it forgets one of them
+    except Exception as error:
+        raise CatalogError(f"it has no place on the globe: {' '.join(str(error).split())[:200]}") from None
+
+
 def _extension(name: str) -> str:
     return f"https://stac-extensions.github.io/{name}/schema.json"
 
 
 def _asset(path: Path, document: Path, sensor: str) -> dict[str, Any]:
     with rasterio.open(path) as raster:
-        # JSON has no NaN; the raster extension writes it as text
-        nodata = "nan" if raster.nodata is not None and raster.nodata != raster.nodata else raster.nodata
+        # JSON has neither NaN nor infinity; the raster extension writes them as text
+        nodata = raster.nodata if raster.nodata is None or math.isfinite(raster.nodata) else str(raster.nodata)
         band = {"nodata": nodata, "data_type": raster.dtypes[0], "scale": raster.scales[0], "offset": raster.offsets[0]}
+        if not all(map(math.isfinite, (band["scale"], band["offset"], *raster.transform))):
+            raise CatalogError("its scale, offset or transform is not a finite number")
         if sensor != "sentinel2" and (band["scale"], band["offset"]) != (1.0, 0.0):
             raise CatalogError("its values are scaled; allowed are physical values (linear power, metres)")
         return {
@@ -190,10 +206,11 @@ def _with_tags(named: Named, tags: Mapping[str, str]) -> Named:
     low = {key.lower(): value for key, value in tags.items()}
     state = next((low[key].strip().lower() for key in _STATE_TAGS if key in low), None)
     track = next((low[key].strip() for key in _TRACK_TAGS if key in low), "")
+    numbered = re.fullmatch(r"[0-9]{1,3}", track)
     return replace(
         named,
         orbit_state=state if state in ("ascending", "descending") else named.orbit_state,
-        relative_orbit=int(track) if track.isdigit() else named.relative_orbit,
+        relative_orbit=int(track) if numbered else named.relative_orbit,
     )
 
 

@@ -20,6 +20,7 @@ from pystac.errors import STACError
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError, ParametersError
 from pystac_client.stac_api_io import StacApiIO
+from pystac_client.warnings import PystacClientWarning
 from requests.exceptions import ChunkedEncodingError
 from urllib3 import Retry
 
@@ -148,7 +149,7 @@ def in_one_sentence(url: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise CatalogError(
-            f"{error.filename or shown(url)}: does not exist; give the address of a STAC API or of a "
+            f"{shown(str(error.filename or url))}: does not exist; give the address of a STAC API or of a "
             "catalog.json, or make one with 'lsbatch catalog FOLDER'"
         ) from None
     except (APIError, requests.RequestException, OSError) as error:
@@ -159,7 +160,8 @@ def in_one_sentence(url: str) -> Iterator[None]:
         raise CatalogError(f"{shown(url)}: does not answer like a STAC catalogue: {_short(error)}") from None
 
 
-_NO_STAC = (STACError, ParametersError, ClientTypeError)
+#: pystac-client raises one of its warnings for an API that says that it cannot be searched.
+_NO_STAC = (STACError, ParametersError, ClientTypeError, PystacClientWarning)
 #: Errors of our parser and pystac's for a document whose fields have types that STAC does not allow, or that is nested
 #: without end.
 MALFORMED = (

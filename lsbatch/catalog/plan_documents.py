@@ -1,7 +1,9 @@
 """The files of a plan, validated when they are read: a damaged one is told in one sentence."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,8 @@ REPLAN = "run with --replan"
 FARTHEST_M = 1e8
 #: The largest side of a tile that the settings allow.
 LARGEST_TILE_PX = 8192
+#: Errors of shapely's reader of GeoJSON for values of wrong types, besides its own.
+_NO_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 
 
 def _in_settings(grid: Grid) -> Grid:
@@ -46,11 +50,15 @@ def _geometry(text: Any) -> Any:
 def _located(scene: Scene) -> Scene:
     """Check the fields of a scene's item that are read."""
     try:
+        date.fromisoformat(scene.day)
+    except ValueError:
+        raise ValueError("its time does not begin with a day, YYYY-MM-DD") from None
+    try:
         bounds = scene.footprint.bounds
         hrefs = [asset["href"] for asset in scene.item["assets"].values()]
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, shapely.errors.ShapelyError) as error:
+    except (*_NO_SHAPE, shapely.errors.ShapelyError) as error:
         raise ValueError(f"its item is not STAC: {error!r}") from None
-    if len(bounds) != 4 or not all(isinstance(href, str) for href in hrefs):
+    if len(bounds) != 4 or not all(map(math.isfinite, bounds)) or not all(isinstance(href, str) for href in hrefs):
         raise ValueError("its item has no geometry, or an asset without an address")
     return scene
 

@@ -10,16 +10,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pystac_client
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from lsbatch.catalog import static_catalog
-from lsbatch.catalog.http import Io, asking, in_one_sentence, links, read
+from lsbatch.catalog.http import MALFORMED, Io, asking, in_one_sentence, links, read
 from lsbatch.catalog.items import item_validation, processings
 from lsbatch.catalog.items.scenes import Scene
+from lsbatch.catalog.items.texts import reason
 from lsbatch.catalog.static_catalog import Answer, Query
-from lsbatch.errors import CatalogError, ConfigError, printable
+from lsbatch.errors import CatalogError, ConfigError
 from lsbatch.settings import SourceSettings
 from lsbatch.storage import longitudes
 from lsbatch.storage.addresses import Fence, shown
@@ -146,7 +148,7 @@ def search(
             try:
                 scene = item_validation.described(item, sensor, further)
             except CatalogError as error:
-                left_out.append(str(error))
+                left_out.append(reason(str(error)))
                 continue
             # outside the try: a catalogue with a forbidden address is not used at all
             scenes[scene.id] = replace(scene, item=fence.item(scene.item, document))
@@ -166,7 +168,7 @@ def _sound(answers: Iterable[Answer], left_out: list[str]) -> list[Answer]:
         if fault is None:
             kept.append((item, document))
         else:
-            left_out.append(printable(fault))
+            left_out.append(reason(fault))
     return kept
 
 
@@ -250,9 +252,11 @@ def _simple(footprint: BaseGeometry) -> BaseGeometry:
 
 def _touches(item: Mapping[str, Any], footprint: BaseGeometry) -> bool:
     try:
-        outline = longitudes.split(shapely.geometry.shape(item["geometry"]))
-        return bool(shapely.intersects(shapely.make_valid(outline), footprint))
-    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.GEOSException):
+        # NaN is left to `describe`
+        with np.errstate(invalid="ignore"):
+            outline = longitudes.split(shapely.geometry.shape(item["geometry"]))
+            return bool(shapely.intersects(shapely.make_valid(outline), footprint))
+    except MALFORMED:
         # no geometry to test: `describe` decides, and names the item if it cannot be used
         return True
 

@@ -5,19 +5,23 @@ Within one release (0.2.x) the files of a survey keep their meaning, so only the
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from packaging.version import InvalidVersion, Version
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from lsbatch import __version__
 from lsbatch.errors import StaleStoreError
 from lsbatch.storage import documents
 from lsbatch.storage.files import exists, write_json
 
+#: Characters of the name of a release.
+LONGEST_NAME = 100
+
 
 @dataclass(frozen=True)
 class _Record:
-    lsbatch: str
+    lsbatch: Annotated[str, Field(max_length=LONGEST_NAME)]
 
 
 _RECORD = TypeAdapter(_Record)

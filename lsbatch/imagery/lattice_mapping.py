@@ -6,6 +6,9 @@ quarter ... of that where the interpolation error exceeds `LARGEST_ERROR_PX`, do
 a source meets the antimeridian). Between neighbouring UTM zones the error of 64 px is below 1e-4 px.
 """
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +16,8 @@ import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+from rasterio.errors import RasterioError
 
 from lsbatch.kernels import resampling
 from lsbatch.kernels.resampling import Nodes
@@ -96,8 +101,10 @@ def offset(geobox: GeoBox, crs: str, transform: Affine) -> tuple[int, int] | Non
     """Return row and column in the source of the first target pixel if both have the same lattice, else None."""
     step = ~transform * geobox.transform
     same = abs(step.a - 1) < 1e-9 and abs(step.e - 1) < 1e-9 and abs(step.b) < 1e-9 and abs(step.d) < 1e-9
+    if not (same and math.isfinite(step.f) and math.isfinite(step.c)):
+        return None
     row, col = round(step.f), round(step.c)
-    if not same or max(abs(step.f - row), abs(step.c - col)) > LARGEST_ERROR_PX:
+    if max(abs(step.f - row), abs(step.c - col)) > LARGEST_ERROR_PX:
         return None
     return (row, col) if _parsed(crs) == _parsed(str(geobox.crs)) else None
 
@@ -146,7 +153,8 @@ def _projected(
     x, y = np.meshgrid((cols + 0.5) * side_m, -(rows + 0.5) * side_m)
     if _parsed(crs) != _parsed(target_crs):
         # errcheck is off, so a pixel outside the domain of a projection is inf
-        x, y = Transformer.from_crs(target_crs, crs, always_xy=True).transform(x, y, errcheck=False)
+        with _usable():
+            x, y = Transformer.from_crs(target_crs, crs, always_xy=True).transform(x, y, errcheck=False)
     for plane in (x, y):
         plane.flags.writeable = False
     return x, y
@@ -154,7 +162,17 @@ def _projected(
 
 @lru_cache(maxsize=64)
 def _parsed(crs: str) -> CRS:
-    return CRS.from_user_input(crs)
+    with _usable():
+        return CRS.from_user_input(crs)
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """Convert an error of PROJ, which a damaged CRS of a source causes, to one of a raster."""
+    try:
+        yield
+    except ProjError as error:
+        raise RasterioError(f"its projection cannot be used: {' '.join(str(error).split())}") from None
 
 
 def _errors(source: tuple[np.ndarray, ...], down: int, across: int) -> np.ndarray:

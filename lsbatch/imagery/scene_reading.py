@@ -27,7 +27,7 @@ import rasterio
 import rasterio.session
 from odc.geo.geobox import GeoBox
 from odc.loader.types import RasterSource
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from lsbatch.catalog import national_dem
@@ -180,7 +180,7 @@ def _fill(target: np.ndarray, source: RasterSource, geobox: GeoBox, scene: Scene
             FIRST_WAIT_S,
             lambda signed: _open_and_resample(target, signed, source.band, geobox, rule, driver),
         )
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CRSError, OSError) as error:
         raise SceneError(_sentence(scene, source.uri, error), may_pass=retry.is_transient(source.uri, error)) from error
 
 
@@ -221,8 +221,9 @@ def _refuse_unreadable(raster: Any) -> None:
         raise RasterioError(
             "it has ground control points instead of a lattice; geocode it first" if raster.gcps[0] else "it has no CRS"
         )
-    if not (math.isfinite(raster.transform.determinant) and raster.transform.determinant):
-        raise RasterioError("its pixels have no area")
+    area = raster.transform.determinant
+    if not (area and all(map(math.isfinite, (area, 1 / area, *raster.transform)))):
+        raise RasterioError("its pixels have no area, or no place")
     together = raster.count if raster.interleaving is not None and raster.interleaving.value == "PIXEL" else 1
     size = math.prod(raster.block_shapes[0]) * np.dtype(raster.dtypes[0]).itemsize * together
     if size > LARGEST_BLOCK_BYTES:

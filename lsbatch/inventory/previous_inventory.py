@@ -17,6 +17,7 @@ from lsbatch.storage.geometries import (
     LONGEST_CAUSE,
     geodesic,
     is_finite,
+    listed,
     outlined_layer,
     polygonal,
     read_vector,
@@ -92,13 +93,11 @@ def read(file: Path, crs: str, column: str | None = None, *, named: bool = True)
     stored = str(raw.crs)
     features = len(raw)
     if column is not None and column not in raw:
-        raise ConfigError(
-            f"{file}: has no column {column!r}; the columns are {', '.join(raw.columns.drop('geometry'))}"
-        )
+        raise ConfigError(f"{file}: has no column {column!r}; the columns are {listed(raw.columns.drop('geometry'))}")
     if named and column is None and ID not in raw:
         raise ConfigError(
             f"{file}: has no column {ID}; give the column of ids with --id; the columns are "
-            f"{', '.join(raw.columns.drop('geometry'))}"
+            f"{listed(raw.columns.drop('geometry'))}"
         )
     if column is not None or ID in raw:
         raw[ID] = _ids(raw, column or ID, file)

@@ -5,7 +5,6 @@ The card is JSON in the header of the file. It is read without torch and without
 
 import hashlib
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from functools import lru_cache
@@ -20,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 from lsbatch.errors import ModelError, StaleStoreError
 from lsbatch.models.mlm import model as mlm
 from lsbatch.models.model_card import Applicability, Card, changes
+from lsbatch.storage.documents import safetensors_header
 from lsbatch.storage.files import aside
 
 __all__ = ["Applicability", "Card", "arrays", "card", "checksum", "sample", "sample_checksum", "save"]
@@ -30,8 +30,6 @@ KEY = "lsbatch"
 SAMPLE = "applicability.sample"
 #: Quantiles of each band in the description of the training.
 QUANTILES = 5
-#: Maximum bytes of a header. A header has a few thousand bytes; a longer one belongs to another kind of file.
-LONGEST_HEADER = 10_000_000
 #: Maximum channels of the innermost layer, which usually has 1024. The weights grow with the square.
 WIDEST = 4096
 #: Maximum halo and lattice; a tile has up to 8192 px.
@@ -40,6 +38,10 @@ LARGEST_PX = 8192
 MOST_MEMBERS = 10
 #: Means and deviations of bands are smaller. A float32 holds 3.4e38.
 LARGEST_VALUE = 1e30
+#: Maximum characters of all names in a card, which messages quote. Those of all bands that lsbatch has need 343.
+LONGEST_NAMES = 1000
+#: Maximum characters of the text of a library or of a card in a message.
+QUOTED = 300
 
 
 class Structure(BaseModel):
@@ -60,6 +62,7 @@ class Structure(BaseModel):
     bare_ndvi: float = Field(0.0, ge=-1, le=1)
     architecture: str = Field("", max_length=200)
     encoder: str = Field("", max_length=200)
+    smp: str = Field("", max_length=200)
 
 
 def card(path: Path) -> Card:
@@ -84,10 +87,11 @@ def card(path: Path) -> Card:
 
 @lru_cache(maxsize=64)
 def _card(path: Path, _mtime_ns: int, size: int, _inode: int) -> Card:
-    header = _header(path, size)
-    text = header.get("__metadata__", {}).get(KEY)
+    header = safetensors_header.read(path, size)
+    text = header.get(safetensors_header.METADATA, {}).get(KEY)
     if text is None:
         raise ModelError(f"{path}: is a safetensors file, but has no model of lsbatch; make one with 'lsbatch train'")
+    safetensors_header.check_kinds(path, header)
     try:
         raw = json.loads(text)
         known = {f.name: raw[f.name] for f in fields(Card) if f.name != "applicability"}
@@ -96,8 +100,9 @@ def _card(path: Path, _mtime_ns: int, size: int, _inode: int) -> Card:
         described = raw.get("applicability")
         found = Card(**{**known, **lists}, applicability=None if described is None else _applicability(described))
         _validate(found)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path}: its card was written by another version of lsbatch ({error!r})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        reason = repr(error)[:QUOTED]
+        raise ModelError(f"{path}: its card was written by another version of lsbatch ({reason})") from None
     return found
 
 
@@ -110,6 +115,11 @@ def _validate(found: Card) -> None:
     texts, numbers = (found.family, found.checksum, *found.bands), (*found.means, *found.stds)
     if not all(isinstance(text, str) and text.isprintable() for text in texts):
         raise ValueError("family, bands and checksum must be text")
+    if not found.bands or sum(map(len, texts)) > LONGEST_NAMES:
+        raise ValueError(f"a card must have bands, and names of up to {LONGEST_NAMES} characters in all")
+    if not len(found.means) == len(found.stds) in (0, len(found.bands)):
+        # a model that is not trained has none
+        raise ValueError(f"there must be a mean and a deviation for each of {len(found.bands)} bands")
     if not all(type(number) in (int, float) and abs(number) < LARGEST_VALUE for number in numbers):
         raise ValueError("means and deviations must be numbers")
     if not all(isinstance(told, dict) for told in (found.network, found.settings, found.scores, found.made_by)):
@@ -141,8 +151,12 @@ def _applicability(raw: dict[str, Any]) -> Applicability:
     surveys = tuple(map(str, raw["surveys"]))
     if not (all(number > 0 for number in numbers) and len(lists["means"]) == len(lists["stds"]) > 0):
         raise ValueError("the description of the training is damaged")
+    if not (np.isfinite([*lists["means"], *lists["stds"]]).all() and min(lists["stds"]) > 0):
+        raise ValueError("the description of the training must have finite means and deviations above 0")
     if not all(text.isprintable() for text in (*texts.values(), *surveys, *(day for pair in seasons for day in pair))):
         raise ValueError("the description of the training must be text")
+    if len(texts["checksum"]) > LONGEST_NAMES:
+        raise ValueError(f"the checksum of the description of the training may have {LONGEST_NAMES} characters")
     distance, limit = map(float, numbers)
     least, most = lists["resolution_m"]
     return Applicability(
@@ -166,29 +180,6 @@ def _is_complete(of: Applicability, bands: tuple[str, ...]) -> bool:
         and set(of.changes) == set(changes(bands))
         and all(len(ends) == QUANTILES for ends in of.quantiles.values())
     )
-
-
-def _header(path: Path, size: int) -> dict[str, Any]:
-    """Read the JSON header: its length is in the first eight bytes."""
-    refusal = f"{path}: is not a safetensors file; other formats are not loaded, because a pickle could run code"
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(LONGEST_HEADER, size - 8):
-                raise ModelError(refusal)
-            header = json.loads(file.read(length))
-        if not isinstance(header.get("__metadata__", {}), dict):
-            raise ModelError(refusal)
-        entries = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]
-        expected = 8 + length + max(map(int, entries), default=0)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        raise ModelError(refusal) from None
-    if expected != size:
-        raise ModelError(f"{path}: is damaged: it has {size} bytes, its header says {expected}")
-    return header
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
@@ -218,6 +209,8 @@ def sample(path: Path) -> np.ndarray:
     found = _arrays(path).get(SAMPLE)
     if described is None or found is None:
         raise ModelError(f"{path}: has no description of its training")
+    if found.dtype.kind != "f" or not np.isfinite(found).all():
+        raise ModelError(f"{path}: is damaged: its sample must be finite numbers")
     if (
         found.ndim != 2
         or found.shape[1] != len(described.means)
@@ -237,7 +230,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: cannot be read: {error}") from None
+        # it quotes what is wrong in the header, which may be long
+        raise ModelError(f"{path}: cannot be read: {' '.join(str(error).split())[:QUOTED]}") from None
 
 
 def checksum(found: Mapping[str, np.ndarray], of: Card) -> str:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lsbatch.bands import OWN_BANDS
+from lsbatch.errors import ModelError
 from lsbatch.kernels import terrain
 from lsbatch.models import cards, devices, unet
 from lsbatch.settings import PredictSettings, TrainSettings
@@ -181,6 +182,11 @@ def _window(inputs: Tensor, row: int, col: int) -> Tensor:
 def _network(path: Path, _checksum: str, name: str) -> tuple[Prakash, torch.device]:
     where = devices.device(name)
     of = cards.card(path)
+    if (of.halo_px, of.lattice_px) != (HALO_PX, KEPT_PX):
+        raise ModelError(
+            f"{path}: is damaged: its card has a halo of {of.halo_px} px and a lattice of {of.lattice_px} px; the "
+            f"network has {HALO_PX} px and {KEPT_PX} px"
+        )
     network = unet.restore(Prakash(of.network["width"], of.network["dropout"]), cards.arrays(path))
     unet.cooled(cast(nn.Conv2d, network.heads[-1]), of)
     # memory_format is documented, but the type stubs of torch lack it

@@ -246,22 +246,25 @@ def answer(path: Path, block: np.ndarray, halo_px: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _forest(path: Path, _checksum: str) -> Mapping[str, np.ndarray]:
-    forest = cards.arrays(path)
+    forest, halo_px = cards.arrays(path), cards.card(path).halo_px
+    if halo_px != HALO_PX:
+        raise ModelError(f"{path}: is damaged: its card has a halo of {halo_px} px; a forest has {HALO_PX} px")
     if not _is_forest(forest):
         raise ModelError(f"{path}: its arrays are no random forest; run lsbatch train again")
     return forest
 
 
 def _is_forest(found: Mapping[str, np.ndarray]) -> bool:
-    if (
-        set(found) != {"centres", "nodes", *decision_trees.ARRAYS}
-        or found["centres"].ndim != 1
-        or found["nodes"].ndim != 1
-    ):
+    if set(found) != {"centres", "nodes", *decision_trees.ARRAYS} or found["nodes"].ndim != 1:
+        return False
+    centres = found["centres"]
+    # classes are uint8 and 0 is none; compiled code reads the centre of each class
+    if centres.ndim != 1 or not 1 <= len(centres) < 256 or not np.isfinite(centres).all():
         return False
     nodes = found["nodes"].astype(np.int64)
     if (
-        not len(nodes)
+        found["nodes"].dtype.kind not in "iu"
+        or not len(nodes)
         or (nodes < 1).any()
         or any(np.shape(found[key]) != (nodes.sum(),) for key in decision_trees.ARRAYS)
     ):

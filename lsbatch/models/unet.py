@@ -114,8 +114,21 @@ def halo_px(depth: int) -> int:
 
 
 def structure(of: Card) -> UNet:
-    """Return an untrained network for a card."""
-    return UNet(len(of.bands), of.network["depth"], of.network["width"], of.network["dropout"])
+    """Return an untrained network for a card.
+
+    Raises
+    ------
+    ModelError
+        If the windows that the card gives are not exact with it.
+    """
+    depth = of.network["depth"]
+    cell, halo = lattice_px(depth), halo_px(depth)
+    if of.lattice_px != cell or of.halo_px % cell or of.halo_px < halo:
+        raise ModelError(
+            f"weights do not fit their card: a U-Net of depth {depth} needs a lattice of {cell} px and a halo of "
+            f"{halo} px, the card has {of.lattice_px} px and {of.halo_px} px"
+        )
+    return UNet(len(of.bands), depth, of.network["width"], of.network["dropout"])
 
 
 def state(network: nn.Module, dtype: type = np.float16) -> dict[str, np.ndarray]:

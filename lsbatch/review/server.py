@@ -151,5 +151,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
 
+    def send_response_only(self, code: int, message: str | None = None) -> None:
+        """Begin an answer with a status line, also to HTTP/0.9, which would get neither that nor the headers."""
+        if self.request_version == "HTTP/0.9":
+            self.request_version = "HTTP/1.0"
+        super().send_response_only(code, message)
+
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: the address in the log would hold the token."""

@@ -26,7 +26,7 @@ def without_duplicates(names: tuple[Name, ...]) -> tuple[Name, ...]:
     """
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"names {twice} twice")
+        raise ValueError(f"names {str(twice)[:40]} twice")
     return names
 
 

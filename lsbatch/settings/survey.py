@@ -156,7 +156,7 @@ class GridSettings(Section):
     """The national pixel lattice."""
 
     crs: str = Field("EPSG:25833", description="projected CRS in metres")
-    resolution_m: float = Field(10.0, gt=0, le=1000, description="side of a pixel")
+    resolution_m: float = Field(10.0, ge=0.1, le=1000, description="side of a pixel")
     tile_px: int = Field(
         2048,
         ge=128,

@@ -4,20 +4,17 @@ import hashlib
 import json
 import math
 import textwrap
-from datetime import date
 from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from lsbatch.errors import ConfigError
-from lsbatch.settings import years
+from lsbatch.settings import error_sentences, years
 from lsbatch.settings.config import Config
 from lsbatch.settings.survey import OBJECTS, ArchiveSettings, RegionSettings, Section, SourceSettings, SurveySettings
 
-#: Characters of a wrong value that a message shows.
-LONGEST_VALUE = 120
 #: Longest line of a comment.
 LINE = 110
 #: Limits of a settings file: characters, and values after its aliases are expanded. An example has 7,000 and 150.
@@ -78,7 +75,7 @@ def load(path: Path, year: int | None = None) -> Config:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not YAML that may be loaded: {error}") from None
+        raise ConfigError(f"{path}: is not YAML that may be loaded: {error_sentences.line(error)}") from None
     return load_text(text, path.parent, str(path), year)
 
 
@@ -96,7 +93,7 @@ def load_text(text: str, folder: Path, where: str, year: int | None = None) -> C
         raw = yaml.load(text, Loader=_Loader)
     # any other exception: PyYAML passes on Python's errors for a 13th month, an empty !!int or a thousand open brackets
     except Exception as error:
-        raise ConfigError(f"{where}: is not YAML that may be loaded: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{where}: is not YAML that may be loaded: {error_sentences.line(error)}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}: must hold settings by name, as 'lsbatch config' prints them")
     return parse(years.moved(raw, year, where), folder, where)
@@ -107,39 +104,8 @@ def parse(raw: dict[str, Any], folder: Path, where: str = "settings") -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        lines = "; ".join(_sentence(fault) for fault in error.errors(include_url=False))
-        raise ConfigError(f"{where}: {lines}") from None
+        raise ConfigError(f"{where}: {error_sentences.of_settings(error)}") from None
     return _rooted(config, folder.resolve(), where)
-
-
-def _sentence(fault: Any) -> str:
-    field = ".".join(str(part) for part in fault["loc"]) or "settings"
-    if fault["type"] == "missing":
-        return f"{field}: is missing"
-    if fault["type"] == "extra_forbidden":
-        return f"{field}: is not a setting{_nearest(fault['loc'])}"
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{field}{_shown(fault['input'])}: {message[0].lower()}{message[1:]}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, (dict, BaseModel)):
-        return ""
-    text = value.isoformat() if isinstance(value, date) else repr(value)
-    return f" = {text}" if len(text) <= LONGEST_VALUE else f" = {text[:LONGEST_VALUE]}..."
-
-
-def _nearest(loc: tuple[Any, ...]) -> str:
-    section: Any = Config
-    for part in loc[:-1]:
-        section = _section(section.model_fields[part].annotation)
-    return f"; allowed: {', '.join(section.model_fields)}"
-
-
-def _section(annotation: Any) -> Any:
-    """Return the Section inside ``X`` or ``X | None``; None if there is none."""
-    options = getattr(annotation, "__args__", (annotation,))
-    return next((option for option in options if isinstance(option, type) and issubclass(option, Section)), None)
 
 
 def _rooted(config: Config, folder: Path, where: str) -> Config:
@@ -240,7 +206,7 @@ def _yaml_lines(section: type[Section], values: dict[str, Any], depth: int) -> l
     lines: list[str] = []
     for name, value in values.items():
         info = section.model_fields[name]
-        inner = _section(info.annotation)
+        inner = error_sentences.section_of(info.annotation)
         if depth == 0 and lines:
             lines.append("")
         lines += textwrap.wrap(

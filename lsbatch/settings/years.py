@@ -11,6 +11,8 @@ from lsbatch.errors import ConfigError
 
 #: What a text of a settings file may contain in place of the survey's year.
 YEAR = "{year}"
+#: Characters of a wrong name or value that a message shows.
+LONGEST = 120
 _PART = r"(\d{4})(?:-(\d{4}))?"
 
 
@@ -79,7 +81,8 @@ def folder(output: str, where: str) -> str:
     before, _, last = output.rpartition("/")
     if YEAR in before:
         raise ConfigError(
-            f"{where}: output = {output!r}: only the last folder may contain {YEAR}, so that all years lie side by side"
+            f"{where}: output = {output[:LONGEST]!r}: only the last folder may contain {YEAR}, so that all years lie "
+            "side by side"
         )
     return output if YEAR in last else f"{output}/{YEAR}"
 
@@ -87,13 +90,14 @@ def folder(output: str, where: str) -> str:
 def _refuse_one_year(raw: Mapping[str, Any], where: str) -> None:
     if raw["survey"].get("kind", "annual") != "annual":
         raise ConfigError(
-            f"{where}: survey.kind = {raw['survey']['kind']!r}: --years moves the season of an annual survey from year "
-            "to year, and an event has only its own date; write settings for each event"
+            f"{where}: survey.kind = {str(raw['survey']['kind'])[:LONGEST]!r}: --years moves the season of an annual "
+            "survey from year to year, and an event has only its own date; write settings for each event"
         )
     for name, value in _undated(raw):
+        dated = ", or set truth.date_field" if name == "truth.file" else ""
         raise ConfigError(
-            f"{where}: {name} = {value!r}: belongs to one year, and --years would use it for all; write {YEAR} where "
-            "its name has the year" + (", or set truth.date_field" if name == "truth.file" else "")
+            f"{where}: {name[:LONGEST]} = {str(value)[:LONGEST]!r}: belongs to one year, and --years would use it for "
+            f"all; write {YEAR} where its name has the year{dated}"
         )
 
 

@@ -117,7 +117,9 @@ def shown(address: str) -> str:
     except ValueError:
         return printable(address.split("?")[0].rpartition("@")[2])
     if not parts.scheme or not parts.netloc:
-        return printable(address.split("?")[0])
+        path = address.split("?")[0]
+        # with a slash too few or too many, user and password are in the path
+        return printable(path.rpartition("@")[2] if parts.scheme.lower() in REMOTE else path)
     return printable(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
 
 

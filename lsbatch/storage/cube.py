@@ -178,9 +178,19 @@ def sums(store: Path, layer: Layer, tile: Tile) -> dict[str, str]:
 def open_layer(store: Path, name: str) -> xr.Dataset:
     """Open a layer as a labelled, lazy dataset; the same as ``xarray.open_zarr(store, group=name)``."""
     try:
-        return xr.open_zarr(_zarr(store), group=name)
+        found = xr.open_zarr(_zarr(store), group=name)
+        _check_decoding(found)
+        return found
     except Exception as error:
         raise cube_listing.unreadable(store / name, error) from error
+
+
+def _check_decoding(layer: xr.Dataset) -> None:
+    """Check what xarray uses only when pixels are read, outside of this module. Raises TypeError."""
+    for name, band in layer.variables.items():
+        factors = [band.encoding[key] for key in ("scale_factor", "add_offset") if key in band.encoding]
+        if band.dtype.kind not in "iufbMm" or not all(isinstance(factor, int | float) for factor in factors):
+            raise TypeError(f"{name} is not stored as numbers with a number as its scale")
 
 
 def _clipped(

@@ -1,5 +1,6 @@
 """Vector geometries: the region of a survey, polygons of a file, geometries as pixels."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import geopandas as gpd
@@ -21,6 +22,8 @@ from lsbatch.storage.files import on_disk
 POLYGONS = (3, 6)
 #: Characters of what GDAL says.
 LONGEST_CAUSE = 500
+#: Columns of a file in a message, and characters of a name.
+MOST_COLUMNS, LONGEST_COLUMN = 20, 40
 #: Errors of GDAL, GEOS and PROJ for a file that is damaged or has an unknown CRS.
 DAMAGED = (
     *(DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError, CRSError),
@@ -173,6 +176,13 @@ def geodesic(shapes: np.ndarray, to_lonlat: Transformer) -> tuple[np.ndarray, np
     # holes run the other way, so their areas are negative
     area = np.bincount(owner, np.bincount(polygon, areas, len(polygons)), len(shapes))
     return np.abs(area), np.bincount(owner, perimeters[is_exterior], len(shapes))
+
+
+def listed(columns: Iterable[object]) -> str:
+    """Return the names of the columns of a file for a message: the first ones, shortened."""
+    names = [str(name)[:LONGEST_COLUMN] for name in columns]
+    more = f" and {len(names) - MOST_COLUMNS} more" if len(names) > MOST_COLUMNS else ""
+    return ", ".join(names[:MOST_COLUMNS]) + more
 
 
 def outlined_layer(file: Path) -> str | None:

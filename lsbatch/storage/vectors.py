@@ -19,7 +19,7 @@ from pyproj.exceptions import ProjError
 from lsbatch.errors import ConfigError, StaleStoreError
 from lsbatch.settings import TruthSettings, Windows
 from lsbatch.storage.files import aside, opened, read_bytes
-from lsbatch.storage.geometries import LONGEST_CAUSE, rasterize, read_vector
+from lsbatch.storage.geometries import LONGEST_CAUSE, listed, rasterize, read_vector
 
 T = TypeVar("T")
 #: A change of a file on disk that is not delivered yet.
@@ -55,7 +55,7 @@ def read_truth(
     if settings.date_field not in truth:
         raise ConfigError(
             f"truth.date_field = {settings.date_field!r}: is not a column of {settings.file}; the columns are "
-            f"{', '.join(truth.columns)}"
+            f"{listed(truth.columns)}"
         )
     try:
         # a day that is not known compares as false
@@ -126,7 +126,7 @@ def read_named(
     setting = settings[0]
     if column not in frame:
         raise ConfigError(
-            f"{settings[1]} = {column!r}: is not a column of {file}; the columns are {', '.join(frame.columns)}"
+            f"{settings[1]} = {column!r}: is not a column of {file}; the columns are {listed(frame.columns)}"
         )
     names = frame[column].astype(str)
     if not all(name.isprintable() and 0 < len(name) <= LONGEST_NAME for name in names):
@@ -156,7 +156,7 @@ def read_points(settings: TruthSettings, crs: str) -> tuple[np.ndarray, np.ndarr
     if settings.class_field not in frame:
         raise ConfigError(
             f"truth.class_field = {settings.class_field!r}: is not a column of {settings.points}; the columns are "
-            f"{', '.join(frame.columns)}"
+            f"{listed(frame.columns)}"
         )
     places = shapely.centroid(frame.geometry.values)
     return shapely.get_x(places), shapely.get_y(places), frame[settings.class_field].astype(str).to_numpy()
@@ -254,8 +254,9 @@ def from_arrow(tables: Sequence[pa.Table]) -> dict[str, np.ndarray]:
         columns = {name: table[name].to_numpy() for name in table.column_names}
         return columns | {"geometry": shapely.from_wkb(columns["geometry"])}
     except (KeyError, TypeError, ValueError, pa.ArrowException, shapely.errors.ShapelyError) as error:
+        cause = str(error)[:LONGEST_CAUSE]
         raise StaleStoreError(
-            f"parts of the tiles: are damaged, or were not made by lsbatch: {error}; run lsbatch verify to find the "
+            f"parts of the tiles: are damaged, or were not made by lsbatch: {cause}; run lsbatch verify to find the "
             "tile, then lsbatch retry TILE"
         ) from None
 

@@ -1,8 +1,10 @@
 """A folder of GeoTIFFs as a catalogue."""
 
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pystac
@@ -131,6 +133,45 @@ def test_tags_of_the_file_win_over_its_name(tmp_path: Path) -> None:
     item = json.loads((tmp_path / "stac" / "sentinel-1-rtc" / "S1A_20200701_T044_asc.json").read_text(encoding="utf-8"))
     assert item["properties"]["sat:orbit_state"] == "descending"
     assert item["properties"]["sat:relative_orbit"] == 66
+
+
+@pytest.mark.parametrize("track", ["²", "9" * 5000, "-44", "4.4"], ids=["superscript", "long", "below 0", "fraction"])
+def test_tags_that_are_no_orbit_are_not_used(tmp_path: Path, track: str) -> None:
+    for band in ("VV", "VH"):
+        path = write_tif(tmp_path / f"S1A_20190702T170211_T044_asc_{band}.tif", np.ones((8, 8), np.float32))
+        with rasterio.open(path, "r+") as raster:
+            raster.update_tags(TRACK_NUMBER=track)
+    make_catalog(tmp_path)
+    (item,) = (json.loads(path.read_text()) for path in tmp_path.glob("stac/sentinel-1-rtc/*.json"))
+    assert item["properties"]["sat:relative_orbit"] == 44
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"crs": 'LOCAL_CS["drawing",UNIT["metre",1]]'}, "it has no place on the globe"),
+        ({"transform": rasterio.Affine(10, 0, math.inf, 0, -10, 0)}, "its scale, offset or transform is not a finite"),
+        ({"scales": (math.inf,)}, "its scale, offset or transform is not a finite number"),
+    ],
+    ids=["drawing", "infinite", "scale"],
+)
+def test_rasters_without_a_place_are_named(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    write_tif(tmp_path / "good" / "dem_10m.tif", np.ones((8, 8), np.float32))
+    write_tif(tmp_path / "bad_dem.tif", np.ones((8, 8), np.float32))
+    with rasterio.open(tmp_path / "bad_dem.tif", "r+") as raster:
+        for name, value in options.items():
+            setattr(raster, name, value)
+    (reason,) = make_catalog(tmp_path).skipped
+    assert reason.startswith("bad_dem.tif: ")
+    assert said in reason
+
+
+@pytest.mark.parametrize("nodata", ["nan", "inf", "-inf"])
+def test_nodata_that_json_lacks_is_text(tmp_path: Path, nodata: str) -> None:
+    write_tif(tmp_path / "dem_10m.tif", np.ones((8, 8), np.float32), nodata=float(nodata))
+    assert not make_catalog(tmp_path).skipped
+    (item,) = (json.loads(path.read_text()) for path in tmp_path.glob("stac/dem/*.json"))
+    assert next(iter(item["assets"].values()))["raster:bands"][0]["nodata"] == nodata
 
 
 def test_what_is_no_folder_of_rasters_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import shapely
 from lsbatch.catalog import search, static_catalog
 from lsbatch.errors import CatalogError
 from lsbatch.settings import SourceSettings
-from lsbatch.storage.addresses import without_secrets
+from lsbatch.storage.addresses import shown, without_secrets
 from tests import servers
 
 PLACE = shapely.box(15.0, 61.3, 15.06, 61.35)
@@ -325,6 +325,14 @@ def test_messages_hold_no_secrets() -> None:
     assert "SECRET" not in text
     assert "a:b" not in text
     assert "x.blob.core.windows.net/c/B04.tif" in text
+
+
+@pytest.mark.parametrize("slashes", ["", "/", "//", "///", "///./"])
+def test_addresses_are_shown_without_password_also_with_slashes_too_few_or_many(slashes: str) -> None:
+    found = shown(f"https:{slashes}user:SECRET@archive.example/v1?token=SECRET")
+    assert "SECRET" not in found
+    assert found.endswith("archive.example/v1")
+    assert shown("/data/a@b/catalog.json") == "/data/a@b/catalog.json"
 
 
 def test_a_copy_of_the_folder_elsewhere_still_reads(archive: Path, tmp_path: Path) -> None:

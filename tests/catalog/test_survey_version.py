@@ -81,7 +81,15 @@ def test_a_survey_without_the_file_is_an_older_one(tmp_path: Path) -> None:
     assert survey_version.file(tmp_path).exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"lsbatch": 3}', '{"lsbatch": "soon"}', "null"])
+DAMAGED = {
+    "empty": "", "list": "[]", "object": "{}", "number": '{"lsbatch": 3}', "word": '{"lsbatch": "soon"}',
+    "null": "null",
+    "long number": json.dumps({"lsbatch": "9" * 4000}),
+    "longer number": json.dumps({"lsbatch": "9" * 5000}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     survey_version.file(tmp_path).write_text(content)
     with pytest.raises(StaleStoreError, match=r"version\.json: is damaged"):

@@ -61,7 +61,7 @@ def explore(
     limit_s : float
         Of one input.
     before : callable
-        Called with each input before it is tried.
+        Called with each input before it is tried, or passed over because the time is over.
     """
     end, number = time.monotonic() + seconds, first_seed
     while time.monotonic() < end and found.tried < most:
@@ -95,9 +95,10 @@ def _round(
     @given(target.inputs)
     def attempt(data: bytes) -> None:
         nonlocal new, until
+        # also when the time is over and hypothesis only ends its round: this must not be taken for an input that hangs
+        before(data)
         if time.monotonic() > until:
             return
-        before(data)
         with GUARD.around(folder):
             fault = judge(target.feed, data, limit_s)
             if fault is not None and fault.what == TooSlow.__name__:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import torch
 from safetensors.numpy import save_file
 
 from lsbatch.errors import ModelError, StaleStoreError
-from lsbatch.models import cards, families
+from lsbatch.models import cards, families, model_card
 from tests.models.conftest import make_card
 
 ARRAYS = {"a": np.arange(12, dtype=np.float16).reshape(3, 4), "b": np.array([1.5], np.float32)}
@@ -115,14 +116,45 @@ def test_a_torch_file_is_refused(tmp_path: Path) -> None:
         struct.pack("<Q", 10) + b'{"a": {}} ',
         struct.pack("<Q", 31) + b'{"a": {"data_offsets": [0,"x"]}}'[:31],
         struct.pack("<Q", 2000) + b"[" * 2000,
+        *(
+            struct.pack("<Q", len(text)) + text
+            for end in (b"Infinity", b"NaN", b"1e400", b"8.0", b"true", b"-1", b"9" * 4000)
+            for text in [b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, ' + end + b"]}}"]
+        ),
     ],
-    ids=["empty", "short", "huge", "no text", "list", "no entry", "metadata", "no offsets", "no number", "deep"],
-)
+    ids=[
+        "empty", "short", "huge", "no text", "list", "no entry", "metadata", "no offsets", "no number", "deep",
+        *(f"end {what}" for what in ("infinite", "not a number", "too large", "fraction", "true", "below 0", "long")),
+    ],
+)  # fmt: skip
 def test_no_content_gives_a_traceback(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError) as caught:
         cards.card(path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "BF16", "C64", "x" * 3000], ids=lambda kind: kind[:8])
+def test_kinds_of_numbers_that_numpy_lacks_are_named(file: Path, kind: str) -> None:
+    content = file.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = content[8 : 8 + length].replace(b'"F32"', json.dumps(kind).encode())
+    file.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
+    with pytest.raises(ModelError, match=f"numbers of the kind '{kind[:40]}'; allowed are BOOL, ") as caught:
+        cards.card(file)
+    assert len(str(caught.value)) < 1000
+
+
+def test_what_the_library_says_of_a_header_is_shortened(file: Path) -> None:
+    content = file.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = content[8 : 8 + length].replace(b'"shape":[1]', b'"shape":"' + b"x" * 3000 + b'"')
+    assert len(header) > 3000
+    file.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
+    with pytest.raises(ModelError, match="cannot be read: Error while deserializing header") as caught:
+        cards.arrays(file)
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -198,6 +230,70 @@ def test_impossible_structures_are_refused(changes: dict[str, object], said: str
     cards.save(path, ARRAYS, replace(of, network={**of.network, **changes}))
     with pytest.raises(ModelError, match=said):
         cards.card(path)
+
+
+CARDS: dict[str, tuple[dict[str, object], str]] = {
+    "no bands": ({"bands": ()}, "must have bands"),
+    "fewer means": ({"means": (1.0, 2.0)}, "a mean and a deviation for each of 3 bands"),
+    "fewer deviations": ({"stds": (1.0,)}, "a mean and a deviation for each of 3 bands"),
+    "a family with a long name": ({"family": "x" * 3000}, "names of up to 1000 characters"),
+    "long bands": ({"bands": ("x" * 3000, "y", "z")}, "names of up to 1000 characters"),
+    "an error with a long text": ({"settings": "x", "halo_px": "x" * 3000}, "another version"),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), CARDS.values(), ids=CARDS)
+def test_impossible_cards_are_refused(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "signed.safetensors"
+    cards.save(path, ARRAYS, replace(make_card(3, 4), **changes))
+    with pytest.raises(ModelError, match=said) as caught:
+        cards.card(path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_network_without_means_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "signed.safetensors"
+    cards.save(path, ARRAYS, replace(make_card(3, 4), means=(), stds=()))
+    with pytest.raises(ModelError, match="lacks the mean and the deviation of each band"):
+        families.of_card(cards.card(path))
+
+
+DESCRIPTIONS: dict[str, dict[str, object]] = {
+    "a number without end": {"scenes": {"s1": (1, float("inf"))}},
+    "a whole number that no float holds": {"limit": 10**400},
+    "a text that is no number": {"means": ("9" * 3000,)},
+    "means that are no numbers": {"means": (float("nan"),)},
+    "no deviation": {"stds": (0.0,)},
+    "a long checksum": {"checksum": "x" * 3000},
+}
+
+
+@pytest.mark.parametrize("changes", DESCRIPTIONS.values(), ids=DESCRIPTIONS)
+def test_impossible_descriptions_of_the_training_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "signed.safetensors"
+    cards.save(path, ARRAYS, replace(make_card(3, 4), applicability=_description()))
+    cards.card(path)
+    cards.save(path, ARRAYS, replace(make_card(3, 4), applicability=replace(_description(), **changes)))
+    with pytest.raises(ModelError, match="another version of lsbatch") as caught:
+        cards.card(path)
+    assert len(str(caught.value)) < 1000
+
+
+def _description() -> cards.Applicability:
+    bands = make_card(3, 4).bands
+    ends = dict.fromkeys(model_card.changes(bands), (0.0, 1.0))
+    return cards.Applicability(
+        (0.0,), (1.0,), 1.0, 1.0, dict.fromkeys(bands, (0.0,) * 5), ends, (10.0, 10.0), {}, (), "", (), ""
+    )
+
+
+def test_a_sample_that_cannot_be_searched_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "signed.safetensors"
+    cells = np.array([[0.0], [np.nan]], np.float16)
+    described = replace(_description(), checksum=cards.sample_checksum(cells, _description()))
+    cards.save(path, ARRAYS, replace(make_card(3, 4), applicability=described), cells)
+    with pytest.raises(ModelError, match="its sample must be finite numbers"):
+        cards.sample(path)
 
 
 @pytest.mark.parametrize("name", ["depth", "width", "dropout"])

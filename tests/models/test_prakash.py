@@ -1,11 +1,14 @@
 """The three-stream network: its shape, its inputs and its windows."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from lsbatch.errors import ModelError
 from lsbatch.kernels import terrain
 from lsbatch.models import base, cards, prakash, unet
 from lsbatch.settings import PredictSettings, TrainSettings
@@ -80,3 +83,11 @@ def test_tiles_do_not_change_the_answer(weights: Path) -> None:
         part = at(top, left, 128, wide)
         # windows are the same; only how they are batched is not
         np.testing.assert_allclose(part, whole[top - 128 : top, left - 128 : left], atol=2e-6)
+
+
+@pytest.mark.parametrize("said", [{"halo_px": 0}, {"lattice_px": 64}], ids=str)
+def test_a_card_with_other_windows_is_refused(weights: Path, said: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    cards.save(path, cards.arrays(weights), replace(cards.card(weights), **said))
+    with pytest.raises(ModelError, match="the network has 128 px and 128 px"):
+        base.answer(path, dict(zip(prakash.BANDS, block(384, 384), strict=True)), 128, PredictSettings(device="cpu"))

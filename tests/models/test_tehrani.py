@@ -1,5 +1,6 @@
 """Tehrani's segments and forest: scikit-learn's own answers, tile by tile, and what the rules leave out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 
-from lsbatch.errors import NoDataError
+from lsbatch.errors import ModelError, NoDataError
 from lsbatch.models import base, cards, tehrani
 from lsbatch.settings import PredictSettings
 
@@ -117,3 +118,35 @@ def test_what_cannot_be_learned() -> None:
         tehrani.fit(features, np.zeros(5, bool), np.arange(19.0), 0)
     with pytest.raises(NoDataError, match="too few"):
         tehrani.centres(np.zeros(100), 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"centres": np.zeros(0)},
+        {"centres": np.array([0.0, np.nan])},
+        {"centres": np.zeros(300)},
+        {"centres": np.zeros((2, 2))},
+        {"nodes": np.ones(3)},
+    ],
+    ids=["no centres", "not a number", "more than uint8 holds", "two axes", "nodes that are no whole numbers"],
+)
+def test_arrays_that_compiled_code_could_not_walk_are_refused(
+    weights: Path, changes: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    path = tmp_path / "other.safetensors"
+    cards.save(path, cards.arrays(weights) | changes, cards.card(weights))
+    with pytest.raises(ModelError, match="its arrays are no random forest"):
+        _answer(path)
+
+
+def test_a_card_with_another_halo_is_refused(weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    cards.save(path, cards.arrays(weights), replace(cards.card(weights), halo_px=0))
+    with pytest.raises(ModelError, match="a halo of 0 px; a forest has 512 px"):
+        _answer(path)
+
+
+def _answer(path: Path) -> np.ndarray:
+    bands = dict.fromkeys(tehrani.BANDS, np.ones((8, 8), np.float32))
+    return base.answer(path, bands, 0, PredictSettings(device="cpu"))

@@ -1,5 +1,6 @@
 """The network and its tiled answer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,15 @@ def test_weights_of_another_structure_are_refused(tmp_path: Path) -> None:
     cards.save(path, unet.state(make_network(2, 4)), make_card(3, 4))
     with pytest.raises(ModelError, match="do not fit their card"):
         unet.restore(unet.structure(cards.card(path)), cards.arrays(path))
+
+
+@pytest.mark.parametrize("said", [{"halo_px": 16}, {"halo_px": 49}, {"lattice_px": 1}, {"lattice_px": 16}], ids=str)
+def test_a_card_whose_windows_would_not_be_exact_is_refused(said: dict[str, int]) -> None:
+    unet.structure(replace(make_card(3, 4), halo_px=56))
+    with pytest.raises(
+        ModelError, match="a U-Net of depth 3 needs a lattice of 8 px and a halo of 48 px, the card has"
+    ):
+        unet.structure(replace(make_card(3, 4), **said))  # type: ignore[arg-type]
 
 
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

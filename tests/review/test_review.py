@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,6 +229,18 @@ def test_bytes_that_are_no_answer_are_refused(server: Server, body: bytes) -> No
 )
 def test_nothing_else_is_there(server: Server, name: str) -> None:
     assert ask(server, f"/{server.token}/{name}")[0] == 404
+
+
+@pytest.mark.parametrize("line", ["GET /{token}/page.js", "GET /{token}/page.js HTTP/0.9", "GET /", "GET", "X"])
+def test_a_request_without_a_version_is_answered_with_the_headers_of_the_others(server: Server, line: str) -> None:
+    text = line.format(token=server.token) + f"\r\nHost: {server.origins[0]}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as client:
+        client.sendall(text.encode())
+        received = client.makefile("rb").read()
+    head, _, _ = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.")
+    if line.startswith("GET /"):
+        assert f"Content-Security-Policy: {POLICY}".encode() in head
 
 
 def test_two_reviewers_at_once(server: Server) -> None:

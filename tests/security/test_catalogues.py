@@ -98,6 +98,36 @@ ITEMS = {
         "geometry cannot be read",
     ),
     "time that escapes": (with_property(datetime="2020-07-01\x1b[2J"), "is not a time"),
+    "datetime without end": (with_property(datetime="2020-07-01" + "x" * 5000), "is not a time"),
+    "datetime with a password": (
+        with_property(datetime="2020-07-01 https://user:letmein@archive.example/v1?token=letmein"),
+        "datetime = '2020-07-01 https://archive.example/v1' is not a time",
+    ),
+    "collection is an address with a password": (
+        with_property(platform="https://user:letmein@archive.example/v1"),
+        "over 255 characters or a password",
+    ),
+    "projection is unknown": (with_property(**{"proj:code": "EPSG:0"}), "proj:code or proj:epsg 'EPSG:0' is no CRS"),
+    "one side": (with_property(**{"proj:shape": [5]}), "proj:shape is not two whole numbers above 0"),
+    "a side below 0": (with_property(**{"proj:shape": [-1, 5]}), "proj:shape is not two whole numbers above 0"),
+    "a transform of one number": (with_property(**{"proj:transform": [1]}), "proj:transform is not affine"),
+    "a transform that is not affine": (with_property(**{"proj:transform": [1] * 9}), "proj:transform is not affine"),
+    "projection is an object": (with_property(**{"proj:code": {"a": "b"}}), "proj:code is no short text"),
+    "type of an asset is an object": (
+        with_asset("red", {"href": "a.tif", "type": {"a": "b"}}),
+        "type is no short text",
+    ),
+    **{
+        f"geometry with {value}": (
+            item(3, geometry={"type": "Polygon", "coordinates": [[[14, 61], [16, 61], [16, value], [14, 61]]]}),
+            "has a coordinate that is not a finite number",
+        )
+        for value in (float("nan"), float("inf"))
+    },
+    "a coordinate that no float holds": (
+        item(3, geometry={"type": "Polygon", "coordinates": [[[14, 61], [16, 61], [16, 10**400], [14, 61]]]}),
+        "its geometry cannot be read",
+    ),
     "bands is a number": (
         with_asset("red", {"href": "a.tif", "raster:bands": 5}),
         "is not valid STAC (TypeError",
@@ -118,6 +148,8 @@ def test_items(lsbatch: Cli, tmp_path: Path, bad: dict[str, Any], said: str) -> 
     # once for each window where nothing tells its time
     (line,) = {line for line in done.out.splitlines() if "rejected:" in line}
     assert said in line
+    assert len(line) < 800
+    assert "letmein" not in done.out
     assert "pre_s2       1 scenes" in done.out
     assert all(
         text.isprintable()

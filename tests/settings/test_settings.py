@@ -154,7 +154,7 @@ def test_example_is_sound_and_explains_every_field() -> None:
         ("grid.tile_px", 1000, ["grid.tile_px = 1000", "multiple of 128"]),
         ("grid.tile_px", 64, ["grid.tile_px = 64", "128"]),
         ("grid.tile_px", 16384, ["grid.tile_px = 16384", "8192"]),
-        ("grid.resolution_m", 0, ["grid.resolution_m = 0", "greater than 0"]),
+        ("grid.resolution_m", 0, ["grid.resolution_m = 0", "greater than or equal to 0.1"]),
         ("grid.resolution_m", float("nan"), ["grid.resolution_m = nan"]),
         # when
         ("survey.year", None, ["survey", "needs year"]),
@@ -256,6 +256,24 @@ def test_every_fault_is_told_at_once() -> None:
     raw = changed("clean.threshold", 7) | {"bandz": 1}
     assert "clean.threshold = 7" in refusal(raw)
     assert "bandz: is not a setting" in refusal(raw)
+
+
+def test_of_many_faults_the_first_are_told() -> None:
+    raw = copy.deepcopy(GOOD) | {"train": {f"name{number}": 1 for number in range(40)}}
+    text = refusal(raw)
+    assert len(text) < 2000
+    assert "train.name0: is not a setting; allowed: chip_px, " in text
+    told = text.count("is not a setting")
+    assert text.endswith(f"; and {40 - told} more")
+
+
+@pytest.mark.parametrize("text", [f"{'x' * 9000}: 1", f"a: *{'x' * 9000}", f"a: !!int {'x' * 9000}"])
+def test_a_long_name_or_value_is_shortened(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        settings.load(path)
+    assert len(str(caught.value)) < 2000
 
 
 def test_huge_wrong_value_does_not_flood_the_screen() -> None:

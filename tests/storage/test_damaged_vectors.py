@@ -66,6 +66,23 @@ def test_a_date_that_is_none(value: str, tmp_path: Path) -> None:
         assert vectors.read_truth(settings, WINDOWS, CRS).empty
 
 
+def test_of_many_columns_the_first_are_named(tmp_path: Path) -> None:
+    square = [[[0, 0], [9, 0], [9, 9], [0, 0]]]
+    path = geojson(tmp_path / "wide.geojson", square, **{f"{number:03d}{'x' * 500}": 1 for number in range(100)})
+    truth = TruthSettings(file=path, date_field="day", points=path)
+    reads: tuple[Callable[[], object], ...] = (
+        lambda: vectors.read_truth(truth, WINDOWS, CRS),
+        lambda: vectors.read_named(path, "day", ("areas", "areas_field"), CRS),
+        lambda: vectors.read_points(truth, CRS),
+        lambda: previous_inventory.read(path, CRS),
+        lambda: previous_inventory.read(path, CRS, "day"),
+    )
+    for read in reads:
+        with pytest.raises(ConfigError, match=r"the columns are name, 000xxx.* and 8[12] more") as caught:
+            read()
+        assert len(str(caught.value)) < 1500
+
+
 def parquet(change: Callable[[pa.Table], pa.Table]) -> bytes:
     """GeoParquet of one polygon, changed."""
     out = io.BytesIO()

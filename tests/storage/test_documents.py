@@ -10,7 +10,7 @@ import pytest
 from lsbatch.catalog import dating_passes, plan, plan_documents, survey_version
 from lsbatch.errors import LsbatchError, StaleStoreError
 from lsbatch.storage import lease, receipts
-from lsbatch.storage.documents import cube_listing
+from lsbatch.storage.documents import answer_file, cube_listing
 
 #: What no document of lsbatch is.
 DAMAGED = {
@@ -99,3 +99,22 @@ def test_a_plan_with_impossible_values(changes: dict[str, Any], said: str, tmp_p
     path.write_text(json.dumps(MAIN | changes), encoding="utf-8")
     with pytest.raises(LsbatchError, match=said):
         plan_documents.main(path)
+
+
+@pytest.mark.parametrize("field", ["landslide_id", "reviewer", "comment", "at"])
+def test_an_answer_with_half_of_a_character_is_named(field: str, tmp_path: Path) -> None:
+    answer = {
+        "landslide_id": "a",
+        "version": 1,
+        "state": "confirmed",
+        "reviewer": "A",
+        "comment": "\U0001f3d4",
+        "at": "",
+    }
+    path = tmp_path / "answers.jsonl"
+    lines = [json.dumps(one) for one in (answer, answer | {field: "\ud800"})]
+    path.write_text(lines[0] + "\n")
+    assert answer_file.read(path) == [answer]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(StaleStoreError, match=rf"answer 2 is damaged \({field}: has a surrogate"):
+        answer_file.read(path)

@@ -5,6 +5,7 @@ from typing import Any
 
 from lsbatch.catalog.http import MALFORMED
 from lsbatch.catalog.items.scenes import Scene, describe
+from lsbatch.catalog.items.texts import is_text, quoted
 from lsbatch.errors import CatalogError
 
 #: Fields that are read, of an item and of its properties, with their allowed types.
@@ -15,14 +16,13 @@ _PROPERTIES = {
     "sat:relative_orbit": int | float,
     "sar:product_type": str,
 }
-_LONGEST_TEXT = 255
 
 
 def fault(item: Any) -> str | None:
     """Return what is wrong with the structure of an item, as a sentence; None if it is valid."""
     if not isinstance(item, Mapping):
-        return f"an entry of the catalogue is not a STAC item: {str(item)[:40]!r}"
-    name = f"item {str(item.get('id'))[:80]!r}"
+        return f"an entry of the catalogue is not a STAC item: {quoted(item, 40)}"
+    name = f"item {quoted(item.get('id'))}"
     found = _of_wrong_kind(item, _FIELDS) or _of_wrong_kind(item.get("properties") or {}, _PROPERTIES)
     if found:
         return f"{name}: its {found} is not valid STAC; not read"
@@ -32,10 +32,12 @@ def fault(item: Any) -> str | None:
         key for key, asset in (item.get("assets") or {}).items() if not isinstance(asset, Mapping) or not is_text(key)
     ]
     if bad:
-        return f"{name}: its asset {bad[0][:40]!r} is not valid STAC; not read"
+        return f"{name}: its asset {quoted(bad[0], 40)} is not valid STAC; not read"
     texts = (item.get("collection"), (item.get("properties") or {}).get("platform"))
     if not all(text is None or is_text(text) for text in texts):
-        return f"{name}: its collection or platform has a control character; not read"
+        return (
+            f"{name}: its collection or platform has a control character, over 255 characters or a password; not read"
+        )
     return None
 
 
@@ -51,18 +53,13 @@ def described(item: Mapping[str, Any], sensor: str, further: tuple[str, ...] = (
         return describe(item, sensor, further)
     except MALFORMED as error:
         raise CatalogError(
-            f"item {str(item.get('id'))[:80]!r}: is not valid STAC ({type(error).__name__}: {str(error)[:120]})"
+            f"item {quoted(item.get('id'))}: is not valid STAC ({type(error).__name__}: {quoted(error, 120)})"
         ) from None
 
 
 def is_bbox(found: Any) -> bool:
     """Return whether a value is a list of 4 or 6 numbers."""
     return isinstance(found, list) and len(found) in (4, 6) and all(isinstance(one, int | float) for one in found)
-
-
-def is_text(found: Any) -> bool:
-    """Return whether a text is safe to copy to files, logs and terminals."""
-    return isinstance(found, str) and found.isprintable() and len(found) <= _LONGEST_TEXT
 
 
 def _of_wrong_kind(found: Mapping[str, Any], kinds: Mapping[str, Any]) -> str | None:

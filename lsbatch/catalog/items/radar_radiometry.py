@@ -32,7 +32,7 @@ def decide(item: Mapping[str, Any]) -> str:
         If it is neither, or is sigma0 without incidence angle or georeference, which cannot be corrected.
     """
     properties, keys = item.get("properties") or {}, [key.lower() for key in item.get("assets") or {}]
-    name, declared = item["id"], str(properties.get("product:type") or "")
+    name, declared = item["id"], str(properties.get("product:type") or "")[:80]
     level = re.search(r"\d", str(properties.get("processing:level") or ""))
     if _RAW.search(declared.upper()) and level and level[0] in ("0", "1"):
         raise CatalogError(
@@ -41,7 +41,7 @@ def decide(item: Mapping[str, Any]) -> str:
         )
     if _is_terrain_corrected(item, keys):
         return GAMMA0_RTC
-    product = _product(properties) or "SIGMA0"
+    product = _product(properties)[:80] or "SIGMA0"
     if product not in ("SIGMA0", "GRD"):
         raise CatalogError(
             f"{name}: is {product}; allowed are terrain-corrected gamma0 (RTC), and geocoded sigma0 (GRD) with its "

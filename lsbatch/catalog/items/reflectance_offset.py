@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lsbatch.bands import FURTHER
+from lsbatch.catalog.items.texts import quoted
 from lsbatch.errors import CatalogError
 
 QUANTIFICATION = 1e-4
@@ -136,7 +137,7 @@ def _flag(item: Mapping[str, Any]) -> tuple[str, bool] | None:
         if isinstance(value, bool):
             return key, value
         if value is not None:
-            raise CatalogError(f"{item['id']}: {key} = {value!r} is neither true nor false")
+            raise CatalogError(f"{item['id']}: {key} = {quoted(value)} is neither true nor false")
     return None
 
 

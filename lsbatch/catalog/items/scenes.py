@@ -10,14 +10,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from shapely import to_geojson
+import numpy as np
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from shapely import get_coordinates, to_geojson
 from shapely.geometry import box, shape
 from shapely.geometry.base import BaseGeometry
 
 from lsbatch.catalog.items import asset_names, opera_names, radar_radiometry, sun_position
 from lsbatch.catalog.items.reflectance_offset import Offset, baseline_of, decide, product_names
+from lsbatch.catalog.items.texts import is_text, quoted
 from lsbatch.errors import CatalogError
 from lsbatch.storage import longitudes
 
@@ -147,7 +152,7 @@ def _name(item: Mapping[str, Any]) -> str:
     if item.get("type") != "Feature" or not isinstance(name, str):
         raise CatalogError("an entry of the catalogue is not a STAC item: it has no type Feature and id")
     if not _ID.fullmatch(name) or not name.isprintable() or name in (".", ".."):
-        raise CatalogError(f"item {name[:80]!r}: its id has a path separator or a control character")
+        raise CatalogError(f"item {quoted(name)}: its id has a path separator or a control character")
     return name
 
 
@@ -158,7 +163,7 @@ def _time(properties: Mapping[str, Any], name: str, sensor: str) -> str:
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:
-        raise CatalogError(f"{name}: datetime = {text!r} is not a time") from None
+        raise CatalogError(f"{name}: datetime = {quoted(text)} is not a time") from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat().replace("+00:00", "Z")
 
@@ -192,8 +197,8 @@ def _nodata(item: Mapping[str, Any], sensor: str, assets: Mapping[str, str]) -> 
         return 0.0
     asset = item["assets"][next(iter(assets.values()))]
     given = ((asset.get("raster:bands") or asset.get("bands") or [{}])[0] or {}).get("nodata", asset.get("nodata"))
-    # the raster extension writes NaN as text; NaN in a file needs no declaration
-    return None if given is None or math.isnan(float(given)) else float(given)
+    # the raster extension writes NaN and infinity as text; in a file they need no declaration
+    return None if given is None or not math.isfinite(float(given)) else float(given)
 
 
 def _slim(item: Mapping[str, Any], assets: Mapping[str, str], name: str) -> dict[str, Any]:
@@ -201,7 +206,9 @@ def _slim(item: Mapping[str, Any], assets: Mapping[str, str], name: str) -> dict
     kept = _of_lattice(properties)
     code = properties.get("proj:code") or (f"EPSG:{properties['proj:epsg']}" if properties.get("proj:epsg") else None)
     if code:
-        kept["proj:code"] = str(code)
+        kept["proj:code"] = _text("proj:code", code)
+        if not _is_crs(kept["proj:code"]):
+            raise ValueError(f"proj:code or proj:epsg {code!r} is no CRS")
     outline = _geometry(item, name)
     return {
         "type": "Feature",
@@ -218,9 +225,25 @@ def _slim(item: Mapping[str, Any], assets: Mapping[str, str], name: str) -> dict
 
 
 def _slim_asset(asset: Mapping[str, Any]) -> dict[str, Any]:
-    texts = {key: str(asset[key]) for key in ("type", "proj:code") if asset.get(key) is not None}
+    texts = {key: _text(key, asset[key]) for key in ("type", "proj:code") if asset.get(key) is not None}
     size = {} if asset.get("file:size") is None else {"file:size": int(asset["file:size"])}
     return {"href": asset.get("href"), **texts, **_of_lattice(asset), **size, "roles": ["data"]}
+
+
+def _text(key: str, value: Any) -> str:
+    """Return a text that goes into the plan. Raises ValueError if it is none."""
+    if not is_text(value):
+        raise ValueError(f"{key} is no short text")
+    return str(value)
+
+
+@lru_cache(maxsize=1000)
+def _is_crs(code: str) -> bool:
+    try:
+        CRS.from_user_input(code)
+    except CRSError:
+        return False
+    return True
 
 
 def _of_lattice(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,6 +252,11 @@ def _of_lattice(fields: Mapping[str, Any]) -> dict[str, Any]:
     for key, values in kept.items():
         if not (isinstance(values, list | tuple) and len(values) <= 9 and all(map(_is_number, values))):
             raise ValueError(f"{key} is no list of numbers")
+    shape, transform = kept.get("proj:shape", (1, 1)), kept.get("proj:transform", (0,) * 6)
+    if len(shape) != 2 or any(side != int(side) or not 0 < side < 2**31 for side in shape):
+        raise ValueError("proj:shape is not two whole numbers above 0")
+    if len(transform) not in (6, 9) or list(transform[6:]) not in ([], [0, 0, 1]):
+        raise ValueError("proj:transform is not affine: 6 numbers, or 9 of which the last are 0, 0, 1")
     return kept
 
 
@@ -239,10 +267,14 @@ def _is_number(value: Any) -> bool:
 def _geometry(item: Mapping[str, Any], name: str) -> BaseGeometry:
     raw, bounds = item.get("geometry"), item.get("bbox")
     try:
-        given = shape(raw) if raw else box(*bounds) if bounds else None
-        outline = None if given is None else longitudes.split(given)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise CatalogError(f"{name}: its geometry cannot be read: {error}") from None
+        # NaN is refused below
+        with np.errstate(invalid="ignore"):
+            given = shape(raw) if raw else box(*bounds) if bounds else None
+            outline = None if given is None else longitudes.split(given)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+        raise CatalogError(f"{name}: its geometry cannot be read: {quoted(error, 120)}") from None
     if outline is None or outline.is_empty:
         raise CatalogError(f"{name}: has neither geometry nor bbox, so its location is unknown")
+    if not np.isfinite(get_coordinates(outline)).all():
+        raise CatalogError(f"{name}: its geometry has a coordinate that is not a finite number")
     return outline

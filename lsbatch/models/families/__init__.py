@@ -12,7 +12,7 @@ from lsbatch.models.families.prakash import PrakashFamily
 from lsbatch.models.families.smp import SmpFamily
 from lsbatch.models.families.tehrani import TehraniFamily
 from lsbatch.models.families.unet import UNetFamily
-from lsbatch.models.family import Family
+from lsbatch.models.family import Family, NetworkRecipe
 from lsbatch.settings import Config
 
 _ALL: tuple[Family, ...] = (
@@ -51,6 +51,11 @@ def _complete(family: Family, card: Card) -> Family:
     if missing or (family.own_bands is not None and card.bands != family.own_bands):
         what = f"network.{missing[0]}" if missing else f"the bands {', '.join(family.own_bands or ())}"
         raise ModelError(f"the weights of family {card.family!r} are damaged: their card lacks {what}; train again")
+    if isinstance(family.training, NetworkRecipe) and len(card.means) != len(card.bands):
+        raise ModelError(
+            f"the weights of family {card.family!r} are damaged: their card lacks the mean and the deviation of each "
+            "band; train again"
+        )
     return family
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from lsbatch.errors import ModelError
 from lsbatch.models.mlm.item import Description, Layout, beside
-from lsbatch.models.mlm.item_schema import NumberFormat
+from lsbatch.models.mlm.item_schema import MOST_DIMENSIONS, NumberFormat
 
 #: Domains of the standard operators. `com.microsoft` is not one: its EPContext loads files.
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
@@ -207,4 +207,5 @@ def _compare(port: Port, said: Layout, where: str) -> None:
 
 
 def _text(shape: tuple[int | None, ...]) -> str:
-    return "[" + ", ".join("any" if size in (None, -1) else str(size) for size in shape) + "]"
+    sizes = ["any" if size in (None, -1) else str(size) for size in shape[:MOST_DIMENSIONS]]
+    return "[" + ", ".join(sizes) + (", ...]" if len(shape) > MOST_DIMENSIONS else "]")

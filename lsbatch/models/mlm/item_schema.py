@@ -14,6 +14,8 @@ from lsbatch.errors import ModelError
 LARGEST_BYTES = 10_000_000
 #: Characters of the place of a fault in a message.
 LONGEST_PLACE = 200
+#: Bounds of a shape; a network has four dimensions, and messages tell them.
+MOST_DIMENSIONS, LARGEST_SIZE = 8, 2**31
 #: Number formats of the arrays that a network reads and writes.
 NumberFormat = Literal["float32", "float16"]
 
@@ -44,7 +46,7 @@ class Scaling(_Object):
 class Structure(_Object):
     """Shape, order and number format of an array; -1 is any size."""
 
-    shape: list[int]
+    shape: Annotated[list[Annotated[int, Field(ge=-1, le=LARGEST_SIZE)]], Field(max_length=MOST_DIMENSIONS)]
     dim_order: list[str]
     data_type: NumberFormat
 
@@ -62,7 +64,7 @@ class ModelInput(_Object):
 class Class(_Object):
     """A class of the output."""
 
-    value: int
+    value: Annotated[int, Field(ge=-LARGEST_SIZE, le=LARGEST_SIZE)]
     name: str
 
 

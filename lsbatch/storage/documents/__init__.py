@@ -49,4 +49,5 @@ def reason(error: ValidationError) -> str:
     """Return the first field that is wrong, without its value, and why."""
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part)[:40] for part in first["loc"][:6])
-    return f"{field}: {first['msg']}"[:200] if field else first["msg"][:200]
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{field}: {message}"[:200] if field else message[:200]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from lsbatch.errors import StaleStoreError
 from lsbatch.storage import documents, journal
@@ -12,14 +12,24 @@ from lsbatch.storage import documents, journal
 _Corner = tuple[float, float]
 
 
+def _text(text: str) -> str:
+    # json.loads of Python accepts half of a character, which no file of the inventory can hold
+    if any("\ud800" <= one <= "\udfff" for one in text):
+        raise ValueError("has a surrogate, half of a character")
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_text)]
+
+
 @dataclass(frozen=True)
 class _Answer:
-    landslide_id: str
+    landslide_id: _Text
     version: Annotated[int, Field(ge=0, lt=2**31)]
     state: Literal["unreviewed", "confirmed", "rejected"]
-    reviewer: str
-    comment: str
-    at: str = ""
+    reviewer: _Text
+    comment: _Text
+    at: _Text = ""
     missed: bool = False
     outline: list[_Corner] | None = None
 

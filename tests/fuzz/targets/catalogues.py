@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import odc.stac
+import pystac
 import shapely
 from pystac_client.exceptions import APIError
 
@@ -116,4 +118,7 @@ def read(url: str, sensor: str) -> None:
     for scene in found.scenes:
         text = json.dumps(scene.to_dict(), allow_nan=False)
         assert SECRET not in text, text
-        assert Scene(**json.loads(text)).footprint.bounds
+        planned = Scene(**json.loads(text))
+        assert planned.footprint.bounds
+        # as `scene_reading` does
+        odc.stac.parse_item(pystac.Item.from_dict(planned.item, preserve_dict=False, migrate=False))  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import json
 import struct
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from lsbatch.models import base, card_facts, cards, cart, families
+from lsbatch.bands import FULL_STACK
+from lsbatch.kernels.statistics import dissimilarity
+from lsbatch.models import applicability, base, card_facts, cards, cart, ensembles, families
 from lsbatch.models.base import PACKAGED
+from lsbatch.models.model_card import Applicability, changes
 from lsbatch.settings import PredictSettings
 from tests import networks
 from tests.fuzz.mutation import damaged_bytes, damaged_json, damaged_part
@@ -70,9 +74,18 @@ def use(path: Path) -> None:
     if halo > SIDE_PX or SIDE_PX % card.lattice_px:
         # `base.check` refuses it for a tile of this size
         return
-    block = np.zeros((SIDE_PX + 2 * halo, SIDE_PX + 2 * halo), np.float32)
-    found = base.answer(path, dict.fromkeys(card.bands, block), halo, PREDICT)
+    found = base.answer(path, dict.fromkeys(card.bands, _block(halo)), halo, PREDICT)
     assert found.shape == (SIDE_PX, SIDE_PX)
+    if card.applicability is not None and set(card.bands) <= set(FULL_STACK.names):
+        ring = dissimilarity.HALO_PX
+        index = applicability.index(path, dict.fromkeys(card.bands, _block(ring)), ring)
+        assert index.shape == (SIDE_PX, SIDE_PX)
+
+
+@lru_cache(maxsize=8)
+def _block(halo: int) -> np.ndarray:
+    """Return a band with different values, so that there is texture."""
+    return np.random.default_rng(0).uniform(0.05, 0.5, (SIDE_PX + 2 * halo,) * 2).astype(np.float32)
 
 
 def _files_of_weights(folder: Path) -> tuple[bytes, ...]:
@@ -88,8 +101,27 @@ def _files_of_weights(folder: Path) -> tuple[bytes, ...]:
     rng = np.random.default_rng(0)
     tree = cart.fit(rng.normal(size=(60, 2)), np.repeat(["landslide", "other"], 30), 0)
     cards.save(folder / "cart.safetensors", tree, cart.card(("dNDVI", "slope")))
+    described, cells = _description(bands, rng)
+    cards.save(folder / "described.safetensors", unet.state(network), replace(card, applicability=described), cells)
+    cards.save(
+        folder / "members.safetensors", ensembles.joined([unet.state(network)] * 2), ensembles.described(card, 2)
+    )
     packaged = PACKAGED / "disturbance.safetensors"
-    return tuple(path.read_bytes() for path in (folder / "unet.safetensors", folder / "cart.safetensors", packaged))
+    return tuple(path.read_bytes() for path in (*sorted(folder.glob("*.safetensors")), packaged))
+
+
+def _description(bands: tuple[str, ...], rng: np.random.Generator) -> tuple[Applicability, np.ndarray]:
+    """Return a description of the training, and its sample."""
+    block = dict.fromkeys(bands, _block(0))
+    count = applicability.features(block, bands).shape[-1]
+    cells = rng.normal(size=(20, count)).astype(np.float16)
+    unsigned = Applicability(
+        means=(0.0,) * count, stds=(1.0,) * count, distance=1.5, limit=0.5,
+        quantiles=dict.fromkeys(bands, (0.0, 1.0, 2.0, 3.0, 4.0)), changes=dict.fromkeys(changes(bands), (-1.0, 1.0)),
+        resolution_m=(10.0, 10.0), scenes={"s1": (2, 9)}, seasons=(("05-01", "06-30"),), folds="five", surveys=("a",),
+        checksum="",
+    )  # fmt: skip
+    return replace(unsigned, checksum=cards.sample_checksum(cells, unsigned)), cells
 
 
 def _has_header(data: bytes) -> bool:

@@ -202,6 +202,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "batch, time, bands, height, width is not supported; allowed is any order",
     ),
     "a shape of other length": (of_input(shape=[-1, 3, -1]), r"must have a size, or -1, for each of"),
+    "a shape without end": (of_input(shape=[1] * 10_000), "shape: List should have at most 8 items"),
+    "a size without end": (of_input(shape=[10**400, 3, -1, -1]), r"shape\.0: Input should be less than or equal to"),
     "a shape of nothing": (of_input(shape=[0, 3, -1, -1]), "must have a size, or -1"),
     "oblong windows": (of_input(shape=[-1, 3, 128, 256]), "height 128 and width 256 must be equal and even"),
     "odd windows": (of_input(shape=[-1, 3, 129, 129]), "must be equal and even"),
@@ -254,6 +256,7 @@ def test_refused_items(tmp_path: Path, said: Any, words: str) -> None:
         cards.card(path)
     assert str(caught.value).startswith(str(tmp_path))
     assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
