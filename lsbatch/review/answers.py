@@ -100,7 +100,9 @@ class Case:
     def answer(self, name: str, answers: Answers) -> dict[str, Any]:
         """Return the last answer and the number of answers; without answers, the state in the inventory."""
         if mine := answers.get(name, []):
-            return {key: mine[-1][key] for key in ("state", "reviewer", "comment", "at")} | {"count": len(mine)}
+            last = {key: mine[-1][key] for key in ("state", "reviewer", "comment")}
+            # the time may be missing in a journal that somebody wrote by hand
+            return last | {"at": mine[-1].get("at", ""), "count": len(mine)}
         row = self.frame.iloc[self.rows[name]]
         kept = {key: row[column] for key, column in (("state", "review_state"), ("reviewer",) * 2, ("comment",) * 2)}
         return kept | {"at": "", "count": 0}
