@@ -154,7 +154,8 @@ def _config(folder: Path, tile_px: int) -> settings.Config:
         "inventory": {"radar_dates": False},
     }
     config = settings.parse(raw, folder)
-    card = cards.Card("unet", config.inputs, (0.0,) * 13, (1.0,) * 13, {}, 96, 16)
+    bands = len(config.inputs)
+    card = cards.Card("unet", config.inputs, (0.0,) * bands, (1.0,) * bands, {}, 96, 16)
     cards.save(weights, {"nothing": np.zeros(3, np.float32)}, card)
     return config
 

@@ -98,7 +98,10 @@ def _config(folder: Path, fake: Fake) -> settings.Config:
         "truth": {"file": str(folder / "truth.gpkg")} if fake.truth else None,
     }
     config = settings.parse(raw, folder)
-    card = cards.Card("unet", config.inputs, (0.0,) * 13, (1.0,) * 13, {}, 96, 16, made_by={"surveys": ["one", "two"]})
+    bands = len(config.inputs)
+    card = cards.Card(
+        "unet", config.inputs, (0.0,) * bands, (1.0,) * bands, {}, 96, 16, made_by={"surveys": ["one", "two"]}
+    )
     cards.save(weights, {"nothing": np.zeros(3, np.float32)}, card)
     return config
 
