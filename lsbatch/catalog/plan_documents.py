@@ -11,7 +11,7 @@ import shapely
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from lsbatch.catalog.date_windows import KEYS
-from lsbatch.catalog.items.scenes import Scene
+from lsbatch.catalog.items.scenes import NO_SHAPE, Scene
 from lsbatch.catalog.orbit_matching import Scenes
 from lsbatch.errors import StaleStoreError
 from lsbatch.grid import Grid
@@ -23,8 +23,6 @@ REPLAN = "run with --replan"
 FARTHEST_M = 1e8
 #: The largest side of a tile that the settings allow.
 LARGEST_TILE_PX = 8192
-#: Errors of shapely's reader of GeoJSON for values of wrong types, besides its own.
-_NO_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 
 
 def _in_settings(grid: Grid) -> Grid:
@@ -56,7 +54,7 @@ def _located(scene: Scene) -> Scene:
     try:
         bounds = scene.footprint.bounds
         hrefs = [asset["href"] for asset in scene.item["assets"].values()]
-    except (*_NO_SHAPE, shapely.errors.ShapelyError) as error:
+    except (*NO_SHAPE, shapely.errors.ShapelyError) as error:
         raise ValueError(f"its item is not STAC: {error!r}") from None
     if len(bounds) != 4 or not all(map(math.isfinite, bounds)) or not all(isinstance(href, str) for href in hrefs):
         raise ValueError("its item has no geometry, or an asset without an address")

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lsbatch.errors import ConfigError
+from lsbatch.settings.error_sentences import LONGEST_VALUE
 
 #: What a text of a settings file may contain in place of the survey's year.
 YEAR = "{year}"
-#: Characters of a wrong name or value that a message shows.
-LONGEST = 120
 _PART = r"(\d{4})(?:-(\d{4}))?"
 
 
@@ -81,8 +80,8 @@ def folder(output: str, where: str) -> str:
     before, _, last = output.rpartition("/")
     if YEAR in before:
         raise ConfigError(
-            f"{where}: output = {output[:LONGEST]!r}: only the last folder may contain {YEAR}, so that all years lie "
-            "side by side"
+            f"{where}: output = {output[:LONGEST_VALUE]!r}: only the last folder may contain {YEAR}, so that all years "
+            "lie side by side"
         )
     return output if YEAR in last else f"{output}/{YEAR}"
 
@@ -90,14 +89,14 @@ def folder(output: str, where: str) -> str:
 def _refuse_one_year(raw: Mapping[str, Any], where: str) -> None:
     if raw["survey"].get("kind", "annual") != "annual":
         raise ConfigError(
-            f"{where}: survey.kind = {str(raw['survey']['kind'])[:LONGEST]!r}: --years moves the season of an annual "
-            "survey from year to year, and an event has only its own date; write settings for each event"
+            f"{where}: survey.kind = {str(raw['survey']['kind'])[:LONGEST_VALUE]!r}: --years moves the season of an "
+            "annual survey from year to year, and an event has only its own date; write settings for each event"
         )
     for name, value in _undated(raw):
         dated = ", or set truth.date_field" if name == "truth.file" else ""
         raise ConfigError(
-            f"{where}: {name[:LONGEST]} = {str(value)[:LONGEST]!r}: belongs to one year, and --years would use it for "
-            f"all; write {YEAR} where its name has the year{dated}"
+            f"{where}: {name[:LONGEST_VALUE]} = {str(value)[:LONGEST_VALUE]!r}: belongs to one year, and --years "
+            f"would use it for all; write {YEAR} where its name has the year{dated}"
         )
 
 

@@ -32,6 +32,8 @@ PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 _ID = re.compile(r"[^/\\]{1,255}")
 _PLATFORM = re.compile(r"(?:SENTINEL-?|S)([12])[-_ ]?([A-D])", re.IGNORECASE)
 _ORBIT = re.compile(r"_R(\d{3})_")
+#: Errors of shapely's reader of GeoJSON for values of wrong types, besides its own.
+NO_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -271,7 +273,7 @@ def _geometry(item: Mapping[str, Any], name: str) -> BaseGeometry:
         with np.errstate(invalid="ignore"):
             given = shape(raw) if raw else box(*bounds) if bounds else None
             outline = None if given is None else longitudes.split(given)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+    except NO_SHAPE as error:
         raise CatalogError(f"{name}: its geometry cannot be read: {quoted(error, 120)}") from None
     if outline is None or outline.is_empty:
         raise CatalogError(f"{name}: has neither geometry nor bbox, so its location is unknown")
