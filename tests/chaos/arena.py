@@ -514,5 +514,5 @@ def verified(home: Nursery, path: Path) -> str:
     log = path.parent / "verify.log"
     code = home.wait(home.start("lsbatch", log, "verify", str(path)), 120)
     said = log.read_text()
-    assert code == 0, said
+    assert code == 0, f"verify ended with {code}: {said}"
     return said

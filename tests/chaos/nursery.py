@@ -98,6 +98,8 @@ def _serve(answers: Any, greeting: dict[str, Any]) -> Program | None:
         pid = os.fork()
         if pid == 0:
             return _child(asked, answers)
+        # numbers of processes are used again: 32,768 of them lasted twenty minutes
+        ended.pop(pid, None)
         answer = {"pid": pid}
 
 
