@@ -165,7 +165,7 @@ def _write(workspace: Workspace, layer: Layer | None, name: str, block: Block) -
     if layer is not None:
         return cube.write(workspace.store, layer, block.tile, block.bands)
     table, edges = (workspace.part(name, block.tile.id, suffix) for suffix in (".parquet", ".npy"))
-    if block.part is None or block.part.empty:
+    if block.part is None or not len(block.part):
         files.remove(table)
         files.remove(edges)
         return {}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from odc.geo.geobox import GeoBox
+from pandas.api.extensions import ExtensionArray
 from pyproj import Transformer
 
 from lsbatch.grid import Grid, tile_id
@@ -26,8 +27,10 @@ Columns = Mapping[str, Any]
 
 def of_parts(
     parts: Parts, grid: Grid, config: Config, passes_of_tile: dating.PassesOfTile | None = None
-) -> pd.DataFrame:
-    """Return one record a landslide, in the order of the parts, without model, weights, settings and software.
+) -> dict[str, Any]:
+    """Return the columns of one record a landslide, in the order of the parts, as `typed` does.
+
+    Model, weights, settings and software are not among them.
 
     Parameters
     ----------
@@ -69,29 +72,43 @@ def of_parts(
         "reviewed_version": 0,
         "tiles": _tiles(parts),
     }
-    return table(columns | {"geometry": drawn}, config)
+    return typed(columns | {"geometry": drawn}, config)
 
 
-def table(columns: Columns, config: Config) -> pd.DataFrame:
-    """Return a table of the columns of the schema that are there, in order and with their types, and the geometry.
+def typed(columns: Columns, config: Config) -> dict[str, Any]:
+    """Return the columns of the schema that are there, in order and with their types, and the geometry.
 
     Parameters
     ----------
     columns : mapping of name to array, list or a value for all records
     config : Config
+
+    Returns
+    -------
+    dict of name to array (records,)
+        Texts are an array of objects, or a string array of pandas where they were one.
     """
     count = len(columns["geometry"])
-    typed = {
+    found = {
         name: _typed(columns[name], kind, count)
         for name, kind in schema.dtypes(config.inventory.confounders).items()
         if name in columns
     }
-    return pd.DataFrame(typed | {"geometry": columns["geometry"]})
+    return found | {"geometry": columns["geometry"]}
 
 
 def _typed(values: Any, kind: str, count: int) -> Any:
-    whole = np.broadcast_to(np.asarray(values), count)
-    return pd.array(whole.astype(object), dtype="str") if kind == "str" else whole.astype(kind)
+    if kind == "str" and isinstance(values, ExtensionArray):
+        return values
+    return np.broadcast_to(np.asarray(values), count).astype(object if kind == "str" else kind)
+
+
+def table(columns: Columns, config: Config) -> pd.DataFrame:
+    """Return columns as `typed` does, as a table."""
+    kinds = schema.dtypes(config.inventory.confounders)
+    found = typed(columns, config)
+    texts = {name: pd.array(values, dtype="str") for name, values in found.items() if kinds.get(name) == "str"}
+    return pd.DataFrame(found | texts)
 
 
 def _names(parts: Parts, geobox: GeoBox, config: Config) -> list[str]:

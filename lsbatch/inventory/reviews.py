@@ -209,6 +209,5 @@ def _measured(survey: Survey, config: Config, shapes: list[shapely.Geometry]) ->
     parts = drawn_outlines.parts(survey, config, drawn)
     columns = {str(name): values.to_numpy() for name, values in parts.items()}
     grouped = Parts.grouped(columns, columns["drawn"].astype(int))
-    table = record_fields.of_parts(grouped, survey.grid, config)
     # neither normalised nor simplified
-    return table.assign(geometry=drawn)
+    return record_fields.table(record_fields.of_parts(grouped, survey.grid, config) | {"geometry": drawn}, config)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import pandas as pd
 
 from lsbatch.errors import LsbatchError
 from lsbatch.pipeline.types import FOUND
@@ -204,12 +205,14 @@ def table() -> str:
     return "\n".join(("| field | group | type | unit | decimals | meaning |", "|---|---|---|---|---|---|", *rows))
 
 
-def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), what: str = "inventory") -> None:
+def check(
+    columns: Mapping[str, list[object]] | pd.DataFrame, confounders: Iterable[str] = (), what: str = "inventory"
+) -> None:
     """Refuse a table that does not follow the schema.
 
     Parameters
     ----------
-    columns : mapping of name to values
+    columns : mapping of name to values, or DataFrame
         One list a column, all of one length; NaN or None is unknown.
     confounders : iterable of str
         Names of configured layers.
@@ -230,16 +233,21 @@ def check(columns: Mapping[str, list[object]], confounders: Iterable[str] = (), 
             f"{', '.join(foreign) or 'none'}"
         )
     for field in expected:
-        values = columns[field.name]
+        # one column at a time: lists of all together take ten times the memory of the table
+        values = _listed(columns[field.name])
         # each value once: a column of texts has few, and 50,000 records have 3 million values
         faults = {value: fault for value in _suspicious(field, values) if (fault := _fault(field, value))}
         row = next((row for row, value in enumerate(values) if value in faults), None)
         if row is not None:
             raise LsbatchError(f"{what}: {field.name} = {values[row]!r} of record {row + 1}: {faults[values[row]]}")
-    ids = columns["landslide_id"]
+    ids = _listed(columns["landslide_id"])
     if len(set(ids)) != len(ids):
         twice = next(one for one in ids if ids.count(one) > 1)
         raise LsbatchError(f"{what}: landslide_id {twice!r} occurs twice; each record needs its own id")
+
+
+def _listed(values: list[object] | pd.Series) -> list[object]:
+    return values.tolist() if isinstance(values, pd.Series) else values
 
 
 def is_day(text: str) -> bool:

@@ -52,7 +52,8 @@ class Block:
     tally : mapping of str to int, float or text
         Exact counts for the receipt.
     part : object or None
-        A table. Stages that outline give features (GeoDataFrame) and the band `edges`; others a plain DataFrame.
+        A table. Stages that outline give features (GeoDataFrame) and the band `edges`; others a DataFrame or a pyarrow
+        Table.
     scenes : tuple of str
         Scenes that were read.
     dropped : tuple of Dropped

@@ -8,6 +8,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import scipy.ndimage
 import shapely
@@ -289,3 +290,20 @@ def test_layers_and_passes(tmp_path: Path) -> None:
     across = frame["tiles"].str.contains("r000c001")
     assert across.any()
     assert dating.METHOD not in set(frame.loc[across, "date_method"])
+
+
+@pytest.mark.parametrize("group", [1, 2, 64])
+def test_records_that_an_older_version_wrote_through_pandas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int
+) -> None:
+    # its texts are of another type in the file, and only some tiles are of the older version
+    monkeypatch.setattr(records, "TOGETHER", group)
+    field = _planted()
+    field[4:8, 3 * SIDE + 3 : 3 * SIDE + 6] = True
+    survey = _survey(tmp_path, field)
+    together = records.landslides(survey, survey.config)
+    assert _make_records(survey) == 3
+    old, new = (survey.workspace.part("records", tile) for tile in ("r001c000", "r002c002"))
+    pd.read_parquet(old).to_parquet(old, index=False)
+    assert pq.read_schema(old).remove_metadata() != pq.read_schema(new).remove_metadata()
+    _assert_identical(records.landslides(survey, survey.config), together)
