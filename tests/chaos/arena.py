@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -333,7 +333,8 @@ class Cast:
                     end(member)
         until = time.monotonic() + 15
         while left := [member for pid in self.killed for member in of_session(pid)]:
-            assert time.monotonic() < until, f"outlived who started them: {left}"
+            if time.monotonic() > until:
+                raise AssertionError(f"outlived who started them: {left}, of {self.killed}\n{self.log(left)}")
             time.sleep(0.05)
 
     def stage(self) -> str:
@@ -345,12 +346,12 @@ class Cast:
         """How far the survey is."""
         return sum(1 for _ in (self.config.output / "receipts").glob("*/[!.]*.json"))
 
-    def log(self) -> str:
-        """The last lines of everybody, and where they stand."""
-        for first in (self.driver, self.scheduler, *self.nannies):
-            for pid in of_session(first) if first else ():
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGUSR1)
+    def log(self, others: Iterable[int] = ()) -> str:
+        """The last lines of everybody, and where they and others stand."""
+        there = [pid for first in (self.driver, self.scheduler, *self.nannies) if first for pid in of_session(first)]
+        for pid in (*there, *others):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGUSR1)
         time.sleep(1)
         logs = sorted(self.path.parent.glob("*.log"))
         return "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-9000:]}" for log in logs)

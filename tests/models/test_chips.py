@@ -164,6 +164,25 @@ def test_blocks_of_several_surveys_are_dealt_together(source: spatial_split.Sour
         spatial_split.split_blocks([source], wide)
 
 
+def test_blocks_of_reviewed_surveys_are_for_training(source: spatial_split.Source) -> None:
+    reviewed = replace(source, is_reviewed=True)
+    first, mapped, last = spatial_split.split_blocks([reviewed, source, reviewed], SETTINGS).shares
+    assert not first.any()
+    assert not last.any()
+    # the mapped blocks are dealt as they are without the reviewed ones, so a year of reviews changes no held-out block
+    np.testing.assert_array_equal(mapped, spatial_split.split_blocks([source], SETTINGS).shares[0])
+    assert {*mapped.ravel().tolist()} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("mapped", [0, 1, 2])
+def test_blocks_of_reviewed_surveys_are_held_out_if_too_few_are_mapped(
+    source: spatial_split.Source, mapped: int
+) -> None:
+    wide = SETTINGS.model_copy(update={"block_px": 512})
+    sources = [source] * mapped + [replace(source, is_reviewed=True)] * (5 - mapped)
+    assert sorted(int(s[0, 0]) for s in spatial_split.split_blocks(sources, wide).shares) == [0, 0, 0, 1, 2]
+
+
 def test_tiles_outside_the_survey_have_no_block(source: spatial_split.Source) -> None:
     share = spatial_split.split_blocks([replace(source, tiles=source.tiles[:1])], SETTINGS).shares[0]
     assert (share[:2, :2] >= 0).all()

@@ -45,6 +45,8 @@ class Source:
         Days of the images.
     weight : callable Tile -> float32 array of its geobox's shape, optional
         Weight of each pixel in the loss; None: every pixel has the weight 1.
+    is_reviewed : bool
+        Only the answers of reviewers are known, which are no random sample of the ground.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Source:
     scenes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     windows: Windows | None = None
     weight: Callable[[Tile], np.ndarray] | None = None
+    is_reviewed: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ def describe_split(sources: Sequence[Source], split: Split) -> dict[str, Any]:
 def split_blocks(sources: Sequence[Source], settings: TrainSettings) -> Split:
     """Assign the blocks of all sources to splits, shuffled together by the seed.
 
+    All blocks of reviewed surveys are for training, if the mapped ones have enough blocks for every split: answers are
+    no random sample, so they can neither choose the best epoch nor score it.
+
     Raises
     ------
     NoDataError
@@ -120,9 +126,11 @@ def split_blocks(sources: Sequence[Source], settings: TrainSettings) -> Split:
             blocks[rows, cols] = TRAIN
         shares.append(blocks)
     places = [(k, r, c) for k, blocks in enumerate(shares) for r, c in np.argwhere(blocks == TRAIN)]
-    wanted = [settings.validation_share, settings.test_share]
-    counts = [max(1, round(share * len(places))) if share else 0 for share in wanted]
-    if len(places) - sum(counts) < 1:
+    mapped = [place for place in places if not sources[place[0]].is_reviewed]
+    if len(mapped) > sum(_held_out(len(mapped), settings)):
+        places = mapped
+    counts = _held_out(len(places), settings)
+    if len(places) <= sum(counts):
         raise NoDataError(
             f"train.block_px = {settings.block_px}: the surveys have {len(places)} blocks, too few for training, "
             "validation and test; set a smaller train.block_px or train on more surveys"
@@ -132,6 +140,12 @@ def split_blocks(sources: Sequence[Source], settings: TrainSettings) -> Split:
         for k, r, c in (places[i] for i in chosen):
             shares[k][r, c] = share
     return Split(settings.block_px, tuple(shares))
+
+
+def _held_out(blocks: int, settings: TrainSettings) -> list[int]:
+    """Return the number of blocks for validation and for the test."""
+    shares = (settings.validation_share, settings.test_share)
+    return [max(1, round(share * blocks)) if share else 0 for share in shares]
 
 
 def held_out_split(sources: Sequence[Source], settings: TrainSettings, hold_out: bool) -> Split | None:
