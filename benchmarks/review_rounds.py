@@ -5,14 +5,16 @@
 Weights are trained on two varied countries. Each year another varied country is surveyed with the weights of the year
 before. The reviewer answers a fixed number of its landslides: a record is confirmed if at least half of its area is
 landslide by the exact outlines, and rejected otherwise. Then new weights are trained from the start, on the first two
-countries and on all answers so far (lsbatch train --reviewed). All of this is done twice: the landslides to answer are
-the most uncertain ones (lsbatch review --next uncertain), or drawn at random. After each year the weights survey three
+countries and on all answers so far (lsbatch train --reviewed). All of this is done for three orders: the landslides to
+answer are those with the largest uncertain area (lsbatch review --next uncertain), the largest ones (the order of the
+inventory), or drawn at random. After each year the weights survey three
 other countries, which nobody reviewed. Their precision and recall are printed, by pixels and by records, against the
 exact outlines.
 
-The aim: with the most uncertain landslides first, the precision that random review has after its last answer is
-reached with at most half of the answers. A missed aim is printed as missed. With several seeds of the training, counts
-are added up over the seeds. Run again after an interruption, it goes on: what is done is not done again.
+The aim: in the order by uncertainty, the precision that random review has after its last answer is reached with at most
+half of the answers. It is judged for the largest first too. A missed aim is printed as missed. With several seeds of
+the training, counts are added up over the seeds. Run again after an interruption, it goes on: what is done is not done
+again.
 """
 
 import argparse
@@ -37,7 +39,7 @@ from lsbatch.settings import Config
 from lsbatch.storage import journal, vectors
 
 FIRST, YEARS, SCORED = (501, 502), (511, 512, 513, 514, 515), (521, 522, 523)
-ORDERS = ("uncertain", "random")
+ORDERS = ("uncertain", "largest", "random")
 #: A reviewer confirms a record if at least this share of its area is landslide.
 CONFIRMED_SHARE = 0.5
 BANDS = "s2"
@@ -193,19 +195,19 @@ def answers_for(target: float, counts: np.ndarray, values: Sequence[float]) -> f
     return next((float(count) for count, value in zip(counts[:, 0], values, strict=True) if value >= target), None)
 
 
-def verdict(measure: int, results: dict[str, Any]) -> str:
-    """A sentence on the aim for one measure."""
+def verdict(measure: int, results: dict[str, Any], order: str = "uncertain") -> str:
+    """A sentence on the aim for one measure and one order."""
     counts, rows = results["random"]
     target, budget = rows[-1][measure], counts[-1, 0]
     if not target > results["random"][1][0][measure]:
         return (
             f"{MEASURES[measure]}: {budget:.0f} answers in random order did not raise it, so the aim cannot be judged"
         )
-    needed = answers_for(target, results["uncertain"][0], [row[measure] for row in results["uncertain"][1]])
+    needed = answers_for(target, results[order][0], [row[measure] for row in results[order][1]])
     met = needed is not None and needed <= budget / 2
     reached = "never" if needed is None else f"after {needed:.0f}"
     return (
-        f"{MEASURES[measure]} {target:.3f} of random review after {budget:.0f} answers: uncertain-first reaches it "
+        f"{MEASURES[measure]} {target:.3f} of random review after {budget:.0f} answers: {order} first reaches it "
         f"{reached}; at most {budget / 2:.0f}: {'met' if met else 'missed'}"
     )
 
@@ -236,7 +238,8 @@ def main() -> None:
             numbers = [f"{value:.0f}" for value in count] + [f"{value:.3f}" for value in row]
             print(" | ".join([order, str(year), *numbers]))
     for measure in (0, 2):
-        print(verdict(measure, results))
+        for order in ORDERS[:2]:
+            print(verdict(measure, results, order))
 
 
 if __name__ == "__main__":

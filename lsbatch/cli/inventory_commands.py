@@ -103,7 +103,7 @@ def review(
         Next,
         typer.Option(
             "--next",
-            help="largest: order of the inventory; uncertain: open landslides first, the most uncertain at the top",
+            help="largest: order of the inventory; uncertain: open ones first, the largest uncertain area at the top",
         ),
     ] = Next.LARGEST,
 ) -> None:

@@ -213,7 +213,7 @@ def learned(
         files = [receipts.checksum(f) for f in (truth.file, truth.points, truth.mapped_area) if f is not None]
         regions.append([config.survey.id, files, truth.date_field, _stacked(ready)])
     for one in lessons:
-        regions.append([one.config.survey.id, "reviewed, for training only", one.checksum(), _stacked(open_survey(one.config))])
+        regions.append([one.config.survey.id, "answers", one.checksum(), _stacked(open_survey(one.config))])
     begun = [] if start is None else [base.card(start).checksum]
     sets = [one.digest for one in chip_sets]
     inputs = [first.model.family, first.inputs, first.train, hold_out, regions]

@@ -42,8 +42,8 @@ class Case:
     ----------
     survey : Survey
     uncertain_first : bool
-        Sort the landslides: those without an answer first, the most uncertain of them at the top (see
-        `lsbatch.review.uncertainty`). Otherwise they have the order of the inventory.
+        Sort the landslides: those without an answer first, and of these the largest uncertainty times area at the top
+        (see `lsbatch.review.uncertainty`). Otherwise they have the order of the inventory.
 
     Raises
     ------
@@ -74,7 +74,9 @@ class Case:
             bool,
         )
         found = uncertainty.of_records(self.survey, self.frame)
-        return self.frame.assign(uncertainty=found).iloc[kernel.ranking(found, done)].reset_index(drop=True)
+        # an answer is about all pixels of a landslide, so it teaches more about a large one
+        order = kernel.ranking(found * self.frame["area_m2"].to_numpy(float), done)
+        return self.frame.assign(uncertainty=found).iloc[order].reset_index(drop=True)
 
     def answers(self) -> Answers:
         """Read the journal; return all answers by landslide, and take up the outlines drawn since the last time."""

@@ -91,7 +91,8 @@ def test_open_and_uncertain_landslides_are_first(survey: Survey) -> None:
     survey.workspace.answers.unlink(missing_ok=True)
     plain = Case(survey)
     assert "uncertainty" not in listed(plain)
-    found = dict(zip(plain.frame[ID], uncertainty.of_records(survey, plain.frame), strict=True))
+    values = uncertainty.of_records(survey, plain.frame) * plain.frame["area_m2"]
+    found = dict(zip(plain.frame[ID], values, strict=True))
     most = max(found, key=lambda name: found[name])
     assert listed(Case(survey, uncertain_first=True))["id"] == sorted(found, key=lambda name: -found[name])
     answer = {ID: most, "version": 1, "state": "confirmed", "reviewer": "Kari", "comment": "", "at": ""}
@@ -99,7 +100,7 @@ def test_open_and_uncertain_landslides_are_first(survey: Survey) -> None:
     case = Case(survey, uncertain_first=True)
     columns = listed(case)
     assert columns["id"][-1] == most
-    assert columns["uncertainty"][0] == pytest.approx(sorted(found.values())[-2], abs=1e-3)
+    assert columns["uncertainty"][0] * columns["area"][0] == pytest.approx(sorted(found.values())[-2], rel=2e-3)
     # a picture belongs to the landslide of its row
     first = case.frame.geometry.iloc[0]
     assert first.equals(plain.frame.set_index(ID).geometry[columns["id"][0]])
@@ -110,15 +111,15 @@ def test_a_reviewer_is_led_from_one_uncertain_landslide_to_the_next(survey: Surv
         pytest.skip("no Chromium is installed")
     survey.workspace.answers.unlink(missing_ok=True)
     case = Case(survey, uncertain_first=True)
-    names, values = (listed(case)[key] for key in ("id", "uncertainty"))
+    names, values, areas = (listed(case)[key] for key in ("id", "uncertainty", "area"))
     with serving(survey, uncertain_first=True) as running, browser.Page(tmp_path) as page:
         page.open(running.address)
         until(page, "document.querySelectorAll('#pictures img').length > 0")
         assert page.value("document.getElementById('name').textContent") == names[0]
-        reason = f"uncertain: {values[0]:.2f}"
+        reason = f"uncertain: {values[0]:.2f} of {areas[0]} m²"
         assert page.value("document.getElementById('verdict').textContent").endswith(reason)
         assert page.value("document.querySelector('#list button').textContent").endswith(reason)
-        assert "most uncertain" in page.value("document.getElementById('count').textContent")
+        assert "largest uncertain area" in page.value("document.getElementById('count').textContent")
         page.value("document.getElementById('reviewer').value = 'Kari'")
         page.value("document.getElementById('name').focus()")
         for i, key in enumerate(("c", "r")):

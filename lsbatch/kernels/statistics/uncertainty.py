@@ -57,7 +57,7 @@ def ranking(uncertainty: np.ndarray, answered: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     uncertainty : array (records,)
-        NaN if unknown: after the known ones.
+        In any unit, at least 0. NaN if unknown: after the known ones.
     answered : bool array (records,)
 
     Returns

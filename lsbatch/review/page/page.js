@@ -23,7 +23,7 @@ const answerOf = i => answers[i] || {state: states[i], reviewer: "", comment: ""
 const textOf = (name, i) => texts[name] ? texts[name][columns[name][i]] : "";
 
 // Why a landslide is offered here: only with the order by uncertainty.
-const why = i => site.uncertain_first ? `, uncertain: ${columns.uncertainty[i] == null ? "unknown" : columns.uncertainty[i].toFixed(2)}` : "";
+const why = i => site.uncertain_first ? `, uncertain: ${columns.uncertainty[i] == null ? "unknown" : `${columns.uncertainty[i].toFixed(2)} of ${columns.area[i]} m²`}` : "";
 
 // Latitude and longitude of a text, or null.
 function place(text) {
@@ -86,7 +86,7 @@ function draw() {
 function count() {
   let done = 0;
   for (let i = 0; i < total; i++) done += stateOf(i) !== "unreviewed";
-  $("count").textContent = `${total} landslides, ${done} reviewed, ${total - done} open` + (shown.length < total ? `; ${shown.length} pass the filters` : "") + (site.uncertain_first ? "; the most uncertain open ones are first" : "");
+  $("count").textContent = `${total} landslides, ${done} reviewed, ${total - done} open` + (shown.length < total ? `; ${shown.length} pass the filters` : "") + (site.uncertain_first ? "; open ones with the largest uncertain area are first" : "");
 }
 
 function mark() {
