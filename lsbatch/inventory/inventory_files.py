@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,18 +102,21 @@ def read(places: Workspace) -> gpd.GeoDataFrame:
 def with_texts(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Return a table of any file with days as texts, empty where unknown; texts stay as they are."""
     found = [name for name in DAYS if name in frame and frame[name].dtype != "str"]
-    return frame.assign(**{name: pd.array([_text(day) for day in frame[name]], dtype="str") for name in found})
+    return frame.assign(**{name: pd.array(_texts(frame[name]), dtype="str") for name in found})
 
 
-def _text(day: object) -> str:
-    if isinstance(day, str):
-        return day
-    return "" if pd.isna(day) else pd.Timestamp(day).date().isoformat()
+def _texts(days: pd.Series) -> np.ndarray:
+    # each day once: a survey has some hundred
+    codes, known = pd.factorize(days)
+    texts = [day if isinstance(day, str) else pd.Timestamp(day).date().isoformat() for day in known]
+    # the code of an unknown day is -1, the last one
+    return np.array([*texts, ""], object)[codes]
 
 
 def days(texts: pd.Series) -> pd.Series:
     """Return texts of days as dates; null where the text is empty."""
-    known = pa.array([_text(text) or None for text in texts], pa.string())
+    found = _texts(texts)
+    known = pa.array(found, pa.string(), mask=found == "")
     return pd.Series(known.cast(pa.date32()), index=texts.index, dtype=pd.ArrowDtype(pa.date32()))
 
 

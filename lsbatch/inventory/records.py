@@ -138,7 +138,7 @@ def _read_tile(places: Workspace, position: Position, count: int, records: int |
     parts, edges = vectors.read_arrow(path), tile_edges.read(path.with_suffix(".npy"))
     finished = []
     if records is not None:
-        _, parts = tile_records.divided(parts, edges)
+        parts = parts.filter(tile_records.on_edge(parts, edges))
         finished = [vectors.read_arrow(places.part(tile_records.STAGE.name, name))] if records else []
     return _Tiles({position: edges}, {position: count}, finished, [parts] if parts.num_rows else [])
 

@@ -38,7 +38,8 @@ def apply(block: Block, config: Config) -> Block:
     tally = {"records": 0, "made_from": made_from(config, sums)}
     if "outline" not in sums:
         return Block(block.tile, 0, {}, tally)
-    inside, _ = divided(vectors.read_arrow(paths["outline"]), tile_edges.read(paths["outline"].with_suffix(".npy")))
+    outlined = vectors.read_arrow(paths["outline"])
+    inside = outlined.filter(pc.invert(on_edge(outlined, tile_edges.read(paths["outline"].with_suffix(".npy")))))
     if not inside.num_rows:
         return Block(block.tile, 0, {}, tally)
     parts = Parts(vectors.from_arrow([inside]), np.arange(inside.num_rows))
@@ -56,10 +57,9 @@ def encoded(columns: Mapping[str, Any]) -> pa.Table:
     return pa.table({**columns, "geometry": shapely.to_wkb(columns["geometry"])})
 
 
-def divided(parts: pa.Table, edges: np.ndarray) -> tuple[pa.Table, pa.Table]:
-    """Return the parts inside a tile, and those with a pixel on its edge, which may continue in another tile."""
-    on_edge = pc.is_in(parts["label"], pa.array(np.unique(edges), parts["label"].type))
-    return parts.filter(pc.invert(on_edge)), parts.filter(on_edge)
+def on_edge(parts: pa.Table, edges: np.ndarray) -> pa.Array:
+    """Return which parts have a pixel on the edge of the tile, and so may continue in another tile."""
+    return pc.is_in(parts["label"], pa.array(np.unique(edges), parts["label"].type))
 
 
 def sources(config: Config) -> tuple[str, ...]:
