@@ -19,7 +19,7 @@ from lsbatch.grid import Grid, tile_id
 from lsbatch.inventory import schema
 from lsbatch.kernels import connected_regions
 from lsbatch.models import cards
-from lsbatch.storage import cube, receipts, vectors
+from lsbatch.storage import cube, geometries, receipts, vectors
 from lsbatch.storage.receipts import Receipt
 
 TILE_PX = 256
@@ -200,7 +200,7 @@ def _tile(survey: Survey, position: tuple[int, int], whole: dict[str, np.ndarray
 
 def _inventory(survey: Survey, labels: np.ndarray, whole: dict[str, np.ndarray]) -> None:
     count = int(labels.max())
-    shapes = vectors.polygonize(labels.astype(np.int32), count, survey.grid.geobox)
+    shapes = geometries.polygonize(labels.astype(np.int32), count, survey.grid.geobox)
     index = np.arange(1, count + 1)
     frame = gpd.GeoDataFrame(
         {name: _column(name, kind, count) for name, kind in schema.dtypes().items()},
@@ -264,7 +264,7 @@ def _column(name: str, kind: str, count: int) -> Any:
 def _truth(config: settings.Config, grid: Grid, labels: np.ndarray) -> None:
     assert config.truth is not None
     shifted, count = connected_regions.label(np.roll(labels > 0, 4, axis=1))
-    shapes = list(vectors.polygonize(shifted, count, grid.geobox))
+    shapes = list(geometries.polygonize(shifted, count, grid.geobox))
     frame = gpd.GeoDataFrame({"name": ["t"] * count}, geometry=shapes, crs=grid.crs)
     vectors.write_geopackage(config.truth.file, frame, "truth")
 

@@ -20,7 +20,7 @@ from lsbatch.pipeline.clean import UNOBSERVED
 from lsbatch.pipeline.stack import ASCENDING, DESCENDING, OPTICAL, RADAR, SHADED
 from lsbatch.pipeline.types import FOUND, Block, Stage
 from lsbatch.settings import Config
-from lsbatch.storage import vectors
+from lsbatch.storage import geometries
 from lsbatch.storage.geometries import rasterize, read_polygons
 from lsbatch.storage.receipts import checksum
 
@@ -52,7 +52,7 @@ def apply(block: Block, config: Config) -> Block:
     tally = {"parts": count}
     if count == 0:
         return Block(block.tile, 0, {}, tally)
-    polygons = vectors.polygonize(labels, count, block.tile.geobox)
+    polygons = geometries.polygonize(labels, count, block.tile.geobox)
     part = gpd.GeoDataFrame(measured(block, config, labels, count), geometry=polygons, crs=config.grid.crs)
     return Block(block.tile, 0, {"edges": connected_regions.edges(labels)}, tally, part=part)
 

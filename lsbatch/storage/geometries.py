@@ -198,3 +198,24 @@ def rasterize(geometry: BaseGeometry, geobox: GeoBox) -> np.ndarray:
     if near.is_empty:
         return np.zeros(geobox.shape, bool)
     return rasterio.features.geometry_mask([near], geobox.shape, geobox.transform, invert=True)
+
+
+def polygonize(labels: np.ndarray, count: int, geobox: GeoBox) -> np.ndarray:
+    """Return the outline of each label 1..count along pixel edges, as a valid MultiPolygon.
+
+    Parameters
+    ----------
+    labels : array (rows, cols), int32
+        0 is background.
+    count : int
+    geobox : GeoBox
+
+    Returns
+    -------
+    array (count,) of shapely geometries
+    """
+    pieces: list[list[shapely.Polygon]] = [[] for _ in range(count)]
+    # 4-connected pieces: an 8-connected outline touches itself at corners, which is not a valid ring
+    for shape, value in rasterio.features.shapes(labels, labels > 0, connectivity=4, transform=geobox.transform):
+        pieces[int(value) - 1].append(shapely.geometry.shape(shape))
+    return np.array([shapely.multipolygons(one) for one in pieces], dtype=object)

@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
-import rasterio.features
 import shapely
 from odc.geo.geobox import GeoBox
 from pyarrow import csv
@@ -250,13 +249,7 @@ def read_arrow(path: Path) -> pa.Table:
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Join tables of `read_arrow` to one with consecutive columns.
-
-    Raises
-    ------
-    StaleStoreError
-        If the tables do not fit each other.
-    """
+    """Join tables of `read_arrow` to one with consecutive columns; raises StaleStoreError if they do not fit."""
     try:
         # permissive: sums of a tile without any valid pixel are integers
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
@@ -305,24 +298,3 @@ def damaged(path: Path, reason: object) -> StaleStoreError:
     return StaleStoreError(
         f"{path}: is damaged, or was not made by lsbatch: {cause}; compute its tile again with lsbatch retry"
     )
-
-
-def polygonize(labels: np.ndarray, count: int, geobox: GeoBox) -> np.ndarray:
-    """Return the outline of each label 1..count along pixel edges, as a valid MultiPolygon.
-
-    Parameters
-    ----------
-    labels : array (rows, cols), int32
-        0 is background.
-    count : int
-    geobox : GeoBox
-
-    Returns
-    -------
-    array (count,) of shapely geometries
-    """
-    pieces: list[list[shapely.Polygon]] = [[] for _ in range(count)]
-    # 4-connected pieces: an 8-connected outline touches itself at corners, which is not a valid ring
-    for shape, value in rasterio.features.shapes(labels, labels > 0, connectivity=4, transform=geobox.transform):
-        pieces[int(value) - 1].append(shapely.geometry.shape(shape))
-    return np.array([shapely.multipolygons(one) for one in pieces], dtype=object)

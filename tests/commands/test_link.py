@@ -24,7 +24,7 @@ from lsbatch.grid import Grid
 from lsbatch.inventory import identity, observed_ground, schema, year_matching
 from lsbatch.kernels import polygon_matching as kernel
 from lsbatch.settings import to_yaml
-from lsbatch.storage import journal, receipts, vectors
+from lsbatch.storage import geometries, journal, receipts, vectors
 from tests import fake_survey, programs, surveys
 from tests.surveys import Heard
 
@@ -47,7 +47,7 @@ def box(left: float, bottom: float, right: float, top: float) -> shapely.Polygon
 def field(rng: np.random.Generator, density: float) -> list[shapely.Geometry]:
     labels, count = scipy.ndimage.label(rng.random((14, 14)) < density)
     return list(
-        vectors.polygonize(np.pad(labels, ((0, 114), (0, 114))).astype(np.int32), count, GRID.tile(0, 0).geobox)
+        geometries.polygonize(np.pad(labels, ((0, 114), (0, 114))).astype(np.int32), count, GRID.tile(0, 0).geobox)
     )
 
 

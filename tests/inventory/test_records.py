@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lsbatch.grid import Grid
 from lsbatch.kernels import connected_regions
 from lsbatch.pipeline import outline
-from lsbatch.storage import vectors
+from lsbatch.storage import geometries, vectors
 
 EIGHT = np.ones((3, 3), int)
 GRID = Grid("EPSG:25833", 10.0, 128, (0.0, 6400000.0, 2560.0, 6402560.0))
@@ -23,7 +23,7 @@ def test_polygonize_gives_back_the_pixels() -> None:
     rng = np.random.default_rng(1)
     labels, count = scipy.ndimage.label(rng.random((128, 128)) < 0.35, EIGHT)
     geobox = GRID.tile(0, 1).geobox
-    polygons = vectors.polygonize(labels.astype(np.int32), count, geobox)
+    polygons = geometries.polygonize(labels.astype(np.int32), count, geobox)
     assert len(polygons) == count
     assert all(p.is_valid for p in polygons)
     back = rasterio.features.rasterize(

@@ -15,7 +15,7 @@ from pyproj import Transformer
 from lsbatch.grid import Grid
 from lsbatch.inventory import shapes
 from lsbatch.kernels import connected_regions
-from lsbatch.storage import vectors
+from lsbatch.storage import geometries
 from lsbatch.storage.geometries import geodesic
 
 CRS = "EPSG:25833"
@@ -45,7 +45,7 @@ def _tiles(field: np.ndarray, side: int) -> dict[int, list[shapely.Geometry]]:
             labels, count = connected_regions.label(field[row * side : (row + 1) * side, col * side : (col + 1) * side])
             if count:
                 edges[row, col], counts[row, col] = connected_regions.edges(labels), count
-                parts[row, col] = vectors.polygonize(labels, count, grid.tile(row, col).geobox)
+                parts[row, col] = geometries.polygonize(labels, count, grid.tile(row, col).geobox)
     found: dict[int, list[shapely.Geometry]] = {}
     for position, components in connected_regions.join(edges, counts).items():
         for component, part in zip(components, parts[position], strict=True):
@@ -63,7 +63,7 @@ def test_the_same_polygons_as_of_the_whole_raster(fields: int) -> None:
         field = smooth > np.quantile(smooth, rng.uniform(0.3, 0.95))
         labels, count = scipy.ndimage.label(field, np.ones((3, 3)))
         box = Grid(CRS, 10.0, 24, (0.0, 6_400_000.0, 480.0, 6_400_240.0)).geobox
-        whole = [_joined([one])[0] for one in vectors.polygonize(labels.astype(np.int32), count, box)]
+        whole = [_joined([one])[0] for one in geometries.polygonize(labels.astype(np.int32), count, box)]
         tiled = [_joined(parts) for parts in _tiles(field, side).values()]
         assert not any(repaired for _, repaired in tiled)
         assert all(one.is_valid for one, _ in tiled)
@@ -83,7 +83,7 @@ def test_simpler_outlines_keep_their_area(seed: int, most_m: float) -> None:
     smooth = scipy.ndimage.gaussian_filter(rng.standard_normal((40, 40)), 2.5)
     labels, count = scipy.ndimage.label(smooth > np.quantile(smooth, 0.8), np.ones((3, 3)))
     box = Grid(CRS, 10.0, 40, (0.0, 6_400_000.0, 400.0, 6_400_400.0)).geobox
-    for one in vectors.polygonize(labels.astype(np.int32), count, box):
+    for one in geometries.polygonize(labels.astype(np.int32), count, box):
         before = _joined([one])[0]
         after = _simplified(before, most_m)
         assert after.is_valid
@@ -100,7 +100,7 @@ def test_a_large_outline_gets_simpler() -> None:
     labels, count = scipy.ndimage.label(smooth > np.quantile(smooth, 0.7))
     box = Grid(CRS, 10.0, 100, (0.0, 6_400_000.0, 1000.0, 6_401_000.0)).geobox
     before = max(
-        (_joined([one])[0] for one in vectors.polygonize(labels.astype(np.int32), count, box)),
+        (_joined([one])[0] for one in geometries.polygonize(labels.astype(np.int32), count, box)),
         key=lambda one: one.area,
     )
     after = _simplified(before, 15.0)
