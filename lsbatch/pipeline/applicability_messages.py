@@ -128,9 +128,8 @@ def _change(name: str, value: float, of: Applicability, where: str) -> str:
 
 def share(config: Config, found: Summary, where: str = "the survey") -> str:
     """Return the sentence about the share of the observed pixels that is unlike the training."""
-    text = f"{found.share:.0%} of the observed ground of {where} is unlike what the weights were trained on".replace(
-        "%", " %"
-    )
+    part = "less than 1 %" if found.outside_px and found.share < 0.01 else f"{100 * found.share:.0f} %"
+    text = f"{part} of the observed ground of {where} is unlike what the weights were trained on"
     layer = f"layer applicability/{config.model.family}"
     return f"{text}: do not believe the landslides there ({layer})" if found.outside_px else text
 

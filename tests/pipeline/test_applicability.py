@@ -132,6 +132,16 @@ def test_band_outside_the_training_and_share_are_told(done_survey: Survey) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("outside_px", "begins"),
+    [(0, "0 % of the"), (1, "less than 1 % of the"), (9, "less than 1 % of the"), (10, "1 % of the")],
+)
+def test_a_small_share_is_not_nothing(done_survey: Survey, outside_px: int, begins: str) -> None:
+    found = applicability_messages.share(done_survey.config, applicability.Summary(1000, outside_px, {}))
+    assert found.startswith(begins)
+    assert found.endswith(")") == (outside_px > 0)
+
+
 def test_first_tiles_are_looked_at_while_stack_goes_on(stacked_survey: Survey, tmp_path: Path) -> None:
     survey = with_weights(stacked_survey, tmp_path, changes={"VV": (5.0, 6.0), "dNDVI": (-0.5, 0.5)})
     lines: list[str] = []
