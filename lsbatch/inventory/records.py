@@ -77,10 +77,10 @@ def landslides(survey: Survey, config: Config) -> gpd.GeoDataFrame:
 def _columns(survey: Survey, config: Config) -> dict[str, Any]:
     """Return the columns of all records, in any order; none if there are no landslides."""
     tiles = _read_tiles(survey, config)
-    tables = tiles.finished
+    tables = [*tiles.finished]
     if tiles.touching:
         passes = _passes_of_tile(survey, config)
-        tables += [tile_records.encoded(record_fields.of_parts(_joined(tiles), survey.grid, config, passes))]
+        tables.append(tile_records.encoded(record_fields.of_parts(_joined(tiles), survey.grid, config, passes)))
     return vectors.from_arrow(tables) if tables else {}
 
 
