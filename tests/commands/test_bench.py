@@ -105,8 +105,10 @@ def test_folds_grow_on_a_straight_line(
     assert projection.fold_seconds(row, measured, measured) == pytest.approx(seconds)
 
 
-def test_a_step_with_a_limit_is_timed_with_the_share_of_the_sample() -> None:
+def test_a_step_with_a_limit_is_timed_with_the_share_of_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = []
+    clock = iter([0.0, 5.0, 10.0, 12.0, 20.0, 24.0])
+    monkeypatch.setattr(measurement.time, "perf_counter", lambda: next(clock))
 
     def of_sample(survey: Survey, config: Config, share: float) -> dict[str, Any]:
         shares.append(share)
@@ -115,8 +117,9 @@ def test_a_step_with_a_limit_is_timed_with_the_share_of_the_sample() -> None:
     step = Reduction("limited", 1, apply=lambda *_: pytest.fail("timed without a share"), settings=lambda _: {},
                      of_sample=of_sample)  # fmt: skip
     sample = Survey(config=None, grid=None, positions=((0, 0), (0, 1), (0, 2)))  # type: ignore[arg-type]
-    measurement._seconds(step, sample, 12)
-    assert shares == [0.25]
+    # the fastest of three
+    assert measurement._seconds(step, sample, 12) == 2.0
+    assert shares == [0.25] * 3
 
 
 def test_tiles_of_a_nation_against_squares_laid_at_random() -> None:

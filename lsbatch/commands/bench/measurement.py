@@ -34,6 +34,9 @@ from lsbatch.storage.receipts import Receipt
 FORMAT = 2
 #: Default number of tiles for each worker; the first tile of each worker includes compilation and loading.
 TILES_A_WORKER = 3
+#: Runs of a reduction for half of the tiles and for all; the fastest counts. With one run each, the report of 12 and 24
+#: tiles of 256 px took 2.03 and 2.01 s once, and 2.09 and 2.96 s the next time.
+REPEATS = 3
 
 
 @dataclass
@@ -140,12 +143,15 @@ def _folds(survey: Survey, all_tiles: int) -> list[dict[str, Any]]:
 
 
 def _seconds(reduction: Reduction, survey: Survey, all_tiles: int) -> float:
-    began = time.perf_counter()
-    if reduction.of_sample:
-        reduction.of_sample(survey, survey.config, len(survey.positions) / all_tiles)
-    else:
-        reduction.apply(survey, survey.config)
-    return time.perf_counter() - began
+    found = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        if reduction.of_sample:
+            reduction.of_sample(survey, survey.config, len(survey.positions) / all_tiles)
+        else:
+            reduction.apply(survey, survey.config)
+        found.append(time.perf_counter() - began)
+    return min(found)
 
 
 def _started(client_for: ClientFor) -> int:
