@@ -160,9 +160,13 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
 
     def put(band: Band) -> str:
         stored = encode(bands[band.name], band)
-        # Zarr reads the existing shard before it writes a whole new one, and fails if the existing one is damaged
-        files.remove(store / layer.name / band.name / "c" / str(tile.row) / str(tile.col))
-        group[band.name][tile.region] = stored
+        try:
+            group[band.name][tile.region] = stored
+        except Exception:
+            # Zarr reads the existing shard first, and fails if it is damaged. An intact one stays until the new one is
+            # there: it may be that of another attempt with a receipt, and a kill between the two would lose it
+            files.remove(store / layer.name / band.name / "c" / str(tile.row) / str(tile.col))
+            group[band.name][tile.region] = stored
         return stored_checksum(stored)
 
     return dict(zip(layer.names, _each(store, put, layer.bands), strict=True))
@@ -271,11 +275,7 @@ def _coordinates(group: Any, grid: Grid) -> None:
 
 
 def _array(group: Any, grid: Grid, band: Band) -> None:
-    attributes: dict[str, Any] = {
-        "long_name": band.description,
-        "units": band.units,
-        "grid_mapping": "spatial_ref",
-    }
+    attributes: dict[str, Any] = {"long_name": band.description, "units": band.units, "grid_mapping": "spatial_ref"}
     if band.fill or band.scale is not None:
         # without it xarray keeps counts and bits as integers; their 0 is a valid value
         attributes["_FillValue"] = band.fill

@@ -76,6 +76,26 @@ def test_what_was_not_seen_costs_no_bytes(store: Path) -> None:
     assert len(shards()) == len(STACK.bands)
 
 
+def test_an_intact_shard_stays_until_the_new_one_is_there(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # another attempt at the tile may have written it, and a kill between removal and writing would lose it
+    tile = GRID.tile(0, 1)
+    cube.write(store, STACK, tile, _noise(2))
+    monkeypatch.setattr(cube.files, "remove", lambda path: pytest.fail(f"{path} was removed"))
+    sums = cube.write(store, STACK, tile, _noise(3))
+    assert cube.sums(store, STACK, tile) == sums
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, -1])
+def test_a_damaged_shard_is_replaced(store: Path, keep: float) -> None:
+    tile = GRID.tile(0, 1)
+    cube.write(store, STACK, tile, _noise(2))
+    shard = store / "stack" / "preVV" / "c" / "0" / "1"
+    data = shard.read_bytes()
+    shard.write_bytes(data[: int(keep * len(data)) if keep == 0.5 else int(keep)])
+    sums = cube.write(store, STACK, tile, _noise(3))
+    assert cube.sums(store, STACK, tile) == sums
+
+
 def test_a_tile_is_a_shard(store: Path) -> None:
     described = json.loads((store / "stack" / "preVV" / "zarr.json").read_text(encoding="utf-8"))
     assert described["zarr_format"] == 3
