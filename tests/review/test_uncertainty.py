@@ -116,9 +116,11 @@ def test_a_reviewer_is_led_from_one_uncertain_landslide_to_the_next(survey: Surv
         page.open(running.address)
         until(page, "document.querySelectorAll('#pictures img').length > 0")
         assert page.value("document.getElementById('name').textContent") == names[0]
-        reason = f"uncertain: {values[0]:.2f} of {areas[0]} m²"
-        assert page.value("document.getElementById('verdict').textContent").endswith(reason)
+        reason = f"uncertain: {values[0]:.2f}"
+        assert page.value("document.getElementById('verdict').textContent").endswith(f"{reason} of {areas[0]} m²")
         assert page.value("document.querySelector('#list button').textContent").endswith(reason)
+        # the number is beside the id, not instead of it
+        assert page.value("document.querySelector('#list button span').getBoundingClientRect().height") < 70
         assert "largest uncertain area" in page.value("document.getElementById('count').textContent")
         page.value("document.getElementById('reviewer').value = 'Kari'")
         page.value("document.getElementById('name').focus()")
