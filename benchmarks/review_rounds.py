@@ -7,9 +7,8 @@ before. The reviewer answers a fixed number of its landslides: a record is confi
 landslide by the exact outlines, and rejected otherwise. Then new weights are trained from the start, on the first two
 countries and on all answers so far (lsbatch train --reviewed). All of this is done for three orders: the landslides to
 answer are those with the largest uncertain area (lsbatch review --next uncertain), the largest ones (the order of the
-inventory), or drawn at random. After each year the weights survey three
-other countries, which nobody reviewed. Their precision and recall are printed, by pixels and by records, against the
-exact outlines.
+inventory), or drawn at random. After each year the weights survey three other countries, which nobody reviewed. Their
+precision and recall are printed, by pixels and by records, against the exact outlines.
 
 The aim: in the order by uncertainty, the precision that random review has after its last answer is reached with at most
 half of the answers. It is judged for the largest first too. A missed aim is printed as missed. With several seeds of

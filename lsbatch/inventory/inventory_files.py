@@ -105,9 +105,9 @@ def with_texts(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return frame.assign(**{name: pd.array(_texts(frame[name]), dtype="str") for name in found})
 
 
-def _texts(days: pd.Series) -> np.ndarray:
+def _texts(values: pd.Series) -> np.ndarray:
     # each day once: a survey has some hundred
-    codes, known = pd.factorize(days)
+    codes, known = pd.factorize(values)
     texts = [day if isinstance(day, str) else pd.Timestamp(day).date().isoformat() for day in known]
     # the code of an unknown day is -1, the last one
     return np.array([*texts, ""], object)[codes]

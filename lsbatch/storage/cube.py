@@ -162,9 +162,9 @@ def write(store: Path, layer: Layer, tile: Tile, bands: Mapping[str, np.ndarray]
         stored = encode(bands[band.name], band)
         try:
             group[band.name][tile.region] = stored
-        except Exception:
-            # Zarr reads the existing shard first, and fails if it is damaged. An intact one stays until the new one is
-            # there: it may be that of another attempt with a receipt, and a kill between the two would lose it
+        except ValueError:
+            # Zarr reads the existing shard, and refuses a wrong checksum. An intact one stays until the new one is
+            # there: it may be that of another attempt with a receipt, and a kill or a full disk would lose it
             files.remove(store / layer.name / band.name / "c" / str(tile.row) / str(tile.col))
             group[band.name][tile.region] = stored
         return stored_checksum(stored)

@@ -1,5 +1,6 @@
 """The cube: what other programs see in it, what it costs, and that pixels come back as they were stored."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import rioxarray  # noqa: F401 - gives xarray its .rio
 import xarray as xr
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -85,7 +87,20 @@ def test_an_intact_shard_stays_until_the_new_one_is_there(store: Path, monkeypat
     assert cube.sums(store, STACK, tile) == sums
 
 
-@pytest.mark.parametrize("keep", [0, 10, 0.5, -1])
+def test_a_full_disk_leaves_the_shard_of_another_attempt(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tile = GRID.tile(0, 1)
+    sums = cube.write(store, STACK, tile, _noise(2))
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(zarr.Array, "__setitem__", full)
+    with pytest.raises(OSError, match="no space left"):
+        cube.write(store, STACK, tile, _noise(3))
+    assert cube.sums(store, STACK, tile) == sums
+
+
+@pytest.mark.parametrize("keep", [0, 3, 10, 0.5, -1])
 def test_a_damaged_shard_is_replaced(store: Path, keep: float) -> None:
     tile = GRID.tile(0, 1)
     cube.write(store, STACK, tile, _noise(2))

@@ -23,7 +23,7 @@ const answerOf = i => answers[i] || {state: states[i], reviewer: "", comment: ""
 const textOf = (name, i) => texts[name] ? texts[name][columns[name][i]] : "";
 
 // Why a landslide is offered here: only with the order by uncertainty.
-const why = i => site.uncertain_first ? `, uncertain: ${columns.uncertainty[i] == null ? "unknown" : columns.uncertainty[i].toFixed(2)}` : "";
+const why = (i, of = "") => site.uncertain_first ? `, uncertain: ${columns.uncertainty[i] == null ? "unknown" : columns.uncertainty[i].toFixed(2) + of}` : "";
 
 // Latitude and longitude of a text, or null.
 function place(text) {
@@ -104,8 +104,7 @@ function mark() {
 
 function verdict() {
   const {state, reviewer, comment, at: when} = answerOf(at);
-  const area = site.uncertain_first && columns.uncertainty[at] != null ? ` of ${columns.area[at]} m²` : "";
-  $("verdict").textContent = SIGN[state] + why(at) + area + (reviewer ? ` by ${reviewer}` : "") + (when ? `, ${when}` : "") + (comment ? `: ${comment}` : "");
+  $("verdict").textContent = SIGN[state] + why(at, ` of ${columns.area[at]} m²`) + (reviewer ? ` by ${reviewer}` : "") + (when ? `, ${when}` : "") + (comment ? `: ${comment}` : "");
   if (form) form.shows(state);
 }
 
