@@ -100,7 +100,7 @@ def typed(columns: Columns, config: Config) -> dict[str, Any]:
 def _typed(values: Any, kind: str, count: int) -> Any:
     if kind == "str" and isinstance(values, ExtensionArray):
         return values
-    return np.broadcast_to(np.asarray(values), count).astype(object if kind == "str" else kind)
+    return np.full(count, values, object if kind == "str" else kind)
 
 
 def table(columns: Columns, config: Config) -> pd.DataFrame:

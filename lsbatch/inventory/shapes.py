@@ -31,7 +31,12 @@ def joined(parts: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarra
     outlines : array (landslides,) of MultiPolygon
     repaired : array (landslides,) bool
     """
-    unions = np.array([shapely.union_all(group) for group in np.split(parts, starts[1:])], dtype=object)
+    counts = np.diff(starts, append=len(parts))
+    unions = np.empty(len(starts), dtype=object)
+    # most landslides lie in one tile; one call for all of them
+    unions[counts == 1] = shapely.union_all(parts[starts[counts == 1], None], axis=1)
+    for i in np.flatnonzero(counts > 1):
+        unions[i] = shapely.union_all(parts[starts[i] : starts[i] + counts[i]])
     return _valid(shapely.simplify(shapely.normalize(unions), 0))
 
 
@@ -100,10 +105,12 @@ def lengths(shapes: np.ndarray, sources: np.ndarray, toes: np.ndarray) -> np.nda
     same = distance < SAME_PLACE_M
     out = np.empty(len(shapes))
     coordinates, owner = shapely.get_coordinates(shapes[~same], return_index=True)
-    # landslide by landslide, because the sum of the products depends on the order in the last bit
-    cuts = np.searchsorted(owner, np.arange(1, np.count_nonzero(~same)))
-    directed = zip(np.split(coordinates, cuts), away[~same] / distance[~same, None], strict=False)
-    out[~same] = [np.ptp(corners @ direction) for corners, direction in directed]
+    if len(owner):
+        starts = np.unique(owner, return_index=True)[1]
+        # from the first corner: products of coordinates of millions of metres are rounded to 1e-9 m
+        x, y = ((coordinates - coordinates[starts][owner]) * (away[~same] / distance[~same, None])[owner]).T
+        along = x + y
+        out[~same] = np.maximum.reduceat(along, starts) - np.minimum.reduceat(along, starts)
     corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shapes[same])).reshape(-1, 5, 2)
     out[same] = np.hypot(*np.moveaxis(np.diff(corners, axis=1), 2, 0)).max(axis=1)
     return out

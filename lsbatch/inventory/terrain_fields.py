@@ -54,30 +54,32 @@ def terrain(parts: Parts, places: Columns) -> dict[str, np.ndarray]:
 
 
 def split(parts: Parts, resolution_m: float) -> dict[str, np.ndarray]:
-    """Return the elevation where steep ground ends, from the slope profiles of all parts."""
+    """Return the elevation where steep ground ends, from the slope profiles of all parts; NaN without a break.
+
+    With it the share of the pixels above it and the mean slopes on either side.
+    """
     step, owner = parts.lists("profile_step")
-    cuts = np.searchsorted(owner, np.arange(1, len(parts)))
-    columns = [step, *(parts.lists(f"profile_{name}")[0] for name in ("px", "slope", "slope2"))]
-    profiles = zip(*(np.split(values, cuts) for values in columns), strict=True)
-    sample = max(1.0, (DEM_M / resolution_m) ** 2)
-    rows = np.array([_split(*profile, sample) for profile in profiles])  # type: ignore[call-arg]
-    names = ("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg")
-    return dict(zip(names, rows.T, strict=True))
-
-
-def _split(
-    step: np.ndarray, px: np.ndarray, slope: np.ndarray, slope2: np.ndarray, sample: float
-) -> tuple[float, float, float, float]:
-    """Return elevation of the break, share of pixels above it and the mean slopes; NaN if there is none."""
-    found = None
+    order = np.lexsort((step, owner))
+    step, owner = step[order], owner[order]
+    out = np.full((4, len(parts)), np.nan)
     if step.size:
-        low = int(step.min())
-        pixels, slopes, squares = (np.bincount(step - low, values) for values in (px, slope, slope2))
-        found = slope_profile.break_of_slope(pixels, slopes, squares, sample)
-    if found is None or found[1] - found[2] < 10 * LEAST_BREAK_DEG:
-        return (np.nan, np.nan, np.nan, np.nan)
-    first, above, below = found
-    return (low + first) * STEP_M, float(pixels[first:].sum() / pixels.sum()), above / 10, below / 10
+        # parts of one landslide in several tiles have the same steps
+        rows = np.flatnonzero((np.diff(step, prepend=step[0] - 1) != 0) | (np.diff(owner, prepend=-1) != 0))
+        step, owner = step[rows], owner[rows]
+        pixels, slopes, squares = (
+            np.add.reduceat(parts.lists(f"profile_{name}")[0][order], rows) for name in ("px", "slope", "slope2")
+        )
+        some, starts = np.unique(owner, return_index=True)
+        sample = max(1.0, (DEM_M / resolution_m) ** 2)
+        first, above, below = slope_profile.breaks_of_slope(starts, pixels, slopes, squares, sample)
+        # NaN, where there is no break, is no difference either
+        seen = np.flatnonzero(above - below >= 10 * LEAST_BREAK_DEG)
+        ends = np.append(starts[1:], len(step))
+        sums = np.append(0, np.cumsum(pixels))
+        over = (sums[ends] - sums[first])[seen] / (sums[ends] - sums[starts])[seen]
+        out[:, some[seen]] = step[first[seen]] * STEP_M, over, above[seen] / 10, below[seen] / 10
+    names = ("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg")
+    return dict(zip(names, out, strict=True))
 
 
 def finite(values: np.ndarray) -> np.ndarray:

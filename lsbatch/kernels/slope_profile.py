@@ -1,4 +1,4 @@
-"""Break of slope of a landslide, from its slope by elevation."""
+"""Break of slope of landslides, from their slope by elevation."""
 
 import numpy as np
 
@@ -10,40 +10,53 @@ TRIM = 0.15
 CRITICAL_F = 12.16
 
 
-def break_of_slope(
-    pixels: np.ndarray, sums: np.ndarray, squares: np.ndarray, a_sample: float = 1.0
-) -> tuple[int, float, float] | None:
-    """Return the elevation that best splits the ground into steeper above and gentler below.
+def breaks_of_slope(
+    starts: np.ndarray, pixels: np.ndarray, sums: np.ndarray, squares: np.ndarray, a_sample: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each profile where the ground is best split into steeper above and gentler below.
 
     This is the first split of a regression tree of slope by elevation: the one with the smallest sum of squares
     (Breiman et al. 1984).
 
     Parameters
     ----------
-    pixels : array (steps,)
-        Pixels in each elevation step, from the lowest up; steps may be empty.
-    sums, squares : array (steps,)
+    starts : array (profiles,) int
+        First row of each profile. Each has at least one row, and its rows are consecutive.
+    pixels : array (rows,)
+        Pixels in an elevation step, from the lowest step of a profile up; at least one, steps without pixels are left
+        out.
+    sums, squares : array (rows,)
         Sum of their slopes, and of the squares of their slopes.
     a_sample : float
         Pixels that share one measured elevation: nine of 10 m with a DEM of 30 m. They count as one observation.
 
     Returns
     -------
-    (step, above, below) or None
-        First step above the break, and the mean slope on either side, in the unit of `sums`. None if no break is
-        significant at 1 %, or the ground is steeper below.
+    row : array (profiles,) int
+        First row above the break; -1 if no break is significant at 1 %, or the ground is steeper below.
+    above, below : arrays (profiles,) float64
+        Mean slope on either side, in the unit of `sums`; NaN without a break.
     """
-    total, count = float(pixels.sum()), np.cumsum(pixels)[:-1]
-    # a break at an empty step gives the same two sides
-    at = np.flatnonzero((count >= TRIM * total) & (count <= (1 - TRIM) * total) & (pixels[1:] > 0))
-    if not at.size:
-        return None
-    below, summed = count[at].astype(np.float64), np.cumsum(sums)[at]
-    low, high = summed / below, (float(sums.sum()) - summed) / (total - below)
-    between = np.where(high > low, below * (total - below) / total * (high - low) ** 2, 0.0)
-    best = int(np.argmax(between))
-    within = float(squares.sum()) - float(sums.sum()) ** 2 / total - between[best]
+    pixels, sums, squares = (np.asarray(values, np.float64) for values in (pixels, sums, squares))
+    owner = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(pixels)))
+    total, summed = np.add.reduceat(pixels, starts), np.add.reduceat(sums, starts)
+    under, summed_under = _before(pixels, starts, owner), _before(sums, starts, owner)
+    over = total[owner] - under
+    # the first row of a profile has nothing below it, and is not allowed
+    with np.errstate(invalid="ignore"):
+        low, high = summed_under / under, (summed[owner] - summed_under) / over
+    allowed = (under >= TRIM * total[owner]) & (under <= (1 - TRIM) * total[owner]) & (high > low)
+    between = np.where(allowed, under * over / total[owner] * (high - low) ** 2, 0.0)
+    most = np.maximum.reduceat(between, starts)
+    best = np.flatnonzero(between == most[owner])
+    row = best[np.unique(owner[best], return_index=True)[1]]
+    within = np.add.reduceat(squares, starts) - summed**2 / total - most
     # F statistic of two means, with the sample size of the DEM
-    if between[best] * (total / a_sample - 2) <= CRITICAL_F * max(within, 0.0):
-        return None
-    return int(at[best]) + 1, float(high[best]), float(low[best])
+    found = most * (total / a_sample - 2) > CRITICAL_F * np.maximum(within, 0.0)
+    return np.where(found, row, -1), np.where(found, high[row], np.nan), np.where(found, low[row], np.nan)
+
+
+def _before(values: np.ndarray, starts: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Return the sum of the earlier rows of the same profile; exact for whole numbers, as those of a survey are."""
+    out = np.cumsum(values) - values
+    return out - out[starts][owner]

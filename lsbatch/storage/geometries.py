@@ -1,6 +1,7 @@
 """Vector geometries: the region of a survey, polygons of a file, geometries as pixels."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import geopandas as gpd
@@ -169,8 +170,8 @@ def geodesic(shapes: np.ndarray, to_lonlat: Transformer) -> tuple[np.ndarray, np
     rings, polygon = shapely.get_rings(polygons, return_index=True)
     # ring by ring over arrays: pyproj's own walk through the geometries takes ten times as long
     corners, ring = shapely.get_coordinates(rings, return_index=True)
-    cuts = np.searchsorted(ring, np.arange(1, len(rings)))
-    measured = [_GEOD.polygon_area_perimeter(*one.T) for one in np.split(corners, cuts)] if len(rings) else []
+    bounds = np.searchsorted(ring, np.arange(len(rings) + 1)).tolist()
+    measured = [_GEOD.polygon_area_perimeter(*corners[first:end].T) for first, end in pairwise(bounds)]
     areas, perimeters = np.array(measured, np.float64).reshape(-1, 2).T
     is_exterior = np.diff(polygon, prepend=-1) > 0
     # holes run the other way, so their areas are negative

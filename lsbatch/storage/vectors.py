@@ -173,7 +173,8 @@ def write_table(path: Path, table: pd.DataFrame | pa.Table) -> None:
     """Write a table of a tile, without geometries or with encoded ones, as Parquet, atomically."""
     with aside(path) as temporary:
         if isinstance(table, pa.Table):
-            pq.write_table(table, temporary)
+            # of a tile; dictionaries and statistics take longer than they save: 1.6 -> 1.1 ms, read 1.1 -> 0.9 ms
+            pq.write_table(table, temporary, use_dictionary=False, write_statistics=False)
         else:
             table.to_parquet(temporary, index=False)
 
@@ -220,13 +221,7 @@ def read_part(path: Path) -> gpd.GeoDataFrame:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read the table of a tile without geometries.
-
-    Raises
-    ------
-    StaleStoreError
-        If the file is damaged or was not made by lsbatch.
-    """
+    """Read the table of a tile without geometries; raises as `read_part`."""
     return _read(path, pd.read_parquet)
 
 
@@ -242,10 +237,13 @@ def read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
             raise damaged(path, error) from None
 
 
-def read_arrow(path: Path) -> pa.Table:
-    """Read the features of one tile without decoding them (see `from_arrow`); raises as `read_table`."""
+def read_arrow(path: Path, data: bytes | None = None) -> pa.Table:
+    """Read the features of one tile without decoding them (see `from_arrow`); raises as `read_table`.
+
+    `data` are the bytes of the file, if they have been read.
+    """
     # pq.read_table, which is for folders of files too, takes twice the time for a small file
-    return _read(path, lambda data: pq.ParquetFile(data).read(use_threads=False))
+    return _read(path, lambda file: pq.ParquetFile(file).read(use_threads=False), data)
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
@@ -284,8 +282,8 @@ def _decoded(values: pa.ChunkedArray) -> Any:
     return pd.array(values, dtype="str") if is_text else values.to_numpy()
 
 
-def _read(path: Path, reader: Callable[[io.BytesIO], T]) -> T:
-    data = read_bytes(path)
+def _read(path: Path, reader: Callable[[io.BytesIO], T], data: bytes | None = None) -> T:
+    data = read_bytes(path) if data is None else data
     try:
         return reader(io.BytesIO(data))
     except UNREADABLE as error:

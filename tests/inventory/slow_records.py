@@ -201,14 +201,15 @@ def _split(group: pd.DataFrame, config: Config) -> dict[str, float]:
     step, *values = (np.concatenate(group[f"profile_{name}"].to_list()) for name in ("step", "px", "slope", "slope2"))
     found = None
     if step.size:
-        low = int(step.min())
-        pixels, slopes, squares = (np.bincount(step - low, each) for each in values)
-        found = slope_profile.break_of_slope(pixels, slopes, squares, max(1.0, (DEM_M / config.grid.resolution_m) ** 2))
-    if found is None or found[1] - found[2] < 10 * LEAST_BREAK_DEG:
+        steps = sorted(set(step.tolist()))
+        sums = [np.array([each[step == one].sum() for one in steps]) for each in values]
+        sample = max(1.0, (DEM_M / config.grid.resolution_m) ** 2)
+        found = [one[0] for one in slope_profile.breaks_of_slope(np.array([0]), *sums, sample)]
+    if found is None or found[0] < 0 or found[1] - found[2] < 10 * LEAST_BREAK_DEG:
         return dict.fromkeys(("split_elevation_m", "source_share", "source_slope_deg", "transport_slope_deg"), np.nan)
     first, above, below = found
     return {
-        "split_elevation_m": (low + first) * STEP_M, "source_share": float(pixels[first:].sum() / pixels.sum()),
+        "split_elevation_m": steps[first] * STEP_M, "source_share": float(sums[0][first:].sum() / sums[0].sum()),
         "source_slope_deg": above / 10, "transport_slope_deg": below / 10,
     }  # fmt: skip
 
@@ -265,7 +266,7 @@ def _length(shape: shapely.Geometry, source: tuple[float, float], toe: tuple[flo
     if distance < SAME_PLACE_M:
         corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shape))
         return float(np.hypot(*np.diff(corners, axis=0).T).max())
-    return float(np.ptp(shapely.get_coordinates(shape) @ (away / distance)))
+    return float(np.ptp((shapely.get_coordinates(shape) - source) @ (away / distance)))
 
 
 def _polygonal(shape: shapely.Geometry | None) -> shapely.MultiPolygon | None:

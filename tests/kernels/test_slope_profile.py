@@ -9,8 +9,19 @@ from lsbatch.kernels import slope_profile
 STEPS = 40
 
 
-def _summed(step: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return tuple(np.bincount(step, weight, STEPS) for weight in (np.ones_like(slope), slope, slope**2))  # type: ignore[return-value]
+def _summed(step: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the steps with pixels, and their pixels, sums and squares."""
+    sums = [np.bincount(step, weight, STEPS) for weight in (np.ones_like(slope), slope, slope**2)]
+    steps = np.flatnonzero(sums[0])
+    return steps, *(values[steps] for values in sums)
+
+
+def _break(step: np.ndarray, slope: np.ndarray, a_sample: float = 1.0) -> tuple[int, float, float] | None:
+    """Return the first step above the break of one profile and the means above and below, or None."""
+    steps, *sums = _summed(step, slope)
+    (row,), (above,), (below,) = slope_profile.breaks_of_slope(np.array([0]), *sums, a_sample)
+    assert (row < 0) == np.isnan(above) == np.isnan(below)
+    return None if row < 0 else (int(steps[row]), above, below)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -20,7 +31,7 @@ def test_break_is_the_first_split_of_a_regression_tree(seed: int) -> None:
     step[step == 7] = 8
     slope = random.normal(np.where(step >= 5 + seed, 32.0, 18.0), 6.0)
     tree = DecisionTreeRegressor(max_depth=1, min_samples_leaf=90).fit(step[:, None], slope)
-    found = slope_profile.break_of_slope(*_summed(step, slope))
+    found = _break(step, slope)
     if len(tree.tree_.value) == 1 or tree.tree_.threshold[0] < 0:
         assert found is None
         return
@@ -38,7 +49,7 @@ def _share_found(gap: float, pixels: int, a_sample: int, seed: int) -> float:
         slope = np.where(step >= STEPS // 2, 25.0 + gap, 25.0) + np.repeat(
             random.normal(0, 6.0, pixels // a_sample), a_sample
         )
-        found += slope_profile.break_of_slope(*_summed(step, slope), a_sample) is not None
+        found += _break(step, slope, a_sample) is not None
     return found / 1000
 
 
@@ -55,13 +66,29 @@ def test_a_break_of_ten_degrees_is_found_in_a_hundred_samples() -> None:
 def test_gentler_above_or_one_step_alone_is_no_break() -> None:
     step = np.arange(STEPS).repeat(20)
     slope = np.where(step >= 20, 15.0, 30.0) + np.tile([-1.0, 1.0], 400)
-    assert slope_profile.break_of_slope(*_summed(step, slope)) is None
+    assert _break(step, slope) is None
     alone = np.full(50, 3)
-    assert slope_profile.break_of_slope(*_summed(alone, np.linspace(1, 2, 50))) is None
-    assert slope_profile.break_of_slope(np.array([5]), np.array([50.0]), np.array([500.0])) is None
+    assert _break(alone, np.linspace(1, 2, 50)) is None
 
 
 def test_a_profile_without_any_noise_is_split_exactly() -> None:
     step = np.arange(STEPS).repeat(20)
-    found = slope_profile.break_of_slope(*_summed(step, np.where(step >= 12, 30.0, 10.0)))
+    found = _break(step, np.where(step >= 12, 30.0, 10.0))
     assert found == (12, 30.0, 10.0)
+
+
+def test_many_profiles_answer_as_each_alone() -> None:
+    random = np.random.default_rng(5)
+    profiles = []
+    for _ in range(200):
+        # whole numbers, as the outlines have them: tenths of degrees
+        step = random.integers(0, random.integers(1, STEPS), random.integers(1, 400))
+        profiles.append(_summed(step, np.round(random.normal(np.where(step > STEPS // 3, 320.0, 250.0), 40.0))))
+    starts = np.cumsum([0, *(len(one[0]) for one in profiles[:-1])])
+    together = [np.concatenate(columns) for columns in zip(*profiles, strict=True)][1:]
+    row, above, below = slope_profile.breaks_of_slope(starts, *together)
+    assert 20 < (row >= 0).sum() < 180
+    for i, (_, *sums) in enumerate(profiles):
+        (alone,), *means = slope_profile.breaks_of_slope(np.array([0]), *sums)
+        assert row[i] == (alone + starts[i] if alone >= 0 else -1)
+        np.testing.assert_array_equal([[above[i]], [below[i]]], means)
