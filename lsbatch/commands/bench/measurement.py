@@ -3,9 +3,8 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from lsbatch.catalog.survey import Position, Survey, open_survey
 from lsbatch.commands import run
 from lsbatch.commands.bench import machine, machine_monitor, memory_limits
 from lsbatch.commands.run import Screen
-from lsbatch.engine import cluster, execution, schedule
+from lsbatch.engine import cluster, execution
 from lsbatch.engine.distribute import ClientFor
 from lsbatch.engine.tile_task import peak_mb
-from lsbatch.engine.todo import Todo, step_named, steps
+from lsbatch.engine.todo import steps
 from lsbatch.errors import LsbatchError
 from lsbatch.grid import tile_id
 from lsbatch.models import base, families, throughput
@@ -31,7 +30,7 @@ from lsbatch.storage.addresses import without_secrets
 from lsbatch.storage.receipts import Receipt
 
 #: Version of the saved file; results of different versions cannot be compared.
-FORMAT = 2
+FORMAT = 3
 #: Default number of tiles for each worker; the first tile of each worker includes compilation and loading.
 TILES_A_WORKER = 3
 #: Runs of a reduction for half of the tiles and for all; the fastest counts. With one run each, the report of 12 and 24
@@ -39,41 +38,20 @@ TILES_A_WORKER = 3
 REPEATS = 3
 
 
-@dataclass
-class _Clock:
-    """Seconds of each stage, measured alone, and its receipts in order of arrival."""
+def _run(survey: Survey, client_for: ClientFor, screen: Screen) -> tuple[int, dict[str, list[Receipt]]]:
+    """Run the tiles as a run does, and the reductions; return the number of failures and the receipts of each step.
 
-    walls: dict[str, float] = field(default_factory=dict)
-    receipts: dict[str, list[Receipt]] = field(default_factory=lambda: defaultdict(list))
+    In order of arrival. Stage after stage, each would find its code and its inputs in the caches of the processor: of
+    1,000 tiles the outlines took 0.10 s each like that, and 0.23 s in the run.
+    """
+    found: dict[str, list[Receipt]] = defaultdict(list)
 
-    def run(self, survey: Survey, client_for: ClientFor, screen: Screen) -> int:
-        """Run the stages one after another, then the reductions; return the number of failures."""
-        faults = 0
-        for stage in schedule.stages_until(survey.config, None):
-            began = time.perf_counter()
-            faults += execution.run(survey, client_for, until=stage.name, progress=self._progress(screen, stage.name))
-            self.walls[stage.name] = time.perf_counter() - began
-        return faults + execution.run(survey, client_for, progress=self._progress(screen))
+    def done(receipt: Receipt) -> None:
+        found[receipt.stage].append(receipt)
+        screen.done(receipt)
 
-    def _progress(self, screen: Screen, only: str | None = None) -> execution.Progress:
-        """Return callbacks that keep the receipts, and show one stage, or the reductions, on the screen."""
-
-        def is_shown(name: str) -> bool:
-            return name == only if only else isinstance(step_named(name), Reduction)
-
-        def begins(name: str, todo: Todo | None) -> None:
-            if is_shown(name):
-                screen.begins(name, todo)
-
-        def done(receipt: Receipt) -> None:
-            self.receipts[receipt.stage].append(receipt)
-            screen.done(receipt)
-
-        def ends(name: str, todo: Todo | None) -> None:
-            if is_shown(name):
-                screen.ends(name, todo)
-
-        return execution.Progress(begins, done, ends, screen.text)
+    progress = execution.Progress(screen.begins, done, screen.ends, screen.text)
+    return execution.run(survey, client_for, progress=progress), found
 
 
 def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]:
@@ -93,13 +71,13 @@ def measure(config: Config, screen: Screen, tiles: int | None) -> dict[str, Any]
             with cluster.connect(inner, driver, screen.text) as client_for, machine_monitor.watching() as watched:
                 positions = spread(survey.positions, tiles or TILES_A_WORKER * _started(client_for))
                 survey_variants.sample(config.output, inner.output, positions)
-                part, clock = Survey(inner, survey.grid, positions), _Clock()
-                faults = clock.run(part, client_for, screen)
+                part = Survey(inner, survey.grid, positions)
+                faults, made = _run(part, client_for, screen)
             folds = [] if faults else _folds(part, len(survey.positions))
         if faults:
-            bad = next(one for group in clock.receipts.values() for one in group if not one)
+            bad = next(one for group in made.values() for one in group if not one)
             raise LsbatchError(f"bench: {bad.stage} {bad.tile} failed, so there is no result: {bad.error}")
-    return _result(config, survey, positions, clock) | {"folds": folds, "watched": watched.as_dict()}
+    return _result(config, survey, positions, made) | {"folds": folds, "watched": watched.as_dict()}
 
 
 def spread(positions: Sequence[Position], count: int) -> tuple[Position, ...]:
@@ -163,14 +141,15 @@ def _started(client_for: ClientFor) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def _result(config: Config, survey: Survey, positions: Sequence[Position], clock: _Clock) -> dict[str, Any]:
+def _result(
+    config: Config, survey: Survey, positions: Sequence[Position], made: Mapping[str, Sequence[Receipt]]
+) -> dict[str, Any]:
     copy = memory_limits.copy_bytes_s()
     stages = []
-    for name, receipts in clock.receipts.items():
-        step = step_named(name)
+    for step in steps(config):
         if isinstance(step, Stage):
             moved = memory_limits.moved_bytes(config, step, _scenes_mb(config, positions))
-            stages.append(summary(name, receipts, clock.walls[name], config.cluster.threads, moved / copy))
+            stages.append(summary(step.name, made[step.name], config.cluster.threads, moved / copy))
     weights = base.resolve(config)
     return {
         "format": FORMAT,
@@ -178,7 +157,7 @@ def _result(config: Config, survey: Survey, positions: Sequence[Position], clock
         "machine": machine.about(),
         "settings": json.loads(without_secrets(config.model_dump_json())),
         # the workers that have started: SLURM jobs may still be pending
-        "workers": max(len({receipt.worker for receipt in group}) for group in clock.receipts.values()),
+        "workers": max(len({receipt.worker for receipt in group}) for group in made.values()),
         "threads": config.cluster.threads,
         "survey_tiles": len(survey.positions),
         "tile_m": survey.grid.tile_px * survey.grid.resolution_m,
@@ -201,12 +180,12 @@ def _scenes_mb(config: Config, positions: Sequence[Position]) -> float:
     )
 
 
-def summary(name: str, receipts: Sequence[Receipt], wall_s: float, threads: int, limit_s: float) -> dict[str, Any]:
+def summary(name: str, receipts: Sequence[Receipt], threads: int, limit_s: float) -> dict[str, Any]:
     """Return the figures of a stage from its receipts, in order of arrival.
 
     The first tile of each worker, which includes compilation and loading of weights, is reported as `first_s` if
-    other tiles are left. `mpx_s` is all tiles over the wall time of the stage. `mpx_s_core` is a later tile over its
-    seconds and the worker's cores. `limit_share` is the time of copying once in memory what must be read and written,
+    other tiles are left. `mpx_s` is a later tile over its seconds, times the number of workers; `mpx_s_core` is that of
+    one worker over its cores. `limit_share` is the time of copying once in memory what must be read and written,
     relative to those seconds.
     """
     seen: set[str] = set()
@@ -227,8 +206,7 @@ def summary(name: str, receipts: Sequence[Receipt], wall_s: float, threads: int,
         "p95_s": float(np.percentile(seconds, 95)),
         "mean_s": float(seconds.mean()),
         "cpu_s": float(np.mean([receipt.cpu_s for receipt in counted])),
-        "wall_s": wall_s,
-        "mpx_s": sum(receipt.pixels for receipt in receipts) / wall_s / 1e6,
+        "mpx_s": float(len(seen) * pixels / seconds.mean() / 1e6),
         "mpx_s_core": float(pixels / seconds.mean() / threads / 1e6),
         "read_mb": float(np.mean([receipt.read_mb for receipt in counted])),
         "written_mb": float(np.mean([receipt.written_mb for receipt in counted])),
