@@ -296,6 +296,11 @@ def test_real_tiles_through_every_stage(planned_survey: Any, tmp_path: Path) -> 
         assert 0 < row["p50_s"] == row["mean_s"]
         assert row["cpu_s"] > 0
         assert row["mpx_s"] == pytest.approx(256**2 / row["mean_s"] / 1e6)
+    # as in a run: what can be done of a tile is done before the next one is begun
+    heard = [line[: line.index(", digest")] for line in screen.lines if line.startswith("Receipt(")]
+    begun = [heard.index(f"Receipt(stage='stack', tile={tile!r}") for tile in found["measured"]]
+    assert begun[0] == 0
+    assert heard.index("Receipt(stage='applicability', tile='r000c001'") < begun[1]
     stack = found["stages"][0]
     # its scenes, and its bands
     assert stack["read_mb"] > 1
