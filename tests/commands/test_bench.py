@@ -300,7 +300,7 @@ def test_real_tiles_through_every_stage(planned_survey: Any, tmp_path: Path) -> 
     heard = [line[: line.index(", digest")] for line in screen.lines if line.startswith("Receipt(")]
     begun = [heard.index(f"Receipt(stage='stack', tile={tile!r}") for tile in found["measured"]]
     assert begun[0] == 0
-    assert heard.index("Receipt(stage='applicability', tile='r000c001'") < begun[1]
+    assert heard.index("Receipt(stage='provenance', tile='r000c001'") < begun[1]
     stack = found["stages"][0]
     # its scenes, and its bands
     assert stack["read_mb"] > 1

@@ -3,6 +3,7 @@
 Workers start when a stage first needs them. A survey that is complete, or is only planned, starts none.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
@@ -15,6 +16,9 @@ from lsbatch.errors import LsbatchError
 from lsbatch.settings import Config
 
 __all__ = ["connect", "joined"]
+
+#: Seconds for the workers of this machine to start; they take 5 where the disk is fast.
+START_S = 60.0
 
 
 @contextmanager
@@ -115,6 +119,19 @@ def _scheduler(config: Config) -> Client:
 
 
 @contextmanager
+def _patience(say: Callable[[str], None]) -> Iterator[None]:
+    """Say once that the workers have not started, if they take long."""
+    line = f"The workers have not started after {START_S:.0f} s; the run waits until all of them have"
+    timer = threading.Timer(START_S, say, [line])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
 def _local(config: Config, driver: Client | None, say: Callable[[str], None]) -> Iterator[ClientFor]:
     """Yield a function that starts processes of this machine when a stage first needs them."""
     local.check(config)
@@ -124,7 +141,8 @@ def _local(config: Config, driver: Client | None, say: Callable[[str], None]) ->
         def client_for(resources: Mapping[str, float]) -> Client:
             del resources
             if not started:
-                started.append(stack.enter_context(local.processes(config)))
+                with _patience(say):
+                    started.append(stack.enter_context(local.processes(config)))
                 say(network.dashboard(started[0]))
             return started[0]
 

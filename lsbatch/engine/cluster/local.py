@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dask.system
-from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed import Client, Nanny, Scheduler, SpecCluster, Status
 from distributed.system import memory_limit
 
 from lsbatch.engine.cluster import network
@@ -51,7 +51,23 @@ def processes(config: Config) -> Iterator[Client]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield client
+        try:
+            yield client
+        finally:
+            cluster.sync(_kill_starting, cluster)
+
+
+async def _kill_starting(cluster: SpecCluster) -> None:
+    """Kill the workers that are starting again after their process died.
+
+    To end a worker, Dask first waits until it has started: for ever, if it stands still.
+    """
+    for nanny in cluster.workers.values():
+        worker = nanny.process
+        if worker is not None and worker.status is Status.starting and worker.process is not None:
+            # so that it starts no other
+            nanny.close_gracefully()
+            await worker.process.kill()
 
 
 def _options(config: Config) -> list[dict[str, Any]]:
