@@ -177,6 +177,7 @@ def test_explore_draws_tiles_and_landslides(done_survey: Survey, tmp_path: Path)
     assert page.count("landslide_id") > 5
 
 
+@pytest.mark.slow(ci=True)
 def test_the_first_notebook_runs(tmp_path: Path) -> None:
     """Every cell of docs/first-survey.ipynb, in a kernel of its own."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -77,6 +77,7 @@ def test_ours_is_as_large_as_the_cubes_own_file(bands: cube_io.Bands, tmp_path: 
         assert (made.root / place).read_bytes() == (tmp_path / "cube.zarr" / "stack" / place).read_bytes(), name
 
 
+@pytest.mark.slow(ci=True)
 def test_the_tables_tell_every_variant_and_band(bands: cube_io.Bands, tmp_path: Path) -> None:
     found = cube_io.measure(tmp_path, bands, rounds=1)
     assert list(found) == list(VARIANTS)

@@ -75,6 +75,7 @@ def case(data: Path) -> scenes.Case:
 # Our half
 
 
+@pytest.mark.slow(ci=True)
 def test_our_distance_is_that_of_a_survey(case: scenes.Case, tmp_path: Path) -> None:
     (answer,) = reality._surveyed(case, [reality.METHODS[0]], tmp_path / "s", None)
     land = case.patches[0]
@@ -214,6 +215,7 @@ def test_answers_are_read_by_metric_and_reduction(tmp_path: Path) -> None:
         peer.read_answer(tmp_path / "two.npz", (3, 3))
 
 
+@pytest.mark.slow(ci=True)
 def test_the_whole_path_with_a_stand_in(data: Path, tmp_path: Path) -> None:
     script = tmp_path / "stand_in.py"
     script.write_text(STAND_IN, encoding="utf-8")

@@ -55,6 +55,7 @@ def run_bare(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow(ci=True)
 def test_it_runs_on_a_bare_machine(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "gpu.json"
     script = str(ROOT / "benchmarks" / "gpu.py")

@@ -146,6 +146,7 @@ def on_disk(home: arena.Nursery, tmp_path: Path, disk: Disk) -> Patient:
 # --- a full disk
 
 
+@pytest.mark.slow(ci=True)
 @pytest.mark.parametrize("leave_kb", [0, 8, 28])
 def test_a_disk_that_is_full_before_the_first_tile(
     home: arena.Nursery, tmp_path: Path, disk: Disk, leave_kb: int
@@ -163,6 +164,7 @@ def test_a_disk_that_is_full_before_the_first_tile(
         patient.heals()
 
 
+@pytest.mark.slow(ci=True)
 def test_a_disk_that_fills_up_in_a_tile(on_disk: Patient, disk: Disk) -> None:
     on_disk.undo("stack")
     disk.fill(60)
@@ -178,6 +180,7 @@ def test_a_disk_that_fills_up_in_a_tile(on_disk: Patient, disk: Disk) -> None:
     on_disk.heals("--all")
 
 
+@pytest.mark.slow(ci=True)
 def test_a_disk_that_fills_up_in_the_inventory(on_disk: Patient, disk: Disk) -> None:
     shutil.rmtree(on_disk.root / "inventory")
     receipts.remove(on_disk.root / "receipts", "inventory", "all")
@@ -194,6 +197,7 @@ def test_a_disk_that_fills_up_in_the_inventory(on_disk: Patient, disk: Disk) -> 
 # --- a read-only one
 
 
+@pytest.mark.slow(ci=True)
 def test_a_read_only_disk(on_disk: Patient, disk: Disk) -> None:
     on_disk.undo("stack")
     disk.mount("ro")
@@ -209,6 +213,7 @@ def test_a_read_only_disk(on_disk: Patient, disk: Disk) -> None:
     on_disk.heals()
 
 
+@pytest.mark.slow(ci=True)
 def test_a_disk_that_becomes_read_only_in_the_middle(on_disk: Patient, disk: Disk) -> None:
     for tile in ("r000c000", "r000c001", "r001c000", "r001c001"):
         on_disk.undo("stack", tile)
@@ -228,6 +233,7 @@ def test_a_disk_that_becomes_read_only_in_the_middle(on_disk: Patient, disk: Dis
 # --- data and receipts that do not belong together
 
 
+@pytest.mark.slow(ci=True)
 def test_a_truncated_shard(patient: Patient) -> None:
     shard = patient.root / "cube.zarr" / "stack" / "postNIR" / "c" / "1" / "1"
     shard.write_bytes(shard.read_bytes()[:-1000])
@@ -240,6 +246,7 @@ def test_a_truncated_shard(patient: Patient) -> None:
     patient.heals(TILE)
 
 
+@pytest.mark.slow(ci=True)
 def test_a_truncated_shard_that_somebody_reads(patient: Patient) -> None:
     shard = patient.root / "cube.zarr" / "stack" / "postVV" / "c" / "1" / "1"
     shard.write_bytes(shard.read_bytes()[:-1000])
@@ -251,6 +258,7 @@ def test_a_truncated_shard_that_somebody_reads(patient: Patient) -> None:
     patient.heals(TILE)
 
 
+@pytest.mark.slow(ci=True)
 @pytest.mark.parametrize("missing", ["cube.zarr/mask/unet/landslide/c/0/0", "parts/outline/r000c000.parquet"])
 def test_a_receipt_without_data(patient: Patient, missing: str) -> None:
     (patient.root / missing).unlink()
@@ -260,6 +268,7 @@ def test_a_receipt_without_data(patient: Patient, missing: str) -> None:
     patient.heals("r000c000")
 
 
+@pytest.mark.slow(ci=True)
 def test_an_inventory_without_a_part(patient: Patient) -> None:
     part = patient.root / "parts" / "outline" / "r000c000.parquet"
     part.unlink()
@@ -270,11 +279,13 @@ def test_an_inventory_without_a_part(patient: Patient) -> None:
     patient.heals("r000c000")
 
 
+@pytest.mark.slow(ci=True)
 def test_data_without_receipts(patient: Patient) -> None:
     shutil.rmtree(patient.root / "receipts")
     patient.heals()
 
 
+@pytest.mark.slow(ci=True)
 def test_receipts_that_were_cut(patient: Patient) -> None:
     for path in (patient.root / "receipts").glob("*/*.json"):
         path.write_bytes(path.read_bytes()[:40])
@@ -284,6 +295,7 @@ def test_receipts_that_were_cut(patient: Patient) -> None:
 # --- clocks
 
 
+@pytest.mark.slow(ci=True)
 @pytest.mark.parametrize(
     "clock",
     [(-20 * YEAR_S, 1e9, 0.0), (20 * YEAR_S, 1e9, 0.0), (YEAR_S, 1.0, -YEAR_S)],
@@ -311,6 +323,7 @@ def test_a_clock_that_jumps(patient: Patient, clock: tuple[float, float, float])
     patient.heals()
 
 
+@pytest.mark.slow(ci=True)
 def test_files_of_any_age(patient: Patient) -> None:
     """A copy, a restored backup or a disk with another clock: what is done is told by contents."""
     for number, path in enumerate(sorted(patient.root.rglob("*"))):
@@ -325,6 +338,7 @@ def test_files_of_any_age(patient: Patient) -> None:
 # --- what kills leave
 
 
+@pytest.mark.slow(ci=True)
 def test_what_a_kill_leaves_half_written_is_harmless(patient: Patient) -> None:
     root = patient.root
     patient.undo("mask/unet")
@@ -359,6 +373,7 @@ def test_what_a_kill_leaves_half_written_is_harmless(patient: Patient) -> None:
     )
 
 
+@pytest.mark.slow(ci=True)
 def test_a_receipt_that_never_got_its_name_counts_for_nothing(patient: Patient) -> None:
     """Killed between writing and renaming, it looks whole.
 
@@ -375,6 +390,7 @@ def test_a_receipt_that_never_got_its_name_counts_for_nothing(patient: Patient) 
     assert lease.holders(patient.root) == []
 
 
+@pytest.mark.slow(ci=True)
 def test_a_kill_between_a_layer_and_the_list_of_layers(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     survey = open_survey(settings.load(patient.config))
     store, layer = patient.root / "again.zarr", mask("unet")
@@ -393,6 +409,7 @@ def test_a_kill_between_a_layer_and_the_list_of_layers(patient: Patient, monkeyp
     assert cube.open_layer(store, layer.name).sizes == {"y": 256, "x": 256}
 
 
+@pytest.mark.slow(ci=True)
 def test_a_lease_on_a_full_disk_is_still_read(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     with lease.acquire(disk.path):
         disk.fill(0)

@@ -41,6 +41,7 @@ def _until_a_tile_is_done(cast: arena.Cast) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow(ci=True)
 def test_the_driver_says_at_once_how_to_go_on(cast: arena.Cast) -> None:
     _until_a_tile_is_done(cast)
     assert cast.scheduler
@@ -69,6 +70,7 @@ def test_the_driver_says_at_once_how_to_go_on(cast: arena.Cast) -> None:
     assert differences(cast.config.output, cast.home.undisturbed.output) == []
 
 
+@pytest.mark.slow(ci=True)
 def test_workers_that_die_as_they_are_started(home: arena.Nursery) -> None:
     survey = open_survey(home.undisturbed)
 
@@ -83,6 +85,7 @@ def test_workers_that_die_as_they_are_started(home: arena.Nursery) -> None:
         next(tiles)
 
 
+@pytest.mark.slow(ci=True)
 def test_it_dies_between_the_news_and_the_answer(home: arena.Nursery) -> None:
     """Met by chance in one of ten runs of the test above."""
 

@@ -19,6 +19,7 @@ MINUTES = float(os.environ.get("LSBATCH_CHAOS_MINUTES", "12"))
 KILLS = 200
 
 
+@pytest.mark.slow(ci=True)
 def test_a_handful_of_kills_leaves_no_trace(
     home: arena.Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -42,6 +43,7 @@ def test_two_hundred_kills_leave_no_trace(
     assert min(toll.kills[role] for role in ("worker", "nanny", "scheduler", "driver")) >= 10
 
 
+@pytest.mark.slow(ci=True)
 def test_the_comparison_sees_a_pixel_a_count_and_a_polygon(home: arena.Nursery, tmp_path: Path) -> None:
     """What the chaos rests on must be able to fail."""
     whole = home.undisturbed.output

@@ -25,7 +25,10 @@ from tests.storage.buckets import in_bucket, on_disk
 #: Dask breaks a connection on which nothing is acknowledged for 30 s (`distributed.comm.timeouts.tcp`).
 LONG_CUT_S = 40.0
 #: Seconds of a cut, and seconds after which a silent process is given up.
-CUTS = [(3.0, 8.0), pytest.param(LONG_CUT_S, LONG_CUT_S * 3, marks=pytest.mark.slow)]
+CUTS = [
+    pytest.param(3.0, 8.0, marks=pytest.mark.slow(ci=True)),
+    pytest.param(LONG_CUT_S, LONG_CUT_S * 3, marks=pytest.mark.slow),
+]
 #: Receipts of workers in a survey of four tiles: ten stages.
 TILES = 40
 #: Of a machine on which other tests run, too.
@@ -151,7 +154,7 @@ def _cut(cluster: Cluster, seconds: float) -> None:
     cluster.host.line.is_cut = False
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 @pytest.mark.parametrize(
     ("loss", "delay_s"), [(0.0, 0.2), (0.2, 0.0)], ids=["200 ms", "a fifth of the packets is lost"]
 )
@@ -180,6 +183,7 @@ def test_all_workers_are_cut_off_and_go_on(cluster: Cluster, seconds: float, los
     _is_same(cluster)
 
 
+@pytest.mark.slow(ci=True)
 def test_the_tiles_of_a_worker_that_is_cut_off_are_done_by_others(cluster: Cluster) -> None:
     away = cluster.work(away=True)
     cluster.run()

@@ -48,6 +48,7 @@ def _stop_for_ever(cast: arena.Cast, role: str) -> int:
     return pid
 
 
+@pytest.mark.slow(ci=True)
 @pytest.mark.parametrize("kind", ["address", "local"])
 def test_the_tiles_of_a_worker_that_is_stopped_are_done_by_others(
     home: arena.Nursery, tmp_path: Path, kind: str
@@ -66,6 +67,7 @@ def test_the_tiles_of_a_worker_that_is_stopped_are_done_by_others(
     assert differences(cast.config.output, home.undisturbed.output) == []
 
 
+@pytest.mark.slow(ci=True)
 def test_a_worker_and_its_nanny_are_stopped(cast: arena.Cast) -> None:
     worker = _stop_for_ever(cast, "worker")
     nanny = next(pid for pid in cast.nannies if worker in arena.children(pid))
@@ -80,6 +82,7 @@ def test_a_worker_and_its_nanny_are_stopped(cast: arena.Cast) -> None:
     assert differences(cast.config.output, cast.home.undisturbed.output) == []
 
 
+@pytest.mark.slow(ci=True)
 def test_a_scheduler_that_is_stopped_ends_the_driver_with_a_sentence(cast: arena.Cast) -> None:
     scheduler = _stop_for_ever(cast, "scheduler")
     assert cast.home.wait(cast.driver, SOON_S) == 2, cast.log()
@@ -98,6 +101,7 @@ def test_a_scheduler_that_is_stopped_ends_the_driver_with_a_sentence(cast: arena
     assert differences(cast.config.output, cast.home.undisturbed.output) == []
 
 
+@pytest.mark.slow(ci=True)
 def test_a_driver_that_is_stopped_loses_the_survey_to_a_second_run(cast: arena.Cast) -> None:
     first = _stop_for_ever(cast, "driver")
     until = time.monotonic() + 2 * SOON_S

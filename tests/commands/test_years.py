@@ -165,6 +165,7 @@ def slid_again(changes: Counter[str]) -> Counter[str]:
     )
 
 
+@pytest.mark.slow(ci=True)
 def test_planted_landslides_are_counted_as_planted(
     three_years: Path, series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +199,7 @@ def test_planted_landslides_are_counted_as_planted(
     }
 
 
+@pytest.mark.slow(ci=True)
 def test_ground_that_nobody_saw_is_not_read_as_ground_without_landslides(
     series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +335,7 @@ def test_a_removed_year_and_a_year_that_comes_later(
     assert whole["years.csv"] == again["years.csv"]
 
 
+@pytest.mark.slow(ci=True)
 def test_other_settings_reach_every_year(
     three_years: Path, series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,6 +417,7 @@ def test_stages_and_parts_are_those_of_a_single_run(three_years: Path, tmp_path:
     assert not (tmp_path / "s" / "seasons").exists()
 
 
+@pytest.mark.slow(ci=True)
 def test_surveys_that_were_run_apart_are_compared(
     three_years: Path, stacks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ from tests.deploy import charts
 from tests.deploy.results import STAGES, landslides, make_certificates, state
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(ci=True),
     pytest.mark.skipif(charts.HELM is None, reason="helm is not installed; pip install 'lsbatch[test]' brings it"),
 ]
 

@@ -148,7 +148,7 @@ def build(folder: Path, settings: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=600, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 30
@@ -157,7 +157,7 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
         assert re.findall(r"(?:@import|url\()\s*['\"]?(?:https?:)?//", sheet.read_text(encoding="utf-8")) == [], sheet
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 @pytest.mark.skipif(browser.program() is None, reason="no Chromium here")
 def test_search_works_from_the_file_system(site: Path, tmp_path: Path) -> None:
     """A reader without server and network types the name of a setting."""
@@ -178,7 +178,7 @@ def test_search_works_from_the_file_system(site: Path, tmp_path: Path) -> None:
         assert {address.partition(":")[0] for address in page.requests} <= {"file", "data", "about", "blob"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_a_link_to_a_missing_heading_ends_the_build(site: Path, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()

@@ -23,7 +23,9 @@ LIBRARY = Path(os.environ.get("LSBATCH_SMP", ROOT / ".venv" / "smp"))
 
 
 @pytest.mark.skipif(not LIBRARY.is_dir(), reason=f"{LIBRARY} is not there; make .venv/smp.stamp installs it")
-@pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "marked", [pytest.param("not slow", marks=pytest.mark.slow(ci=True)), pytest.param("slow", marks=pytest.mark.slow)]
+)
 def test_cases_in_a_process_with_the_library(marked: str) -> None:
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "tests.models.torchvision_operators", "-p", "no:cacheprovider",

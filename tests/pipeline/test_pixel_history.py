@@ -41,6 +41,7 @@ def survey(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Survey:
     return open_survey(config)
 
 
+@pytest.mark.slow(ci=True)
 def test_landslides_are_found_and_dated(survey: Survey) -> None:
     config = survey.config
     found = gpd.read_file(survey.workspace.inventory / "landslides.gpkg", layer="landslides")
@@ -56,6 +57,7 @@ def test_landslides_are_found_and_dated(survey: Survey) -> None:
     assert (met["date_earliest"] < met["date_latest"]).all()
 
 
+@pytest.mark.slow(ci=True)
 def test_only_candidates_have_a_chance(survey: Survey) -> None:
     receipt = next(iter(receipts.read_stage(survey.workspace.receipts, "predict").values()))
     assert (
@@ -69,6 +71,7 @@ def test_only_candidates_have_a_chance(survey: Survey) -> None:
     assert (bands["before"][broken] < bands["after"][broken]).all()
 
 
+@pytest.mark.slow(ci=True)
 def test_the_history_is_searched_once_and_leaves_the_plan_alone(survey: Survey) -> None:
     config = survey.config
     first, last = scene_history.days(config)
@@ -87,6 +90,7 @@ def test_the_history_is_searched_once_and_leaves_the_plan_alone(survey: Survey) 
     assert not scene_history.fits(longer)
 
 
+@pytest.mark.slow(ci=True)
 def test_another_history_is_another_answer_but_not_another_stack(survey: Survey, tmp_path: Path) -> None:
     copy = surveys.copy_survey(survey, tmp_path / "survey")
     tile = survey.tile(survey.positions[0]).id
@@ -97,6 +101,7 @@ def test_another_history_is_another_answer_but_not_another_stack(survey: Survey,
     assert len(state["predict"].digests) == 1
 
 
+@pytest.mark.slow(ci=True)
 def test_strips_answer_as_the_whole(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     """In every fourth column, since each pixel takes 2 ms."""
     stage, position = todo.step_named("predict"), survey.positions[0]

@@ -363,6 +363,7 @@ def test_the_keyboard_is_enough(page: browser.Page, plain: Survey) -> None:
     assert page.value("document.activeElement.textContent") == ids[1]
 
 
+@pytest.mark.slow(ci=True)
 def test_fifty_thousand_landslides(page: browser.Page, crowd: Survey, capsys: pytest.CaptureFixture[str]) -> None:
     file = crowd.workspace.report / "report.html"
     assert file.stat().st_size < 30e6

@@ -210,7 +210,7 @@ def test_who_lacks_a_key_is_told_that_it_was_not_kept(country: Path, tmp_path: P
             scene_reading.read(describe(item, "dem"), ("elevation",), box, attempts=1)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_a_survey_with_secrets_and_scripts(country: Path, tmp_path: Path) -> None:
     """With workers, to the report; then every command that shows something."""
     with world(country, tmp_path) as (environment, raw, azure):

@@ -212,7 +212,7 @@ def dies(api: pgstac.Api, monkeypatch: pytest.MonkeyPatch, *, after: int, second
     return again
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_a_survey_through_pgstac_that_dies_for_ten_seconds(
     api: pgstac.Api,
     country: Path,
@@ -266,7 +266,7 @@ def same_files(ours: Survey, theirs: Survey) -> None:
     assert len(tables[0])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_without_the_longer_waits_the_outage_is_fatal(
     api: pgstac.Api, country: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,7 @@ def _settings(country: Path, folder: Path, output: str, cluster: Mapping[str, An
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 @pytest.mark.parametrize("style", ["path", "virtual"])
 def test_a_tile_through_a_proxy(country: Path, stacked_survey: Survey, site: Site, tmp_path: Path, style: str) -> None:
     path = _settings(country, tmp_path, "s3://surveys/s")
@@ -96,7 +96,7 @@ def test_a_tile_through_a_proxy(country: Path, stacked_survey: Survey, site: Sit
     assert [name for name in stack if ours[name] != theirs[name]] == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_a_survey_through_a_proxy(country: Path, done_survey: Survey, site: Site, tmp_path: Path) -> None:
     """From the search to the report, by two workers; the connections of Dask use no proxy."""
     path = _settings(country, tmp_path, "s3://surveys/s", {"kind": "local", "workers": 2, "memory_gb": 2.0})

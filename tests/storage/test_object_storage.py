@@ -21,7 +21,7 @@ def bucket() -> Iterator[Bucket]:
         yield found
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_same_bytes_as_on_disk(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
     path = settings(done_survey, tmp_path, "s3://surveys/norway/2020", kind="local", workers=2, memory_gb=2.0)
     first = lsbatch(bucket, "run", str(path))
@@ -46,7 +46,7 @@ def test_same_bytes_as_on_disk(done_survey: Survey, bucket: Bucket, tmp_path: Pa
     assert [key for key, data in bucket.objects().items() if S3_SECRET.encode() in data] == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_same_bytes_in_trouble(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
     trouble = Trouble(refused=0.04, slow=0.03, cut=0.03, seed=5)
     with servers.troubled(bucket, trouble) as behind:
@@ -60,7 +60,7 @@ def test_same_bytes_in_trouble(done_survey: Survey, bucket: Bucket, tmp_path: Pa
     assert [name for name in ours if ours[name] != theirs.get(name)] == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_inputs_may_lie_there_too(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
     truth = done_survey.config.truth
     assert truth is not None
@@ -141,7 +141,7 @@ def test_sample_link_and_review_read_a_survey_there(done_survey: Survey, bucket:
         server.kill()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(ci=True)
 def test_bench_leaves_nothing_there_but_its_answer(done_survey: Survey, bucket: Bucket, tmp_path: Path) -> None:
     path = settings(done_survey, tmp_path, "s3://surveys/norway/2020", kind="serial")
     done = lsbatch(bucket, "bench", str(path), "--tiles", "1")

@@ -150,6 +150,7 @@ def shakes_hands(certificate: tuple[Path, Path]) -> Callable[[socket.socket], ob
     return speak
 
 
+@pytest.mark.slow(ci=True)
 def test_a_server_that_cannot_be_reached_says_what_to_do(
     planned_survey: Survey, bucket: Bucket, tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:
@@ -304,6 +305,7 @@ def test_an_error_that_nobody_knows_is_one_line(error: Exception) -> None:
     assert "\n" not in str(error_sentences.of_error(error, "s3://surveys/s"))
 
 
+@pytest.mark.slow(ci=True)
 def test_half_an_answer_in_a_survey(
     done_survey: Survey, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
