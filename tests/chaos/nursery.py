@@ -32,7 +32,7 @@ from lsbatch import cli, settings
 from lsbatch.cli.terminal import Screen
 from lsbatch.commands import run
 from lsbatch.engine import distribute, scheduler_state, stragglers, supervision, tile_task
-from lsbatch.engine.cluster import worker_safety
+from lsbatch.engine.cluster import local, worker_safety
 from lsbatch.storage import lease
 from tests import programs
 from tests.chaos import hosts
@@ -66,6 +66,7 @@ def _hurry() -> None:
     stragglers.LOOK_S, stragglers.SILENT_S, stragglers.LOST_S = 1.0, 4.0, 8.0
     scheduler_state.KILL_S, scheduler_state.ANSWER_S = 5.0, 3.0
     worker_safety.ANSWER_S = 5.0
+    local.START_S = 10.0
     distribute.RESULT_S = 2.0
     supervision.QUIET_S = 5.0
     lease.SECONDS = 20.0

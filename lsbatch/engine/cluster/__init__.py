@@ -3,7 +3,6 @@
 Workers start when a stage first needs them. A survey that is complete, or is only planned, starts none.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
@@ -16,9 +15,6 @@ from lsbatch.errors import LsbatchError
 from lsbatch.settings import Config
 
 __all__ = ["connect", "joined"]
-
-#: Seconds for the workers of this machine to start; they take 5 where the disk is fast.
-START_S = 60.0
 
 
 @contextmanager
@@ -111,24 +107,12 @@ def _address(config: Config, driver: Client | None, say: Callable[[str], None]) 
 def _scheduler(config: Config) -> Client:
     settings = config.cluster
     try:
-        return Client(settings.address, timeout="20s", security=network.security(settings))
+        security = network.security(settings)
+        return network.PunctualClient(settings.address, timeout="20s", security=security)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise LsbatchError(
             f"cluster.address = {settings.address!r}: no Dask scheduler answers at this address ({error})"
         ) from None
-
-
-@contextmanager
-def _patience(say: Callable[[str], None]) -> Iterator[None]:
-    """Say once that the workers have not started, if they take long."""
-    line = f"The workers have not started after {START_S:.0f} s; the run waits until all of them have"
-    timer = threading.Timer(START_S, say, [line])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 @contextmanager
@@ -141,8 +125,7 @@ def _local(config: Config, driver: Client | None, say: Callable[[str], None]) ->
         def client_for(resources: Mapping[str, float]) -> Client:
             del resources
             if not started:
-                with _patience(say):
-                    started.append(stack.enter_context(local.processes(config)))
+                started.append(stack.enter_context(local.processes(config, say)))
                 say(network.dashboard(started[0]))
             return started[0]
 

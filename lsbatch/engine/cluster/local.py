@@ -1,9 +1,10 @@
 """Worker processes on this machine. With `predict.device: cuda`, two workers a GPU run the predictions."""
 
+import asyncio
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +21,9 @@ from lsbatch.storage import objects
 #: A worker that is stopped during a tile leaves semaphores. Python's resource tracker removes them and would print a
 #: warning after Ctrl-C.
 _UNTOLD = "ignore:resource_tracker:UserWarning"
+#: Seconds for a worker to start; the next one in its place has twice as long. It takes 5 where libraries are on a fast
+#: disk, and a minute where a whole cluster reads them over a network.
+START_S = 120.0
 
 
 def check(config: Config) -> None:
@@ -34,9 +38,45 @@ def check(config: Config) -> None:
         raise LsbatchError("predict.device = 'cuda': torch sees no GPU on this machine; set it to auto or cpu")
 
 
+class _Starter(Nanny):
+    """A nanny that kills a worker that does not start, and starts another.
+
+    Dask waits for each worker of a cluster without a limit: one that stands still would keep all others waiting.
+    """
+
+    def __init__(self, *args: Any, say: Callable[[str], None], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._say = say
+
+    async def instantiate(self) -> Status:
+        """Start the worker; return its status."""
+        limit_s = START_S
+        while True:
+            start = asyncio.ensure_future(super().instantiate())
+            await asyncio.wait({start}, timeout=limit_s)
+            if start.done():
+                return start.result()
+            self._say(f"A worker has not started after {limit_s:.0f} s: it is killed, and another is started")
+            await _kill_starting(self)
+            status = await start
+            if self.status not in (Status.init, Status.starting, Status.running):
+                return status
+            limit_s *= 2
+
+
+async def _kill_starting(nanny: Nanny) -> None:
+    """Kill the worker of a nanny if it is starting."""
+    worker = nanny.process
+    if worker is not None and worker.status is Status.starting and worker.process is not None:
+        await worker.process.kill()
+
+
 @contextmanager
-def processes(config: Config) -> Iterator[Client]:
-    """Start workers and a scheduler on loopback at a free port, so that two surveys on one machine do not conflict."""
+def processes(config: Config, say: Callable[[str], None]) -> Iterator[Client]:
+    """Start workers and a scheduler on loopback at a free port, so that two surveys on one machine do not conflict.
+
+    `say` is called with a sentence about a worker that does not start.
+    """
     security = network.security(config.cluster)
     listening = {"host": "127.0.0.1", "security": security, "protocol": "tcp://" if security is None else "tls://"}
     if _UNTOLD not in os.environ.get("PYTHONWARNINGS", ""):
@@ -45,7 +85,10 @@ def processes(config: Config) -> Iterator[Client]:
         dask.config.set(network.worker_config(config.cluster)),
         SpecCluster(
             scheduler={"cls": Scheduler, "options": {**listening, "port": 0, "dashboard_address": network.DASHBOARD}},
-            workers={i: {"cls": Nanny, "options": {**listening, **own}} for i, own in enumerate(_options(config))},
+            workers={
+                i: {"cls": _Starter, "options": {**listening, **own, "say": say}}
+                for i, own in enumerate(_options(config))
+            },
             security=security,
             silence_logs=logging.ERROR,
         ) as cluster,
@@ -54,20 +97,16 @@ def processes(config: Config) -> Iterator[Client]:
         try:
             yield client
         finally:
-            cluster.sync(_kill_starting, cluster)
+            cluster.sync(_end_starting, cluster)
 
 
-async def _kill_starting(cluster: SpecCluster) -> None:
-    """Kill the workers that are starting again after their process died.
-
-    To end a worker, Dask first waits until it has started: for ever, if it stands still.
-    """
+async def _end_starting(cluster: SpecCluster) -> None:
+    """Kill the workers that are starting. To end a worker, Dask first waits until it has started."""
     for nanny in cluster.workers.values():
-        worker = nanny.process
-        if worker is not None and worker.status is Status.starting and worker.process is not None:
+        if nanny.process is not None and nanny.process.status is Status.starting:
             # so that it starts no other
             nanny.close_gracefully()
-            await worker.process.kill()
+            await _kill_starting(nanny)
 
 
 def _options(config: Config) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Network interface, encryption and worker settings that all kinds of cluster use."""
 
+import asyncio
 import ipaddress
 import socket
 import sys
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 
 import dask
 import psutil
+from dask.typing import no_default
+from dask.utils import parse_timedelta
 from distributed import Client, Security
 
 from lsbatch.errors import LsbatchError
@@ -17,7 +20,31 @@ from lsbatch.settings import ClusterSettings
 LOOPBACK = "lo"
 #: Address of Dask's web page. The page has no login, so it is on loopback; use ssh -L to see it from another machine.
 DASHBOARD = "127.0.0.1:0"
+#: Seconds for Dask's own error, which says more, before `PunctualClient` gives up.
+GRACE_S = 2.0
 _PRE_SPAWN = "distributed.nanny.pre-spawn-environ"
+
+
+class PunctualClient(Client):
+    """A client that gives up a scheduler that stands still.
+
+    Dask waits for the greeting of a scheduler that accepts the connection, and then does nothing, without a limit
+    (distributed 2026.11, `core.connect`).
+
+    Raises
+    ------
+    OSError
+        If the scheduler has not answered some seconds after `timeout`.
+    """
+
+    async def _start(self, timeout: Any = no_default, **kwargs: Any) -> Any:
+        limit_s = parse_timedelta(self._timeout) + GRACE_S
+        try:
+            start = super()._start(timeout=timeout, **kwargs)  # type: ignore[no-untyped-call]
+            return await asyncio.wait_for(start, limit_s)
+        except TimeoutError:
+            await self._close(fast=True)
+            raise OSError(f"the scheduler does not answer within {limit_s:.0f} s") from None
 
 
 def security(settings: ClusterSettings) -> Security | None:

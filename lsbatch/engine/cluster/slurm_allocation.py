@@ -72,7 +72,9 @@ def driver(config: Config) -> Iterator[Client]:
                 f"the first task of the allocation started no scheduler within {START_S:.0f} s; see its output"
             )
         time.sleep(0.2)
-    with Client(scheduler_file=str(file), security=network.security(config.cluster), timeout="60s") as client:
+    security = network.security(config.cluster)
+    punctual = network.PunctualClient(scheduler_file=str(file), security=security, timeout="60s")  # type: ignore[no-untyped-call]
+    with punctual as client:
         yield client
 
 
