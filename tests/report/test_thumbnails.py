@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage
 
 from lsbatch.bands import STACK, mask
 from lsbatch.catalog import plan
 from lsbatch.engine import todo
 from lsbatch.errors import StaleStoreError
+from lsbatch.kernels import terrain
 from lsbatch.report import overview_map, thumbnails
 from lsbatch.storage import cube, vectors
 from tests import fake_survey
@@ -120,3 +122,19 @@ def test_damaged_ones_are_refused(tmp_path: Path, table: pd.DataFrame | None, re
         overview_map.overview(
             survey, overview_map.frame(survey.grid, region), region, frozenset(survey.positions), frozenset()
         )
+
+
+@pytest.mark.parametrize("metres", [20.0, 700.0])
+def test_relief_is_the_hillshade_of_the_kernel(metres: float) -> None:
+    elevation = ndimage.gaussian_filter(np.random.default_rng(4).normal(0, 3000, (60, 80)), 4).astype(np.float32)
+    elevation[20:23, 30] = np.nan
+    found = overview_map.relief(elevation, metres)
+    raised = elevation * np.float32(np.clip(metres / 40, 1, 8))
+    expected = terrain.hillshade(raised, metres, metres)
+    known = np.isfinite(expected)
+    assert np.ptp(expected[known]) > 60
+    shown = 255 * (0.35 + 0.65 * np.where(known, expected, 180) / 255)
+    # at the border, which the kernel leaves out, the outermost pixels are repeated
+    inner = (slice(1, -1), slice(1, -1))
+    np.testing.assert_allclose(found[inner][..., 0], shown[inner], atol=1)
+    assert (found == found[..., :1]).all()
