@@ -111,6 +111,8 @@ def nursery(folder: Path) -> Iterator[Nursery]:
         # everything
         "OMP_NUM_THREADS": "1",
         "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "fork",
+        # as docs/failures.md says for schedulers and workers that others start
+        "DASK_DISTRIBUTED__WORKER__USE_FILE_LOCKING": "False",
     }
     with (folder / "nursery.log").open("w") as log:
         process = subprocess.Popen(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import locket
 import pytest
 import yaml
 
@@ -56,6 +57,18 @@ if __name__ == "__main__":
     local.START_S = 20.0
     threading.Thread(target=stop_first, daemon=True).start()
     with connect(settings.load(Path(sys.argv[1])), say=lambda line: print(line, flush=True)) as client_for:
+        print(client_for({}).submit(int, "42").result(), flush=True)
+"""
+
+
+RUN = """
+import sys
+from pathlib import Path
+from lsbatch import settings
+from lsbatch.engine.cluster import connect
+
+if __name__ == "__main__":
+    with connect(settings.load(Path(sys.argv[1])), say=lambda line: None) as client_for:
         print(client_for({}).submit(int, "42").result(), flush=True)
 """
 
@@ -120,3 +133,22 @@ def test_a_scheduler_that_stands_still_is_given_up(scheduler: tuple[int, str]) -
     os.kill(pid, signal.SIGCONT)
     with PunctualClient(address, timeout="20s") as client:
         assert client.scheduler_info()["workers"] == {}
+
+
+def test_a_lock_that_a_stopped_process_of_the_machine_holds_stops_nobody(config: Path, tmp_path: Path) -> None:
+    """Dask's schedulers and workers would wait for it before they listen."""
+    shared = tmp_path / "tmp" / "dask-scratch-space"
+    own = tmp_path / "survey" / "dask" / "dask-scratch-space"
+    for folder in (shared, own):
+        folder.mkdir(parents=True)
+    with locket.lock_file(str(shared / "global.lock")), locket.lock_file(str(own / "global.lock")):
+        found = subprocess.run(
+            [sys.executable, "-c", RUN, str(config)],
+            env=os.environ | {"DASK_TEMPORARY_DIRECTORY": str(shared.parent)},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    assert (found.returncode, found.stdout) == (0, "42\n")
+    # and its own folder is removed
+    assert [path.name for path in own.parent.iterdir()] == [own.name]

@@ -53,7 +53,7 @@ def connect(config: Config, driver: Client | None = None, say: Callable[[str], N
     LsbatchError
         If the scheduler, SLURM or the network interface is missing, or there is no GPU although the settings need one.
     """
-    with dask.config.set(network.LASTING_CONNECTIONS), KINDS[config.cluster.kind](config, driver, say) as client_for:
+    with dask.config.set(network.SAFE_CONFIG), KINDS[config.cluster.kind](config, driver, say) as client_for:
         yield _with_safe_workers(client_for, config, say)
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dask.system
@@ -82,11 +83,15 @@ def processes(config: Config, say: Callable[[str], None]) -> Iterator[Client]:
     if _UNTOLD not in os.environ.get("PYTHONWARNINGS", ""):
         os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _UNTOLD)))
     with (
+        _scratch(config) as scratch,
         dask.config.set(network.worker_config(config.cluster)),
         SpecCluster(
-            scheduler={"cls": Scheduler, "options": {**listening, "port": 0, "dashboard_address": network.DASHBOARD}},
+            scheduler={
+                "cls": Scheduler,
+                "options": {**listening, "port": 0, "dashboard_address": network.DASHBOARD, "local_directory": scratch},
+            },
             workers={
-                i: {"cls": _Starter, "options": {**listening, **own, "say": say}}
+                i: {"cls": _Starter, "options": {**listening, **own, "local_directory": scratch, "say": say}}
                 for i, own in enumerate(_options(config))
             },
             security=security,
@@ -98,6 +103,16 @@ def processes(config: Config, say: Callable[[str], None]) -> Iterator[Client]:
             yield client
         finally:
             cluster.sync(_end_starting, cluster)
+
+
+@contextmanager
+def _scratch(config: Config) -> Iterator[str]:
+    """Make a scratch folder of this driver, on the disk of the survey: it stops if it spills to a small `/tmp`."""
+    parent = None if objects.is_remote(config.output) else config.output / "dask"
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="lsbatch-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
 async def _end_starting(cluster: SpecCluster) -> None:
@@ -117,8 +132,6 @@ def _options(config: Config) -> list[dict[str, Any]]:
         "memory_limit": f"{settings.memory_gb}GB",
         "dashboard": False,
         "silence_logs": logging.ERROR,
-        # on the disk of the survey: a run would stop if it spilled to a small /tmp
-        "local_directory": None if objects.is_remote(config.output) else str(config.output / "dask"),
     }
     count = workers(settings)
     if config.predict.device != "cuda":

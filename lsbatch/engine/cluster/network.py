@@ -110,6 +110,10 @@ def threads(settings: ClusterSettings) -> dict[str, str]:
 #: for (`stragglers.LOST_S`). By default Dask breaks them after 30 s, and a worker whose connection broke ends for good,
 #: with its nanny. Each end of a connection has its own limit.
 LASTING_CONNECTIONS = {"distributed.comm.timeouts.tcp": "180s"}
+#: For drivers, schedulers and workers: `LASTING_CONNECTIONS`, and no lock of Dask's scratch folder. All workers and
+#: schedulers of a machine share the lock in /tmp: one that is stopped while it holds it stops all others that start.
+#: Without it the folders of killed processes stay there. They are empty, because our workers store no results.
+SAFE_CONFIG = LASTING_CONNECTIONS | {"distributed.worker.use-file-locking": False}
 #: Switches off features of Dask's worker that can make a run wait forever without a message.
 #:
 #: - Pausing at 80 % of the memory: a paused worker waits for stored results to be released. Our workers store none, so
@@ -119,11 +123,11 @@ LASTING_CONNECTIONS = {"distributed.comm.timeouts.tcp": "180s"}
 #:   storage use many threads: one of 4 small surveys into a bucket stopped. Python 3.12 and later do not have the
 #:   fault; there the profiler stays off too, so that all versions run the same code.
 #:
-#: And `LASTING_CONNECTIONS`.
+#: And `SAFE_CONFIG`.
 WORKER_CONFIG = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.profile.enabled": False,
-} | LASTING_CONNECTIONS
+} | SAFE_CONFIG
 
 
 def worker_config(settings: ClusterSettings) -> dict[str, Any]:

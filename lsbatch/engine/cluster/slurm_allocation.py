@@ -60,7 +60,7 @@ def driver(config: Config) -> Iterator[Client]:
         raise LsbatchError(
             f"cluster.kind = 'allocation': needs at least three tasks (scheduler, driver, worker); srun started {size}"
         )
-    dask.config.set(network.LASTING_CONNECTIONS)
+    dask.config.set(network.SAFE_CONFIG)
     file = _meeting_point(config)
     interface = network.interface(config.cluster) if rank == DRIVER else config.cluster.interface or network.LOOPBACK
     if rank != DRIVER:

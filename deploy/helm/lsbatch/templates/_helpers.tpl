@@ -109,7 +109,10 @@ workers, whose cores have as many tiles at once (two with one torch thread each 
   value: "1"
 - name: MALLOC_ARENA_MAX
   value: "1"
-# connections outlast a network that is broken for up to three minutes (LASTING_CONNECTIONS in lsbatch/engine/cluster/network.py)
+# SAFE_CONFIG in lsbatch/engine/cluster/network.py: no lock that a stopped process could hold, and connections that outlast a network
+# that is broken for up to three minutes
+- name: DASK_DISTRIBUTED__WORKER__USE_FILE_LOCKING
+  value: "False"
 - name: DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP
   value: 180s
 {{- end -}}
