@@ -29,7 +29,7 @@ class PunctualClient(Client):
     """A client that gives up a scheduler that stands still.
 
     Dask waits for the greeting of a scheduler that accepts the connection, and then does nothing, without a limit
-    (distributed 2026.11, `core.connect`).
+    (distributed 2026.8, `core.connect`).
 
     Raises
     ------
