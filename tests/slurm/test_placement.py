@@ -89,13 +89,12 @@ def test_worker_that_has_grown_takes_the_next_tile(tmp_path: Path) -> None:
     assert found["pid"] != str(os.getpid())
 
 
-def test_jobs_neither_pause_nor_profile(tmp_path: Path) -> None:
+def test_jobs_neither_pause_nor_profile_nor_lock(tmp_path: Path) -> None:
     lines = slurm_jobs._job(_settings(tmp_path, kind="slurm"), "cpu", JobSettings())["job_script_prologue"]
     told = {line.removeprefix("export ").partition("=")[0]: line.partition("=")[2] for line in lines}
-    assert dask.config.collect(paths=[], env=told)["distributed"]["worker"] == {
-        "memory": {"pause": False},
-        "profile": {"enabled": False},
-    }
+    assert all(name.isidentifier() for name in told), "the shell takes no other names"
+    found = dask.config.collect(paths=[], env=told)
+    assert {key: dask.config.get(key, config=found) for key in network.WORKER_CONFIG} == network.WORKER_CONFIG
 
 
 def _profiles(dask_worker: Any) -> bool:

@@ -140,7 +140,9 @@ def worker_config(settings: ClusterSettings) -> dict[str, Any]:
 
 def variables(settings: ClusterSettings) -> dict[str, str]:
     """Return variables for a worker that is started by another program: its threads and `WORKER_CONFIG`."""
-    own = {f"DASK_{key.replace('.', '__').upper()}": str(value) for key, value in WORKER_CONFIG.items()}
+    own = {
+        f"DASK_{key.replace('.', '__').replace('-', '_').upper()}": str(value) for key, value in WORKER_CONFIG.items()
+    }
     return threads(settings) | own
 
 
