@@ -199,7 +199,7 @@ def test_survey_in_jobs_that_are_cancelled_equals_serial(
             cancelled.append(f"{receipt.stage} {running[0]}")
 
     with cluster.connect(survey.config, say=lambda line: None) as crew:
-        assert execution.run(survey, crew, until="score", progress=execution.Progress(done=cancel)) == 0
+        assert execution.run(survey, crew, until="thumbnails", progress=execution.Progress(done=cancel)) == 0
     slurm.wait_until_empty()
     assert len(cancelled) >= 3
     print(f"cancelled: {', '.join(cancelled)}")
@@ -229,6 +229,6 @@ def test_a_driver_that_is_stopped_leaves_no_job(
     driver.send_signal(number)
     _, said = driver.communicate(timeout=120)
     assert driver.returncode == 128 + number, said
-    assert "run the same command again to go on" in said
+    assert "run the same command again to continue" in said
     slurm.wait_until_empty()
     same.assert_goes_on(survey)

@@ -214,7 +214,7 @@ def test_survey_in_an_allocation_that_ends_too_early_equals_serial(
         "allocation.sbatch",
         same.saved(ours, tmp_path / "config.yaml"),
         "--until",
-        "score",
+        "thumbnails",
         options=(f"--output={said}",),
     )
     _wait(lambda: _receipts(survey, "predict") >= 1, 600)
@@ -245,7 +245,7 @@ def test_an_allocation_ends_when_its_driver_or_scheduler_dies(
     # long before the walltime of four hours
     assert _ended(slurm, job, 300)["ExitCode"].partition(":")[0] != "0"
     if rank == 0:
-        assert "run the same command again to go on" in said.read_text()
+        assert "run the same command again to continue" in said.read_text()
     same.assert_goes_on(survey)
 
 
