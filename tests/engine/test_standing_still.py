@@ -81,31 +81,29 @@ def config(country: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_worker_that_stands_still_while_it_starts_does_not_keep_the_driver(config: Path) -> None:
-    driver = subprocess.Popen([sys.executable, "-c", AT_THE_END, str(config)], stdout=subprocess.PIPE, text=True)
-    try:
-        said, _ = driver.communicate(timeout=120)
-    finally:
-        driver.kill()
-    assert driver.returncode == 0
-    state, stopped, ended = said.split()
-    assert (state, ended) == ("starting", "ended")
+def _said_by(code: str, config: Path, seconds: float, **environment: str) -> str:
+    """Run a driver with these settings; return its output. Fails if it does not end in time and without an error."""
+    words = [sys.executable, "-c", code, str(config)]
+    env = os.environ | environment
+    return subprocess.run(words, env=env, stdout=subprocess.PIPE, text=True, timeout=seconds, check=True).stdout
+
+
+def _assert_gone(pid: str) -> None:
     with pytest.raises(ProcessLookupError):
-        os.kill(int(stopped), signal.SIGCONT)
+        os.kill(int(pid), signal.SIGCONT)
+
+
+def test_a_worker_that_stands_still_while_it_starts_does_not_keep_the_driver(config: Path) -> None:
+    state, stopped, ended = _said_by(AT_THE_END, config, 120).split()
+    assert (state, ended) == ("starting", "ended")
+    _assert_gone(stopped)
 
 
 def test_a_worker_that_stands_still_while_it_starts_is_replaced(config: Path) -> None:
-    driver = subprocess.Popen([sys.executable, "-c", AT_THE_START, str(config)], stdout=subprocess.PIPE, text=True)
-    try:
-        said, _ = driver.communicate(timeout=240)
-    finally:
-        driver.kill()
-    assert driver.returncode == 0
-    stopped, *lines, answer = said.splitlines()
+    stopped, *lines, answer = _said_by(AT_THE_START, config, 240).splitlines()
     assert lines[0] == "A worker has not started after 20 s: it is killed, and another is started"
     assert answer == "42"
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(stopped), signal.SIGCONT)
+    _assert_gone(stopped)
 
 
 @pytest.fixture
@@ -128,7 +126,7 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[int, str]]:
 def test_a_scheduler_that_stands_still_is_given_up(scheduler: tuple[int, str]) -> None:
     pid, address = scheduler
     os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(OSError, match=r"the scheduler does not answer within 3 s|Timed out|timed out"):
+    with pytest.raises(OSError, match="the scheduler does not answer within 3 s"):
         PunctualClient(address, timeout="1s")
     os.kill(pid, signal.SIGCONT)
     with PunctualClient(address, timeout="20s") as client:
@@ -142,13 +140,6 @@ def test_a_lock_that_a_stopped_process_of_the_machine_holds_stops_nobody(config:
     for folder in (shared, own):
         folder.mkdir(parents=True)
     with locket.lock_file(str(shared / "global.lock")), locket.lock_file(str(own / "global.lock")):
-        found = subprocess.run(
-            [sys.executable, "-c", RUN, str(config)],
-            env=os.environ | {"DASK_TEMPORARY_DIRECTORY": str(shared.parent)},
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=120,
-        )
-    assert (found.returncode, found.stdout) == (0, "42\n")
+        assert _said_by(RUN, config, 120, DASK_TEMPORARY_DIRECTORY=str(shared.parent)) == "42\n"
     # and its own folder is removed
     assert [path.name for path in own.parent.iterdir()] == [own.name]

@@ -11,6 +11,7 @@ from typing import Any
 
 import dask.system
 from distributed import Client, Nanny, Scheduler, SpecCluster, Status
+from distributed.process import AsyncProcess
 from distributed.system import memory_limit
 
 from lsbatch.engine.cluster import network
@@ -58,18 +59,18 @@ class _Starter(Nanny):
             if start.done():
                 return start.result()
             self._say(f"A worker has not started after {limit_s:.0f} s: it is killed, and another is started")
-            await _kill_starting(self)
+            if (process := _starting(self)) is not None:
+                await process.kill()
             status = await start
             if self.status not in (Status.init, Status.starting, Status.running):
                 return status
             limit_s *= 2
 
 
-async def _kill_starting(nanny: Nanny) -> None:
-    """Kill the worker of a nanny if it is starting."""
+def _starting(nanny: Nanny) -> AsyncProcess | None:
+    """Return the process of a worker that is starting, else None."""
     worker = nanny.process
-    if worker is not None and worker.status is Status.starting and worker.process is not None:
-        await worker.process.kill()
+    return worker.process if worker is not None and worker.status is Status.starting else None
 
 
 @contextmanager
@@ -118,10 +119,10 @@ def _scratch(config: Config) -> Iterator[str]:
 async def _end_starting(cluster: SpecCluster) -> None:
     """Kill the workers that are starting. To end a worker, Dask first waits until it has started."""
     for nanny in cluster.workers.values():
-        if nanny.process is not None and nanny.process.status is Status.starting:
+        if (process := _starting(nanny)) is not None:
             # so that it starts no other
             nanny.close_gracefully()
-            await _kill_starting(nanny)
+            await process.kill()
 
 
 def _options(config: Config) -> list[dict[str, Any]]:
